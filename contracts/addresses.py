@@ -1,0 +1,76 @@
+"""Exchange, queue and routing-key names: pure functions, no broker.
+
+A client with an id has it as the third word of every result's routing key; results for producers
+without one have three words only. So ``mpc.*.svcA.*`` and ``mpc.*.*`` never match the same result.
+"""
+
+from __future__ import annotations
+
+REQUESTS = "warren.requests"
+SESSIONS = "warren.sessions"
+ROUNDS = "warren.rounds"
+REPORTS = "warren.reports"
+RESULTS = "warren.results"
+CANCEL = "warren.cancel"
+DEAD = "warren.dead"
+UNCLAIMED = "warren.unclaimed"
+
+LEGACY_RESULTS_QUEUE = "warren.legacy-results"
+"""Shared by all producers without a client id."""
+
+KEYGEN_QUEUE = "warren.requests.keygen"
+SIGNING_QUEUE = "warren.requests.signing"
+CONTROL_QUEUE = "warren.requests.control"
+REPORTS_QUEUE = "warren.reports"
+DEAD_QUEUE = "warren.dead"
+
+REQUEST_KEYS = {
+    "keygen": "mpc.keygen_request",
+    "sign": "mpc.signing_request",
+    "cancel": "mpc.cancel_request",
+    "query_keys": "mpc.query_request",
+    "query_session": "mpc.query_request",
+}
+"""Operation -> routing key on `REQUESTS`."""
+
+
+def request_key(operation: str) -> str:
+    return REQUEST_KEYS[operation]
+
+
+def inbox_queue(party_id: str) -> str:
+    return f"warren.inbox.{party_id}"
+
+
+def results_queue(client_id: str | None) -> str:
+    return LEGACY_RESULTS_QUEUE if client_id is None else f"warren.results.{client_id}"
+
+
+def report_key(event: str, party_id: str) -> str:
+    return f"{event}.{party_id}"
+
+
+def result_key(
+    operation: str, *, client_id: str | None, request_id: str, key_id: str | None = None
+) -> str:
+    """The routing key on `RESULTS` under which the answer to a request is published.
+
+    Arguments:
+        key_id: Of the key that a ``keygen`` request asks for; None where the request
+            named none that can stand in a routing key, and then the request id stands in.
+    """
+    subject = {
+        "keygen": key_id or request_id,
+        "sign": "complete",
+        "cancel": request_id,
+        "query_keys": request_id,
+        "query_session": request_id,
+    }[operation]
+    kind = {
+        "keygen": "mpc_keygen_result",
+        "sign": "mpc_signing_result",
+        "cancel": "mpc_cancel_result",
+        "query_keys": "mpc_query_result",
+        "query_session": "mpc_query_result",
+    }[operation]
+    return f"mpc.{kind}.{subject}" if client_id is None else f"mpc.{kind}.{client_id}.{subject}"

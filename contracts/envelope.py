@@ -1,0 +1,106 @@
+"""What one party sends to another, or reports to the coordinator: signed bytes.
+
+The envelope is opaque to broker and coordinator but for its header; a sender is believed
+because of the signature and for nothing else. Session, epoch, round, from and to are signed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from .encoding import pack, unpack
+from .errors import ContractError
+from .identity import Identity, PublicIdentity
+from .primitives import MAX_MESSAGE_BYTES
+
+ENVELOPE_TAG = b"warren/envelope/v1"
+EVERYONE = "*"
+COORDINATOR = "@coordinator"
+"""Neither is an id that a party can have."""
+
+CONTENT_TYPE = "application/x-warren-envelope"
+MAX_ENVELOPE_BYTES = 16 * MAX_MESSAGE_BYTES
+NO_SESSION = bytes(32)
+"""Stands for the session in reports that belong to none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """
+    Attributes:
+        session_id: 32 bytes.
+        kind: What the payload is, e.g. ``keygen`` or ``party_joined``.
+        round: 0 for reports, from 1 in a protocol.
+        sender: Party id; believed only after `OpenEnvelope` came from `verify`.
+        recipient: Party id, `EVERYONE` or `COORDINATOR`.
+    """
+
+    session_id: bytes
+    epoch: int
+    kind: str
+    round: int
+    sender: str
+    recipient: str
+    payload: bytes
+
+    def content(self) -> bytes:
+        """The bytes that are signed."""
+        return pack(
+            (
+                self.session_id,
+                self.epoch.to_bytes(4),
+                self.kind.encode(),
+                self.round.to_bytes(1),
+                self.sender.encode(),
+                self.recipient.encode(),
+                self.payload,
+            )
+        )
+
+    def digest(self) -> bytes:
+        """SHA-256 of what is signed, without the signature: ECDSA signatures are malleable,
+        and a second valid one over the same bytes is no second message."""
+        return hashlib.sha256(self.content()).digest()
+
+    def seal(self, identity: Identity) -> bytes:
+        """The bytes to send: content and signature. Made once, stored, sent as often as needed."""
+        content = self.content()
+        return pack((content, identity.sign(ENVELOPE_TAG, content)))
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedEnvelope:
+    """Parsed, and not to be believed before `verify`."""
+
+    claimed: Envelope
+    content: bytes
+    signature: bytes
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> UnverifiedEnvelope:
+        """Raises ContractError if the bytes are not an envelope, whoever signed them."""
+        if len(data) > MAX_ENVELOPE_BYTES:
+            raise ContractError(f"{len(data)} bytes; an envelope has at most {MAX_ENVELOPE_BYTES}")
+        content, signature = unpack(data, 2)
+        session_id, epoch, kind, round_, sender, recipient, payload = unpack(content, 7)
+        if len(session_id) != 32 or len(epoch) != 4 or len(round_) != 1:
+            raise ContractError("an envelope's fixed-width field has another width")
+        try:
+            claimed = Envelope(
+                session_id=session_id,
+                epoch=int.from_bytes(epoch),
+                kind=kind.decode("ascii"),
+                round=round_[0],
+                sender=sender.decode("ascii"),
+                recipient=recipient.decode("ascii"),
+                payload=payload,
+            )
+        except UnicodeDecodeError:
+            raise ContractError("an envelope's names are ASCII") from None
+        return cls(claimed, content, signature)
+
+    def verify(self, sender: PublicIdentity) -> Envelope:
+        """Raises ContractError unless the claimed sender's identity signed it."""
+        sender.verify(ENVELOPE_TAG, self.content, self.signature)
+        return self.claimed

@@ -1,0 +1,78 @@
+"""Why a session failed: a closed list, so that nobody guesses from an error's text."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from .primitives import Contract, Id
+
+
+class FailureCode(StrEnum):
+    INVALID_REQUEST = "invalid_request"
+    """The request's fields do not fit; nothing was changed. Correct it, use a new request id."""
+    CONFLICT = "conflict"
+    """The request id was used before with other bytes."""
+    KEY_EXISTS = "key_exists"
+    """A key of this id exists, or is being made by another request."""
+    UNKNOWN_KEY = "unknown_key"
+    UNKNOWN_REQUEST = "unknown_request"
+    """The session or request that was asked for is not one of this client's."""
+    UNKNOWN_PARTY = "unknown_party"
+    """The request names a party that does not exist, or does not hold the key."""
+    TOO_FEW_PARTIES = "too_few_parties"
+    """Not enough parties are alive; `silent` names those that are not."""
+    EXPIRED = "expired"
+    """The deadline passed; `silent` names who was waited for."""
+    CANCELLED = "cancelled"
+    PARTY_FAULT = "party_fault"
+    """`culprits` broke the protocol; their own signed messages prove it."""
+    PARTY_REFUSED = "party_refused"
+    """A party did not accept the session, for a reason in `message`."""
+    OVERLOADED = "overloaded"
+    INTERNAL = "internal"
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same wish, in a new request, may well succeed."""
+        return self in _RETRYABLE
+
+
+_RETRYABLE = {
+    FailureCode.TOO_FEW_PARTIES,
+    FailureCode.EXPIRED,
+    FailureCode.PARTY_FAULT,
+    FailureCode.PARTY_REFUSED,
+    FailureCode.OVERLOADED,
+    FailureCode.INTERNAL,
+}
+
+
+class Failure(Contract):
+    code: FailureCode
+    message: str = Field(max_length=2000)
+    """For people: what happened, to whom, what to do."""
+    round: int | None = None
+    culprits: list[Id] = Field(default_factory=list)
+    silent: list[Id] = Field(default_factory=list)
+    retryable: bool
+
+    @classmethod
+    def of(
+        cls,
+        code: FailureCode,
+        message: str,
+        *,
+        round: int | None = None,  # noqa: A002 - the contract's word
+        culprits: list[str] | None = None,
+        silent: list[str] | None = None,
+    ) -> Failure:
+        return cls(
+            code=code,
+            message=message,
+            round=round,
+            culprits=sorted(culprits or []),
+            silent=sorted(silent or []),
+            retryable=code.retryable,
+        )

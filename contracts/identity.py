@@ -1,0 +1,115 @@
+"""P-256 identities of clients and parties, and their signatures.
+
+Public keys are DER SubjectPublicKeyInfo, private keys DER SEC1 or PKCS8, both base64 on paper.
+Signatures are DER ECDSA-P256-SHA256 over ``pack(tag, data)``; the tag says what is signed, so a
+signature of one kind is none of another.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+from dataclasses import dataclass, field
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from .encoding import pack
+from .errors import ContractError
+
+_ECDSA = ec.ECDSA(hashes.SHA256())
+
+
+@functools.lru_cache(maxsize=4096)
+def _load_public(der: bytes) -> ec.EllipticCurvePublicKey:
+    try:
+        key = serialization.load_der_public_key(der)
+    except ValueError:
+        raise ContractError("not a DER SubjectPublicKeyInfo") from None
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise ContractError("not a P-256 key")
+    return key
+
+
+@dataclass(frozen=True, slots=True)
+class PublicIdentity:
+    """A client's or party's public key; `der` is its only encoding (91 bytes)."""
+
+    der: bytes
+
+    def __post_init__(self) -> None:
+        key = _load_public(self.der)
+        canonical = key.public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        if canonical != self.der:
+            raise ContractError("not the canonical encoding of this key")
+
+    @classmethod
+    def from_base64(cls, text: str) -> PublicIdentity:
+        try:
+            return cls(base64.b64decode(text, validate=True))
+        except ValueError as error:
+            raise ContractError(f"not a public key: {error}") from None
+
+    def to_base64(self) -> str:
+        return base64.b64encode(self.der).decode()
+
+    @property
+    def key(self) -> ec.EllipticCurvePublicKey:
+        return _load_public(self.der)
+
+    def verify(self, tag: bytes, data: bytes, signature: bytes) -> None:
+        """Raises ContractError if the signature is not this identity's over the data."""
+        try:
+            self.key.verify(signature, pack((tag, data)), _ECDSA)
+        except InvalidSignature:
+            raise ContractError("wrong signature") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A private key. Secret; its repr shows the public half."""
+
+    key: ec.EllipticCurvePrivateKey = field(repr=False)
+    public: PublicIdentity
+
+    @classmethod
+    def generate(cls) -> Identity:
+        return cls._of(ec.generate_private_key(ec.SECP256R1()))
+
+    @classmethod
+    def from_base64(cls, text: str) -> Identity:
+        """Parse SEC1 or PKCS8 DER. The text never stands in the error."""
+        try:
+            key = serialization.load_der_private_key(
+                base64.b64decode(text, validate=True), password=None
+            )
+        except (ValueError, TypeError):
+            raise ContractError("not a base64 DER private key (SEC1 or PKCS8)") from None
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(
+            key.curve, ec.SECP256R1
+        ):
+            raise ContractError("not a P-256 private key")
+        return cls._of(key)
+
+    @classmethod
+    def _of(cls, key: ec.EllipticCurvePrivateKey) -> Identity:
+        der = key.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        return cls(key, PublicIdentity(der))
+
+    def to_base64(self) -> str:
+        """PKCS8. Secret."""
+        der = self.key.private_bytes(
+            serialization.Encoding.DER,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        return base64.b64encode(der).decode()
+
+    def sign(self, tag: bytes, data: bytes) -> bytes:
+        """About 71 bytes of DER."""
+        return self.key.sign(pack((tag, data)), _ECDSA)

@@ -1,0 +1,118 @@
+"""The constrained types that every contract is made of."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
+
+VERSION = 1
+"""Of the contracts on this page and its neighbours; a message of another version is refused."""
+
+MAX_PARTIES = 20
+MAX_MESSAGE_BYTES = 65_536
+MAX_BODY_BYTES = 262_144
+"""Of one AMQP message between producers and the coordinator."""
+
+ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+
+
+class Contract(BaseModel):
+    """Unknown fields and converted types are errors; instances do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Curve(StrEnum):
+    ED25519 = "ed25519"
+    SECP256K1 = "secp256k1"
+
+
+class Scheme(StrEnum):
+    """How a signature is made and what verifies it."""
+
+    ED25519 = "ed25519"
+    """RFC 8032, by FROST(Ed25519, SHA-512)."""
+    BIP340 = "bip340"
+    """BIP-340 over a 32-byte digest, by frost-secp256k1-tr."""
+    SECP256K1 = "secp256k1"
+    """RFC 9591 FROST(secp256k1, SHA-256)."""
+
+    @property
+    def curve(self) -> Curve:
+        return Curve.ED25519 if self is Scheme.ED25519 else Curve.SECP256K1
+
+    @property
+    def message_size(self) -> int | None:
+        """Bytes that a message must have, None where any size from 1 is signed."""
+        return 32 if self is Scheme.BIP340 else None
+
+
+def _from_hex(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value != value.lower() or not value.isascii():
+        raise ValueError("hex digits must be lower case")
+    try:
+        return binascii.unhexlify(value)
+    except binascii.Error:
+        raise ValueError("not an even number of hex digits") from None
+
+
+def _from_base64(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return base64.b64decode(value, validate=True)
+    except ValueError:
+        raise ValueError("not base64") from None
+
+
+def _to_base64(value: bytes) -> str:
+    return base64.b64encode(value).decode()
+
+
+def _hex(size: int | None) -> Any:
+    digits = "*" if size is None else f"{{{size}}}"
+    return WithJsonSchema({"type": "string", "pattern": f"^([0-9a-f]{{2}}){digits}$"})
+
+
+Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+"""Of a client, request, key or party. Compared exactly, never rewritten."""
+
+Hex = Annotated[bytes, BeforeValidator(_from_hex), PlainSerializer(bytes.hex), _hex(None)]
+"""Bytes, as lower-case hex digits on paper."""
+
+Hex32 = Annotated[
+    bytes,
+    BeforeValidator(_from_hex),
+    Field(min_length=32, max_length=32),
+    PlainSerializer(bytes.hex),
+    _hex(32),
+]
+"""32 bytes, as 64 lower-case hex digits on paper."""
+
+SessionId = Hex32
+"""Of one execution of a protocol; never used twice."""
+
+Base64 = Annotated[
+    bytes,
+    BeforeValidator(_from_base64),
+    PlainSerializer(_to_base64),
+    WithJsonSchema({"type": "string", "contentEncoding": "base64"}),
+]
+"""Bytes, as standard base64 with padding on paper."""
+
+UnixMillis = Annotated[int, Field(ge=0, lt=2**53)]
+"""UTC, in milliseconds since 1970."""

@@ -1,0 +1,159 @@
+"""What producers ask for.
+
+A request's body is JSON and holds everything; its signature stands beside it in the header
+``signature`` and covers the body bytes as sent (see `signing`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, model_validator
+
+from . import addresses
+from .primitives import (
+    MAX_MESSAGE_BYTES,
+    MAX_PARTIES,
+    Base64,
+    Contract,
+    Curve,
+    Hex,
+    Id,
+    Scheme,
+    SessionId,
+    UnixMillis,
+)
+
+MAX_LIFETIME_MS = 3_600_000
+"""From issued_at to expires_at. A signed request must not lie around for long."""
+
+
+class RequestBase(Contract):
+    version: Literal[1] = 1
+    request_id: Id
+    """Idempotency key: the same id with the same bytes is the same request."""
+    client_id: Id | None
+    """None for producers of the old kind, which share one result queue."""
+    signer: Base64
+    """The client's public key, DER SubjectPublicKeyInfo."""
+    issued_at: UnixMillis
+    expires_at: UnixMillis
+    """Also the session's deadline, unless a party's own limit is nearer."""
+    reply_to: str
+    """Routing key of the result; must be the one that `addresses.result_key` gives."""
+
+    @model_validator(mode="after")
+    def _lifetime(self) -> RequestBase:
+        if not 0 < self.expires_at - self.issued_at <= MAX_LIFETIME_MS:
+            raise ValueError(
+                f"expires_at must be later than issued_at by at most {MAX_LIFETIME_MS} ms"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _reply_address(self) -> RequestBase:
+        operation: str = getattr(self, "operation")  # noqa: B009 - every concrete request has one
+        expected = addresses.result_key(
+            operation,
+            client_id=self.client_id,
+            request_id=self.request_id,
+            key_id=getattr(self, "key_id", None),
+        )
+        if self.reply_to != expected:
+            raise ValueError(f"reply_to must be {expected!r}")
+        return self
+
+
+class KeygenRequest(RequestBase):
+    """Make a key of which any `threshold` of `party_count` parties sign."""
+
+    operation: Literal["keygen"] = "keygen"
+    key_id: Id
+    """New among this client's keys."""
+    curve: Curve
+    threshold: int = Field(ge=2, le=MAX_PARTIES)
+    party_count: int = Field(ge=2, le=MAX_PARTIES)
+    parties: list[Id] | None = None
+    """Who shall hold the shares; None lets the coordinator choose."""
+
+    @model_validator(mode="after")
+    def _parties(self) -> KeygenRequest:
+        if self.threshold > self.party_count:
+            raise ValueError(
+                f"threshold {self.threshold} is more than party_count {self.party_count}"
+            )
+        if self.parties is not None:
+            if len(set(self.parties)) != len(self.parties):
+                raise ValueError("parties names a party twice")
+            if len(self.parties) != self.party_count:
+                raise ValueError(
+                    f"parties names {len(self.parties)} of party_count {self.party_count}"
+                )
+        return self
+
+
+class SignRequest(RequestBase):
+    operation: Literal["sign"] = "sign"
+    key_id: Id
+    scheme: Scheme
+    message: Hex = Field(min_length=1, max_length=MAX_MESSAGE_BYTES)
+    """The bytes that are signed, leading zeros and all. For bip340 a 32-byte digest."""
+    taproot_merkle_root: Hex | None = None
+    """bip340 only: sign for the BIP-341 output key. Empty for an output without scripts,
+    else 32 bytes; None signs for the key itself."""
+    signers: list[Id] | None = Field(default=None, min_length=2, max_length=MAX_PARTIES)
+    """Exactly `threshold` parties of the key; None lets the coordinator choose."""
+
+    @model_validator(mode="after")
+    def _message(self) -> SignRequest:
+        size = self.scheme.message_size
+        if size is not None and len(self.message) != size:
+            raise ValueError(
+                f"{self.scheme} signs exactly {size} bytes, message has {len(self.message)}"
+            )
+        if self.taproot_merkle_root is not None:
+            if self.scheme is not Scheme.BIP340:
+                raise ValueError("taproot_merkle_root goes with bip340 only")
+            if len(self.taproot_merkle_root) not in {0, 32}:
+                raise ValueError("taproot_merkle_root must be empty or 32 bytes")
+        if self.signers is not None and len(set(self.signers)) != len(self.signers):
+            raise ValueError("signers names a party twice")
+        return self
+
+
+class CancelRequest(RequestBase):
+    """End the session of an earlier request of the same client."""
+
+    operation: Literal["cancel"] = "cancel"
+    target: Id
+    """The request id of the request to cancel."""
+
+
+class QueryKeysRequest(RequestBase):
+    """This client's keys with their certificates, one or all."""
+
+    operation: Literal["query_keys"] = "query_keys"
+    only: Id | None = None
+    """A key id."""
+
+
+class QuerySessionRequest(RequestBase):
+    """One of this client's sessions with its events, by session id or request id."""
+
+    operation: Literal["query_session"] = "query_session"
+    session_id: SessionId | None = None
+    target: Id | None = None
+    """The request id of the request that began the session."""
+
+    @model_validator(mode="after")
+    def _one(self) -> QuerySessionRequest:
+        if (self.session_id is None) == (self.target is None):
+            raise ValueError("give either session_id or target")
+        return self
+
+
+Request = Annotated[
+    KeygenRequest | SignRequest | CancelRequest | QueryKeysRequest | QuerySessionRequest,
+    Field(discriminator="operation"),
+]
+ADAPTER: TypeAdapter[Request] = TypeAdapter(Request)

@@ -1,0 +1,172 @@
+"""What coordinator and parties say to each other about a session.
+
+Instructions go out unsigned: they carry the producer's signed request, and a party believes
+nothing else in them that it cannot check. Reports come back as payloads of signed envelopes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from .encoding import digest, pack
+from .failures import Failure
+from .keys import KeyFacts
+from .primitives import (
+    MAX_PARTIES,
+    VERSION,
+    Base64,
+    Contract,
+    Hex,
+    Hex32,
+    Id,
+    Scheme,
+    SessionId,
+)
+
+SESSION_TAG = b"warren/session/v1"
+
+
+class Member(Contract):
+    """A party of a session with its index in the key (1..n) and its public identity."""
+
+    party_id: Id
+    index: int = Field(ge=1, le=MAX_PARTIES)
+    identity: Base64
+
+
+class NonceCommitment(Contract):
+    """A FROST nonce pair that its party has made ahead; to be used once."""
+
+    nonce_id: Hex32
+    commitment: Hex
+    """The two public nonces, as the protocol encodes them."""
+
+
+class SessionTerms(Contract):
+    """What makes a session this one and no other; `session_id` is a hash over it."""
+
+    protocol: Literal["keygen", "sign"]
+    request_digest: Hex32
+    key_session: SessionId | None
+    """The key's own `KeyFacts.session_id`; None for key generation."""
+    epoch: int = Field(ge=0, lt=2**32)
+    threshold: int = Field(ge=2, le=MAX_PARTIES)
+    members: list[Member] = Field(min_length=2, max_length=MAX_PARTIES)
+    """In ascending order of index: all parties of a new key, or the signers."""
+    salt: Hex32
+    """The coordinator's fresh randomness: a second try is another session."""
+
+    def session_id(self) -> bytes:
+        return digest(
+            SESSION_TAG,
+            VERSION.to_bytes(1),
+            self.protocol.encode(),
+            self.request_digest,
+            self.key_session or b"",
+            self.epoch.to_bytes(4),
+            self.threshold.to_bytes(1),
+            pack(
+                part
+                for member in self.members
+                for part in (member.party_id.encode(), member.index.to_bytes(1), member.identity)
+            ),
+            self.salt,
+        )
+
+
+class SessionCreated(Contract):
+    """To each party of a session. The request's bytes are the producer's own."""
+
+    instruction: Literal["session_created"] = "session_created"
+    version: Literal[1] = 1
+    session_id: SessionId
+    terms: SessionTerms
+    commitments: list[NonceCommitment]
+    """For signing one for each member, in their order; empty otherwise. Not in the terms: they may
+    come when the session has its id already, and FROST itself binds every share to all of them."""
+    request: Base64
+    request_signature: Base64
+    join_token: Hex32
+    time_left_ms: int = Field(gt=0)
+    """Until the deadline, from when this was sent: clocks need not agree."""
+
+
+class NoncesWanted(Contract):
+    """To a party whose nonce commitments ran out. A batch is answered once."""
+
+    instruction: Literal["nonces_wanted"] = "nonces_wanted"
+    version: Literal[1] = 1
+    batch_id: SessionId
+    key_session: SessionId
+    epoch: int = Field(ge=0, lt=2**32)
+    scheme: Scheme
+    count: int = Field(ge=1, le=64)
+
+
+class SessionCancelled(Contract):
+    """To every party of a session, and by broadcast to every worker.
+
+    For the owner's wish the request is the owner's signed CancelRequest; without one a session
+    only ends early: it may waste work, and cannot touch a key that exists.
+    """
+
+    instruction: Literal["session_cancelled"] = "session_cancelled"
+    version: Literal[1] = 1
+    session_id: SessionId
+
+
+Instruction = Annotated[
+    SessionCreated | NoncesWanted | SessionCancelled, Field(discriminator="instruction")
+]
+INSTRUCTION: TypeAdapter[Instruction] = TypeAdapter(Instruction)
+
+
+class PartyJoined(Contract):
+    report: Literal["party_joined"] = "party_joined"
+    join_token: Hex32
+
+
+class KeyCertified(Contract):
+    """This party has its share and everyone's certificate."""
+
+    report: Literal["key_certified"] = "key_certified"
+    facts: KeyFacts
+    certificates: dict[Id, Base64]
+
+
+class ShareSigned(Contract):
+    """This party's signature share, and a fresh commitment for the one it used up."""
+
+    report: Literal["share_signed"] = "share_signed"
+    join_token: Hex32
+    signature_share: Hex32
+    fresh: list[NonceCommitment]
+
+
+class NoncesMade(Contract):
+    report: Literal["nonces_made"] = "nonces_made"
+    key_session: SessionId
+    epoch: int = Field(ge=0, lt=2**32)
+    scheme: Scheme
+    fresh: list[NonceCommitment]
+
+
+class SessionFailed(Contract):
+    """This party gave the session up; `failure` says why and whom it blames."""
+
+    report: Literal["session_failed"] = "session_failed"
+    failure: Failure
+
+
+class PartyAlive(Contract):
+    report: Literal["party_alive"] = "party_alive"
+    at: int
+
+
+Report = Annotated[
+    PartyJoined | KeyCertified | ShareSigned | NoncesMade | SessionFailed | PartyAlive,
+    Field(discriminator="report"),
+]
+REPORT: TypeAdapter[Report] = TypeAdapter(Report)

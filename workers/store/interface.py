@@ -1,0 +1,132 @@
+"""What a store can do. Two backends stand behind each interface, held to one test battery.
+
+Every method is one transaction. Methods raise `StoreUnavailableError` when the database cannot be
+reached or gave up on the transaction; then the delivery goes back to its queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from .records import (
+    Admission,
+    CommitmentRecord,
+    CoordinatorChange,
+    KeyRecord,
+    KeyShareRecord,
+    Outcome,
+    Outgoing,
+    Parked,
+    PartyChange,
+    PartySeen,
+    RequestRecord,
+    Session,
+    SigningMaterial,
+    StoredEvent,
+)
+
+
+class StoreUnavailableError(Exception):
+    """The database is away or would not have the transaction now. Try again later."""
+
+
+class SchemaError(Exception):
+    """The database's schema is not the one this version needs; says which command mends it."""
+
+
+class SessionStore(Protocol):
+    """What both roles need."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+    async def ping(self) -> None:
+        """Raises StoreUnavailableError or SchemaError."""
+
+    async def session(self, session_id: bytes) -> Session | None: ...
+
+    async def outgoing(self, session_id: bytes, cause: str) -> tuple[Outgoing, ...]:
+        """What the change of this cause sent, byte for byte and in order."""
+
+    async def overdue(self, now: int, limit: int) -> list[bytes]:
+        """Unfinished sessions whose deadline is before `now`, oldest first."""
+
+    async def purge(self, *, ended_before: int) -> int:
+        """Forget finished sessions with all rows of theirs; returns how many."""
+
+
+class PartyStore(SessionStore, Protocol):
+    async def commit(self, change: PartyChange) -> Outcome: ...
+
+    async def signing_material(
+        self, session_id: bytes, *, key_session: bytes, epoch: int, nonce_id: bytes
+    ) -> SigningMaterial: ...
+
+    async def key_share(self, key_session: bytes, epoch: int) -> KeyShareRecord | None: ...
+
+    async def key_shares(self, owner: str | None = None) -> list[KeyShareRecord]:
+        """All key shares, `secret` left empty."""
+
+    async def trim_nonces(self, key_session: bytes, epoch: int, scheme: str, keep: int) -> int:
+        """Delete the oldest nonces beyond `keep`; returns how many."""
+
+    async def park(self, parked: Parked, *, max_count: int, max_bytes: int, now: int) -> bool:
+        """Keep a message whose session is not there yet, once for (session, slot, sender).
+
+        False if its sender has parked as much as it may, or the session is there already.
+        """
+
+    async def parked(self, session_id: bytes) -> list[Parked]: ...
+
+    async def unpark(self, session_id: bytes) -> None: ...
+
+    async def purge_parked(self, *, before: int) -> int: ...
+
+    async def end(self, session_id: bytes, status: str, now: int) -> bool:
+        """Tombstone: from now on the session is `status`, even if it was never here; its round
+        state and inbox are wiped. False if it was over already."""
+
+
+class CoordinatorStore(SessionStore, Protocol):
+    async def commit(self, change: CoordinatorChange) -> Outcome: ...
+
+    async def admit(
+        self,
+        owner: str,
+        request_id: str,
+        *,
+        key_session: bytes | None = None,
+        epoch: int = 0,
+        scheme: str = "",
+        parties: Sequence[str] = (),
+    ) -> Admission:
+        """Look for the request; if it is new, claim one commitment of each of the parties."""
+
+    async def claim(
+        self, key_session: bytes, epoch: int, scheme: str, parties: Sequence[str]
+    ) -> dict[str, CommitmentRecord]: ...
+
+    async def request(self, owner: str, request_id: str) -> RequestRecord | None: ...
+
+    async def request_of(self, session_id: bytes) -> RequestRecord | None: ...
+
+    async def waiting(self, key_session: bytes, limit: int) -> list[bytes]:
+        """Sessions that wait for commitments of this key, oldest first."""
+
+    async def key(self, owner: str, key_id: str) -> KeyRecord | None: ...
+
+    async def keys(self, owner: str) -> list[KeyRecord]: ...
+
+    async def events(self, session_id: bytes) -> list[StoredEvent]: ...
+
+    async def seen(self, party_id: str, now: int) -> None: ...
+
+    async def parties(self) -> list[PartySeen]: ...
