@@ -30,6 +30,8 @@ class FailureCode(StrEnum):
     """`culprits` broke the protocol; their own signed messages prove it."""
     PARTY_REFUSED = "party_refused"
     """A party did not accept the session, for a reason in `message`."""
+    SPOILT = "spoilt"
+    """The parties did not see the same messages; nobody's guilt is proven."""
     OVERLOADED = "overloaded"
     INTERNAL = "internal"
 
@@ -44,6 +46,7 @@ _RETRYABLE = {
     FailureCode.EXPIRED,
     FailureCode.PARTY_FAULT,
     FailureCode.PARTY_REFUSED,
+    FailureCode.SPOILT,
     FailureCode.OVERLOADED,
     FailureCode.INTERNAL,
 }

@@ -31,7 +31,12 @@ ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 class Contract(BaseModel):
     """Unknown fields and converted types are errors; instances do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        use_attribute_docstrings=True,  # so the generated schemas say what the fields mean
+    )
 
 
 class Curve(StrEnum):

@@ -96,7 +96,11 @@ class SignRequest(RequestBase):
     operation: Literal["sign"] = "sign"
     key_id: Id
     scheme: Scheme
-    message: Hex = Field(min_length=1, max_length=MAX_MESSAGE_BYTES)
+    message: Hex = Field(
+        min_length=1,
+        max_length=MAX_MESSAGE_BYTES,
+        json_schema_extra={"minLength": 2, "maxLength": 2 * MAX_MESSAGE_BYTES},  # hex digits
+    )
     """The bytes that are signed, leading zeros and all. For bip340 a 32-byte digest."""
     taproot_merkle_root: Hex | None = None
     """bip340 only: sign for the BIP-341 output key. Empty for an output without scripts,

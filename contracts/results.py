@@ -83,6 +83,8 @@ class SignResult(ResultBase):
     message: Hex | None = None
     public_key: Hex | None = None
     """What verifies the signature: 32 bytes for ed25519 and bip340, 33 for secp256k1."""
+    taproot_merkle_root: Hex | None = None
+    """As in the request: without it nobody can tell whose output key `public_key` is."""
     signature: Hex | None = None
     signers: list[Id] = Field(default_factory=list)
 

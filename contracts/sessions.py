@@ -26,6 +26,7 @@ from .primitives import (
 )
 
 SESSION_TAG = b"warren/session/v1"
+MAX_NONCE_BATCH = 64
 
 
 class Member(Contract):
@@ -94,15 +95,17 @@ class SessionCreated(Contract):
 
 
 class NoncesWanted(Contract):
-    """To a party whose nonce commitments ran out. A batch is answered once."""
+    """To a party whose commitments ran out while a session waits. A batch is answered once."""
 
     instruction: Literal["nonces_wanted"] = "nonces_wanted"
     version: Literal[1] = 1
     batch_id: SessionId
+    session_id: SessionId
+    """The session that waits for them; the answer is a report in it."""
     key_session: SessionId
     epoch: int = Field(ge=0, lt=2**32)
     scheme: Scheme
-    count: int = Field(ge=1, le=64)
+    count: int = Field(ge=1, le=MAX_NONCE_BATCH)
 
 
 class SessionCancelled(Contract):
@@ -142,15 +145,14 @@ class ShareSigned(Contract):
     report: Literal["share_signed"] = "share_signed"
     join_token: Hex32
     signature_share: Hex32
-    fresh: list[NonceCommitment]
+    fresh: list[NonceCommitment] = Field(max_length=1)
 
 
 class NoncesMade(Contract):
+    """The answer to `NoncesWanted`, in the session that waits."""
+
     report: Literal["nonces_made"] = "nonces_made"
-    key_session: SessionId
-    epoch: int = Field(ge=0, lt=2**32)
-    scheme: Scheme
-    fresh: list[NonceCommitment]
+    fresh: list[NonceCommitment] = Field(min_length=1, max_length=MAX_NONCE_BATCH)
 
 
 class SessionFailed(Contract):

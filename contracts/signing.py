@@ -162,7 +162,7 @@ def _authorise(claims: dict[str, Any], policies: Sequence[ClientPolicy]) -> Publ
     )
     if not isinstance(signer, str):
         raise ContractError("the body has no signer")
-    if operation not in addresses.REQUEST_KEYS:
+    if not isinstance(operation, str) or operation not in addresses.REQUEST_KEYS:
         raise ContractError("the body has no operation that exists")
     for policy in policies:
         if policy.identity.to_base64() == signer and policy.allows(client_id, operation):

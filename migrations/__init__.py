@@ -1,0 +1,46 @@
+"""The databases' schemas, as two histories that do not know each other: `party` and `coordinator`.
+
+A migration is `NNNN_pre_what.py` or `NNNN_post_what.py`. *pre* runs before the code that needs it
+and leaves a schema on which the code before it still works; *post* runs when that code is gone.
+There is no way down: a restore is a backup's business, and a step that loses data is a `post`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+Role = Literal["party", "coordinator"]
+
+_FOLDER = Path(__file__).parent
+_NAME = re.compile(r"(\d{4})_(pre|post)_\w+\.py")
+
+
+def head(role: Role) -> str:
+    """The newest revision."""
+    return _revisions(role)[-1][0]
+
+
+def required(role: Role) -> str:
+    """The revision that this code cannot do without: the newest one that comes before its code."""
+    return [revision for revision, when in _revisions(role) if when == "pre"][-1]
+
+
+def version_table(role: Role) -> str:
+    """Where the database keeps its revision. Its name tells a party's database from a coordinator's."""
+    return f"warren_{role}_version"
+
+
+async def upgrade(role: Role, url: str) -> None:
+    """Bring the database at `postgresql://...` or `sqlite:///path` to the head. Idempotent."""
+    # Workers only ask for revisions; they need not carry alembic and SQLAlchemy in memory.
+    from .runner import run
+
+    await run(role, url, _FOLDER / role)
+
+
+def _revisions(role: Role) -> list[tuple[str, str]]:
+    names = sorted(path.name for path in (_FOLDER / role / "versions").glob("*.py"))
+    found = [_NAME.fullmatch(name) for name in names]
+    return [(match[1], match[2]) for match in found if match is not None]

@@ -1,0 +1,36 @@
+"""The producers' library: publish signed requests, await verified results.
+
+    settings = ClientSettings.load(Path("client.toml"))
+    async with Client.connect(settings) as client:
+        key = await client.create_key(
+            "treasury", curve=Curve.ED25519, threshold=2, party_count=3
+        )
+        done = await client.sign("treasury", message=b"...", scheme=Scheme.ED25519)
+
+Nothing that does not verify is handed out. What goes wrong is a `ClientError`; its kinds are in
+`errors`. How results are shared by several processes of one client id is told in `mailbox`.
+"""
+
+from .client import Client
+from .errors import (
+    BrokerUnavailableError,
+    ClientClosedError,
+    ClientError,
+    RequestFailedError,
+    ResultTimeoutError,
+    SettingsError,
+    TopologyError,
+)
+from .settings import ClientSettings
+
+__all__ = [
+    "BrokerUnavailableError",
+    "Client",
+    "ClientClosedError",
+    "ClientError",
+    "ClientSettings",
+    "RequestFailedError",
+    "ResultTimeoutError",
+    "SettingsError",
+    "TopologyError",
+]

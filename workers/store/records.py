@@ -16,7 +16,7 @@ class Outcome(Enum):
 
     COMMITTED = auto()
     LOST_RACE = auto()
-    """Another worker moved the session on; nothing was written. Load it again."""
+    """Another worker moved the session on, or the session is over; nothing was written. Load it again."""
     NONCE_GONE = auto()
     """The nonce was used or never ours; nothing was written."""
     DUPLICATE_REQUEST = auto()
@@ -47,7 +47,8 @@ class Received:
     sender: str
     digest: bytes
     """SHA-256 of what was signed."""
-    body: bytes
+    body: bytes = field(repr=False)
+    """Secret at a party: it may have been opened already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ class Session:
     key_session: bytes | None
     status: str
     deadline: int
-    state: bytes
+    state: bytes = field(repr=False)
     received: tuple[Received, ...]
 
 
@@ -75,9 +76,10 @@ class Session:
 class SessionChange:
     """What every change does to its session, in both roles.
 
+    A change to a final status is a session's last one; a party's store forgets its state and inbox.
+
     Attributes:
         expected_version: The version that was loaded; 0 to create the session.
-        played: Delete what was parked for the session.
     """
 
     session_id: bytes
@@ -86,7 +88,7 @@ class SessionChange:
     key_session: bytes | None
     status: str
     deadline: int
-    state: bytes
+    state: bytes = field(repr=False)
     cause: str
     received: tuple[Received, ...] = ()
     outgoing: tuple[Outgoing, ...] = ()

@@ -1,0 +1,296 @@
+"""The AsyncAPI 3.0 document: every exchange, routing key, queue and message.
+
+Names come from `addresses`, messages from the models; only what neither knows is written here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from . import addresses, envelope
+from .json_schema import component_schemas, members
+from .primitives import ID_PATTERN, MAX_BODY_BYTES, VERSION
+
+_INTRODUCTION = f"""\
+Threshold signatures over RabbitMQ. Producers publish signed requests to `{addresses.REQUESTS}`
+and consume one queue of results. Operations are told from the side of the role in their tag.
+
+**Requests are signed.** The body is JSON and holds everything. The header `signature` is the
+base64 of a DER ECDSA-P256-SHA256 signature over `pack("warren/request/v1", body)`, where `pack`
+puts each part behind its length as 4 big-endian bytes, and `body` is the bytes as sent. `signer`
+in the body is the public key, base64 of DER SubjectPublicKeyInfo; parties and coordinator know
+which client may use it. Headers and properties repeat fields of the body for routing and tracing;
+one that contradicts the body makes the message a dead letter. At most {MAX_BODY_BYTES} bytes.
+
+**Idempotent.** The same `request_id` with the same bytes is the same request, and its result is
+sent again; with other bytes the answer is `conflict`. Publish with confirms, persistent,
+`mandatory`; after a lost connection publish the same bytes again.
+
+**Results are to be verified.** Coordinator and broker are not trusted: a key counts when the
+certificate of every one of its parties verifies under an identity that the producer has pinned, a
+signature when it verifies under such a key. A result may come twice.
+
+**Ids** of clients, requests, keys and parties match `{ID_PATTERN}` and are compared exactly.
+A producer without a client id has the result addresses with one word less.
+"""
+
+_ENVELOPE = """\
+`pack(content, signature)`, where content is `pack(session_id, epoch, kind, round, sender,
+recipient, payload)`: 32 bytes, 4 bytes, text, 1 byte, text, text, bytes. The signature is the
+sender's ECDSA-P256-SHA256 over `pack("warren/envelope/v1", content)`."""
+
+_ID = {"type": "string", "pattern": ID_PATTERN}
+_HEX32 = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+
+
+def asyncapi_document() -> dict[str, Any]:
+    requests, results = members("request"), members("result")
+    channels: dict[str, Any] = {}
+    operations: dict[str, Any] = {}
+    for operation in addresses.REQUEST_KEYS:
+        asked, answered = requests[operation], results[operation]
+        channels[f"requests.{operation}"] = _channel(
+            addresses.REQUESTS, "topic", addresses.request_key(operation), asked
+        )
+        for suffix, client_id in ("", "{client_id}"), (".legacy", None):
+            channels[f"results.{operation}{suffix}"] = _channel(
+                addresses.RESULTS,
+                "topic",
+                addresses.result_key(
+                    operation, client_id=client_id, request_id="{request_id}", key_id="{key_id}"
+                ),
+                answered,
+                queue=addresses.results_queue(client_id),
+            )
+            operations[f"{operation}{suffix}"] = _operation(
+                "producer", "send", f"requests.{operation}", asked
+            ) | {
+                "reply": {
+                    "channel": {"$ref": f"#/channels/results.{operation}{suffix}"},
+                    "messages": [_message_of(f"results.{operation}{suffix}", answered)],
+                }
+            }
+    for name, channel, told in _internal_channels():
+        channels[name] = channel
+        for role, action in told:
+            operations[f"{role}.{action}.{name}"] = _operation(
+                role, action, name, *channel["messages"]
+            )
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": "Warren", "version": f"{VERSION}", "description": _INTRODUCTION},
+        "defaultContentType": "application/json",
+        "servers": {
+            "broker": {
+                "host": "broker.example:5671",
+                "protocol": "amqps",
+                "protocolVersion": "0-9-1",
+                "pathname": "/warren",
+                "description": "RabbitMQ 3.10 or later. Exchanges, queues, users and permissions "
+                "are declared by `warren topology apply`, by nobody else.",
+                "security": [{"$ref": "#/components/securitySchemes/user"}],
+            }
+        },
+        "channels": channels,
+        "operations": operations,
+        "components": {
+            "messages": _messages(),
+            "schemas": {"Envelope": _envelope_schema(), **component_schemas()},
+            "securitySchemes": {
+                "user": {
+                    "type": "userPassword",
+                    "description": "A producer's user may write to "
+                    f"`{addresses.REQUESTS}` and read its own results queue, nothing else. The "
+                    "property `user_id`, where set, must be this user.",
+                }
+            },
+        },
+    }
+
+
+def _internal_channels() -> list[tuple[str, dict[str, Any], list[tuple[str, str]]]]:
+    """Name, channel, and who does what with it, of everything between coordinator and parties."""
+    instructions = list(members("instruction").values())
+    return [
+        (
+            "sessions",
+            _channel(
+                addresses.SESSIONS,
+                "direct",
+                "{party_id}",
+                *instructions,
+                queue=addresses.inbox_queue("{party_id}"),
+            ),
+            [("coordinator", "send"), ("party", "receive")],
+        ),
+        (
+            "rounds",
+            _channel(
+                addresses.ROUNDS,
+                "direct",
+                "{party_id}",
+                "Envelope",
+                queue=addresses.inbox_queue("{party_id}"),
+            ),
+            [("party", "send"), ("party", "receive")],
+        ),
+        *(
+            (
+                f"reports.{event}",
+                _channel(
+                    addresses.REPORTS,
+                    "topic",
+                    addresses.report_key(event, "{party_id}"),
+                    model,
+                    queue=addresses.REPORTS_QUEUE,
+                ),
+                [("party", "send"), ("coordinator", "receive")],
+            )
+            for event, model in members("report").items()
+        ),
+        (
+            "cancel",
+            _channel(addresses.CANCEL, "fanout", "", "SessionCancelled"),
+            [("coordinator", "send"), ("worker", "receive")],
+        ),
+        (
+            "dead",
+            _channel(addresses.DEAD, "topic", "#", "DeadLetter", queue=addresses.DEAD_QUEUE),
+            [("operator", "receive")],
+        ),
+        (
+            "unclaimed",
+            _channel(
+                addresses.UNCLAIMED,
+                "fanout",
+                "",
+                *members("result").values(),
+                queue=addresses.UNCLAIMED,
+            ),
+            [("operator", "receive")],
+        ),
+    ]
+
+
+def _channel(
+    exchange: str, kind: str, routing_key: str, *messages: str, queue: str | None = None
+) -> dict[str, Any]:
+    """
+    Arguments:
+        queue: The one that is bound for this; None where it has no fixed name.
+    """
+    parameters = {
+        name: {"description": f"matches `{ID_PATTERN}`"}
+        for name in re.findall(r"{(\w+)}", routing_key)
+    }
+    return {
+        "address": routing_key,
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+        **({"parameters": parameters} if parameters else {}),
+        "bindings": {
+            "amqp": {
+                "is": "routingKey",
+                "exchange": {
+                    "name": exchange,
+                    "type": kind,
+                    "durable": True,
+                    "autoDelete": False,
+                    "vhost": "warren",
+                },
+                "bindingVersion": "0.3.0",
+            }
+        },
+        **({"x-queue": queue} if queue else {}),
+    }
+
+
+def _operation(role: str, action: str, channel: str, *messages: str) -> dict[str, Any]:
+    return {
+        "action": action,
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "messages": [_message_of(channel, name) for name in messages],
+        "tags": [{"name": role}],
+        "bindings": {
+            "amqp": {"deliveryMode": 2, "mandatory": True, "bindingVersion": "0.3.0"}
+            if action == "send" and channel != "cancel"
+            else {"ack": True, "bindingVersion": "0.3.0"}
+        },
+    }
+
+
+def _message_of(channel: str, name: str) -> dict[str, str]:
+    return {"$ref": f"#/channels/{channel}/messages/{name}"}
+
+
+def _messages() -> dict[str, Any]:
+    messages: dict[str, Any] = {}
+    for operation, model in members("request").items():
+        messages[model] = _message(operation, model, _request_headers())
+    for operation, model in members("result").items():
+        messages[model] = _message(operation, model, _result_headers())
+    for instruction, model in members("instruction").items():
+        messages[model] = _message(instruction, model, _headers(session_id=_HEX32))
+    for event, model in members("report").items():
+        messages[model] = {
+            **_envelope_message(f"A signed envelope whose payload is the JSON of `{model}`."),
+            "name": event,
+            "x-payload": {"$ref": f"#/components/schemas/{model}"},
+        }
+    messages["Envelope"] = _envelope_message("A round message of a protocol, or a report.")
+    messages["DeadLetter"] = {
+        "description": "Any message that nobody could handle, as it was. RabbitMQ's header "
+        "`x-death` has the queue and the broker's reason, `warren-reason` a worker's.",
+        "headers": _headers(**{"warren-reason": {"type": "string"}}),
+    }
+    return dict(sorted(messages.items()))
+
+
+def _message(name: str, model: str, headers: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "contentType": "application/json",
+        "headers": headers,
+        "payload": {"$ref": f"#/components/schemas/{model}"},
+        "bindings": {"amqp": {"messageType": name, "bindingVersion": "0.3.0"}},
+    }
+
+
+def _envelope_message(description: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "contentType": envelope.CONTENT_TYPE,
+        "headers": _headers(session_id=_HEX32),
+        "payload": {"$ref": "#/components/schemas/Envelope"},
+    }
+
+
+def _envelope_schema() -> dict[str, Any]:
+    return {
+        "type": "string",
+        "format": "binary",
+        "maxLength": envelope.MAX_ENVELOPE_BYTES,
+        "description": _ENVELOPE,
+    }
+
+
+def _request_headers() -> dict[str, Any]:
+    headers = _headers(
+        signature={
+            "type": "string",
+            "contentEncoding": "base64",
+            "description": "DER ECDSA-P256-SHA256 by `signer` over the body as sent.",
+        },
+        operation={"type": "string"},
+        request_id=_ID,
+        client_id=_ID,
+    )
+    return {**headers, "required": ["signature"]}
+
+
+def _result_headers() -> dict[str, Any]:
+    return _headers(request_id=_ID, client_id=_ID, session_id=_HEX32, status={"type": "string"})
+
+
+def _headers(**properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties}

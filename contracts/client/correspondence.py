@@ -1,0 +1,197 @@
+"""Requests out, each until it is answered; results in, each to the call that waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import tenacity
+from aio_pika.abc import AbstractIncomingMessage
+from pydantic import ValidationError
+
+from .. import results
+from ..errors import ContractError
+from ..results import Result
+from ..signing import SignedRequest, explain
+from .errors import (
+    BrokerUnavailableError,
+    ClientClosedError,
+    ClientError,
+    ResultTimeoutError,
+)
+from .link import Link, LinkLostError
+from .mailbox import Letter, Mailbox
+from .settings import ClientSettings
+
+logger = logging.getLogger(__name__)
+
+REMEMBERED = 10_000
+"""Answered requests whose results are known for duplicates when they come again."""
+
+Check = Callable[[Result, SignedRequest | None], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiter:
+    signed: SignedRequest
+    answer: asyncio.Future[Result]
+    rejected: list[str] = field(default_factory=list)
+
+    def fail(self, error: ClientError) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+            self.answer.exception()  # read: the call may be ending for another reason
+
+
+class Correspondence:
+    """
+    Arguments:
+        check: `Trust.check`; what does not pass goes to the dead letters.
+    """
+
+    def __init__(self, settings: ClientSettings, check: Check) -> None:
+        self._settings = settings
+        self._check = check
+        self._link = Link(settings, deliver=self._receive, lost=self._lose_held)
+        self._mailbox = Mailbox(self._link.shares_its_queue)
+        self._waiting: dict[str, _Waiter] = {}
+        self._answered: OrderedDict[str, None] = OrderedDict()
+        self._closed = False
+
+    async def open(self) -> None:
+        """Raises TopologyError or BrokerUnavailableError."""
+        await self._link.open()
+
+    async def close(self) -> None:
+        self._closed = True
+        for waiter in self._waiting.values():
+            waiter.fail(ClientClosedError("the client was closed"))
+        self._mailbox.close()
+        await self._link.close()
+
+    async def submit(self, signed: SignedRequest) -> Result:
+        """Publish the request and await its result, a failure included."""
+        request = signed.request
+        if self._closed:
+            raise ClientClosedError("the client is closed")
+        if request.client_id != self._settings.client_id:
+            raise ValueError("the request is another client's: its result would go there")
+        if request.request_id in self._waiting:
+            raise ValueError(f"request {request.request_id} is being waited for already")
+        waiter = _Waiter(signed, asyncio.get_running_loop().create_future())
+        self._waiting[request.request_id] = waiter
+        self._answered.pop(request.request_id, None)
+        asking = asyncio.create_task(self._keep_asking(signed))
+        try:
+            async with asyncio.timeout(_left_s(signed) + self._settings.margin_s):
+                either: list[asyncio.Future[Any]] = [asking, waiter.answer]
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                if not waiter.answer.done():
+                    await asking
+                return await waiter.answer
+        except TimeoutError:
+            raise ResultTimeoutError(request.request_id, waiter.rejected) from None
+        finally:
+            del self._waiting[request.request_id]
+            waiter.answer.cancel()
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
+    async def unclaimed(self) -> AsyncGenerator[Result, None]:
+        """Checked results that no call waits for; acked when the next one is asked for."""
+        with self._mailbox.reading():
+            while (letter := await self._mailbox.next()) is not None:
+                try:
+                    if not await self._believed(letter):
+                        continue
+                    yield letter.result
+                except BaseException:
+                    self._mailbox.hold(letter)
+                    raise
+                await letter.ack()
+
+    async def _keep_asking(self, signed: SignedRequest) -> None:
+        """Until cancelled, or the deadline: the first confirm takes as many tries as it needs,
+        and a result that stays away may have gone to another consumer of our queue."""
+        pause_s = self._settings.ask_again_s
+        while _left_s(signed) > 0:
+            await self._publish(signed)
+            await asyncio.sleep(pause_s)
+            pause_s *= 2
+
+    async def _publish(self, signed: SignedRequest) -> None:
+        try:
+            async for attempt in tenacity.AsyncRetrying(
+                retry=tenacity.retry_if_exception_type(LinkLostError),
+                wait=tenacity.wait_exponential_jitter(initial=0.1, max=5, jitter=0.2),
+                stop=lambda _: _left_s(signed) <= 0,
+                reraise=True,
+            ):
+                with attempt:
+                    await self._link.publish(signed)
+        except LinkLostError as error:
+            raise BrokerUnavailableError(
+                f"request {signed.request.request_id} was not confirmed before its deadline: "
+                f"{error}"
+            ) from None
+
+    async def _receive(self, delivery: AbstractIncomingMessage) -> None:
+        try:
+            result = results.ADAPTER.validate_json(delivery.body)
+        except ValidationError as error:
+            logger.warning("refused what is no result: %s", explain(error))
+            await delivery.reject(requeue=False)
+            return
+        letter = Letter(result, delivery)
+        waiter = self._waiting.get(result.request_id)
+        if waiter is not None and not waiter.answer.done():
+            await self._answer(waiter, letter)
+        elif waiter is not None or result.request_id in self._answered:
+            await letter.ack()
+        else:
+            self._mailbox.hold(letter)
+
+    async def _answer(self, waiter: _Waiter, letter: Letter) -> None:
+        try:
+            await self._check(letter.result, waiter.signed)
+        except ContractError as error:
+            waiter.rejected.append(str(error))
+            await self._refuse(letter, error)
+        except ClientError as error:
+            # The key that should verify it could not be had; the result may well be good.
+            waiter.fail(error)
+            self._mailbox.hold(letter)
+        else:
+            self._remember(letter.result)
+            if not waiter.answer.done():
+                waiter.answer.set_result(letter.result)
+            await letter.ack()
+
+    async def _believed(self, letter: Letter) -> bool:
+        try:
+            await self._check(letter.result, None)
+        except ContractError as error:
+            await self._refuse(letter, error)
+            return False
+        return True
+
+    async def _refuse(self, letter: Letter, reason: ContractError) -> None:
+        logger.warning("refused a result of request %s: %s", letter.result.request_id, reason)
+        await letter.reject()
+
+    def _remember(self, result: Result) -> None:
+        self._answered[result.request_id] = None
+        if len(self._answered) > REMEMBERED:
+            self._answered.popitem(last=False)
+
+    def _lose_held(self) -> None:
+        self._mailbox.forget()
+
+
+def _left_s(signed: SignedRequest) -> float:
+    return signed.request.expires_at / 1000 - time.time()

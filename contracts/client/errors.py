@@ -1,0 +1,59 @@
+"""What a producer may have to handle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..failures import Failure
+from ..results import Result
+
+
+class ClientError(Exception):
+    """The root of all that the client library raises, `ValueError` for impossible arguments
+    aside."""
+
+
+class SettingsError(ClientError):
+    """The configuration cannot be used; says which file and field, never a secret."""
+
+
+class ClientClosedError(ClientError):
+    """The client was closed while a call was waiting."""
+
+
+class TopologyError(ClientError):
+    """An exchange, queue or permission is missing. The text says which, and the remedy."""
+
+
+class BrokerUnavailableError(ClientError):
+    """The broker could not be reached, or confirmed nothing, for as long as it made sense.
+
+    A request that was not confirmed may have been stored all the same: try again with
+    `Client.submit` and the same signed request, never with a new one, if it must not run twice.
+    """
+
+
+class ResultTimeoutError(ClientError):
+    """The deadline passed without a result.
+
+    Attributes:
+        request_id: Of the request; its session may still have ended well, see `Client.session`.
+        rejected: Why results that claimed to answer it were refused, oldest first.
+    """
+
+    def __init__(self, request_id: str, rejected: Sequence[str] = ()) -> None:
+        text = f"no result for request {request_id} within its deadline"
+        if rejected:
+            text += f"; {len(rejected)} were refused, the last because {rejected[-1]}"
+        super().__init__(text)
+        self.request_id = request_id
+        self.rejected = tuple(rejected)
+
+
+class RequestFailedError(ClientError):
+    """The answer is no. `failure` tells the reason and whether a new request may succeed."""
+
+    def __init__(self, failure: Failure, result: Result) -> None:
+        super().__init__(f"{failure.code}: {failure.message}")
+        self.failure = failure
+        self.result = result

@@ -1,0 +1,135 @@
+"""What a producer needs to know: where the broker is, who it is itself, whom it trusts.
+
+[client]
+client_id = "svcA"                      # leave out for a producer of the old kind
+amqp_url = "amqps://svcA:...@broker/warren"     # or WARREN_AMQP_URL
+private_key_file = "svcA.key"           # or private_key, or WARREN_PRIVATE_KEY
+
+[[parties]]                             # every party whose certificates are to be believed
+party_id = "p1"
+public_key = "MFkwEwYHKoZIzj0CAQYIKoZI..."
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from ..errors import ContractError
+from ..identity import Identity, PublicIdentity
+from ..primitives import Id
+from ..requests import MAX_LIFETIME_MS
+from ..signing import explain
+from .errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSettings:
+    """
+    Attributes:
+        amqp_url: Holds a password; not in the repr.
+        client_id: None for a producer of the old kind, on the queue that those share.
+        parties: The identities that count when a key's certificates are verified.
+        timeout_s: Lifetime of requests that begin a session, unless the call says otherwise.
+        query_timeout_s: Lifetime of all other requests.
+        margin_s: How much longer than the deadline a call waits: the coordinator's last word
+            about an expired session comes after it.
+        ask_again_s: After so long without a result the request is published again, the same
+            bytes under the same id; then after twice as long, and so on.
+    """
+
+    amqp_url: str = field(repr=False)
+    client_id: str | None
+    identity: Identity
+    parties: Mapping[str, PublicIdentity]
+    timeout_s: float = 60.0
+    query_timeout_s: float = 15.0
+    margin_s: float = 5.0
+    ask_again_s: float = 5.0
+    confirm_timeout_s: float = 10.0
+    heartbeat_s: int = 8
+
+    @classmethod
+    def load(cls, path: Path, environ: Mapping[str, str] = os.environ) -> ClientSettings:
+        """Read a file as above. Raises SettingsError."""
+        file = _read(path)
+        client = file.client
+        if client.amqp_url is not None:
+            amqp_url = client.amqp_url.get_secret_value()
+        elif "WARREN_AMQP_URL" in environ:
+            amqp_url = environ["WARREN_AMQP_URL"]
+        else:
+            raise SettingsError(
+                f"{path}: no amqp_url: set it under [client], or WARREN_AMQP_URL in the environment"
+            )
+        try:
+            return cls(
+                amqp_url=amqp_url,
+                client_id=client.client_id,
+                identity=Identity.from_base64(_private_key(path, client, environ)),
+                parties={
+                    party.party_id: PublicIdentity.from_base64(party.public_key)
+                    for party in file.parties
+                },
+                timeout_s=client.timeout_s,
+            )
+        except ContractError as error:
+            raise SettingsError(f"{path}: {error}") from None
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _ClientSection(_Section):
+    client_id: Id | None = None
+    amqp_url: SecretStr | None = None
+    private_key: SecretStr | None = None
+    private_key_file: Path | None = None
+    timeout_s: float = Field(default=60.0, gt=0, le=MAX_LIFETIME_MS / 1000)
+
+
+class _PartySection(_Section):
+    party_id: Id
+    public_key: str
+    index: int | None = None
+    """Means nothing here; so that the workers' lists of parties can be used as they are."""
+
+
+class _File(_Section):
+    client: _ClientSection
+    parties: list[_PartySection] = Field(min_length=2)
+
+
+def _read(path: Path) -> _File:
+    try:
+        with path.open("rb") as file:
+            return _File.model_validate(tomllib.load(file))
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: not TOML: {error}") from None
+    except ValidationError as error:
+        raise SettingsError(f"{path}: {explain(error)}") from None
+
+
+def _private_key(path: Path, client: _ClientSection, environ: Mapping[str, str]) -> str:
+    if client.private_key is not None:
+        return client.private_key.get_secret_value()
+    if client.private_key_file is not None:
+        key_path = path.parent / client.private_key_file
+        try:
+            return key_path.read_text().strip()
+        except OSError as error:
+            raise SettingsError(f"{key_path}: {error.strerror}") from None
+    if "WARREN_PRIVATE_KEY" in environ:
+        return environ["WARREN_PRIVATE_KEY"]
+    raise SettingsError(
+        f"{path}: no private key: set private_key_file under [client], or WARREN_PRIVATE_KEY "
+        "in the environment (`warren identity new` makes one)"
+    )

@@ -1,0 +1,237 @@
+"""Is this result true? What a producer checks before it believes one; public data only.
+
+Nothing here trusts coordinator or broker: keys are believed because their parties certified
+them, signatures because they verify under such a key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import coincurve
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from nacl.bindings import crypto_core_ed25519_is_valid_point
+
+from .errors import ContractError
+from .identity import PublicIdentity
+from .keys import CertifiedKey
+from .primitives import Curve, Scheme
+from .requests import (
+    CancelRequest,
+    KeygenRequest,
+    QueryKeysRequest,
+    QuerySessionRequest,
+    Request,
+    SignRequest,
+)
+from .results import (
+    CancelResult,
+    KeygenResult,
+    QueryKeysResult,
+    QuerySessionResult,
+    Result,
+    SignResult,
+    Status,
+)
+
+_SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+_FROST_SECP256K1_CHALLENGE = b"FROST-secp256k1-SHA256-v1chal"
+
+
+def check_point(curve: Curve, encoded: bytes) -> None:
+    """Raises ContractError unless it is the compressed encoding of a point that can be a key."""
+    if curve is Curve.ED25519:
+        # Canonical, on the curve, of prime order, not the identity.
+        if len(encoded) != 32 or not crypto_core_ed25519_is_valid_point(encoded):
+            raise ContractError("not a point of ed25519's prime-order group")
+        return
+    if len(encoded) != 33:
+        raise ContractError("a compressed secp256k1 point has 33 bytes")
+    try:
+        coincurve.PublicKey(encoded)
+    except ValueError:
+        raise ContractError("not a point of secp256k1") from None
+
+
+def check_key(
+    key: CertifiedKey, *, pinned: Mapping[str, PublicIdentity], client_id: str | None
+) -> None:
+    """Raises ContractError unless all its parties, known to the caller, certified this key
+    for this client."""
+    facts = key.facts
+    if facts.client_id != client_id:
+        raise ContractError(f"key {facts.key_id} belongs to another client")
+    # Otherwise one party could fill several places, and its certificate count for all of them.
+    if len({holder.party_id for holder in facts.holders}) != facts.party_count:
+        raise ContractError(f"key {facts.key_id} names a party twice")
+    if len({holder.identity for holder in facts.holders}) != facts.party_count:
+        raise ContractError(f"key {facts.key_id} has two parties of one identity")
+    if facts.threshold > facts.party_count:
+        raise ContractError(f"key {facts.key_id} needs more parties than it has")
+    check_point(facts.curve, facts.public_key)
+    for holder in facts.holders:
+        check_point(facts.curve, holder.public_share)
+    key.verify(pinned)
+
+
+def check_answer(request: Request, result: Result) -> None:
+    """Raises ContractError unless the result answers this request, as far as ids and echoed
+    fields tell; the key and the signature in it are still to be checked."""
+    _same("request_id", result.request_id, request.request_id)
+    _same("client_id", result.client_id, request.client_id)
+    _same("result", result.result, request.operation)
+    if result.status is not Status.COMPLETED:
+        return
+    match request, result:
+        case KeygenRequest(), KeygenResult():
+            _check_made_key(request, result)
+        case SignRequest(), SignResult():
+            _same("key_id", result.key_id, request.key_id)
+            _same("scheme", result.scheme, request.scheme)
+            _same("message", result.message, request.message)
+            if request.signers is not None:
+                _same("signers", sorted(result.signers), sorted(request.signers))
+        case CancelRequest(), CancelResult():
+            _same("target", result.target, request.target)
+        case QueryKeysRequest(), QueryKeysResult():
+            if request.only is not None and any(
+                key.facts.key_id != request.only for key in result.keys
+            ):
+                raise ContractError("the result lists a key that was not asked for")
+        case QuerySessionRequest(), QuerySessionResult():
+            if result.session is None:
+                raise ContractError("the result is completed and has no session")
+            if request.session_id is not None:
+                _same("session_id", result.session.session_id, request.session_id)
+            else:
+                _same("target", result.session.request_id, request.target)
+
+
+def check_signed(result: SignResult, key: CertifiedKey, taproot_merkle_root: bytes | None) -> None:
+    """Raises ContractError unless `key`, itself checked before, made this result's signature."""
+    facts = key.facts
+    _same("key_id", result.key_id, facts.key_id)
+    if result.scheme is None or result.message is None or result.signature is None:
+        raise ContractError("the result is completed and lacks scheme, message or signature")
+    if result.scheme.curve is not facts.curve:
+        raise ContractError(f"{result.scheme} is no scheme of a key on {facts.curve}")
+    holders = {holder.party_id for holder in facts.holders}
+    signers = set(result.signers)
+    if len(signers) != len(result.signers) or not signers <= holders:
+        raise ContractError("the signers are not parties of the key")
+    if len(signers) != facts.threshold:
+        raise ContractError(f"{len(signers)} signers, the key's threshold is {facts.threshold}")
+    public_key = verifying_key(facts.public_key, result.scheme, taproot_merkle_root)
+    _same("public_key", result.public_key, public_key)
+    check_signature(result.scheme, public_key, result.message, result.signature)
+
+
+def verifying_key(
+    key_public_key: bytes, scheme: Scheme, taproot_merkle_root: bytes | None = None
+) -> bytes:
+    """What verifies the signatures that a key makes in this scheme.
+
+    Arguments:
+        key_public_key: `KeyFacts.public_key`, a valid point.
+        taproot_merkle_root: As in `SignRequest`: set, it leads to the BIP-341 output key.
+    """
+    if scheme is not Scheme.BIP340:
+        if taproot_merkle_root is not None:
+            raise ContractError("taproot_merkle_root goes with bip340 only")
+        return key_public_key
+    internal = key_public_key[1:]
+    if taproot_merkle_root is None:
+        return internal
+    tweaked = coincurve.PublicKeyXOnly(internal)
+    tweaked.tweak_add(_tagged_hash(b"TapTweak", internal + taproot_merkle_root))
+    return bytes(tweaked.format())
+
+
+def check_signature(scheme: Scheme, public_key: bytes, message: bytes, signature: bytes) -> None:
+    """Raises ContractError unless it verifies under `public_key`, which is `verifying_key`'s."""
+    verify = {
+        Scheme.ED25519: _verifies_ed25519,
+        Scheme.BIP340: _verifies_bip340,
+        Scheme.SECP256K1: _verifies_frost_secp256k1,
+    }[scheme]
+    try:
+        valid = verify(public_key, message, signature)
+    except ValueError:  # a length, point or scalar that is none
+        valid = False
+    if not valid:
+        raise ContractError(f"the {scheme} signature does not verify")
+
+
+def _check_made_key(request: KeygenRequest, result: KeygenResult) -> None:
+    if result.key is None:
+        raise ContractError("the result is completed and has no key")
+    facts = result.key.facts
+    _same("key_id", facts.key_id, request.key_id)
+    _same("key_id", result.key_id, request.key_id)
+    _same("client_id", facts.client_id, request.client_id)
+    _same("session_id", facts.session_id, result.session_id)
+    _same("curve", facts.curve, request.curve)
+    _same("threshold", facts.threshold, request.threshold)
+    _same("party_count", facts.party_count, request.party_count)
+    if request.parties is not None:
+        parties = sorted(holder.party_id for holder in facts.holders)
+        _same("parties", parties, sorted(request.parties))
+
+
+def _same(name: str, found: object, expected: object) -> None:
+    if found != expected:
+        raise ContractError(f"the result's {name} is not what was asked for")
+
+
+def _verifies_ed25519(public_key: bytes, message: bytes, signature: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _verifies_bip340(public_key: bytes, message: bytes, signature: bytes) -> bool:
+    # coincurve reads 32 bytes whatever it is given.
+    return len(public_key) == 32 and bool(
+        coincurve.PublicKeyXOnly(public_key).verify(signature, message)
+    )
+
+
+def _verifies_frost_secp256k1(public_key: bytes, message: bytes, signature: bytes) -> bool:
+    """RFC 9591 section 6.5, a signature being R (33 bytes) || z (32): z * G == R + c * PK.
+
+    Variable time, which is fine: everything here is public.
+    """
+    if len(signature) != 65:
+        return False
+    commitment, z = signature[:33], signature[33:]
+    wide = _expand_message_xmd(
+        commitment + public_key + message, _FROST_SECP256K1_CHALLENGE, length=48
+    )
+    challenge = (int.from_bytes(wide) % _SECP256K1_ORDER).to_bytes(32)
+    right = coincurve.PublicKey.combine_keys(
+        [coincurve.PublicKey(commitment), coincurve.PublicKey(public_key).multiply(challenge)]
+    )
+    # Refuses zero and the order and above, so each signature has one encoding.
+    left = coincurve.PublicKey.from_secret(z)
+    return bool(left.format() == right.format())
+
+
+def _expand_message_xmd(message: bytes, domain: bytes, *, length: int) -> bytes:
+    """RFC 9380 section 5.3.1 with SHA-256."""
+    suffix = domain + len(domain).to_bytes(1)
+    first = hashlib.sha256(bytes(64) + message + length.to_bytes(2) + b"\x00" + suffix).digest()
+    blocks = [hashlib.sha256(first + b"\x01" + suffix).digest()]
+    while 32 * len(blocks) < length:
+        mixed = bytes(x ^ y for x, y in zip(first, blocks[-1], strict=True))
+        blocks.append(hashlib.sha256(mixed + (len(blocks) + 1).to_bytes(1) + suffix).digest())
+    return b"".join(blocks)[:length]
+
+
+def _tagged_hash(tag: bytes, data: bytes) -> bytes:
+    """BIP-340."""
+    prefix = hashlib.sha256(tag).digest()
+    return hashlib.sha256(prefix + prefix + data).digest()

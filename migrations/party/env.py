@@ -1,0 +1,3 @@
+from migrations.environment import migrate
+
+migrate()

@@ -1,0 +1,25 @@
+"""The parts of a migration that only PostgreSQL has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+
+_FOLDER = Path(__file__).parent
+
+
+def on_postgres() -> bool:
+    return op.get_context().dialect.name == "postgresql"
+
+
+def unlogged() -> list[str]:
+    """Prefixes of a table that is not to outlive a crash, a restored backup or a promoted replica."""
+    return ["UNLOGGED"] if on_postgres() else []
+
+
+def create_functions(*names: str) -> None:
+    """From the files of these names beside this one. A function is never changed, only succeeded."""
+    if on_postgres():
+        for name in names:
+            op.execute((_FOLDER / f"{name}.sql").read_text())

@@ -1,0 +1,208 @@
+"""A broker and a database for as long as somebody needs them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+from typing import ClassVar, Protocol
+
+from ops.stack import apt, children, containers, discovery, postgres, rabbitmq
+from ops.stack.discovery import Choice, Facts, Source
+from ops.stack.errors import StackError
+from ops.stack.workspace import Workspace, workspace
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Where broker and database are. The URLs hold passwords, so they stay out of `repr`."""
+
+    amqp_url: str = field(repr=False)
+    """A user who may do everything, in the broker's default vhost."""
+    management_url: str = field(repr=False)
+    database_url: str = field(repr=False)
+    """A user who may create databases."""
+    directory: Path
+    """For logs and files of this run; gone with it, unless it is kept."""
+    broker_pid: int | None = None
+    """Our own node's process. None if it is not ours to measure."""
+    database_pid: int | None = None
+    """Our own server's first process, the parent of the others."""
+
+
+class Broker(Protocol):
+    @property
+    def amqp_url(self) -> str: ...
+    @property
+    def management_url(self) -> str: ...
+    @property
+    def pid(self) -> int | None: ...
+    def wait_ready(self) -> None: ...
+    def stop(self, *, keep: bool) -> None: ...
+
+
+class Database(Protocol):
+    @property
+    def database_url(self) -> str: ...
+    @property
+    def pid(self) -> int | None: ...
+    def wait_ready(self) -> None: ...
+    def stop(self, *, keep: bool) -> None: ...
+
+
+@contextlib.contextmanager
+def running_services(
+    directory: Path,
+    *,
+    progress: Progress = lambda _: None,
+    keep: bool = False,
+    environment: Mapping[str, str] = os.environ,
+) -> Iterator[Services]:
+    """Find or start both services; stop on the way out whatever was started here.
+
+    Ctrl-C and SIGTERM are ways out like any other; after a SIGKILL the kernel stops the private
+    nodes. Call it on a thread that lives as long as the services should, best the main one. Data
+    are thrown away at the end, unless `keep`: then private nodes find them again next time.
+
+    Raises:
+        StackError: With a sentence for the person at the terminal.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_termination_is_an_exit())
+        choice, facts = prepare(progress=progress, environment=environment)
+        private_database = choice.database in {Source.LOCAL, Source.INSTALL}
+        account = children.unprivileged_account() if private_database else None
+        place = stack.enter_context(workspace(directory, keep=keep, account=account))
+
+        started = time.monotonic()
+        # Both start before either is waited for: one boots while the other is being initialised.
+        broker = _start_broker(choice.broker, place, facts, environment)
+        stack.callback(broker.stop, keep=keep)
+        database = _start_database(choice.database, place, facts, environment, account)
+        stack.callback(database.stop, keep=keep)
+        progress(f"RabbitMQ: {choice.broker.value}; PostgreSQL: {choice.database.value} ...")
+        database.wait_ready()
+        broker.wait_ready()
+        if keep:
+            stack.callback(progress, "Stopping broker and database, their data are kept ...")
+        progress(f"Both are ready after {time.monotonic() - started:.1f} s.")
+        yield Services(
+            amqp_url=broker.amqp_url,
+            management_url=broker.management_url,
+            database_url=database.database_url,
+            directory=place.run,
+            broker_pid=broker.pid,
+            database_pid=database.pid,
+        )
+
+
+def prepare(
+    *, progress: Progress = lambda _: None, environment: Mapping[str, str] = os.environ
+) -> tuple[Choice, Facts]:
+    """Choose the sources, and install what the choice needs."""
+    facts = discovery.probe(environment)
+    choice = discovery.choose(facts)
+    wanted = [
+        package
+        for package, source in ((apt.RABBITMQ, choice.broker), (apt.POSTGRES, choice.database))
+        if source is Source.INSTALL
+    ]
+    if wanted:
+        apt.install(wanted, progress=progress)
+        facts = replace(
+            facts,
+            rabbitmq=discovery.rabbitmq_programs(environment),
+            postgres=discovery.postgres_programs(environment),
+        )
+    return choice, facts
+
+
+def _start_broker(
+    source: Source, place: Workspace, facts: Facts, environment: Mapping[str, str]
+) -> Broker:
+    if source is Source.GIVEN:
+        return _GivenBroker(
+            environment[discovery.AMQP_URL], environment[discovery.MANAGEMENT_URL].rstrip("/")
+        )
+    if source is Source.CONTAINER:
+        return containers.start_broker()
+    return rabbitmq.start(place.run / "rabbitmq", _installed(facts.rabbitmq, "RabbitMQ"))
+
+
+def _start_database(
+    source: Source,
+    place: Workspace,
+    facts: Facts,
+    environment: Mapping[str, str],
+    account: children.Account | None,
+) -> Database:
+    if source is Source.GIVEN:
+        return _GivenDatabase(environment[discovery.DATABASE_URL])
+    if source is Source.CONTAINER:
+        return containers.start_database()
+    programs = _installed(facts.postgres, "PostgreSQL")
+    return postgres.start(place.run / "postgres", programs, cache=place.cache, account=account)
+
+
+def _installed(programs: Path | None, what: str) -> Path:
+    if programs is None:
+        raise StackError(f"{what} was installed, but its programs are not where they should be.")
+    return programs
+
+
+@dataclass(frozen=True, slots=True)
+class _GivenBroker:
+    pid: ClassVar[None] = None
+    amqp_url: str = field(repr=False)
+    management_url: str = field(repr=False)
+
+    def wait_ready(self) -> None:
+        """Whoever gave the URL answers for it."""
+
+    def stop(self, *, keep: bool) -> None:
+        """It is not ours to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class _GivenDatabase:
+    pid: ClassVar[None] = None
+    database_url: str = field(repr=False)
+
+    def wait_ready(self) -> None:
+        """Whoever gave the URL answers for it."""
+
+    def stop(self, *, keep: bool) -> None:
+        """It is not ours to stop."""
+
+
+@contextlib.contextmanager
+def _termination_is_an_exit() -> Iterator[None]:
+    """Unwind on SIGTERM and on a closed terminal too, where nobody else has a say in that."""
+
+    def leave(number: int, _: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ours = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is signal.SIG_DFL
+    ]
+    for number in ours:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)

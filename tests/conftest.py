@@ -1,0 +1,54 @@
+"""What system tests stand on: a broker and a database server, a fresh corner of each per test."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from ops.stack import databases, vhosts
+from ops.stack.services import Services, running_services
+
+# How long an example takes says nothing on a busy machine.
+hypothesis.settings.register_profile("warren", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("warren")
+
+STACK = Path(__file__).parents[1] / ".warren"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever uses the services is a system test: `-m "not system"` leaves it out."""
+    for item in items:
+        if "services" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.system)
+
+
+@pytest.fixture(scope="session")
+def services() -> Iterator[Services]:
+    with running_services(STACK) as running:
+        yield running
+
+
+@pytest.fixture
+def vhost(services: Services) -> Iterator[str]:
+    """The AMQP URL of an empty vhost."""
+    name = f"test-{secrets.token_hex(6)}"
+    vhosts.create(services.management_url, name)
+    try:
+        yield vhosts.address(services.amqp_url, name)
+    finally:
+        vhosts.delete(services.management_url, name)
+
+
+@pytest.fixture
+async def database(services: Services) -> AsyncIterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    name = f"test_{secrets.token_hex(6)}"
+    url = await databases.create(services.database_url, name)
+    try:
+        yield url
+    finally:
+        await databases.drop(services.database_url, name)

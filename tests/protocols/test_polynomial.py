@@ -1,0 +1,65 @@
+"""Shamir's sharing and Feldman's commitments."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from workers.protocols.groups import ED25519, SECP256K1, Group, IdentityError
+from workers.protocols.polynomial import (
+    add_commitments,
+    commit,
+    evaluate,
+    evaluate_commitments,
+    interpolating_value,
+)
+
+from .simulate import index, indices
+
+GROUPS = pytest.mark.parametrize("group", [SECP256K1, ED25519], ids=lambda group: group.name)
+COEFFICIENTS = st.lists(st.integers(1, 2**256), min_size=2, max_size=5)
+
+
+@GROUPS
+def test_a_polynomial_is_evaluated_by_its_definition(group: Group) -> None:
+    coefficients = [group.scalar(a) for a in (7, 11, 13)]
+    assert evaluate(coefficients, index(4)) == group.scalar(7 + 11 * 4 + 13 * 16)
+
+
+@GROUPS
+@settings(max_examples=20, deadline=None)
+@given(values=COEFFICIENTS, x=st.integers(1, 20))
+def test_commitments_evaluate_to_the_committed_value(
+    group: Group, values: list[int], x: int
+) -> None:
+    coefficients = [group.scalar(a) for a in values]
+    value = evaluate(coefficients, index(x))
+    assert evaluate_commitments(group, commit(coefficients), index(x)) == value * group.generator
+
+
+@GROUPS
+@settings(max_examples=20, deadline=None)
+@given(values=COEFFICIENTS, data=st.data())
+def test_any_t_values_interpolate_to_the_secret(
+    group: Group, values: list[int], data: st.DataObject
+) -> None:
+    coefficients = [group.scalar(a) for a in values]
+    places = st.permutations(range(1, 21)).map(lambda order: indices(order[: len(values)]))
+    signers = data.draw(places)
+    terms = [interpolating_value(group, signers, i) * evaluate(coefficients, i) for i in signers]
+    assert sum(terms, start=group.scalar(0)) == coefficients[0]
+
+
+@GROUPS
+def test_sums_of_commitments_commit_to_sums(group: Group) -> None:
+    one, two = ([group.scalar(a) for a in row] for row in ((3, 5), (7, 9)))
+    total = [a + b for a, b in zip(one, two, strict=True)]
+    assert add_commitments(group, [commit(one), commit(two)]) == commit(total)
+
+
+@GROUPS
+def test_a_root_at_an_index_has_no_point(group: Group) -> None:
+    coefficients = [group.scalar(-6), group.scalar(2)]
+    with pytest.raises(IdentityError):
+        evaluate_commitments(group, commit(coefficients), index(3))

@@ -1,0 +1,189 @@
+"""What is sent or stored comes back equal, and its bytes are pinned.
+
+A changed snapshot is a changed format: parties of two versions would not understand each other,
+or a stored share could not be read. Then the tag's version changes too. To write the file anew:
+``python -m tests.protocols.test_stored_forms``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.protocols import frost, keygen
+from workers.protocols.groups import ED25519, SECP256K1, Group
+from workers.protocols.key_share import KeyShare, KeyView
+from workers.protocols.rounds import MisuseError
+
+from .simulate import coins, index, parameters_of
+
+SNAPSHOTS = Path(__file__).parent / "snapshots" / "stored_forms.json"
+GROUPS = pytest.mark.parametrize("group", [SECP256K1, ED25519], ids=lambda group: group.name)
+
+
+class Stored(Protocol):
+    def to_bytes(self) -> bytes: ...
+
+
+Reader = Callable[[bytes], Stored]
+
+
+@cache
+def specimens(group: Group) -> dict[str, tuple[Stored, Reader]]:
+    """One of everything party 1 of 2 sends or stores, by a run with fixed coins."""
+    parameters = parameters_of(group, 2, 2)
+    one, two = index(1), index(2)
+    committed, first = {}, {}
+    opened, second = {}, {}
+    dealt, third = {}, {}
+    for i in (one, two):
+        committed[i], sent = keygen.round1(parameters[i], randomness=coins("snapshot", i))
+        assert sent.broadcast is not None
+        first[i] = sent.broadcast
+    for i, j in ((one, two), (two, one)):
+        opened[i], said = keygen.round2(committed[i], {j: first[j]})
+        assert said.broadcast is not None
+        second[i] = said.broadcast
+    for i, j in ((one, two), (two, one)):
+        dealt[i], given_out = keygen.round3(opened[i], {j: second[j]})
+        third[i] = given_out.direct[j]
+    finished = keygen.finish(dealt[one], {two: third[two]})
+    key_share = finished.key_share
+
+    suite = frost.ciphersuite("ed25519" if group is ED25519 else "bip340")
+    nonces, commitment = frost.commit(
+        suite,
+        key_share,
+        hiding_randomness=coins("hiding"),
+        binding_randomness=coins("binding"),
+    )
+    other = replace(commitment, hiding=commitment.binding, binding=commitment.hiding)
+    signature_share = frost.sign(nonces, key_share, coins("message"), {one: commitment, two: other})
+    own = parameters[one]
+    return {
+        "keygen.Parameters": (own, keygen.Parameters.from_bytes),
+        "keygen.Commitment": (first[one], partial(keygen.Commitment.from_bytes, own)),
+        "keygen.Committed": (committed[one], keygen.Committed.from_bytes),
+        "keygen.Opening": (second[one], partial(keygen.Opening.from_bytes, own)),
+        "keygen.Opened": (opened[one], keygen.Opened.from_bytes),
+        "keygen.Share": (third[two], partial(keygen.Share.from_bytes, own)),
+        "keygen.Dealt": (dealt[one], keygen.Dealt.from_bytes),
+        "keygen.Finished": (finished, keygen.Finished.from_bytes),
+        "KeyShare": (key_share, KeyShare.from_bytes),
+        "KeyView": (key_share.view, KeyView.from_bytes),
+        "frost.Nonces": (nonces, frost.Nonces.from_bytes),
+        "frost.Commitment": (commitment, partial(frost.Commitment.from_bytes, group)),
+        "frost.SignatureShare": (signature_share, partial(frost.SignatureShare.from_bytes, group)),
+    }
+
+
+STATES = {
+    "keygen.Parameters",
+    "keygen.Committed",
+    "keygen.Opened",
+    "keygen.Dealt",
+    "keygen.Finished",
+    "KeyShare",
+    "KeyView",
+    "frost.Nonces",
+}
+NAMES = pytest.mark.parametrize("name", specimens(SECP256K1))
+
+
+@GROUPS
+@NAMES
+def test_everything_comes_back_equal(group: Group, name: str) -> None:
+    value, from_bytes = specimens(group)[name]
+    assert from_bytes(value.to_bytes()) == value
+    assert from_bytes(value.to_bytes()).to_bytes() == value.to_bytes()
+
+
+@GROUPS
+@NAMES
+def test_the_bytes_are_those_of_the_snapshot(group: Group, name: str) -> None:
+    pinned = json.loads(SNAPSHOTS.read_text(encoding="utf-8"))
+    assert specimens(group)[name][0].to_bytes().hex() == pinned[group.name][name]
+
+
+@GROUPS
+def test_a_stored_commitment_is_read_like_a_received_one(group: Group) -> None:
+    value, _ = specimens(group)["frost.Commitment"]
+    assert frost.Commitment.from_bytes_stored(group, value.to_bytes()) == value
+    with pytest.raises(ValueError, match=r"32 bytes|secp256k1"):
+        frost.Commitment.from_bytes_stored(group, value.to_bytes()[:-1])
+
+
+@GROUPS
+@NAMES
+def test_bytes_that_are_too_short_or_too_long_are_refused(group: Group, name: str) -> None:
+    value, from_bytes = specimens(group)[name]
+    data = value.to_bytes()
+    for wrong in (b"", data[:-1], data + b"\x00", data + data):
+        with pytest.raises(ValueError, match=r"\w"):
+            from_bytes(wrong)
+
+
+@GROUPS
+@NAMES
+@given(data=st.data())
+def test_damaged_bytes_raise_nothing_but_value_or_misuse_errors(
+    group: Group, name: str, data: st.DataObject
+) -> None:
+    value, from_bytes = specimens(group)[name]
+    damaged = bytearray(value.to_bytes())
+    damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= data.draw(st.integers(1, 255))
+    try:
+        read = from_bytes(bytes(damaged))
+    except (ValueError, MisuseError):
+        return
+    assert read.to_bytes() != value.to_bytes()
+
+
+@GROUPS
+@NAMES
+def test_no_stored_type_reads_the_bytes_of_another(group: Group, name: str) -> None:
+    value, _ = specimens(group)[name]
+    for other in STATES - {name}:
+        _, from_bytes = specimens(group)[other]
+        with pytest.raises(ValueError, match=r"not warren/state|ends inside"):
+            from_bytes(value.to_bytes())
+
+
+@GROUPS
+def test_secrets_do_not_print(group: Group) -> None:
+    printed = "".join(repr(value) for value, _ in specimens(group).values())
+    committed, _ = specimens(group)["keygen.Committed"]
+    dealt, _ = specimens(group)["keygen.Dealt"]
+    key_share, _ = specimens(group)["KeyShare"]
+    nonces, _ = specimens(group)["frost.Nonces"]
+    assert isinstance(committed, keygen.Committed)
+    assert isinstance(dealt, keygen.Dealt)
+    assert isinstance(key_share, KeyShare)
+    assert isinstance(nonces, frost.Nonces)
+    scalars = [*committed.coefficients, dealt.own_value, key_share.secret_share]
+    scalars += [nonces.hiding, nonces.binding]
+    for scalar in scalars:
+        assert str(scalar.value) not in printed
+        assert scalar.to_bytes().hex() not in printed
+        assert repr(scalar.to_bytes()) not in printed
+    opening = committed.opening
+    for secret in (opening.salt, opening.chain_share, key_share.chain_code):
+        assert repr(secret) not in printed
+        assert secret.hex() not in printed
+
+
+if __name__ == "__main__":
+    SNAPSHOTS.parent.mkdir(exist_ok=True)
+    forms = {
+        group.name: {name: value.to_bytes().hex() for name, (value, _) in specimens(group).items()}
+        for group in (SECP256K1, ED25519)
+    }
+    SNAPSHOTS.write_text(json.dumps(forms, indent=1) + "\n", encoding="utf-8")

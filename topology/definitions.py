@@ -1,0 +1,36 @@
+"""RabbitMQ's vocabulary, as far as it means the same on 3.10 and on every 4.x."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+EXCHANGE_TYPES: Final = ("direct", "fanout", "topic")
+QUEUE_TYPES: Final = ("quorum", "classic")
+
+PRIORITY: Final = 10
+"""Of a policy that names none. Above the 0 that a policy for "everything" usually has."""
+
+AT_LEAST_ONCE: Final = "at-least-once"
+REJECT_PUBLISH: Final = "reject-publish"
+
+KEYS: Final[Mapping[str, Mapping[str, type[int] | type[str] | tuple[str, ...]]]] = {
+    # "expires" is missing on purpose: it drops a queue with its messages, not even dead-lettered.
+    "queues": {
+        "dead-letter-exchange": str,
+        "dead-letter-routing-key": str,
+        "dead-letter-strategy": ("at-most-once", AT_LEAST_ONCE),
+        "delivery-limit": int,
+        "max-length": int,
+        "max-length-bytes": int,
+        "message-ttl": int,
+        "overflow": ("drop-head", REJECT_PUBLISH),
+    },
+    "exchanges": {"alternate-exchange": str},
+}
+"""What a policy may define: a number, a name, or one of some words."""
+
+POLICY_ONLY_ARGUMENTS: Final = frozenset(f"x-{key}" for key in (*KEYS["queues"], "expires"))
+
+ARGUMENTS: Final = ("x-single-active-consumer", "x-quorum-initial-group-size")
+"""Arguments of queues for which RabbitMQ has no policy key."""

@@ -1,0 +1,250 @@
+"""Where the workers are wired: settings in, a running process out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import signal
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+
+import aio_pika
+from faststream.rabbit import RabbitBroker
+from tenacity import (
+    AsyncRetrying,
+    before_sleep_log,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+from contracts import addresses, sessions
+
+from .consumers.clock import now_ms
+from .consumers.deliveries import (
+    make_broker,
+    stop_consuming,
+    subscribe,
+    subscribe_broadcast,
+    with_heartbeat,
+)
+from .consumers.liveness import Liveness
+from .consumers.party import PartyConsumer
+from .consumers.publisher import Publisher, PublishError, require_topology
+from .consumers.reports import ReportConsumer
+from .consumers.requests import RequestConsumer
+from .consumers.scopes import SessionScopes
+from .session.acceptance import Party
+from .session.sending import report
+from .settings import CoordinatorSettings, PartySettings
+from .store import open_coordinator_store, open_party_store
+from .store.interface import SessionStore, StoreUnavailableError
+from .store.sealing import MasterKeys, Sealer
+
+logger = logging.getLogger(__name__)
+
+READY_FILE = "WARREN_READY_FILE"
+"""Environment variable: a file that is created once the worker consumes."""
+
+STARTUP_PATIENCE_S = 60
+SWEEP_SECONDS = 0.25
+SWEEP_LIMIT = 100
+HEARTBEAT_SECONDS = 2.0
+REFRESH_SECONDS = 1.0
+PURGE_SECONDS = 30.0
+
+
+async def run_party(settings: PartySettings) -> None:
+    """Serve one party's inbox until SIGTERM or SIGINT.
+
+    Raises:
+        TopologyError, SchemaError, SealError: what is missing, and how to mend it.
+    """
+    limits = settings.limits
+    url = with_heartbeat(settings.amqp_url)
+    queue = addresses.inbox_queue(settings.party_id)
+    keys = (
+        MasterKeys.from_environment()
+        if settings.master_key_file is None
+        else MasterKeys.from_file(settings.master_key_file)
+    )
+    party = Party(
+        party_id=settings.party_id,
+        identity=settings.identity,
+        peers=settings.peers,
+        clients=settings.clients,
+        clock_tolerance_ms=int(limits.clock_tolerance_seconds * 1000),
+    )
+    await _broker_reachable(url, queues=[queue])
+    async with (
+        open_party_store(
+            settings.database_url,
+            party_id=settings.party_id,
+            sealer=Sealer(keys),
+            connections=limits.database_connections,
+        ) as store,
+        Publisher(url, name=settings.party_id) as publisher,
+    ):
+        await _store_reachable(store)
+        consumer = PartyConsumer(party, store, publisher, limits)
+        broker = make_broker(url)
+        subscribe(broker, publisher, queue, consumer.handle, prefetch=limits.prefetch)
+        _hear_cancellations(broker, settings.party_id, consumer.broadcast)
+
+        async def sign_of_life() -> None:
+            alive = report(
+                sessions.PartyAlive(at=now_ms()),
+                identity=settings.identity,
+                party_id=settings.party_id,
+            )
+            await publisher.publish(alive)
+
+        async def purge() -> None:
+            now = now_ms()
+            await store.purge(ended_before=now - int(limits.retention_seconds * 1000))
+            await store.purge_parked(before=now - int(limits.parked_seconds * 1000))
+
+        async def sweep() -> None:
+            for session_id in await store.overdue(now_ms(), SWEEP_LIMIT):
+                await consumer.expire(session_id)
+
+        await _serve(
+            broker,
+            (sign_of_life, HEARTBEAT_SECONDS),
+            (sweep, SWEEP_SECONDS),
+            (purge, PURGE_SECONDS),
+        )
+
+
+async def run_coordinator(settings: CoordinatorSettings) -> None:
+    """Serve requests and reports until SIGTERM or SIGINT.
+
+    Raises:
+        TopologyError, SchemaError: what is missing, and how to mend it.
+    """
+    limits = settings.limits
+    url = with_heartbeat(settings.amqp_url)
+    queues = [
+        addresses.SIGNING_QUEUE,
+        addresses.KEYGEN_QUEUE,
+        addresses.CONTROL_QUEUE,
+        addresses.REPORTS_QUEUE,
+    ]
+    await _broker_reachable(url, queues=queues)
+    async with (
+        open_coordinator_store(
+            settings.database_url, connections=limits.database_connections
+        ) as store,
+        Publisher(url, name="coordinator") as publisher,
+    ):
+        await _store_reachable(store)
+        scopes = SessionScopes()
+        liveness = Liveness(store, silent_after_ms=int(limits.party_silent_seconds * 1000))
+        reports = ReportConsumer(settings.parties, store, publisher, liveness, scopes)
+        requests = RequestConsumer(
+            settings.parties,
+            settings.clients,
+            store,
+            publisher,
+            liveness,
+            scopes,
+            reports,
+            nonce_batch=limits.nonce_batch,
+        )
+        broker = make_broker(url)
+        for queue in queues[:-1]:
+            subscribe(broker, publisher, queue, requests.handle, prefetch=limits.prefetch)
+        subscribe(
+            broker, publisher, addresses.REPORTS_QUEUE, reports.handle, prefetch=limits.prefetch
+        )
+        _hear_cancellations(broker, "coordinator", reports.broadcast)
+
+        async def sweep() -> None:
+            grace = int(limits.grace_seconds * 1000)
+            for session_id in await store.overdue(now_ms() - grace, SWEEP_LIMIT):
+                await reports.expire(session_id)
+
+        async def purge() -> None:
+            await store.purge(ended_before=now_ms() - int(limits.retention_seconds * 1000))
+
+        await _serve(
+            broker,
+            (liveness.refresh, REFRESH_SECONDS),
+            (sweep, SWEEP_SECONDS),
+            (purge, PURGE_SECONDS),
+        )
+
+
+def _hear_cancellations(broker: RabbitBroker, name: str, handler: Callable[[bytes], None]) -> None:
+    queue = f"{addresses.CANCEL}.{name}.{secrets.token_hex(8)}"
+    subscribe_broadcast(broker, addresses.CANCEL, queue, handler)
+
+
+async def _serve(
+    broker: RabbitBroker, *chores: tuple[Callable[[], Awaitable[None]], float]
+) -> None:
+    """Consume and do the chores until a signal; then stop taking, finish what runs, and leave."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await broker.start()
+    tasks = [asyncio.create_task(_every(seconds, chore)) for chore, seconds in chores]
+    _say_ready()
+    try:
+        await stop.wait()
+    finally:
+        await stop_consuming(broker)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await broker.stop()
+
+
+async def _every(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
+    """Repeat a chore; while store or broker are away, ever more slowly."""
+    pause = seconds
+    while True:
+        try:
+            await chore()
+            pause = seconds
+        except (StoreUnavailableError, PublishError) as error:
+            pause = min(2 * pause, max(seconds, 10.0))
+            logger.warning("chore put off", extra={"reason": str(error)})
+        except Exception:
+            pause = min(2 * pause, max(seconds, 10.0))
+            logger.exception("chore failed")
+        await asyncio.sleep(pause)
+
+
+async def _broker_reachable(url: str, *, queues: Iterable[str]) -> None:
+    async for attempt in _patiently((OSError, aio_pika.exceptions.AMQPConnectionError)):
+        with attempt:
+            await require_topology(url, queues=queues)
+
+
+async def _store_reachable(store: SessionStore) -> None:
+    async for attempt in _patiently((StoreUnavailableError,)):
+        with attempt:
+            await store.ping()
+
+
+def _patiently(errors: tuple[type[Exception], ...]) -> AsyncRetrying:
+    return AsyncRetrying(
+        retry=retry_if_exception_type(errors),
+        wait=wait_random_exponential(multiplier=0.2, max=5),
+        stop=stop_after_delay(STARTUP_PATIENCE_S),
+        before_sleep=before_sleep_log(logger, logging.WARNING),
+        reraise=True,
+    )
+
+
+def _say_ready() -> None:
+    logger.info("ready")
+    path = os.environ.get(READY_FILE)
+    if path is not None:
+        with contextlib.suppress(OSError):
+            Path(path).touch()

@@ -1,0 +1,141 @@
+"""`warren coordinator`, `warren party`, `warren store`, `warren identity`."""
+
+import asyncio
+import json
+import logging
+import os
+import stat
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import aio_pika
+import typer
+import uvloop
+
+from contracts.identity import Identity
+
+from .consumers.publisher import TopologyError
+from .settings import CoordinatorSettings, PartySettings, SettingsError
+from .store.interface import SchemaError, StoreUnavailableError
+from .store.sealing import SealError
+
+coordinator = typer.Typer(no_args_is_help=True, help="The coordinator's worker processes.")
+party = typer.Typer(no_args_is_help=True, help="A party's worker processes.")
+store = typer.Typer(no_args_is_help=True, help="The databases behind the workers.")
+identity = typer.Typer(no_args_is_help=True, help="P-256 identity keys of clients and parties.")
+
+EXIT_CONFIGURATION = 2
+EXIT_UNAVAILABLE = 4
+
+Config = Annotated[Path, typer.Option("--config", "-c", help="TOML configuration.", dir_okay=False)]
+
+
+class JsonFormatter(logging.Formatter):
+    """One line, one event, its fields beside it."""
+
+    _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: dict[str, Any] = {
+            "at": self.formatTime(record),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            "logger": record.name,
+        }
+        fields |= {
+            name: value for name, value in vars(record).items() if name not in self._STANDARD
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields, default=str)
+
+
+def serve(work: Coroutine[Any, Any, None]) -> None:
+    """Run a worker to its end; a known trouble ends in a sentence and an exit code."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=os.environ.get("WARREN_LOG_LEVEL", "INFO"), handlers=[handler])
+    for noisy in ("aiormq", "aio_pika", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    try:
+        uvloop.run(work)
+    except (TopologyError, SchemaError, SealError) as error:
+        _leave(str(error), EXIT_CONFIGURATION)
+    except (StoreUnavailableError, OSError, aio_pika.exceptions.AMQPError) as error:
+        _leave(f"cannot reach broker or database: {error}", EXIT_UNAVAILABLE)
+
+
+def _leave(message: str, code: int) -> None:
+    typer.echo(message, err=True)
+    raise typer.Exit(code)
+
+
+def _load_party(config: Path) -> PartySettings:
+    try:
+        return PartySettings.load(config)
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(EXIT_CONFIGURATION) from None
+
+
+def _load_coordinator(config: Path) -> CoordinatorSettings:
+    try:
+        return CoordinatorSettings.load(config)
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(EXIT_CONFIGURATION) from None
+
+
+@coordinator.command("run")
+def run_coordinator(config: Config) -> None:
+    """Serve requests and reports. Start as many processes as you like."""
+    from . import app
+
+    serve(app.run_coordinator(_load_coordinator(config)))
+
+
+@party.command("run")
+def run_party(config: Config) -> None:
+    """Serve one party's inbox. Start as many processes for one party as you like."""
+    from . import app
+
+    serve(app.run_party(_load_party(config)))
+
+
+@store.command("migrate")
+def migrate(
+    role: Annotated[Literal["party", "coordinator"], typer.Argument()], config: Config
+) -> None:
+    """Bring a role's database to the schema that this version needs."""
+    import migrations
+
+    settings = _load_party(config) if role == "party" else _load_coordinator(config)
+    asyncio.run(migrations.upgrade(role, settings.database_url))
+    typer.echo(f"The {role}'s database is at revision {migrations.head(role)}.")
+
+
+@identity.command("new")
+def new_identity(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="File for the private key; must not exist.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Make an identity: the private key into a file of yours alone, the public key on screen."""
+    made = Identity.generate()
+    try:
+        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR)
+    except OSError as error:
+        _leave(f"{out}: {error.strerror}; the private key was not written", EXIT_CONFIGURATION)
+        return
+    with os.fdopen(descriptor, "w") as file:
+        file.write(made.to_base64() + "\n")
+    if as_json:
+        typer.echo(
+            json.dumps({"public_key": made.public.to_base64(), "private_key_file": str(out)})
+        )
+    else:
+        typer.echo(f"public key (give it away):  {made.public.to_base64()}")
+        typer.echo(f"private key (keep it):      {out}")

@@ -1,0 +1,168 @@
+"""The one way out: confirmed, persistent, mandatory, bounded in time.
+
+On a connection of its own, by aio-pika: a channel error of a publisher must not kill a consumer's
+handlers, and faststream's publisher swallows returned messages and time-outs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Self
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractRobustConnection
+from aio_pika.exceptions import (
+    AMQPError,
+    ChannelInvalidStateError,
+    ChannelNotFoundEntity,
+    DeliveryError,
+)
+
+from contracts import addresses
+
+from ..store.records import Outgoing
+
+HEARTBEAT_S = 8
+CONFIRM_TIMEOUT_S = 10.0
+EXCHANGES = (
+    addresses.SESSIONS,
+    addresses.ROUNDS,
+    addresses.REPORTS,
+    addresses.RESULTS,
+    addresses.CANCEL,
+    addresses.DEAD,
+)
+
+
+class PublishError(Exception):
+    """The broker has not confirmed the message, for now; whether it has it is not known."""
+
+
+class UnroutableError(PublishError):
+    """No queue takes the message: the topology is not the one we need."""
+
+
+class TopologyError(Exception):
+    """An exchange or queue is missing. The text says which, and how to apply the topology."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(
+            f'{kind} "{name}" is missing from the broker. Apply the topology: '
+            "`warren topology apply` (`warren topology plan` shows what differs)."
+        )
+
+
+class Publisher:
+    """Publishes `Outgoing` messages; safe for use by many tasks at once."""
+
+    def __init__(self, url: str, *, name: str) -> None:
+        self._url = url
+        self._name = name
+        self._exchanges: dict[str, AbstractExchange] = {}
+        self._connection: AbstractRobustConnection | None = None
+        self._channel: AbstractChannel | None = None
+
+    async def __aenter__(self) -> Self:
+        self._connection = await aio_pika.connect_robust(
+            self._url,
+            client_properties={"connection_name": f"{self._name} publisher {os.getpid()}"},
+            heartbeat=HEARTBEAT_S,
+            reconnect_interval=1,
+        )
+        self._channel = await self._connection.channel(
+            publisher_confirms=True, on_return_raises=True
+        )
+        for name in EXCHANGES:
+            self._exchanges[name] = await self._channel.get_exchange(name, ensure=False)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def publish_all(self, messages: Iterable[Outgoing]) -> None:
+        """All at once; returns when the broker has confirmed every one. Raises PublishError."""
+        waiting = [self.publish(message) for message in messages]
+        if len(waiting) == 1:
+            await waiting[0]
+        elif waiting:
+            await asyncio.gather(*waiting)
+
+    async def publish(self, message: Outgoing) -> None:
+        """Raises PublishError; UnroutableError if no queue took it."""
+        try:
+            async with asyncio.timeout(CONFIRM_TIMEOUT_S):
+                await self._exchanges[message.exchange].publish(
+                    aio_pika.Message(
+                        message.body,
+                        headers=dict(message.headers),
+                        content_type=message.content_type,
+                        message_id=message.message_id,
+                        type=message.kind,
+                        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                    ),
+                    message.routing_key,
+                    # A cancellation that no worker hears is no loss: the tombstone is the truth.
+                    mandatory=message.exchange != addresses.CANCEL,
+                )
+        except DeliveryError:
+            raise UnroutableError(
+                f"no queue takes {message.kind} for {message.routing_key!r} at exchange "
+                f'"{message.exchange}": has the topology been applied?'
+            ) from None
+        except (AMQPError, ChannelInvalidStateError, ConnectionError, TimeoutError) as error:
+            raise PublishError(f"broker away: {type(error).__name__}") from error
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # A connection found dead by its heartbeat ends pending publishes with a cancellation
+            # that nobody asked for; taken at its word, the delivery would never be settled.
+            raise PublishError("broker away: connection lost while publishing") from None
+
+
+async def require_topology(url: str, *, queues: Iterable[str]) -> None:
+    """Raises TopologyError naming the first exchange or queue that is not there.
+
+    Passive declarations: they need no permission and change nothing.
+    """
+    async with await aio_pika.connect(url) as connection:
+        for name in EXCHANGES:
+            try:
+                await (await connection.channel()).get_exchange(name, ensure=True)
+            except ChannelNotFoundEntity:
+                raise TopologyError("exchange", name) from None
+        for name in queues:
+            try:
+                await (await connection.channel()).get_queue(name, ensure=True)
+            except ChannelNotFoundEntity:
+                raise TopologyError("queue", name) from None
+
+
+def dead_letter(
+    *, body: bytes, headers: Mapping[str, object], routing_key: str, reason: str, source: str
+) -> Outgoing:
+    """A refused message with the reason in words, for `warren.dead`."""
+    kept = {name: value for name, value in headers.items() if isinstance(value, str)}
+    return Outgoing(
+        exchange=addresses.DEAD,
+        routing_key=source,
+        kind="refused",
+        content_type="application/octet-stream",
+        message_id=str(headers.get("message_id", "")),
+        body=body,
+        headers={
+            **{name: value[:500] for name, value in kept.items() if name != "message_id"},
+            "warren-reason": reason[:1000],
+            "warren-queue": source,
+            "warren-routing-key": routing_key[:255],
+        },
+    )

@@ -1,0 +1,256 @@
+"""The coordinator's handlers for reports: what the parties say about their sessions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from contracts import sessions
+from contracts.envelope import COORDINATOR, Envelope, UnverifiedEnvelope
+from contracts.errors import ContractError
+from contracts.failures import Failure, FailureCode
+from contracts.results import Status, failed_result
+from contracts.signing import explain
+
+from ..session import conduct as conducting
+from ..session import inbox
+from ..session.acceptance import Peer
+from ..session.conduct import Conduct, Progress
+from ..session.errors import EquivocationError
+from ..session.sending import result
+from ..store.interface import CoordinatorStore
+from ..store.records import CoordinatorChange, Event, Outcome, Received, RequestRecord, Session
+from .clock import now_ms
+from .deliveries import Delivery
+from .liveness import Liveness
+from .locks import SessionLocks
+from .publisher import Publisher
+from .scopes import SessionScopes, uninterrupted
+
+logger = logging.getLogger(__name__)
+
+DEADLINE = "deadline"
+
+
+class ReportConsumer:
+    """
+    Arguments:
+        parties: Those whose word counts, by id.
+    """
+
+    def __init__(
+        self,
+        parties: Mapping[str, Peer],
+        store: CoordinatorStore,
+        publisher: Publisher,
+        liveness: Liveness,
+        scopes: SessionScopes,
+    ) -> None:
+        self._parties = parties
+        self._store = store
+        self._publisher = publisher
+        self._liveness = liveness
+        self._scopes = scopes
+        self._locks = SessionLocks()
+
+    async def handle(self, delivery: Delivery) -> None:
+        unverified = UnverifiedEnvelope.from_bytes(delivery.body)
+        peer = self._parties.get(unverified.claimed.sender)
+        if peer is None:
+            raise ContractError("the sender is not one of our parties")
+        envelope = unverified.verify(peer.identity)
+        report = _parse(envelope)
+        if isinstance(report, sessions.PartyAlive):
+            await self._liveness.seen(envelope.sender)
+            return
+        row = Received(
+            slot=envelope.kind,
+            sender=envelope.sender,
+            digest=envelope.digest(),
+            body=delivery.body,
+        )
+        with self._scopes.enter(envelope.session_id):
+            async with self._locks.of(envelope.session_id):
+                while not await self._advance(envelope, report, row):
+                    pass  # another worker was faster
+
+    def broadcast(self, body: bytes) -> None:
+        """A cancellation heard on `warren.cancel`, from this coordinator process or another."""
+        try:
+            over = sessions.SessionCancelled.model_validate_json(body)
+        except ValidationError as error:
+            raise ContractError(f"not a cancellation: {explain(error)}") from None
+        self._scopes.cancel(over.session_id)
+
+    async def expire(self, session_id: bytes) -> None:
+        """The deadline and the parties' grace have passed."""
+        async with self._locks.of(session_id):
+            session = await self._store.session(session_id)
+            if session is None or Status(session.status).final:
+                return
+            conduct = Conduct.model_validate_json(session.state)
+            silent = conducting.silent_parties(conduct, session.received)
+            failure = Failure.of(
+                FailureCode.EXPIRED,
+                f"the deadline passed; nothing was heard of {', '.join(silent)}"
+                if silent
+                else "the deadline passed before the parties were done",
+                silent=silent,
+            )
+            progress = Progress(conduct=conduct, status=Status.EXPIRED, failure=failure)
+            await self._commit(session, progress, DEADLINE, None, None)
+        self._scopes.cancel(session_id)
+
+    async def cancel(self, session_id: bytes) -> Status:
+        """The client's wish; returns how the session ended, which may be otherwise."""
+        async with self._locks.of(session_id):
+            while True:
+                session = await self._store.session(session_id)
+                if session is None:
+                    return Status.EXPIRED  # so long ago that it was forgotten
+                if Status(session.status).final:
+                    return Status(session.status)
+                conduct = Conduct.model_validate_json(session.state)
+                progress = Progress(
+                    conduct=conduct,
+                    status=Status.CANCELLED,
+                    failure=Failure.of(FailureCode.CANCELLED, "cancelled by its client"),
+                )
+                if await self._commit(session, progress, "cancel", None, None):
+                    return Status.CANCELLED
+
+    ###
+    ### Steps
+    ###
+
+    async def _advance(self, envelope: Envelope, report: sessions.Report, row: Received) -> bool:
+        """False if another worker moved the session on: load and try again."""
+        session = await self._store.session(envelope.session_id)
+        if session is None:
+            raise ContractError("there is no such session")
+        cause = f"{row.slot}:{row.sender}"
+        if Status(session.status).final:
+            await self._send_again(session.session_id, cause)
+            return True
+        conduct = Conduct.model_validate_json(session.state)
+        conducting.check_report(conduct, envelope, report)
+        try:
+            if inbox.repeats(session.received, row.slot, row.sender, row.digest):
+                await self._send_again(session.session_id, cause)
+                return True
+            progress = await self._progress(session, conduct, row.sender, report)
+        except EquivocationError as error:
+            progress = Progress(
+                conduct=conduct,
+                status=Status.FAILED,
+                failure=Failure.of(FailureCode.PARTY_FAULT, str(error), culprits=[error.sender]),
+            )
+        event = Event(
+            event=row.slot,
+            party_id=row.sender,
+            details=report.failure.model_dump_json()
+            if isinstance(report, sessions.SessionFailed)
+            else "{}",
+        )
+        return await self._commit(session, progress, cause, row, event)
+
+    async def _progress(
+        self, session: Session, conduct: Conduct, sender: str, report: sessions.Report
+    ) -> Progress:
+        now = now_ms()
+        match report:
+            case sessions.NoncesMade():
+                request = await self._request(session.session_id)
+                return conducting.nonces_made(
+                    conduct,
+                    sender,
+                    report,
+                    request=request.body,
+                    signature=request.signature,
+                    time_left_ms=session.deadline - now,
+                )
+            case sessions.ShareSigned():
+                return conducting.share_signed(conduct, sender, report, session.received, now=now)
+            case sessions.KeyCertified():
+                return conducting.key_certified(conduct, sender, report, session.received, now=now)
+            case sessions.SessionFailed(failure=failure):
+                if failure.code is FailureCode.EXPIRED:
+                    # Others may still speak; the deadline's own sweep sums up who was silent.
+                    return Progress(conduct=conduct, status=Status(session.status))
+                told = failure.model_copy(update={"message": f"{sender}: {failure.message}"[:2000]})
+                return Progress(conduct=conduct, status=Status.FAILED, failure=told)
+            case _:
+                return Progress(conduct=conduct, status=Status.IN_PROGRESS)
+
+    async def _commit(
+        self,
+        session: Session,
+        progress: Progress,
+        cause: str,
+        row: Received | None,
+        event: Event | None,
+    ) -> bool:
+        conduct = progress.conduct
+        content = progress.result
+        outgoing = progress.outgoing
+        if progress.failure is not None:
+            request = conduct.request
+            content = failed_result(
+                request.operation,
+                progress.failure,
+                request_id=request.request_id,
+                client_id=request.client_id,
+                session_id=session.session_id,
+                key_id=request.key_id,
+                status=progress.status,
+                finished_at=now_ms(),
+            )
+            outgoing = (*outgoing, *conducting.farewells(conduct))
+        answer = None if content is None else result(content, conduct.request.reply_to)
+        over = () if content is None else (Event(event=progress.status.value),)
+        events = over if event is None else (event, *over)
+        change = CoordinatorChange(
+            session_id=session.session_id,
+            expected_version=session.version,
+            protocol=session.protocol,
+            key_session=session.key_session,
+            status=progress.status.value,
+            deadline=now_ms() if progress.status.final else session.deadline,
+            state=conduct.model_dump_json().encode(),
+            cause=cause,
+            received=() if row is None else (row,),
+            outgoing=outgoing,
+            events=events,
+            key=progress.key,
+            commitments=progress.commitments,
+            result=answer,
+        )
+        with uninterrupted():
+            if await self._store.commit(change) is not Outcome.COMMITTED:
+                return False
+            await self._publisher.publish_all(outgoing if answer is None else (answer, *outgoing))
+        return True
+
+    async def _request(self, session_id: bytes) -> RequestRecord:
+        request = await self._store.request_of(session_id)
+        if request is None:
+            raise ContractError("the session's request is gone")
+        return request
+
+    async def _send_again(self, session_id: bytes, cause: str) -> None:
+        """What this report sent the first time, the session's result included."""
+        await self._publisher.publish_all(await self._store.outgoing(session_id, cause))
+
+
+def _parse(envelope: Envelope) -> sessions.Report:
+    if envelope.recipient != COORDINATOR or envelope.round != 0:
+        raise ContractError("not a report to the coordinator")
+    try:
+        report = sessions.REPORT.validate_json(envelope.payload)
+    except ValidationError as error:
+        raise ContractError(f"not a report: {explain(error)}") from None
+    if report.report != envelope.kind:
+        raise ContractError(f"{report.report} in an envelope for {envelope.kind}")
+    return report

@@ -1,0 +1,397 @@
+"""The coordinator's side of a session: what it remembers, and what each report comes to.
+
+Pure: the handlers in `workers.consumers.reports` load, call, commit and publish.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from contracts import sessions
+from contracts.encoding import digest
+from contracts.envelope import Envelope, UnverifiedEnvelope
+from contracts.errors import ContractError
+from contracts.failures import Failure, FailureCode
+from contracts.keys import CertifiedKey, KeyFacts
+from contracts.primitives import Contract, Hex32
+from contracts.requests import KeygenRequest, SignRequest
+from contracts.results import KeygenResult, Result, SignResult, Status
+from contracts.sessions import Member, NonceCommitment, SessionTerms
+
+from ..protocols.rounds import PartyFaultError, PartyIndex
+from ..store.records import CommitmentRecord, KeyRecord, Outgoing, Received
+from .combining import combine
+from .sending import cancellation, instruction
+
+BATCH_TAG = b"warren/nonce-batch/v1"
+
+
+class Conduct(Contract):
+    """The coordinator's state of a session.
+
+    Attributes:
+        join_secret: Each party's join token is derived from it.
+        facts: Of the key that signs; None for key generation.
+        commitments: Party id -> the nonce commitment that this session uses up.
+    """
+
+    request: KeygenRequest | SignRequest
+    terms: SessionTerms
+    join_secret: Hex32
+    facts: KeyFacts | None = None
+    commitments: dict[str, NonceCommitment] = Field(default_factory=dict)
+
+    @property
+    def session_id(self) -> bytes:
+        return self.terms.session_id()
+
+    def join_token(self, party_id: str) -> bytes:
+        message = self.session_id + party_id.encode()
+        return hmac.digest(self.join_secret, message, hashlib.sha256)
+
+    def lacking(self) -> list[Member]:
+        """Signers whose nonce commitment is still to come."""
+        if self.facts is None:
+            return []
+        return [member for member in self.terms.members if member.party_id not in self.commitments]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What a report comes to.
+
+    Attributes:
+        result: Set when the session is over.
+        failure: Set when it failed.
+    """
+
+    conduct: Conduct
+    status: Status
+    outgoing: tuple[Outgoing, ...] = ()
+    commitments: tuple[CommitmentRecord, ...] = ()
+    key: KeyRecord | None = None
+    result: Result | None = None
+    failure: Failure | None = None
+
+
+###
+### Beginning
+###
+
+
+def invitations(
+    conduct: Conduct, *, request: bytes, signature: bytes, time_left_ms: int
+) -> tuple[Outgoing, ...]:
+    """`session_created` for every member. Only when nobody lacks a commitment."""
+    commitments = (
+        []
+        if conduct.facts is None
+        else [conduct.commitments[member.party_id] for member in conduct.terms.members]
+    )
+    session_id = conduct.session_id
+    return tuple(
+        instruction(
+            sessions.SessionCreated(
+                session_id=session_id,
+                terms=conduct.terms,
+                commitments=commitments,
+                request=request,
+                request_signature=signature,
+                join_token=conduct.join_token(member.party_id),
+                time_left_ms=max(1, time_left_ms),
+            ),
+            member.party_id,
+            session_id,
+        )
+        for member in conduct.terms.members
+    )
+
+
+def nonce_wishes(conduct: Conduct, count: int) -> tuple[Outgoing, ...]:
+    """`nonces_wanted` for every signer that lacks a commitment."""
+    assert conduct.facts is not None
+    assert isinstance(conduct.request, SignRequest)
+    session_id = conduct.session_id
+    return tuple(
+        instruction(
+            sessions.NoncesWanted(
+                batch_id=digest(BATCH_TAG, session_id, member.party_id.encode()),
+                session_id=session_id,
+                key_session=conduct.facts.session_id,
+                epoch=conduct.facts.epoch,
+                scheme=conduct.request.scheme,
+                count=count,
+            ),
+            member.party_id,
+            session_id,
+        )
+        for member in conduct.lacking()
+    )
+
+
+###
+### Reports
+###
+
+
+def check_report(conduct: Conduct, envelope: Envelope, report: sessions.Report) -> None:
+    """Raises ContractError unless the report's sender may say this in this session."""
+    if envelope.sender not in {member.party_id for member in conduct.terms.members}:
+        raise ContractError(f"{envelope.sender} takes no part in this session")
+    if envelope.epoch != conduct.terms.epoch and envelope.kind in {"share_signed", "nonces_made"}:
+        raise ContractError(f"epoch {envelope.epoch} in a session of epoch {conduct.terms.epoch}")
+    if isinstance(report, sessions.PartyJoined | sessions.ShareSigned) and not hmac.compare_digest(
+        report.join_token, conduct.join_token(envelope.sender)
+    ):
+        raise ContractError(f"{envelope.sender} showed another join token than it was given")
+    expected = "sign" if isinstance(report, sessions.ShareSigned | sessions.NoncesMade) else None
+    if isinstance(report, sessions.KeyCertified):
+        expected = "keygen"
+    if expected is not None and conduct.terms.protocol != expected:
+        raise ContractError(f"{report.report} in a session to {conduct.terms.protocol}")
+
+
+def nonces_made(
+    conduct: Conduct,
+    sender: str,
+    report: sessions.NoncesMade,
+    *,
+    request: bytes,
+    signature: bytes,
+    time_left_ms: int,
+) -> Progress:
+    """Use the first commitment for this session, keep the others for later ones."""
+    first, *others = report.fresh
+    if sender in conduct.commitments:
+        others = report.fresh
+    else:
+        conduct = conduct.model_copy(update={"commitments": {**conduct.commitments, sender: first}})
+    ready = not conduct.lacking()
+    return Progress(
+        conduct=conduct,
+        status=Status.IN_PROGRESS if ready else Status.WAITING,
+        outgoing=invitations(
+            conduct, request=request, signature=signature, time_left_ms=time_left_ms
+        )
+        if ready
+        else (),
+        commitments=_pooled(conduct, sender, others),
+    )
+
+
+def share_signed(
+    conduct: Conduct,
+    sender: str,
+    report: sessions.ShareSigned,
+    received: Iterable[Received],
+    *,
+    now: int,
+) -> Progress:
+    """Combine, if this was the last share."""
+    shares = {
+        row.sender: sessions.ShareSigned.model_validate_json(_payload(row)).signature_share
+        for row in received
+        if row.slot == report.report
+    }
+    shares[sender] = report.signature_share
+    pooled = _pooled(conduct, sender, report.fresh)
+    members = conduct.terms.members
+    if len(shares) < len(members):
+        return Progress(conduct=conduct, status=Status.IN_PROGRESS, commitments=pooled)
+
+    request, facts = conduct.request, conduct.facts
+    assert isinstance(request, SignRequest)
+    assert facts is not None
+    try:
+        public_key, signature = combine(
+            facts,
+            request,
+            {
+                PartyIndex(member.index): conduct.commitments[member.party_id].commitment
+                for member in members
+            },
+            {PartyIndex(member.index): shares[member.party_id] for member in members},
+        )
+    except PartyFaultError as error:
+        culprits = [member.party_id for member in members if member.index in error.culprits]
+        return Progress(
+            conduct=conduct,
+            status=Status.FAILED,
+            commitments=pooled,
+            failure=Failure.of(
+                FailureCode.PARTY_FAULT,
+                f"{', '.join(culprits)} sent a wrong signature share ({error.check})",
+                culprits=culprits,
+            ),
+        )
+    return Progress(
+        conduct=conduct,
+        status=Status.COMPLETED,
+        commitments=pooled,
+        result=SignResult(
+            request_id=request.request_id,
+            client_id=request.client_id,
+            session_id=conduct.session_id,
+            status=Status.COMPLETED,
+            finished_at=now,
+            key_id=request.key_id,
+            scheme=request.scheme,
+            message=request.message,
+            public_key=public_key,
+            signature=signature,
+            signers=[member.party_id for member in members],
+        ),
+    )
+
+
+def key_certified(
+    conduct: Conduct,
+    sender: str,
+    report: sessions.KeyCertified,
+    received: Iterable[Received],
+    *,
+    now: int,
+) -> Progress:
+    """Believe the key when every party has reported the same facts with all certificates."""
+    try:
+        _check_facts(conduct, report.facts)
+        for member in conduct.terms.members:
+            report.facts.verify(member.party_id, report.certificates.get(member.party_id, b""))
+    except ContractError as error:
+        return Progress(
+            conduct=conduct,
+            status=Status.FAILED,
+            failure=Failure.of(
+                FailureCode.PARTY_FAULT,
+                f"{sender} reported a key that does not check out: {error}",
+                culprits=[sender],
+            ),
+        )
+    reports = {
+        row.sender: sessions.KeyCertified.model_validate_json(_payload(row))
+        for row in received
+        if row.slot == report.report
+    }
+    reports[sender] = report
+    if any(each.facts != report.facts for each in reports.values()):
+        return Progress(
+            conduct=conduct,
+            status=Status.FAILED,
+            failure=Failure.of(FailureCode.SPOILT, "the parties certified different keys"),
+        )
+    if len(reports) < len(conduct.terms.members):
+        return Progress(conduct=conduct, status=Status.IN_PROGRESS)
+
+    request, facts = conduct.request, report.facts
+    assert isinstance(request, KeygenRequest)
+    certified = CertifiedKey(facts=facts, certificates=report.certificates)
+    return Progress(
+        conduct=conduct,
+        status=Status.COMPLETED,
+        key=KeyRecord(
+            owner=request.client_id or "",
+            key_id=request.key_id,
+            key_session=facts.session_id,
+            epoch=facts.epoch,
+            curve=facts.curve.value,
+            certified=certified.model_dump_json(),
+        ),
+        result=KeygenResult(
+            request_id=request.request_id,
+            client_id=request.client_id,
+            session_id=facts.session_id,
+            status=Status.COMPLETED,
+            finished_at=now,
+            key_id=request.key_id,
+            curve=request.curve,
+            key=certified,
+        ),
+    )
+
+
+###
+### Ending
+###
+
+
+def silent_parties(conduct: Conduct, received: Iterable[Received]) -> list[str]:
+    """Who kept a session from finishing, as far as anyone can say.
+
+    First those of whom nothing final was heard. If all have spoken, those whom the others
+    name as missing.
+    """
+    rows = tuple(received)
+    final = {"key_certified", "share_signed", "session_failed"}
+    heard = {row.sender for row in rows if row.slot in final}
+    lacking = conduct.lacking()
+    expected = lacking or conduct.terms.members
+    silent = [member.party_id for member in expected if member.party_id not in heard]
+    if silent:
+        return silent
+    accused: set[str] = set()
+    for row in rows:
+        if row.slot == "session_failed":
+            accused |= set(sessions.SessionFailed.model_validate_json(_payload(row)).failure.silent)
+    return sorted(accused)
+
+
+def farewells(conduct: Conduct) -> tuple[Outgoing, ...]:
+    """Tell every party, and every worker that listens, that the session is over."""
+    session_id = conduct.session_id
+    over = sessions.SessionCancelled(session_id=session_id)
+    return (
+        cancellation(session_id),
+        *(instruction(over, member.party_id, session_id) for member in conduct.terms.members),
+    )
+
+
+###
+### Helpers
+###
+
+
+def _check_facts(conduct: Conduct, facts: KeyFacts) -> None:
+    request, terms = conduct.request, conduct.terms
+    assert isinstance(request, KeygenRequest)
+    wanted: Mapping[str, tuple[object, object]] = {
+        "client id": (facts.client_id, request.client_id),
+        "key id": (facts.key_id, request.key_id),
+        "session": (facts.session_id, conduct.session_id),
+        "epoch": (facts.epoch, terms.epoch),
+        "curve": (facts.curve, request.curve),
+        "threshold": (facts.threshold, request.threshold),
+        "holders": (
+            [(holder.party_id, holder.identity) for holder in facts.holders],
+            [(member.party_id, member.identity) for member in terms.members],
+        ),
+    }
+    for name, (found, expected) in wanted.items():
+        if found != expected:
+            raise ContractError(f"another {name} than the session's")
+
+
+def _pooled(
+    conduct: Conduct, sender: str, fresh: Iterable[NonceCommitment]
+) -> tuple[CommitmentRecord, ...]:
+    assert conduct.facts is not None
+    assert isinstance(conduct.request, SignRequest)
+    return tuple(
+        CommitmentRecord(
+            nonce_id=each.nonce_id,
+            key_session=conduct.facts.session_id,
+            epoch=conduct.facts.epoch,
+            scheme=conduct.request.scheme.value,
+            party_id=sender,
+            commitment=each.commitment,
+        )
+        for each in fresh
+    )
+
+
+def _payload(row: Received) -> bytes:
+    return UnverifiedEnvelope.from_bytes(row.body).claimed.payload

@@ -1,0 +1,22 @@
+"""Why a session ends early, sorted by what is done about it."""
+
+from __future__ import annotations
+
+from contracts.failures import Failure, FailureCode
+
+
+class RefusedError(Exception):
+    """This party will not take part: what it was asked to do does not check out."""
+
+    @property
+    def failure(self) -> Failure:
+        return Failure.of(FailureCode.PARTY_REFUSED, str(self))
+
+
+class EquivocationError(Exception):
+    """A party signed two different messages for one place. Both are kept as evidence."""
+
+    def __init__(self, sender: str, slot: str) -> None:
+        super().__init__(f"party {sender} sent two different messages as {slot}")
+        self.sender = sender
+        self.slot = slot

@@ -1,0 +1,74 @@
+"""What may enter a running session: from whom, for which round, and in which form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from contracts.envelope import EVERYONE, Envelope, UnverifiedEnvelope
+from contracts.errors import ContractError
+from contracts.sessions import Member
+
+from ..protocols.rounds import PartyIndex
+from ..store.records import Received
+from .errors import EquivocationError
+
+KEYGEN_ROUNDS = {1: EVERYONE, 2: EVERYONE, 3: None, 4: EVERYONE}
+"""Round -> recipient; None is each party for itself."""
+
+
+def slot_of(envelope: Envelope) -> str:
+    """Where a message belongs in its session: one for each sender."""
+    return f"{envelope.kind}/{envelope.round}"
+
+
+def check_place(envelope: Envelope, party_id: str) -> None:
+    """Raises ContractError unless such a message may come to us in some session."""
+    if envelope.kind != "keygen" or envelope.round not in KEYGEN_ROUNDS:
+        raise ContractError(f"no protocol has a message {slot_of(envelope)!r}")
+    recipient = KEYGEN_ROUNDS[envelope.round] or party_id
+    if envelope.recipient != recipient:
+        raise ContractError(f"{slot_of(envelope)} is not meant for {envelope.recipient!r}")
+    if envelope.sender == party_id:
+        raise ContractError("a message of our own came back")
+
+
+def check_member(envelope: Envelope, members: Iterable[Member], *, epoch: int) -> None:
+    """Raises ContractError unless the sender takes part in this session and epoch."""
+    if envelope.epoch != epoch:
+        raise ContractError(f"epoch {envelope.epoch} in a session of epoch {epoch}")
+    if envelope.sender not in {member.party_id for member in members}:
+        raise ContractError(f"{envelope.sender} takes no part in this session")
+
+
+def repeats(received: Iterable[Received], slot: str, sender: str, digest: bytes) -> bool:
+    """Whether this very message came before.
+
+    Raises:
+        EquivocationError: another one came before in its place.
+    """
+    for row in received:
+        if row.slot == slot and row.sender == sender:
+            if row.digest != digest:
+                raise EquivocationError(sender, slot)
+            return True
+    return False
+
+
+def payloads(
+    received: Iterable[Received], slot: str, others: Iterable[Member]
+) -> dict[PartyIndex, bytes] | None:
+    """What every other member sent for the slot, or None while some are missing."""
+    bodies = {row.sender: row.body for row in received if row.slot == slot}
+    inbox = {}
+    for member in others:
+        if member.party_id not in bodies:
+            return None
+        envelope = UnverifiedEnvelope.from_bytes(bodies[member.party_id])
+        inbox[PartyIndex(member.index)] = envelope.claimed.payload
+    return inbox
+
+
+def missing(received: Iterable[Received], slot: str, others: Iterable[Member]) -> list[str]:
+    """The members whose message for the slot is not in."""
+    senders = {row.sender for row in received if row.slot == slot}
+    return [member.party_id for member in others if member.party_id not in senders]

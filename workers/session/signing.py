@@ -1,0 +1,149 @@
+"""A party's side of signing: one message in, one signature share out.
+
+The nonce pair was made and published ahead. It is deleted in the transaction that stores the
+answer; the same transaction puts a fresh pair in its place, and the report announces it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from contracts.keys import KeyFacts
+from contracts.requests import SignRequest
+from contracts.results import Status
+from contracts.sessions import NonceCommitment, NoncesMade, NoncesWanted, ShareSigned
+
+from ..protocols import frost
+from ..protocols.key_share import KeyShare
+from ..protocols.rounds import PartyIndex
+from ..store.records import KeyShareRecord, NonceRecord
+from .acceptance import Accepted, Party, check_signing_key, own_commitment
+from .errors import RefusedError
+from .sending import report
+from .step import Step
+
+PROTOCOL = "sign"
+NONCE_RANDOMNESS_BYTES = 64
+"""FRESH for each nonce pair."""
+
+
+def answer(
+    accepted: Accepted,
+    party: Party,
+    key_share: KeyShareRecord | None,
+    nonce: NonceRecord | None,
+    *,
+    randomness: bytes,
+) -> Step:
+    """Sign with the nonce that the session names, and make the next one.
+
+    Arguments:
+        randomness: FRESH, 64 bytes, for the next nonce.
+
+    Raises:
+        RefusedError: key, signers, scheme or nonce are not what the request needs.
+        ProtocolError: the commitments do not fit.
+    """
+    request = accepted.request
+    assert isinstance(request, SignRequest)
+    if key_share is None or not key_share.active:
+        raise RefusedError(f"we hold no usable share of key {request.key_id!r}")
+    check_signing_key(accepted, KeyFacts.model_validate_json(key_share.facts))
+    asked = own_commitment(accepted)
+    if nonce is None or nonce.scheme != request.scheme.value:
+        raise RefusedError("the nonce was used before, or was never ours")
+    nonces = frost.Nonces.from_bytes(nonce.secret)
+    if nonces.commitment.to_bytes() != asked.commitment:
+        raise RefusedError("the commitment is not the one that we made under its id")
+
+    share = KeyShare.from_bytes(key_share.secret)
+    commitments = {}
+    for member, each in zip(accepted.members, accepted.created.commitments, strict=True):
+        try:
+            commitments[PartyIndex(member.index)] = frost.Commitment.from_bytes(
+                share.group, each.commitment
+            )
+        except ValueError:
+            raise RefusedError(f"{member.party_id}'s nonce commitment is malformed") from None
+    signature_share = frost.sign(
+        nonces, share, request.message, commitments, merkle_root=request.taproot_merkle_root
+    )
+
+    fresh, commitment = _make_nonce(key_share, share, nonce.scheme, randomness)
+    answered = report(
+        ShareSigned(
+            join_token=accepted.created.join_token,
+            signature_share=signature_share.to_bytes(),
+            fresh=[commitment],
+        ),
+        identity=party.identity,
+        party_id=party.party_id,
+        session_id=accepted.session_id,
+        epoch=accepted.created.terms.epoch,
+    )
+    return Step(
+        status=Status.COMPLETED,
+        outgoing=(answered,),
+        take_nonce=nonce.nonce_id,
+        nonces=(fresh,),
+    )
+
+
+def make_nonces(
+    wanted: NoncesWanted, party: Party, key_share: KeyShareRecord | None, *, randomness: bytes
+) -> Step:
+    """Answer a coordinator that has no commitment of ours left.
+
+    Arguments:
+        randomness: FRESH, 64 bytes for each nonce wanted.
+
+    Raises:
+        RefusedError: we hold no usable share of the key.
+    """
+    if key_share is None or not key_share.active:
+        raise RefusedError("we hold no usable share of the key")
+    if KeyFacts.model_validate_json(key_share.facts).curve is not wanted.scheme.curve:
+        raise RefusedError(f"{wanted.scheme} does not sign with this key")
+    share = KeyShare.from_bytes(key_share.secret)
+    made = [
+        _make_nonce(
+            key_share,
+            share,
+            wanted.scheme.value,
+            randomness[at : at + NONCE_RANDOMNESS_BYTES],
+        )
+        for at in range(0, wanted.count * NONCE_RANDOMNESS_BYTES, NONCE_RANDOMNESS_BYTES)
+    ]
+    answered = report(
+        NoncesMade(fresh=[commitment for _, commitment in made]),
+        identity=party.identity,
+        party_id=party.party_id,
+        session_id=wanted.session_id,
+        epoch=wanted.epoch,
+    )
+    return Step(
+        status=Status.COMPLETED,
+        outgoing=(answered,),
+        nonces=tuple(record for record, _ in made),
+    )
+
+
+def _make_nonce(
+    key_share: KeyShareRecord, share: KeyShare, scheme: str, randomness: bytes
+) -> tuple[NonceRecord, NonceCommitment]:
+    nonces, commitment = frost.commit(
+        frost.ciphersuite(scheme),
+        share,
+        hiding_randomness=randomness[:32],
+        binding_randomness=randomness[32:],
+    )
+    public = commitment.to_bytes()
+    nonce_id = hashlib.sha256(public).digest()
+    record = NonceRecord(
+        nonce_id=nonce_id,
+        key_session=key_share.key_session,
+        epoch=key_share.epoch,
+        scheme=scheme,
+        secret=nonces.to_bytes(),
+    )
+    return record, NonceCommitment(nonce_id=nonce_id, commitment=public)

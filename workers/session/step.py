@@ -1,0 +1,65 @@
+"""What one step of a session comes to, whichever protocol took it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contracts.errors import ContractError
+from contracts.failures import Failure, FailureCode
+from contracts.results import Status
+from contracts.sessions import Member
+
+from ..protocols.rounds import EchoMismatchError, PartyFaultError, ProtocolError, SpoiltSessionError
+from ..store.records import KeyShareRecord, NonceRecord, Outgoing
+from .errors import EquivocationError, RefusedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """
+    Attributes:
+        state: For the next step; empty when there is none. Secret.
+        take_nonce: The nonce that this step has used up.
+    """
+
+    status: Status
+    state: bytes = b""
+    outgoing: tuple[Outgoing, ...] = ()
+    key_share: KeyShareRecord | None = None
+    take_nonce: bytes | None = None
+    nonces: tuple[NonceRecord, ...] = ()
+
+
+STEP_ERRORS = (ProtocolError, RefusedError, EquivocationError, ContractError)
+"""What a step raises when its session is to fail; all else is a bug or the store's trouble."""
+
+
+def failure_of(error: Exception, members: Sequence[Member], *, round_: int) -> Failure:
+    """The failure to report. Each error family has one row here."""
+    names = {member.index: member.party_id for member in members}
+    match error:
+        case RefusedError():
+            return error.failure
+        case PartyFaultError():
+            culprits = [names[index] for index in error.culprits]
+            return Failure.of(
+                FailureCode.PARTY_FAULT,
+                f"{', '.join(sorted(culprits))} failed the check {error.check!r}",
+                round=round_,
+                culprits=culprits,
+            )
+        case EquivocationError():
+            return Failure.of(
+                FailureCode.PARTY_FAULT, str(error), round=round_, culprits=[error.sender]
+            )
+        case EchoMismatchError():
+            others = ", ".join(sorted(names[index] for index in error.parties))
+            return Failure.of(
+                FailureCode.SPOILT, f"{others} saw other broadcasts than we did", round=round_
+            )
+        case SpoiltSessionError() | ContractError():
+            return Failure.of(FailureCode.SPOILT, str(error), round=round_)
+    return Failure.of(
+        FailureCode.INTERNAL, f"a step failed with {type(error).__name__}", round=round_
+    )

@@ -1,0 +1,263 @@
+"""Settings of the workers: read once from TOML, secrets from the environment or files.
+
+Addresses and secrets may come from the environment, so that the file holds none:
+``WARREN_AMQP_URL``, ``WARREN_DATABASE_URL``, ``WARREN_MASTER_KEY``, ``WARREN_PRIVATE_KEY``.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from contracts.errors import ContractError
+from contracts.identity import Identity, PublicIdentity
+from contracts.primitives import Id
+from contracts.signing import ClientPolicy, explain
+
+from .session.acceptance import Peer
+
+T = TypeVar("T", bound=BaseModel)
+
+
+class SettingsError(Exception):
+    """The configuration cannot be used; says which file and field, never a secret."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PeerSection(_Section):
+    """A party that this one deals with, or that the coordinator may choose."""
+
+    party_id: Id
+    index: int = Field(ge=1)
+    """Orders the parties of every key; the same in everyone's configuration."""
+    public_key: str
+    """Base64 DER SubjectPublicKeyInfo."""
+
+
+class ClientSection(_Section):
+    """A key that may sign requests for one client id (none: a legacy producer)."""
+
+    client_id: Id | None = None
+    public_key: str
+    operations: list[str] | None = None
+
+
+class PartyLimits(_Section):
+    session_seconds: float = Field(default=300, gt=0)
+    """No session runs longer here, whatever its request says."""
+    clock_tolerance_seconds: float = Field(default=150, ge=0)
+    """How far a client's clock may be off before its request counts as expired."""
+    nonces_per_key: int = Field(default=1024, ge=1)
+    """Nonce pairs kept for one key and scheme; the oldest go first."""
+    parked_messages: int = Field(default=1000, ge=1)
+    """Of one sender, waiting for sessions that are not there yet."""
+    parked_bytes: int = Field(default=16_000_000, ge=1)
+    parked_seconds: float = Field(default=600, gt=0)
+    retention_seconds: float = Field(default=900, gt=0)
+    """How long a finished session answers its redelivered messages."""
+    prefetch: int = Field(default=32, ge=1, le=1000)
+    database_connections: int = Field(default=4, ge=1)
+
+
+class CoordinatorLimits(_Section):
+    grace_seconds: float = Field(default=1.0, ge=0)
+    """After the deadline, for the parties' last words about who was silent."""
+    party_silent_seconds: float = Field(default=10, gt=0)
+    """Without a sign of life for so long a party is chosen last."""
+    nonce_batch: int = Field(default=4, ge=1, le=64)
+    retention_seconds: float = Field(default=86_400, gt=0)
+    """How long a request is answered with the same result again."""
+    prefetch: int = Field(default=64, ge=1, le=1000)
+    database_connections: int = Field(default=8, ge=1)
+
+
+class PartySection(_Section):
+    party_id: Id
+    index: int = Field(ge=1)
+    private_key: SecretStr | None = None
+    private_key_file: Path | None = None
+    amqp_url: SecretStr | None = None
+    database_url: SecretStr | None = None
+    master_key_file: Path | None = None
+
+
+class CoordinatorSection(_Section):
+    amqp_url: SecretStr | None = None
+    database_url: SecretStr | None = None
+
+
+class _PartyFile(_Section):
+    party: PartySection
+    peers: list[PeerSection] = Field(min_length=1)
+    clients: list[ClientSection] = Field(default_factory=list)
+    limits: PartyLimits = PartyLimits()
+
+
+class _CoordinatorFile(_Section):
+    coordinator: CoordinatorSection = CoordinatorSection()
+    parties: list[PeerSection] = Field(min_length=2)
+    clients: list[ClientSection] = Field(default_factory=list)
+    limits: CoordinatorLimits = CoordinatorLimits()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> _CoordinatorFile:
+        _require_distinct(self.parties)
+        return self
+
+
+def _require_distinct(peers: list[PeerSection]) -> None:
+    if len({peer.party_id for peer in peers}) != len(peers):
+        raise ValueError("a party_id stands twice")
+    if len({peer.index for peer in peers}) != len(peers):
+        raise ValueError("an index stands twice")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartySettings:
+    """
+    Attributes:
+        peers: All parties by id, this one included.
+    """
+
+    party_id: str
+    identity: Identity
+    peers: Mapping[str, Peer]
+    clients: tuple[ClientPolicy, ...]
+    limits: PartyLimits
+    amqp_url: str = field(repr=False)
+    database_url: str = field(repr=False)
+    master_key_file: Path | None
+
+    @classmethod
+    def load(cls, path: Path, environ: Mapping[str, str] = os.environ) -> PartySettings:
+        """Raises SettingsError."""
+        file = _read(path, _PartyFile)
+        party = file.party
+        try:
+            identity = Identity.from_base64(_private_key(party, path.parent, environ))
+            own = PeerSection(
+                party_id=party.party_id,
+                index=party.index,
+                public_key=identity.public.to_base64(),
+            )
+            others = [peer for peer in file.peers if peer.party_id != party.party_id]
+            for peer in file.peers:
+                if peer.party_id == party.party_id and peer != own:
+                    raise SettingsError(
+                        f"{path}: peers lists {party.party_id} with another index or public key "
+                        "than this party's own"
+                    )
+            _require_distinct([own, *others])
+            peers = _peers([own, *others])
+            clients = _clients(file.clients)
+        except (ContractError, ValueError) as error:
+            raise SettingsError(f"{path}: {error}") from None
+        return cls(
+            party_id=party.party_id,
+            identity=identity,
+            peers=peers,
+            clients=clients,
+            limits=file.limits,
+            amqp_url=_address(path, "amqp_url", party.amqp_url, environ, "WARREN_AMQP_URL"),
+            database_url=_address(
+                path, "database_url", party.database_url, environ, "WARREN_DATABASE_URL"
+            ),
+            master_key_file=None
+            if party.master_key_file is None
+            else path.parent / party.master_key_file,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoordinatorSettings:
+    parties: Mapping[str, Peer]
+    clients: tuple[ClientPolicy, ...]
+    limits: CoordinatorLimits
+    amqp_url: str = field(repr=False)
+    database_url: str = field(repr=False)
+
+    @classmethod
+    def load(cls, path: Path, environ: Mapping[str, str] = os.environ) -> CoordinatorSettings:
+        """Raises SettingsError."""
+        file = _read(path, _CoordinatorFile)
+        own = file.coordinator
+        try:
+            parties, clients = _peers(file.parties), _clients(file.clients)
+        except ContractError as error:
+            raise SettingsError(f"{path}: {error}") from None
+        return cls(
+            parties=parties,
+            clients=clients,
+            limits=file.limits,
+            amqp_url=_address(path, "amqp_url", own.amqp_url, environ, "WARREN_AMQP_URL"),
+            database_url=_address(
+                path, "database_url", own.database_url, environ, "WARREN_DATABASE_URL"
+            ),
+        )
+
+
+def _read(path: Path, shape: type[T]) -> T:
+    try:
+        with path.open("rb") as file:
+            content: dict[str, Any] = tomllib.load(file)
+        return shape.model_validate(content)
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: not TOML: {error}") from None
+    except ValidationError as error:
+        raise SettingsError(f"{path}: {explain(error)}") from None
+
+
+def _private_key(party: PartySection, folder: Path, environ: Mapping[str, str]) -> str:
+    if "WARREN_PRIVATE_KEY" in environ:
+        return environ["WARREN_PRIVATE_KEY"]
+    if party.private_key is not None:
+        return party.private_key.get_secret_value()
+    if party.private_key_file is None:
+        raise SettingsError(
+            "no private key: set WARREN_PRIVATE_KEY, or private_key_file under [party] "
+            "(`warren identity new` makes one)"
+        )
+    try:
+        return (folder / party.private_key_file).read_text().strip()
+    except OSError as error:
+        raise SettingsError(f"{party.private_key_file}: {error.strerror}") from None
+
+
+def _address(
+    path: Path, name: str, own: SecretStr | None, environ: Mapping[str, str], variable: str
+) -> str:
+    """The file's own address wins, so that one machine can run several parties."""
+    if own is not None:
+        return own.get_secret_value()
+    if variable in environ:
+        return environ[variable]
+    raise SettingsError(f"{path}: no {name}: set it there, or {variable} in the environment")
+
+
+def _peers(sections: list[PeerSection]) -> dict[str, Peer]:
+    return {
+        peer.party_id: Peer(peer.index, PublicIdentity.from_base64(peer.public_key))
+        for peer in sorted(sections, key=lambda peer: peer.index)
+    }
+
+
+def _clients(sections: list[ClientSection]) -> tuple[ClientPolicy, ...]:
+    return tuple(
+        ClientPolicy(
+            identity=PublicIdentity.from_base64(client.public_key),
+            client_id=client.client_id,
+            operations=None if client.operations is None else frozenset(client.operations),
+        )
+        for client in sections
+    )

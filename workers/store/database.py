@@ -1,0 +1,31 @@
+"""What a backend has to offer, so that statements that both understand are written once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from .records import Outcome
+
+
+class Row(Protocol):
+    """Of a result: its columns by name."""
+
+    def __getitem__(self, column: str, /) -> Any: ...
+
+
+class Database(Protocol):
+    """A database that is open. Each call is a transaction; placeholders are `$1`, `$2` ..."""
+
+    async def fetch(self, statement: str, *values: object) -> Sequence[Row]: ...
+
+    async def execute(self, statement: str, *values: object) -> int:
+        """Returns how many rows it changed."""
+
+
+class RefusedError(Exception):
+    """Ends a transaction of which nothing may remain."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.name)
+        self.outcome = outcome

@@ -1,0 +1,80 @@
+"""What both roles' tables are made of.
+
+Times are Unix milliseconds. Constraints are named alike on every database, so that one can be
+recognised when it refuses a row.
+"""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Index, LargeBinary, MetaData, Text, text
+from sqlmodel import Field, SQLModel
+
+UNLOGGED = {"unlogged": True}
+"""Marks a table that PostgreSQL keeps out of its log: no replica or physical backup has its rows."""
+
+UNFINISHED = text("ended_at IS NULL")
+
+
+def metadata() -> MetaData:
+    return MetaData(naming_convention={"pk": "%(table_name)s_pkey"})
+
+
+def Words(**options: Any) -> Any:  # noqa: N802  # stands where Field stands
+    return Field(sa_type=Text, **options)
+
+
+def Bytes(**options: Any) -> Any:  # noqa: N802
+    return Field(sa_type=LargeBinary, **options)
+
+
+def Number(**options: Any) -> Any:  # noqa: N802
+    return Field(sa_type=BigInteger, **options)
+
+
+class SessionColumns(SQLModel):
+    """`ended_at` is null while the session is unfinished, and set when nothing may change it any more."""
+
+    session_id: bytes = Bytes(primary_key=True)
+    version: int = Number()
+    protocol: str = Words()
+    key_session: bytes | None = Bytes()
+    status: str = Words()
+    deadline: int = Number()
+    state: bytes = Bytes()
+    created_at: int = Number()
+    ended_at: int | None = Number()
+
+
+def session_indexes() -> tuple[Index, ...]:
+    return (
+        Index(
+            "sessions_deadline_idx",
+            "deadline",
+            postgresql_where=UNFINISHED,
+            sqlite_where=UNFINISHED,
+        ),
+        Index("sessions_ended_at_idx", "ended_at"),
+    )
+
+
+class InboxColumns(SQLModel):
+    session_id: bytes = Bytes(primary_key=True)
+    slot: str = Words(primary_key=True)
+    sender: str = Words(primary_key=True)
+    digest: bytes = Bytes()
+    body: bytes = Bytes()
+
+
+class OutboxColumns(SQLModel):
+    """`position` orders the messages of one cause."""
+
+    session_id: bytes = Bytes(primary_key=True)
+    cause: str = Words(primary_key=True)
+    position: int = Number(primary_key=True)
+    exchange: str = Words()
+    routing_key: str = Words()
+    kind: str = Words()
+    content_type: str = Words()
+    message_id: str = Words()
+    headers: str = Words()
+    body: bytes = Bytes()

@@ -1,0 +1,93 @@
+"""A party's tables.
+
+Key shares are all that may outlive a crash of the database. Everything else is UNLOGGED on
+PostgreSQL: round state or a nonce that came back from a backup or on a promoted replica could be
+answered from twice.
+"""
+
+from sqlalchemy import Boolean, Index
+from sqlmodel import Field, SQLModel
+
+from .columns import (
+    UNLOGGED,
+    Bytes,
+    InboxColumns,
+    Number,
+    OutboxColumns,
+    SessionColumns,
+    Words,
+    metadata,
+    session_indexes,
+)
+
+METADATA = metadata()
+
+
+class PartyTable(SQLModel):
+    metadata = METADATA
+
+
+class KeyShare(PartyTable, table=True):
+    """`secret` is sealed under a data key of its own, wrapped by the master key."""
+
+    __tablename__ = "key_shares"
+
+    key_session: bytes = Bytes(primary_key=True)
+    epoch: int = Number(primary_key=True)
+    owner: str = Words()
+    key_id: str = Words()
+    facts: str = Words()
+    certificates: str = Words()
+    secret: bytes = Bytes()
+    active: bool = Field(sa_type=Boolean)
+
+
+class PartySession(SessionColumns, PartyTable, table=True):
+    """`state` is sealed, and empty as soon as the session is over."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (*session_indexes(), {"info": UNLOGGED})
+
+
+class PartyInbox(InboxColumns, PartyTable, table=True):
+    """`body` is sealed. No rows of a session that is over."""
+
+    __tablename__ = "inbox"
+    __table_args__ = ({"info": UNLOGGED},)
+
+
+class PartyOutbox(OutboxColumns, PartyTable, table=True):
+    __tablename__ = "outbox"
+    __table_args__ = ({"info": UNLOGGED},)
+
+
+class Nonce(PartyTable, table=True):
+    """Taken once: taking deletes. `secret` is sealed."""
+
+    __tablename__ = "nonces"
+    __table_args__ = (
+        Index("nonces_made_at_idx", "key_session", "epoch", "scheme", "made_at"),
+        {"info": UNLOGGED},
+    )
+
+    nonce_id: bytes = Bytes(primary_key=True)
+    key_session: bytes = Bytes()
+    epoch: int = Number()
+    scheme: str = Words()
+    secret: bytes = Bytes()
+    made_at: int = Number()
+
+
+class ParkedEnvelope(PartyTable, table=True):
+    __tablename__ = "parked"
+    __table_args__ = (
+        Index("parked_sender_idx", "sender"),
+        Index("parked_parked_at_idx", "parked_at"),
+        {"info": UNLOGGED},
+    )
+
+    session_id: bytes = Bytes(primary_key=True)
+    slot: str = Words(primary_key=True)
+    sender: str = Words(primary_key=True)
+    body: bytes = Bytes()
+    parked_at: int = Number()

@@ -1,0 +1,142 @@
+"""A party's records as rows and back: sealed to the party, and each to its own place."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from contracts.results import Status
+
+from ..database import Row
+from ..records import KeyShareRecord, NonceRecord, Parked, Received, Session, SessionChange
+from ..sealing import Kind, Sealer
+from .sessions import SessionRows
+
+KEY_SHARE_COLUMNS = "key_session, epoch, owner, key_id, facts, certificates, secret, active"
+NONCE_COLUMNS = "nonce_id, key_session, epoch, scheme, secret"
+
+
+class PartyRows(SessionRows):
+    def __init__(self, party_id: str, sealer: Sealer) -> None:
+        self._party = party_id.encode()
+        self._sealer = sealer
+
+    def state(self, change: SessionChange) -> bytes:
+        # No state is no bytes, so that anyone can see that it was wiped.
+        if Status(change.status).final or not change.state:
+            return b""
+        return self._sealer.seal(Kind.ROUND_STATE, change.state, change.session_id, self._party)
+
+    def received(self, change: SessionChange) -> tuple[Received, ...]:
+        if Status(change.status).final:
+            return ()
+        return tuple(
+            replace(
+                row,
+                body=self._sealer.seal(
+                    Kind.INBOX, row.body, *self._inbox_place(change.session_id, row)
+                ),
+            )
+            for row in change.received
+        )
+
+    def session(self, row: Row, inbox: Iterable[Received]) -> Session:
+        session = super().session(row, inbox)
+        session_id, state = session.session_id, session.state
+        return replace(
+            session,
+            state=state and self._sealer.open(Kind.ROUND_STATE, state, session_id, self._party),
+            received=tuple(
+                replace(
+                    received,
+                    body=self._sealer.open(
+                        Kind.INBOX, received.body, *self._inbox_place(session_id, received)
+                    ),
+                )
+                for received in session.received
+            ),
+        )
+
+    def key_share_values(self, share: KeyShareRecord) -> tuple[object, ...]:
+        """In the order of `KEY_SHARE_COLUMNS`."""
+        return (
+            share.key_session,
+            share.epoch,
+            share.owner,
+            share.key_id,
+            share.facts,
+            _certificates_to_json(share.certificates),
+            self._sealer.seal_share(
+                share.secret, *self._share_place(share.key_session, share.epoch)
+            ),
+            share.active,
+        )
+
+    def key_share(self, row: Row) -> KeyShareRecord:
+        record = public_key_share(row)
+        place = self._share_place(record.key_session, record.epoch)
+        return replace(record, secret=self._sealer.open_share(row["secret"], *place))
+
+    def nonce_values(self, nonce: NonceRecord) -> tuple[object, ...]:
+        """In the order of `NONCE_COLUMNS`."""
+        secret = self._sealer.seal(Kind.NONCE, nonce.secret, *self._nonce_place(nonce))
+        return nonce.nonce_id, nonce.key_session, nonce.epoch, nonce.scheme, secret
+
+    def nonce(self, row: Row) -> NonceRecord:
+        sealed = NonceRecord(
+            nonce_id=row["nonce_id"],
+            key_session=row["key_session"],
+            epoch=row["epoch"],
+            scheme=row["scheme"],
+            secret=row["secret"],
+        )
+        place = self._nonce_place(sealed)
+        return replace(sealed, secret=self._sealer.open(Kind.NONCE, sealed.secret, *place))
+
+    def _inbox_place(self, session_id: bytes, row: Received) -> tuple[bytes, ...]:
+        return session_id, self._party, row.slot.encode(), row.sender.encode(), row.digest
+
+    def _share_place(self, key_session: bytes, epoch: int) -> tuple[bytes, ...]:
+        return key_session, self._party, epoch.to_bytes(4)
+
+    def _nonce_place(self, nonce: NonceRecord) -> tuple[bytes, ...]:
+        # With the key and the scheme: a nonce that serves another one is a leak of both keys.
+        return (
+            nonce.nonce_id,
+            self._party,
+            nonce.key_session,
+            nonce.epoch.to_bytes(4),
+            nonce.scheme.encode(),
+        )
+
+
+def public_key_share(row: Row) -> KeyShareRecord:
+    """Without its secret."""
+    return KeyShareRecord(
+        key_session=row["key_session"],
+        epoch=row["epoch"],
+        owner=row["owner"],
+        key_id=row["key_id"],
+        facts=row["facts"],
+        certificates=_certificates_from_json(row["certificates"]),
+        secret=b"",
+        active=bool(row["active"]),
+    )
+
+
+def parked(row: Row) -> Parked:
+    return Parked(
+        session_id=row["session_id"], sender=row["sender"], slot=row["slot"], body=row["body"]
+    )
+
+
+def _certificates_to_json(certificates: Mapping[str, bytes]) -> str:
+    return json.dumps(
+        {party: base64.b64encode(value).decode() for party, value in certificates.items()}
+    )
+
+
+def _certificates_from_json(text: str) -> dict[str, bytes]:
+    return {party: base64.b64decode(value) for party, value in json.loads(text).items()}

@@ -1,0 +1,194 @@
+"""Secrets at rest. Whoever has the database without the master key has nothing.
+
+**Losing the master key loses every key share that was sealed under it**: nothing here can bring
+one back. Keep old versions for as long as a share is sealed under them.
+
+A key share has a data key of its own, which a `KeyWrapper` wraps: the master key here, or a key
+management service in the same place. Everything shorter-lived (round state, inbox, nonces) is
+sealed directly under subkeys that HKDF-SHA256 derives from the master key, one per row, so that
+no key ever sees enough messages for random AES-GCM nonces to meet.
+
+The associated data says whose value it is and where it belongs: a row that was copied over another
+does not open.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import tomllib
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from contracts.encoding import pack, unpack
+from contracts.errors import ContractError
+
+MASTER_KEY_VARIABLE = "WARREN_MASTER_KEY"
+KEY_BYTES = 32
+
+_NONCE_BYTES = 12
+_VERSION_BYTES = 4
+_MAX_VERSION = 2 ** (8 * _VERSION_BYTES) - 1
+
+
+class Kind(Enum):
+    """What is sealed. The value is its domain-separation tag."""
+
+    KEY_SHARE = b"warren/store/key-share/v1"
+    DATA_KEY = b"warren/store/data-key/v1"
+    ROUND_STATE = b"warren/store/round-state/v1"
+    INBOX = b"warren/store/inbox/v1"
+    NONCE = b"warren/store/nonce/v1"
+
+
+class SealError(Exception):
+    """A sealed value does not open, or there is no usable key. Never holds either."""
+
+
+class KeyWrapper(Protocol):
+    """Keeps the data keys of key shares. What `wrap` returns says by itself how to undo it."""
+
+    def wrap(self, data_key: bytes, context: bytes) -> bytes: ...
+
+    def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
+        """Raises SealError unless it was wrapped with the same context."""
+
+
+class MasterKeys:
+    """Master keys by version: the newest seals, every one opens. Wraps data keys, too."""
+
+    def __init__(self, keys: Mapping[int, bytes]) -> None:
+        if not keys:
+            raise SealError("there is no master key")
+        for version, key in keys.items():
+            if not 0 < version <= _MAX_VERSION:
+                raise SealError(f"master key version {version}: versions start at 1")
+            if len(key) != KEY_BYTES:
+                raise SealError(f"master key version {version} is not {KEY_BYTES} bytes long")
+        self._keys = dict(keys)
+        self._newest = max(keys)
+
+    def __repr__(self) -> str:
+        return f"MasterKeys(versions={sorted(self._keys)})"
+
+    @classmethod
+    def from_hex(cls, digits: str) -> MasterKeys:
+        """One key, version 1, from 64 hex digits."""
+        return cls({1: _from_hex(1, digits)})
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> MasterKeys:
+        """The key in `WARREN_MASTER_KEY`. Moved to a key file, it is version 1 there."""
+        digits = environment.get(MASTER_KEY_VARIABLE)
+        if not digits:
+            raise SealError(f"{MASTER_KEY_VARIABLE} is not set: 64 hex digits, or use a key file")
+        return cls.from_hex(digits)
+
+    @classmethod
+    def from_file(cls, path: Path) -> MasterKeys:
+        """A TOML file with a line `VERSION = "64 hex digits"` for each key."""
+        try:
+            entries = tomllib.loads(path.read_text())
+        except OSError as error:
+            raise SealError(f"cannot read key file {path}: {error.strerror}") from None
+        except ValueError:
+            raise SealError(f"key file {path} is not TOML") from None
+        keys = {}
+        for name, digits in entries.items():
+            # A name is not quoted: someone may have put the key itself there.
+            if not (name.isascii() and name.isdigit() and len(name) <= 10):
+                raise SealError(f"key file {path} has a name that is not a version number")
+            keys[int(name)] = _from_hex(int(name), digits)
+        return cls(keys)
+
+    def seal(self, kind: Kind, plain: bytes, context: bytes) -> bytes:
+        """Version, nonce, ciphertext."""
+        nonce = os.urandom(_NONCE_BYTES)
+        cipher = self._cipher(self._newest, kind, context)
+        sealed = cipher.encrypt(nonce, plain, kind.value + context)
+        return self._newest.to_bytes(_VERSION_BYTES) + nonce + sealed
+
+    def open(self, kind: Kind, sealed: bytes, context: bytes) -> bytes:
+        """Undo `seal` of the same kind and context. Raises SealError."""
+        version = int.from_bytes(sealed[:_VERSION_BYTES])
+        nonce, body = sealed[_VERSION_BYTES:][:_NONCE_BYTES], sealed[_VERSION_BYTES:][_NONCE_BYTES:]
+        if version not in self._keys:
+            raise SealError(f"sealed under master key version {version}, which is not here")
+        try:
+            cipher = self._cipher(version, kind, context)
+            return cipher.decrypt(nonce, body, kind.value + context)
+        except (InvalidTag, ValueError):
+            raise SealError("wrong master key, or the row was changed or moved") from None
+
+    def wrap(self, data_key: bytes, context: bytes) -> bytes:
+        return self.seal(Kind.DATA_KEY, data_key, context)
+
+    def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
+        return self.open(Kind.DATA_KEY, wrapped, context)
+
+    def _cipher(self, version: int, kind: Kind, context: bytes) -> AESGCM:
+        # HKDF-SHA256 (RFC 5869) for one block: extract with the tag as salt, expand with the context.
+        extracted = hmac.digest(kind.value, self._keys[version], "sha256")
+        return AESGCM(hmac.digest(extracted, context + b"\x01", "sha256"))
+
+
+class Sealer:
+    """Seals values to their places: the associated data are the parts of `place`, packed.
+
+    Arguments:
+        wrapper: For the data keys of key shares, if it is not to be the master key.
+    """
+
+    def __init__(self, keys: MasterKeys, *, wrapper: KeyWrapper | None = None) -> None:
+        self._keys = keys
+        self._wrapper: KeyWrapper = wrapper or keys
+
+    def seal(self, kind: Kind, plain: bytes, *place: bytes) -> bytes:
+        return self._keys.seal(kind, plain, pack(place))
+
+    def open(self, kind: Kind, sealed: bytes, *place: bytes) -> bytes:
+        """Raises SealError."""
+        try:
+            return self._keys.open(kind, sealed, pack(place))
+        except SealError as error:
+            raise _unopened(kind, place, str(error)) from None
+
+    def seal_share(self, secret: bytes, *place: bytes) -> bytes:
+        """Under a data key of its own: the wrapped data key, a nonce, the ciphertext."""
+        context = pack(place)
+        data_key, nonce = os.urandom(KEY_BYTES), os.urandom(_NONCE_BYTES)
+        body = AESGCM(data_key).encrypt(nonce, secret, Kind.KEY_SHARE.value + context)
+        return pack((self._wrapper.wrap(data_key, context), nonce, body))
+
+    def open_share(self, sealed: bytes, *place: bytes) -> bytes:
+        """Undo `seal_share`. Raises SealError."""
+        context = pack(place)
+        try:
+            wrapped, nonce, body = unpack(sealed, 3)
+            data_key = self._wrapper.unwrap(wrapped, context)
+            return AESGCM(data_key).decrypt(nonce, body, Kind.KEY_SHARE.value + context)
+        except SealError as error:
+            raise _unopened(Kind.KEY_SHARE, place, str(error)) from None
+        except (ContractError, InvalidTag, ValueError):
+            raise _unopened(
+                Kind.KEY_SHARE, place, "the row was changed or moved"
+            ) from None
+
+
+def _unopened(kind: Kind, place: tuple[bytes, ...], reason: str) -> SealError:
+    name = kind.name.lower().replace("_", " ")
+    return SealError(f"{name} of {place[0].hex()} does not open: {reason}")
+
+
+def _from_hex(version: int, digits: object) -> bytes:
+    try:
+        if not isinstance(digits, str) or len(digits) != 2 * KEY_BYTES:
+            raise ValueError
+        return bytes.fromhex(digits)
+    except ValueError:
+        raise SealError(f"master key version {version} is not {2 * KEY_BYTES} hex digits") from None
