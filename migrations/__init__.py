@@ -28,7 +28,7 @@ def required(role: Role) -> str:
 
 
 def version_table(role: Role) -> str:
-    """Where the database keeps its revision. Its name tells a party's database from a coordinator's."""
+    """Where a database keeps its revision. The name tells one role's database from the other's."""
     return f"warren_{role}_version"
 
 

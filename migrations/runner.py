@@ -39,8 +39,8 @@ async def _on_postgres(role: Role, url: str, folder: Path) -> None:
 
 def _on_sqlite(role: Role, url: str, folder: Path) -> None:
     engine = create_engine(url, poolclass=NullPool)
-    # The driver would begin a transaction only before the first row is written, so that a migration that fails half-way
-    # left half of its tables. Beginning is ours, at once and exclusive of other writers.
+    # The driver would begin a transaction only before the first row is written, so that a migration
+    # that fails half-way left half of its tables. Beginning is ours, at once and without rivals.
     event.listen(engine, "connect", _leave_transactions_to_us)
     event.listen(engine, "begin", _begin_immediate)
     try:

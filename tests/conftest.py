@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,6 +18,12 @@ hypothesis.settings.register_profile("warren", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("warren")
 
 STACK = Path(__file__).parents[1] / ".warren"
+
+
+def pytest_configure() -> None:
+    # Told to end, pytest ends as after Ctrl-C and tears its fixtures down. A SystemExit, it would
+    # take for the failure of one test.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

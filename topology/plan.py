@@ -18,7 +18,6 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from topology.model import (
-    Binding,
     Depth,
     Exchange,
     Found,
@@ -29,6 +28,7 @@ from topology.model import (
     Resource,
     Topology,
 )
+from topology.retired import retained
 
 
 class Action(StrEnum):
@@ -115,7 +115,7 @@ def difference(declared: Topology, found: Found, *, prune: bool = False) -> Plan
     wanted = declared.by_ref()
     present = found.topology.by_ref()
     old = frozenset(ref for ref in found.owned if ref in present and ref not in wanted)
-    stay = _retained(declared, found, old, prune=prune)
+    stay = retained(declared, found, old, prune=prune)
     doomed = [present[ref] for ref in sorted(old - stay.keys(), key=_removal_order)]
     ownership = Ownership(vhost=found.vhost, refs=frozenset(wanted) | stay.keys())
     changes = [
@@ -231,73 +231,3 @@ def _immutable(existing: Exchange | Queue, wanted: Exchange | Queue, found: Foun
 
 def _shown(value: object) -> str:
     return str(dict(value)) if isinstance(value, tuple) else str(value)
-
-
-###
-### What is no longer declared
-###
-
-
-def _retained(
-    declared: Topology, found: Found, old: frozenset[Ref], *, prune: bool
-) -> dict[Ref, str]:
-    """Those of `old`, ours and no longer declared, that stay; each with the reason."""
-    stay: dict[Ref, str] = {}
-    for ref in sorted(old):
-        if ref.kind == "queue" and (why := _why_kept(ref, found, old) if prune else _RETIRED):
-            stay[ref] = why
-    for ref in sorted(old):
-        if ref.kind == "exchange":
-            if not prune:
-                stay[ref] = _RETIRED
-            elif why := _foreign_binding(ref, found, old):
-                stay[ref] = why
-            elif stay:
-                stay[ref] = "a queue that is kept may still dead-letter to it"
-    for resource in found.topology.resources():
-        if resource.ref not in old:
-            continue
-        if isinstance(resource, Binding) and not prune:
-            ends = (Ref("exchange", (resource.source,)), Ref("queue", (resource.destination,)))
-            if stay.keys() & set(ends):
-                stay[resource.ref] = _RETIRED
-        elif isinstance(resource, Policy) and not _covers_any(resource, declared):
-            covered = [
-                one.ref
-                for one in found.topology.governed()
-                if one.ref in stay and resource.covers(one)
-            ]
-            if covered:
-                stay[resource.ref] = f"it still applies to {covered[0]}"
-    return stay
-
-
-_RETIRED = "it is no longer declared"
-
-
-def _why_kept(queue: Ref, found: Found, old: frozenset[Ref]) -> str:
-    """Why a queue cannot be pruned, or nothing. Apply looks again, exactly, before it deletes."""
-    depth = found.depths.get(queue.parts[0], Depth())
-    if depth.messages:
-        return f"it holds {depth.messages} messages; drain it first"
-    if depth.consumers:
-        return f"it has {depth.consumers} consumers; stop them first"
-    return _foreign_binding(queue, found, old)
-
-
-def _foreign_binding(ref: Ref, found: Found, old: frozenset[Ref]) -> str:
-    for binding in found.topology.bindings:
-        ends = (
-            Ref("exchange", (binding.source,)),
-            Ref(
-                "queue" if binding.destination_type == "queue" else "exchange",
-                (binding.destination,),
-            ),
-        )
-        if ref in ends and binding.ref not in old:
-            return f"{binding.ref} is not ours; remove it by hand first"
-    return ""
-
-
-def _covers_any(policy: Policy, topology: Topology) -> bool:
-    return any(policy.covers(one) for one in topology.governed())

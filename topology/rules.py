@@ -103,17 +103,14 @@ def _dead_letter_ways(topology: Topology) -> dict[str, set[str]]:
     bound: dict[str, set[str]] = {}
     for binding in topology.bindings:
         bound.setdefault(binding.source, set()).add(binding.destination)
-    return {
-        queue.name: {
-            destination
-            for policy in topology.policies
-            if policy.covers(queue)
-            for destination in bound.get(
-                str(dict(policy.definition).get("dead-letter-exchange", "")), ()
-            )
-        }
-        for queue in topology.queues
-    }
+    ways: dict[str, set[str]] = {queue.name: set() for queue in topology.queues}
+    for policy in topology.policies:
+        exchange = dict(policy.definition).get("dead-letter-exchange")
+        if exchange:
+            for queue in topology.queues:
+                if policy.covers(queue):
+                    ways[queue.name] |= bound.get(str(exchange), set())
+    return ways
 
 
 def _reached(ways: Mapping[str, set[str]], start: str) -> set[str]:

@@ -8,8 +8,9 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 import aio_pika
 from faststream.rabbit import RabbitBroker
@@ -40,9 +41,11 @@ from .consumers.scopes import SessionScopes
 from .session.acceptance import Party
 from .session.sending import report
 from .settings import CoordinatorSettings, PartySettings
-from .store import open_coordinator_store, open_party_store
 from .store.interface import SessionStore, StoreUnavailableError
+from .store.opening import open_coordinator_store, open_party_store
 from .store.sealing import MasterKeys, Sealer
+
+S = TypeVar("S", bound=SessionStore)
 
 logger = logging.getLogger(__name__)
 
@@ -79,16 +82,13 @@ async def run_party(settings: PartySettings) -> None:
         clock_tolerance_ms=int(limits.clock_tolerance_seconds * 1000),
     )
     await _broker_reachable(url, queues=[queue])
-    async with (
-        open_party_store(
-            settings.database_url,
-            party_id=settings.party_id,
-            sealer=Sealer(keys),
-            connections=limits.database_connections,
-        ) as store,
-        Publisher(url, name=settings.party_id) as publisher,
-    ):
-        await _store_reachable(store)
+    closed = open_party_store(
+        settings.database_url,
+        party_id=settings.party_id,
+        sealer=Sealer(keys),
+        max_connections=limits.database_connections,
+    )
+    async with _opened(closed) as store, Publisher(url, name=settings.party_id) as publisher:
         consumer = PartyConsumer(party, store, publisher, limits)
         broker = make_broker(url)
         subscribe(broker, publisher, queue, consumer.handle, prefetch=limits.prefetch)
@@ -134,13 +134,10 @@ async def run_coordinator(settings: CoordinatorSettings) -> None:
         addresses.REPORTS_QUEUE,
     ]
     await _broker_reachable(url, queues=queues)
-    async with (
-        open_coordinator_store(
-            settings.database_url, connections=limits.database_connections
-        ) as store,
-        Publisher(url, name="coordinator") as publisher,
-    ):
-        await _store_reachable(store)
+    closed = open_coordinator_store(
+        settings.database_url, max_connections=limits.database_connections
+    )
+    async with _opened(closed) as store, Publisher(url, name="coordinator") as publisher:
         scopes = SessionScopes()
         liveness = Liveness(store, silent_after_ms=int(limits.party_silent_seconds * 1000))
         reports = ReportConsumer(settings.parties, store, publisher, liveness, scopes)
@@ -226,10 +223,16 @@ async def _broker_reachable(url: str, *, queues: Iterable[str]) -> None:
             await require_topology(url, queues=queues)
 
 
-async def _store_reachable(store: SessionStore) -> None:
+@contextlib.asynccontextmanager
+async def _opened(store: S) -> AsyncIterator[S]:
+    """The store, once its database can be reached."""
     async for attempt in _patiently((StoreUnavailableError,)):
         with attempt:
-            await store.ping()
+            await store.__aenter__()
+    try:
+        yield store
+    finally:
+        await store.__aexit__(None, None, None)
 
 
 def _patiently(errors: tuple[type[Exception], ...]) -> AsyncRetrying:

@@ -122,13 +122,14 @@ class Correspondence:
         while _left_s(signed) > 0:
             await self._publish(signed)
             await asyncio.sleep(pause_s)
+            await self._link.ensure_consuming()
             pause_s *= 2
 
     async def _publish(self, signed: SignedRequest) -> None:
         try:
             async for attempt in tenacity.AsyncRetrying(
                 retry=tenacity.retry_if_exception_type(LinkLostError),
-                wait=tenacity.wait_exponential_jitter(initial=0.1, max=5, jitter=0.2),
+                wait=tenacity.wait_random_exponential(multiplier=0.2, max=5),
                 stop=lambda _: _left_s(signed) <= 0,
                 reraise=True,
             ):

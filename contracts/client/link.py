@@ -133,15 +133,23 @@ class Link:
 
     async def shares_its_queue(self) -> bool:
         """Whether another consumer is on our results queue. False while there is no telling."""
+        return (await self._consumers() or 0) > 1
+
+    async def ensure_consuming(self) -> None:
+        """Connect again if the broker dropped our consumer without a word, as it does when a
+        queue is deleted and made again at once."""
+        if await self._consumers() == 0:
+            self._lose(self._connection)
+
+    async def _consumers(self) -> int | None:
+        """Of our results queue; None while there is no telling."""
+        if not self._up.is_set() or self._queue is None:
+            return None
         try:
             async with asyncio.timeout(self._settings.confirm_timeout_s):
-                return (
-                    self._up.is_set()
-                    and self._queue is not None
-                    and ((await self._queue.declare()).consumer_count or 0) > 1
-                )
+                return (await self._queue.declare()).consumer_count
         except _AWAY:
-            return False
+            return None
 
     async def _keep(self) -> None:
         while True:
@@ -149,7 +157,7 @@ class Link:
             logger.warning("connection to the broker lost; connecting again")
             await self._drop()
             async for attempt in tenacity.AsyncRetrying(
-                wait=tenacity.wait_exponential_jitter(initial=0.2, max=10, jitter=0.5),
+                wait=tenacity.wait_random_exponential(multiplier=0.5, max=10),
                 retry=tenacity.retry_if_exception_type(ClientError),
                 before_sleep=_log_retry,
             ):
@@ -210,7 +218,7 @@ class Link:
         underlay.on_consumer_cancel_callbacks.add(lose)
         return channel
 
-    def _lose(self, connection: AbstractConnection, *_: object) -> None:
+    def _lose(self, connection: AbstractConnection | None, *_: object) -> None:
         if connection is self._connection:
             self._up.clear()
             self._down.set()

@@ -1,6 +1,6 @@
 -- One delivery's change at a party. An exception undoes all of it.
 --
--- The session comes first: whoever loses that race must hear so, and not that his nonce is gone.
+-- The session comes first: whoever loses that race must hear so, and not that the nonce is gone.
 CREATE FUNCTION commit_party_v1(
     _session_id bytea, _expected bigint, _protocol text, _key_session bytea, _status text, _deadline bigint,
     _state bytea, _final boolean, _cause text,

@@ -14,12 +14,12 @@ def on_postgres() -> bool:
 
 
 def unlogged() -> list[str]:
-    """Prefixes of a table that is not to outlive a crash, a restored backup or a promoted replica."""
+    """Prefixes of a table that no crash, physical backup or promoted replica may bring back."""
     return ["UNLOGGED"] if on_postgres() else []
 
 
 def create_functions(*names: str) -> None:
-    """From the files of these names beside this one. A function is never changed, only succeeded."""
+    """From the files beside this one. A function is never changed, only succeeded."""
     if on_postgres():
         for name in names:
             op.execute((_FOLDER / f"{name}.sql").read_text())

@@ -79,7 +79,7 @@ def running_services(
     with contextlib.ExitStack() as stack:
         stack.enter_context(_termination_is_an_exit())
         choice, facts = prepare(progress=progress, environment=environment)
-        private_database = choice.database in {Source.LOCAL, Source.INSTALL}
+        private_database = choice.database is Source.LOCAL
         account = children.unprivileged_account() if private_database else None
         place = stack.enter_context(workspace(directory, keep=keep, account=account))
 
@@ -123,6 +123,7 @@ def prepare(
             rabbitmq=discovery.rabbitmq_programs(environment),
             postgres=discovery.postgres_programs(environment),
         )
+        choice = discovery.choose(facts)
     return choice, facts
 
 
@@ -135,7 +136,9 @@ def _start_broker(
         )
     if source is Source.CONTAINER:
         return containers.start_broker()
-    return rabbitmq.start(place.run / "rabbitmq", _installed(facts.rabbitmq, "RabbitMQ"))
+    if facts.rabbitmq is None:
+        raise StackError("RabbitMQ was installed, but its programs are not where they should be.")
+    return rabbitmq.start(place.run / "rabbitmq", facts.rabbitmq)
 
 
 def _start_database(
@@ -149,14 +152,10 @@ def _start_database(
         return _GivenDatabase(environment[discovery.DATABASE_URL])
     if source is Source.CONTAINER:
         return containers.start_database()
-    programs = _installed(facts.postgres, "PostgreSQL")
-    return postgres.start(place.run / "postgres", programs, cache=place.cache, account=account)
-
-
-def _installed(programs: Path | None, what: str) -> Path:
-    if programs is None:
-        raise StackError(f"{what} was installed, but its programs are not where they should be.")
-    return programs
+    if facts.postgres is None:
+        raise StackError("PostgreSQL was installed, but its programs are not where they should be.")
+    directory = place.run / "postgres"
+    return postgres.start(directory, facts.postgres, cache=place.cache, account=account)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,7 @@ def _sweep(base: Path) -> None:
 @contextlib.contextmanager
 def _locked(path: Path, *, wait: bool) -> Iterator[IO[bytes] | None]:
     """The open, locked file; None if somebody else holds it and we would not wait."""
+    path.touch(mode=0o600)  # nobody else may lock us out
     with path.open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

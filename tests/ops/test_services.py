@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import aio_pika
@@ -45,6 +46,24 @@ def private(services: Services) -> Services:
     if services.broker_pid is None or services.database_pid is None:
         pytest.skip("broker and database are not private nodes here")
     return services
+
+
+@pytest.fixture
+def bystanders() -> Iterator[None]:
+    """Servers on the standard ports, as far as those are free, that want to be left alone."""
+    with ExitStack() as stack:
+        listeners = []
+        for port in (4369, 5432, 5672, 15672):
+            listener = stack.enter_context(socket.socket())
+            with suppress(OSError):
+                listener.bind(("127.0.0.1", port))
+                listener.listen()
+                listener.setblocking(False)
+                listeners.append(listener)
+        yield
+        for listener in listeners:
+            with pytest.raises(BlockingIOError):
+                listener.accept()
 
 
 async def test_the_fixtures_give_a_broker_and_a_database_that_work(
@@ -153,6 +172,7 @@ def test_everything_stops_with_its_owner(how: signal.Signals, private: Services)
         assert not directory.exists()
 
 
+@pytest.mark.usefixtures("bystanders")
 async def test_what_is_kept_is_found_again_even_after_a_kill(private: Services) -> None:
     stack = private.directory / "another"
     with owner(stack, "keep") as (process, shown):

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from workers.protocols.frost.ciphersuites import Secp256k1Taproot
+
 
 @dataclass(frozen=True, kw_only=True)
 class Signer:
@@ -175,6 +177,15 @@ BIP340 = (
         valid=True,
     ),
 )
+
+
+class AnyLengthTaproot(Secp256k1Taproot):
+    """The taproot suite without our rule of 32 bytes, which its published message breaks."""
+
+    message_size = None
+
+
+ANY_LENGTH_TAPROOT = AnyLengthTaproot()
 
 
 def published_file(name: str) -> Path:

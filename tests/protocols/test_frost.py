@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers.protocols import frost
-from workers.protocols.groups import ED25519, SECP256K1, Scalar
+from workers.protocols.frost.ciphersuites import has_even_y
+from workers.protocols.frost.signing import binding_factors
+from workers.protocols.groups import ED25519, SECP256K1, Point, Scalar
 from workers.protocols.key_share import KeyShare
 from workers.protocols.rounds import MisuseError, PartyFaultError, PartyIndex
 
-from .published import BIP340, Bip340Vector
+from .published import ANY_LENGTH_TAPROOT, BIP340, Bip340Vector
 from .simulate import coins, deal, generate, index, indices, random_key
 
 NAMES = ["ed25519", "secp256k1", "bip340"]
@@ -306,6 +308,30 @@ def test_a_share_made_for_another_output_key_names_its_sender() -> None:
     assert caught.value.culprits == {1}
 
 
+@pytest.mark.parametrize("root", [None, b""])
+def test_taproot_names_the_liar_alone_whatever_the_parities(root: bytes | None) -> None:
+    parities = set()
+    for seed in range(16):
+        keys = random_key(SECP256K1, 2, 3, seed)
+        signing = Signing.start(TAPROOT, keys, indices((1, 2)), merkle_root=root)
+        shares = signing.shares()
+        shares[index(2)] = add(1)(shares[index(2)])
+        with pytest.raises(PartyFaultError) as caught:
+            signing.aggregate(shares)
+        assert caught.value.culprits == {2}
+        parities.add((has_even_y(keys[index(1)].public_key), has_even_y(group_commitment(signing))))
+    assert len(parities) == 4
+
+
+def group_commitment(signing: Signing) -> Point:
+    key = frost.output_key(TAPROOT, signing.keys[index(1)].public_key, signing.merkle_root)
+    rho = binding_factors(TAPROOT, key, signing.commitments, signing.message)
+    return SECP256K1.sum(
+        commitment.hiding + commitment.binding.multiply_public(rho[i])
+        for i, commitment in signing.commitments.items()
+    )
+
+
 @SUITES
 def test_a_view_that_contradicts_itself_blames_nobody(suite: frost.Ciphersuite) -> None:
     signing = two_of_three(suite)
@@ -384,6 +410,15 @@ def test_bip340_signs_32_bytes_only(size: int) -> None:
         signing.sign(index(1))
     with pytest.raises(MisuseError, match="signs 32 bytes"):
         signing.aggregate({})
+
+
+@pytest.mark.parametrize("size", [0, 31, 33])
+def test_bip340_accepts_no_signature_of_another_length_though_bip_340_does(size: int) -> None:
+    signing = two_of_three(ANY_LENGTH_TAPROOT, message=bytes(size))
+    signature = signing.aggregate(signing.shares())
+    public_key = signing.keys[index(1)].public_key
+    assert frost.verify(ANY_LENGTH_TAPROOT, public_key, signing.message, signature)
+    assert not frost.verify(TAPROOT, public_key, signing.message, signature)
 
 
 @pytest.mark.parametrize("name", ["ed25519", "secp256k1"])

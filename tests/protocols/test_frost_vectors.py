@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from workers.protocols import frost
-from workers.protocols.frost.ciphersuites import Secp256k1Taproot
 from workers.protocols.frost.signing import binding_factors
 from workers.protocols.groups import SECP256K1
 
 from .published import (
+    ANY_LENGTH_TAPROOT,
     BIP340,
     RFC9591_E1,
     RFC9591_E5,
@@ -19,15 +19,6 @@ from .published import (
     frost_vector,
 )
 from .simulate import deal, index
-
-
-class AnyLengthTaproot(Secp256k1Taproot):
-    """The taproot suite without our rule of 32 bytes, which its published message breaks."""
-
-    message_size = None
-
-
-ANY_LENGTH_TAPROOT = AnyLengthTaproot()
 
 
 def follow(suite: frost.Ciphersuite, vector: FrostVector) -> None:

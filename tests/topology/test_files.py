@@ -188,7 +188,7 @@ def test_a_bad_member_is_named_with_its_line(tmp_path: Path, members: str, expec
         ("overflow: reject-publish", "overflow: reject-publsh"),
         ("dead-letter-exchange: dead", "dead-letter-exchange: 7"),
         ("dead-letter-strategy: at-least-once", "dead-letter-strategy: once"),
-        ("exchange: dead", "exchange: 7"),
+        ("- exchange: dead", "- exchange: 7"),
         ("delivery-limit: 10\n", "delivery-limit: ten\n"),
     ],
 )

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import aio_pika
 import pytest
 from typer.testing import CliRunner
 
+from ops.stack.services import Services
 from topology import BlockedError, apply_all, declared
 from topology.apply import apply
 from topology.broker import Broker, QueueInUseError
@@ -27,11 +28,6 @@ pytestmark = pytest.mark.system
 
 MEMBERS = Members(parties=("p1", "p-2"), clients=("svcA", "svc-a", "svc_a"))
 PARTIES_ONLY = Members(parties=MEMBERS.parties)
-
-
-class Services(Protocol):
-    amqp_url: str
-    management_url: str
 
 
 @dataclass
@@ -69,9 +65,11 @@ async def vhost(services: Services) -> AsyncIterator[Vhost]:
         await management.send("DELETE", "global-parameters/{}", f"warren_topology.{name}")
 
 
-async def until(true: Callable[[], Any]) -> None:
+async def until(true: Callable[[], Awaitable[bool]]) -> None:
     """Wait for what the broker does in its own time; the test's own limit ends it."""
-    while not await true():
+    while True:
+        if await true():
+            return
         await asyncio.sleep(0.05)
 
 
@@ -287,7 +285,7 @@ async def test_a_consumer_saves_its_queue(vhost: Vhost) -> None:
         await queue.consume(ignore)
         deletion = Change(action=Action.DELETE, target=Queue(name="warren.reports"))
 
-        # The broker learns of consumers from events, a moment later.
+        # The management API learns of consumers from statistics, seconds later.
         async def known() -> bool:
             found = await vhost.management.get("queues/{}/{}", vhost.name, "warren.reports")
             return bool(found.get("consumer_details"))

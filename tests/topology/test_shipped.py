@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topology import declared
@@ -105,6 +105,7 @@ def test_a_message_goes_where_the_architecture_says(
     assert routed(shipped, exchange, key) == queues
 
 
+@settings(max_examples=25)
 @given(clients=st.sets(IDS, min_size=1, max_size=4), key_id=IDS)
 def test_clients_and_legacy_clients_never_get_each_others_results(
     clients: set[str], key_id: str

@@ -30,7 +30,7 @@ from ..session.keygen import KeygenState
 from ..session.sending import report
 from ..session.step import Step, failure_of
 from ..settings import PartyLimits
-from ..store.interface import PartyStore
+from ..store.interface import PartyStore, StoreUnavailableError
 from ..store.records import Outcome, Outgoing, Parked, PartyChange, Received, Session
 from .clock import now_ms
 from .deliveries import Delivery
@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 CREATED = "session_created"
 DEADLINE = "deadline"
+RACES = 20
+"""Lost to other workers before a delivery is given back."""
 KEYGEN_RANDOMNESS_BYTES = 32
 
 
@@ -237,7 +239,7 @@ class PartyConsumer:
     async def _enter(self, envelope: Envelope, body: bytes) -> None:
         """A verified message of some session: park it, or take the steps that it completes."""
         async with self._locks.of(envelope.session_id):
-            while True:
+            for _ in range(RACES):
                 session = await self._store.session(envelope.session_id)
                 if session is None:
                     if await self._park(envelope, body):
@@ -245,11 +247,12 @@ class PartyConsumer:
                     continue  # the session came into being between the two looks
                 if await self._advance(session, envelope, body):
                     return
+            raise StoreUnavailableError("other workers were faster every time")
 
     async def _advance(self, session: Session, envelope: Envelope, body: bytes) -> bool:
         """False if another worker was faster: load and try again."""
         slot, sender = inbox.slot_of(envelope), envelope.sender
-        cause = f"{slot}:{sender}"
+        cause = inbox.cause_of(envelope)
         if Status(session.status).final:
             await self._send_again(session.session_id, cause)
             return True
@@ -264,6 +267,8 @@ class PartyConsumer:
                 return True
             step = keygen.advance(state, self._party, (*session.received, row))
         except (ProtocolError, EquivocationError, ContractError) as error:
+            if isinstance(error, EquivocationError):
+                row = inbox.evidence(row)
             failure = failure_of(error, terms.members, round_=envelope.round)
             return await self._fail(session, failure, cause, Status.FAILED, row)
         if step is None:

@@ -20,7 +20,7 @@ from ..session.acceptance import Peer
 from ..session.conduct import Conduct, Progress
 from ..session.errors import EquivocationError
 from ..session.sending import result
-from ..store.interface import CoordinatorStore
+from ..store.interface import CoordinatorStore, StoreUnavailableError
 from ..store.records import CoordinatorChange, Event, Outcome, Received, RequestRecord, Session
 from .clock import now_ms
 from .deliveries import Delivery
@@ -32,6 +32,8 @@ from .scopes import SessionScopes, uninterrupted
 logger = logging.getLogger(__name__)
 
 DEADLINE = "deadline"
+RACES = 20
+"""Lost to other workers before a delivery is given back."""
 
 
 class ReportConsumer:
@@ -73,8 +75,10 @@ class ReportConsumer:
         )
         with self._scopes.enter(envelope.session_id):
             async with self._locks.of(envelope.session_id):
-                while not await self._advance(envelope, report, row):
-                    pass  # another worker was faster
+                for _ in range(RACES):
+                    if await self._advance(envelope, report, row):
+                        return
+                raise StoreUnavailableError("other workers were faster every time")
 
     def broadcast(self, body: bytes) -> None:
         """A cancellation heard on `warren.cancel`, from this coordinator process or another."""
@@ -106,7 +110,7 @@ class ReportConsumer:
     async def cancel(self, session_id: bytes) -> Status:
         """The client's wish; returns how the session ended, which may be otherwise."""
         async with self._locks.of(session_id):
-            while True:
+            for _ in range(RACES):
                 session = await self._store.session(session_id)
                 if session is None:
                     return Status.EXPIRED  # so long ago that it was forgotten
@@ -120,6 +124,7 @@ class ReportConsumer:
                 )
                 if await self._commit(session, progress, "cancel", None, None):
                     return Status.CANCELLED
+            raise StoreUnavailableError("other workers were faster every time")
 
     ###
     ### Steps
@@ -130,7 +135,7 @@ class ReportConsumer:
         session = await self._store.session(envelope.session_id)
         if session is None:
             raise ContractError("there is no such session")
-        cause = f"{row.slot}:{row.sender}"
+        cause = inbox.cause_of(envelope)
         if Status(session.status).final:
             await self._send_again(session.session_id, cause)
             return True
@@ -142,6 +147,7 @@ class ReportConsumer:
                 return True
             progress = await self._progress(session, conduct, row.sender, report)
         except EquivocationError as error:
+            row = inbox.evidence(row)
             progress = Progress(
                 conduct=conduct,
                 status=Status.FAILED,

@@ -242,6 +242,7 @@ def share_signed(
             key_id=request.key_id,
             scheme=request.scheme,
             message=request.message,
+            taproot_merkle_root=request.taproot_merkle_root,
             public_key=public_key,
             signature=signature,
             signers=[member.party_id for member in members],
@@ -320,24 +321,23 @@ def key_certified(
 
 
 def silent_parties(conduct: Conduct, received: Iterable[Received]) -> list[str]:
-    """Who kept a session from finishing, as far as anyone can say.
-
-    First those of whom nothing final was heard. If all have spoken, those whom the others
-    name as missing.
-    """
+    """Who kept a session from finishing, as far as anyone can say: those of whom nothing was
+    heard at all; else those whom the others name; else those who did not get to their end."""
     rows = tuple(received)
-    final = {"key_certified", "share_signed", "session_failed"}
-    heard = {row.sender for row in rows if row.slot in final}
-    lacking = conduct.lacking()
-    expected = lacking or conduct.terms.members
-    silent = [member.party_id for member in expected if member.party_id not in heard]
-    if silent:
-        return silent
-    accused: set[str] = set()
-    for row in rows:
-        if row.slot == "session_failed":
-            accused |= set(sessions.SessionFailed.model_validate_json(_payload(row)).failure.silent)
-    return sorted(accused)
+    expected = [member.party_id for member in conduct.lacking() or conduct.terms.members]
+    heard = {row.sender for row in rows}
+    if unheard := [party_id for party_id in expected if party_id not in heard]:
+        return unheard
+    named = {
+        party_id
+        for row in rows
+        if row.slot == "session_failed"
+        for party_id in sessions.SessionFailed.model_validate_json(_payload(row)).failure.silent
+    }
+    if named:
+        return sorted(named)
+    done = {row.sender for row in rows if row.slot in {"key_certified", "share_signed"}}
+    return [party_id for party_id in expected if party_id not in done]
 
 
 def farewells(conduct: Conduct) -> tuple[Outgoing, ...]:

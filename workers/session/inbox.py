@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from contracts.envelope import EVERYONE, Envelope, UnverifiedEnvelope
 from contracts.errors import ContractError
@@ -19,6 +20,11 @@ KEYGEN_ROUNDS = {1: EVERYONE, 2: EVERYONE, 3: None, 4: EVERYONE}
 def slot_of(envelope: Envelope) -> str:
     """Where a message belongs in its session: one for each sender."""
     return f"{envelope.kind}/{envelope.round}"
+
+
+def cause_of(envelope: Envelope) -> str:
+    """Names this very message, as the cause of what is sent in answer to it."""
+    return f"{slot_of(envelope)}:{envelope.sender}:{envelope.digest().hex()[:16]}"
 
 
 def check_place(envelope: Envelope, party_id: str) -> None:
@@ -52,6 +58,11 @@ def repeats(received: Iterable[Received], slot: str, sender: str, digest: bytes)
                 raise EquivocationError(sender, slot)
             return True
     return False
+
+
+def evidence(row: Received) -> Received:
+    """A second, different message for a place that is taken: kept beside the first."""
+    return replace(row, slot=f"{row.slot}/second")
 
 
 def payloads(

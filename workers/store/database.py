@@ -22,6 +22,9 @@ class Database(Protocol):
     async def execute(self, statement: str, *values: object) -> int:
         """Returns how many rows it changed."""
 
+    async def revision(self, table: str) -> str | None:
+        """Of the schema, as the migrations left it in `table`; None if it is not there."""
+
 
 class RefusedError(Exception):
     """Ends a transaction of which nothing may remain."""

@@ -16,7 +16,7 @@ class Outcome(Enum):
 
     COMMITTED = auto()
     LOST_RACE = auto()
-    """Another worker moved the session on, or the session is over; nothing was written. Load it again."""
+    """Another worker moved the session on, or it is over; nothing was written. Load it again."""
     NONCE_GONE = auto()
     """The nonce was used or never ours; nothing was written."""
     DUPLICATE_REQUEST = auto()
@@ -173,9 +173,10 @@ class Parked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRecord:
-    """A request that was accepted. (owner, request_id) is unique; `digest` tells a repeat from a conflict.
+    """A request that was accepted. (owner, request_id) is unique.
 
     Attributes:
+        digest: Tells a repeat from a conflict.
         result: The result's message, once there is one.
     """
 
@@ -210,7 +211,11 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRecord:
-    """A key with all certificates: JSON of `contracts.keys.CertifiedKey`. (owner, key_id) is unique."""
+    """A key with all certificates. (owner, key_id) is unique.
+
+    Attributes:
+        certified: JSON of `contracts.keys.CertifiedKey`.
+    """
 
     owner: str
     key_id: str
@@ -238,7 +243,8 @@ class CoordinatorChange(SessionChange):
 
     Attributes:
         reserve_key: (owner, key_id) that this new session is to make; KEY_EXISTS if the name is
-            taken by a key or by another unfinished session. Freed when the session ends without a key.
+            taken by a key or by another unfinished session. Freed when the session ends without
+            a key.
         request: Insert it; DUPLICATE_REQUEST if it is there.
         result: Becomes the result of the session's request, and is sent like `outgoing`.
     """
@@ -256,7 +262,8 @@ class Admission:
     """What the coordinator reads before it accepts a request.
 
     Attributes:
-        request: The same client's request of the same id, if there is one; then nothing was claimed.
+        request: The same client's request of the same id, if there is one; then nothing was
+            claimed.
         claimed: Party id -> a commitment that is now ours alone; parties without one are absent.
     """
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from enum import Enum
@@ -132,7 +133,7 @@ class MasterKeys:
         return self.open(Kind.DATA_KEY, wrapped, context)
 
     def _cipher(self, version: int, kind: Kind, context: bytes) -> AESGCM:
-        # HKDF-SHA256 (RFC 5869) for one block: extract with the tag as salt, expand with the context.
+        # HKDF-SHA256 (RFC 5869), one block: the tag is the salt, the context the info.
         extracted = hmac.digest(kind.value, self._keys[version], "sha256")
         return AESGCM(hmac.digest(extracted, context + b"\x01", "sha256"))
 
@@ -175,9 +176,7 @@ class Sealer:
         except SealError as error:
             raise _unopened(Kind.KEY_SHARE, place, str(error)) from None
         except (ContractError, InvalidTag, ValueError):
-            raise _unopened(
-                Kind.KEY_SHARE, place, "the row was changed or moved"
-            ) from None
+            raise _unopened(Kind.KEY_SHARE, place, "the row was changed or moved") from None
 
 
 def _unopened(kind: Kind, place: tuple[bytes, ...], reason: str) -> SealError:
@@ -186,9 +185,7 @@ def _unopened(kind: Kind, place: tuple[bytes, ...], reason: str) -> SealError:
 
 
 def _from_hex(version: int, digits: object) -> bytes:
-    try:
-        if not isinstance(digits, str) or len(digits) != 2 * KEY_BYTES:
-            raise ValueError
-        return bytes.fromhex(digits)
-    except ValueError:
-        raise SealError(f"master key version {version} is not {2 * KEY_BYTES} hex digits") from None
+    # Not bytes.fromhex alone, which skips spaces.
+    if not isinstance(digits, str) or not re.fullmatch(f"[0-9a-fA-F]{{{2 * KEY_BYTES}}}", digits):
+        raise SealError(f"master key version {version} is not {2 * KEY_BYTES} hex digits")
+    return bytes.fromhex(digits)

@@ -164,8 +164,6 @@ class Secp256k1Sha256(Ciphersuite):
         return self._scalar(b"chal", r.to_bytes() + public_key.to_bytes() + message)
 
     def verify(self, public_key: Point, message: bytes, signature: bytes) -> bool:
-        if len(signature) != self.signature_size:
-            return False
         width = self.group.point_size
         try:
             r = self.group.point_from_bytes_checked(signature[:width])

@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Index, LargeBinary, MetaData, Text, text
 from sqlmodel import Field, SQLModel
 
 UNLOGGED = {"unlogged": True}
-"""Marks a table that PostgreSQL keeps out of its log: no replica or physical backup has its rows."""
+"""Marks a table that PostgreSQL keeps out of its log: no replica or backup of it has its rows."""
 
 UNFINISHED = text("ended_at IS NULL")
 
@@ -32,7 +32,7 @@ def Number(**options: Any) -> Any:  # noqa: N802
 
 
 class SessionColumns(SQLModel):
-    """`ended_at` is null while the session is unfinished, and set when nothing may change it any more."""
+    """`ended_at` is null as long as anything may change the session."""
 
     session_id: bytes = Bytes(primary_key=True)
     version: int = Number()

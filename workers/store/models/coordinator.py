@@ -24,7 +24,7 @@ class CoordinatorTable(SQLModel):
 
 
 class Request(CoordinatorTable, table=True):
-    """`result_cause` and `result_position` lead to the result's row in the outbox, once there is one."""
+    """`result_cause` and `result_position` lead to the result in the outbox, once there is one."""
 
     __tablename__ = "requests"
     __table_args__ = (Index("requests_session_id_idx", "session_id"),)

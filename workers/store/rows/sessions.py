@@ -35,9 +35,7 @@ class SessionRows:
 
 
 def received_from_row(row: Row) -> Received:
-    return Received(
-        slot=row["slot"], sender=row["sender"], digest=row["digest"], body=row["body"]
-    )
+    return Received(slot=row["slot"], sender=row["sender"], digest=row["digest"], body=row["body"])
 
 
 def outgoing_values(outgoing: Outgoing) -> tuple[object, ...]:

@@ -1,0 +1,88 @@
+"""The figures as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .measure import GroupCpu
+from .report import Report
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_INK = "#334155"
+_BLUE = "#2563eb"
+_MARKS = {"p50": "#16a34a", "p95": "#d97706", "p99": "#dc2626"}
+
+
+class PlotError(Exception):
+    """There is nothing to draw, or nothing to draw it with."""
+
+
+def require_matplotlib() -> None:
+    """Raises PlotError: better before a long measurement than after it."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise PlotError("--plot needs matplotlib: install warren[plot] or leave it out") from None
+
+
+def draw(report: Report, latencies_s: Sequence[float], path: Path) -> None:
+    """Write a PNG: how many operations took how long, and who used the CPU meanwhile.
+
+    Raises PlotError if no operation succeeded, OSError if the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    if report.latency_ms is None:
+        raise PlotError("no operation succeeded: there is nothing to draw")
+    figure = Figure(figsize=(11, 4.8), dpi=120, layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    figure.suptitle(
+        f"{report.title}: {report.throughput_per_s:.1f}/s", fontsize=14, color=_INK, weight="bold"
+    )
+    _latencies(left, report, sorted(1000 * latency for latency in latencies_s))
+    _cpu(right, report.cpu)
+    machine = report.machine
+    figure.supxlabel(
+        f"{machine.cpu}, {machine.cores} cores; {report.succeeded} operations, "
+        f"{report.failed} failed; {report.date[:10]}, commit {report.commit or 'unknown'}",
+        fontsize=8,
+        color=_INK,
+    )
+    figure.savefig(path, format="png")
+
+
+def _latencies(axes: Axes, report: Report, ordered_ms: Sequence[float]) -> None:
+    """The share of operations that took no longer: percentiles are read off it directly."""
+    assert report.latency_ms is not None
+    axes.ecdf(ordered_ms, color=_BLUE, linewidth=2)
+    for name, colour in _MARKS.items():
+        value = getattr(report.latency_ms, name)
+        label = f"{name}  {value:.1f} ms"
+        axes.axvline(value, color=colour, linestyle="--", linewidth=1.2, label=label)
+    axes.set_xlim(left=0)
+    axes.set_ylim(0, 1.02)
+    axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
+    axes.set_xlabel("latency, queue to verified result, ms", color=_INK)
+    axes.set_ylabel("operations that took no longer", color=_INK)
+    axes.grid(alpha=0.25)
+    axes.legend(loc="lower right", frameon=False)
+    _open(axes)
+
+
+def _cpu(axes: Axes, groups: Sequence[GroupCpu]) -> None:
+    values = [group.cpu_ms_per_operation or 0.0 for group in groups]
+    bars = axes.barh([group.group for group in groups], values, color=_BLUE, height=0.6)
+    axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=9, color=_INK)
+    axes.invert_yaxis()
+    axes.margins(x=0.15)
+    axes.set_xlabel(f"CPU ms per operation, {sum(values):.1f} in all", color=_INK)
+    _open(axes)
+
+
+def _open(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(colors=_INK)

@@ -1,0 +1,192 @@
+"""What a measurement found, for programs (`as_json`) and for people (`render`)."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from .latency import Latency
+from .machine import Machine
+from .measure import GroupCpu
+from .site import Stack
+from .work import Work
+
+MIB = 2**20
+GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The fields are the keys of the JSON object; a key that changes its meaning raises `version`.
+
+    Attributes:
+        date: When the measurement began, ISO 8601, UTC.
+        commit: Of the tree that was measured, `-dirty` if files differed; None if unknown.
+        stack: Of our own; None for one that ran already.
+        warmup_failures: By code, of the operations before the measured ones.
+        interrupted: By Ctrl-C: fewer than `count` operations were finished.
+        failures: How many operations failed, by code.
+        abandoned: In flight when the load was interrupted.
+        throughput_per_s: Operations that succeeded, by `elapsed_s`.
+        latency_ms: Of those that succeeded, from the call to the verified result; None without any.
+        cpu: By group of processes. Only the client itself where `stack` is None.
+        other_cores: Cores that were busy with anything else on this machine meanwhile, or with
+            groups that could not be measured: the noise in the figures.
+        memory_bytes: Resident at the end, by process.
+    """
+
+    version: Literal[1] = field(default=1)
+    date: str
+    commit: str | None
+    machine: Machine
+    stack: Stack | None
+    work: Work
+    count: int
+    concurrency: int
+    warmup: int
+    warmup_failures: dict[str, int]
+    interrupted: bool
+    elapsed_s: float
+    succeeded: int
+    failures: dict[str, int]
+    abandoned: int
+    throughput_per_s: float
+    latency_ms: Latency | None
+    cpu: list[GroupCpu]
+    other_cores: float
+    memory_bytes: dict[str, int]
+
+    @property
+    def failed(self) -> int:
+        return sum(self.failures.values())
+
+    @property
+    def title(self) -> str:
+        work = self.work
+        what = work.scheme or work.curve
+        return (
+            f"{work.operation} {what}, {work.threshold} of {work.party_count}, "
+            f"{self.concurrency} in flight"
+        )
+
+
+def as_json(report: Report) -> str:
+    return json.dumps(dataclasses.asdict(report), indent=2)
+
+
+###
+### For people
+###
+
+
+def render(report: Report) -> RenderableType:
+    parts: list[RenderableType] = [
+        Text(report.title, style="bold"),
+        Text(f"{report.date}, commit {report.commit or 'unknown'}", style="dim"),
+        "",
+        _facts(report),
+        "",
+        _outcome(report),
+        "",
+    ]
+    if report.latency_ms is not None:
+        parts += [_latency(report.latency_ms), ""]
+    parts += [_processes(report), _noise(report)]
+    return Group(*parts)
+
+
+def _facts(report: Report) -> Table:
+    machine = report.machine
+    rows = {
+        "machine": f"{machine.cpu}, {machine.cores} cores, {machine.memory_bytes / GIB:.1f} GiB",
+        "software": f"{machine.kernel}, Python {machine.python}",
+    }
+    if report.stack is None:
+        rows["stack"] = "one that ran already; only the client's own CPU is known"
+    else:
+        stack = report.stack
+        rows["software"] += f", RabbitMQ {stack.rabbitmq}, PostgreSQL {stack.postgresql}"
+        rows["processes"] = (
+            f"coordinator {stack.coordinator_processes}, "
+            f"{report.work.party_count} parties x {stack.processes_per_party}, client 1; "
+            f"the parties' store: {stack.store}"
+        )
+        rows["durability"] = (
+            f"{' and '.join(stack.queues)} queues, publisher confirms, "
+            f"fsync {stack.fsync}, synchronous_commit {stack.synchronous_commit}"
+        )
+    rows["load"] = f"{report.count} operations after {report.warmup} to warm up"
+    table = Table.grid(padding=(0, 2))
+    for name, value in rows.items():
+        table.add_row(Text(name, style="dim"), Text(value))
+    return table
+
+
+def _outcome(report: Report) -> Text:
+    text = Text()
+    if report.interrupted:
+        text.append("Interrupted. ", style="bold yellow")
+    text.append(f"{report.succeeded} succeeded in {report.elapsed_s:.2f} s: ")
+    text.append(f"{report.throughput_per_s:.1f}/s", style="bold")
+    for name, failures in (("failed", report.failures), ("warm-up failed", report.warmup_failures)):
+        if failures:
+            codes = ", ".join(f"{code} {count}" for code, count in sorted(failures.items()))
+            text.append(f"\n{sum(failures.values())} {name}: {codes}", style="bold red")
+    if report.abandoned:
+        text.append(f"\n{report.abandoned} were in flight and not waited for", style="yellow")
+    return text
+
+
+def _latency(latency: Latency) -> Table:
+    table = Table(title="Latency, queue to verified result, ms", title_justify="left")
+    for name in ("p50", "p95", "p99", "max", "mean", "min"):
+        table.add_column(name, justify="right")
+    values = (latency.p50, latency.p95, latency.p99, latency.max, latency.mean, latency.min)
+    table.add_row(*(f"{value:.1f}" for value in values))
+    return table
+
+
+def _processes(report: Report) -> Table:
+    table = Table(title="By process", title_justify="left", show_footer=True)
+    table.add_column("", footer="all")
+    cpu = report.cpu
+    per_operation = [group.cpu_ms_per_operation for group in cpu]
+    known = [ms for ms in per_operation if ms is not None]
+    table.add_column("CPU s", f"{sum(group.cpu_s for group in cpu):.2f}", justify="right")
+    table.add_column("CPU ms/operation", f"{sum(known):.2f}" if known else "-", justify="right")
+    table.add_column("cores", f"{sum(group.cores for group in cpu):.2f}", justify="right")
+    table.add_column("resident MiB", justify="right")
+    for group in cpu:
+        ms = group.cpu_ms_per_operation
+        table.add_row(
+            group.group,
+            f"{group.cpu_s:.2f}",
+            "-" if ms is None else f"{ms:.2f}",
+            f"{group.cores:.2f}",
+            _memory(report.memory_bytes, group.group),
+        )
+    return table
+
+
+def _memory(memory_bytes: dict[str, int], group: str) -> str:
+    """Of each of the group's processes: `party-1` and `party-1.1`, `party-1.2`, ..."""
+    of_group = [
+        resident
+        for name, resident in memory_bytes.items()
+        if name == group or name.rpartition(".")[0] == group
+    ]
+    return ", ".join(f"{resident / MIB:.0f}" for resident in of_group) or "-"
+
+
+def _noise(report: Report) -> Text:
+    return Text(
+        f"Meanwhile {report.other_cores:.2f} of {report.machine.cores} cores were busy with "
+        "what is not in this table.",
+        style="yellow" if report.other_cores > 0.1 * report.machine.cores else "dim",
+    )

@@ -1,0 +1,159 @@
+"""Where the load goes: a stack of our own, or one that runs already."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import groupby
+from pathlib import Path
+
+import asyncpg
+
+from contracts.client import ClientSettings
+from ops.stack.deployment import Deployment, Plan, running_deployment
+from ops.stack.services import Progress, running_services
+from topology.management import Management
+
+from .measure import Group
+
+CLIENT = "bench"
+
+CLIENT_GROUP = Group(name="client", pids={"client": os.getpid()}, descendants=False)
+"""Ourselves. Our children are the stack."""
+
+
+class Store(StrEnum):
+    POSTGRES = "postgres"
+    SQLITE = "sqlite"
+    MIXED = "mixed"
+    """The last party on SQLite, the others on PostgreSQL."""
+
+    def sqlite_parties(self, party_count: int) -> int:
+        return {Store.POSTGRES: 0, Store.SQLITE: party_count, Store.MIXED: 1}[self]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """What ran, and how durable it was. Asked of the servers, not copied from a configuration.
+
+    Attributes:
+        store: Of the parties; the coordinator's is PostgreSQL always.
+        queues: The kinds of the durable queues, "classic" among them if there is one.
+    """
+
+    store: Store
+    coordinator_processes: int
+    processes_per_party: int
+    rabbitmq: str
+    postgresql: str
+    queues: list[str]
+    fsync: str
+    synchronous_commit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """
+    Attributes:
+        groups: The processes to measure, the client's own first.
+        stack: None for one that runs already: it is not ours to look into.
+        check: Raises ChildDiedError if a worker of ours has ended.
+    """
+
+    client: ClientSettings
+    groups: tuple[Group, ...]
+    stack: Stack | None
+    check: Callable[[], None]
+
+
+@contextlib.contextmanager
+def own_site(directory: Path, plan: Plan, store: Store, progress: Progress) -> Iterator[Site]:
+    """Start services and workers, and throw everything away afterwards."""
+    with (
+        running_services(directory, progress=progress) as services,
+        running_deployment(services, plan, progress=progress) as deployment,
+    ):
+        yield site_of(deployment, store)
+
+
+def plan_for(
+    *,
+    party_count: int,
+    processes_per_party: int = 1,
+    coordinator_processes: int = 1,
+    store: Store = Store.POSTGRES,
+) -> Plan:
+    return Plan(
+        party_count=party_count,
+        clients=(CLIENT,),
+        sqlite_parties=store.sqlite_parties(party_count),
+        processes_per_party=processes_per_party,
+        coordinator_processes=coordinator_processes,
+    )
+
+
+def site_of(deployment: Deployment, store: Store) -> Site:
+    services = deployment.services
+    groups = [CLIENT_GROUP, *_workers(deployment.supervisor.pids)]
+    for name, pid in (("broker", services.broker_pid), ("database", services.database_pid)):
+        if pid is not None:
+            groups.append(Group(name=name, pids={name: pid}))
+    return Site(
+        client=ClientSettings.load(deployment.clients[CLIENT]),
+        groups=tuple(groups),
+        stack=asyncio.run(_describe(deployment, store)),
+        check=deployment.supervisor.check,
+    )
+
+
+@contextlib.contextmanager
+def running_site(client_file: Path) -> Iterator[Site]:
+    """The stack of which `client_file` is a client's configuration.
+
+    Raises SettingsError.
+    """
+    yield Site(
+        client=ClientSettings.load(client_file),
+        groups=(CLIENT_GROUP,),
+        stack=None,
+        check=lambda: None,
+    )
+
+
+def _workers(pids: dict[str, int]) -> Iterator[Group]:
+    """One group per role; its processes are called `role.1`, `role.2`, ..."""
+
+    def role(name: str) -> str:
+        return name.rpartition(".")[0]
+
+    for group, names in groupby(sorted(pids), key=role):
+        yield Group(name=group, pids={name: pids[name] for name in names})
+
+
+async def _describe(deployment: Deployment, store: Store) -> Stack:
+    async with Management(deployment.services.management_url) as management:
+        overview = await management.get("overview")
+        queues = await management.get("queues/{}", deployment.vhost)
+    database = await asyncpg.connect(deployment.services.database_url)
+    try:
+        settings = [
+            str(await database.fetchval(f"SHOW {name}"))
+            for name in ("server_version", "fsync", "synchronous_commit")
+        ]
+    finally:
+        await database.close()
+    version, fsync, synchronous_commit = settings
+    return Stack(
+        store=store,
+        coordinator_processes=deployment.plan.coordinator_processes,
+        processes_per_party=deployment.plan.processes_per_party,
+        rabbitmq=str(overview["rabbitmq_version"]),
+        postgresql=version.partition(" ")[0],
+        queues=sorted({str(queue["type"]) for queue in queues if queue["durable"]}),
+        fsync=fsync,
+        synchronous_commit=synchronous_commit,
+    )

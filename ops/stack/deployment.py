@@ -1,0 +1,262 @@
+"""A whole Warren on one machine: topology, identities, databases, worker processes.
+
+What `warren up`, `warren demo`, `warren bench` and the system tests run. Everything is made anew
+for each run and thrown away with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import migrations
+import topology
+from contracts.identity import Identity
+from ops.stack import databases, vhosts
+from ops.stack.processes import Program, Supervisor
+from ops.stack.services import Progress, Services
+
+LEGACY = "legacy"
+"""The name, among a plan's clients, of the one without a client id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to run.
+
+    Attributes:
+        clients: Names; `LEGACY` makes one without a client id.
+        sqlite_parties: How many of the parties, from the last, keep their shares in SQLite
+            instead of PostgreSQL.
+        limits: Per role (``coordinator``, ``party``), as in their configuration files.
+    """
+
+    party_count: int = 3
+    clients: tuple[str, ...] = ("svcA", "svcB", LEGACY)
+    sqlite_parties: int = 1
+    processes_per_party: int = 1
+    coordinator_processes: int = 1
+    limits: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def party_ids(self) -> tuple[str, ...]:
+        return tuple(f"party-{i}" for i in range(1, self.party_count + 1))
+
+    @property
+    def client_ids(self) -> tuple[str, ...]:
+        return tuple(name for name in self.clients if name != LEGACY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """Where everything is.
+
+    Attributes:
+        clients: Name -> its configuration file, for `ClientSettings.load` and `warren --config`.
+        supervisor: Of all worker processes; those of party P are called ``P.1``, ``P.2``, ...
+        programs: By name, to start one again after it was stopped.
+    """
+
+    plan: Plan
+    services: Services
+    vhost: str
+    amqp_url: str = field(repr=False)
+    directory: Path
+    clients: dict[str, Path]
+    supervisor: Supervisor
+    programs: dict[str, Program]
+    database_urls: dict[str, str] = field(repr=False)
+
+
+@contextlib.contextmanager
+def running_deployment(
+    services: Services, plan: Plan | None = None, *, progress: Progress = lambda _: None
+) -> Iterator[Deployment]:
+    """Set up and start; on the way out stop the workers and remove vhost, databases and files.
+
+    Raises:
+        StackError, topology.TopologyError: with a sentence for the person at the terminal.
+    """
+    plan = plan or Plan()
+    started = time.monotonic()
+    token = secrets.token_hex(4)
+    vhost = f"{topology.VHOST}-{token}"
+    amqp_url = vhosts.address(services.amqp_url, vhost)
+    directory = services.directory / f"warren-{token}"
+    directory.mkdir(mode=0o700)
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+
+        stack.callback(vhosts.delete, services.management_url, vhost)
+        vhosts.create(services.management_url, vhost)
+        members = topology.Members(parties=plan.party_ids, clients=plan.client_ids)
+        asyncio.run(topology.apply_all(services.management_url, members=members, vhost=vhost))
+        progress("The topology is applied.")
+
+        urls = _database_urls(services, plan, directory, token)
+        on_server = [url for url in urls.values() if url.startswith("postgresql")]
+        stack.callback(_drop, services, on_server)
+        asyncio.run(_create_databases(services, urls))
+        progress("The databases are migrated.")
+
+        clients = _write_configuration(directory, plan, amqp_url, urls)
+        supervisor = stack.enter_context(Supervisor(directory / "logs"))
+        programs = {program.name: program for program in _programs(directory, plan)}
+        for program in programs.values():
+            supervisor.start(program)
+        supervisor.wait_ready()
+        progress(f"{len(programs)} workers are ready after {time.monotonic() - started:.1f} s.")
+        yield Deployment(
+            plan=plan,
+            services=services,
+            vhost=vhost,
+            amqp_url=amqp_url,
+            directory=directory,
+            clients=clients,
+            supervisor=supervisor,
+            programs=programs,
+            database_urls=urls,
+        )
+
+
+###
+### Databases
+###
+
+
+def _database_urls(services: Services, plan: Plan, directory: Path, token: str) -> dict[str, str]:
+    """Role or party id -> URL; those on the server do not exist yet."""
+    on_server = plan.party_ids[: plan.party_count - plan.sqlite_parties]
+    urls = {
+        name: urlsplit(services.database_url)
+        ._replace(path=f"/warren_{token}_{name.replace('-', '_')}")
+        .geturl()
+        for name in ("coordinator", *on_server)
+    }
+    for party_id in plan.party_ids[len(on_server) :]:
+        urls[party_id] = f"sqlite:///{directory / party_id}.sqlite"
+    return urls
+
+
+async def _create_databases(services: Services, urls: dict[str, str]) -> None:
+    async def make(name: str, url: str) -> None:
+        if url.startswith("postgresql"):
+            await databases.create(services.database_url, urlsplit(url).path[1:])
+        await migrations.upgrade("coordinator" if name == "coordinator" else "party", url)
+
+    # One after another: PostgreSQL copies its template for one at a time.
+    for name, url in urls.items():
+        await make(name, url)
+
+
+def _drop(services: Services, urls: list[str]) -> None:
+    async def drop_all() -> None:
+        for url in urls:
+            await databases.drop(services.database_url, urlsplit(url).path[1:])
+
+    asyncio.run(drop_all())
+
+
+###
+### Configuration files
+###
+
+
+def _write_configuration(
+    directory: Path, plan: Plan, amqp_url: str, urls: dict[str, str]
+) -> dict[str, Path]:
+    """All files of all roles; returns the clients'."""
+    parties = {party_id: Identity.generate() for party_id in plan.party_ids}
+    clients = {name: Identity.generate() for name in plan.clients}
+    peers = [
+        {"party_id": party_id, "index": i, "public_key": identity.public.to_base64()}
+        for i, (party_id, identity) in enumerate(parties.items(), start=1)
+    ]
+    authorised = [
+        {"public_key": identity.public.to_base64()}
+        | ({} if name == LEGACY else {"client_id": name})
+        for name, identity in clients.items()
+    ]
+    _write(
+        directory / "coordinator.toml",
+        {
+            "coordinator": {"amqp_url": amqp_url, "database_url": urls["coordinator"]},
+            "limits": plan.limits.get("coordinator", {}),
+            "parties": peers,
+            "clients": authorised,
+        },
+    )
+    for i, (party_id, identity) in enumerate(parties.items(), start=1):
+        _write_secret(directory / f"{party_id}.key", identity.to_base64())
+        _write_secret(directory / f"{party_id}.master", f'1 = "{secrets.token_hex(32)}"')
+        _write(
+            directory / f"{party_id}.toml",
+            {
+                "party": {
+                    "party_id": party_id,
+                    "index": i,
+                    "private_key_file": f"{party_id}.key",
+                    "master_key_file": f"{party_id}.master",
+                    "amqp_url": amqp_url,
+                    "database_url": urls[party_id],
+                },
+                "limits": plan.limits.get("party", {}),
+                "peers": peers,
+                "clients": authorised,
+            },
+        )
+    files = {}
+    for name, identity in clients.items():
+        _write_secret(directory / f"client-{name}.key", identity.to_base64())
+        files[name] = directory / f"client-{name}.toml"
+        own: dict[str, Any] = {
+            "amqp_url": amqp_url,
+            "private_key_file": f"client-{name}.key",
+        }
+        if name != LEGACY:
+            own["client_id"] = name
+        _write(files[name], {"client": own, "parties": peers})
+    return files
+
+
+def _write(path: Path, tables: dict[str, dict[str, Any] | list[dict[str, Any]]]) -> None:
+    lines: list[str] = []
+    for name, content in tables.items():
+        for table in content if isinstance(content, list) else [content]:
+            lines.append(f"[[{name}]]" if isinstance(content, list) else f"[{name}]")
+            lines += [f"{key} = {json.dumps(value)}" for key, value in table.items()]
+            lines.append("")
+    _write_secret(path, "\n".join(lines))
+
+
+def _write_secret(path: Path, text: str) -> None:
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_text(text + "\n")
+
+
+###
+### Processes
+###
+
+
+def _programs(directory: Path, plan: Plan) -> Iterator[Program]:
+    def program(name: str, role: str, config: Path) -> Program:
+        return Program(
+            name=name,
+            arguments=("-m", "ops.cli", role, "run", "--config", str(config)),
+        )
+
+    for i in range(1, plan.coordinator_processes + 1):
+        yield program(f"coordinator.{i}", "coordinator", directory / "coordinator.toml")
+    for party_id in plan.party_ids:
+        for i in range(1, plan.processes_per_party + 1):
+            yield program(f"{party_id}.{i}", "party", directory / f"{party_id}.toml")

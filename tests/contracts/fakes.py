@@ -1,0 +1,204 @@
+"""A coordinator that answers by script, and a network that fails by order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Iterable
+from urllib.parse import urlsplit, urlunsplit
+
+import aio_pika
+from aio_pika.abc import AbstractIncomingMessage
+
+from contracts import addresses
+from contracts.failures import Failure, FailureCode
+from contracts.primitives import Curve
+from contracts.requests import ADAPTER, KeygenRequest, QueryKeysRequest, Request, SignRequest
+from contracts.results import QueryKeysResult, Result, Status, failed_result
+
+from .samples import SingleKey, keygen_result, sign_result
+
+Answer = Callable[[Request], Iterable[Result]]
+KEYS = {curve: SingleKey(curve) for curve in Curve}
+
+
+def honest(request: Request) -> list[Result]:
+    """What a real system would say; every key exists, and is on the curve its name begins with."""
+    match request:
+        case KeygenRequest():
+            key = KEYS[request.curve].certified(client_id=request.client_id, key_id=request.key_id)
+            return [keygen_result(request, key)]
+        case SignRequest():
+            return [sign_result(request, KEYS[request.scheme.curve])]
+        case QueryKeysRequest():
+            key_id = request.only or "ed25519"
+            curve = Curve.SECP256K1 if key_id.startswith("secp256k1") else Curve.ED25519
+            key = KEYS[curve].certified(client_id=request.client_id, key_id=key_id)
+            return [
+                QueryKeysResult(
+                    request_id=request.request_id,
+                    client_id=request.client_id,
+                    session_id=None,
+                    status=Status.COMPLETED,
+                    finished_at=request.issued_at,
+                    keys=[key],
+                )
+            ]
+    failure = Failure.of(FailureCode.UNKNOWN_REQUEST, "nothing of that id")
+    return [
+        failed_result(
+            request.operation,
+            failure,
+            request_id=request.request_id,
+            client_id=request.client_id,
+            finished_at=request.issued_at,
+        )
+    ]
+
+
+class FakeCoordinator:
+    """
+    Attributes:
+        answer: What is published for each request, to its `reply_to`.
+        asked: Every delivery of a request, in order.
+    """
+
+    def __init__(self, channel: aio_pika.abc.AbstractChannel) -> None:
+        self.answer: Answer = honest
+        self.asked: list[AbstractIncomingMessage] = []
+        self.heard = asyncio.Event()
+        self._channel = channel
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def running(cls, url: str, *clients: str | None) -> AsyncGenerator[FakeCoordinator, None]:
+        async with await aio_pika.connect(url) as connection:
+            coordinator = cls(await connection.channel(on_return_raises=True))
+            await coordinator._declare(clients)
+            yield coordinator
+
+    async def publish(self, result: Result, reply_to: str) -> None:
+        await self.publish_raw(result.model_dump_json().encode(), reply_to)
+
+    async def publish_raw(self, body: bytes, reply_to: str) -> None:
+        exchange = await self._channel.get_exchange(addresses.RESULTS, ensure=False)
+        await exchange.publish(aio_pika.Message(body), reply_to)
+
+    async def declare_results_queue(self, client_id: str | None) -> None:
+        pattern = "mpc.*.*" if client_id is None else f"mpc.*.{client_id}.*"
+        queue = await self._channel.declare_queue(
+            addresses.results_queue(client_id),
+            durable=True,
+            arguments={
+                "x-queue-type": "quorum",
+                "x-delivery-limit": 10,
+                "x-dead-letter-exchange": addresses.DEAD,
+            },
+        )
+        await queue.bind(addresses.RESULTS, pattern)
+
+    async def delete_results_queue(self, client_id: str | None) -> None:
+        await self._channel.queue_delete(addresses.results_queue(client_id))
+
+    async def waiting(self, queue: str) -> int:
+        """Messages in a queue that nobody has in hand."""
+        found = await self._channel.declare_queue(queue, passive=True)
+        return found.declaration_result.message_count or 0
+
+    async def dead_letter(self) -> bytes:
+        """Takes the oldest from the dead letters, when there is one."""
+        queue = await self._channel.get_queue(addresses.DEAD_QUEUE)
+        async with asyncio.timeout(20):
+            while True:
+                message = await queue.get(no_ack=True, fail=False)
+                if message is not None:
+                    return message.body
+                await asyncio.sleep(0.05)
+
+    async def _declare(self, clients: Iterable[str | None]) -> None:
+        topic, durable = aio_pika.ExchangeType.TOPIC, True
+        await self._channel.declare_exchange(addresses.DEAD, topic, durable=durable)
+        dead = await self._channel.declare_queue(addresses.DEAD_QUEUE, durable=True)
+        await dead.bind(addresses.DEAD, "#")
+        await self._channel.declare_exchange(addresses.RESULTS, topic, durable=durable)
+        for client_id in clients:
+            await self.declare_results_queue(client_id)
+        await self._channel.declare_exchange(addresses.REQUESTS, topic, durable=durable)
+        requests = await self._channel.declare_queue(addresses.SIGNING_QUEUE, durable=True)
+        await requests.bind(addresses.REQUESTS, "mpc.*")
+        await requests.consume(self._serve)
+
+    async def _serve(self, message: AbstractIncomingMessage) -> None:
+        self.asked.append(message)
+        self.heard.set()
+        request = ADAPTER.validate_json(message.body)
+        for result in self.answer(request):
+            await self.publish(result, request.reply_to)
+        await message.ack()
+
+
+class Network:
+    """A way to the broker that can hold what passes, and be cut."""
+
+    def __init__(self, broker_url: str) -> None:
+        self._broker = urlsplit(broker_url)
+        self._open = {"there": asyncio.Event(), "back": asyncio.Event()}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.url = ""
+        self.heal()
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def to(cls, broker_url: str) -> AsyncGenerator[Network, None]:
+        network = cls(broker_url)
+        server = await asyncio.start_server(network._connected, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        credentials, _, _ = network._broker.netloc.rpartition("@")
+        network.url = urlunsplit(network._broker._replace(netloc=f"{credentials}@127.0.0.1:{port}"))
+        try:
+            yield network
+        finally:
+            server.close()
+            network.cut()
+            await asyncio.gather(*network._tasks, return_exceptions=True)
+
+    def hold(self, direction: str) -> None:
+        """From now on nothing passes ``there`` (to the broker) or ``back``."""
+        self._open[direction].clear()
+
+    def heal(self) -> None:
+        for gate in self._open.values():
+            gate.set()
+
+    def cut(self) -> None:
+        """What was held is lost with the connections."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+        for task in self._tasks:
+            task.cancel()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert self._broker.hostname is not None
+        broker_reader, broker_writer = await asyncio.open_connection(
+            self._broker.hostname, self._broker.port
+        )
+        self._writers |= {writer, broker_writer}
+        for direction, source, target in (
+            ("there", reader, broker_writer),
+            ("back", broker_reader, writer),
+        ):
+            task = asyncio.create_task(self._pump(direction, source, target))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _pump(
+        self, direction: str, source: asyncio.StreamReader, target: asyncio.StreamWriter
+    ) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await source.read(65536):
+                await self._open[direction].wait()
+                target.write(data)
+                await target.drain()
+        target.transport.abort()

@@ -1,0 +1,187 @@
+"""Requests, keys and results that are right in every respect, for tests to spoil."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import coincurve
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from contracts.addresses import result_key
+from contracts.identity import Identity, PublicIdentity
+from contracts.keys import CertifiedKey, Holder, KeyFacts
+from contracts.primitives import Curve, Scheme
+from contracts.requests import KeygenRequest, SignRequest
+from contracts.results import KeygenResult, SignResult, Status
+from contracts.signing import ClientPolicy
+
+CLIENT = Identity.generate()
+STRANGER = Identity.generate()
+PARTIES = {f"p{number}": Identity.generate() for number in range(1, 4)}
+PINNED: dict[str, PublicIdentity] = {name: party.public for name, party in PARTIES.items()}
+ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+
+
+def policies(client_id: str | None = "svcA") -> list[ClientPolicy]:
+    return [ClientPolicy(identity=CLIENT.public, client_id=client_id)]
+
+
+def fields(operation: str, **changes: Any) -> dict[str, Any]:
+    """Of a request by `CLIENT`; `reply_to` is the right one unless given."""
+    now = time.time_ns() // 1_000_000
+    own: dict[str, dict[str, Any]] = {
+        "keygen": {
+            "key_id": "treasury",
+            "curve": Curve.ED25519,
+            "threshold": 2,
+            "party_count": 3,
+        },
+        "sign": {"key_id": "treasury", "scheme": Scheme.ED25519, "message": b"message"},
+        "cancel": {"target": "r0"},
+        "query_keys": {},
+        "query_session": {"target": "r0"},
+    }
+    given: dict[str, Any] = {
+        "operation": operation,
+        "request_id": "r1",
+        "client_id": "svcA",
+        "signer": CLIENT.public.der,
+        "issued_at": now,
+        "expires_at": now + 60_000,
+        **own[operation],
+        **changes,
+    }
+    given.setdefault(
+        "reply_to",
+        result_key(
+            operation,
+            client_id=given["client_id"],
+            request_id=given["request_id"],
+            key_id=given.get("key_id"),
+        ),
+    )
+    return given
+
+
+def keygen_request(**changes: Any) -> KeygenRequest:
+    return KeygenRequest(**fields("keygen", **changes))
+
+
+def sign_request(**changes: Any) -> SignRequest:
+    return SignRequest(**fields("sign", **changes))
+
+
+@dataclass(frozen=True)
+class SingleKey:
+    """A key in one hand that looks from outside like one that the parties share."""
+
+    curve: Curve
+    secret: bytes = bytes(31) + b"\x07"
+
+    @property
+    def public_key(self) -> bytes:
+        if self.curve is Curve.SECP256K1:
+            return coincurve.PublicKey.from_secret(self.secret).format()
+        key = Ed25519PrivateKey.from_private_bytes(self.secret)
+        return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+    def facts(self, **changes: Any) -> KeyFacts:
+        given: dict[str, Any] = {
+            "client_id": "svcA",
+            "key_id": "treasury",
+            "session_id": bytes([5]) * 32,
+            "epoch": 0,
+            "curve": self.curve,
+            "threshold": 2,
+            "public_key": self.public_key,
+            "chain_code": bytes([6]) * 32,
+            "holders": [
+                Holder(party_id=name, identity=party.public.der, public_share=self.public_key)
+                for name, party in PARTIES.items()
+            ],
+            "transcript_digest": bytes([7]) * 32,
+        }
+        return KeyFacts(**{**given, **changes})
+
+    def certified(self, **changes: Any) -> CertifiedKey:
+        facts = self.facts(**changes)
+        certificates = {name: facts.certify(party) for name, party in PARTIES.items()}
+        return CertifiedKey(facts=facts, certificates=certificates)
+
+    def sign(
+        self, scheme: Scheme, message: bytes, taproot_merkle_root: bytes | None = None
+    ) -> tuple[bytes, bytes]:
+        """Signature and the public key that verifies it."""
+        if scheme is Scheme.ED25519:
+            key = Ed25519PrivateKey.from_private_bytes(self.secret)
+            return key.sign(message), self.public_key
+        if scheme is Scheme.SECP256K1:
+            return self._sign_frost(message), self.public_key
+        secret = coincurve.PrivateKey(self.secret)
+        if taproot_merkle_root is not None:
+            secret = _taproot_tweaked(self.secret, taproot_merkle_root)
+        public = coincurve.PublicKeyXOnly.from_secret(secret.secret).format()
+        return secret.sign_schnorr(message), public
+
+    def _sign_frost(self, message: bytes) -> bytes:
+        nonce = 1234567
+        commitment = coincurve.PublicKey.from_secret(nonce.to_bytes(32)).format()
+        wide = _expand(commitment + self.public_key + message)
+        challenge = int.from_bytes(wide) % ORDER
+        z = (nonce + challenge * int.from_bytes(self.secret)) % ORDER
+        return commitment + z.to_bytes(32)
+
+
+def keygen_result(request: KeygenRequest, key: CertifiedKey | None, **changes: Any) -> KeygenResult:
+    given: dict[str, Any] = {
+        "request_id": request.request_id,
+        "client_id": request.client_id,
+        "session_id": None if key is None else key.facts.session_id,
+        "status": Status.COMPLETED,
+        "finished_at": request.issued_at + 1,
+        "key_id": request.key_id,
+        "curve": request.curve,
+        "key": key,
+    }
+    return KeygenResult(**{**given, **changes})
+
+
+def sign_result(request: SignRequest, key: SingleKey, **changes: Any) -> SignResult:
+    signature, public_key = key.sign(request.scheme, request.message, request.taproot_merkle_root)
+    given: dict[str, Any] = {
+        "request_id": request.request_id,
+        "client_id": request.client_id,
+        "session_id": bytes([8]) * 32,
+        "status": Status.COMPLETED,
+        "finished_at": request.issued_at + 1,
+        "key_id": request.key_id,
+        "scheme": request.scheme,
+        "message": request.message,
+        "public_key": public_key,
+        "taproot_merkle_root": request.taproot_merkle_root,
+        "signature": signature,
+        "signers": request.signers or ["p1", "p3"],
+    }
+    return SignResult(**{**given, **changes})
+
+
+def _expand(message: bytes) -> bytes:
+    """expand_message_xmd to 48 bytes for FROST(secp256k1)'s challenge, written out."""
+    suffix = b"FROST-secp256k1-SHA256-v1chal" + bytes([29])
+    first = hashlib.sha256(bytes(64) + message + b"\x00\x30\x00" + suffix).digest()
+    one = hashlib.sha256(first + b"\x01" + suffix).digest()
+    mixed = bytes(x ^ y for x, y in zip(first, one, strict=True))
+    return one + hashlib.sha256(mixed + b"\x02" + suffix).digest()[:16]
+
+
+def _taproot_tweaked(secret: bytes, root: bytes) -> coincurve.PrivateKey:
+    """BIP-341 `taproot_tweak_seckey`."""
+    public = coincurve.PublicKey.from_secret(secret).format()
+    even = int.from_bytes(secret) if public[0] == 2 else ORDER - int.from_bytes(secret)
+    tag = hashlib.sha256(b"TapTweak").digest()
+    tweak = hashlib.sha256(tag + tag + public[1:] + root).digest()
+    return coincurve.PrivateKey(((even + int.from_bytes(tweak)) % ORDER).to_bytes(32))

@@ -1,0 +1,255 @@
+"""A whole Warren in one process: real handlers and stores, and a broker that a test conducts.
+
+Messages wait in a bag until `deliver` takes one out; the test decides which, how often, and
+whether at all. Errors that would send a message to the dead letters are collected instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import migrations
+from contracts import addresses, results
+from contracts.errors import ContractError
+from contracts.identity import Identity
+from contracts.requests import KeygenRequest, Request, SignRequest
+from contracts.signing import ClientPolicy, SignedRequest, sign_request
+from workers.consumers.clock import now_ms
+from workers.consumers.deliveries import Delivery
+from workers.consumers.liveness import Liveness
+from workers.consumers.party import PartyConsumer
+from workers.consumers.reports import ReportConsumer
+from workers.consumers.requests import RequestConsumer
+from workers.consumers.scopes import SessionOverError, SessionScopes
+from workers.session.acceptance import Party, Peer
+from workers.settings import PartyLimits
+from workers.store.interface import CoordinatorStore, PartyStore
+from workers.store.opening import open_coordinator_store, open_party_store
+from workers.store.records import Outgoing
+from workers.store.sealing import MasterKeys, Sealer
+
+CLIENT = "svcA"
+_ids = itertools.count(1)
+
+
+@dataclass
+class Network:
+    """Takes the place of `Publisher`; every message published waits here."""
+
+    waiting: list[Outgoing] = field(default_factory=list)
+    sent: list[Outgoing] = field(default_factory=list)
+
+    async def publish(self, message: Outgoing) -> None:
+        self.waiting.append(message)
+        self.sent.append(message)
+
+    async def publish_all(self, messages: Any) -> None:
+        for message in messages:
+            await self.publish(message)
+
+
+@dataclass
+class Clock:
+    offset_ms: int = 0
+
+    def __call__(self) -> int:
+        return now_ms() + self.offset_ms
+
+
+@dataclass
+class World:
+    network: Network
+    client: Identity
+    identities: dict[str, Identity]
+    parties: dict[str, PartyConsumer]
+    party_stores: dict[str, PartyStore]
+    requests: RequestConsumer
+    reports: ReportConsumer
+    coordinator_store: CoordinatorStore
+    clock: Clock
+    dead: list[tuple[Outgoing, str]] = field(default_factory=list)
+
+    ###
+    ### Requests
+    ###
+
+    def keygen_request(self, **changes: Any) -> KeygenRequest:
+        fields: dict[str, Any] = {
+            "curve": "ed25519",
+            "threshold": 2,
+            "party_count": len(self.identities),
+        }
+        return KeygenRequest.model_validate(self._request("keygen", fields | changes), strict=False)
+
+    def sign_request(self, **changes: Any) -> SignRequest:
+        fields: dict[str, Any] = {"scheme": "ed25519", "message": b"\0\0 lead with zeros"}
+        return SignRequest.model_validate(self._request("sign", fields | changes), strict=False)
+
+    def _request(self, operation: str, fields: dict[str, Any]) -> dict[str, Any]:
+        number = next(_ids)
+        now = now_ms()
+        request: dict[str, Any] = {
+            "operation": operation,
+            "request_id": f"request-{number}",
+            "client_id": CLIENT,
+            "signer": self.client.public.der,
+            "issued_at": now,
+            "expires_at": now + 60_000,
+            "key_id": f"key-{number}",
+        } | fields
+        request["reply_to"] = addresses.result_key(
+            operation,
+            client_id=request["client_id"],
+            request_id=request["request_id"],
+            key_id=request["key_id"],
+        )
+        return request
+
+    async def ask(self, request: Request) -> SignedRequest:
+        signed = sign_request(request, self.client)
+        await self.submit(signed)
+        return signed
+
+    async def submit(self, signed: SignedRequest, **changes: Any) -> None:
+        delivery = {
+            "queue": "requests",
+            "kind": signed.request.operation,
+            "body": signed.body,
+            "headers": signed.headers(),
+            "routing_key": addresses.request_key(signed.request.operation),
+            "message_id": signed.request.request_id,
+            "attempts": 0,
+        } | changes
+        await self.requests.handle(Delivery(**delivery))
+
+    ###
+    ### Deliveries
+    ###
+
+    async def deliver(self, message: Outgoing) -> None:
+        delivery = Delivery(
+            queue=message.exchange,
+            kind=message.kind,
+            body=message.body,
+            headers=message.headers,
+            routing_key=message.routing_key,
+            message_id=message.message_id,
+            attempts=0,
+        )
+        try:
+            if message.exchange == addresses.REPORTS:
+                await self.reports.handle(delivery)
+            elif message.exchange in {addresses.SESSIONS, addresses.ROUNDS}:
+                party = self.parties.get(message.routing_key)
+                if party is not None:
+                    await party.handle(delivery)
+            elif message.exchange == addresses.CANCEL:
+                for party in self.parties.values():
+                    party.broadcast(message.body)
+        except SessionOverError:
+            pass
+        except ContractError as error:
+            self.dead.append((message, str(error)))
+
+    async def run(
+        self,
+        random: Random | None = None,
+        *,
+        doubled: float = 0.0,
+        late: Callable[[Outgoing], bool] = lambda _: False,
+        dropped: Callable[[Outgoing], bool] = lambda _: False,
+    ) -> None:
+        """Deliver until nothing is left to deliver.
+
+        Arguments:
+            random: Chooses the order; None keeps the order of publishing.
+            doubled: How often a delivery comes a second time.
+            late: Messages that come only when nothing else is left.
+        """
+        budget = 5_000
+        while ready := [m for m in self.network.waiting if m.exchange != addresses.RESULTS]:
+            budget -= 1
+            assert budget, "the messages never come to an end"
+            first = [message for message in ready if not late(message)] or ready
+            message = first[0] if random is None else random.choice(first)
+            again = random is not None and random.random() < doubled
+            if not again:
+                self.network.waiting.remove(message)
+            if not dropped(message):
+                await self.deliver(message)
+
+    def results(self) -> list[results.Result]:
+        return [
+            results.ADAPTER.validate_json(message.body)
+            for message in self.network.sent
+            if message.exchange == addresses.RESULTS
+        ]
+
+
+@contextlib.asynccontextmanager
+async def world(directory: Path, *, party_count: int = 3) -> AsyncIterator[World]:
+    client = Identity.generate()
+    identities = {f"party-{i}": Identity.generate() for i in range(1, party_count + 1)}
+    peers = {
+        party_id: Peer(i, identity.public)
+        for i, (party_id, identity) in enumerate(identities.items(), start=1)
+    }
+    clients = (ClientPolicy(identity=client.public, client_id=CLIENT),)
+    network: Any = Network()
+    clock = Clock()
+    async with contextlib.AsyncExitStack() as stack:
+        party_stores, parties = {}, {}
+        for party_id, identity in identities.items():
+            url = f"sqlite:///{directory / party_id}.sqlite"
+            await migrations.upgrade("party", url)
+            store = await stack.enter_async_context(
+                open_party_store(
+                    url, party_id=party_id, sealer=Sealer(MasterKeys.from_hex("11" * 32))
+                )
+            )
+            party_stores[party_id] = store
+            parties[party_id] = PartyConsumer(
+                Party(
+                    party_id=party_id,
+                    identity=identity,
+                    peers=peers,
+                    clients=clients,
+                    clock_tolerance_ms=0,
+                ),
+                store,
+                network,
+                PartyLimits(),
+                clock=clock,
+            )
+        url = f"sqlite:///{directory / 'coordinator.sqlite'}"
+        await migrations.upgrade("coordinator", url)
+        coordinator_store = await stack.enter_async_context(open_coordinator_store(url))
+        scopes = SessionScopes()
+        liveness = Liveness(coordinator_store, silent_after_ms=10_000)
+        reports = ReportConsumer(peers, coordinator_store, network, liveness, scopes)
+        yield World(
+            network=network,
+            client=client,
+            identities=identities,
+            parties=parties,
+            party_stores=party_stores,
+            requests=RequestConsumer(
+                peers,
+                clients,
+                coordinator_store,
+                network,
+                liveness,
+                scopes,
+                reports,
+                nonce_batch=2,
+            ),
+            reports=reports,
+            coordinator_store=coordinator_store,
+            clock=clock,
+        )

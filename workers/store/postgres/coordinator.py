@@ -1,0 +1,108 @@
+# ruff: noqa: S608  # what varies in a statement are our own names, never a value
+"""The coordinator's store in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..database import RefusedError
+from ..records import Admission, CommitmentRecord, CoordinatorChange, Outcome
+from ..rows import coordinator as rows
+from ..rows.coordinator import COMMITMENT_COLUMNS
+from ..shared.coordinator import REQUEST, SharedCoordinatorStore
+from .database import PostgresDatabase
+from .sessions import PostgresStore, advance_values, arrays, purge_statement
+
+_COMMITMENT = ", ".join(f"commitments.{column}" for column in COMMITMENT_COLUMNS.split(", "))
+
+
+def _claiming(wanted: str) -> str:
+    """CTEs that take one commitment of each of the `wanted` parties.
+
+    The newest: a party that has too many nonces forgets the oldest ones. Rows that somebody else
+    is taking are passed over, so that nobody waits and nobody gets the same.
+    """
+    return f"""
+        wanted AS (SELECT DISTINCT party_id FROM unnest($4::text[]) AS party_id {wanted}),
+        chosen AS MATERIALIZED (
+            SELECT newest.* FROM wanted CROSS JOIN LATERAL (
+                SELECT party_id, nonce_id FROM commitments
+                WHERE key_session = $1 AND epoch = $2 AND scheme = $3
+                    AND commitments.party_id = wanted.party_id
+                ORDER BY made_at DESC, nonce_id
+                LIMIT 1
+                FOR UPDATE SKIP LOCKED
+            ) AS newest
+        ),
+        claimed AS (
+            DELETE FROM commitments USING chosen
+            WHERE commitments.party_id = chosen.party_id AND commitments.nonce_id = chosen.nonce_id
+            RETURNING {_COMMITMENT}
+        )
+    """
+
+
+# One commitment of each party that has one.
+CLAIM = f"WITH {_claiming('')} SELECT * FROM claimed"
+
+# The request if it is known, otherwise one commitment of each party that has one.
+ADMIT = f"""
+    WITH asked AS MATERIALIZED ({REQUEST.replace("$1", "$5").replace("$2", "$6")}),
+    {_claiming("WHERE NOT EXISTS (SELECT FROM asked)")}
+    SELECT * FROM (VALUES (true)) AS always LEFT JOIN asked ON true LEFT JOIN claimed ON true
+"""
+
+_NO_REQUEST = (None,) * 7
+_NO_NAME = (None,) * 2
+_NO_KEY = (None,) * 6
+
+
+class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
+    purging = purge_statement("inbox", "outbox", "events", "requests")
+
+    def __init__(self, url: str, *, max_connections: int) -> None:
+        self._database = PostgresDatabase(url, max_connections=max_connections)
+        super().__init__(self._database)
+
+    async def commit(self, change: CoordinatorChange) -> Outcome:
+        results = () if change.result is None else (change.result,)
+        try:
+            committed = await self._database.call(
+                "commit_coordinator_v1",
+                *advance_values(self._rows, change, (*change.outgoing, *results)),
+                len(change.outgoing) if results else None,
+                *(_NO_REQUEST if change.request is None else rows.request_values(change.request)),
+                *(change.reserve_key or _NO_NAME),
+                *(_NO_KEY if change.key is None else rows.key_values(change.key)),
+                *arrays([rows.event_values(event) for event in change.events], 3),
+                *arrays([rows.commitment_values(made) for made in change.commitments], 6),
+            )
+        except RefusedError as refused:
+            return refused.outcome
+        return Outcome.COMMITTED if committed else Outcome.LOST_RACE
+
+    async def admit(
+        self,
+        owner: str,
+        request_id: str,
+        *,
+        key_session: bytes | None = None,
+        epoch: int = 0,
+        scheme: str = "",
+        parties: Sequence[str] = (),
+    ) -> Admission:
+        found = await self._database.fetch(
+            ADMIT, key_session, epoch, scheme, list(parties), owner, request_id
+        )
+        if found[0]["request_id"] is not None:
+            return Admission(request=rows.request(found[0]), claimed={})
+        claimed = [row for row in found if row["nonce_id"] is not None]
+        return Admission(
+            request=None, claimed={row["party_id"]: rows.commitment(row) for row in claimed}
+        )
+
+    async def claim(
+        self, key_session: bytes, epoch: int, scheme: str, parties: Sequence[str]
+    ) -> dict[str, CommitmentRecord]:
+        found = await self._database.fetch(CLAIM, key_session, epoch, scheme, list(parties))
+        return {row["party_id"]: rows.commitment(row) for row in found}

@@ -1,0 +1,124 @@
+# ruff: noqa: S608  # what varies in a statement are our own names, never a value
+"""PostgreSQL over asyncpg: a pool, and one statement for each transaction.
+
+Every statement is prepared once per connection and commits by itself, so it costs one round trip,
+and there is nothing that a cancelled task could leave open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import asyncpg
+
+from ..database import RefusedError, Row
+from ..interface import StoreUnavailableError
+from ..records import Outcome
+
+STATEMENT_TIMEOUT_MS = 10_000
+COMMAND_TIMEOUT_S = 15
+"""For a server that does not even say that it gave up."""
+CONNECT_TIMEOUT_S = 10
+
+# Our functions rely on every statement in them seeing what was committed before it began.
+_SERVER_SETTINGS = {
+    "application_name": "warren",
+    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+    "default_transaction_isolation": "read committed",
+    "jit": "off",
+}
+
+# What our functions raise when nothing may remain of a change.
+_REFUSALS = {
+    "WN001": Outcome.NONCE_GONE,
+    "WR001": Outcome.DUPLICATE_REQUEST,
+    "WK001": Outcome.KEY_EXISTS,
+}
+
+# Rows that only another delivery of the same message can have written.
+_WRITTEN_ONCE = {"inbox_pkey", "outbox_pkey"}
+
+# Classes of SQLSTATE that are no fault of our statements: connection, authorisation, unknown
+# database, rolled back, resources, operator, system. Then: read-only, lock not available.
+_UNAVAILABLE = ("08", "28", "3D", "40", "53", "57", "58", "25006", "55P03")
+
+
+class PostgresDatabase:
+    def __init__(self, url: str, *, max_connections: int) -> None:
+        self._url = url
+        self._max_connections = max_connections
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def open(self) -> None:
+        with _translated():
+            self._pool = await asyncpg.create_pool(
+                self._url,
+                min_size=1,
+                max_size=self._max_connections,
+                max_cached_statement_lifetime=0,
+                timeout=CONNECT_TIMEOUT_S,
+                command_timeout=COMMAND_TIMEOUT_S,
+                server_settings=_SERVER_SETTINGS,
+                reset=_leave,
+            )
+
+    async def close(self) -> None:
+        """Wait for what is running, then close."""
+        if self._pool is not None:
+            await self._pool.close()
+            self._pool = None
+
+    async def fetch(self, statement: str, *values: object) -> Sequence[Row]:
+        with _translated():
+            return await self._opened.fetch(statement, *values)
+
+    async def execute(self, statement: str, *values: object) -> int:
+        with _translated():
+            status = await self._opened.execute(statement, *values)
+        return int(status.rpartition(" ")[2])
+
+    async def call(self, function: str, *values: object) -> bool:
+        """Call one of the migrations' functions. Raises RefusedError where it refuses."""
+        places = ", ".join(f"${place}" for place in range(1, len(values) + 1))
+        with _translated():
+            return bool(await self._opened.fetchval(f"SELECT {function}({places})", *values))
+
+    async def revision(self, table: str) -> str | None:
+        try:
+            rows = await self.fetch(f"SELECT version_num FROM {table}")
+        except asyncpg.UndefinedTableError:
+            return None
+        return rows[0]["version_num"] if rows else None
+
+    @property
+    def _opened(self) -> asyncpg.Pool[asyncpg.Record]:
+        assert self._pool is not None, "the store is not open"
+        return self._pool
+
+
+async def _leave(_connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Between two uses: a connection that only ran whole statements has nothing to reset."""
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        state: str = error.sqlstate or ""
+        if refusal := _REFUSALS.get(state):
+            raise RefusedError(refusal) from None
+        if getattr(error, "constraint_name", None) in _WRITTEN_ONCE:
+            raise RefusedError(Outcome.LOST_RACE) from None
+        if state.startswith(_UNAVAILABLE):
+            raise StoreUnavailableError(f"PostgreSQL: {error}") from error
+        raise
+    except asyncpg.InterfaceError as error:
+        # A value of a wrong type is one too, and no reason to try again.
+        if isinstance(error, ValueError):
+            raise
+        raise StoreUnavailableError(f"PostgreSQL: {error}") from error
+    except (OSError, TimeoutError) as error:
+        reason = str(error) or "no answer in time"
+        raise StoreUnavailableError(f"PostgreSQL: {reason}") from error

@@ -1,0 +1,93 @@
+# ruff: noqa: S608  # what varies in a statement are our own names, never a value
+"""A party's store in PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..database import RefusedError, Row
+from ..records import Outcome, Parked, PartyChange, SigningMaterial
+from ..rows.party import KEY_SHARE_COLUMNS, NONCE_COLUMNS, PartyRows
+from ..shared.party import SharedPartyStore
+from .database import PostgresDatabase
+from .sessions import INBOX, PostgresStore, advance_values, arrays, inbox, purge_statement
+
+
+def _prefixed(table: str, columns: str) -> str:
+    return ", ".join(f"{table}.{column} AS {table}_{column}" for column in columns.split(", "))
+
+
+# The session, the key share and the nonce, each null if it is not there.
+SIGNING_MATERIAL = f"""
+    SELECT sessions.session_id, version, protocol, sessions.key_session, status, deadline, state,
+        received.*,
+        {_prefixed("key_shares", KEY_SHARE_COLUMNS)},
+        {_prefixed("nonces", NONCE_COLUMNS)}
+    FROM ({INBOX}) AS received
+    LEFT JOIN sessions ON sessions.session_id = $1
+    LEFT JOIN key_shares ON key_shares.key_session = $2 AND key_shares.epoch = $3
+    LEFT JOIN nonces ON nonces.nonce_id = $4
+"""
+
+_NO_SHARE = (None,) * 8
+
+
+class PostgresPartyStore(SharedPartyStore, PostgresStore):
+    purging = purge_statement("inbox", "outbox", "parked")
+
+    def __init__(self, url: str, rows: PartyRows, *, max_connections: int) -> None:
+        self._database = PostgresDatabase(url, max_connections=max_connections)
+        super().__init__(self._database, rows)
+
+    async def commit(self, change: PartyChange) -> Outcome:
+        rows, share = self._rows, change.key_share
+        try:
+            committed = await self._database.call(
+                "commit_party_v1",
+                *advance_values(rows, change, change.outgoing),
+                change.take_nonce,
+                *arrays([rows.nonce_values(nonce) for nonce in change.nonces], 5),
+                *(_NO_SHARE if share is None else rows.key_share_values(share)),
+            )
+        except RefusedError as refused:
+            return refused.outcome
+        return Outcome.COMMITTED if committed else Outcome.LOST_RACE
+
+    async def signing_material(
+        self, session_id: bytes, *, key_session: bytes, epoch: int, nonce_id: bytes
+    ) -> SigningMaterial:
+        (row,) = await self._database.fetch(
+            SIGNING_MATERIAL, session_id, key_session, epoch, nonce_id
+        )
+        share, nonce = _Part(row, "key_shares_"), _Part(row, "nonces_")
+        return SigningMaterial(
+            session=None if row["session_id"] is None else self._rows.session(row, inbox(row)),
+            key_share=None if share["key_session"] is None else self._rows.key_share(share),
+            nonce=None if nonce["nonce_id"] is None else self._rows.nonce(nonce),
+        )
+
+    async def park(self, parked: Parked, *, max_count: int, max_bytes: int, now: int) -> bool:
+        return await self._database.call(
+            "park_v1",
+            parked.session_id,
+            parked.slot,
+            parked.sender,
+            parked.body,
+            max_count,
+            max_bytes,
+            now,
+        )
+
+    async def end(self, session_id: bytes, status: str, now: int) -> bool:
+        return await self._database.call("end_session_v1", session_id, status, now)
+
+
+class _Part:
+    """The columns of a joined row that belong to one of its tables."""
+
+    def __init__(self, row: Row, prefix: str) -> None:
+        self._row = row
+        self._prefix = prefix
+
+    def __getitem__(self, column: str, /) -> Any:
+        return self._row[self._prefix + column]

@@ -1,0 +1,84 @@
+# ruff: noqa: S608  # what varies in a statement are our own names, never a value
+"""The coordinator's questions, in words that both databases understand."""
+
+from __future__ import annotations
+
+from ..database import Database
+from ..records import KeyRecord, PartySeen, RequestRecord, StoredEvent
+from ..rows import coordinator as rows
+from ..rows.coordinator import EVENT_COLUMNS, KEY_COLUMNS, REQUEST_COLUMNS
+from ..rows.sessions import OUTGOING_COLUMNS, SessionRows
+from .sessions import SharedStore
+
+# A request with its result, whose columns are null as long as there is none.
+_REQUESTS = f"""
+    SELECT {", ".join(f"requests.{column}" for column in REQUEST_COLUMNS.split(", "))},
+        {OUTGOING_COLUMNS}
+    FROM requests
+    LEFT JOIN outbox ON outbox.session_id = requests.session_id
+        AND outbox.cause = requests.result_cause AND outbox.position = requests.result_position
+"""
+
+REQUEST = f"{_REQUESTS} WHERE requests.owner = $1 AND requests.request_id = $2"
+
+REQUEST_OF = f"{_REQUESTS} WHERE requests.session_id = $1"
+
+# Sessions that wait for commitments of a key, in the order in which they came.
+WAITING = """
+    SELECT session_id FROM sessions
+    WHERE status = 'waiting' AND key_session = $1
+    ORDER BY created_at, session_id
+    LIMIT $2
+"""
+
+KEY = f"SELECT {KEY_COLUMNS} FROM keys WHERE owner = $1 AND key_id = $2"
+
+KEYS = f"SELECT {KEY_COLUMNS} FROM keys WHERE owner = $1 ORDER BY key_id"
+
+EVENTS = f"""
+    SELECT sequence, at, {EVENT_COLUMNS} FROM events
+    WHERE session_id = $1
+    ORDER BY sequence
+"""
+
+# Signs of life may overtake each other; the latest counts.
+SEEN = """
+    INSERT INTO parties (party_id, last_seen) VALUES ($1, $2)
+    ON CONFLICT (party_id) DO UPDATE SET last_seen = excluded.last_seen
+    WHERE parties.last_seen < excluded.last_seen
+"""
+
+PARTIES = "SELECT party_id, last_seen FROM parties ORDER BY party_id"
+
+
+class SharedCoordinatorStore(SharedStore):
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, SessionRows(), "coordinator")
+
+    async def request(self, owner: str, request_id: str) -> RequestRecord | None:
+        found = await self._database.fetch(REQUEST, owner, request_id)
+        return rows.request(found[0]) if found else None
+
+    async def request_of(self, session_id: bytes) -> RequestRecord | None:
+        found = await self._database.fetch(REQUEST_OF, session_id)
+        return rows.request(found[0]) if found else None
+
+    async def waiting(self, key_session: bytes, limit: int) -> list[bytes]:
+        found = await self._database.fetch(WAITING, key_session, limit)
+        return [row["session_id"] for row in found]
+
+    async def key(self, owner: str, key_id: str) -> KeyRecord | None:
+        found = await self._database.fetch(KEY, owner, key_id)
+        return rows.key(found[0]) if found else None
+
+    async def keys(self, owner: str) -> list[KeyRecord]:
+        return [rows.key(row) for row in await self._database.fetch(KEYS, owner)]
+
+    async def events(self, session_id: bytes) -> list[StoredEvent]:
+        return [rows.event(row) for row in await self._database.fetch(EVENTS, session_id)]
+
+    async def seen(self, party_id: str, now: int) -> None:
+        await self._database.execute(SEEN, party_id, now)
+
+    async def parties(self) -> list[PartySeen]:
+        return [rows.party(row) for row in await self._database.fetch(PARTIES)]

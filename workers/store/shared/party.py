@@ -1,0 +1,71 @@
+# ruff: noqa: S608  # what varies in a statement are our own names, never a value
+"""A party's questions, in words that both databases understand."""
+
+from __future__ import annotations
+
+from ..database import Database
+from ..records import KeyShareRecord, Parked
+from ..rows import party as rows
+from ..rows.party import KEY_SHARE_COLUMNS, PartyRows
+from .sessions import SharedStore
+
+KEY_SHARE = f"SELECT {KEY_SHARE_COLUMNS} FROM key_shares WHERE key_session = $1 AND epoch = $2"
+
+KEY_SHARES = f"SELECT {KEY_SHARE_COLUMNS} FROM key_shares ORDER BY owner, key_id, epoch"
+
+KEY_SHARES_OF = f"""
+    SELECT {KEY_SHARE_COLUMNS} FROM key_shares
+    WHERE owner = $1
+    ORDER BY key_id, epoch
+"""
+
+# The oldest nonces go: nobody has asked for them the longest.
+TRIM_NONCES = """
+    DELETE FROM nonces WHERE nonce_id IN (
+        SELECT nonce_id FROM nonces
+        WHERE key_session = $1 AND epoch = $2 AND scheme = $3
+        ORDER BY made_at DESC, nonce_id
+        LIMIT 1000000 OFFSET $4
+    )
+"""
+
+# In the order in which they came.
+PARKED = """
+    SELECT session_id, sender, slot, body FROM parked
+    WHERE session_id = $1
+    ORDER BY parked_at, slot, sender
+"""
+
+UNPARK = "DELETE FROM parked WHERE session_id = $1"
+
+# What was parked for sessions that never began.
+PURGE_PARKED = "DELETE FROM parked WHERE parked_at < $1"
+
+
+class SharedPartyStore(SharedStore):
+    def __init__(self, database: Database, rows: PartyRows) -> None:
+        super().__init__(database, rows, "party")
+        self._rows: PartyRows = rows
+
+    async def key_share(self, key_session: bytes, epoch: int) -> KeyShareRecord | None:
+        found = await self._database.fetch(KEY_SHARE, key_session, epoch)
+        return self._rows.key_share(found[0]) if found else None
+
+    async def key_shares(self, owner: str | None = None) -> list[KeyShareRecord]:
+        if owner is None:
+            found = await self._database.fetch(KEY_SHARES)
+        else:
+            found = await self._database.fetch(KEY_SHARES_OF, owner)
+        return [rows.public_key_share(row) for row in found]
+
+    async def trim_nonces(self, key_session: bytes, epoch: int, scheme: str, keep: int) -> int:
+        return await self._database.execute(TRIM_NONCES, key_session, epoch, scheme, keep)
+
+    async def parked(self, session_id: bytes) -> list[Parked]:
+        return [rows.parked(row) for row in await self._database.fetch(PARKED, session_id)]
+
+    async def unpark(self, session_id: bytes) -> None:
+        await self._database.execute(UNPARK, session_id)
+
+    async def purge_parked(self, *, before: int) -> int:
+        return await self._database.execute(PURGE_PARKED, before)

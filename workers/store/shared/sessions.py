@@ -1,0 +1,54 @@
+# ruff: noqa: S608  # what varies in a statement are our own names, never a value
+"""What both roles ask in words that both databases understand."""
+
+from __future__ import annotations
+
+import migrations
+
+from ..database import Database
+from ..interface import SchemaError
+from ..records import Outgoing
+from ..rows.sessions import OUTGOING_COLUMNS, SessionRows, outgoing_from_row
+
+PURGED_AT_ONCE = 5_000
+
+# What a delivery sent, in the order in which it did.
+OUTGOING = f"""
+    SELECT {OUTGOING_COLUMNS} FROM outbox
+    WHERE session_id = $1 AND cause = $2
+    ORDER BY position
+"""
+
+# Unfinished sessions that are late, the latest first.
+OVERDUE = """
+    SELECT session_id FROM sessions
+    WHERE ended_at IS NULL AND deadline < $1
+    ORDER BY deadline, session_id
+    LIMIT $2
+"""
+
+
+class SharedStore:
+    def __init__(self, database: Database, rows: SessionRows, role: migrations.Role) -> None:
+        self._database = database
+        self._rows = rows
+        self._role = role
+
+    async def ping(self) -> None:
+        needed = migrations.required(self._role)
+        found = await self._database.revision(migrations.version_table(self._role))
+        # A later one is fine: the next release's first migrations run before its code does.
+        if found is None or int(found) < int(needed):
+            state = f"at revision {found}" if found else f"not a {self._role}'s, or empty"
+            raise SchemaError(
+                f"the database is {state}, and revision {needed} is needed:"
+                f" run `warren store migrate {self._role} --config FILE`"
+            )
+
+    async def outgoing(self, session_id: bytes, cause: str) -> tuple[Outgoing, ...]:
+        rows = await self._database.fetch(OUTGOING, session_id, cause)
+        return tuple(outgoing_from_row(row) for row in rows)
+
+    async def overdue(self, now: int, limit: int) -> list[bytes]:
+        rows = await self._database.fetch(OVERDUE, now, limit)
+        return [row["session_id"] for row in rows]

@@ -1,0 +1,158 @@
+# ruff: noqa: S608  # what varies in a statement are our own names, never a value
+"""The coordinator's store in SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from contracts.results import Status
+
+from ..database import RefusedError
+from ..records import (
+    Admission,
+    CommitmentRecord,
+    CoordinatorChange,
+    KeyRecord,
+    Outcome,
+    RequestRecord,
+)
+from ..rows import coordinator as rows
+from ..rows.coordinator import COMMITMENT_COLUMNS, EVENT_COLUMNS, KEY_COLUMNS, REQUEST_COLUMNS
+from ..shared.coordinator import REQUEST, SharedCoordinatorStore
+from .database import SqliteDatabase, change, now, select
+from .sessions import SqliteStore, advance
+
+ADD_REQUEST = f"""
+    INSERT INTO requests ({REQUEST_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7)
+    ON CONFLICT DO NOTHING
+"""
+
+# Nothing if the name is another session's or a key's.
+RESERVE_KEY = """
+    INSERT INTO key_reservations (owner, key_id, session_id)
+    SELECT $1, $2, $3 WHERE NOT EXISTS (SELECT 1 FROM keys WHERE owner = $1 AND key_id = $2)
+    ON CONFLICT DO NOTHING
+"""
+
+FREE_KEY = "DELETE FROM key_reservations WHERE session_id = $1"
+
+# The same key again is a new epoch of it; nothing if the name is another key's.
+SAVE_KEY = f"""
+    INSERT INTO keys ({KEY_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (owner, key_id) DO UPDATE
+    SET epoch = excluded.epoch, certified = excluded.certified
+    WHERE keys.key_session = excluded.key_session
+"""
+
+ADD_EVENT = f"""
+    INSERT INTO events (session_id, sequence, at, {EVENT_COLUMNS})
+    SELECT $1, count(*) + 1, $2, $3, $4, $5 FROM events WHERE session_id = $1
+"""
+
+ADD_COMMITMENT = f"""
+    INSERT INTO commitments ({COMMITMENT_COLUMNS}, made_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+    ON CONFLICT DO NOTHING
+"""
+
+RESULT = "UPDATE requests SET result_cause = $2, result_position = $3 WHERE session_id = $1"
+
+# The newest: a party that has too many nonces forgets the oldest ones.
+CLAIM = f"""
+    DELETE FROM commitments WHERE (party_id, nonce_id) IN (
+        SELECT party_id, nonce_id FROM commitments
+        WHERE key_session = $1 AND epoch = $2 AND scheme = $3 AND party_id = $4
+        ORDER BY made_at DESC, nonce_id
+        LIMIT 1
+    )
+    RETURNING {COMMITMENT_COLUMNS}
+"""
+
+
+class SqliteCoordinatorStore(SharedCoordinatorStore, SqliteStore):
+    tables = ("inbox", "outbox", "events", "requests", "sessions")
+
+    def __init__(self, path: Path) -> None:
+        self._database = SqliteDatabase(path)
+        super().__init__(self._database)
+
+    async def commit(self, change: CoordinatorChange) -> Outcome:
+        try:
+            await self._database.write(lambda connection: self._commit(connection, change))
+        except RefusedError as refused:
+            return refused.outcome
+        return Outcome.COMMITTED
+
+    def _commit(self, connection: sqlite3.Connection, wanted: CoordinatorChange) -> None:
+        session_id = wanted.session_id
+        results = () if wanted.result is None else (wanted.result,)
+        advance(connection, self._rows, wanted, (*wanted.outgoing, *results))
+        if wanted.request is not None:
+            _add_request(connection, wanted.request)
+        if wanted.reserve_key is not None and not change(
+            connection, RESERVE_KEY, *wanted.reserve_key, session_id
+        ):
+            raise RefusedError(Outcome.KEY_EXISTS)
+        if wanted.key is not None:
+            _save_key(connection, wanted.key)
+        for event in wanted.events:
+            change(connection, ADD_EVENT, session_id, now(), *rows.event_values(event))
+        for commitment in wanted.commitments:
+            change(connection, ADD_COMMITMENT, *rows.commitment_values(commitment), now())
+        if results:
+            change(connection, RESULT, session_id, wanted.cause, len(wanted.outgoing))
+        if Status(wanted.status).final:
+            change(connection, FREE_KEY, session_id)
+
+    async def admit(
+        self,
+        owner: str,
+        request_id: str,
+        *,
+        key_session: bytes | None = None,
+        epoch: int = 0,
+        scheme: str = "",
+        parties: Sequence[str] = (),
+    ) -> Admission:
+        def work(connection: sqlite3.Connection) -> Admission:
+            found = select(connection, REQUEST, owner, request_id)
+            if found:
+                return Admission(request=rows.request(found[0]), claimed={})
+            claimed = _claim(connection, key_session, epoch, scheme, parties)
+            return Admission(request=None, claimed=claimed)
+
+        # A transaction that only reads need not wait for those that write.
+        return await (self._database.write(work) if parties else self._database.read(work))
+
+    async def claim(
+        self, key_session: bytes, epoch: int, scheme: str, parties: Sequence[str]
+    ) -> dict[str, CommitmentRecord]:
+        return await self._database.write(
+            lambda connection: _claim(connection, key_session, epoch, scheme, parties)
+        )
+
+
+def _add_request(connection: sqlite3.Connection, request: RequestRecord) -> None:
+    if not change(connection, ADD_REQUEST, *rows.request_values(request)):
+        raise RefusedError(Outcome.DUPLICATE_REQUEST)
+
+
+def _save_key(connection: sqlite3.Connection, key: KeyRecord) -> None:
+    if not change(connection, SAVE_KEY, *rows.key_values(key)):
+        raise RefusedError(Outcome.KEY_EXISTS)
+
+
+def _claim(
+    connection: sqlite3.Connection,
+    key_session: bytes | None,
+    epoch: int,
+    scheme: str,
+    parties: Sequence[str],
+) -> dict[str, CommitmentRecord]:
+    found = [
+        row
+        for party in dict.fromkeys(parties)
+        for row in select(connection, CLAIM, key_session, epoch, scheme, party)
+    ]
+    return {row["party_id"]: rows.commitment(row) for row in found}

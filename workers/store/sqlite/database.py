@@ -1,0 +1,142 @@
+# ruff: noqa: S608  # what varies in a statement are our own names, never a value
+"""A SQLite file, for one machine; any number of processes may open it.
+
+The connection lives in a thread of its own, and a transaction is a plain function that runs there
+from beginning to end. So one hop between threads pays for a whole transaction, and a task that is
+cancelled cannot leave half of one behind: it only does not hear how it went.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+from ..database import Row
+from ..interface import StoreUnavailableError
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT_MS = 5_000
+"""How long to wait for another process's transaction."""
+
+# FULL: a commit that was reported is on the disk.
+# secure_delete: a nonce that was taken leaves no copy in a free page.
+_PRAGMAS = (
+    f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA secure_delete = ON",
+)
+
+# Not our statements' fault: whoever tries again later may succeed.
+_UNAVAILABLE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+}
+
+
+class SqliteDatabase:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
+        self._connection: sqlite3.Connection | None = None
+
+    async def open(self) -> None:
+        self._connection = await self._run(self._connect)
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await self._run(self._connection.close)
+            self._connection = None
+        self._thread.shutdown(wait=False)
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` on one snapshot."""
+        return await self._run(lambda: self._transact("BEGIN", work))
+
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` alone; nothing of it remains if it raises."""
+        return await self._run(lambda: self._transact("BEGIN IMMEDIATE", work))
+
+    async def fetch(self, statement: str, *values: object) -> Sequence[Row]:
+        return await self.read(lambda connection: select(connection, statement, *values))
+
+    async def execute(self, statement: str, *values: object) -> int:
+        return await self.write(lambda connection: change(connection, statement, *values))
+
+    async def revision(self, table: str) -> str | None:
+        return await self.read(lambda connection: _revision(connection, table))
+
+    def _connect(self) -> sqlite3.Connection:
+        # The file is ours alone. SQLite gives its journal the same permissions.
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        # Without a level of isolation the driver leaves transactions to us.
+        connection = sqlite3.connect(self._path, isolation_level=None)
+        try:
+            connection.row_factory = sqlite3.Row
+            for pragma in _PRAGMAS:
+                connection.execute(pragma)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _transact(self, begin: str, work: Callable[[sqlite3.Connection], T]) -> T:
+        assert self._connection is not None, "the store is not open"
+        self._connection.execute(begin)
+        try:
+            result = work(self._connection)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._connection.rollback()
+            raise
+        return result
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except OSError as error:
+            raise StoreUnavailableError(f"{self._path}: {error.strerror}") from None
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF in _UNAVAILABLE:
+                raise StoreUnavailableError(f"{self._path}: {error}") from error
+            raise
+
+
+def select(connection: sqlite3.Connection, statement: str, *values: object) -> list[sqlite3.Row]:
+    return connection.execute(_numbered(statement), values).fetchall()
+
+
+def change(connection: sqlite3.Connection, statement: str, *values: object) -> int:
+    return connection.execute(_numbered(statement), values).rowcount
+
+
+def now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _revision(connection: sqlite3.Connection, table: str) -> str | None:
+    if not select(connection, "SELECT 1 FROM sqlite_master WHERE name = $1", table):
+        return None
+    rows = select(connection, f"SELECT version_num FROM {table}")
+    return rows[0]["version_num"] if rows else None
+
+
+@cache
+def _numbered(statement: str) -> str:
+    """SQLite would take `$1` for a name; its numbers are `?1`."""
+    return statement.replace("$", "?")

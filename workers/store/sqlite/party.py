@@ -1,0 +1,120 @@
+# ruff: noqa: S608  # what varies in a statement are our own names, never a value
+"""A party's store in SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from contracts.results import Status
+
+from ..database import RefusedError
+from ..records import NonceRecord, Outcome, Parked, PartyChange, SigningMaterial
+from ..rows.party import KEY_SHARE_COLUMNS, NONCE_COLUMNS, PartyRows
+from ..shared.party import KEY_SHARE, UNPARK, SharedPartyStore
+from .database import SqliteDatabase, change, now, select
+from .sessions import SqliteStore, advance, load
+
+NONCE = f"SELECT {NONCE_COLUMNS} FROM nonces WHERE nonce_id = $1"
+
+TAKE_NONCE = "DELETE FROM nonces WHERE nonce_id = $1"
+
+ADD_NONCE = f"INSERT INTO nonces ({NONCE_COLUMNS}, made_at) VALUES ($1, $2, $3, $4, $5, $6)"
+
+SAVE_KEY_SHARE = f"""
+    INSERT OR REPLACE INTO key_shares ({KEY_SHARE_COLUMNS})
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+"""
+
+FORGET_INBOX = "DELETE FROM inbox WHERE session_id = $1"
+
+# What stands against parking a message, and what its sender has parked already.
+PARKING = """
+    SELECT count(*) AS count, coalesce(sum(length(body)), 0) AS bytes,
+        EXISTS (SELECT 1 FROM sessions WHERE session_id = $1) AS begun,
+        EXISTS (
+            SELECT 1 FROM parked WHERE session_id = $1 AND slot = $2 AND sender = $3
+        ) AS repeated
+    FROM parked
+    WHERE sender = $3
+"""
+
+PARK = "INSERT INTO parked (session_id, slot, sender, body, parked_at) VALUES ($1, $2, $3, $4, $5)"
+
+# Over from now on, even if it was never here.
+END = """
+    INSERT INTO sessions
+        (session_id, version, protocol, status, deadline, state, created_at, ended_at)
+    VALUES ($1, 1, '', $2, $3, x'', $3, $3)
+    ON CONFLICT (session_id) DO UPDATE
+    SET version = version + 1, status = excluded.status, state = x'', ended_at = excluded.ended_at
+    WHERE sessions.ended_at IS NULL
+"""
+
+
+class SqlitePartyStore(SharedPartyStore, SqliteStore):
+    tables = ("inbox", "outbox", "parked", "sessions")
+
+    def __init__(self, path: Path, rows: PartyRows) -> None:
+        self._database = SqliteDatabase(path)
+        super().__init__(self._database, rows)
+
+    async def commit(self, change: PartyChange) -> Outcome:
+        try:
+            await self._database.write(lambda connection: self._commit(connection, change))
+        except RefusedError as refused:
+            return refused.outcome
+        return Outcome.COMMITTED
+
+    def _commit(self, connection: sqlite3.Connection, wanted: PartyChange) -> None:
+        # The session first: whoever loses that race must hear so, and not that the nonce is gone.
+        advance(connection, self._rows, wanted, wanted.outgoing)
+        if wanted.take_nonce is not None and not change(connection, TAKE_NONCE, wanted.take_nonce):
+            raise RefusedError(Outcome.NONCE_GONE)
+        for nonce in wanted.nonces:
+            change(connection, ADD_NONCE, *self._rows.nonce_values(nonce), now())
+        if wanted.key_share is not None:
+            change(connection, SAVE_KEY_SHARE, *self._rows.key_share_values(wanted.key_share))
+        if Status(wanted.status).final:
+            change(connection, FORGET_INBOX, wanted.session_id)
+
+    async def signing_material(
+        self, session_id: bytes, *, key_session: bytes, epoch: int, nonce_id: bytes
+    ) -> SigningMaterial:
+        def work(connection: sqlite3.Connection) -> SigningMaterial:
+            shares = select(connection, KEY_SHARE, key_session, epoch)
+            return SigningMaterial(
+                session=load(connection, self._rows, session_id),
+                key_share=self._rows.key_share(shares[0]) if shares else None,
+                nonce=self._nonce(connection, nonce_id),
+            )
+
+        return await self._database.read(work)
+
+    def _nonce(self, connection: sqlite3.Connection, nonce_id: bytes) -> NonceRecord | None:
+        found = select(connection, NONCE, nonce_id)
+        return self._rows.nonce(found[0]) if found else None
+
+    async def park(self, parked: Parked, *, max_count: int, max_bytes: int, now: int) -> bool:
+        place = (parked.session_id, parked.slot, parked.sender)
+
+        def work(connection: sqlite3.Connection) -> bool:
+            (found,) = select(connection, PARKING, *place)
+            if found["begun"] or found["repeated"]:
+                return not found["begun"]
+            if found["count"] >= max_count or found["bytes"] + len(parked.body) > max_bytes:
+                return False
+            change(connection, PARK, *place, parked.body, now)
+            return True
+
+        return await self._database.write(work)
+
+    async def end(self, session_id: bytes, status: str, now: int) -> bool:
+        def work(connection: sqlite3.Connection) -> bool:
+            if not change(connection, END, session_id, status, now):
+                return False
+            change(connection, FORGET_INBOX, session_id)
+            change(connection, UNPARK, session_id)
+            return True
+
+        return await self._database.write(work)
