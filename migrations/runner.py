@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,10 @@ async def _on_postgres(role: Role, url: str, folder: Path) -> None:
 
 
 def _on_sqlite(role: Role, url: str, folder: Path) -> None:
-    engine = create_engine(url, poolclass=NullPool)
+    # A new file is its owner's alone: sealed or not, nobody else need have it.
+    address = make_url(url)
+    os.close(os.open(address.database or "", os.O_RDWR | os.O_CREAT, 0o600))
+    engine = create_engine(address, poolclass=NullPool)
     # The driver would begin a transaction only before the first row is written, so that a migration
     # that fails half-way left half of its tables. Beginning is ours, at once and without rivals.
     event.listen(engine, "connect", _leave_transactions_to_us)

@@ -122,7 +122,6 @@ class Correspondence:
         while _left_s(signed) > 0:
             await self._publish(signed)
             await asyncio.sleep(pause_s)
-            await self._link.ensure_consuming()
             pause_s *= 2
 
     async def _publish(self, signed: SignedRequest) -> None:

@@ -133,23 +133,13 @@ class Link:
 
     async def shares_its_queue(self) -> bool:
         """Whether another consumer is on our results queue. False while there is no telling."""
-        return (await self._consumers() or 0) > 1
-
-    async def ensure_consuming(self) -> None:
-        """Connect again if the broker dropped our consumer without a word, as it does when a
-        queue is deleted and made again at once."""
-        if await self._consumers() == 0:
-            self._lose(self._connection)
-
-    async def _consumers(self) -> int | None:
-        """Of our results queue; None while there is no telling."""
         if not self._up.is_set() or self._queue is None:
-            return None
+            return False
         try:
             async with asyncio.timeout(self._settings.confirm_timeout_s):
-                return (await self._queue.declare()).consumer_count
+                return ((await self._queue.declare()).consumer_count or 0) > 1
         except _AWAY:
-            return None
+            return False
 
     async def _keep(self) -> None:
         while True:
@@ -218,7 +208,7 @@ class Link:
         underlay.on_consumer_cancel_callbacks.add(lose)
         return channel
 
-    def _lose(self, connection: AbstractConnection | None, *_: object) -> None:
+    def _lose(self, connection: AbstractConnection, *_: object) -> None:
         if connection is self._connection:
             self._up.clear()
             self._down.set()

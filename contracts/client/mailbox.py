@@ -3,8 +3,8 @@
 A queue may have several consumers: processes of one client id, or all producers without one.
 The broker hands each result to any of them. So a result that this process did not ask for is
 
-- given back after a short delay if others consume the same queue, so that it finds its owner. The
-  delay grows with each time it was given back;
+- given back if others consume the same queue, so that it finds its owner: soon at first, then
+  after delays that grow with each time it was given back;
 - read by `Client.results`, if somebody here iterates over it, once it was offered around `OFFERS`
   times, or at once if nobody else consumes the queue;
 - held unacked until this client closes after `MAX_RETURNS`: otherwise the queue's delivery limit
@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
@@ -31,9 +32,9 @@ from ..results import Result
 
 logger = logging.getLogger(__name__)
 
-OFFERS = 3
-MAX_RETURNS = 5
-FIRST_RETURN_S = 0.05
+OFFERS = 4
+MAX_RETURNS = 8
+FIRST_HOLD_S = 0.02
 LONGEST_HOLD_S = 2.0
 CROWDED = 900
 """Held results from which on it is time to say something: the broker stops at its prefetch."""
@@ -80,6 +81,8 @@ class Mailbox:
         self._closed = False
 
     def hold(self, letter: Letter) -> None:
+        if self._closed:
+            return
         self._held[letter] = asyncio.create_task(self._give_back_in_time(letter))
         self._changed.set()
         if len(self._held) == CROWDED:
@@ -125,9 +128,13 @@ class Mailbox:
         self.forget()
 
     async def _give_back_in_time(self, letter: Letter) -> None:
-        delay_s = min(FIRST_RETURN_S * 2**letter.returns, LONGEST_HOLD_S)
+        delay_s = FIRST_HOLD_S
+        if letter.returns >= OFFERS:
+            delay_s = min(FIRST_HOLD_S * 4 ** (letter.returns - OFFERS), LONGEST_HOLD_S)
         while letter.returns < MAX_RETURNS:
-            await asyncio.sleep(delay_s)
+            # The broker serves consumers in turn. Two that give back in step would for ever get
+            # their own again; memoryless delays break every step.
+            await asyncio.sleep(random.expovariate(1 / delay_s))
             to_be_read = self._readers and letter.returns >= OFFERS
             if not to_be_read and await self._shared():
                 if self._held.pop(letter, None) is not None:

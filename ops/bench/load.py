@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 Operation = Callable[[], Awaitable[str | None]]
 """Does one operation. Returns None, or the code of the failure that it ended with."""
@@ -73,7 +74,8 @@ async def drive(
         stopping = asyncio.create_task(stop.wait())
         everything = asyncio.gather(*lanes)
         try:
-            await asyncio.wait({everything, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {everything, stopping}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if everything.done():
                 everything.result()
         finally:

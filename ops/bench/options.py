@@ -12,7 +12,11 @@ from .site import Store
 CurveOption = Annotated[Curve, typer.Option("--curve", help="Of the keys.")]
 SchemeOption = Annotated[
     Scheme | None,
-    typer.Option("--scheme", help="Of the signatures. [default: the curve's: ed25519 or bip340]"),
+    typer.Option(
+        "--scheme",
+        help="Of the signatures; goes with the curve.",
+        show_default="ed25519 or bip340, by the curve",
+    ),
 ]
 Count = Annotated[int, typer.Option("--count", "-n", min=1, help="Operations to measure.")]
 Concurrency = Annotated[
@@ -21,7 +25,10 @@ Concurrency = Annotated[
 Warmup = Annotated[
     int | None,
     typer.Option(
-        "--warmup", min=0, help="Operations before. [default: 2 x concurrency, at least 10]"
+        "--warmup",
+        min=0,
+        help="Operations before those that are measured.",
+        show_default="twice the concurrency, at least 10",
     ),
 ]
 Parties = Annotated[

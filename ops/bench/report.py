@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rich.box import SIMPLE
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -144,7 +145,7 @@ def _outcome(report: Report) -> Text:
 
 
 def _latency(latency: Latency) -> Table:
-    table = Table(title="Latency, queue to verified result, ms", title_justify="left")
+    table = Table(title="Latency, queue to verified result, ms", title_justify="left", box=SIMPLE)
     for name in ("p50", "p95", "p99", "max", "mean", "min"):
         table.add_column(name, justify="right")
     values = (latency.p50, latency.p95, latency.p99, latency.max, latency.mean, latency.min)
@@ -153,7 +154,7 @@ def _latency(latency: Latency) -> Table:
 
 
 def _processes(report: Report) -> Table:
-    table = Table(title="By process", title_justify="left", show_footer=True)
+    table = Table(title="By process", title_justify="left", show_footer=True, box=SIMPLE)
     table.add_column("", footer="all")
     cpu = report.cpu
     per_operation = [group.cpu_ms_per_operation for group in cpu]

@@ -53,7 +53,7 @@ async def run(
     """
     started = datetime.now(UTC)
     settings = dataclasses.replace(site.client, timeout_s=load.timeout_s)
-    async with Client.connect(settings) as client, _watched(site):
+    async with Client.connect(settings) as client, watched(site.check):
         operate = await operation(client, work)
         with interruption() as stop:
             warmup = await drive(
@@ -96,17 +96,22 @@ async def run(
 
 
 @asynccontextmanager
-async def _watched(site: Site) -> AsyncIterator[None]:
-    """Without its worker every request would wait for its deadline: say at once that one ended."""
+async def watched(
+    check: Callable[[], None], *, every_s: float = _CHECK_EVERY_S
+) -> AsyncIterator[None]:
+    """Leave the block with what `check` raises.
+
+    Without its worker every request would wait for its deadline.
+    """
     running = asyncio.current_task()
     assert running is not None
     died: list[Exception] = []
 
     async def watch() -> None:
         while True:
-            await asyncio.sleep(_CHECK_EVERY_S)
+            await asyncio.sleep(every_s)
             try:
-                site.check()
+                check()
             except Exception as error:
                 died.append(error)
                 running.cancel()

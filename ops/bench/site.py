@@ -98,7 +98,7 @@ def plan_for(
 
 def site_of(deployment: Deployment, store: Store) -> Site:
     services = deployment.services
-    groups = [CLIENT_GROUP, *_workers(deployment.supervisor.pids)]
+    groups = [CLIENT_GROUP, *worker_groups(deployment.supervisor.pids)]
     for name, pid in (("broker", services.broker_pid), ("database", services.database_pid)):
         if pid is not None:
             groups.append(Group(name=name, pids={name: pid}))
@@ -124,7 +124,7 @@ def running_site(client_file: Path) -> Iterator[Site]:
     )
 
 
-def _workers(pids: dict[str, int]) -> Iterator[Group]:
+def worker_groups(pids: dict[str, int]) -> Iterator[Group]:
     """One group per role; its processes are called `role.1`, `role.2`, ..."""
 
     def role(name: str) -> str:

@@ -1,21 +1,104 @@
-"""The command `warren`: every folder's commands under one roof."""
+"""The command `warren`: every folder's commands under one roof.
+
+A worker process is started by this command as well, so nothing is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import typer
+from typer.core import TyperGroup
 
-import topology.cli
-import workers.cli
+from ops.cli.exits import ExitCode
+
+
+class Place(NamedTuple):
+    """Where a command is.
+
+    Attributes:
+        attribute: A `typer.Typer`, or a function that is a command by itself.
+        group: False for a `typer.Typer` that stands for its only command.
+    """
+
+    module: str
+    attribute: str
+    panel: str
+    group: bool = True
+
+
+_TRY, _USE, _RUN, _KNOW = "Try it", "Keys and signatures", "Run it", "Know it"
+
+PLACES = {
+    "demo": Place("ops.cli.showcase", "demo", _TRY, group=False),
+    "up": Place("ops.cli.showcase", "up", _TRY, group=False),
+    "key": Place("ops.cli.key", "app", _USE),
+    "sign": Place("ops.cli.sign", "app", _USE, group=False),
+    "session": Place("ops.cli.session", "app", _USE),
+    "coordinator": Place("workers.cli", "coordinator", _RUN),
+    "party": Place("workers.cli", "party", _RUN),
+    "store": Place("workers.cli", "store", _RUN),
+    "identity": Place("workers.cli", "identity", _RUN),
+    "topology": Place("topology.cli", "app", _RUN),
+    "bench": Place("ops.bench.cli", "app", _KNOW),
+    "docs": Place("contracts.cli", "docs", _KNOW, group=False),
+}
+"""By name, in the order of `warren --help`."""
+
+
+class _Commands(Mapping[str, Any]):
+    """Imports a command when it is looked up."""
+
+    def __getitem__(self, name: str) -> Any:
+        place = PLACES[name]
+        found = getattr(importlib.import_module(place.module), place.attribute)
+        if not isinstance(found, typer.Typer):
+            function, found = found, typer.Typer()
+            found.command(name)(function)
+        if place.group:
+            command: Any = typer.main.get_group(found)
+        else:
+            found._add_completion = False  # warren itself has it
+            command = typer.main.get_command(found)
+        command.name = name
+        command.rich_help_panel = place.panel
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(PLACES)
+
+    def __len__(self) -> int:
+        return len(PLACES)
+
+
+class _Roof(TyperGroup):
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands: Any = _Commands()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+
 
 app = typer.Typer(
     name="warren",
+    cls=_Roof,
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,  # they may hold secrets
-    help="Threshold signatures through RabbitMQ.",
 )
-app.add_typer(workers.cli.coordinator, name="coordinator")
-app.add_typer(workers.cli.party, name="party")
-app.add_typer(workers.cli.store, name="store")
-app.add_typer(workers.cli.identity, name="identity")
-app.add_typer(topology.cli.app, name="topology")
+
+
+@app.callback()
+def warren() -> None:
+    """Threshold signatures through RabbitMQ."""
 
 
 def main() -> None:

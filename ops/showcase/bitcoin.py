@@ -17,7 +17,8 @@ from btclib.tx.tx import Tx
 from btclib.tx.tx_out import TxOut
 
 from contracts.primitives import Scheme
-from ops.showcase.transactions import RefusedError, template
+from ops.showcase.errors import RefusedError
+from ops.showcase.transactions import template
 
 _SIGHASH_DEFAULT = 0
 _KEY_PATH = 0

@@ -12,7 +12,8 @@ from solders.signature import Signature
 from solders.transaction import SanitizeError, Transaction, TransactionError
 
 from contracts.primitives import Scheme
-from ops.showcase.transactions import RefusedError, template
+from ops.showcase.errors import RefusedError
+from ops.showcase.transactions import template
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,11 +108,13 @@ def stop(
     """Ask a child to end, make it end after `grace_s`, and wait for it."""
     if process.poll() is None:
         process.send_signal(how)
-    try:
-        process.wait(grace_s)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
+            process.wait(grace_s)
+        finally:
+            # Also when an impatient second Ctrl-C arrives in the middle of the grace.
+            process.kill()
+            process.wait()
 
 
 def tail(log: Path, lines: int = 15) -> str:

@@ -72,7 +72,10 @@ class Supervisor:
         self.stop()
 
     def start(self, program: Program) -> int:
-        """Start one program, without waiting for it. Returns its process id."""
+        """Start one program, or start it anew, without waiting for it. Returns its process id."""
+        if (previous := self._children.get(program.name)) is not None:
+            previous.process.kill()
+            previous.process.wait()
         ready = self._directory / f"{program.name}.ready"
         log = self._directory / f"{program.name}.log"
         ready.unlink(missing_ok=True)

@@ -18,9 +18,12 @@ def create(management_url: str, name: str) -> None:
 
 
 def delete(management_url: str, name: str) -> None:
-    """Delete a vhost with all that is in it."""
+    """Delete a vhost with all that is in it, and the topology's notes about it."""
+    vhost = quote(name, safe="")
     with _client(management_url) as client:
-        client.delete(f"/api/vhosts/{quote(name, safe='')}").raise_for_status()
+        client.delete(f"/api/vhosts/{vhost}").raise_for_status()
+        # The vhost's own deletion leaves this behind; 404 where no topology was applied.
+        client.delete(f"/api/global-parameters/warren_topology.{vhost}")
 
 
 def address(amqp_url: str, name: str) -> str:

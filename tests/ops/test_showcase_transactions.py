@@ -16,8 +16,9 @@ from solders.transaction import Transaction
 from contracts.primitives import Scheme
 from contracts.verification import check_signature, verifying_key
 from ops.showcase.bitcoin import TaprootSpend
+from ops.showcase.errors import RefusedError
 from ops.showcase.solana import SolanaTransaction
-from ops.showcase.transactions import RefusedError, template
+from ops.showcase.transactions import template
 
 SOLANA_KEY = Keypair.from_seed(hashlib.sha256(b"one machine instead of three parties").digest())
 BITCOIN_KEY = PrivateKey(hashlib.sha256(b"one machine instead of three parties").digest())

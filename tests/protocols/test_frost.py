@@ -173,6 +173,14 @@ def test_every_signer_set_signs(suite: frost.Ciphersuite) -> None:
 
 
 @SUITES
+def test_the_order_in_which_commitments_arrive_does_not_matter(suite: frost.Ciphersuite) -> None:
+    signing = two_of_three(suite)
+    backwards = dict(reversed(list(signing.commitments.items())))
+    assert list(backwards) != list(signing.commitments)
+    assert replace(signing, commitments=backwards).shares() == signing.shares()
+
+
+@SUITES
 def test_a_signature_is_for_one_message_one_key_and_all_its_bytes(suite: frost.Ciphersuite) -> None:
     signing = two_of_three(suite)
     public_key = signing.keys[index(1)].public_key

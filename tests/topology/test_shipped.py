@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contracts import addresses
 from topology import declared
 from topology.model import Members, Queue, Topology
 
@@ -166,3 +167,43 @@ def test_a_workers_cancel_queue_is_bounded(shipped: Topology) -> None:
 def test_the_files_come_with_the_package() -> None:
     names = {file.name for file in files("topology").iterdir()}
     assert {"README.md", "members.yaml", "results.yaml"} <= names
+
+
+def test_every_address_that_the_contracts_know_leads_to_its_one_queue(shipped: Topology) -> None:
+    for operation, key in addresses.REQUEST_KEYS.items():
+        assert len(routed(shipped, addresses.REQUESTS, key)) == 1, operation
+        for client in (None, *MEMBERS.clients):
+            for key_id in (None, "k1"):
+                result = addresses.result_key(
+                    operation, client_id=client, request_id="r1", key_id=key_id
+                )
+                assert routed(shipped, addresses.RESULTS, result) == [
+                    addresses.results_queue(client)
+                ]
+    for party in MEMBERS.parties:
+        for exchange in (addresses.SESSIONS, addresses.ROUNDS):
+            assert routed(shipped, exchange, party) == [addresses.inbox_queue(party)]
+        report = addresses.report_key("joined", party)
+        assert routed(shipped, addresses.REPORTS, report) == [addresses.REPORTS_QUEUE]
+
+
+def test_every_name_that_the_contracts_know_is_declared(shipped: Topology) -> None:
+    exchanges = {one.name for one in shipped.exchanges}
+    assert exchanges == {
+        addresses.REQUESTS,
+        addresses.SESSIONS,
+        addresses.ROUNDS,
+        addresses.REPORTS,
+        addresses.RESULTS,
+        addresses.CANCEL,
+        addresses.DEAD,
+        addresses.UNCLAIMED,
+    }
+    assert {
+        addresses.KEYGEN_QUEUE,
+        addresses.SIGNING_QUEUE,
+        addresses.CONTROL_QUEUE,
+        addresses.REPORTS_QUEUE,
+        addresses.DEAD_QUEUE,
+        addresses.LEGACY_RESULTS_QUEUE,
+    } <= {one.name for one in shipped.queues}

@@ -71,11 +71,16 @@ class MasterKeys:
                 raise SealError(f"master key version {version}: versions start at 1")
             if len(key) != KEY_BYTES:
                 raise SealError(f"master key version {version} is not {KEY_BYTES} bytes long")
-        self._keys = dict(keys)
         self._newest = max(keys)
+        # HKDF-SHA256 (RFC 5869), extract: the kind's tag is the salt.
+        self._extracted = {
+            (version, kind): hmac.digest(kind.value, key, "sha256")
+            for version, key in keys.items()
+            for kind in Kind
+        }
 
     def __repr__(self) -> str:
-        return f"MasterKeys(versions={sorted(self._keys)})"
+        return f"MasterKeys(versions={sorted({version for version, _ in self._extracted})})"
 
     @classmethod
     def from_hex(cls, digits: str) -> MasterKeys:
@@ -118,8 +123,6 @@ class MasterKeys:
         """Undo `seal` of the same kind and context. Raises SealError."""
         version = int.from_bytes(sealed[:_VERSION_BYTES])
         nonce, body = sealed[_VERSION_BYTES:][:_NONCE_BYTES], sealed[_VERSION_BYTES:][_NONCE_BYTES:]
-        if version not in self._keys:
-            raise SealError(f"sealed under master key version {version}, which is not here")
         try:
             cipher = self._cipher(version, kind, context)
             return cipher.decrypt(nonce, body, kind.value + context)
@@ -133,8 +136,10 @@ class MasterKeys:
         return self.open(Kind.DATA_KEY, wrapped, context)
 
     def _cipher(self, version: int, kind: Kind, context: bytes) -> AESGCM:
-        # HKDF-SHA256 (RFC 5869), one block: the tag is the salt, the context the info.
-        extracted = hmac.digest(kind.value, self._keys[version], "sha256")
+        extracted = self._extracted.get((version, kind))
+        if extracted is None:
+            raise SealError(f"sealed under master key version {version}, which is not here")
+        # Expand, one block: the context is the info.
         return AESGCM(hmac.digest(extracted, context + b"\x01", "sha256"))
 
 

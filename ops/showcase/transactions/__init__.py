@@ -9,10 +9,6 @@ from typing import Any, Protocol
 from contracts.primitives import Scheme
 
 
-class RefusedError(Exception):
-    """An independent library does not accept the signed transaction."""
-
-
 class Unsigned(Protocol):
     """A complete transaction but for one signature, by libraries that share no code with us."""
 
@@ -24,6 +20,10 @@ class Unsigned(Protocol):
     def scheme(self) -> Scheme: ...
     @property
     def taproot_merkle_root(self) -> bytes | None: ...
+    @property
+    def summary(self) -> str:
+        """What is paid to whom."""
+
     @property
     def address(self) -> str:
         """Of the key that pays, as its chain writes it."""

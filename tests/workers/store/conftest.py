@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
+import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,8 @@ import asyncpg
 import pytest
 
 import migrations
+from ops.stack import databases
+from ops.stack.services import Services
 from workers.store.interface import CoordinatorStore, PartyStore
 from workers.store.opening import open_coordinator_store, open_party_store
 from workers.store.records import CoordinatorChange, PartyChange
@@ -20,6 +24,7 @@ from workers.store.sealing import MasterKeys, Sealer
 
 from . import examples
 
+ROLES: tuple[migrations.Role, ...] = ("party", "coordinator")
 SEALER = Sealer(MasterKeys({1: bytes(range(32))}))
 
 
@@ -37,15 +42,20 @@ class RawDatabase:
     def on_postgres(self) -> bool:
         return self.url.startswith("postgresql")
 
-    async def query(self, statement: str) -> list[tuple[Any, ...]]:
+    def literal(self, value: bytes) -> str:
+        return f"'\\x{value.hex()}'::bytea" if self.on_postgres else f"x'{value.hex()}'"
+
+    async def query(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Run them all; what the last one returns."""
         if self.on_postgres:
             connection = await asyncpg.connect(self.url)
             try:
-                return [tuple(row) for row in await connection.fetch(statement)]
+                results = [await connection.fetch(statement) for statement in statements]
+                return [tuple(row) for row in results[-1]]
             finally:
                 await connection.close()
         with closing(sqlite3.connect(self.path)) as file, file:
-            return file.execute(statement).fetchall()
+            return [file.execute(statement).fetchall() for statement in statements][-1]
 
     async def tables(self) -> list[str]:
         catalogue = (
@@ -55,62 +65,118 @@ class RawDatabase:
         )
         return [name for (name,) in await self.query(f"{catalogue} ORDER BY 1")]
 
-    async def everything(self) -> dict[str, list[tuple[Any, ...]]]:
-        """All rows of all tables."""
-        return {
-            name: sorted(await self.query(f"SELECT * FROM {name}"), key=repr)
+    async def everything(self) -> list[tuple[str, str]]:
+        """All rows of all tables, as text."""
+        selects = [
+            f"SELECT '{name}', CAST(whole AS TEXT) FROM {name} AS whole"
+            if self.on_postgres
+            else f"SELECT '{name}', {await self._columns(name)} FROM {name}"
             for name in await self.tables()
-        }
+        ]
+        return sorted(await self.query(" UNION ALL ".join(selects)))
+
+    async def _columns(self, table: str) -> str:
+        columns = await self.query(f"SELECT name FROM pragma_table_info('{table}')")
+        return " || ' ' || ".join(f"quote({name})" for (name,) in columns)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.system)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Of an empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'store.db'}"
+def backend(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def empty_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of a database without any table."""
+    if backend == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
     database: str = request.getfixturevalue("database")
     return database
 
 
-@pytest.fixture
-def raw(url: str) -> RawDatabase:
-    return RawDatabase(url)
+@pytest.fixture(scope="session")
+async def migrated_files(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """A SQLite file for each role, to be copied: migrating takes longer than most tests."""
+    folder = tmp_path_factory.mktemp("migrated")
+    for role in ROLES:
+        await migrations.upgrade(role, f"sqlite:///{folder / role}")
+    return {role: folder / role for role in ROLES}
+
+
+@pytest.fixture(scope="session")
+async def migrated_databases(services: Services) -> AsyncIterator[Mapping[str, str]]:
+    """A PostgreSQL database for each role, to be emptied."""
+    suffix = secrets.token_hex(6)
+    names = {role: f"test_{role}_{suffix}" for role in ROLES}
+    urls: dict[str, str] = {}
+    for role in ROLES:
+        urls[role] = await databases.create(services.database_url, names[role])
+        await migrations.upgrade(role, urls[role])
+    yield urls
+    for role in ROLES:
+        await databases.drop(services.database_url, names[role])
 
 
 @pytest.fixture
-async def party_url(url: str) -> str:
-    await migrations.upgrade("party", url)
-    return url
+def role_name(request: pytest.FixtureRequest) -> migrations.Role:
+    """Each module says whose store it tests."""
+    name: migrations.Role = request.module.ROLE
+    return name
 
 
 @pytest.fixture
-async def party(party_url: str) -> AsyncIterator[PartyStore]:
-    async with open_party_store(party_url, party_id="party-1", sealer=SEALER) as store:
+def place(
+    backend: str, role_name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> RawDatabase:
+    if backend == "postgres":
+        return RawDatabase(request.getfixturevalue("migrated_databases")[role_name])
+    path = tmp_path / "store.db"
+    shutil.copy(request.getfixturevalue("migrated_files")[role_name], path)
+    return RawDatabase(f"sqlite:///{path}")
+
+
+@pytest.fixture
+async def raw(place: RawDatabase, role_name: migrations.Role) -> RawDatabase:
+    """A database with a role's tables and no rows in them."""
+    version_table = migrations.version_table(role_name)
+    if place.on_postgres:
+        tables = await place.tables()
+        await place.query(*(f"DELETE FROM {name}" for name in tables if name != version_table))
+    return place
+
+
+@pytest.fixture
+def url(raw: RawDatabase) -> str:
+    return raw.url
+
+
+def open_party(url: str) -> PartyStore:
+    return open_party_store(url, party_id="party-1", sealer=SEALER)
+
+
+@pytest.fixture
+async def party(url: str) -> AsyncIterator[PartyStore]:
+    async with open_party(url) as store:
         yield store
 
 
 @pytest.fixture
-async def party_twin(party_url: str) -> AsyncIterator[PartyStore]:
+async def party_twin(url: str) -> AsyncIterator[PartyStore]:
     """Another worker's store on the same database."""
-    async with open_party_store(party_url, party_id="party-1", sealer=SEALER) as store:
+    async with open_party(url) as store:
         yield store
 
 
 @pytest.fixture
-async def coordinator_url(url: str) -> str:
-    await migrations.upgrade("coordinator", url)
-    return url
-
-
-@pytest.fixture
-async def coordinator(coordinator_url: str) -> AsyncIterator[CoordinatorStore]:
-    async with open_coordinator_store(coordinator_url) as store:
+async def coordinator(url: str) -> AsyncIterator[CoordinatorStore]:
+    async with open_coordinator_store(url) as store:
         yield store
 
 
 @pytest.fixture
-async def coordinator_twin(coordinator_url: str) -> AsyncIterator[CoordinatorStore]:
-    async with open_coordinator_store(coordinator_url) as store:
+async def coordinator_twin(url: str) -> AsyncIterator[CoordinatorStore]:
+    async with open_coordinator_store(url) as store:
         yield store
 
 
@@ -123,16 +189,14 @@ class Role:
     change: Callable[..., PartyChange | CoordinatorChange]
 
 
-@pytest.fixture(params=["party", "coordinator"])
-async def role(request: pytest.FixtureRequest, url: str) -> AsyncIterator[Role]:
-    await migrations.upgrade(request.param, url)
-    if request.param == "party":
-        stores: list[Any] = [
-            open_party_store(url, party_id="party-1", sealer=SEALER) for _ in range(2)
-        ]
-        change: Callable[..., Any] = examples.party_change
+@pytest.fixture
+async def role(role_name: migrations.Role, url: str) -> AsyncIterator[Role]:
+    change: Callable[..., Any]
+    if role_name == "party":
+        opened: Callable[[str], Any] = open_party
+        change = examples.party_change
     else:
-        stores = [open_coordinator_store(url) for _ in range(2)]
+        opened = open_coordinator_store
         change = examples.coordinator_change
-    async with stores[0], stores[1]:
-        yield Role(stores[0], stores[1], change)
+    async with opened(url) as store, opened(url) as twin:
+        yield Role(store, twin, change)

@@ -23,6 +23,7 @@ from .examples import (
     session_id,
 )
 
+ROLE = "party"
 ROOM = {"max_count": 10, "max_bytes": 1_000, "now": 1}
 
 
@@ -317,9 +318,7 @@ async def test_the_oldest_nonces_beyond_the_limit_are_trimmed(
     others = (nonce("other key", key_session=session_id()), nonce("other", scheme="bip340"))
     await party.commit(party_change(nonces=(*map(nonce, names), *others)))
     for age, name in enumerate(names):
-        literal = (
-            f"'\\x{session_id(name).hex()}'" if raw.on_postgres else f"x'{session_id(name).hex()}'"
-        )
+        literal = raw.literal(session_id(name))
         update = f"UPDATE nonces SET made_at = {100 - age} WHERE nonce_id = {literal}"
         await raw.query(f"{update} RETURNING 1")
 

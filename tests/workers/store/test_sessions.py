@@ -11,8 +11,13 @@ from workers.store.records import Outcome
 from .conftest import RawDatabase, Role
 from .examples import FAR_FUTURE, outgoing, received, session_id
 
-UNFINISHED = ["waiting", "in_progress"]
 FINAL = ["completed", "failed", "expired", "cancelled"]
+
+
+@pytest.fixture(params=["party", "coordinator"])
+def role_name(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
 
 
 async def test_a_session_that_nobody_made_is_not_there(role: Role) -> None:

@@ -1,5 +1,5 @@
 # ruff: noqa: S608  # what varies in a statement are our own names, never a value
-"""PostgreSQL over asyncpg: a pool, and one statement for each transaction.
+"""PostgreSQL over asyncpg: one statement for each transaction.
 
 Every statement is prepared once per connection and commits by itself, so it costs one round trip,
 and there is nothing that a cancelled task could leave open.
@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 
 import asyncpg
 
 from ..database import RefusedError, Row
 from ..interface import StoreUnavailableError
 from ..records import Outcome
+from .pool import Connection, Pool
 
 STATEMENT_TIMEOUT_MS = 10_000
 COMMAND_TIMEOUT_S = 15
@@ -22,7 +24,7 @@ COMMAND_TIMEOUT_S = 15
 CONNECT_TIMEOUT_S = 10
 
 # Our functions rely on every statement in them seeing what was committed before it began.
-_SERVER_SETTINGS = {
+SERVER_SETTINGS = {
     "application_name": "warren",
     "statement_timeout": str(STATEMENT_TIMEOUT_MS),
     "default_transaction_isolation": "read committed",
@@ -47,42 +49,29 @@ _UNAVAILABLE = ("08", "28", "3D", "40", "53", "57", "58", "25006", "55P03")
 class PostgresDatabase:
     def __init__(self, url: str, *, max_connections: int) -> None:
         self._url = url
-        self._max_connections = max_connections
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
-
-    async def open(self) -> None:
-        with _translated():
-            self._pool = await asyncpg.create_pool(
-                self._url,
-                min_size=1,
-                max_size=self._max_connections,
-                max_cached_statement_lifetime=0,
-                timeout=CONNECT_TIMEOUT_S,
-                command_timeout=COMMAND_TIMEOUT_S,
-                server_settings=_SERVER_SETTINGS,
-                reset=_leave,
-            )
+        self._pool = Pool(self._connect, max_connections)
 
     async def close(self) -> None:
-        """Wait for what is running, then close."""
-        if self._pool is not None:
+        with _translated():
             await self._pool.close()
-            self._pool = None
 
     async def fetch(self, statement: str, *values: object) -> Sequence[Row]:
         with _translated():
-            return await self._opened.fetch(statement, *values)
+            async with self._pool.connection() as connection:
+                return await connection.fetch(statement, *values)
 
     async def execute(self, statement: str, *values: object) -> int:
         with _translated():
-            status = await self._opened.execute(statement, *values)
+            async with self._pool.connection() as connection:
+                status = await connection.execute(statement, *values)
         return int(status.rpartition(" ")[2])
 
     async def call(self, function: str, *values: object) -> bool:
         """Call one of the migrations' functions. Raises RefusedError where it refuses."""
-        places = ", ".join(f"${place}" for place in range(1, len(values) + 1))
+        statement = _calling(function, len(values))
         with _translated():
-            return bool(await self._opened.fetchval(f"SELECT {function}({places})", *values))
+            async with self._pool.connection() as connection:
+                return bool(await connection.fetchval(statement, *values))
 
     async def revision(self, table: str) -> str | None:
         try:
@@ -91,14 +80,20 @@ class PostgresDatabase:
             return None
         return rows[0]["version_num"] if rows else None
 
-    @property
-    def _opened(self) -> asyncpg.Pool[asyncpg.Record]:
-        assert self._pool is not None, "the store is not open"
-        return self._pool
+    async def _connect(self) -> Connection:
+        return await asyncpg.connect(
+            self._url,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=COMMAND_TIMEOUT_S,
+            max_cached_statement_lifetime=0,
+            server_settings=SERVER_SETTINGS,
+        )
 
 
-async def _leave(_connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Between two uses: a connection that only ran whole statements has nothing to reset."""
+@cache
+def _calling(function: str, count: int) -> str:
+    places = ", ".join(f"${place}" for place in range(1, count + 1))
+    return f"SELECT {function}({places})"
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -63,7 +63,6 @@ class PostgresStore(SharedStore):
 
     async def __aenter__(self) -> Self:
         try:
-            await self._database.open()
             await self.ping()
         except BaseException:
             await self._database.close()
@@ -109,14 +108,11 @@ def advance_values(
         rows.state(change),
         Status(change.status).final,
         change.cause,
-        [row.slot for row in received],
-        [row.sender for row in received],
-        [row.digest for row in received],
-        [row.body for row in received],
+        *arrays([(row.slot, row.sender, row.digest, row.body) for row in received], 4),
         *arrays([outgoing_values(message) for message in outgoing], 7),
     )
 
 
-def arrays(rows: list[tuple[object, ...]], width: int) -> list[list[object]]:
-    """Rows of `width` columns as columns, which one `unnest` makes rows again."""
-    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
+def arrays(rows: Sequence[tuple[object, ...]], width: int) -> tuple[tuple[object, ...] | None, ...]:
+    """Rows of `width` columns as columns, for `unnest`; nulls if there are none."""
+    return tuple(zip(*rows, strict=True)) or (None,) * width

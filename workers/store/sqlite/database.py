@@ -28,7 +28,7 @@ BUSY_TIMEOUT_MS = 5_000
 
 # FULL: a commit that was reported is on the disk.
 # secure_delete: a nonce that was taken leaves no copy in a free page.
-_PRAGMAS = (
+PRAGMAS = (
     f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
@@ -88,7 +88,7 @@ class SqliteDatabase:
         connection = sqlite3.connect(self._path, isolation_level=None)
         try:
             connection.row_factory = sqlite3.Row
-            for pragma in _PRAGMAS:
+            for pragma in PRAGMAS:
                 connection.execute(pragma)
         except BaseException:
             connection.close()

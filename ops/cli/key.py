@@ -1,0 +1,162 @@
+"""`warren key`: make keys and look at them."""
+
+import secrets
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from contracts.keys import CertifiedKey
+from contracts.primitives import MAX_PARTIES, Curve
+from ops.cli.addresses import addresses
+from ops.cli.asking import AsJson, Config, RequestId, Timeout, ask
+from ops.cli.exits import IN_WORDS, ExitCode, leave, print_json
+
+app = typer.Typer(no_args_is_help=True, help="Make keys that no machine ever holds; list them.")
+
+KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", help="1 to 64 of A-Z a-z 0-9 _ -")]
+
+
+@app.command(epilog=IN_WORDS)
+def create(
+    context: typer.Context,
+    key_id: KeyId,
+    curve: Annotated[Curve, typer.Option(help="What the signatures are to be verified with.")],
+    threshold: Annotated[
+        int, typer.Option("--threshold", "-t", min=2, max=MAX_PARTIES, help="How many sign.")
+    ] = 2,
+    parties: Annotated[
+        int | None,
+        typer.Option(
+            "--parties",
+            "-n",
+            min=2,
+            max=MAX_PARTIES,
+            help="How many hold a share: 3, or as many as --party names.",
+            show_default=False,
+        ),
+    ] = None,
+    party: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID",
+            help="Who shall hold a share; once for each of them. Else the coordinator chooses.",
+            show_default=False,
+        ),
+    ] = None,
+    timeout: Timeout = None,
+    request_id: RequestId = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key: every party gets a share, none the key.
+
+    The certificates of all parties are verified before anything is shown.
+
+    \b
+    Example:
+      warren key create treasury --curve ed25519 --threshold 2 --parties 3
+    """
+    request_id = request_id or secrets.token_hex(16)
+    party_count = parties or (len(party) if party else 3)
+    key = ask(
+        context,
+        lambda client: client.create_key(
+            key_id,
+            curve=curve,
+            threshold=threshold,
+            party_count=party_count,
+            parties=party,
+            timeout_s=timeout,
+            request_id=request_id,
+        ),
+        config=config,
+        as_json=as_json,
+        waiting=f"{party_count} parties make key {key_id} ...",
+        request_id=request_id,
+    )
+    _print_key(key, as_json=as_json, request_id=request_id)
+
+
+@app.command("list", epilog=IN_WORDS)
+def list_(context: typer.Context, config: Config = None, as_json: AsJson = False) -> None:
+    """List this client's keys.
+
+    \b
+    Example:
+      warren key list --json | jq -r '.keys[].key_id'
+    """
+    keys = ask(
+        context,
+        lambda client: client.keys(),
+        config=config,
+        as_json=as_json,
+        waiting="Asking for the keys ...",
+    )
+    if as_json:
+        print_json({"keys": [_as_json(key) for key in keys]})
+    elif not keys:
+        typer.echo("This client has no keys yet: warren key create KEY_ID --curve ed25519")
+    else:
+        table = Table(box=None, pad_edge=False)
+        for heading in ("key", "curve", "signs", "public key"):
+            table.add_column(heading, overflow="fold")
+        for key in keys:
+            facts = key.facts
+            signs = f"{facts.threshold} of {facts.party_count}"
+            table.add_row(facts.key_id, facts.curve, signs, facts.public_key.hex())
+        Console().print(table)
+
+
+@app.command(epilog=IN_WORDS)
+def show(
+    context: typer.Context, key_id: KeyId, config: Config = None, as_json: AsJson = False
+) -> None:
+    """Show a key: its public key and addresses, its threshold, who holds the shares.
+
+    The certificates of all parties are verified before anything is shown.
+
+    \b
+    Example:
+      warren key show treasury
+    """
+    keys = ask(
+        context,
+        lambda client: client.keys(only=key_id),
+        config=config,
+        as_json=as_json,
+        waiting=f"Asking for key {key_id} ...",
+    )
+    if not keys:
+        text = f"This client has no key {key_id}."
+        leave(ExitCode.FAILED, "failed", text, as_json=as_json, code="unknown_key")
+    _print_key(keys[0], as_json=as_json)
+
+
+def _print_key(key: CertifiedKey, *, as_json: bool, **more: str) -> None:
+    if as_json:
+        print_json(_as_json(key) | more)
+        return
+    facts = key.facts
+    lines = {
+        "key": facts.key_id,
+        "curve": facts.curve.value,
+        "public key": facts.public_key.hex(),
+        **{f"{chain} address": address for chain, address in addresses(facts).items()},
+        "threshold": f"any {facts.threshold} of {facts.party_count} parties sign",
+        "holders": ", ".join(holder.party_id for holder in facts.holders),
+        "certificates": f"{len(key.certificates)} of {facts.party_count}, verified",
+        "session": facts.session_id.hex(),
+    }
+    for name, value in lines.items():
+        typer.echo(f"{name:<16} {value}")
+
+
+def _as_json(key: CertifiedKey) -> dict[str, Any]:
+    facts = key.facts.model_dump(mode="json")
+    return facts | {
+        "party_count": key.facts.party_count,
+        "addresses": addresses(key.facts),
+        "certificates": key.model_dump(mode="json")["certificates"],
+    }

@@ -1,0 +1,119 @@
+"""`warren session`: what a request set in motion."""
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from contracts.client import Client, RequestFailedError
+from contracts.failures import FailureCode
+from contracts.results import SessionEvent, SessionView
+from ops.cli.asking import AsJson, Config, ask
+from ops.cli.exits import IN_WORDS, print_json
+
+app = typer.Typer(no_args_is_help=True, help="Follow what a request set in motion; end it.")
+
+_SESSION_ID = re.compile(r"[0-9a-f]{64}")
+
+
+@app.command(epilog=IN_WORDS)
+def show(
+    context: typer.Context,
+    id_: Annotated[str, typer.Argument(metavar="ID", help="A session id or a request id.")],
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a session's event log, with the time since its beginning.
+
+    It is shown as the coordinator tells it; nothing proves it.
+
+    \b
+    Example:
+      warren session show 5f0c6a7e9b3d41c2a8e7f0d1b2c3a495
+    """
+    view = ask(
+        context,
+        lambda client: _find(client, id_),
+        config=config,
+        as_json=as_json,
+        waiting="Asking for the session ...",
+    )
+    if as_json:
+        print_json(view.model_dump(mode="json"))
+    else:
+        _print(view)
+
+
+@app.command(epilog=IN_WORDS)
+def cancel(
+    context: typer.Context,
+    request_id: Annotated[
+        str, typer.Argument(metavar="REQUEST_ID", help="Of the request to give up.")
+    ],
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """End the session of a request. What is over already stays as it ended.
+
+    \b
+    Example:
+      warren session cancel 5f0c6a7e9b3d41c2a8e7f0d1b2c3a495
+    """
+    result = ask(
+        context,
+        lambda client: client.cancel(request_id),
+        config=config,
+        as_json=as_json,
+        waiting="Cancelling ...",
+    )
+    if as_json:
+        print_json(result.model_dump(mode="json"))
+    else:
+        typer.echo(f"The session of request {request_id} is {result.target_status}.")
+
+
+async def _find(client: Client, id_: str) -> SessionView:
+    if _SESSION_ID.fullmatch(id_):
+        try:
+            return await client.session(session_id=bytes.fromhex(id_))
+        except RequestFailedError as error:
+            if error.failure.code is not FailureCode.UNKNOWN_REQUEST:
+                raise
+    return await client.session(request_id=id_)
+
+
+def _print(view: SessionView) -> None:
+    lines = {
+        "session": view.session_id.hex(),
+        "request": view.request_id,
+        "operation": f"{view.operation} with key {view.key_id}",
+        "parties": ", ".join(view.parties),
+        "deadline": f"{datetime.fromtimestamp(view.deadline / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC",
+        "status": view.status.value,
+    }
+    for name, value in lines.items():
+        typer.echo(f"{name:<10} {value}")
+    typer.echo()
+    table = Table(box=None, pad_edge=False)
+    table.add_column("time", justify="right")
+    for heading in ("event", "party", "details"):
+        table.add_column(heading, overflow="fold")
+    for event in view.events:
+        seconds = (event.at - view.events[0].at) / 1000
+        table.add_row(
+            f"+{seconds:.3f} s", event.event, event.party_id or "coordinator", _details(event)
+        )
+    Console().print(table)
+
+
+def _details(event: SessionEvent) -> str:
+    def shown(value: object) -> str:
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return ", ".join(value)
+        return value if isinstance(value, str) else json.dumps(value)
+
+    return "; ".join(f"{name}: {shown(value)}" for name, value in event.details.items())

@@ -1,0 +1,72 @@
+"""How to use a stack that runs: what `warren up` tells once it is ready."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from rich.text import Text
+
+from ops.stack.deployment import Deployment
+
+
+def as_text(deployment: Deployment, default_client: Path) -> Text:
+    warren = shutil.which("warren") or str(Path(sys.executable).with_name("warren"))
+    urls = _urls(deployment)
+    lines = [
+        f"Warren runs here until Ctrl-C: {deployment.plan.party_count} parties.",
+        "",
+        f"In another terminal, as client {_name_of(deployment, default_client)}:",
+        f"  {warren} key create treasury --curve ed25519 --threshold 2 --parties 3",
+        f"  {warren} sign treasury --scheme ed25519 --message hello",
+        f"  {warren} session show REQUEST_ID",
+        "As another client, set WARREN_CLIENT_CONFIG or --config to one of",
+        *(f"  {path}" for path in deployment.clients.values()),
+        "",
+        f"AMQP URL       {urls['amqp_url']}",
+        f"management UI  {urls['management_url']}  (vhost {deployment.vhost})",
+        f"logs           {deployment.directory / 'logs'}",
+    ]
+    return Text("\n".join(lines))
+
+
+def as_json(deployment: Deployment, default_client: Path) -> dict[str, Any]:
+    return {
+        "clients": {name: str(path) for name, path in deployment.clients.items()},
+        "default_client": str(default_client),
+        "vhost": deployment.vhost,
+        **_urls(deployment),
+        "logs": str(deployment.directory / "logs"),
+        "processes": dict(_processes(deployment)),
+    }
+
+
+def _urls(deployment: Deployment) -> dict[str, str]:
+    """With the password where the broker is our own: that one ends with us."""
+    services = deployment.services
+    shown = str if services.broker_pid is not None else _without_password
+    return {
+        "amqp_url": shown(deployment.amqp_url),
+        "management_url": shown(services.management_url),
+    }
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _processes(deployment: Deployment) -> Iterator[tuple[str, int]]:
+    services = deployment.services
+    for name, pid in (("broker", services.broker_pid), ("database", services.database_pid)):
+        if pid is not None:
+            yield name, pid
+    yield from deployment.supervisor.pids.items()
+
+
+def _name_of(deployment: Deployment, client: Path) -> str:
+    return next(name for name, path in deployment.clients.items() if path == client)

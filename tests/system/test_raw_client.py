@@ -1,0 +1,46 @@
+"""The README's contract is enough to write a client from."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from contracts.client import ClientSettings
+from ops.stack.deployment import Deployment
+
+SOURCE = Path(__file__).with_name("raw_client.py")
+
+
+def test_a_client_without_our_library_makes_a_key_and_signs(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    settings = ClientSettings.load(deployment.clients["svcB"])
+    key_file, parties_file = tmp_path / "client.key", tmp_path / "parties.json"
+    key_file.write_text(settings.identity.to_base64())
+    parties_file.write_text(
+        json.dumps(
+            {
+                party_id: base64.b64encode(identity.der).decode()
+                for party_id, identity in settings.parties.items()
+            }
+        )
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", SOURCE, deployment.amqp_url, "svcB", key_file, parties_file],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(bytes.fromhex(done.stdout.strip())) == 64
+
+
+def test_it_uses_nothing_of_warren() -> None:
+    ours = ("contracts", "workers", "topology", "gateway", "ops")
+    imports = [line for line in SOURCE.read_text().splitlines() if "import" in line.split()]
+    assert imports
+    assert not [line for line in imports if line.split()[1].startswith(ours)]

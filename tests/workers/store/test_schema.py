@@ -1,0 +1,162 @@
+"""The migrations end in the schema that the models declare."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, MetaData, create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+import migrations
+from workers.store.interface import SchemaError
+from workers.store.models import coordinator, party
+from workers.store.opening import open_coordinator_store, open_party_store
+
+from .conftest import ROLES, SEALER, RawDatabase
+
+METADATA = {"party": party.METADATA, "coordinator": coordinator.METADATA}
+VERSIONS = Path(migrations.__file__).parent
+
+
+@pytest.fixture(params=ROLES)
+def role_name(request: pytest.FixtureRequest) -> migrations.Role:
+    name: migrations.Role = request.param
+    return name
+
+
+async def on_connection(url: str, work: Callable[[Connection], Any]) -> Any:
+    if url.startswith("sqlite"):
+        engine = create_engine(url, poolclass=NullPool)
+        with engine.begin() as connection:
+            return work(connection)
+    address = make_url(url).set(drivername="postgresql+asyncpg")
+    engine_of_postgres = create_async_engine(address, poolclass=NullPool)
+    async with engine_of_postgres.begin() as connection_of_postgres:
+        return await connection_of_postgres.run_sync(work)
+
+
+def open_store(role: migrations.Role, url: str) -> Any:
+    if role == "party":
+        return open_party_store(url, party_id="party-1", sealer=SEALER)
+    return open_coordinator_store(url)
+
+
+async def test_the_migrated_schema_is_the_models(role_name: migrations.Role, url: str) -> None:
+    def differences(connection: Connection) -> Any:
+        options = {"compare_type": True, "version_table": migrations.version_table(role_name)}
+        context = MigrationContext.configure(connection, opts=options)
+        return compare_metadata(context, METADATA[role_name])
+
+    assert await on_connection(url, differences) == []
+
+
+async def test_the_migrated_indexes_and_columns_are_the_models_to_the_letter(
+    role_name: migrations.Role, raw: RawDatabase, empty_url: str
+) -> None:
+    """What alembic does not compare: predicates of indexes, names and order."""
+    metadata: MetaData = METADATA[role_name]
+    await on_connection(empty_url, metadata.create_all)
+    if raw.on_postgres:
+        statements = [
+            "SELECT indexname::text, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+            "SELECT table_name::text, column_name::text, ordinal_position::int, data_type::text,"
+            " is_nullable::text FROM information_schema.columns WHERE table_schema = 'public'",
+        ]
+    else:
+        statements = ["SELECT name, sql FROM sqlite_master"]
+    version_table = migrations.version_table(role_name)
+    for statement in statements:
+        migrated, declared = [
+            {row for row in await place.query(statement) if version_table not in str(row)}
+            for place in (raw, RawDatabase(empty_url))
+        ]
+        assert migrated == declared
+
+
+@pytest.mark.parametrize("backend", [pytest.param("postgres", marks=pytest.mark.system)])
+async def test_the_tables_that_must_not_come_back_are_unlogged(
+    role_name: migrations.Role, raw: RawDatabase
+) -> None:
+    rows = await raw.query(
+        "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relpersistence = 'u'"
+    )
+    meant = {
+        table.name for table in METADATA[role_name].tables.values() if table.info.get("unlogged")
+    }
+    assert {name for (name,) in rows} == meant
+    if role_name == "party":
+        assert meant == {"sessions", "inbox", "outbox", "nonces", "parked"}
+
+
+async def test_migrating_again_changes_nothing(
+    role_name: migrations.Role, raw: RawDatabase
+) -> None:
+    before = await raw.everything()
+    await migrations.upgrade(role_name, raw.url)
+    assert await raw.everything() == before
+
+
+@pytest.mark.parametrize("backend", [pytest.param("postgres", marks=pytest.mark.system)])
+async def test_two_may_migrate_at_the_same_time(role_name: migrations.Role, empty_url: str) -> None:
+    await asyncio.gather(*(migrations.upgrade(role_name, empty_url) for _ in range(3)))
+    async with open_store(role_name, empty_url) as store:
+        await store.ping()
+
+
+async def test_an_empty_database_is_refused_with_the_command_that_mends_it(
+    role_name: migrations.Role, empty_url: str
+) -> None:
+    command = f"warren store migrate {role_name} --config FILE"
+    with pytest.raises(SchemaError, match=re.escape(command)):
+        async with open_store(role_name, empty_url):
+            pass
+
+
+async def test_a_database_of_the_other_role_is_refused(
+    role_name: migrations.Role, url: str
+) -> None:
+    other: migrations.Role = "party" if role_name == "coordinator" else "coordinator"
+    with pytest.raises(SchemaError, match=f"not a {other}'s"):
+        async with open_store(other, url):
+            pass
+
+
+@pytest.mark.parametrize(("revision", "works"), [("0000", False), ("9999", True)])
+async def test_an_older_schema_is_refused_and_a_newer_one_is_not(
+    role_name: migrations.Role, raw: RawDatabase, revision: str, works: bool
+) -> None:
+    """A newer one is what the next release's `pre` migrations leave while this code still runs."""
+    table = migrations.version_table(role_name)
+    async with open_store(role_name, raw.url) as store:
+        await raw.query(f"UPDATE {table} SET version_num = '{revision}' RETURNING 1")
+        try:
+            if works:
+                await store.ping()
+            else:
+                with pytest.raises(SchemaError, match="revision 0000, and revision 0001"):
+                    await store.ping()
+        finally:
+            head = migrations.head(role_name)
+            await raw.query(f"UPDATE {table} SET version_num = '{head}' RETURNING 1")
+
+
+def test_revisions_are_read_from_names_as_alembic_reads_them_from_files(
+    role_name: migrations.Role,
+) -> None:
+    scripts = ScriptDirectory(str(VERSIONS / role_name))
+    revisions = [script.revision for script in scripts.walk_revisions()]
+    assert scripts.get_heads() == [migrations.head(role_name)]
+    names = sorted(path.name for path in (VERSIONS / role_name / "versions").glob("*.py"))
+    assert [name[:4] for name in names] == sorted(revisions)
+    assert all(re.fullmatch(r"\d{4}_(pre|post)_\w+\.py", name) for name in names)
+    assert migrations.required(role_name) <= migrations.head(role_name)

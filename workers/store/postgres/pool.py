@@ -1,0 +1,64 @@
+"""A pool of connections for whole statements.
+
+asyncpg's own pool resets a connection and starts a task whenever one is given back, which costs
+as much as the statement. Ours is for connections that have nothing to reset: each statement is a
+transaction, and a connection whose statement did not end is thrown away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+import asyncpg
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+class Pool:
+    """At most `max_size` connections, opened when needed; the one used last is used next."""
+
+    def __init__(self, connect: Callable[[], Awaitable[Connection]], max_size: int) -> None:
+        self._connect = connect
+        self._places = asyncio.Semaphore(max_size)
+        self._idle: list[Connection] = []
+        self._closed = False
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        async with self._places:
+            if self._closed:
+                raise asyncpg.InterfaceError("the store is closed")
+            connection = self._take() or await self._connect()
+            try:
+                yield connection
+            except asyncpg.PostgresError:
+                # The server's answer; it has undone the statement.
+                self._give_back(connection)
+                raise
+            except BaseException:
+                # Cancelled, or lost. Whatever still comes through it is nobody's.
+                connection.terminate()
+                raise
+            self._give_back(connection)
+
+    async def close(self) -> None:
+        """Also those in use, as soon as they are given back."""
+        self._closed = True
+        while self._idle:
+            await self._idle.pop().close()
+
+    def _take(self) -> Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+        return None
+
+    def _give_back(self, connection: Connection) -> None:
+        if self._closed:
+            connection.terminate()
+        else:
+            self._idle.append(connection)
