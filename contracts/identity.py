@@ -11,7 +11,7 @@ import base64
 import functools
 from dataclasses import dataclass, field
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -25,7 +25,7 @@ _ECDSA = ec.ECDSA(hashes.SHA256())
 def _load_public(der: bytes) -> ec.EllipticCurvePublicKey:
     try:
         key = serialization.load_der_public_key(der)
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         raise ContractError("not a DER SubjectPublicKeyInfo") from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise ContractError("not a P-256 key")
@@ -86,7 +86,7 @@ class Identity:
             key = serialization.load_der_private_key(
                 base64.b64decode(text, validate=True), password=None
             )
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, UnsupportedAlgorithm):
             raise ContractError("not a base64 DER private key (SEC1 or PKCS8)") from None
         if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(
             key.curve, ec.SECP256R1

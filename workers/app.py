@@ -26,6 +26,7 @@ from contracts import addresses, sessions
 
 from .consumers.clock import now_ms
 from .consumers.deliveries import (
+    GRACE_S,
     make_broker,
     stop_consuming,
     subscribe,
@@ -53,8 +54,12 @@ READY_FILE = "WARREN_READY_FILE"
 """Environment variable: a file that is created once the worker consumes."""
 
 STARTUP_PATIENCE_S = 60
+STOP_S = GRACE_S + 1
 SWEEP_SECONDS = 0.25
 SWEEP_LIMIT = 100
+OWED_SECONDS = 5.0
+OWED_AFTER_MS = 15_000
+"""Whoever ended the session is not still sending it by then."""
 HEARTBEAT_SECONDS = 2.0
 REFRESH_SECONDS = 1.0
 PURGE_SECONDS = 30.0
@@ -104,17 +109,21 @@ async def run_party(settings: PartySettings) -> None:
 
         async def purge() -> None:
             now = now_ms()
-            await store.purge(ended_before=now - int(limits.retention_seconds * 1000))
+            await _purge(store, ended_before=now - int(limits.retention_seconds * 1000))
             await store.purge_parked(before=now - int(limits.parked_seconds * 1000))
 
         async def sweep() -> None:
-            for session_id in await store.overdue(now_ms(), SWEEP_LIMIT):
-                await consumer.expire(session_id)
+            await _for_each(consumer.expire, await store.overdue(now_ms(), SWEEP_LIMIT))
+
+        async def send_owed() -> None:
+            before = now_ms() - OWED_AFTER_MS
+            await _for_each(consumer.send_owed, await store.owing(before, SWEEP_LIMIT))
 
         await _serve(
             broker,
             (sign_of_life, HEARTBEAT_SECONDS),
             (sweep, SWEEP_SECONDS),
+            (send_owed, OWED_SECONDS),
             (purge, PURGE_SECONDS),
         )
 
@@ -161,16 +170,20 @@ async def run_coordinator(settings: CoordinatorSettings) -> None:
 
         async def sweep() -> None:
             grace = int(limits.grace_seconds * 1000)
-            for session_id in await store.overdue(now_ms() - grace, SWEEP_LIMIT):
-                await reports.expire(session_id)
+            await _for_each(reports.expire, await store.overdue(now_ms() - grace, SWEEP_LIMIT))
+
+        async def send_owed() -> None:
+            before = now_ms() - OWED_AFTER_MS
+            await _for_each(reports.send_owed, await store.owing(before, SWEEP_LIMIT))
 
         async def purge() -> None:
-            await store.purge(ended_before=now_ms() - int(limits.retention_seconds * 1000))
+            await _purge(store, ended_before=now_ms() - int(limits.retention_seconds * 1000))
 
         await _serve(
             broker,
             (liveness.refresh, REFRESH_SECONDS),
             (sweep, SWEEP_SECONDS),
+            (send_owed, OWED_SECONDS),
             (purge, PURGE_SECONDS),
         )
 
@@ -194,11 +207,15 @@ async def _serve(
     try:
         await stop.wait()
     finally:
-        await stop_consuming(broker)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await broker.stop()
+        # Without a connection both would wait for the next one. Unacknowledged, the deliveries go
+        # back to their queues.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                await stop_consuming(broker)
+                await broker.stop()
 
 
 async def _every(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
@@ -215,6 +232,22 @@ async def _every(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
             pause = min(2 * pause, max(seconds, 10.0))
             logger.exception("chore failed")
         await asyncio.sleep(pause)
+
+
+async def _for_each(work: Callable[[bytes], Awaitable[None]], sessions: Iterable[bytes]) -> None:
+    """One session that cannot be worked on must not keep the others behind it from it."""
+    for session_id in sessions:
+        try:
+            await work(session_id)
+        except (StoreUnavailableError, PublishError):
+            raise
+        except Exception:
+            logger.exception("session put off", extra={"session_id": session_id.hex()})
+
+
+async def _purge(store: SessionStore, *, ended_before: int) -> None:
+    while await store.purge(ended_before=ended_before):
+        pass
 
 
 async def _broker_reachable(url: str, *, queues: Iterable[str]) -> None:

@@ -18,6 +18,7 @@ def create_session_tables(prefixes: list[str]) -> None:
         sa.Column("state", sa.LargeBinary, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("ended_at", sa.BigInteger),
+        sa.Column("owed_since", sa.BigInteger),
         sa.PrimaryKeyConstraint("session_id", name="sessions_pkey"),
         prefixes=prefixes,
     )
@@ -30,6 +31,14 @@ def create_session_tables(prefixes: list[str]) -> None:
         sqlite_where=unfinished,
     )
     op.create_index("sessions_ended_at_idx", "sessions", ["ended_at"])
+    owed = sa.text("owed_since IS NOT NULL")
+    op.create_index(
+        "sessions_owed_since_idx",
+        "sessions",
+        ["owed_since"],
+        postgresql_where=owed,
+        sqlite_where=owed,
+    )
     op.create_table(
         "inbox",
         sa.Column("session_id", sa.LargeBinary, nullable=False),

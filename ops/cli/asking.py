@@ -90,7 +90,8 @@ def ask(
             with _spinner(waiting):
                 return asyncio.run(conversation())
         except ValueError as error:  # how the client library calls impossible arguments
-            leave(ExitCode.USAGE, "usage", f"{error}.", as_json=as_json)
+            text = str(error).removeprefix("Value error, ")  # pydantic's
+            leave(ExitCode.USAGE, "usage", f"{text}.", as_json=as_json)
 
 
 def _settings(config: Path | None, surroundings: Surroundings) -> ClientSettings:

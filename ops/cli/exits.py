@@ -39,10 +39,17 @@ def leave(code: ExitCode, kind: str, text: str, /, *, as_json: bool, **details: 
     else:
         typer.secho(text, fg="red", err=True)
         for name, value in details.items():
-            if value not in (None, [], ""):
-                shown = ", ".join(value) if isinstance(value, list) else value
-                typer.echo(f"  {name.replace('_', ' '):<12} {shown}", err=True)
+            if value not in (None, []):
+                typer.echo(f"  {name.replace('_', ' '):<12} {_in_words(value)}", err=True)
     raise typer.Exit(code)
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -4,14 +4,13 @@ import secrets
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from contracts.keys import CertifiedKey
 from contracts.primitives import MAX_PARTIES, Curve
 from ops.cli.addresses import addresses
 from ops.cli.asking import AsJson, Config, RequestId, Timeout, ask
 from ops.cli.exits import IN_WORDS, ExitCode, leave, print_json
+from ops.cli.text import print_fields, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Make keys that no machine ever holds; list them.")
 
@@ -99,14 +98,18 @@ def list_(context: typer.Context, config: Config = None, as_json: AsJson = False
     elif not keys:
         typer.echo("This client has no keys yet: warren key create KEY_ID --curve ed25519")
     else:
-        table = Table(box=None, pad_edge=False)
-        for heading in ("key", "curve", "signs", "public key"):
-            table.add_column(heading, overflow="fold")
-        for key in keys:
-            facts = key.facts
-            signs = f"{facts.threshold} of {facts.party_count}"
-            table.add_row(facts.key_id, facts.curve, signs, facts.public_key.hex())
-        Console().print(table)
+        print_table(
+            ("KEY", "CURVE", "SIGN", "PUBLIC KEY"),
+            [
+                (
+                    key.facts.key_id,
+                    key.facts.curve,
+                    f"{key.facts.threshold} of {key.facts.party_count}",
+                    key.facts.public_key.hex(),
+                )
+                for key in keys
+            ],
+        )
 
 
 @app.command(epilog=IN_WORDS)
@@ -139,7 +142,7 @@ def _print_key(key: CertifiedKey, *, as_json: bool, **more: str) -> None:
         print_json(_as_json(key) | more)
         return
     facts = key.facts
-    lines = {
+    fields = {
         "key": facts.key_id,
         "curve": facts.curve.value,
         "public key": facts.public_key.hex(),
@@ -149,8 +152,7 @@ def _print_key(key: CertifiedKey, *, as_json: bool, **more: str) -> None:
         "certificates": f"{len(key.certificates)} of {facts.party_count}, verified",
         "session": facts.session_id.hex(),
     }
-    for name, value in lines.items():
-        typer.echo(f"{name:<16} {value}")
+    print_fields(fields)
 
 
 def _as_json(key: CertifiedKey) -> dict[str, Any]:

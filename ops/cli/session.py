@@ -6,14 +6,13 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from contracts.client import Client, RequestFailedError
 from contracts.failures import FailureCode
 from contracts.results import SessionEvent, SessionView
 from ops.cli.asking import AsJson, Config, ask
 from ops.cli.exits import IN_WORDS, print_json
+from ops.cli.text import print_fields, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Follow what a request set in motion; end it.")
 
@@ -87,7 +86,7 @@ async def _find(client: Client, id_: str) -> SessionView:
 
 
 def _print(view: SessionView) -> None:
-    lines = {
+    fields = {
         "session": view.session_id.hex(),
         "request": view.request_id,
         "operation": f"{view.operation} with key {view.key_id}",
@@ -95,19 +94,14 @@ def _print(view: SessionView) -> None:
         "deadline": f"{datetime.fromtimestamp(view.deadline / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC",
         "status": view.status.value,
     }
-    for name, value in lines.items():
-        typer.echo(f"{name:<10} {value}")
+    print_fields(fields)
     typer.echo()
-    table = Table(box=None, pad_edge=False)
-    table.add_column("time", justify="right")
-    for heading in ("event", "party", "details"):
-        table.add_column(heading, overflow="fold")
-    for event in view.events:
-        seconds = (event.at - view.events[0].at) / 1000
-        table.add_row(
-            f"+{seconds:.3f} s", event.event, event.party_id or "coordinator", _details(event)
-        )
-    Console().print(table)
+    print_table(("TIME", "EVENT", "PARTY", "DETAILS"), [_row(event, view) for event in view.events])
+
+
+def _row(event: SessionEvent, view: SessionView) -> tuple[str, str, str, str]:
+    seconds = (event.at - view.events[0].at) / 1000
+    return f"+{seconds:.3f} s", event.event, event.party_id or "coordinator", _details(event)
 
 
 def _details(event: SessionEvent) -> str:

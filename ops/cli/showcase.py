@@ -147,25 +147,28 @@ def _stay(
     from ops.stack.errors import StackError
 
     client = next(iter(deployment.clients.values()))
-    with current.announced(deployment.directory, client, directory):
-        if as_json:
-            print_json(more | usage.as_json(deployment, client))
-        else:
-            narrator.show(usage.as_text(deployment, client))
-        try:
+    try:
+        with current.announced(deployment.directory, client, directory):
+            if as_json:
+                print_json(more | usage.as_json(deployment, client))
+            else:
+                narrator.show(usage.as_text(deployment, client))
             while True:
                 deployment.supervisor.check()
                 time.sleep(_LOOK_S)
-        except KeyboardInterrupt:
-            narrator.note("Stopping everything ...")
-            raise typer.Exit(ExitCode.INTERRUPTED) from None
-        except StackError as error:
-            # As text in any case: the JSON object was printed.
-            leave(ExitCode.FAILED, "stack", str(error), as_json=False)
+    except KeyboardInterrupt:
+        narrator.note("Stopping everything ...")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    except StackError as error:
+        # As text in any case: the JSON object was printed.
+        leave(ExitCode.FAILED, "stack", str(error), as_json=False)
 
 
 @contextlib.contextmanager
 def _known_errors(*, as_json: bool) -> Iterator[None]:
+    import asyncpg
+    import httpx
+
     from contracts.errors import ContractError
     from ops.stack.errors import MissingServiceError, StackError
     from topology import TopologyError
@@ -179,3 +182,12 @@ def _known_errors(*, as_json: bool) -> Iterator[None]:
         leave(ExitCode.FAILED, "stack", str(error), as_json=as_json)
     except (ContractError, DemonstrationError) as error:
         leave(ExitCode.FAILED, "demonstration", str(error), as_json=as_json)
+    except (httpx.HTTPError, asyncpg.PostgresError, ConnectionError, TimeoutError) as error:
+        text = f"Broker or database: {type(error).__name__}: {error}"
+        leave(ExitCode.UNREACHABLE, "unreachable", text, as_json=as_json)
+    except OSError as error:
+        leave(ExitCode.USAGE, "configuration", str(error), as_json=as_json)
+    except ModuleNotFoundError as error:
+        package = (error.name or "a package").partition(".")[0]
+        text = f"{package} is not installed: pip install 'warren[demo]', or use ops/demo."
+        leave(ExitCode.USAGE, "configuration", text, as_json=as_json)

@@ -11,6 +11,7 @@ import typer
 from contracts.primitives import Scheme
 from ops.cli.asking import AsJson, Config, RequestId, Timeout, ask
 from ops.cli.exits import IN_WORDS, print_json
+from ops.cli.text import print_fields
 
 app = typer.Typer()
 
@@ -39,9 +40,6 @@ def sign(
             metavar="PATH",
             help="All bytes of a file; - for standard input.",
             show_default=False,
-            exists=True,
-            dir_okay=False,
-            allow_dash=True,
         ),
     ] = None,
     taproot: Annotated[
@@ -96,15 +94,14 @@ def sign(
         return
     assert result.signature is not None
     assert result.public_key is not None
-    lines = {
+    fields = {
         "signature": result.signature.hex(),
         "public key": result.public_key.hex(),
         "scheme": f"{scheme}, verified",
         "signers": ", ".join(result.signers),
         "request": request_id,
     }
-    for name, value in lines.items():
-        typer.echo(f"{name:<11} {value}")
+    print_fields(fields)
 
 
 def _message(text: str | None, digits: str | None, file: Path | None) -> bytes:
@@ -118,4 +115,7 @@ def _message(text: str | None, digits: str | None, file: Path | None) -> bytes:
         except ValueError:
             raise typer.BadParameter("--message-hex is not an even number of hex digits") from None
     assert file is not None
-    return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    try:
+        return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        raise typer.BadParameter(f"--file {file}: {error.strerror}") from None

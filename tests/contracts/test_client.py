@@ -322,11 +322,6 @@ async def test_a_queue_that_was_deleted_and_made_again_is_consumed_again(
         await sign(client)
 
 
-def _sign(signed: SignedRequest) -> SignRequest:
-    assert isinstance(signed.request, SignRequest)
-    return signed.request
-
-
 def _stranger_certified(request: Request) -> Result:
     assert isinstance(request, KeygenRequest)
     key = KEYS[request.curve].certified(client_id=request.client_id, key_id=request.key_id)

@@ -22,13 +22,23 @@ from faststream.rabbit.message import RabbitMessage
 from contracts.errors import ContractError
 
 from ..store.interface import StoreUnavailableError
-from .publisher import HEARTBEAT_S, Publisher, PublishError, dead_letter
+from .publisher import (
+    HEARTBEAT_S,
+    FullError,
+    Publisher,
+    PublishError,
+    UnroutableError,
+    dead_letter,
+)
 from .scopes import SessionOverError
 
 logger = logging.getLogger(__name__)
 
 FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 15.0
+TRIES = 8
+"""Here, while store or broker are away, before a delivery goes back. Each return counts towards
+the queue's delivery limit: without this, an outage of a minute would make dead letters."""
 GRACE_S = 6.0
 """For handlers in flight when the worker stops."""
 
@@ -150,7 +160,7 @@ async def settle(
     """Run the handler and end the delivery by what happened. Only cancellation from outside leaves
     it open: then the broker delivers it again."""
     try:
-        await handler(delivery)
+        await _handle(handler, delivery)
     except SessionOverError:
         await message.ack()
     except ContractError as error:
@@ -166,6 +176,21 @@ async def settle(
         await _give_back(message, delivery)
     else:
         await message.ack()
+
+
+async def _handle(handler: Handler, delivery: Delivery) -> None:
+    for tries in range(TRIES):
+        try:
+            return await handler(delivery)
+        except (UnroutableError, FullError):
+            raise  # one queue's trouble: others need the place that this delivery takes
+        except (StoreUnavailableError, PublishError) as error:
+            logger.warning(
+                "delivery held",
+                extra={"queue": delivery.queue, "kind": delivery.kind, "reason": str(error)},
+            )
+            await _pause(tries)
+    return await handler(delivery)
 
 
 async def _refuse(
@@ -192,10 +217,14 @@ async def _refuse(
 
 
 async def _give_back(message: RabbitMessage, delivery: Delivery) -> None:
-    """After a delay that grows with each try, so that nothing spins."""
-    ceiling = min(FIRST_DELAY_S * 2**delivery.attempts, LONGEST_DELAY_S)
-    await asyncio.sleep(random.uniform(ceiling / 2, ceiling))
+    """After a delay that grows with each delivery, so that nothing spins."""
+    await _pause(delivery.attempts)
     await message.nack(requeue=True)
+
+
+async def _pause(tries: int) -> None:
+    ceiling = min(FIRST_DELAY_S * 2**tries, LONGEST_DELAY_S)
+    await asyncio.sleep(random.uniform(ceiling / 2, ceiling))
 
 
 def _delivery(queue: str, message: RabbitMessage) -> Delivery:

@@ -160,9 +160,10 @@ class PartyConsumer:
                 outgoing=step.outgoing,
                 nonces=step.nonces,
             )
-            if await self._store.commit(change) is not Outcome.COMMITTED:
-                return await self._send_again(wanted.batch_id, wanted.instruction)
-            await self._publisher.publish_all(step.outgoing)
+            with uninterrupted():
+                if await self._store.commit(change) is not Outcome.COMMITTED:
+                    return await self._send_again(wanted.batch_id, wanted.instruction)
+                await self._publisher.publish_all(step.outgoing)
             await self._store.trim_nonces(
                 wanted.key_session,
                 wanted.epoch,
@@ -183,6 +184,9 @@ class PartyConsumer:
         session_id = accepted.session_id
         if await self._store.session(session_id) is not None:
             return await self._send_again(session_id, CREATED)
+        if await self._store.key_share(session_id, accepted.created.terms.epoch) is not None:
+            # The session was here and is forgotten; begun again, it would replace the share.
+            raise RefusedError("the session took place before")
         step = keygen.begin(
             accepted,
             self._party,
@@ -367,8 +371,15 @@ class PartyConsumer:
                 round=state.round,
                 silent=silent,
             )
-            await self._fail(session, failure, DEADLINE, Status.EXPIRED, None)
+            await self._store.owe(session_id, self._clock())
+            if await self._fail(session, failure, DEADLINE, Status.EXPIRED, None):
+                await self._store.paid(session_id)
         self.scopes.cancel(session_id)
+
+    async def send_owed(self, session_id: bytes) -> None:
+        """What `expire` committed and perhaps did not send."""
+        await self._send_again(session_id, DEADLINE)
+        await self._store.paid(session_id)
 
     async def _fail(
         self,

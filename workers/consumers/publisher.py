@@ -11,15 +11,25 @@ import os
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self
+from urllib.parse import unquote, urlsplit
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractRobustConnection
+from aio_pika.abc import (
+    AbstractChannel,
+    AbstractConnection,
+    AbstractExchange,
+    AbstractRobustConnection,
+)
 from aio_pika.exceptions import (
     AMQPError,
+    AuthenticationError,
     ChannelInvalidStateError,
     ChannelNotFoundEntity,
     DeliveryError,
+    ProbableAuthenticationError,
 )
+from aio_pika.exceptions import PublishError as ReturnedError
+from aiormq.exceptions import InvalidFrameError
 
 from contracts import addresses
 
@@ -45,6 +55,10 @@ class UnroutableError(PublishError):
     """No queue takes the message: the topology is not the one we need."""
 
 
+class FullError(PublishError):
+    """The message's queue takes no more; other queues may."""
+
+
 class TopologyError(Exception):
     """An exchange or queue is missing. The text says which, and how to apply the topology."""
 
@@ -53,6 +67,10 @@ class TopologyError(Exception):
             f'{kind} "{name}" is missing from the broker. Apply the topology: '
             "`warren topology apply` (`warren topology plan` shows what differs)."
         )
+
+
+class NoAdmissionError(Exception):
+    """The broker will not let us in, now or later. The text says what to change."""
 
 
 class Publisher:
@@ -113,10 +131,21 @@ class Publisher:
                     # A cancellation that no worker hears is no loss: the tombstone is the truth.
                     mandatory=message.exchange != addresses.CANCEL,
                 )
-        except DeliveryError:
+        except ReturnedError:
             raise UnroutableError(
                 f"no queue takes {message.kind} for {message.routing_key!r} at exchange "
                 f'"{message.exchange}": has the topology been applied?'
+            ) from None
+        except DeliveryError:
+            raise FullError(
+                f"the broker would not take {message.kind} for {message.routing_key!r} at exchange "
+                f'"{message.exchange}": its queue is full'
+            ) from None
+        except ChannelNotFoundEntity:
+            # Or the exchange of another message, which shares the channel with this one.
+            raise PublishError(
+                f'an exchange is missing from the broker, perhaps "{message.exchange}": '
+                "has the topology been applied?"
             ) from None
         except (AMQPError, ChannelInvalidStateError, ConnectionError, TimeoutError) as error:
             raise PublishError(f"broker away: {type(error).__name__}") from error
@@ -130,11 +159,13 @@ class Publisher:
 
 
 async def require_topology(url: str, *, queues: Iterable[str]) -> None:
-    """Raises TopologyError naming the first exchange or queue that is not there.
+    """Passive declarations: they need no permission and change nothing.
 
-    Passive declarations: they need no permission and change nothing.
+    Raises:
+        TopologyError: names the first exchange or queue that is not there.
+        NoAdmissionError: the login or the vhost is wrong.
     """
-    async with await aio_pika.connect(url) as connection:
+    async with await _admitted(url) as connection:
         for name in EXCHANGES:
             try:
                 await (await connection.channel()).get_exchange(name, ensure=True)
@@ -145,6 +176,25 @@ async def require_topology(url: str, *, queues: Iterable[str]) -> None:
                 await (await connection.channel()).get_queue(name, ensure=True)
             except ChannelNotFoundEntity:
                 raise TopologyError("queue", name) from None
+
+
+async def _admitted(url: str) -> AbstractConnection:
+    try:
+        return await aio_pika.connect(url)
+    except (AuthenticationError, ProbableAuthenticationError):
+        user = urlsplit(url).username or "guest"
+        raise NoAdmissionError(
+            f"the broker refuses the login of user {user!r}: check the name and password in "
+            "amqp_url (or WARREN_AMQP_URL)"
+        ) from None
+    except InvalidFrameError:
+        # What aiormq makes of a broker that closes where it should have opened the vhost.
+        vhost = unquote(urlsplit(url).path[1:]) or "/"
+        raise NoAdmissionError(
+            f'the broker does not open vhost "{vhost}": it does not exist, or the user has no '
+            "permissions in it. `warren topology apply` makes it; amqp_url (or WARREN_AMQP_URL) "
+            "names it"
+        ) from None
 
 
 def dead_letter(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
-from contracts import sessions
+from contracts import addresses, sessions
 from contracts.envelope import COORDINATOR, Envelope, UnverifiedEnvelope
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
@@ -26,7 +26,7 @@ from .clock import now_ms
 from .deliveries import Delivery
 from .liveness import Liveness
 from .locks import SessionLocks
-from .publisher import Publisher
+from .publisher import Publisher, PublishError
 from .scopes import SessionScopes, uninterrupted
 
 logger = logging.getLogger(__name__)
@@ -104,17 +104,36 @@ class ReportConsumer:
                 silent=silent,
             )
             progress = Progress(conduct=conduct, status=Status.EXPIRED, failure=failure)
-            await self._commit(session, progress, DEADLINE, None, None)
+            await self._store.owe(session_id, now_ms())
+            if await self._commit(session, progress, DEADLINE, None, None):
+                await self._store.paid(session_id)
         self._scopes.cancel(session_id)
 
-    async def cancel(self, session_id: bytes) -> Status:
-        """The client's wish; returns how the session ended, which may be otherwise."""
+    async def send_owed(self, session_id: bytes) -> None:
+        """What `expire` committed and perhaps did not send. Raises PublishError if the result
+        cannot leave; a party that misses its farewell has a deadline of its own."""
+        messages = await self._store.outgoing(session_id, DEADLINE)
+        for message in sorted(messages, key=lambda each: each.exchange != addresses.RESULTS):
+            try:
+                await self._publisher.publish(message)
+            except PublishError:
+                if message.exchange == addresses.RESULTS:
+                    raise
+        await self._store.paid(session_id)
+
+    async def cancel(self, session_id: bytes, cause: str) -> Status:
+        """The client's wish; returns how the session ended, which may be otherwise.
+
+        Arguments:
+            cause: Names the request to cancel; come again, it sends again what it sent.
+        """
         async with self._locks.of(session_id):
             for _ in range(RACES):
                 session = await self._store.session(session_id)
                 if session is None:
                     return Status.EXPIRED  # so long ago that it was forgotten
                 if Status(session.status).final:
+                    await self._send_again(session_id, cause)
                     return Status(session.status)
                 conduct = Conduct.model_validate_json(session.state)
                 progress = Progress(
@@ -122,7 +141,7 @@ class ReportConsumer:
                     status=Status.CANCELLED,
                     failure=Failure.of(FailureCode.CANCELLED, "cancelled by its client"),
                 )
-                if await self._commit(session, progress, "cancel", None, None):
+                if await self._commit(session, progress, cause, None, None):
                     return Status.CANCELLED
             raise StoreUnavailableError("other workers were faster every time")
 
@@ -246,8 +265,10 @@ class ReportConsumer:
         return request
 
     async def _send_again(self, session_id: bytes, cause: str) -> None:
-        """What this report sent the first time, the session's result included."""
-        await self._publisher.publish_all(await self._store.outgoing(session_id, cause))
+        """What this cause sent the first time, the session's result included. Uninterrupted: the
+        cancellation among it comes back to us as well."""
+        with uninterrupted():
+            await self._publisher.publish_all(await self._store.outgoing(session_id, cause))
 
 
 def _parse(envelope: Envelope) -> sessions.Report:

@@ -56,6 +56,8 @@ from .reports import ReportConsumer
 from .scopes import SessionScopes, uninterrupted
 
 CAUSE = "request"
+KEPT_FACTS = 2_000
+"""Some kilobytes each."""
 
 
 class RequestConsumer:
@@ -243,7 +245,7 @@ class RequestConsumer:
         known = await self._store.request(_owner(request), request.target)
         if known is None:
             return await self._fail(request, _unknown(f"request {request.target}"))
-        status = await self._reports.cancel(known.session_id)
+        status = await self._reports.cancel(known.session_id, f"cancel:{request.request_id}")
         self._scopes.cancel(known.session_id)
         return await self._answer(
             request,
@@ -363,13 +365,15 @@ class RequestConsumer:
         await self._publisher.publish(result(content, reply_to))
 
     async def _key_facts(self, request: SignRequest) -> KeyFacts | None:
-        """Facts of an epoch do not change, so they are kept."""
+        """Facts of an epoch do not change, so those of some keys are kept."""
         name = (_owner(request), request.key_id)
         facts = self._facts.get(name)
         if facts is None:
             record = await self._store.key(*name)
             if record is not None:
                 facts = CertifiedKey.model_validate_json(record.certified).facts
+                if len(self._facts) >= KEPT_FACTS:
+                    del self._facts[next(iter(self._facts))]
                 self._facts[name] = facts
         return facts
 

@@ -120,6 +120,9 @@ def _request(created: SessionCreated, party: Party, now: int) -> KeygenRequest |
         )
     if now > request.expires_at + party.clock_tolerance_ms:
         raise RefusedError("the request expired; is a clock wrong?")
+    # Or the limit to its lifetime would be none: it could lie around until its time comes.
+    if request.issued_at > now + party.clock_tolerance_ms:
+        raise RefusedError("the request was issued in the future; is a clock wrong?")
     return request
 
 

@@ -16,9 +16,9 @@ from .acceptance import Peer
 class ChoiceError(Exception):
     """No parties fit the request."""
 
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
+    def __init__(self, code: FailureCode, message: str) -> None:
+        super().__init__(message)
+        self.failure = Failure.of(code, message[:2000])  # it may list forty names of any length
 
 
 def holders(
@@ -32,19 +32,15 @@ def holders(
         unknown = [party_id for party_id in request.parties if party_id not in parties]
         if unknown:
             raise ChoiceError(
-                Failure.of(
-                    FailureCode.UNKNOWN_PARTY,
-                    f"there is no party {', '.join(unknown)}; there are {', '.join(parties)}",
-                )
+                FailureCode.UNKNOWN_PARTY,
+                f"there is no party {', '.join(unknown)}; there are {', '.join(parties)}",
             )
         chosen = list(request.parties)
     else:
         if len(parties) < request.party_count:
             raise ChoiceError(
-                Failure.of(
-                    FailureCode.TOO_FEW_PARTIES,
-                    f"{request.party_count} parties wanted, {len(parties)} exist",
-                )
+                FailureCode.TOO_FEW_PARTIES,
+                f"{request.party_count} parties wanted, {len(parties)} exist",
             )
         chosen = _living_first(list(parties), alive, random)[: request.party_count]
     chosen.sort(key=lambda party_id: parties[party_id].index)
@@ -66,19 +62,15 @@ def signers(
         strangers = [party_id for party_id in request.signers if party_id not in all_holders]
         if strangers:
             raise ChoiceError(
-                Failure.of(
-                    FailureCode.UNKNOWN_PARTY,
-                    f"{', '.join(strangers)} holds no share of key {facts.key_id}; "
-                    f"{', '.join(all_holders)} do",
-                )
+                FailureCode.UNKNOWN_PARTY,
+                f"{', '.join(strangers)} holds no share of key {facts.key_id}; "
+                f"{', '.join(all_holders)} do",
             )
         if len(request.signers) != facts.threshold:
             raise ChoiceError(
-                Failure.of(
-                    FailureCode.INVALID_REQUEST,
-                    f"signers names {len(request.signers)} parties; "
-                    f"exactly {facts.threshold} sign with key {facts.key_id}",
-                )
+                FailureCode.INVALID_REQUEST,
+                f"signers names {len(request.signers)} parties; "
+                f"exactly {facts.threshold} sign with key {facts.key_id}",
             )
         chosen = list(request.signers)
     else:

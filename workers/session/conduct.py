@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from contracts import sessions
-from contracts.encoding import digest
 from contracts.envelope import Envelope, UnverifiedEnvelope
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
@@ -22,27 +21,28 @@ from contracts.primitives import Contract, Hex32
 from contracts.requests import KeygenRequest, SignRequest
 from contracts.results import KeygenResult, Result, SignResult, Status
 from contracts.sessions import Member, NonceCommitment, SessionTerms
+from contracts.verification import check_point
 
-from ..protocols.rounds import PartyFaultError, PartyIndex
+from ..protocols.rounds import PartyFaultError, PartyIndex, ProtocolError
 from ..store.records import CommitmentRecord, KeyRecord, Outgoing, Received
+from .batches import batch_id
 from .combining import combine
 from .sending import cancellation, instruction
-
-BATCH_TAG = b"warren/nonce-batch/v1"
+from .step import failure_of
 
 
 class Conduct(Contract):
     """The coordinator's state of a session.
 
     Attributes:
-        join_secret: Each party's join token is derived from it.
+        join_secret: Each party's join token is derived from it. Secret.
         facts: Of the key that signs; None for key generation.
         commitments: Party id -> the nonce commitment that this session uses up.
     """
 
     request: KeygenRequest | SignRequest
     terms: SessionTerms
-    join_secret: Hex32
+    join_secret: Hex32 = Field(repr=False)
     facts: KeyFacts | None = None
     commitments: dict[str, NonceCommitment] = Field(default_factory=dict)
 
@@ -120,7 +120,7 @@ def nonce_wishes(conduct: Conduct, count: int) -> tuple[Outgoing, ...]:
     return tuple(
         instruction(
             sessions.NoncesWanted(
-                batch_id=digest(BATCH_TAG, session_id, member.party_id.encode()),
+                batch_id=batch_id(session_id, member.party_id),
                 session_id=session_id,
                 key_session=conduct.facts.session_id,
                 epoch=conduct.facts.epoch,
@@ -229,6 +229,14 @@ def share_signed(
                 culprits=culprits,
             ),
         )
+    except ProtocolError as error:
+        # Not the signers' doing: all parties together certified a key that contradicts itself.
+        return Progress(
+            conduct=conduct,
+            status=Status.FAILED,
+            commitments=pooled,
+            failure=failure_of(error, members, round_=0),
+        )
     return Progress(
         conduct=conduct,
         status=Status.COMPLETED,
@@ -290,7 +298,10 @@ def key_certified(
 
     request, facts = conduct.request, report.facts
     assert isinstance(request, KeygenRequest)
-    certified = CertifiedKey(facts=facts, certificates=report.certificates)
+    names = [member.party_id for member in conduct.terms.members]
+    certified = CertifiedKey(
+        facts=facts, certificates={name: report.certificates[name] for name in names}
+    )
     return Progress(
         conduct=conduct,
         status=Status.COMPLETED,
@@ -333,6 +344,7 @@ def silent_parties(conduct: Conduct, received: Iterable[Received]) -> list[str]:
         for row in rows
         if row.slot == "session_failed"
         for party_id in sessions.SessionFailed.model_validate_json(_payload(row)).failure.silent
+        if party_id in expected and party_id != row.sender
     }
     if named:
         return sorted(named)
@@ -373,6 +385,9 @@ def _check_facts(conduct: Conduct, facts: KeyFacts) -> None:
     for name, (found, expected) in wanted.items():
         if found != expected:
             raise ContractError(f"another {name} than the session's")
+    # Combining takes them for points, unchecked.
+    for point in (facts.public_key, *(holder.public_share for holder in facts.holders)):
+        check_point(facts.curve, point)
 
 
 def _pooled(

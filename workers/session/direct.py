@@ -17,6 +17,8 @@ from contracts.envelope import Envelope
 from contracts.errors import ContractError
 from contracts.identity import Identity, PublicIdentity
 
+from ..protocols.rounds import MisuseError
+
 SEAL_TAG = b"warren/direct-payload/v1"
 EPHEMERAL_BYTES = 65
 EPHEMERAL_RANDOMNESS_BYTES = 48
@@ -35,9 +37,10 @@ class EphemeralKey:
     @classmethod
     def from_randomness(cls, randomness: bytes) -> EphemeralKey:
         """Arguments: randomness: FRESH, 48 bytes; reduced, so the bias is below 2^-128."""
-        order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+        if len(randomness) != EPHEMERAL_RANDOMNESS_BYTES:
+            raise MisuseError(f"randomness is {EPHEMERAL_RANDOMNESS_BYTES} bytes")
         return cls(
-            ec.derive_private_key(int.from_bytes(randomness) % (order - 1) + 1, ec.SECP256R1())
+            ec.derive_private_key(int.from_bytes(randomness) % (_ORDER - 1) + 1, ec.SECP256R1())
         )
 
     @classmethod
@@ -56,14 +59,18 @@ class EphemeralKey:
 
     def exchange(self, peer: bytes) -> bytes:
         """Raises ContractError if the peer's bytes are not a point of P-256."""
-        try:
-            public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), peer)
-        except ValueError:
-            raise ContractError("an ephemeral key is not a point of P-256") from None
-        return self._key.exchange(ec.ECDH(), public)
+        return self._key.exchange(ec.ECDH(), public_ephemeral(peer))
 
     def __repr__(self) -> str:
         return "EphemeralKey(…)"
+
+
+def public_ephemeral(data: bytes) -> ec.EllipticCurvePublicKey:
+    """Raises ContractError if the bytes are not a point of P-256."""
+    try:
+        return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), data)
+    except ValueError:
+        raise ContractError("an ephemeral key is not a point of P-256") from None
 
 
 def direct_key(

@@ -10,7 +10,8 @@ class RefusedError(Exception):
 
     @property
     def failure(self) -> Failure:
-        return Failure.of(FailureCode.PARTY_REFUSED, str(self))
+        # What a client got wrong is told in its own words, as long as it likes.
+        return Failure.of(FailureCode.PARTY_REFUSED, str(self)[:2000])
 
 
 class EquivocationError(Exception):

@@ -8,7 +8,7 @@ with its identity key, and the share stays unusable until all have.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from contracts.encoding import pack, unpack
@@ -22,10 +22,17 @@ from contracts.sessions import KeyCertified, Member, PartyJoined, SessionCreated
 
 from ..protocols import keygen
 from ..protocols.groups import group_by_name
-from ..protocols.rounds import Blame, PartyIndex
+from ..protocols.rounds import Blame, PartyIndex, SpoiltSessionError
 from ..store.records import KeyShareRecord, Outgoing, Received
 from .acceptance import Accepted, Party
-from .direct import EPHEMERAL_BYTES, EphemeralKey, direct_key, seal, unseal
+from .direct import (
+    EPHEMERAL_BYTES,
+    EphemeralKey,
+    direct_key,
+    public_ephemeral,
+    seal,
+    unseal,
+)
 from .inbox import payloads
 from .sending import report, round_message
 from .step import Step
@@ -42,12 +49,13 @@ class KeygenState:
 
     Attributes:
         protocol: `keygen.Committed`, `Opened`, `Dealt` or `Finished`, encoded, for round 1 to 4.
+            Secret.
     """
 
     created: SessionCreated
     own_index: int
     round: int
-    protocol: bytes
+    protocol: bytes = field(repr=False)
     ephemeral: EphemeralKey
 
     def to_bytes(self) -> bytes:
@@ -124,7 +132,6 @@ def advance(state: KeygenState, party: Party, received: Iterable[Received]) -> S
 
     Raises:
         ProtocolError: a check failed; the session is to fail.
-        ContractError: a direct payload does not open.
     """
     rows = tuple(received)
     outgoing: list[Outgoing] = []
@@ -165,9 +172,16 @@ def _open(
     state: KeygenState, party: Party, inbox: Mapping[PartyIndex, bytes]
 ) -> tuple[KeygenState, tuple[Outgoing, ...]]:
     committed = keygen.Committed.from_bytes(state.protocol)
+    blame = Blame()
+    for j, data in inbox.items():
+        try:
+            public_ephemeral(data[:EPHEMERAL_BYTES])
+        except ContractError:
+            blame.add(j, "ephemeral key")
     commitments = _parse(
         inbox,
         lambda data: keygen.Commitment.from_bytes(committed.parameters, data[EPHEMERAL_BYTES:]),
+        blame,
     )
     opened, outbox = keygen.round2(committed, commitments)
     assert outbox.broadcast is not None
@@ -209,7 +223,11 @@ def _certify(
     for j, party_id, identity in state.others:
         place = _place(state, sender=party_id, recipient=party.party_id)
         key = direct_key(state.ephemeral, ephemerals[j], party.identity, identity, place)
-        opened[j] = unseal(key, inbox[j])
+        try:
+            opened[j] = unseal(key, inbox[j])
+        except ContractError:
+            # We know who sealed it, and cannot show it to anybody else: no culprit.
+            raise SpoiltSessionError(f"the share that {party_id} sent us does not open") from None
     shares = _parse(opened, lambda data: keygen.Share.from_bytes(dealt.parameters, data))
     finished = keygen.finish(dealt, shares)
     state = _next(state, finished.to_bytes())
@@ -291,10 +309,13 @@ def _record(
     )
 
 
-def _parse(inbox: Mapping[PartyIndex, bytes], parse: Callable[[bytes], M]) -> dict[PartyIndex, M]:
-    """Raises PartyFaultError naming everyone whose signed payload is not what it should be."""
+def _parse(
+    inbox: Mapping[PartyIndex, bytes], parse: Callable[[bytes], M], blame: Blame | None = None
+) -> dict[PartyIndex, M]:
+    """Raises PartyFaultError naming everyone whose signed payload is not what it should be, and
+    whom `blame` holds already."""
     parsed = {}
-    blame = Blame()
+    blame = blame or Blame()
     for j, data in inbox.items():
         try:
             parsed[j] = parse(data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 
+from contracts.errors import ContractError
 from contracts.keys import KeyFacts
 from contracts.requests import SignRequest
 from contracts.results import Status
@@ -18,6 +19,7 @@ from ..protocols.key_share import KeyShare
 from ..protocols.rounds import PartyIndex
 from ..store.records import KeyShareRecord, NonceRecord
 from .acceptance import Accepted, Party, check_signing_key, own_commitment
+from .batches import batch_id
 from .errors import RefusedError
 from .sending import report
 from .step import Step
@@ -52,6 +54,8 @@ def answer(
     asked = own_commitment(accepted)
     if nonce is None or nonce.scheme != request.scheme.value:
         raise RefusedError("the nonce was used before, or was never ours")
+    if (nonce.key_session, nonce.epoch) != (key_share.key_session, key_share.epoch):
+        raise RefusedError("the nonce was made for another key")
     nonces = frost.Nonces.from_bytes(nonce.secret)
     if nonces.commitment.to_bytes() != asked.commitment:
         raise RefusedError("the commitment is not the one that we made under its id")
@@ -99,7 +103,10 @@ def make_nonces(
 
     Raises:
         RefusedError: we hold no usable share of the key.
+        ContractError: the batch is not the session's: no coordinator asks so.
     """
+    if wanted.batch_id != batch_id(wanted.session_id, party.party_id):
+        raise ContractError("the batch id is not the one that session and party give")
     if key_share is None or not key_share.active:
         raise RefusedError("we hold no usable share of the key")
     if KeyFacts.model_validate_json(key_share.facts).curve is not wanted.scheme.curve:

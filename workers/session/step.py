@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
@@ -24,7 +24,7 @@ class Step:
     """
 
     status: Status
-    state: bytes = b""
+    state: bytes = field(default=b"", repr=False)
     outgoing: tuple[Outgoing, ...] = ()
     key_share: KeyShareRecord | None = None
     take_nonce: bytes | None = None

@@ -15,7 +15,11 @@ class Row(Protocol):
 
 
 class Database(Protocol):
-    """A database that is open. Each call is a transaction; placeholders are `$1`, `$2` ..."""
+    """Each call is a transaction; placeholders are `$1`, `$2` ..."""
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
 
     async def fetch(self, statement: str, *values: object) -> Sequence[Row]: ...
 

@@ -1,7 +1,11 @@
 """What a store can do. Two backends stand behind each interface, held to one test battery.
 
 Every method is one transaction. Methods raise `StoreUnavailableError` when the database cannot be
-reached or gave up on the transaction; then the delivery goes back to its queue.
+reached or gave up on the transaction; then the delivery goes back to its queue. It may have been
+committed all the same: whoever was cut off before the answer learns it from the next `commit`,
+which is LOST_RACE, and loads the session again.
+
+At a party, what was sealed is opened on its way out: `sealing.SealError` if that cannot be.
 """
 
 from __future__ import annotations
@@ -59,12 +63,26 @@ class SessionStore(Protocol):
     async def overdue(self, now: int, limit: int) -> list[bytes]:
         """Unfinished sessions whose deadline is before `now`, oldest first."""
 
+    async def owe(self, session_id: bytes, now: int) -> None:
+        """Mark an unfinished session before a sweep ends it. What that end sends, no delivery asks
+        for again; so the mark stays until it is sent."""
+
+    async def owing(self, before: int, limit: int) -> list[bytes]:
+        """Finished sessions that were marked before `before` and still are, oldest first."""
+
+    async def paid(self, session_id: bytes) -> None:
+        """Take the mark away: all is sent."""
+
     async def purge(self, *, ended_before: int) -> int:
-        """Forget finished sessions with all rows of theirs; returns how many."""
+        """Forget finished sessions with all rows of theirs; returns how many.
+
+        A few thousand at once and no more: call again while there are any.
+        """
 
 
 class PartyStore(SessionStore, Protocol):
-    async def commit(self, change: PartyChange) -> Outcome: ...
+    async def commit(self, change: PartyChange) -> Outcome:
+        """LOST_RACE also if (session, slot, sender) was received, or `cause` sent, before."""
 
     async def signing_material(
         self, session_id: bytes, *, key_session: bytes, epoch: int, nonce_id: bytes
@@ -81,7 +99,8 @@ class PartyStore(SessionStore, Protocol):
     async def park(self, parked: Parked, *, max_count: int, max_bytes: int, now: int) -> bool:
         """Keep a message whose session is not there yet, once for (session, slot, sender).
 
-        False if its sender has parked as much as it may, or the session is there already.
+        False if its sender has parked as much as it may, or the session is there already. Whatever
+        was parked is seen by `parked` after the commit that makes the session.
         """
 
     async def parked(self, session_id: bytes) -> list[Parked]: ...
@@ -96,7 +115,8 @@ class PartyStore(SessionStore, Protocol):
 
 
 class CoordinatorStore(SessionStore, Protocol):
-    async def commit(self, change: CoordinatorChange) -> Outcome: ...
+    async def commit(self, change: CoordinatorChange) -> Outcome:
+        """LOST_RACE also if (session, slot, sender) was received, or `cause` sent, before."""
 
     async def admit(
         self,

@@ -10,9 +10,10 @@ from sqlalchemy import BigInteger, Index, LargeBinary, MetaData, Text, text
 from sqlmodel import Field, SQLModel
 
 UNLOGGED = {"unlogged": True}
-"""Marks a table that PostgreSQL keeps out of its log: no replica or backup of it has its rows."""
+"""Marks a table that PostgreSQL keeps out of its log, and so out of replicas and base backups."""
 
 UNFINISHED = text("ended_at IS NULL")
+OWED = text("owed_since IS NOT NULL")
 
 
 def metadata() -> MetaData:
@@ -32,7 +33,8 @@ def Number(**options: Any) -> Any:  # noqa: N802
 
 
 class SessionColumns(SQLModel):
-    """`ended_at` is null as long as anything may change the session."""
+    """`ended_at` is null as long as anything may change the session; `owed_since` is null but for
+    one that ended by a sweep and whose last messages may not have left."""
 
     session_id: bytes = Bytes(primary_key=True)
     version: int = Number()
@@ -43,6 +45,7 @@ class SessionColumns(SQLModel):
     state: bytes = Bytes()
     created_at: int = Number()
     ended_at: int | None = Number()
+    owed_since: int | None = Number()
 
 
 def session_indexes() -> tuple[Index, ...]:
@@ -54,6 +57,12 @@ def session_indexes() -> tuple[Index, ...]:
             sqlite_where=UNFINISHED,
         ),
         Index("sessions_ended_at_idx", "ended_at"),
+        Index(
+            "sessions_owed_since_idx",
+            "owed_since",
+            postgresql_where=OWED,
+            sqlite_where=OWED,
+        ),
     )
 
 

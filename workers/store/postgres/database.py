@@ -51,6 +51,9 @@ class PostgresDatabase:
         self._url = url
         self._pool = Pool(self._connect, max_connections)
 
+    async def open(self) -> None:
+        """Connections are opened when they are needed."""
+
     async def close(self) -> None:
         with _translated():
             await self._pool.close()
@@ -114,6 +117,7 @@ def _translated() -> Iterator[None]:
         if isinstance(error, ValueError):
             raise
         raise StoreUnavailableError(f"PostgreSQL: {error}") from error
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, asyncpg.InternalClientError) as error:
+        # The last is what a connection says that was lost between two states of its own.
         reason = str(error) or "no answer in time"
         raise StoreUnavailableError(f"PostgreSQL: {reason}") from error

@@ -16,6 +16,9 @@ import asyncpg
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
+_HANGING_UP = ("08", "57P")
+"""Classes of SQLSTATE: connection exceptions, and shutdowns."""
+
 
 class Pool:
     """At most `max_size` connections, opened when needed; the one used last is used next."""
@@ -34,9 +37,12 @@ class Pool:
             connection = self._take() or await self._connect()
             try:
                 yield connection
-            except asyncpg.PostgresError:
-                # The server's answer; it has undone the statement.
-                self._give_back(connection)
+            except asyncpg.PostgresError as error:
+                # The server's answer: it has undone the statement, and may have hung up.
+                if (error.sqlstate or "").startswith(_HANGING_UP):
+                    connection.terminate()
+                else:
+                    self._give_back(connection)
                 raise
             except BaseException:
                 # Cancelled, or lost. Whatever still comes through it is nobody's.

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import Self
 
 from contracts.results import Status
 
@@ -60,22 +58,6 @@ class PostgresStore(SharedStore):
 
     purging: str
     _database: PostgresDatabase
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self.ping()
-        except BaseException:
-            await self._database.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._database.close()
 
     async def session(self, session_id: bytes) -> Session | None:
         found = await self._database.fetch(SESSION, session_id)

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from types import TracebackType
+from typing import Self
+
 import migrations
 
 from ..database import Database
@@ -27,12 +30,40 @@ OVERDUE = """
     LIMIT $2
 """
 
+OWE = "UPDATE sessions SET owed_since = coalesce(owed_since, $2) WHERE session_id = $1"
+
+OWING = """
+    SELECT session_id FROM sessions
+    WHERE owed_since < $1 AND ended_at IS NOT NULL
+    ORDER BY owed_since, session_id
+    LIMIT $2
+"""
+
+PAID = "UPDATE sessions SET owed_since = NULL WHERE session_id = $1"
+
 
 class SharedStore:
     def __init__(self, database: Database, rows: SessionRows, role: migrations.Role) -> None:
         self._database = database
         self._rows = rows
         self._role = role
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._database.open()
+            await self.ping()
+        except BaseException:
+            await self._database.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._database.close()
 
     async def ping(self) -> None:
         needed = migrations.required(self._role)
@@ -52,3 +83,13 @@ class SharedStore:
     async def overdue(self, now: int, limit: int) -> list[bytes]:
         rows = await self._database.fetch(OVERDUE, now, limit)
         return [row["session_id"] for row in rows]
+
+    async def owe(self, session_id: bytes, now: int) -> None:
+        await self._database.execute(OWE, session_id, now)
+
+    async def owing(self, before: int, limit: int) -> list[bytes]:
+        rows = await self._database.fetch(OWING, before, limit)
+        return [row["session_id"] for row in rows]
+
+    async def paid(self, session_id: bytes) -> None:
+        await self._database.execute(PAID, session_id)

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import sqlite3
-from types import TracebackType
-from typing import Self
 
 from contracts.results import Status
 
@@ -71,23 +69,6 @@ class SqliteStore(SharedStore):
 
     tables: tuple[str, ...]
     _database: SqliteDatabase
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self._database.open()
-            await self.ping()
-        except BaseException:
-            await self._database.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._database.close()
 
     async def session(self, session_id: bytes) -> Session | None:
         return await self._database.read(

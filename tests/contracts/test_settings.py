@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from contracts.client import ClientSettings, SettingsError
+
+from .samples import CLIENT, PINNED
+
+PARTIES = "".join(
+    f'[[parties]]\nparty_id = "{name}"\npublic_key = "{identity.to_base64()}"\n'
+    for name, identity in PINNED.items()
+)
+FILE = f"""\
+[client]
+client_id = "svcA"
+amqp_url = "amqp://svcA:hunter2@broker/warren"
+private_key_file = "svcA.key"
+
+{PARTIES}"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "svcA.key").write_text(CLIENT.to_base64() + "\n")
+    return tmp_path / "client.toml"
+
+
+def test_a_file_says_who_the_client_is_and_whom_it_trusts(path: Path) -> None:
+    path.write_text(FILE)
+    settings = ClientSettings.load(path, {})
+    assert settings.client_id == "svcA"
+    assert settings.amqp_url == "amqp://svcA:hunter2@broker/warren"
+    assert settings.identity.public == CLIENT.public
+    assert settings.parties == PINNED
+
+
+def test_a_file_without_a_client_id_is_a_legacy_producers(path: Path) -> None:
+    path.write_text(FILE.replace('client_id = "svcA"\n', ""))
+    assert ClientSettings.load(path, {}).client_id is None
+
+
+def test_the_workers_list_of_parties_can_be_used_as_it_is(path: Path) -> None:
+    path.write_text(FILE.replace("public_key =", "index = 1\npublic_key ="))
+    assert ClientSettings.load(path, {}).parties == PINNED
+
+
+def test_secrets_may_come_from_the_environment_or_stand_in_the_file(path: Path) -> None:
+    bare = FILE.replace('amqp_url = "amqp://svcA:hunter2@broker/warren"\n', "")
+    path.write_text(bare.replace('private_key_file = "svcA.key"\n', ""))
+    environ = {"WARREN_AMQP_URL": "amqp://other/", "WARREN_PRIVATE_KEY": CLIENT.to_base64()}
+    settings = ClientSettings.load(path, environ)
+    assert (settings.amqp_url, settings.identity.public) == ("amqp://other/", CLIENT.public)
+    path.write_text(FILE.replace('_file = "svcA.key"', f' = "{CLIENT.to_base64()}"'))
+    assert ClientSettings.load(path, {}).identity.public == CLIENT.public
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("[client]", "[client", "not TOML"),
+        ("[client]", "[klient]", "client: Field required"),
+        ('client_id = "svcA"', 'client_id = "svc.A"', "client.client_id"),
+        ('client_id = "svcA"', 'name = "svcA"', "client.name: Extra inputs"),
+        ("amqp_url", "# amqp_url", "no amqp_url: .* WARREN_AMQP_URL"),
+        ("private_key_file", "# ", "no private key: .*warren identity new"),
+        ('"svcA.key"', '"svcB.key"', "svcB.key: No such file"),
+        ("svcA.key", "client.toml", "not a base64 DER private key"),
+        ("MF", "XX", "DER"),
+        ("[[parties]]", "[[peers]]", "parties: Field required"),
+    ],
+)
+def test_what_is_wrong_is_named_and_no_secret_is(
+    path: Path, old: str, new: str, reason: str
+) -> None:
+    assert old in FILE
+    path.write_text(FILE.replace(old, new))
+    with pytest.raises(SettingsError, match=reason) as caught:
+        ClientSettings.load(path, {})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"client\.toml: No such file"):
+        ClientSettings.load(path, {})
+
+
+def test_settings_show_no_secret(path: Path) -> None:
+    path.write_text(FILE)
+    shown = repr(ClientSettings.load(path, {}))
+    assert "hunter2" not in shown
+    assert CLIENT.to_base64()[40:80] not in shown

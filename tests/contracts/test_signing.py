@@ -1,0 +1,302 @@
+"""Requests as they arrive from outside: what is believed, answered, or thrown away."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from contracts.errors import ContractError, InvalidRequestError
+from contracts.identity import Identity
+from contracts.primitives import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
+from contracts.requests import ADAPTER, MAX_LIFETIME_MS, SignRequest
+from contracts.signing import (
+    REQUEST_TAG,
+    ClientPolicy,
+    SignedRequest,
+    check_metadata,
+    open_request,
+    sign_request,
+    signature_of,
+)
+
+from . import samples
+from .samples import CLIENT, STRANGER, fields, keygen_request, policies
+
+
+def opened(body: bytes, signer: Identity = CLIENT) -> SignedRequest:
+    return open_request(body, signer.sign(REQUEST_TAG, body), policies())
+
+
+def spoiled(operation: str, /, **changes: Any) -> bytes:
+    """The body of a right request with some fields replaced by anything that JSON can say."""
+    right = ADAPTER.dump_python(ADAPTER.validate_python(fields(operation)), mode="json")
+    return json.dumps({**right, **changes}).encode()
+
+
+@pytest.mark.parametrize("operation", ["keygen", "sign", "cancel", "query_keys", "query_session"])
+def test_a_signed_request_opens_as_itself(operation: str) -> None:
+    signed = sign_request(ADAPTER.validate_python(fields(operation)), CLIENT)
+    found = open_request(signed.body, signature_of(signed.headers()), policies())
+    assert found == signed
+    check_metadata(
+        found,
+        headers=signed.headers(),
+        routing_key={"keygen": "mpc.keygen_request", "sign": "mpc.signing_request"}.get(
+            operation, f"mpc.{operation.partition('_')[0]}_request"
+        ),
+        message_id="r1",
+    )
+
+
+def test_leading_zero_bytes_of_a_message_stay() -> None:
+    for message in (b"\x00", bytes(32), b"\x00\x00\x01", bytes(MAX_MESSAGE_BYTES)):
+        signed = sign_request(samples.sign_request(message=message), CLIENT)
+        request = opened(signed.body).request
+        assert isinstance(request, SignRequest)
+        assert request.message == message
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b'{"operation": "sign"', "not JSON"),
+        (b'{"operation": NaN}', "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"[]", "not a JSON object"),
+        (b"null", "not a JSON object"),
+        (b"{}", "no signer"),
+        (spoiled("sign", signer=7), "no signer"),
+        (spoiled("sign", operation="withdraw"), "no operation that exists"),
+        (spoiled("sign", operation=["sign"]), "no operation that exists"),
+        (spoiled("sign", operation={}), "no operation that exists"),
+        (spoiled("sign", client_id="svcB"), "not authorised"),
+        (spoiled("sign", client_id=None), "not authorised"),
+        (spoiled("sign", client_id=["svcA"]), "not authorised"),
+        (spoiled("sign", signer=STRANGER.public.to_base64()), "not authorised"),
+        (spoiled("sign", request_id=7), "no usable request_id"),
+        (spoiled("sign", request_id="a.b"), "no usable request_id"),
+        (spoiled("sign", request_id="x" * 65), "no usable request_id"),
+        (spoiled("sign", request_id="r1\n"), "no usable request_id"),
+        (b" " * (MAX_BODY_BYTES + 1), "at most"),
+    ],
+)
+def test_what_cannot_be_believed_is_answered_to_nobody(body: bytes, reason: str) -> None:
+    with pytest.raises(ContractError, match=reason) as caught:
+        opened(body)
+    assert not isinstance(caught.value, InvalidRequestError)
+
+
+def test_an_unauthorised_key_is_refused_however_well_it_signs() -> None:
+    request = samples.sign_request(signer=STRANGER.public.der)
+    with pytest.raises(ContractError, match="not authorised"):
+        opened(sign_request(request, STRANGER).body, STRANGER)
+
+
+def test_a_key_may_ask_only_for_its_operations() -> None:
+    signed = sign_request(keygen_request(), CLIENT)
+    only_sign = ClientPolicy(
+        identity=CLIENT.public, client_id="svcA", operations=frozenset({"sign"})
+    )
+    with pytest.raises(ContractError, match="not authorised"):
+        open_request(signed.body, signed.signature, [only_sign])
+
+
+def test_a_signature_by_another_key_or_under_another_tag_is_refused() -> None:
+    body = spoiled("sign")
+    for signature in (
+        STRANGER.sign(REQUEST_TAG, body),
+        CLIENT.sign(b"warren/envelope/v1", body),
+        CLIENT.sign(REQUEST_TAG, body + b" "),
+        b"",
+        b"\x30\x00",
+    ):
+        with pytest.raises(ContractError, match="wrong signature"):
+            open_request(body, signature, policies())
+
+
+def test_naming_another_signer_than_oneself_is_our_own_mistake() -> None:
+    with pytest.raises(ValueError, match="another signer"):
+        sign_request(keygen_request(), STRANGER)
+
+
+BAD_IDS = ["", "a.b", "a b", "x" * 65, "ä", "a\n", "a/b", "*", "#", 7, None, ["a"]]
+
+
+@pytest.mark.parametrize("bad", BAD_IDS)
+def test_ids_are_64_letters_digits_underscores_and_hyphens_at_most(bad: Any) -> None:
+    for body in (spoiled("keygen", key_id=bad), spoiled("sign", key_id=bad)):
+        with pytest.raises(InvalidRequestError, match="key_id"):
+            opened(body)
+    with pytest.raises(InvalidRequestError, match="target"):
+        opened(spoiled("cancel", target=bad))
+    if bad is not None:
+        with pytest.raises(InvalidRequestError, match="parties"):
+            opened(spoiled("keygen", parties=["p1", "p2", bad]))
+
+
+@pytest.mark.parametrize(
+    ("operation", "changes", "reason"),
+    [
+        ("sign", {"extra": 1}, "extra: Extra inputs"),
+        ("sign", {"version": 2}, "version"),
+        ("sign", {"message": 7}, "message"),
+        ("sign", {"message": "abc"}, "hex digits"),
+        ("sign", {"message": "AB"}, "lower case"),
+        ("sign", {"message": ""}, "message"),
+        ("sign", {"message": "00" * (MAX_MESSAGE_BYTES + 1)}, "message"),
+        ("sign", {"scheme": "ecdsa"}, "scheme"),
+        ("sign", {"scheme": "bip340", "message": "00" * 31}, "exactly 32 bytes"),
+        ("sign", {"scheme": "bip340", "message": "00" * 33}, "exactly 32 bytes"),
+        ("sign", {"taproot_merkle_root": ""}, "bip340 only"),
+        (
+            "sign",
+            {"scheme": "bip340", "message": "00" * 32, "taproot_merkle_root": "00"},
+            "empty or 32 bytes",
+        ),
+        ("sign", {"signers": ["p1"]}, "signers"),
+        ("sign", {"signers": ["p1", "p1"]}, "names a party twice"),
+        ("sign", {"issued_at": "1"}, "issued_at"),
+        ("sign", {"issued_at": 1.5}, "issued_at"),
+        ("sign", {"issued_at": -1}, "issued_at"),
+        ("sign", {"issued_at": 10, "expires_at": 10}, "later than issued_at"),
+        ("sign", {"issued_at": 10, "expires_at": 9}, "later than issued_at"),
+        ("sign", {"issued_at": 10, "expires_at": 11 + MAX_LIFETIME_MS}, "later than issued_at"),
+        ("sign", {"expires_at": 2**53}, "expires_at"),
+        ("sign", {"reply_to": "mpc.mpc_signing_result.svcB.complete"}, "reply_to must be"),
+        ("sign", {"reply_to": "mpc.mpc_signing_result.complete"}, "reply_to must be"),
+        ("keygen", {"threshold": 4}, "threshold 4 is more than party_count 3"),
+        ("keygen", {"threshold": 1}, "threshold"),
+        ("keygen", {"threshold": "2"}, "threshold"),
+        ("keygen", {"threshold": True}, "threshold"),
+        ("keygen", {"party_count": 21}, "party_count"),
+        ("keygen", {"threshold": 21, "party_count": 21}, "threshold"),
+        ("keygen", {"curve": "p256"}, "curve"),
+        ("keygen", {"parties": ["p1", "p2"]}, "names 2 of party_count 3"),
+        ("keygen", {"parties": ["p1", "p2", "p2"]}, "names a party twice"),
+        ("query_session", {"target": None}, "either session_id or target"),
+        ("query_session", {"session_id": "00" * 32}, "either session_id or target"),
+        ("query_session", {"session_id": "00" * 31, "target": None}, "session_id"),
+    ],
+)
+def test_an_authorised_request_that_does_not_fit_is_told_why(
+    operation: str, changes: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match=reason) as caught:
+        opened(spoiled(operation, **changes))
+    error = caught.value
+    assert (error.operation, error.request_id, error.client_id) == (operation, "r1", "svcA")
+
+
+@pytest.mark.parametrize("missing", ["version", "operation"])
+def test_only_fields_with_one_possible_value_may_be_left_out(missing: str) -> None:
+    body = json.loads(spoiled("sign"))
+    del body[missing]
+    if missing == "operation":
+        with pytest.raises(ContractError, match="no operation"):
+            opened(json.dumps(body).encode())
+    else:
+        opened(json.dumps(body).encode())
+
+
+@pytest.mark.parametrize("missing", [*SignRequest.model_json_schema()["required"]])
+def test_a_request_without_a_required_field_is_refused(missing: str) -> None:
+    body = json.loads(spoiled("sign"))
+    del body[missing]
+    with pytest.raises(ContractError):
+        opened(json.dumps(body).encode())
+
+
+def test_an_unusable_key_id_does_not_stand_in_the_answer() -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        opened(spoiled("keygen", key_id="a.b"))
+    assert caught.value.key_id is None
+    with pytest.raises(InvalidRequestError) as caught:
+        opened(spoiled("keygen", threshold=1))
+    assert caught.value.key_id == "treasury"
+
+
+def test_the_reason_never_repeats_the_input() -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        opened(spoiled("sign", message="hunter2", key_id="hunter2 ", extra="hunter2"))
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [({}, "is missing"), ({"signature": b"x"}, "is missing"), ({"signature": "é"}, "not base64")],
+)
+def test_a_request_without_a_readable_signature_is_refused(
+    headers: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(ContractError, match=reason):
+        signature_of(headers)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("operation", "keygen"),
+        ("request_id", "r2"),
+        ("client_id", "svcB"),
+        ("client_id", None),
+        ("client_id", b"svcA"),
+        ("operation", 1),
+    ],
+)
+def test_a_header_that_contradicts_the_body_is_refused(name: str, value: Any) -> None:
+    signed = sign_request(samples.sign_request(), CLIENT)
+    with pytest.raises(ContractError, match=f"header '{name}' contradicts"):
+        check_metadata(
+            signed,
+            headers={**signed.headers(), name: value},
+            routing_key="mpc.signing_request",
+            message_id="r1",
+        )
+
+
+def test_a_client_id_in_a_header_contradicts_a_body_without_one() -> None:
+    signed = sign_request(samples.sign_request(client_id=None), CLIENT)
+    assert "client_id" not in signed.headers()
+    with pytest.raises(ContractError, match="client_id"):
+        check_metadata(
+            signed,
+            headers={**signed.headers(), "client_id": "svcA"},
+            routing_key="mpc.signing_request",
+            message_id="r1",
+        )
+
+
+@pytest.mark.parametrize(
+    ("routing_key", "message_id", "reason"),
+    [
+        ("mpc.keygen_request", "r1", "routing key"),
+        ("", "r1", "routing key"),
+        ("mpc.signing_request", "r2", "message_id"),
+        ("mpc.signing_request", None, "message_id"),
+    ],
+)
+def test_properties_that_contradict_the_body_are_refused(
+    routing_key: str, message_id: str | None, reason: str
+) -> None:
+    signed = sign_request(samples.sign_request(), CLIENT)
+    with pytest.raises(ContractError, match=reason):
+        check_metadata(
+            signed, headers=signed.headers(), routing_key=routing_key, message_id=message_id
+        )
+
+
+def test_the_signature_covers_the_tag_and_the_body_as_sent() -> None:
+    """The encoding that clients in other languages have to reproduce."""
+    signed = sign_request(samples.sign_request(), CLIENT)
+    signature = base64.b64decode(signed.headers()["signature"])
+    tag = b"\x00\x00\x00\x11warren/request/v1"
+    statement = tag + len(signed.body).to_bytes(4) + signed.body
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    CLIENT.public.key.verify(signature, statement, ec.ECDSA(hashes.SHA256()))

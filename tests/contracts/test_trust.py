@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from contracts.client.trust import Trust
+from contracts.errors import ContractError
+from contracts.failures import Failure, FailureCode
+from contracts.primitives import Curve, Scheme
+from contracts.results import Status
+from contracts.signing import sign_request
+
+from . import samples
+from .samples import CLIENT, PINNED, SingleKey, keygen_request, keygen_result, sign_result
+
+ED25519, SECP256K1 = (SingleKey(curve) for curve in Curve)
+TAPROOT: dict[str, Any] = {
+    "scheme": Scheme.BIP340,
+    "message": bytes(32),
+    "taproot_merkle_root": b"",
+}
+
+
+async def fetches_nothing(key_id: str) -> None:
+    pass
+
+
+def trust(client_id: str | None = "svcA") -> Trust:
+    return Trust(client_id, PINNED, fetches_nothing)
+
+
+async def trust_with_key(key: SingleKey) -> Trust:
+    knowing = trust()
+    request = keygen_request(curve=key.curve)
+    await knowing.check(keygen_result(request, key.certified()), sign_request(request, CLIENT))
+    return knowing
+
+
+@pytest.mark.parametrize("client_id", ["svcB", None])
+async def test_another_clients_result_is_not_believed_even_if_nobody_waits_for_it(
+    client_id: str | None,
+) -> None:
+    failure = Failure.of(FailureCode.EXPIRED, "too late")
+    result = sign_result(samples.sign_request(), ED25519, status=Status.FAILED, failure=failure)
+    await trust().check(result, None)
+    with pytest.raises(ContractError, match="another client's"):
+        await trust(client_id).check(result, None)
+
+
+async def test_the_requests_own_taproot_root_decides_whatever_the_result_says() -> None:
+    knowing = await trust_with_key(SECP256K1)
+    request = samples.sign_request(**TAPROOT)
+    signed = sign_request(request, CLIENT)
+    await knowing.check(sign_result(request, SECP256K1, taproot_merkle_root=None), signed)
+    untweaked = samples.sign_request(**{**TAPROOT, "taproot_merkle_root": None})
+    with pytest.raises(ContractError, match="public_key"):
+        await knowing.check(sign_result(untweaked, SECP256K1), signed)
+
+
+async def test_without_its_request_a_result_says_which_output_key_it_is_for() -> None:
+    knowing = await trust_with_key(SECP256K1)
+    request = samples.sign_request(**TAPROOT)
+    await knowing.check(sign_result(request, SECP256K1), None)
+    with pytest.raises(ContractError, match="public_key"):
+        await knowing.check(sign_result(request, SECP256K1, taproot_merkle_root=None), None)
+
+
+async def test_a_signature_by_a_key_that_does_not_exist_is_not_believed() -> None:
+    with pytest.raises(ContractError, match="there is no key treasury"):
+        await trust().check(sign_result(samples.sign_request(), ED25519), None)
+    with pytest.raises(ContractError, match="names no key"):
+        await trust().check(sign_result(samples.sign_request(), ED25519, key_id=None), None)
+
+
+async def test_a_key_keeps_its_public_key_and_gets_newer_parties() -> None:
+    knowing = await trust_with_key(ED25519)
+    other = SingleKey(Curve.ED25519, secret=bytes([1]) * 32)
+    with pytest.raises(ContractError, match="another public key before"):
+        await knowing.check(keygen_result(keygen_request(), other.certified()), None)
+    # After a reshare of threshold 3, two signers are too few.
+    reshared = ED25519.certified(epoch=1, threshold=3)
+    await knowing.check(keygen_result(keygen_request(), reshared), None)
+    await knowing.check(keygen_result(keygen_request(), ED25519.certified()), None)
+    with pytest.raises(ContractError, match="threshold is 3"):
+        await knowing.check(sign_result(samples.sign_request(), ED25519), None)
+
+
+async def test_an_unclaimed_result_has_to_hold_its_own_key() -> None:
+    request = keygen_request()
+    for spoiled in (
+        keygen_result(request, None),
+        keygen_result(request, ED25519.certified(), key_id="other"),
+    ):
+        with pytest.raises(ContractError, match="has not its key"):
+            await trust().check(spoiled, None)

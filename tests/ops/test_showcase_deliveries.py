@@ -1,0 +1,125 @@
+"""The demo's look into the queues: passes what is right, and finds each thing that is not."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import aio_pika
+import pytest
+
+from contracts import addresses
+from contracts.client import ClientSettings
+from contracts.errors import ContractError
+from contracts.failures import Failure, FailureCode
+from contracts.requests import Request, SignRequest
+from contracts.results import Result, failed_result
+from ops.showcase import deliveries
+from ops.showcase.deliveries import deliver
+from ops.showcase.errors import MisdeliveredError
+from tests.contracts.fakes import KEYS, FakeCoordinator, honest
+from tests.contracts.samples import CLIENT, PINNED
+from tests.ops.showcase_samples import CLIENT_IDS, outcomes
+
+
+def settings(url: str) -> dict[str, ClientSettings]:
+    return {
+        name: ClientSettings(amqp_url=url, client_id=client_id, identity=CLIENT, parties=PINNED)
+        for name, client_id in CLIENT_IDS.items()
+    }
+
+
+@pytest.fixture
+async def coordinator(vhost: str) -> AsyncIterator[FakeCoordinator]:
+    async with (
+        FakeCoordinator.running(vhost, *CLIENT_IDS.values()) as coordinator,
+        await aio_pika.connect(vhost) as connection,
+        connection.channel() as channel,
+    ):
+        await channel.declare_queue(addresses.UNCLAIMED, durable=True)
+        yield coordinator
+
+
+async def test_three_clients_find_their_own_result_and_nothing_else(
+    vhost: str, coordinator: FakeCoordinator
+) -> None:
+    delivered = await deliver(vhost, settings(vhost), outcomes())
+    assert [(each.queue, each.client_id) for each in delivered] == [
+        ("warren.results.svcA", "svcA"),
+        ("warren.results.svcB", "svcB"),
+        ("warren.legacy-results", None),
+    ]
+    assert len({each.request_id for each in delivered}) == 3
+
+
+def _to_another(request: Request) -> list[Result]:
+    return [honest(request)[0].model_copy(update={"client_id": "svcB"})]
+
+
+def _to_another_request(request: Request) -> list[Result]:
+    return [honest(request)[0].model_copy(update={"request_id": "an-older-one"})]
+
+
+def _twice(request: Request) -> list[Result]:
+    return 2 * honest(request)
+
+
+def _failure(request: Request) -> list[Result]:
+    failure = Failure.of(FailureCode.EXPIRED, "nobody was there")
+    return [
+        failed_result(
+            "sign",
+            failure,
+            request_id=request.request_id,
+            client_id=request.client_id,
+            finished_at=request.issued_at,
+        )
+    ]
+
+
+def _another_signature(request: Request) -> list[Result]:
+    assert isinstance(request, SignRequest)
+    signature, _ = KEYS[request.scheme.curve].sign(request.scheme, bytes(32))
+    return [honest(request)[0].model_copy(update={"signature": signature})]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "text"),
+    [
+        (_to_another, MisdeliveredError, "result of client svcB"),
+        (_to_another_request, MisdeliveredError, "warren.results.svcA"),
+        (_twice, MisdeliveredError, "1 messages are left in queue warren.results.svcA"),
+        (_failure, MisdeliveredError, "nobody was there"),
+        (_another_signature, ContractError, "does not verify"),
+    ],
+)
+async def test_a_wrong_result_in_a_queue_is_found(
+    vhost: str,
+    coordinator: FakeCoordinator,
+    answer: Callable[[Request], list[Result]],
+    error: type[Exception],
+    text: str,
+) -> None:
+    coordinator.answer = lambda request: (
+        answer(request) if request.client_id == "svcA" else honest(request)
+    )
+    with pytest.raises(error, match=text):
+        await deliver(vhost, settings(vhost), outcomes())
+
+
+@pytest.mark.parametrize("queue", [addresses.UNCLAIMED, addresses.DEAD_QUEUE])
+async def test_a_message_that_went_astray_is_found(
+    vhost: str, coordinator: FakeCoordinator, queue: str
+) -> None:
+    async with await aio_pika.connect(vhost) as connection, connection.channel() as channel:
+        await channel.default_exchange.publish(aio_pika.Message(b"lost"), queue)
+        with pytest.raises(MisdeliveredError, match=f"1 messages are left in queue {queue}"):
+            await deliver(vhost, settings(vhost), outcomes())
+
+
+async def test_a_result_that_never_comes_is_missed(
+    vhost: str, coordinator: FakeCoordinator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "LIFETIME_S", 1)
+    coordinator.answer = lambda request: [] if request.client_id is None else honest(request)
+    with pytest.raises(MisdeliveredError, match=r"no result reached queue warren\.legacy-results"):
+        await deliver(vhost, settings(vhost), outcomes())

@@ -1,0 +1,413 @@
+"""Three parties, a client, and valid sessions of theirs, for a test to change one thing in."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from contracts import addresses, sessions
+from contracts.envelope import COORDINATOR, Envelope, UnverifiedEnvelope
+from contracts.identity import Identity
+from contracts.keys import Holder, KeyFacts
+from contracts.primitives import Curve, Scheme
+from contracts.requests import KeygenRequest, Request, SignRequest
+from contracts.sessions import Member, NonceCommitment, SessionCreated, SessionTerms
+from contracts.signing import ClientPolicy, SignedRequest, sign_request
+from tests.protocols.simulate import coins, random_key
+from workers.protocols.groups import group_by_name
+from workers.protocols.key_share import KeyShare
+from workers.protocols.rounds import PartyIndex
+from workers.session import inbox, keygen, signing
+from workers.session.acceptance import Accepted, Party, Peer, accept
+from workers.session.batches import batch_id
+from workers.session.conduct import Conduct
+from workers.session.step import STEP_ERRORS, Step
+from workers.store.records import KeyShareRecord, NonceRecord, Outgoing, Received
+
+NOW = 1_700_000_000_000
+TOLERANCE_MS = 1_000
+LIFETIME_MS = 60_000
+CLIENT_ID = "svcA"
+CLIENT = Identity.generate()
+IDENTITIES = {f"party-{i}": Identity.generate() for i in (1, 2, 3, 4)}
+"""party-4 is configured and takes part in nothing."""
+
+PEERS = {
+    party_id: Peer(i, identity.public)
+    for i, (party_id, identity) in enumerate(IDENTITIES.items(), start=1)
+}
+CLIENTS = (ClientPolicy(identity=CLIENT.public, client_id=CLIENT_ID),)
+KEY_SESSION = coins("key session")
+
+
+def party(i: int, **changes: Any) -> Party:
+    name = f"party-{i}"
+    fields: dict[str, Any] = {
+        "party_id": name,
+        "identity": IDENTITIES[name],
+        "peers": PEERS,
+        "clients": CLIENTS,
+        "clock_tolerance_ms": TOLERANCE_MS,
+    }
+    return Party(**(fields | changes))
+
+
+def member(i: int, *, index: int | None = None, identity: Identity | None = None) -> Member:
+    known = identity or IDENTITIES[f"party-{i}"]
+    return Member(party_id=f"party-{i}", index=index or i, identity=known.public.der)
+
+
+###
+### Requests
+###
+
+
+def _request(operation: str, fields: dict[str, Any]) -> dict[str, Any]:
+    request: dict[str, Any] = {
+        "operation": operation,
+        "request_id": "request-1",
+        "client_id": CLIENT_ID,
+        "signer": CLIENT.public.der,
+        "issued_at": NOW,
+        "expires_at": NOW + LIFETIME_MS,
+        "key_id": "key-1",
+    } | fields
+    reply_to = addresses.result_key(
+        operation,
+        client_id=request["client_id"],
+        request_id=request["request_id"],
+        key_id=request["key_id"],
+    )
+    return {"reply_to": reply_to} | request
+
+
+def keygen_request(**changes: Any) -> KeygenRequest:
+    fields = {"curve": "ed25519", "threshold": 2, "party_count": 3} | changes
+    return KeygenRequest.model_validate(_request("keygen", fields), strict=False)
+
+
+def signing_request(**changes: Any) -> SignRequest:
+    fields = {"scheme": "ed25519", "message": b"\0\0 lead with zeros"} | changes
+    return SignRequest.model_validate(_request("sign", fields), strict=False)
+
+
+###
+### Sessions, as the coordinator tells of them
+###
+
+
+def terms(
+    signed: SignedRequest, members: Sequence[Member], *, threshold: int, **changes: Any
+) -> SessionTerms:
+    signs = signed.request.operation == "sign"
+    fields: dict[str, Any] = {
+        "protocol": "sign" if signs else "keygen",
+        "request_digest": signed.digest,
+        "key_session": KEY_SESSION if signs else None,
+        "epoch": 0,
+        "threshold": threshold,
+        "members": list(members),
+        "salt": coins("salt"),
+    }
+    return SessionTerms(**(fields | changes))
+
+
+def created(
+    signed: SignedRequest,
+    session_terms: SessionTerms,
+    commitments: Sequence[NonceCommitment] = (),
+    **changes: Any,
+) -> SessionCreated:
+    fields: dict[str, Any] = {
+        "session_id": session_terms.session_id(),
+        "terms": session_terms,
+        "commitments": list(commitments),
+        "request": signed.body,
+        "request_signature": signed.signature,
+        "join_token": coins("join"),
+        "time_left_ms": LIFETIME_MS,
+    }
+    return SessionCreated(**(fields | changes))
+
+
+def keygen_created(
+    request: Request | None = None,
+    *,
+    members: Sequence[Member] | None = None,
+    terms_changes: dict[str, Any] | None = None,
+    **changes: Any,
+) -> SessionCreated:
+    signed = sign_request(request or keygen_request(), CLIENT)
+    own_terms = terms(
+        signed,
+        [member(1), member(2), member(3)] if members is None else members,
+        **({"threshold": 2} | (terms_changes or {})),
+    )
+    return created(signed, own_terms, **changes)
+
+
+###
+### A key without a key generation, and nonces for it
+###
+
+
+@functools.cache
+def key(curve: str = "ed25519", seed: str = "key") -> dict[PartyIndex, KeyShare]:
+    """2 of 3."""
+    return random_key(group_by_name(curve), 2, 3, seed)
+
+
+def facts(curve: str = "ed25519", **changes: Any) -> KeyFacts:
+    shares = key(curve)
+    view = shares[PartyIndex(1)]
+    fields: dict[str, Any] = {
+        "client_id": CLIENT_ID,
+        "key_id": "key-1",
+        "session_id": KEY_SESSION,
+        "epoch": 0,
+        "curve": Curve(curve),
+        "threshold": 2,
+        "public_key": view.public_key.to_bytes(),
+        "chain_code": view.chain_code,
+        "holders": [
+            Holder(
+                party_id=f"party-{i}",
+                identity=IDENTITIES[f"party-{i}"].public.der,
+                public_share=view.public_shares[PartyIndex(i)].to_bytes(),
+            )
+            for i in (1, 2, 3)
+        ],
+        "transcript_digest": coins("transcript"),
+    }
+    return KeyFacts(**(fields | changes))
+
+
+def key_record(i: int, curve: str = "ed25519", **changes: Any) -> KeyShareRecord:
+    fields: dict[str, Any] = {
+        "key_session": KEY_SESSION,
+        "epoch": 0,
+        "owner": CLIENT_ID,
+        "key_id": "key-1",
+        "facts": facts(curve).model_dump_json(),
+        "certificates": {},
+        "secret": key(curve)[PartyIndex(i)].to_bytes(),
+        "active": True,
+    }
+    return KeyShareRecord(**(fields | changes))
+
+
+def nonces_wanted(i: int, scheme: Scheme = Scheme.ED25519, **changes: Any) -> sessions.NoncesWanted:
+    session_id = coins("a waiting session")
+    fields: dict[str, Any] = {
+        "batch_id": batch_id(session_id, f"party-{i}"),
+        "session_id": session_id,
+        "key_session": KEY_SESSION,
+        "epoch": 0,
+        "scheme": scheme,
+        "count": 1,
+    }
+    return sessions.NoncesWanted(**(fields | changes))
+
+
+@functools.cache
+def nonce(i: int, scheme: Scheme, label: str = "") -> tuple[NonceRecord, NonceCommitment]:
+    step = signing.make_nonces(
+        nonces_wanted(i, scheme),
+        party(i),
+        key_record(i, scheme.curve.value),
+        randomness=coins("d", i, scheme, label) + coins("e", i, scheme, label),
+    )
+    made = report_in(step.outgoing[0])
+    assert isinstance(made, sessions.NoncesMade)
+    return step.nonces[0], made.fresh[0]
+
+
+@dataclass(frozen=True)
+class Signing:
+    """A signing session by parties 1 and 3, as everybody in it sees it."""
+
+    request: SignRequest
+    signed: SignedRequest
+    terms: SessionTerms
+    nonces: dict[int, NonceRecord]
+    commitments: dict[int, NonceCommitment]
+
+    @property
+    def curve(self) -> str:
+        return self.request.scheme.curve.value
+
+    def conduct(self) -> Conduct:
+        return Conduct(
+            request=self.request,
+            terms=self.terms,
+            join_secret=coins("join secret"),
+            facts=facts(self.curve),
+            commitments={f"party-{i}": each for i, each in self.commitments.items()},
+        )
+
+    def created(self, **changes: Any) -> SessionCreated:
+        return created(self.signed, self.terms, list(self.commitments.values()), **changes)
+
+    def accepted(self, i: int, **changes: Any) -> Accepted:
+        return accept(self.created(**changes), party(i), now=NOW)
+
+    def answer(self, i: int, **changes: Any) -> Step:
+        """Party i's answer, with other arguments than the right ones where asked for."""
+        given: dict[str, Any] = {
+            "accepted": self.accepted(i),
+            "key_share": key_record(i, self.curve),
+            "nonce": self.nonces[i],
+        } | changes
+        return signing.answer(
+            given["accepted"],
+            party(i),
+            given["key_share"],
+            given["nonce"],
+            randomness=coins("next d", i) + coins("next e", i),
+        )
+
+    def share(self, i: int) -> sessions.ShareSigned:
+        """Party i's honest report, with the join token that the coordinator gave it."""
+        token = self.conduct().join_token(f"party-{i}")
+        step = self.answer(i, accepted=self.accepted(i, join_token=token))
+        signed = report_in(step.outgoing[0])
+        assert isinstance(signed, sessions.ShareSigned)
+        return signed
+
+
+def signing_session(
+    *, members: Sequence[Member] | None = None, terms_changes: Any = None, **fields: Any
+) -> Signing:
+    request = signing_request(**fields)
+    signed = sign_request(request, CLIENT)
+    made = {i: nonce(i, request.scheme) for i in (1, 3)}
+    return Signing(
+        request=request,
+        signed=signed,
+        terms=terms(
+            signed,
+            [member(1), member(3)] if members is None else members,
+            **({"threshold": 2} | (terms_changes or {})),
+        ),
+        nonces={i: record for i, (record, _) in made.items()},
+        commitments={i: commitment for i, (_, commitment) in made.items()},
+    )
+
+
+###
+### Messages
+###
+
+
+def report_in(message: Outgoing) -> sessions.Report:
+    payload = UnverifiedEnvelope.from_bytes(message.body).claimed.payload
+    return sessions.REPORT.validate_json(payload)
+
+
+def report_envelope(
+    sender: str, report: sessions.Report, *, session_id: bytes = bytes(32), epoch: int = 0
+) -> Envelope:
+    return Envelope(
+        session_id=session_id,
+        epoch=epoch,
+        kind=report.report,
+        round=0,
+        sender=sender,
+        recipient=COORDINATOR,
+        payload=report.model_dump_json().encode(),
+    )
+
+
+def received_report(i: int, report: sessions.Report) -> Received:
+    return received(report_envelope(f"party-{i}", report), slot=report.report)
+
+
+def received(content: Envelope, *, slot: str | None = None) -> Received:
+    return Received(
+        slot=slot or inbox.slot_of(content),
+        sender=content.sender,
+        digest=content.digest(),
+        body=content.seal(IDENTITIES[content.sender]),
+    )
+
+
+###
+### Key generation by three parties
+###
+
+Tamper = Callable[[Envelope, str], Envelope]
+"""A message and the party it goes to -> the message that arrives."""
+
+
+@dataclass(frozen=True)
+class KeygenRun:
+    """How a key generation ended at each party: the last step, or the error that ended it."""
+
+    ends: dict[str, Step | Exception]
+    sent: list[Outgoing]
+    steps: dict[str, list[Step]]
+
+    def errors(self) -> dict[str, Exception]:
+        return {name: end for name, end in self.ends.items() if isinstance(end, Exception)}
+
+
+def begin_keygen(i: int, curve: str = "ed25519") -> Step:
+    accepted = accept(keygen_created(keygen_request(curve=curve)), party(i), now=NOW)
+    return keygen.begin(
+        accepted,
+        party(i),
+        randomness=coins("keygen", i),
+        ephemeral_randomness=coins("ephemeral", i) + bytes(16),
+    )
+
+
+def run_keygen(
+    curve: str = "ed25519", *, tamper: Tamper = lambda content, _: content
+) -> KeygenRun:
+    """All messages, in the order in which they were sent, until nobody says anything more."""
+    ends: dict[str, Step | Exception] = {}
+    rows: dict[str, list[Received]] = {}
+    waiting: list[Outgoing] = []
+    steps: dict[str, list[Step]] = {}
+    for i in (1, 2, 3):
+        step = begin_keygen(i, curve)
+        ends[f"party-{i}"], steps[f"party-{i}"] = step, [step]
+        rows[f"party-{i}"] = []
+        waiting += step.outgoing
+    sent = list(waiting)
+    while waiting:
+        message = waiting.pop(0)
+        recipient = message.routing_key
+        before = ends.get(recipient)
+        if message.exchange != addresses.ROUNDS or not isinstance(before, Step):
+            continue
+        if before.status.final:
+            continue
+        claimed = tamper(UnverifiedEnvelope.from_bytes(message.body).claimed, recipient)
+        rows[recipient].append(received(claimed))
+        us = party(int(recipient[-1]))
+        state = keygen.KeygenState.from_bytes(before.state)
+        try:
+            step_taken = keygen.advance(state, us, rows[recipient])
+        except STEP_ERRORS as error:
+            ends[recipient] = error
+            continue
+        if step_taken is not None:
+            ends[recipient] = step_taken
+            steps[recipient].append(step_taken)
+            waiting += step_taken.outgoing
+            sent += step_taken.outgoing
+    return KeygenRun(ends=ends, sent=sent, steps=steps)
+
+
+def digests(messages: Iterable[Outgoing]) -> dict[str, str]:
+    """What was sent, without the signatures, which are never the same twice."""
+    return {
+        f"{UnverifiedEnvelope.from_bytes(each.body).claimed.sender}/{each.kind}/{each.routing_key}": (
+            hashlib.sha256(UnverifiedEnvelope.from_bytes(each.body).claimed.payload).hexdigest()
+        )
+        for each in messages
+    }
