@@ -69,7 +69,8 @@ async def run_party(settings: PartySettings) -> None:
     """Serve one party's inbox until SIGTERM or SIGINT.
 
     Raises:
-        TopologyError, SchemaError, SealError: what is missing, and how to mend it.
+        TopologyError, NoAdmissionError, SchemaError, SealError: what is missing, and how to
+            mend it.
     """
     limits = settings.limits
     url = with_heartbeat(settings.amqp_url)
@@ -132,7 +133,7 @@ async def run_coordinator(settings: CoordinatorSettings) -> None:
     """Serve requests and reports until SIGTERM or SIGINT.
 
     Raises:
-        TopologyError, SchemaError: what is missing, and how to mend it.
+        TopologyError, NoAdmissionError, SchemaError: what is missing, and how to mend it.
     """
     limits = settings.limits
     url = with_heartbeat(settings.amqp_url)

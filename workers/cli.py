@@ -16,7 +16,7 @@ import uvloop
 
 from contracts.identity import Identity
 
-from .consumers.publisher import TopologyError
+from .consumers.publisher import NoAdmissionError, TopologyError
 from .settings import CoordinatorSettings, PartySettings, SettingsError
 from .store.interface import SchemaError, StoreUnavailableError
 from .store.sealing import SealError
@@ -61,7 +61,7 @@ def serve(work: Coroutine[Any, Any, None]) -> None:
         logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
         uvloop.run(work)
-    except (TopologyError, SchemaError, SealError) as error:
+    except (TopologyError, NoAdmissionError, SchemaError, SealError) as error:
         _leave(str(error), EXIT_CONFIGURATION)
     except (StoreUnavailableError, OSError, aio_pika.exceptions.AMQPError) as error:
         _leave(f"cannot reach broker or database: {error}", EXIT_UNAVAILABLE)
@@ -109,10 +109,20 @@ def migrate(
     role: Annotated[Literal["party", "coordinator"], typer.Argument()], config: Config
 ) -> None:
     """Bring a role's database to the schema that this version needs."""
+    import asyncpg
+    from sqlalchemy.exc import ArgumentError, DBAPIError
+
     import migrations
 
     settings = _load_party(config) if role == "party" else _load_coordinator(config)
-    asyncio.run(migrations.upgrade(role, settings.database_url))
+    try:
+        asyncio.run(migrations.upgrade(role, settings.database_url))
+    except ArgumentError:  # its text may quote the URL
+        _leave(f"{config}: database_url is not a database's address", EXIT_CONFIGURATION)
+    except DBAPIError as error:
+        _leave(f"cannot migrate the database: {error.orig}", EXIT_UNAVAILABLE)
+    except (OSError, asyncpg.PostgresError) as error:
+        _leave(f"cannot migrate the database: {error}", EXIT_UNAVAILABLE)
     typer.echo(f"The {role}'s database is at revision {migrations.head(role)}.")
 
 

@@ -2,18 +2,20 @@
 
 Addresses and secrets may come from the environment, so that the file holds none:
 ``WARREN_AMQP_URL``, ``WARREN_DATABASE_URL``, ``WARREN_MASTER_KEY``, ``WARREN_PRIVATE_KEY``.
+What a file does say itself wins, so that one machine can run several parties.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from contracts.errors import ContractError
 from contracts.identity import Identity, PublicIdentity
@@ -23,6 +25,21 @@ from contracts.signing import ClientPolicy, explain
 from .session.acceptance import Peer
 
 T = TypeVar("T", bound=BaseModel)
+Operation = Literal["keygen", "sign", "cancel", "query_keys", "query_session"]
+
+_PORT = r"(:[0-9]+)?"
+_HOST = rf"(\[[0-9a-fA-F:.]+\]|[^/?#@:,]+){_PORT}"
+_ADDRESSES = {
+    "amqp_url": (
+        rf"amqps?://([^/?#]*@)?{_HOST}([/?].*)?",
+        "amqp://user:password@host:5672/vhost",
+    ),
+    "database_url": (
+        rf"postgres(ql)?://([^/?#]*@)?({_HOST}(,{_HOST})*)?/.+|sqlite:///.+",
+        "postgresql://user:password@host/database or sqlite:///path",
+    ),
+}
+"""Name -> what an address looks like, and an example."""
 
 
 class SettingsError(Exception):
@@ -48,7 +65,7 @@ class ClientSection(_Section):
 
     client_id: Id | None = None
     public_key: str
-    operations: list[str] | None = None
+    operations: list[Operation] | None = None
 
 
 class PartyLimits(_Section):
@@ -108,17 +125,17 @@ class _CoordinatorFile(_Section):
     clients: list[ClientSection] = Field(default_factory=list)
     limits: CoordinatorLimits = CoordinatorLimits()
 
-    @model_validator(mode="after")
-    def _distinct(self) -> _CoordinatorFile:
-        _require_distinct(self.parties)
-        return self
+    @field_validator("parties")
+    @classmethod
+    def _distinct(cls, parties: list[PeerSection]) -> list[PeerSection]:
+        _require_distinct(parties)
+        return parties
 
 
 def _require_distinct(peers: list[PeerSection]) -> None:
-    if len({peer.party_id for peer in peers}) != len(peers):
-        raise ValueError("a party_id stands twice")
-    if len({peer.index for peer in peers}) != len(peers):
-        raise ValueError("an index stands twice")
+    for name in ("party_id", "index", "public_key"):
+        if len({getattr(peer, name) for peer in peers}) != len(peers):
+            raise ValueError(f"two parties have the same {name}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,30 +159,28 @@ class PartySettings:
         """Raises SettingsError."""
         file = _read(path, _PartyFile)
         party = file.party
+        identity = _identity(path, party, environ)
+        own = PeerSection(
+            party_id=party.party_id,
+            index=party.index,
+            public_key=identity.public.to_base64(),
+        )
+        others = [peer for peer in file.peers if peer.party_id != party.party_id]
+        for peer in file.peers:
+            if peer.party_id == party.party_id and peer != own:
+                raise SettingsError(
+                    f"{path}: peers lists {party.party_id} with another index or public key "
+                    "than this party's own"
+                )
         try:
-            identity = Identity.from_base64(_private_key(party, path.parent, environ))
-            own = PeerSection(
-                party_id=party.party_id,
-                index=party.index,
-                public_key=identity.public.to_base64(),
-            )
-            others = [peer for peer in file.peers if peer.party_id != party.party_id]
-            for peer in file.peers:
-                if peer.party_id == party.party_id and peer != own:
-                    raise SettingsError(
-                        f"{path}: peers lists {party.party_id} with another index or public key "
-                        "than this party's own"
-                    )
             _require_distinct([own, *others])
-            peers = _peers([own, *others])
-            clients = _clients(file.clients)
-        except (ContractError, ValueError) as error:
-            raise SettingsError(f"{path}: {error}") from None
+        except ValueError as error:
+            raise SettingsError(f"{path}: peers: {error}") from None
         return cls(
             party_id=party.party_id,
             identity=identity,
-            peers=peers,
-            clients=clients,
+            peers=_peers(path, "peers", [own, *others]),
+            clients=_clients(path, file.clients),
             limits=file.limits,
             amqp_url=_address(path, "amqp_url", party.amqp_url, environ, "WARREN_AMQP_URL"),
             database_url=_address(
@@ -190,13 +205,9 @@ class CoordinatorSettings:
         """Raises SettingsError."""
         file = _read(path, _CoordinatorFile)
         own = file.coordinator
-        try:
-            parties, clients = _peers(file.parties), _clients(file.clients)
-        except ContractError as error:
-            raise SettingsError(f"{path}: {error}") from None
         return cls(
-            parties=parties,
-            clients=clients,
+            parties=_peers(path, "parties", file.parties),
+            clients=_clients(path, file.clients),
             limits=file.limits,
             amqp_url=_address(path, "amqp_url", own.amqp_url, environ, "WARREN_AMQP_URL"),
             database_url=_address(
@@ -212,52 +223,82 @@ def _read(path: Path, shape: type[T]) -> T:
         return shape.model_validate(content)
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: not TOML: {error}") from None
     except ValidationError as error:
         raise SettingsError(f"{path}: {explain(error)}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: not TOML: {error}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: not TOML: not UTF-8 text") from None
 
 
-def _private_key(party: PartySection, folder: Path, environ: Mapping[str, str]) -> str:
-    if "WARREN_PRIVATE_KEY" in environ:
-        return environ["WARREN_PRIVATE_KEY"]
+def _identity(path: Path, party: PartySection, environ: Mapping[str, str]) -> Identity:
     if party.private_key is not None:
-        return party.private_key.get_secret_value()
-    if party.private_key_file is None:
+        source, text = f"{path}: party.private_key", party.private_key.get_secret_value()
+    elif party.private_key_file is not None:
+        key_path = path.parent / party.private_key_file
+        source = f"{path}: party.private_key_file {key_path}"
+        try:
+            text = key_path.read_text(encoding="ascii").strip()
+        except OSError as error:
+            raise SettingsError(f"{source}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise SettingsError(f"{source}: not base64 text") from None
+    elif "WARREN_PRIVATE_KEY" in environ:
+        source, text = "WARREN_PRIVATE_KEY", environ["WARREN_PRIVATE_KEY"].strip()
+    else:
         raise SettingsError(
-            "no private key: set WARREN_PRIVATE_KEY, or private_key_file under [party] "
-            "(`warren identity new` makes one)"
+            f"{path}: no private key: set private_key_file under [party], or WARREN_PRIVATE_KEY "
+            "in the environment (`warren identity new` makes one)"
         )
     try:
-        return (folder / party.private_key_file).read_text().strip()
-    except OSError as error:
-        raise SettingsError(f"{party.private_key_file}: {error.strerror}") from None
+        return Identity.from_base64(text)
+    except ContractError as error:
+        raise SettingsError(f"{source}: {error}") from None
 
 
 def _address(
-    path: Path, name: str, own: SecretStr | None, environ: Mapping[str, str], variable: str
+    path: Path,
+    name: str,
+    own: SecretStr | None,
+    environ: Mapping[str, str],
+    variable: str,
 ) -> str:
-    """The file's own address wins, so that one machine can run several parties."""
     if own is not None:
-        return own.get_secret_value()
-    if variable in environ:
-        return environ[variable]
-    raise SettingsError(f"{path}: no {name}: set it there, or {variable} in the environment")
+        source, url = f"{path}: {name}", own.get_secret_value()
+    elif variable in environ:
+        source, url = variable, environ[variable]
+    else:
+        raise SettingsError(f"{path}: no {name}: set it there, or {variable} in the environment")
+    pattern, example = _ADDRESSES[name]
+    if re.fullmatch(pattern, url) is None:
+        raise SettingsError(f"{source}: not like {example}")
+    return url
 
 
-def _peers(sections: list[PeerSection]) -> dict[str, Peer]:
+def _peers(path: Path, section: str, peers: list[PeerSection]) -> dict[str, Peer]:
     return {
-        peer.party_id: Peer(peer.index, PublicIdentity.from_base64(peer.public_key))
-        for peer in sorted(sections, key=lambda peer: peer.index)
+        peer.party_id: Peer(
+            peer.index, _public(f"{path}: {section}: {peer.party_id}", peer.public_key)
+        )
+        for peer in sorted(peers, key=lambda peer: peer.index)
     }
 
 
-def _clients(sections: list[ClientSection]) -> tuple[ClientPolicy, ...]:
+def _clients(path: Path, sections: list[ClientSection]) -> tuple[ClientPolicy, ...]:
     return tuple(
         ClientPolicy(
-            identity=PublicIdentity.from_base64(client.public_key),
+            identity=_public(
+                f"{path}: clients: {client.client_id or '(no client_id)'}", client.public_key
+            ),
             client_id=client.client_id,
             operations=None if client.operations is None else frozenset(client.operations),
         )
         for client in sections
     )
+
+
+def _public(owner: str, text: str) -> PublicIdentity:
+    try:
+        return PublicIdentity.from_base64(text)
+    except ContractError as error:
+        raise SettingsError(f"{owner}: public_key: {error}") from None

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from contracts import addresses, sessions
@@ -118,13 +117,12 @@ def terms(
 def created(
     signed: SignedRequest,
     session_terms: SessionTerms,
-    commitments: Sequence[NonceCommitment] = (),
     **changes: Any,
 ) -> SessionCreated:
     fields: dict[str, Any] = {
         "session_id": session_terms.session_id(),
         "terms": session_terms,
-        "commitments": list(commitments),
+        "commitments": [],
         "request": signed.body,
         "request_signature": signed.signature,
         "join_token": coins("join"),
@@ -134,13 +132,13 @@ def created(
 
 
 def keygen_created(
-    request: Request | None = None,
+    asked: Request | None = None,
     *,
     members: Sequence[Member] | None = None,
     terms_changes: dict[str, Any] | None = None,
     **changes: Any,
 ) -> SessionCreated:
-    signed = sign_request(request or keygen_request(), CLIENT)
+    signed = sign_request(asked or keygen_request(), CLIENT)
     own_terms = terms(
         signed,
         [member(1), member(2), member(3)] if members is None else members,
@@ -249,7 +247,8 @@ class Signing:
         )
 
     def created(self, **changes: Any) -> SessionCreated:
-        return created(self.signed, self.terms, list(self.commitments.values()), **changes)
+        fields: dict[str, Any] = {"commitments": list(self.commitments.values())}
+        return created(self.signed, self.terms, **(fields | changes))
 
     def accepted(self, i: int, **changes: Any) -> Accepted:
         return accept(self.created(**changes), party(i), now=NOW)
@@ -295,6 +294,27 @@ def signing_session(
         nonces={i: record for i, (record, _) in made.items()},
         commitments={i: commitment for i, (_, commitment) in made.items()},
     )
+
+
+def contradicting_facts() -> KeyFacts:
+    """Public shares of one key and the public key of another."""
+    other = key(seed="another key")[PartyIndex(1)]
+    return facts(public_key=other.public_key.to_bytes())
+
+
+def contradicting_share(session: Signing, i: int) -> sessions.ShareSigned:
+    """As party i signs if everybody has agreed on such a key."""
+    other = key(seed="another key")[PartyIndex(1)]
+    secret = replace(key()[PartyIndex(i)], public_key=other.public_key).to_bytes()
+    token = session.conduct().join_token(f"party-{i}")
+    step = session.answer(
+        i,
+        accepted=session.accepted(i, join_token=token),
+        key_share=key_record(i, facts=contradicting_facts().model_dump_json(), secret=secret),
+    )
+    signed = report_in(step.outgoing[0])
+    assert isinstance(signed, sessions.ShareSigned)
+    return signed
 
 
 ###
@@ -364,9 +384,7 @@ def begin_keygen(i: int, curve: str = "ed25519") -> Step:
     )
 
 
-def run_keygen(
-    curve: str = "ed25519", *, tamper: Tamper = lambda content, _: content
-) -> KeygenRun:
+def run_keygen(curve: str = "ed25519", *, tamper: Tamper = lambda content, _: content) -> KeygenRun:
     """All messages, in the order in which they were sent, until nobody says anything more."""
     ends: dict[str, Step | Exception] = {}
     rows: dict[str, list[Received]] = {}
@@ -401,13 +419,3 @@ def run_keygen(
             waiting += step_taken.outgoing
             sent += step_taken.outgoing
     return KeygenRun(ends=ends, sent=sent, steps=steps)
-
-
-def digests(messages: Iterable[Outgoing]) -> dict[str, str]:
-    """What was sent, without the signatures, which are never the same twice."""
-    return {
-        f"{UnverifiedEnvelope.from_bytes(each.body).claimed.sender}/{each.kind}/{each.routing_key}": (
-            hashlib.sha256(UnverifiedEnvelope.from_bytes(each.body).claimed.payload).hexdigest()
-        )
-        for each in messages
-    }

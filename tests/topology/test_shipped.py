@@ -129,7 +129,9 @@ def test_what_matters_is_dead_lettered_at_least_once_and_bounded(shipped: Topolo
         assert "max-length" in policy, queue.name
         assert "delivery-limit" in policy, queue.name
         if queue.name not in ends:
-            assert policy["delivery-limit"] == 10, queue.name
+            # A result that changes hands among producers is no poison, however often it does.
+            handed_back = queue.name.startswith(("warren.results.", "warren.legacy-results"))
+            assert policy["delivery-limit"] == (1_000_000 if handed_back else 10), queue.name
             assert policy["dead-letter-exchange"] == "warren.dead", queue.name
             assert policy["dead-letter-strategy"] == "at-least-once", queue.name
             assert policy["overflow"] == "reject-publish", queue.name

@@ -13,6 +13,8 @@ KEY_SHARE = f"SELECT {KEY_SHARE_COLUMNS} FROM key_shares WHERE key_session = $1 
 
 KEY_SHARES = f"SELECT {KEY_SHARE_COLUMNS} FROM key_shares ORDER BY owner, key_id, epoch"
 
+ANY_KEY_SHARE = f"SELECT {KEY_SHARE_COLUMNS} FROM key_shares LIMIT 1"
+
 KEY_SHARES_OF = f"""
     SELECT {KEY_SHARE_COLUMNS} FROM key_shares
     WHERE owner = $1
@@ -46,6 +48,12 @@ class SharedPartyStore(SharedStore):
     def __init__(self, database: Database, rows: PartyRows) -> None:
         super().__init__(database, rows, "party")
         self._rows: PartyRows = rows
+
+    async def ping(self) -> None:
+        """Raises SealError, too: better now than with the first signature."""
+        await super().ping()
+        for row in await self._database.fetch(ANY_KEY_SHARE):
+            self._rows.key_share(row)
 
     async def key_share(self, key_session: bytes, epoch: int) -> KeyShareRecord | None:
         found = await self._database.fetch(KEY_SHARE, key_session, epoch)

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.session.builders import (
+    Signing,
+    contradicting_facts,
+    contradicting_share,
+    facts,
+    signing_session,
+)
+from workers.protocols.rounds import MisuseError, PartyFaultError, PartyIndex
+from workers.session.combining import combine
+
+
+def _inputs(session: Signing) -> tuple[dict[PartyIndex, bytes], dict[PartyIndex, bytes]]:
+    return (
+        {PartyIndex(i): each.commitment for i, each in session.commitments.items()},
+        {PartyIndex(i): session.share(i).signature_share for i in (1, 3)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "check"),
+    [
+        (b"", "encoding"),
+        (bytes(31), "encoding"),
+        (b"\xff" * 32, "encoding"),
+        (bytes(32), "RFC 9591 5.4"),
+        (b"\x01" + bytes(31), "RFC 9591 5.4"),
+    ],
+)
+@pytest.mark.parametrize("fields", [{"scheme": "ed25519"}, {"scheme": "secp256k1"}])
+def test_a_wrong_share_names_its_sender(fields: dict[str, Any], data: bytes, check: str) -> None:
+    session = signing_session(**fields)
+    commitments, shares = _inputs(session)
+    with pytest.raises(PartyFaultError) as caught:
+        combine(facts(session.curve), session.request, commitments, shares | {PartyIndex(3): data})
+    assert caught.value.culprits == {3}
+    assert caught.value.check == check
+
+
+@pytest.mark.parametrize("data", [b"", bytes(64), b"\xff" * 64, bytes(66)])
+def test_a_malformed_commitment_names_its_sender(data: bytes) -> None:
+    session = signing_session()
+    commitments, shares = _inputs(session)
+    with pytest.raises(PartyFaultError) as caught:
+        combine(facts(), session.request, commitments | {PartyIndex(1): data}, shares)
+    assert caught.value.culprits == {1}
+    assert caught.value.check == "encoding"
+
+
+def test_everybody_who_sends_rubbish_is_named() -> None:
+    session = signing_session()
+    commitments, shares = _inputs(session)
+    with pytest.raises(PartyFaultError) as caught:
+        combine(
+            facts(),
+            session.request,
+            commitments | {PartyIndex(1): b""},
+            shares | {PartyIndex(3): b""},
+        )
+    assert caught.value.culprits == {1, 3}
+
+
+@settings(max_examples=30)
+@given(st.data())
+def test_any_other_share_names_its_sender_and_nobody_else(data: st.DataObject) -> None:
+    session = signing_session()
+    commitments, shares = _inputs(session)
+    liar = PartyIndex(data.draw(st.sampled_from([1, 3])))
+    lie = data.draw(st.binary(min_size=32, max_size=32).filter(lambda each: each != shares[liar]))
+    with pytest.raises(PartyFaultError) as caught:
+        combine(facts(), session.request, commitments, shares | {liar: lie})
+    assert caught.value.culprits == {liar}
+
+
+def test_a_key_that_contradicts_itself_blames_no_signer() -> None:
+    session = signing_session()
+    commitments, _ = _inputs(session)
+    shares = {PartyIndex(i): contradicting_share(session, i).signature_share for i in (1, 3)}
+    with pytest.raises(MisuseError, match="do not belong to the public key"):
+        combine(contradicting_facts(), session.request, commitments, shares)

@@ -1,0 +1,502 @@
+"""What the coordinator makes of reports: progress, a result, or somebody's fault."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from contracts import addresses, sessions
+from contracts.errors import ContractError
+from contracts.failures import Failure, FailureCode
+from contracts.keys import Holder, KeyFacts
+from contracts.results import KeygenResult, SignResult, Status
+from contracts.sessions import INSTRUCTION, KeyCertified, NonceCommitment, SessionCreated
+from contracts.signing import sign_request
+from tests.protocols.simulate import coins
+from tests.session.builders import (
+    CLIENT,
+    IDENTITIES,
+    NOW,
+    PEERS,
+    Signing,
+    contradicting_facts,
+    contradicting_share,
+    facts,
+    keygen_request,
+    member,
+    nonce,
+    received_report,
+    report_envelope,
+    signing_session,
+    terms,
+)
+from workers.protocols import frost
+from workers.protocols.groups import group_by_name
+from workers.session import conduct as conducting
+from workers.session.batches import batch_id
+from workers.session.conduct import Conduct, Progress
+from workers.store.records import Received
+
+
+def keygen_conduct() -> Conduct:
+    request = keygen_request()
+    signed = sign_request(request, CLIENT)
+    members = [member(1), member(2), member(3)]
+    return Conduct(
+        request=request,
+        terms=terms(signed, members, threshold=2),
+        join_secret=coins("join secret"),
+    )
+
+
+def certified(made: KeyFacts) -> KeyCertified:
+    return KeyCertified(
+        facts=made,
+        certificates={f"party-{i}": made.certify(IDENTITIES[f"party-{i}"]) for i in (1, 2, 3)},
+    )
+
+
+def new_facts(conduct: Conduct, **changes: Any) -> KeyFacts:
+    return facts(**({"session_id": conduct.session_id} | changes))
+
+
+def key_certified(
+    conduct: Conduct, i: int, report: KeyCertified, received: tuple[Received, ...] = ()
+) -> Progress:
+    return conducting.key_certified(conduct, f"party-{i}", report, received, now=NOW)
+
+
+def share_signed(session: Signing, i: int, *others: int, **changes: Any) -> Progress:
+    """Party i's report after those of the others, changed as given."""
+    rows = [received_report(j, session.share(j)) for j in others]
+    report = session.share(i).model_copy(update=changes)
+    return conducting.share_signed(session.conduct(), f"party-{i}", report, rows, now=NOW)
+
+
+###
+### Invitations
+###
+
+
+def test_everybody_is_invited_with_all_commitments_and_a_token_of_its_own() -> None:
+    session = signing_session()
+    invited = conducting.invitations(
+        session.conduct(),
+        request=session.signed.body,
+        signature=session.signed.signature,
+        time_left_ms=5_000,
+    )
+    contents = [INSTRUCTION.validate_json(each.body) for each in invited]
+    assert [each.routing_key for each in invited] == ["party-1", "party-3"]
+    assert {each.exchange for each in invited} == {addresses.SESSIONS}
+    tokens = set()
+    for content in contents:
+        assert isinstance(content, SessionCreated)
+        assert content.commitments == list(session.commitments.values())
+        assert content.session_id == content.terms.session_id()
+        assert (content.request, content.time_left_ms) == (session.signed.body, 5_000)
+        tokens.add(content.join_token)
+    assert len(tokens) == 2
+
+
+def test_an_invitation_of_the_last_moment_still_has_time_left() -> None:
+    session = signing_session()
+    (first, _) = conducting.invitations(
+        session.conduct(), request=b"{}", signature=b"", time_left_ms=-5
+    )
+    assert SessionCreated.model_validate_json(first.body).time_left_ms == 1
+
+
+def test_a_new_key_needs_no_commitments() -> None:
+    conduct = keygen_conduct()
+    assert conduct.lacking() == []
+    invited = conducting.invitations(conduct, request=b"{}", signature=b"", time_left_ms=1)
+    assert len(invited) == 3
+    assert SessionCreated.model_validate_json(invited[0].body).commitments == []
+
+
+def test_join_tokens_differ_by_session_party_and_secret() -> None:
+    conduct = keygen_conduct()
+    other = conduct.model_copy(update={"join_secret": coins("other")})
+    salted = conduct.terms.model_copy(update={"salt": coins("other")})
+    later = conduct.model_copy(update={"terms": salted})
+    tokens = {
+        each.join_token(name)
+        for each, name in itertools.product((conduct, other, later), ("party-1", "party-2"))
+    }
+    assert len(tokens) == 6
+
+
+def test_the_join_secret_hides_in_its_repr() -> None:
+    assert "join_secret" not in repr(keygen_conduct())
+
+
+###
+### Nonces
+###
+
+
+def _waiting(*present: int) -> tuple[Signing, Conduct]:
+    session = signing_session()
+    kept = {f"party-{i}": session.commitments[i] for i in present}
+    return session, session.conduct().model_copy(update={"commitments": kept})
+
+
+def _nonces_made(conduct: Conduct, i: int, fresh: list[NonceCommitment]) -> Progress:
+    return conducting.nonces_made(
+        conduct,
+        f"party-{i}",
+        sessions.NoncesMade(fresh=fresh),
+        request=b"{}",
+        signature=b"",
+        time_left_ms=1_000,
+    )
+
+
+def test_only_who_lacks_a_commitment_is_asked_for_nonces() -> None:
+    _, conduct = _waiting(1)
+    (wish,) = conducting.nonce_wishes(conduct, 4)
+    assert wish.routing_key == "party-3"
+    wanted = INSTRUCTION.validate_json(wish.body)
+    assert isinstance(wanted, sessions.NoncesWanted)
+    assert wanted.batch_id == batch_id(conduct.session_id, "party-3")
+    assert (wanted.session_id, wanted.count) == (conduct.session_id, 4)
+    assert wanted.key_session == facts().session_id
+
+
+def test_nobody_is_invited_before_all_commitments_are_in() -> None:
+    session, conduct = _waiting()
+    first = _nonces_made(conduct, 3, [session.commitments[3]])
+    assert (first.status, first.outgoing) == (Status.WAITING, ())
+    assert [each.party_id for each in first.conduct.lacking()] == ["party-1"]
+    second = _nonces_made(first.conduct, 1, [session.commitments[1]])
+    assert second.status is Status.IN_PROGRESS
+    invited = [SessionCreated.model_validate_json(each.body) for each in second.outgoing]
+    assert [each.commitments for each in invited] == [list(session.commitments.values())] * 2
+
+
+def test_the_first_nonce_is_used_and_the_others_are_kept() -> None:
+    session, conduct = _waiting(1)
+    scheme = session.request.scheme
+    more = [nonce(3, scheme, label)[1] for label in ("second", "third")]
+    progress = _nonces_made(conduct, 3, [session.commitments[3], *more])
+    assert progress.conduct.commitments["party-3"] == session.commitments[3]
+    assert [each.nonce_id for each in progress.commitments] == [each.nonce_id for each in more]
+    assert {(each.party_id, each.scheme, each.epoch) for each in progress.commitments} == {
+        ("party-3", "ed25519", 0)
+    }
+
+
+def test_nonces_of_a_party_that_lacked_none_are_all_kept() -> None:
+    session, conduct = _waiting(1)
+    more = nonce(1, session.request.scheme, "second")[1]
+    progress = _nonces_made(conduct, 1, [more])
+    assert progress.conduct == conduct
+    assert [each.nonce_id for each in progress.commitments] == [more.nonce_id]
+
+
+###
+### Who may say what
+###
+
+
+def _check(conduct: Conduct, sender: str, report: sessions.Report, **changes: Any) -> None:
+    envelope = report_envelope(sender, report, session_id=conduct.session_id)
+    conducting.check_report(conduct, replace(envelope, **changes), report)
+
+
+def test_reports_that_fit_their_session_are_heard() -> None:
+    session, conduct = signing_session(), keygen_conduct()
+    failed = sessions.SessionFailed(failure=Failure.of(FailureCode.SPOILT, "why"))
+    _check(conduct, "party-2", certified(new_facts(conduct)))
+    _check(conduct, "party-2", sessions.PartyJoined(join_token=conduct.join_token("party-2")))
+    _check(conduct, "party-2", failed)
+    _check(conduct, "party-2", failed, epoch=9)
+    _check(session.conduct(), "party-3", session.share(3))
+    _check(session.conduct(), "party-3", sessions.NoncesMade(fresh=[session.commitments[3]]))
+
+
+def test_a_party_that_takes_no_part_is_not_heard() -> None:
+    session = signing_session()
+    with pytest.raises(ContractError, match="party-2 takes no part"):
+        _check(session.conduct(), "party-2", session.share(3))
+
+
+@pytest.mark.parametrize("kind", ["share_signed", "nonces_made"])
+def test_a_report_of_another_epoch_is_not_heard(kind: str) -> None:
+    session = signing_session()
+    report = {
+        "share_signed": session.share(3),
+        "nonces_made": sessions.NoncesMade(fresh=[session.commitments[3]]),
+    }[kind]
+    with pytest.raises(ContractError, match="epoch 1 in a session of epoch 0"):
+        _check(session.conduct(), "party-3", report, epoch=1)
+
+
+@pytest.mark.parametrize("whose", ["party-1", None])
+def test_a_join_token_is_good_for_the_party_that_was_given_it(whose: str | None) -> None:
+    session, conduct = signing_session(), signing_session().conduct()
+    token = bytes(32) if whose is None else conduct.join_token(whose)
+    for report in (
+        sessions.PartyJoined(join_token=token),
+        session.share(3).model_copy(update={"join_token": token}),
+    ):
+        with pytest.raises(ContractError, match="another join token"):
+            _check(conduct, "party-3", report)
+
+
+def test_reports_of_the_other_protocol_are_not_heard() -> None:
+    session, conduct = signing_session(), keygen_conduct()
+    token = conduct.join_token("party-3")
+    for report in (
+        session.share(3).model_copy(update={"join_token": token}),
+        sessions.NoncesMade(fresh=[session.commitments[3]]),
+    ):
+        with pytest.raises(ContractError, match="in a session to keygen"):
+            _check(conduct, "party-3", report)
+    with pytest.raises(ContractError, match="key_certified in a session to sign"):
+        _check(session.conduct(), "party-3", certified(facts()))
+
+
+###
+### Signature shares
+###
+
+
+def test_the_last_share_makes_the_result() -> None:
+    session = signing_session()
+    first = share_signed(session, 3)
+    assert (first.status, first.result, first.failure) == (Status.IN_PROGRESS, None, None)
+    last = share_signed(session, 1, 3)
+    assert last.status is Status.COMPLETED
+    assert isinstance(last.result, SignResult)
+    assert last.result.signers == ["party-1", "party-3"]
+    assert last.result.message == session.request.message
+    assert last.result.session_id == session.terms.session_id()
+    assert last.result.signature is not None
+    public_key = group_by_name("ed25519").point_from_bytes_checked(facts().public_key)
+    assert frost.verify(
+        frost.ciphersuite("ed25519"), public_key, session.request.message, last.result.signature
+    )
+
+
+def test_the_fresh_commitment_is_kept_whatever_becomes_of_the_share() -> None:
+    session = signing_session()
+    (fresh,) = session.share(1).fresh
+    for progress in (
+        share_signed(session, 1),
+        share_signed(session, 1, 3),
+        share_signed(session, 1, 3, signature_share=bytes(32)),
+    ):
+        assert [each.nonce_id for each in progress.commitments] == [fresh.nonce_id]
+        assert progress.commitments[0].party_id == "party-1"
+
+
+def test_a_wrong_share_fails_the_session_and_names_its_sender() -> None:
+    progress = share_signed(signing_session(), 1, 3, signature_share=b"\x01" + bytes(31))
+    assert progress.status is Status.FAILED
+    assert progress.failure is not None
+    assert progress.failure.code is FailureCode.PARTY_FAULT
+    assert progress.failure.culprits == ["party-1"]
+
+
+def test_a_malformed_commitment_fails_the_session_and_names_its_sender() -> None:
+    session = signing_session()
+    wrong = session.commitments[3].model_copy(update={"commitment": b"\xff" * 64})
+    conduct = session.conduct()
+    conduct = conduct.model_copy(update={"commitments": {**conduct.commitments, "party-3": wrong}})
+    progress = conducting.share_signed(
+        conduct, "party-1", session.share(1), [received_report(3, session.share(3))], now=NOW
+    )
+    assert progress.failure is not None
+    assert progress.failure.culprits == ["party-3"]
+
+
+def test_a_key_that_contradicts_itself_fails_the_session_and_blames_nobody() -> None:
+    session = signing_session()
+    conduct = session.conduct().model_copy(update={"facts": contradicting_facts()})
+    progress = conducting.share_signed(
+        conduct,
+        "party-1",
+        contradicting_share(session, 1),
+        [received_report(3, contradicting_share(session, 3))],
+        now=NOW,
+    )
+    assert progress.status is Status.FAILED
+    assert progress.failure is not None
+    assert progress.failure.code is FailureCode.INTERNAL
+    assert progress.failure.culprits == []
+
+
+###
+### Certified keys
+###
+
+
+def test_a_key_is_believed_when_every_party_has_certified_it() -> None:
+    conduct = keygen_conduct()
+    report = certified(new_facts(conduct))
+    rows = tuple(received_report(i, report) for i in (1, 3))
+    for some in ((), rows[:1]):
+        progress = key_certified(conduct, 2, report, some)
+        assert (progress.status, progress.key) == (Status.IN_PROGRESS, None)
+    progress = key_certified(conduct, 2, report, rows)
+    assert progress.status is Status.COMPLETED
+    assert isinstance(progress.result, KeygenResult)
+    assert progress.result.key is not None
+    progress.result.key.verify({name: peer.identity for name, peer in PEERS.items()})
+    assert progress.key is not None
+    assert (progress.key.owner, progress.key.key_id) == ("svcA", "key-1")
+    assert progress.key.key_session == conduct.session_id
+
+
+def test_only_the_parties_certificates_are_handed_on() -> None:
+    conduct = keygen_conduct()
+    honest = certified(new_facts(conduct))
+    padded = honest.model_copy(
+        update={"certificates": {**honest.certificates, "party-4": bytes(9_000)}}
+    )
+    rows = tuple(received_report(i, honest) for i in (1, 2))
+    progress = key_certified(conduct, 3, padded, rows)
+    assert isinstance(progress.result, KeygenResult)
+    assert progress.result.key is not None
+    assert progress.result.key.certificates.keys() == {"party-1", "party-2", "party-3"}
+
+
+def _holder(**changes: Any) -> list[Holder]:
+    *others, third = facts().holders
+    return [*others, third.model_copy(update=changes)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"client_id": "svcB"},
+        {"client_id": None},
+        {"key_id": "key-2"},
+        {"session_id": coins("another")},
+        {"epoch": 1},
+        {"curve": facts("secp256k1").curve},
+        {"threshold": 3},
+        {"holders": facts().holders[:2]},
+        {"holders": facts().holders[::-1]},
+        {"holders": _holder(party_id="party-4")},
+        {"holders": _holder(identity=IDENTITIES["party-4"].public.der)},
+        {"holders": _holder(public_share=b"\xff" * 32)},
+        {"holders": _holder(public_share=b"")},
+        {"public_key": b"\xff" * 32},
+        {"public_key": facts("secp256k1").public_key},
+    ],
+)
+def test_other_facts_than_the_sessions_name_their_reporter(changes: dict[str, Any]) -> None:
+    conduct = keygen_conduct()
+    progress = key_certified(conduct, 2, certified(new_facts(conduct, **changes)))
+    assert progress.status is Status.FAILED
+    assert progress.failure is not None
+    assert progress.failure.code is FailureCode.PARTY_FAULT
+    assert progress.failure.culprits == ["party-2"]
+
+
+def _without(report: KeyCertified) -> dict[str, bytes]:
+    return {name: each for name, each in report.certificates.items() if name != "party-3"}
+
+
+def _swapped(report: KeyCertified) -> dict[str, bytes]:
+    return report.certificates | {"party-3": report.certificates["party-1"]}
+
+
+def _garbled(report: KeyCertified) -> dict[str, bytes]:
+    return report.certificates | {"party-3": b"\x30"}
+
+
+def _of_other_facts(report: KeyCertified) -> dict[str, bytes]:
+    other = report.facts.model_copy(update={"chain_code": coins("other")})
+    return report.certificates | {"party-3": other.certify(IDENTITIES["party-3"])}
+
+
+@pytest.mark.parametrize("change", [_without, _swapped, _garbled, _of_other_facts])
+def test_missing_and_wrong_certificates_name_their_reporter(change: Any) -> None:
+    conduct = keygen_conduct()
+    report = certified(new_facts(conduct))
+    wrong = report.model_copy(update={"certificates": change(report)})
+    progress = key_certified(conduct, 2, wrong)
+    assert progress.failure is not None
+    assert progress.failure.culprits == ["party-2"]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"chain_code": coins("other")}, {"transcript_digest": coins("other")}]
+)
+def test_two_keys_certified_by_all_spoil_the_session(changes: dict[str, Any]) -> None:
+    conduct = keygen_conduct()
+    rows = (received_report(1, certified(new_facts(conduct))),)
+    progress = key_certified(conduct, 2, certified(new_facts(conduct, **changes)), rows)
+    assert progress.status is Status.FAILED
+    assert progress.failure is not None
+    assert progress.failure.code is FailureCode.SPOILT
+    assert progress.failure.culprits == []
+
+
+###
+### Endings
+###
+
+JOINED = sessions.PartyJoined(join_token=bytes(32))
+
+
+def _expired(*silent: str) -> sessions.SessionFailed:
+    failure = Failure.of(FailureCode.EXPIRED, "waited", silent=list(silent))
+    return sessions.SessionFailed(failure=failure)
+
+
+def test_silent_is_first_of_all_who_was_never_heard_of() -> None:
+    rows = [received_report(1, JOINED), received_report(1, _expired("party-2"))]
+    assert conducting.silent_parties(keygen_conduct(), rows) == ["party-2", "party-3"]
+    assert conducting.silent_parties(keygen_conduct(), []) == ["party-1", "party-2", "party-3"]
+
+
+def test_silent_is_then_whom_the_others_name() -> None:
+    rows = [received_report(i, JOINED) for i in (1, 2, 3)]
+    rows += [received_report(1, _expired("party-3")), received_report(2, _expired("party-3"))]
+    assert conducting.silent_parties(keygen_conduct(), rows) == ["party-3"]
+
+
+@pytest.mark.parametrize("named", ["party-2", "party-4", "nobody"])
+def test_nobody_names_itself_or_a_stranger_silent(named: str) -> None:
+    rows = [received_report(i, JOINED) for i in (1, 2, 3)]
+    rows.append(received_report(2, _expired(named)))
+    report = certified(new_facts(keygen_conduct()))
+    rows += [received_report(i, report) for i in (1, 2)]
+    assert conducting.silent_parties(keygen_conduct(), rows) == ["party-3"]
+
+
+def test_silent_is_at_last_who_did_not_get_to_the_end() -> None:
+    session = signing_session()
+    rows = [received_report(i, JOINED) for i in (1, 3)]
+    rows.append(received_report(1, session.share(1)))
+    assert conducting.silent_parties(session.conduct(), rows) == ["party-3"]
+
+
+def test_a_session_that_waits_for_nonces_waits_only_for_who_lacks_them() -> None:
+    _, conduct = _waiting(1)
+    assert conducting.silent_parties(conduct, []) == ["party-3"]
+
+
+def test_farewells_go_to_every_party_and_to_all_who_listen() -> None:
+    conduct = keygen_conduct()
+    first, *others = conducting.farewells(conduct)
+    assert (first.exchange, first.routing_key) == (addresses.CANCEL, "")
+    assert [(each.exchange, each.routing_key) for each in others] == [
+        (addresses.SESSIONS, f"party-{i}") for i in (1, 2, 3)
+    ]
+    for each in (first, *others):
+        over = sessions.SessionCancelled.model_validate_json(each.body)
+        assert over.session_id == conduct.session_id
+
+
+def test_a_conduct_is_stored_and_read_back() -> None:
+    for conduct in (keygen_conduct(), signing_session().conduct()):
+        assert Conduct.model_validate_json(conduct.model_dump_json()) == conduct

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+
+from contracts.errors import ContractError
+from contracts.failures import FailureCode
+from contracts.results import Status
+from tests.session.builders import member
+from workers.protocols.groups import IdentityError
+from workers.protocols.rounds import (
+    EchoMismatchError,
+    MisuseError,
+    PartyFaultError,
+    PartyIndex,
+    SpoiltSessionError,
+)
+from workers.session.errors import EquivocationError, RefusedError
+from workers.session.step import STEP_ERRORS, Step, failure_of
+
+MEMBERS = [member(2, index=1), member(3, index=2), member(4, index=3)]
+BOTH = frozenset({PartyIndex(2), PartyIndex(1)})
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "round_", "culprits", "words"),
+    [
+        (RefusedError("because"), FailureCode.PARTY_REFUSED, None, [], "because"),
+        (
+            PartyFaultError(BOTH, "proof"),
+            FailureCode.PARTY_FAULT,
+            3,
+            ["party-2", "party-3"],
+            "party-2, party-3 failed the check 'proof'",
+        ),
+        (
+            EquivocationError("party-4", "keygen/2"),
+            FailureCode.PARTY_FAULT,
+            3,
+            ["party-4"],
+            "party party-4 sent two different messages as keygen/2",
+        ),
+        (
+            EchoMismatchError(BOTH),
+            FailureCode.SPOILT,
+            3,
+            [],
+            "party-2, party-3 saw other broadcasts than we did",
+        ),
+        (SpoiltSessionError("bad luck"), FailureCode.SPOILT, 3, [], "bad luck"),
+        (IdentityError("identity"), FailureCode.SPOILT, 3, [], "identity"),
+        (ContractError("not ours"), FailureCode.SPOILT, 3, [], "not ours"),
+        (MisuseError("secret detail"), FailureCode.INTERNAL, 3, [], "failed with MisuseError"),
+    ],
+)
+def test_each_family_of_errors_has_its_failure(
+    error: Exception, code: FailureCode, round_: int | None, culprits: list[str], words: str
+) -> None:
+    assert isinstance(error, STEP_ERRORS)
+    failure = failure_of(error, MEMBERS, round_=3)
+    assert failure.code is code
+    assert failure.round == round_
+    assert failure.culprits == culprits
+    assert words in failure.message
+    assert failure.retryable is code.retryable
+
+
+def test_our_own_errors_tell_no_details() -> None:
+    assert "detail" not in failure_of(MisuseError("secret detail"), MEMBERS, round_=1).message
+
+
+def test_a_refusal_is_as_long_as_a_failure_may_be() -> None:
+    assert len(RefusedError("x" * 10_000).failure.message) == 2000
+
+
+def test_a_step_hides_its_state_in_its_repr() -> None:
+    assert "coefficients" not in repr(Step(status=Status.IN_PROGRESS, state=b"coefficients"))

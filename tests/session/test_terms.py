@@ -1,0 +1,83 @@
+"""The session id covers every field of the terms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from contracts.sessions import Member, SessionTerms
+from contracts.signing import sign_request
+from tests.protocols.simulate import coins
+from tests.session.builders import CLIENT, keygen_request, member, terms
+from workers.session.batches import batch_id
+
+CHANGES: dict[str, list[Any]] = {
+    "protocol": ["sign"],
+    "request_digest": [coins("another")],
+    "key_session": [coins("a key"), bytes(32)],
+    "epoch": [1, 256],
+    "threshold": [3],
+    "members": [
+        [member(1), member(2)],
+        [member(2), member(1), member(3)],
+        [member(1), member(2), member(3, index=4)],
+        [member(1), member(2), member(3).model_copy(update={"party_id": "party-4"})],
+        [member(1), member(2), member(3).model_copy(update={"identity": b"other"})],
+        [member(1), member(2), member(3).model_copy(update={"identity": b""})],
+    ],
+    "salt": [coins("pepper")],
+}
+
+
+def _terms() -> SessionTerms:
+    signed = sign_request(keygen_request(), CLIENT)
+    return terms(signed, [member(1), member(2), member(3)], threshold=2)
+
+
+def test_every_field_has_its_changes() -> None:
+    assert CHANGES.keys() == SessionTerms.model_fields.keys()
+    assert Member.model_fields.keys() == {"party_id", "index", "identity"}
+
+
+@pytest.mark.parametrize("field", SessionTerms.model_fields)
+def test_a_change_of_any_field_gives_another_session(field: str) -> None:
+    ids = {_terms().session_id()}
+    for value in CHANGES[field]:
+        ids.add(_terms().model_copy(update={field: value}).session_id())
+    assert len(ids) == 1 + len(CHANGES[field])
+
+
+def test_the_same_terms_give_the_same_session_id_of_32_bytes() -> None:
+    assert _terms().session_id() == _terms().session_id()
+    assert len(_terms().session_id()) == 32
+
+
+def test_the_encoding_of_the_terms_is_pinned() -> None:
+    pinned = SessionTerms(
+        protocol="sign",
+        request_digest=b"\x01" * 32,
+        key_session=b"\x02" * 32,
+        epoch=3,
+        threshold=2,
+        members=[
+            Member(party_id="party-1", index=1, identity=b"identity 1"),
+            Member(party_id="party-3", index=3, identity=b"identity 3"),
+        ],
+        salt=b"\x04" * 32,
+    )
+    session_id = pinned.session_id()
+    assert session_id.hex() == "0e4573d631ef54635bd6c4bff239606abb074fd7e760026fbe362cd4faef3474"
+    assert (
+        batch_id(session_id, "party-1").hex()
+        == "8b757900eb3775a3fdce1f31c8bf1ce27be33553da62469a265b1583545003d5"
+    )
+
+
+def test_each_session_and_party_has_its_own_nonce_batch() -> None:
+    batches = {
+        batch_id(session_id, party_id)
+        for session_id in (coins("one"), coins("two"))
+        for party_id in ("party-1", "party-2")
+    }
+    assert len(batches) == 4

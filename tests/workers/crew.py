@@ -1,0 +1,146 @@
+"""More workers for a simulated Warren: second ones on the same stores, and ones that go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from contracts.signing import ClientPolicy
+from tests.workers.simulate import CLIENT, World
+from workers.consumers.liveness import Liveness
+from workers.consumers.party import PartyConsumer
+from workers.consumers.publisher import PublishError
+from workers.consumers.reports import ReportConsumer
+from workers.consumers.requests import RequestConsumer
+from workers.consumers.scopes import SessionScopes
+from workers.session.acceptance import Party, Peer
+from workers.settings import PartyLimits
+from workers.store.interface import StoreUnavailableError
+from workers.store.records import Outgoing
+
+
+def peers(world: World) -> dict[str, Peer]:
+    return {
+        party_id: Peer(i, identity.public)
+        for i, (party_id, identity) in enumerate(world.identities.items(), start=1)
+    }
+
+
+def clients(world: World) -> tuple[ClientPolicy, ...]:
+    return (ClientPolicy(identity=world.client.public, client_id=CLIENT),)
+
+
+def party_worker(
+    world: World,
+    party_id: str,
+    *,
+    store: Any = None,
+    network: Any = None,
+    limits: PartyLimits | None = None,
+) -> PartyConsumer:
+    """A fresh process of a party: it knows nothing but what the party's store has."""
+    return PartyConsumer(
+        Party(
+            party_id=party_id,
+            identity=world.identities[party_id],
+            peers=peers(world),
+            clients=clients(world),
+            clock_tolerance_ms=0,
+        ),
+        store or world.party_stores[party_id],
+        network or world.network,
+        limits or PartyLimits(),
+        clock=world.clock,
+    )
+
+
+def coordinator_worker(
+    world: World, *, store: Any = None, network: Any = None
+) -> tuple[RequestConsumer, ReportConsumer]:
+    """A fresh process of the coordinator."""
+    store, network = store or world.coordinator_store, network or world.network
+    scopes = SessionScopes()
+    liveness = Liveness(store, silent_after_ms=10_000)
+    reports = ReportConsumer(peers(world), store, network, liveness, scopes)
+    requests = RequestConsumer(
+        peers(world), clients(world), store, network, liveness, scopes, reports, nonce_batch=2
+    )
+    return requests, reports
+
+
+@dataclass
+class Together:
+    """Several workers that all get every delivery at the same time."""
+
+    workers: Iterable[Any]
+
+    async def handle(self, delivery: Any) -> None:
+        await asyncio.gather(*(worker.handle(delivery) for worker in self.workers))
+
+    def broadcast(self, body: bytes) -> None:
+        for worker in self.workers:
+            worker.broadcast(body)
+
+
+@dataclass
+class Faults:
+    """Decides what goes wrong next; one delivery in three or so gets through unharmed."""
+
+    random: Random
+    happened: dict[str, int] = field(default_factory=dict)
+
+    def strikes(self, what: str) -> bool:
+        if self.random.random() < 0.2:
+            self.happened[what] = self.happened.get(what, 0) + 1
+            return True
+        return False
+
+
+class FaultyStore:
+    """A store whose database is away before a commit, or after it with the answer lost."""
+
+    def __init__(self, store: Any, faults: Faults) -> None:
+        self._store = store
+        self._faults = faults
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def commit(self, change: Any) -> Any:
+        if self._faults.strikes("before commit"):
+            raise StoreUnavailableError("away")
+        outcome = await self._store.commit(change)
+        if self._faults.strikes("after commit"):
+            raise StoreUnavailableError("the answer was lost")
+        return outcome
+
+
+class FaultyNetwork:
+    """A broker that is away, or goes away between two messages, or takes the process with it."""
+
+    def __init__(self, network: Any, faults: Faults) -> None:
+        self._network = network
+        self._faults = faults
+
+    async def publish(self, message: Outgoing) -> None:
+        await self.publish_all([message])
+
+    async def publish_all(self, messages: Iterable[Outgoing]) -> None:
+        for message in messages:
+            if self._faults.strikes("publish"):
+                raise PublishError("broker away")
+            if self._faults.strikes("killed"):
+                raise asyncio.CancelledError
+            await self._network.publish(message)
+
+
+async def redelivered(handle: Callable[[], Awaitable[None]]) -> None:
+    """As broker and `settle` do: until it goes well."""
+    while True:
+        try:
+            return await handle()
+        except (PublishError, StoreUnavailableError, asyncio.CancelledError):
+            continue
