@@ -228,12 +228,12 @@ def test_a_party_that_takes_no_part_is_not_heard() -> None:
 @pytest.mark.parametrize("kind", ["share_signed", "nonces_made"])
 def test_a_report_of_another_epoch_is_not_heard(kind: str) -> None:
     session = signing_session()
-    report = {
+    reports: dict[str, sessions.Report] = {
         "share_signed": session.share(3),
         "nonces_made": sessions.NoncesMade(fresh=[session.commitments[3]]),
-    }[kind]
+    }
     with pytest.raises(ContractError, match="epoch 1 in a session of epoch 0"):
-        _check(session.conduct(), "party-3", report, epoch=1)
+        _check(session.conduct(), "party-3", reports[kind], epoch=1)
 
 
 @pytest.mark.parametrize("whose", ["party-1", None])

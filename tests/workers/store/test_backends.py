@@ -13,14 +13,23 @@ import asyncpg
 import pytest
 
 import migrations
-from workers.store.interface import PartyStore, StoreUnavailableError
+from workers.store.interface import CoordinatorStore, PartyStore, StoreUnavailableError
 from workers.store.opening import open_party_store
 from workers.store.postgres import database as postgres
 from workers.store.records import Outcome
 from workers.store.sqlite import database as sqlite
 
 from .conftest import SEALER, RawDatabase, open_party
-from .examples import outgoing, party_change, received, session_id
+from .examples import (
+    KEY,
+    commitment,
+    coordinator_change,
+    outgoing,
+    parked,
+    party_change,
+    received,
+    session_id,
+)
 
 ROLE = "party"
 
@@ -189,7 +198,6 @@ async def test_a_lost_connection_is_unavailable_once(url: str, raw: RawDatabase)
     assert Outcome.COMMITTED in outcomes
 
 
-@pytest.mark.system
 async def test_a_server_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(StoreUnavailableError) as caught:
         async with open_party("postgresql://user:hunter2@127.0.0.1:1/none"):
@@ -253,3 +261,38 @@ async def test_a_value_of_a_wrong_type_is_our_mistake_and_not_the_server_s(url: 
         with pytest.raises(asyncpg.DataError):
             await store.commit(party_change(deadline="tomorrow"))
         assert await store.commit(party_change()) is Outcome.COMMITTED
+
+
+@on_postgres
+async def test_the_bounds_count_what_somebody_else_is_parking(url: str) -> None:
+    holder = await asyncpg.connect(url)
+    try:
+        async with open_party(url) as store:
+            async with holder.transaction():
+                park = "SELECT park_v1($1, 'round-1', 'party-2', '', 1, 100, 1)"
+                assert await holder.fetchval(park, session_id("theirs"))
+                second = asyncio.create_task(
+                    store.park(parked("ours"), max_count=1, max_bytes=100, now=1)
+                )
+                await asyncio.wait([second], timeout=0.3)
+            assert not await second
+    finally:
+        await holder.close()
+
+
+@on_postgres
+@pytest.mark.parametrize("role_name", ["coordinator"])
+async def test_a_commitment_that_somebody_else_is_taking_is_passed_over(
+    coordinator: CoordinatorStore, url: str
+) -> None:
+    await coordinator.commit(coordinator_change(commitments=(commitment("a"), commitment("b"))))
+    holder = await asyncpg.connect(url)
+    try:
+        async with holder.transaction():
+            taken = await holder.fetchval(
+                "SELECT nonce_id FROM commitments ORDER BY made_at DESC, nonce_id LIMIT 1 FOR UPDATE"
+            )
+            claimed = await coordinator.claim(KEY, 0, "ed25519", ["party-1"])
+    finally:
+        await holder.close()
+    assert {taken, claimed["party-1"].nonce_id} == {session_id("a"), session_id("b")}
