@@ -14,8 +14,8 @@ from contracts import addresses
 from contracts.requests import Request
 from contracts.results import Result, Status
 from tests.workers.crew import (
-    FaultyNetwork,
     Faults,
+    FaultyNetwork,
     FaultyStore,
     Together,
     coordinator_worker,
@@ -197,7 +197,14 @@ async def test_a_store_that_fails_before_the_commit_keeps_nothing_and_the_next_t
     await ran(fresh, made)
     signed = fresh.sign_request(key_id=made.key_id, signers=["party-1", "party-2"])
     await fresh.ask(signed)
-    await fresh.run(dropped=lambda message: message.kind == "session_created" and keep(message))
+    created = []
+
+    def keep(message: Outgoing) -> bool:
+        if message.kind == "session_created":
+            created.append(message)
+        return message in created
+
+    await fresh.run(dropped=keep)
     assert len(created) == 2
 
     class Away(FaultyStore):
@@ -220,11 +227,3 @@ async def test_a_store_that_fails_before_the_commit_keeps_nothing_and_the_next_t
         await fresh.deliver(message)
     await fresh.run()
     assert only_result(fresh, signed).status is Status.COMPLETED
-
-
-created: list[Outgoing] = []
-
-
-def keep(message: Outgoing) -> bool:
-    created.append(message)
-    return True

@@ -168,7 +168,7 @@ class PartyConsumer:
                 wanted.key_session,
                 wanted.epoch,
                 wanted.scheme.value,
-                self._limits.nonces_per_key,
+                max(self._limits.nonces_per_key, wanted.count),
             )
             return None
 

@@ -290,7 +290,8 @@ async def test_a_commitment_that_somebody_else_is_taking_is_passed_over(
     try:
         async with holder.transaction():
             taken = await holder.fetchval(
-                "SELECT nonce_id FROM commitments ORDER BY made_at DESC, nonce_id LIMIT 1 FOR UPDATE"
+                "SELECT nonce_id FROM commitments"
+                " ORDER BY made_at DESC, nonce_id LIMIT 1 FOR UPDATE"
             )
             claimed = await coordinator.claim(KEY, 0, "ed25519", ["party-1"])
     finally:

@@ -141,22 +141,37 @@ async def test_a_value_whose_place_was_renamed_does_not_open(
         )
 
 
-async def test_another_party_s_store_opens_nothing(party: PartyStore, url: str) -> None:
-    await fill(party)
-    same_key = Sealer(MasterKeys({1: bytes(range(32))}))
-    async with open_party_store(url, party_id="party-2", sealer=same_key) as other:
-        with pytest.raises(SealError, match="changed or moved"):
-            await read(other)
+OTHERS = [
+    ("party-2", bytes(range(32)), "changed or moved"),
+    ("party-1", bytes(32), "wrong master key"),
+]
 
 
-async def test_another_master_key_opens_nothing(party: PartyStore, url: str) -> None:
+@pytest.mark.parametrize(("party_id", "master_key", "complaint"), OTHERS)
+async def test_another_party_or_master_key_opens_no_share(
+    party: PartyStore, url: str, party_id: str, master_key: bytes, complaint: str
+) -> None:
+    """It says so when the store is opened, not when the first signature is asked for."""
     await fill(party)
-    sealer = Sealer(MasterKeys({1: bytes(32)}))
-    async with open_party_store(url, party_id="party-1", sealer=sealer) as other:
-        with pytest.raises(SealError, match="wrong master key"):
-            await other.key_share(session_id("key one"), 0)
-        with pytest.raises(SealError, match="wrong master key"):
-            await other.session(session_id("one"))
+    sealer = Sealer(MasterKeys({1: master_key}))
+    with pytest.raises(SealError, match=complaint):
+        async with open_party_store(url, party_id=party_id, sealer=sealer):
+            pass
+
+
+@pytest.mark.parametrize(("party_id", "master_key", "complaint"), OTHERS)
+async def test_another_party_or_master_key_opens_no_round(
+    party: PartyStore, url: str, party_id: str, master_key: bytes, complaint: str
+) -> None:
+    await party.commit(party_change(nonces=(nonce(),)))
+    sealer = Sealer(MasterKeys({1: master_key}))
+    async with open_party_store(url, party_id=party_id, sealer=sealer) as other:
+        with pytest.raises(SealError, match=complaint):
+            await other.session(session_id())
+        with pytest.raises(SealError, match=complaint):
+            await other.signing_material(
+                session_id("none"), key_session=KEY, epoch=0, nonce_id=session_id("nonce")
+            )
 
 
 async def test_after_a_rotation_old_and_new_values_open(party: PartyStore, url: str) -> None:

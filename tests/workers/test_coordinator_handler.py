@@ -1,0 +1,349 @@
+"""The coordinator's handlers where reports and requests are not what they should be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts import addresses, envelope, results, sessions
+from contracts.envelope import Envelope, UnverifiedEnvelope
+from contracts.failures import FailureCode
+from contracts.requests import CancelRequest
+from contracts.results import Status
+from contracts.signing import SignedRequest, sign_request
+from tests.workers.crew import coordinator_worker
+from tests.workers.doubles import FakePublisher
+from tests.workers.simulate import CLIENT, World, world
+from workers.consumers import requests as requests_module
+from workers.consumers.clock import now_ms
+from workers.consumers.publisher import FullError, PublishError
+from workers.store.records import Outgoing
+
+
+@pytest.fixture
+async def fresh(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path) as made:
+        yield made
+
+
+async def held_back(world: World, *kinds: str) -> list[Outgoing]:
+    kept: list[Outgoing] = []
+
+    def hold(message: Outgoing) -> bool:
+        if message.kind in kinds:
+            kept.append(message)
+        return message.kind in kinds
+
+    await world.run(dropped=hold)
+    return kept
+
+
+def report(world: World, message: Outgoing, **changes: Any) -> Outgoing:
+    """The same report with other content, signed by whom it names."""
+    claimed = UnverifiedEnvelope.from_bytes(message.body).claimed
+    fields = {name: getattr(claimed, name) for name in Envelope.__slots__} | changes
+    altered = Envelope(**fields)
+    return Outgoing(
+        exchange=addresses.REPORTS,
+        routing_key=addresses.report_key(altered.kind, altered.sender),
+        kind=altered.kind,
+        content_type=envelope.CONTENT_TYPE,
+        message_id="forged",
+        body=altered.seal(world.identities[altered.sender]),
+    )
+
+
+def payload(content: sessions.Report) -> bytes:
+    return content.model_dump_json().encode()
+
+
+def sent_results(world: World) -> list[Outgoing]:
+    return [each for each in world.network.sent if each.exchange == addresses.RESULTS]
+
+
+async def joined(world: World, **fields: Any) -> Outgoing:
+    """The first `party_joined` of a key generation under way; none has come to the coordinator."""
+    await world.ask(world.keygen_request(**fields))
+    return (await held_back(world, "party_joined", "keygen/1"))[0]
+
+
+###
+### Reports
+###
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"session_id": b"\x01" * 32}, "no such session"),
+        ({"recipient": "party-2"}, "not a report to the coordinator"),
+        ({"round": 1}, "not a report to the coordinator"),
+        ({"kind": "key_certified"}, "party_joined in an envelope for key_certified"),
+        ({"payload": b"{}"}, "not a report"),
+        ({"payload": b"\xff"}, "not a report"),
+        (
+            {"payload": payload(sessions.PartyJoined(join_token=b"\0" * 32))},
+            "another join token",
+        ),
+        (
+            {
+                "kind": "nonces_made",
+                "payload": payload(
+                    sessions.NoncesMade(
+                        fresh=[sessions.NonceCommitment(nonce_id=bytes(32), commitment=b"\1")]
+                    )
+                ),
+            },
+            "nonces_made in a session to keygen",
+        ),
+    ],
+)
+async def test_a_report_that_does_not_fit_is_a_dead_letter_and_changes_nothing(
+    fresh: World, changes: dict[str, Any], reason: str
+) -> None:
+    message = await joined(fresh)
+    session_id = UnverifiedEnvelope.from_bytes(message.body).claimed.session_id
+    before = await fresh.coordinator_store.session(session_id)
+    sent = len(fresh.network.sent)
+    await fresh.deliver(report(fresh, message, **changes))
+    ((_, told),) = fresh.dead
+    assert reason in told
+    assert await fresh.coordinator_store.session(session_id) == before
+    assert fresh.network.sent[sent:] == []
+
+
+async def test_a_party_that_takes_no_part_is_not_heard(fresh: World) -> None:
+    message = await joined(fresh, party_count=2, parties=["party-1", "party-2"])
+    await fresh.deliver(report(fresh, message, sender="party-3"))
+    ((_, told),) = fresh.dead
+    assert told == "party-3 takes no part in this session"
+
+
+async def test_a_partys_join_token_is_of_no_use_to_another_party(fresh: World) -> None:
+    message = await joined(fresh)
+    own = UnverifiedEnvelope.from_bytes(message.body).claimed.sender
+    other = next(party_id for party_id in fresh.identities if party_id != own)
+    await fresh.deliver(report(fresh, message, sender=other))
+    ((_, told),) = fresh.dead
+    assert "another join token" in told
+
+
+async def test_a_sign_of_life_needs_no_session(fresh: World) -> None:
+    message = await joined(fresh)
+    alive = payload(sessions.PartyAlive(at=1))
+    await fresh.deliver(
+        report(
+            fresh,
+            message,
+            kind="party_alive",
+            payload=alive,
+            session_id=bytes(32),
+            sender="party-3",
+        )
+    )
+    assert not fresh.dead
+    seen = {each.party_id for each in await fresh.coordinator_store.parties()}
+    assert seen == {"party-3"}
+
+
+async def test_a_result_that_was_committed_and_not_sent_is_sent_with_the_report_come_again(
+    fresh: World,
+) -> None:
+    key = fresh.keygen_request()
+    await fresh.ask(key)
+    *_, last = await held_back_last(fresh, "key_certified")
+    away: Any = FakePublisher(trouble=[PublishError("broker away")])
+    healthy, (_, fresh.reports) = fresh.reports, coordinator_worker(fresh, network=away)
+    with pytest.raises(PublishError):
+        await fresh.deliver(last)
+    known = await fresh.coordinator_store.request(CLIENT, key.request_id)
+    assert known is not None
+    assert known.result is not None
+    assert sent_results(fresh) == []
+    fresh.reports = healthy
+    await fresh.deliver(last)
+    assert sent_results(fresh) == [known.result]
+
+
+async def held_back_last(world: World, kind: str) -> list[Outgoing]:
+    kept = await held_back(world, kind)
+    for message in kept[:-1]:
+        await world.deliver(message)
+    return kept
+
+
+async def test_reports_of_a_session_that_is_over_send_nothing_new(fresh: World) -> None:
+    key = fresh.keygen_request()
+    await fresh.ask(key)
+    kept = await held_back(fresh, "party_joined")
+    assert len(sent_results(fresh)) == 1
+    before = len(fresh.network.sent)
+    for message in kept:
+        await fresh.deliver(message)
+    assert fresh.network.sent[before:] == []
+    assert not fresh.dead
+
+
+###
+### Deadlines
+###
+
+
+async def overdue(world: World) -> tuple[str, bytes]:
+    request = world.keygen_request()
+    await world.ask(request)
+    world.network.waiting.clear()
+    (session_id,) = await world.coordinator_store.overdue(request.expires_at + 1, 10)
+    return request.request_id, session_id
+
+
+async def test_a_deadlines_result_that_could_not_leave_is_sent_later_and_is_the_same(
+    fresh: World,
+) -> None:
+    request_id, session_id = await overdue(fresh)
+    away: Any = FakePublisher(trouble=[PublishError("broker away")] * 5)
+    _, dying = coordinator_worker(fresh, network=away)
+    with pytest.raises(PublishError):
+        await dying.expire(session_id)
+    store = fresh.coordinator_store
+    known = await store.request(CLIENT, request_id)
+    assert known is not None
+    assert known.result is not None
+    assert await store.overdue(now_ms() + 10**9, 10) == []
+    assert await store.owing(now_ms() - 60_000, 10) == []
+    assert await store.owing(now_ms() + 1, 10) == [session_id]
+
+    _, other = coordinator_worker(fresh)
+    await other.send_owed(session_id)
+    assert sent_results(fresh) == [known.result]
+    assert await store.owing(now_ms() + 1, 10) == []
+
+
+async def test_a_result_stays_owed_until_it_has_left(fresh: World) -> None:
+    _, session_id = await overdue(fresh)
+    away: Any = FakePublisher(trouble=[PublishError("broker away")] * 100)
+    _, dying = coordinator_worker(fresh, network=away)
+    for attempt in (dying.expire, dying.send_owed, dying.send_owed):
+        with pytest.raises(PublishError):
+            await attempt(session_id)
+        assert await fresh.coordinator_store.owing(now_ms() + 1, 10) == [session_id]
+
+
+async def test_a_full_inbox_of_one_party_does_not_keep_a_result_owed(fresh: World) -> None:
+    _, session_id = await overdue(fresh)
+
+    class Full(FakePublisher):
+        async def publish(self, message: Outgoing) -> None:
+            if message.exchange == addresses.SESSIONS:
+                raise FullError("full")
+            await super().publish(message)
+
+    network: Any = Full()
+    _, reports = coordinator_worker(fresh, network=network)
+    with pytest.raises(FullError):
+        await reports.expire(session_id)
+    network.sent.clear()
+    await reports.send_owed(session_id)
+    assert [each.exchange for each in network.sent] == [addresses.RESULTS, addresses.CANCEL]
+    assert await fresh.coordinator_store.owing(now_ms() + 1, 10) == []
+
+
+async def test_a_deadline_that_a_worker_died_before_is_met_by_the_next(fresh: World) -> None:
+    _, session_id = await overdue(fresh)
+    store = fresh.coordinator_store
+    await store.owe(session_id, now_ms())  # and then nothing
+    assert await store.owing(now_ms() + 1, 10) == []
+    await fresh.reports.expire(session_id)
+    await fresh.reports.expire(session_id)
+    (sent,) = sent_results(fresh)
+    assert results.ADAPTER.validate_json(sent.body).status is Status.EXPIRED
+    assert await store.owing(now_ms() + 1, 10) == []
+
+
+async def test_what_is_owed_for_a_session_that_ended_well_after_all_is_nothing(
+    fresh: World,
+) -> None:
+    key = fresh.keygen_request()
+    await fresh.ask(key)
+    (session_id,) = await fresh.coordinator_store.overdue(key.expires_at + 1, 10)
+    await fresh.coordinator_store.owe(session_id, now_ms())
+    await fresh.run()
+    (done,) = sent_results(fresh)
+    assert await fresh.coordinator_store.owing(now_ms() + 1, 10) == [session_id]
+    await fresh.reports.send_owed(session_id)
+    assert sent_results(fresh) == [done]
+    assert await fresh.coordinator_store.owing(now_ms() + 1, 10) == []
+
+
+###
+### Requests
+###
+
+
+def cancel(world: World, target: str, name: str) -> SignedRequest:
+    now = now_ms()
+    request = CancelRequest(
+        request_id=name,
+        client_id=CLIENT,
+        signer=world.client.public.der,
+        issued_at=now,
+        expires_at=now + 10_000,
+        reply_to=f"mpc.mpc_cancel_result.{CLIENT}.{name}",
+        target=target,
+    )
+    return sign_request(request, world.client)
+
+
+async def test_a_cancelled_sessions_result_that_could_not_leave_is_sent_with_the_request_again(
+    fresh: World,
+) -> None:
+    request = fresh.keygen_request()
+    await fresh.ask(request)
+    wish = cancel(fresh, request.request_id, "cancel-1")
+    away: Any = FakePublisher(trouble=[PublishError("broker away")] * 5)
+    healthy = fresh.requests
+    fresh.requests, _ = coordinator_worker(fresh, network=away)
+    with pytest.raises(PublishError):
+        await fresh.submit(wish)
+    fresh.requests = healthy
+    await fresh.submit(wish)
+    sent = [results.ADAPTER.validate_json(each.body) for each in sent_results(fresh)]
+    assert [(each.request_id, each.status) for each in sent] == [
+        (request.request_id, Status.CANCELLED),
+        ("cancel-1", Status.COMPLETED),
+    ]
+    await fresh.submit(cancel(fresh, request.request_id, "cancel-2"))
+    assert [each.message_id for each in sent_results(fresh)[2:]] == ["cancel-2"]
+
+
+async def test_facts_of_keys_are_kept_for_some_keys_only(
+    fresh: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests_module, "KEPT_FACTS", 2)
+    keys = []
+    for _ in range(3):
+        request = fresh.keygen_request()
+        await fresh.ask(request)
+        await fresh.run()
+        keys.append(request.key_id)
+    for key_id in [*keys, *keys]:
+        await fresh.ask(fresh.sign_request(key_id=key_id))
+        await fresh.run()
+        assert fresh.results()[-1].status is Status.COMPLETED
+        assert len(fresh.requests._facts) <= 2
+
+
+async def test_a_request_that_does_not_fit_is_answered_and_begins_nothing(fresh: World) -> None:
+    request = fresh.keygen_request()
+    body = json.loads(request.model_dump_json()) | {"threshold": 9}
+    raw = json.dumps(body).encode()
+    signature = fresh.client.sign(b"warren/request/v1", raw)
+    await fresh.submit(SignedRequest(request=request, body=raw, signature=signature))
+    (answer,) = fresh.results()
+    assert answer.failure is not None
+    assert answer.failure.code is FailureCode.INVALID_REQUEST
+    assert await fresh.coordinator_store.overdue(now_ms() + 10**9, 10) == []
