@@ -27,7 +27,8 @@ class FailureCode(StrEnum):
     """The deadline passed; `silent` names who was waited for."""
     CANCELLED = "cancelled"
     PARTY_FAULT = "party_fault"
-    """`culprits` broke the protocol; their own signed messages prove it."""
+    """`culprits` broke the protocol. In signing the coordinator has checked it; for a key it
+    is the word of the party that `message` names, which alone can prove what was sealed for it."""
     PARTY_REFUSED = "party_refused"
     """A party did not accept the session, for a reason in `message`."""
     SPOILT = "spoilt"

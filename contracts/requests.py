@@ -24,8 +24,9 @@ from .primitives import (
     UnixMillis,
 )
 
-MAX_LIFETIME_MS = 3_600_000
-"""From issued_at to expires_at. A signed request must not lie around for long."""
+MAX_LIFETIME_MS = 600_000
+"""From issued_at to expires_at. A party remembers sessions for longer than any request lives, so
+that none can be begun a second time."""
 
 
 class RequestBase(Contract):

@@ -152,6 +152,8 @@ class NoncesMade(Contract):
     """The answer to `NoncesWanted`, in the session that waits."""
 
     report: Literal["nonces_made"] = "nonces_made"
+    key_session: SessionId
+    scheme: Scheme
     fresh: list[NonceCommitment] = Field(min_length=1, max_length=MAX_NONCE_BATCH)
 
 

@@ -15,11 +15,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from contracts.errors import ContractError
 from contracts.identity import Identity, PublicIdentity
 from contracts.primitives import Id
+from contracts.requests import MAX_LIFETIME_MS
 from contracts.signing import ClientPolicy, explain
 
 from .session.acceptance import Peer
@@ -80,9 +89,19 @@ class PartyLimits(_Section):
     parked_bytes: int = Field(default=16_000_000, ge=1)
     parked_seconds: float = Field(default=600, gt=0)
     retention_seconds: float = Field(default=900, gt=0)
-    """How long a finished session answers its redelivered messages."""
+    """How long a finished session is remembered, and answers its redelivered messages."""
     prefetch: int = Field(default=32, ge=1, le=1000)
     database_connections: int = Field(default=4, ge=1)
+
+    @model_validator(mode="after")
+    def _remembers(self) -> PartyLimits:
+        needed = MAX_LIFETIME_MS / 1000 + 2 * self.clock_tolerance_seconds
+        if self.retention_seconds < needed:
+            raise ValueError(
+                f"retention_seconds must be at least {needed:g}: a session that is forgotten while "
+                "its request still counts could be run again"
+            )
+        return self
 
 
 class CoordinatorLimits(_Section):

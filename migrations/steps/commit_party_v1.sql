@@ -38,7 +38,9 @@ BEGIN
                 _share_secret, _share_active)
         ON CONFLICT (key_session, epoch) DO UPDATE
         SET (owner, key_id, facts, certificates, secret, active) =
-            (excluded.owner, excluded.key_id, excluded.facts, excluded.certificates, excluded.secret, excluded.active);
+            (excluded.owner, excluded.key_id, excluded.facts, excluded.certificates, excluded.secret, excluded.active)
+        -- A share in use is never replaced, whatever a session that comes back would like.
+        WHERE NOT mine.active;
     END IF;
     IF _final THEN
         DELETE FROM inbox WHERE session_id = _session_id;

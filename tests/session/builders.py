@@ -210,6 +210,13 @@ def nonces_wanted(i: int, scheme: Scheme = Scheme.ED25519, **changes: Any) -> se
     return sessions.NoncesWanted(**(fields | changes))
 
 
+def nonces_made(
+    fresh: list[NonceCommitment], scheme: Scheme = Scheme.ED25519, **changes: Any
+) -> sessions.NoncesMade:
+    fields = {"key_session": KEY_SESSION, "scheme": scheme, "fresh": fresh}
+    return sessions.NoncesMade(**fields | changes)
+
+
 @functools.cache
 def nonce(i: int, scheme: Scheme, label: str = "") -> tuple[NonceRecord, NonceCommitment]:
     step = signing.make_nonces(
@@ -374,24 +381,29 @@ class KeygenRun:
         return {name: end for name, end in self.ends.items() if isinstance(end, Exception)}
 
 
-def begin_keygen(i: int, curve: str = "ed25519") -> Step:
-    accepted = accept(keygen_created(keygen_request(curve=curve)), party(i), now=NOW)
+def begin_keygen(i: int, **fields: Any) -> Step:
+    clients = (*CLIENTS, ClientPolicy(identity=CLIENT.public, client_id=None))
+    us = party(i, clients=clients)
     return keygen.begin(
-        accepted,
-        party(i),
+        accept(keygen_created(keygen_request(**fields)), us, now=NOW),
+        us,
         randomness=coins("keygen", i),
         ephemeral_randomness=coins("ephemeral", i) + bytes(16),
     )
 
 
-def run_keygen(curve: str = "ed25519", *, tamper: Tamper = lambda content, _: content) -> KeygenRun:
-    """All messages, in the order in which they were sent, until nobody says anything more."""
+def run_keygen(*, tamper: Tamper = lambda content, _: content, **fields: Any) -> KeygenRun:
+    """All messages, in the order in which they were sent, until nobody says anything more.
+
+    Arguments:
+        fields: Of the request.
+    """
     ends: dict[str, Step | Exception] = {}
     rows: dict[str, list[Received]] = {}
     waiting: list[Outgoing] = []
     steps: dict[str, list[Step]] = {}
     for i in (1, 2, 3):
-        step = begin_keygen(i, curve)
+        step = begin_keygen(i, **fields)
         ends[f"party-{i}"], steps[f"party-{i}"] = step, [step]
         rows[f"party-{i}"] = []
         waiting += step.outgoing

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contracts.primitives import Scheme
 from tests.session.builders import (
     Signing,
     contradicting_facts,
@@ -14,7 +15,7 @@ from tests.session.builders import (
     signing_session,
 )
 from workers.protocols.rounds import MisuseError, PartyFaultError, PartyIndex
-from workers.session.combining import combine
+from workers.session.combining import combine, well_formed
 
 
 def _inputs(session: Signing) -> tuple[dict[PartyIndex, bytes], dict[PartyIndex, bytes]]:
@@ -45,25 +46,18 @@ def test_a_wrong_share_names_its_sender(fields: dict[str, Any], data: bytes, che
 
 
 @pytest.mark.parametrize("data", [b"", bytes(64), b"\xff" * 64, bytes(66)])
-def test_a_malformed_commitment_names_its_sender(data: bytes) -> None:
-    session = signing_session()
-    commitments, shares = _inputs(session)
-    with pytest.raises(PartyFaultError) as caught:
-        combine(facts(), session.request, commitments | {PartyIndex(1): data}, shares)
-    assert caught.value.culprits == {1}
-    assert caught.value.check == "encoding"
+def test_a_malformed_commitment_is_known_as_such(data: bytes) -> None:
+    good = signing_session().commitments[1]
+    assert well_formed(Scheme.ED25519, [good])
+    assert not well_formed(Scheme.ED25519, [good, good.model_copy(update={"commitment": data})])
+    assert not well_formed(Scheme.BIP340, [good])
 
 
 def test_everybody_who_sends_rubbish_is_named() -> None:
     session = signing_session()
     commitments, shares = _inputs(session)
     with pytest.raises(PartyFaultError) as caught:
-        combine(
-            facts(),
-            session.request,
-            commitments | {PartyIndex(1): b""},
-            shares | {PartyIndex(3): b""},
-        )
+        combine(facts(), session.request, commitments, dict.fromkeys(shares, b""))
     assert caught.value.culprits == {1, 3}
 
 

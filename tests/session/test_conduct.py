@@ -12,6 +12,7 @@ from contracts import addresses, sessions
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
 from contracts.keys import Holder, KeyFacts
+from contracts.primitives import Scheme
 from contracts.results import KeygenResult, SignResult, Status
 from contracts.sessions import INSTRUCTION, KeyCertified, NonceCommitment, SessionCreated
 from contracts.signing import sign_request
@@ -28,6 +29,7 @@ from tests.session.builders import (
     keygen_request,
     member,
     nonce,
+    nonces_made,
     received_report,
     report_envelope,
     signing_session,
@@ -41,8 +43,8 @@ from workers.session.conduct import Conduct, Progress
 from workers.store.records import Received
 
 
-def keygen_conduct() -> Conduct:
-    request = keygen_request()
+def keygen_conduct(**fields: Any) -> Conduct:
+    request = keygen_request(**fields)
     signed = sign_request(request, CLIENT)
     members = [member(1), member(2), member(3)]
     return Conduct(
@@ -149,7 +151,7 @@ def _nonces_made(conduct: Conduct, i: int, fresh: list[NonceCommitment]) -> Prog
     return conducting.nonces_made(
         conduct,
         f"party-{i}",
-        sessions.NoncesMade(fresh=fresh),
+        nonces_made(fresh),
         request=b"{}",
         signature=b"",
         time_left_ms=1_000,
@@ -216,7 +218,50 @@ def test_reports_that_fit_their_session_are_heard() -> None:
     _check(conduct, "party-2", failed)
     _check(conduct, "party-2", failed, epoch=9)
     _check(session.conduct(), "party-3", session.share(3))
-    _check(session.conduct(), "party-3", sessions.NoncesMade(fresh=[session.commitments[3]]))
+    _check(session.conduct(), "party-3", nonces_made([session.commitments[3]]))
+
+
+@pytest.mark.parametrize("changes", [{"key_session": b"k" * 32}, {"scheme": Scheme.SECP256K1}])
+def test_nonces_for_another_key_or_scheme_are_not_heard(changes: dict[str, Any]) -> None:
+    session = signing_session()
+    with pytest.raises(ContractError, match="another key or scheme"):
+        _check(session.conduct(), "party-3", nonces_made([session.commitments[3]], **changes))
+
+
+def test_a_commitment_that_is_none_names_its_sender_when_it_comes() -> None:
+    rubbish = NonceCommitment(nonce_id=bytes(32), commitment=b"\xff" * 64)
+    session, conduct = _waiting(1)
+    asked = _nonces_made(conduct, 3, [rubbish])
+    shared = conducting.share_signed(
+        session.conduct(),
+        "party-3",
+        session.share(3).model_copy(update={"fresh": [rubbish]}),
+        (),
+        now=NOW,
+    )
+    for progress in (asked, shared):
+        assert progress.status is Status.FAILED
+        assert progress.failure is not None
+        assert progress.failure.culprits == ["party-3"]
+        assert progress.commitments == ()
+
+
+def test_a_party_that_gives_up_can_only_speak_of_others_in_its_session() -> None:
+    conduct = signing_session().conduct()
+    told = Failure(
+        code=FailureCode.KEY_EXISTS,
+        message="x" * 2000,
+        culprits=["nobody", "party-1", "party-3"],
+        silent=["ghost", "party-3"],
+        retryable=False,
+    )
+    progress = conducting.session_failed(conduct, "party-3", told)
+    assert progress.failure is not None
+    assert progress.failure.code is FailureCode.INTERNAL
+    assert progress.failure.retryable
+    assert progress.failure.culprits == ["party-1"]
+    assert progress.failure.silent == []
+    assert progress.failure.message.startswith("party-3 reports: ")
 
 
 def test_a_party_that_takes_no_part_is_not_heard() -> None:
@@ -230,7 +275,7 @@ def test_a_report_of_another_epoch_is_not_heard(kind: str) -> None:
     session = signing_session()
     reports: dict[str, sessions.Report] = {
         "share_signed": session.share(3),
-        "nonces_made": sessions.NoncesMade(fresh=[session.commitments[3]]),
+        "nonces_made": nonces_made([session.commitments[3]]),
     }
     with pytest.raises(ContractError, match="epoch 1 in a session of epoch 0"):
         _check(session.conduct(), "party-3", reports[kind], epoch=1)
@@ -253,7 +298,7 @@ def test_reports_of_the_other_protocol_are_not_heard() -> None:
     token = conduct.join_token("party-3")
     for report in (
         session.share(3).model_copy(update={"join_token": token}),
-        sessions.NoncesMade(fresh=[session.commitments[3]]),
+        nonces_made([session.commitments[3]]),
     ):
         with pytest.raises(ContractError, match="in a session to keygen"):
             _check(conduct, "party-3", report)
@@ -303,18 +348,6 @@ def test_a_wrong_share_fails_the_session_and_names_its_sender() -> None:
     assert progress.failure.culprits == ["party-1"]
 
 
-def test_a_malformed_commitment_fails_the_session_and_names_its_sender() -> None:
-    session = signing_session()
-    wrong = session.commitments[3].model_copy(update={"commitment": b"\xff" * 64})
-    conduct = session.conduct()
-    conduct = conduct.model_copy(update={"commitments": {**conduct.commitments, "party-3": wrong}})
-    progress = conducting.share_signed(
-        conduct, "party-1", session.share(1), [received_report(3, session.share(3))], now=NOW
-    )
-    assert progress.failure is not None
-    assert progress.failure.culprits == ["party-3"]
-
-
 def test_a_key_that_contradicts_itself_fails_the_session_and_blames_nobody() -> None:
     session = signing_session()
     conduct = session.conduct().model_copy(update={"facts": contradicting_facts()})
@@ -351,6 +384,14 @@ def test_a_key_is_believed_when_every_party_has_certified_it() -> None:
     assert progress.key is not None
     assert (progress.key.owner, progress.key.key_id) == ("svcA", "key-1")
     assert progress.key.key_session == conduct.session_id
+
+
+def test_a_key_of_a_client_without_an_id_has_no_owner() -> None:
+    conduct = keygen_conduct(client_id=None)
+    report = certified(new_facts(conduct, client_id=None))
+    progress = key_certified(conduct, 3, report, tuple(received_report(i, report) for i in (1, 2)))
+    assert progress.key is not None
+    assert progress.key.owner == ""
 
 
 def test_only_the_parties_certificates_are_handed_on() -> None:

@@ -58,7 +58,7 @@ def record(run: KeygenRun, name: str) -> KeyShareRecord:
 
 @pytest.mark.parametrize("curve", list(Curve))
 def test_three_parties_make_one_key(curve: Curve) -> None:
-    run = run_keygen(curve)
+    run = run_keygen(curve=curve)
     records = {i: record(run, f"party-{i}") for i in (1, 2, 3)}
     assert all(each.active for each in records.values())
     (facts,) = {each.facts for each in records.values()}
@@ -72,6 +72,13 @@ def test_three_parties_make_one_key(curve: Curve) -> None:
     pinned = {name: peer.identity for name, peer in PEERS.items()}
     for each in records.values():
         CertifiedKey(facts=made, certificates=dict(each.certificates)).verify(pinned)
+
+
+@pytest.mark.parametrize(("client_id", "owner"), [("svcA", "svcA"), (None, "")])
+def test_a_share_is_kept_under_its_owner(client_id: str | None, owner: str) -> None:
+    kept = record(run_keygen(client_id=client_id), "party-1")
+    assert (kept.owner, kept.key_id) == (owner, "key-1")
+    assert KeyFacts.model_validate_json(kept.facts).client_id == client_id
 
 
 def test_every_party_reports_that_it_joined_and_the_key_that_all_certified() -> None:

@@ -12,6 +12,7 @@ import pytest
 from contracts import addresses, envelope, results, sessions
 from contracts.envelope import Envelope, UnverifiedEnvelope
 from contracts.failures import FailureCode
+from contracts.primitives import Scheme
 from contracts.requests import CancelRequest
 from contracts.results import Status
 from contracts.signing import SignedRequest, sign_request
@@ -20,7 +21,7 @@ from tests.workers.doubles import FakePublisher
 from tests.workers.simulate import CLIENT, World, world
 from workers.consumers import requests as requests_module
 from workers.consumers.clock import now_ms
-from workers.consumers.publisher import FullError, PublishError
+from workers.consumers.publisher import FullError, PublishError, UnroutableError
 from workers.store.records import Outgoing
 
 
@@ -94,7 +95,9 @@ async def joined(world: World, **fields: Any) -> Outgoing:
                 "kind": "nonces_made",
                 "payload": payload(
                     sessions.NoncesMade(
-                        fresh=[sessions.NonceCommitment(nonce_id=bytes(32), commitment=b"\1")]
+                        key_session=bytes(32),
+                        scheme=Scheme.ED25519,
+                        fresh=[sessions.NonceCommitment(nonce_id=bytes(32), commitment=b"\1")],
                     )
                 ),
             },
@@ -233,21 +236,21 @@ async def test_a_result_stays_owed_until_it_has_left(fresh: World) -> None:
         assert await fresh.coordinator_store.owing(now_ms() + 1, 10) == [session_id]
 
 
-async def test_a_full_inbox_of_one_party_does_not_keep_a_result_owed(fresh: World) -> None:
+@pytest.mark.parametrize("error", [FullError("full"), UnroutableError("missing")])
+async def test_an_inbox_that_takes_no_farewell_does_not_hold_up_a_result(
+    fresh: World, error: PublishError
+) -> None:
     _, session_id = await overdue(fresh)
 
     class Full(FakePublisher):
         async def publish(self, message: Outgoing) -> None:
             if message.exchange == addresses.SESSIONS:
-                raise FullError("full")
+                raise error
             await super().publish(message)
 
     network: Any = Full()
     _, reports = coordinator_worker(fresh, network=network)
-    with pytest.raises(FullError):
-        await reports.expire(session_id)
-    network.sent.clear()
-    await reports.send_owed(session_id)
+    await reports.expire(session_id)
     assert [each.exchange for each in network.sent] == [addresses.RESULTS, addresses.CANCEL]
     assert await fresh.coordinator_store.owing(now_ms() + 1, 10) == []
 

@@ -130,7 +130,8 @@ class PartyConsumer:
                         await self._answer_signing(accepted)
                 except (RefusedError, ProtocolError) as error:
                     await self._refuse(created, error)
-            await self._play_parked(session_id)
+            if created.terms.protocol == keygen.PROTOCOL:
+                await self._play_parked(session_id)
 
     async def nonces_wanted(self, wanted: sessions.NoncesWanted) -> None:
         with self.scopes.enter(wanted.session_id):

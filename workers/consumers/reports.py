@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
 
@@ -21,12 +21,20 @@ from ..session.conduct import Conduct, Progress
 from ..session.errors import EquivocationError
 from ..session.sending import result
 from ..store.interface import CoordinatorStore, StoreUnavailableError
-from ..store.records import CoordinatorChange, Event, Outcome, Received, RequestRecord, Session
+from ..store.records import (
+    CoordinatorChange,
+    Event,
+    Outcome,
+    Outgoing,
+    Received,
+    RequestRecord,
+    Session,
+)
 from .clock import now_ms
 from .deliveries import Delivery
 from .liveness import Liveness
 from .locks import SessionLocks
-from .publisher import Publisher, PublishError
+from .publisher import FullError, Publisher, UnroutableError
 from .scopes import SessionScopes, uninterrupted
 
 logger = logging.getLogger(__name__)
@@ -110,15 +118,8 @@ class ReportConsumer:
         self._scopes.cancel(session_id)
 
     async def send_owed(self, session_id: bytes) -> None:
-        """What `expire` committed and perhaps did not send. Raises PublishError if the result
-        cannot leave; a party that misses its farewell has a deadline of its own."""
-        messages = await self._store.outgoing(session_id, DEADLINE)
-        for message in sorted(messages, key=lambda each: each.exchange != addresses.RESULTS):
-            try:
-                await self._publisher.publish(message)
-            except PublishError:
-                if message.exchange == addresses.RESULTS:
-                    raise
+        """What `expire` committed and perhaps did not send."""
+        await self._send(await self._store.outgoing(session_id, DEADLINE))
         await self._store.paid(session_id)
 
     async def cancel(self, session_id: bytes, cause: str) -> Status:
@@ -204,8 +205,7 @@ class ReportConsumer:
                 if failure.code is FailureCode.EXPIRED:
                     # Others may still speak; the deadline's own sweep sums up who was silent.
                     return Progress(conduct=conduct, status=Status(session.status))
-                told = failure.model_copy(update={"message": f"{sender}: {failure.message}"[:2000]})
-                return Progress(conduct=conduct, status=Status.FAILED, failure=told)
+                return conducting.session_failed(conduct, sender, failure)
             case _:
                 return Progress(conduct=conduct, status=Status.IN_PROGRESS)
 
@@ -255,7 +255,7 @@ class ReportConsumer:
         with uninterrupted():
             if await self._store.commit(change) is not Outcome.COMMITTED:
                 return False
-            await self._publisher.publish_all(outgoing if answer is None else (answer, *outgoing))
+            await self._send(outgoing if answer is None else (answer, *outgoing))
         return True
 
     async def _request(self, session_id: bytes) -> RequestRecord:
@@ -268,7 +268,24 @@ class ReportConsumer:
         """What this cause sent the first time, the session's result included. Uninterrupted: the
         cancellation among it comes back to us as well."""
         with uninterrupted():
-            await self._publisher.publish_all(await self._store.outgoing(session_id, cause))
+            await self._send(await self._store.outgoing(session_id, cause))
+
+    async def _send(self, messages: Sequence[Outgoing]) -> None:
+        """All at once; a result before the farewells that come with it. Those, a party that reads
+        no more may have no place for. It has a deadline of its own, and its full queue must not
+        hold up the others' work, nor bring the client its result again and again."""
+        answers = [message for message in messages if message.exchange == addresses.RESULTS]
+        if not answers:
+            return await self._publisher.publish_all(messages)
+        await self._publisher.publish_all(answers)
+        for message in messages:
+            if message in answers:
+                continue
+            try:
+                await self._publisher.publish(message)
+            except (FullError, UnroutableError) as error:
+                logger.warning("farewell not sent", extra={"reason": str(error)})
+        return None
 
 
 def _parse(envelope: Envelope) -> sessions.Report:

@@ -26,9 +26,16 @@ from contracts.verification import check_point
 from ..protocols.rounds import PartyFaultError, PartyIndex, ProtocolError
 from ..store.records import CommitmentRecord, KeyRecord, Outgoing, Received
 from .batches import batch_id
-from .combining import combine
+from .combining import combine, well_formed
 from .sending import cancellation, instruction
 from .step import failure_of
+
+_PARTIES_CODES = {
+    FailureCode.PARTY_FAULT,
+    FailureCode.PARTY_REFUSED,
+    FailureCode.SPOILT,
+    FailureCode.EXPIRED,
+}
 
 
 class Conduct(Contract):
@@ -154,6 +161,12 @@ def check_report(conduct: Conduct, envelope: Envelope, report: sessions.Report) 
         expected = "keygen"
     if expected is not None and conduct.terms.protocol != expected:
         raise ContractError(f"{report.report} in a session to {conduct.terms.protocol}")
+    if isinstance(report, sessions.NoncesMade) and (
+        report.key_session != conduct.terms.key_session
+        or not isinstance(conduct.request, SignRequest)
+        or report.scheme is not conduct.request.scheme
+    ):
+        raise ContractError(f"{envelope.sender} made nonces for another key or scheme")
 
 
 def nonces_made(
@@ -166,6 +179,8 @@ def nonces_made(
     time_left_ms: int,
 ) -> Progress:
     """Use the first commitment for this session, keep the others for later ones."""
+    if not well_formed(report.scheme, report.fresh):
+        return _malformed(conduct, sender)
     first, *others = report.fresh
     if sender in conduct.commitments:
         others = report.fresh
@@ -193,6 +208,11 @@ def share_signed(
     now: int,
 ) -> Progress:
     """Combine, if this was the last share."""
+    request, facts = conduct.request, conduct.facts
+    assert isinstance(request, SignRequest)
+    assert facts is not None
+    if not well_formed(request.scheme, report.fresh):
+        return _malformed(conduct, sender)
     shares = {
         row.sender: sessions.ShareSigned.model_validate_json(_payload(row)).signature_share
         for row in received
@@ -204,9 +224,6 @@ def share_signed(
     if len(shares) < len(members):
         return Progress(conduct=conduct, status=Status.IN_PROGRESS, commitments=pooled)
 
-    request, facts = conduct.request, conduct.facts
-    assert isinstance(request, SignRequest)
-    assert facts is not None
     try:
         public_key, signature = combine(
             facts,
@@ -326,6 +343,24 @@ def key_certified(
     )
 
 
+def session_failed(conduct: Conduct, sender: str, failure: Failure) -> Progress:
+    """A party gives up. What it says of others is its word, and is passed on as such: only what a
+    party can know, only about this session's other parties."""
+    others = {member.party_id for member in conduct.terms.members} - {sender}
+    code = failure.code if failure.code in _PARTIES_CODES else FailureCode.INTERNAL
+    return Progress(
+        conduct=conduct,
+        status=Status.FAILED,
+        failure=Failure.of(
+            code,
+            f"{sender} reports: {failure.message}"[:2000],
+            round=failure.round,
+            culprits=sorted(others & set(failure.culprits)),
+            silent=sorted(others & set(failure.silent)),
+        ),
+    )
+
+
 ###
 ### Ending
 ###
@@ -388,6 +423,18 @@ def _check_facts(conduct: Conduct, facts: KeyFacts) -> None:
     # Combining takes them for points, unchecked.
     for point in (facts.public_key, *(holder.public_share for holder in facts.holders)):
         check_point(facts.curve, point)
+
+
+def _malformed(conduct: Conduct, sender: str) -> Progress:
+    return Progress(
+        conduct=conduct,
+        status=Status.FAILED,
+        failure=Failure.of(
+            FailureCode.PARTY_FAULT,
+            f"{sender} announced a nonce commitment that is none",
+            culprits=[sender],
+        ),
+    )
 
 
 def _pooled(

@@ -122,7 +122,11 @@ def make_nonces(
         for at in range(0, wanted.count * NONCE_RANDOMNESS_BYTES, NONCE_RANDOMNESS_BYTES)
     ]
     answered = report(
-        NoncesMade(fresh=[commitment for _, commitment in made]),
+        NoncesMade(
+            key_session=wanted.key_session,
+            scheme=wanted.scheme,
+            fresh=[commitment for _, commitment in made],
+        ),
         identity=party.identity,
         party_id=party.party_id,
         session_id=wanted.session_id,

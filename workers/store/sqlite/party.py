@@ -22,8 +22,12 @@ TAKE_NONCE = "DELETE FROM nonces WHERE nonce_id = $1"
 ADD_NONCE = f"INSERT INTO nonces ({NONCE_COLUMNS}, made_at) VALUES ($1, $2, $3, $4, $5, $6)"
 
 SAVE_KEY_SHARE = f"""
-    INSERT OR REPLACE INTO key_shares ({KEY_SHARE_COLUMNS})
+    INSERT INTO key_shares ({KEY_SHARE_COLUMNS})
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    ON CONFLICT (key_session, epoch) DO UPDATE
+    SET owner = excluded.owner, key_id = excluded.key_id, facts = excluded.facts,
+        certificates = excluded.certificates, secret = excluded.secret, active = excluded.active
+    WHERE NOT key_shares.active
 """
 
 FORGET_INBOX = "DELETE FROM inbox WHERE session_id = $1"

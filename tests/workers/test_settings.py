@@ -1,0 +1,249 @@
+"""Configuration: what is read from where, and a sentence for whatever is wrong."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from contracts.identity import Identity
+from workers.settings import CoordinatorSettings, PartySettings, SettingsError
+
+IDENTITIES = {f"party-{i}": Identity.generate() for i in (1, 2, 3)}
+OWN = IDENTITIES["party-1"]
+CLIENT = Identity.generate()
+PASSWORD = "hunter2"
+
+
+def section(name: str, **fields: object) -> str:
+    lines = [
+        f"{key} = {value if isinstance(value, int | float | list) else repr(str(value))}"
+        for key, value in fields.items()
+    ]
+    return "\n".join([name, *lines, ""])
+
+
+PEERS = [
+    section("[[peers]]", party_id=name, index=i, public_key=each.public.to_base64())
+    for i, (name, each) in enumerate(IDENTITIES.items(), start=1)
+]
+CLIENTS = section("[[clients]]", client_id="svcA", public_key=CLIENT.public.to_base64())
+PARTY = section(
+    "[party]",
+    party_id="party-1",
+    index=1,
+    private_key_file="own.key",
+    amqp_url=f"amqp://party-1:{PASSWORD}@broker/warren",
+    database_url=f"postgresql://party-1:{PASSWORD}@database/party-1",
+)
+FILE = "\n".join([PARTY, *PEERS, CLIENTS])
+COORDINATOR = "\n".join(
+    [
+        section(
+            "[coordinator]",
+            amqp_url=f"amqp://coordinator:{PASSWORD}@broker/warren",
+            database_url="sqlite:///coordinator.sqlite",
+        ),
+        *PEERS,
+        CLIENTS,
+    ]
+).replace("[[peers]]", "[[parties]]")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    folder = tmp_path / "configuration"
+    folder.mkdir()
+    (folder / "own.key").write_text(OWN.to_base64() + "\n")
+    (folder / "binary.key").write_bytes(b"\xff\xfe")
+    return folder / "party.toml"
+
+
+def load(path: Path, text: str = FILE, environ: dict[str, str] | None = None) -> PartySettings:
+    path.write_text(text)
+    return PartySettings.load(path, environ or {})
+
+
+def reason(path: Path, text: str, environ: dict[str, str] | None = None) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load(path, text, environ)
+    return str(caught.value)
+
+
+def test_a_party_is_read_whole(path: Path) -> None:
+    settings = load(path, FILE + section("[limits]", prefetch=7))
+    assert settings.party_id == "party-1"
+    assert settings.identity.public == OWN.public
+    assert {name: (each.index, each.identity) for name, each in settings.peers.items()} == {
+        name: (i, each.public) for i, (name, each) in enumerate(IDENTITIES.items(), start=1)
+    }
+    (client,) = settings.clients
+    assert (client.client_id, client.identity, client.operations) == ("svcA", CLIENT.public, None)
+    assert settings.limits.prefetch == 7
+    assert settings.amqp_url == f"amqp://party-1:{PASSWORD}@broker/warren"
+    assert settings.master_key_file is None
+
+
+def test_a_coordinator_is_read_whole(path: Path) -> None:
+    path.write_text(COORDINATOR)
+    settings = CoordinatorSettings.load(path, {})
+    assert list(settings.parties) == list(IDENTITIES)
+    assert settings.database_url == "sqlite:///coordinator.sqlite"
+
+
+def test_settings_do_not_show_their_secrets(path: Path) -> None:
+    assert PASSWORD not in repr(load(path))
+    path.write_text(COORDINATOR)
+    assert PASSWORD not in repr(CoordinatorSettings.load(path, {}))
+
+
+def test_key_files_stand_beside_the_configuration(path: Path) -> None:
+    own = path.parent / "keys" / "own.key"
+    own.parent.mkdir()
+    (path.parent / "own.key").rename(own)
+    text = FILE.replace("'own.key'", "'keys/own.key'\nmaster_key_file = 'keys/master'")
+    settings = load(path, text)
+    assert settings.identity.public == OWN.public
+    assert settings.master_key_file == path.parent / "keys" / "master"
+    elsewhere = load(path, text.replace("'keys/own.key'", f"'{own}'"))
+    assert elsewhere.identity.public == OWN.public
+
+
+def test_a_party_need_not_list_itself(path: Path) -> None:
+    assert load(path, "\n".join([PARTY, *PEERS[1:], CLIENTS])).peers == load(path).peers
+
+
+def test_the_environment_serves_where_the_file_says_nothing(path: Path) -> None:
+    environ = {
+        "WARREN_AMQP_URL": "amqp://elsewhere/",
+        "WARREN_DATABASE_URL": "sqlite:///elsewhere.sqlite",
+        "WARREN_PRIVATE_KEY": OWN.to_base64(),
+    }
+    bare = section("[party]", party_id="party-1", index=1)
+    settings = load(path, "\n".join([bare, *PEERS]), environ)
+    assert settings.amqp_url == "amqp://elsewhere/"
+    assert settings.database_url == "sqlite:///elsewhere.sqlite"
+    assert settings.identity.public == OWN.public
+
+
+def test_the_file_wins_over_the_environment_so_that_a_machine_can_run_several_parties(
+    path: Path,
+) -> None:
+    environ = {
+        "WARREN_AMQP_URL": "amqp://elsewhere/",
+        "WARREN_DATABASE_URL": "sqlite:///elsewhere.sqlite",
+        "WARREN_PRIVATE_KEY": IDENTITIES["party-2"].to_base64(),
+    }
+    settings = load(path, FILE, environ)
+    assert settings.amqp_url == f"amqp://party-1:{PASSWORD}@broker/warren"
+    assert settings.database_url == f"postgresql://party-1:{PASSWORD}@database/party-1"
+    assert settings.identity.public == OWN.public
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["amqp://broker", "amqps://u:p@[::1]:5671/%2F?heartbeat=5", "amqp://u:p%40@10.0.0.1:5672/v"],
+)
+def test_broker_addresses_of_every_shape_are_taken(path: Path, url: str) -> None:
+    assert load(path, FILE.replace(f"amqp://party-1:{PASSWORD}@broker/warren", url)).amqp_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgres://h/d", "postgresql:///d?host=/run/postgresql", "postgresql://u:p@a:1,b:2/d"],
+)
+def test_database_addresses_of_every_shape_are_taken(path: Path, url: str) -> None:
+    text = FILE.replace(f"postgresql://party-1:{PASSWORD}@database/party-1", url)
+    assert load(path, text).database_url == url
+
+
+OTHER_KEY = IDENTITIES["party-2"].public.to_base64()
+THIRD_KEY = IDENTITIES["party-3"].public.to_base64()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("[party]", "[party", "not TOML"),
+        ("[party]", "[partei]", "party: Field required"),
+        ("[[peers]]", "[[others]]", "peers: Field required"),
+        ("party_id = 'party-1'\nindex", "party_id = 'party.1'\nindex", "party.party_id"),
+        ("index = 1\nprivate", "index = 0\nprivate", "party.index"),
+        ("index = 2", "index = 'two'", "peers.1.index"),
+        ("client_id", "clientid", "clients.0.clientid: Extra inputs"),
+        ("'svcA'", "'svc A'", "clients.0.client_id"),
+        ("client_id = 'svcA'", "operations = ['signs']", "clients.0.operations.0"),
+        ("private_key_file = 'own.key'\n", "", "no private key: .*private_key_file .*identity new"),
+        ("'own.key'", "'none.key'", "party.private_key_file .*none.key: No such file"),
+        ("'own.key'", "'party.toml'", "party.private_key_file .*: not a base64 DER private key"),
+        ("'own.key'", "'binary.key'", "party.private_key_file .*: not base64 text"),
+        ("amqp_url", "# ", "no amqp_url: .*WARREN_AMQP_URL"),
+        ("database_url", "# ", "no database_url: .*WARREN_DATABASE_URL"),
+        ("amqp://", "http://", "amqp_url: not like amqp://"),
+        ("@broker/", "@broker:port/", "amqp_url: not like amqp://"),
+        ("@broker/warren", "", "amqp_url: not like amqp://"),
+        ("postgresql://", "mysql://", "database_url: not like postgresql://.* or sqlite:///path"),
+        ("@database/", "@database:port/", "database_url: not like"),
+        (OTHER_KEY, "AAAA", "peers: party-2: public_key: "),
+        (CLIENT.public.to_base64(), "!", "clients: svcA: public_key: not a public key"),
+        ("'party-3'", "'party-2'", "peers: two parties have the same party_id"),
+        ("index = 3", "index = 2", "peers: two parties have the same index"),
+        (THIRD_KEY, OTHER_KEY, "peers: two parties have the same public_key"),
+        ("index = 1\npublic", "index = 4\npublic", "peers lists party-1 with another index"),
+        (OWN.public.to_base64(), OTHER_KEY, "peers lists party-1 with another .* public key"),
+    ],
+)
+def test_what_is_wrong_with_a_party_is_named_and_no_secret_is(
+    path: Path, old: str, new: str, expected: str
+) -> None:
+    assert old in FILE
+    text = reason(path, FILE.replace(old, new))
+    assert text.startswith(f"{path}: ")
+    assert re.search(expected, text), text
+    assert PASSWORD not in text
+    assert OWN.to_base64()[:20] not in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("[coordinator]", "[koordinator]", "koordinator: Extra inputs"),
+        ("'party-3'", "'party-2'", "parties: .*two parties have the same party_id"),
+        ("index = 3", "index = 2", "parties: .*two parties have the same index"),
+        (THIRD_KEY, OTHER_KEY, "parties: .*two parties have the same public_key"),
+        (OTHER_KEY, "AAAA", "parties: party-2: public_key: "),
+        ("amqp_url", "# ", "no amqp_url"),
+    ],
+)
+def test_what_is_wrong_with_a_coordinator_is_named_and_no_secret_is(
+    path: Path, old: str, new: str, expected: str
+) -> None:
+    assert old in COORDINATOR
+    path.write_text(COORDINATOR.replace(old, new))
+    with pytest.raises(SettingsError, match=expected) as caught:
+        CoordinatorSettings.load(path, {})
+    assert str(caught.value).startswith(f"{path}: ")
+    assert PASSWORD not in str(caught.value)
+
+
+def test_a_wrong_variable_is_named_and_its_value_is_not(path: Path) -> None:
+    bare = section("[party]", party_id="party-1", index=1)
+    environ = {
+        "WARREN_AMQP_URL": f"http://u:{PASSWORD}@h/",
+        "WARREN_DATABASE_URL": "sqlite:///x",
+        "WARREN_PRIVATE_KEY": OWN.to_base64(),
+    }
+    text = reason(path, "\n".join([bare, *PEERS]), environ)
+    assert text.startswith("WARREN_AMQP_URL: not like")
+    assert PASSWORD not in text
+    text = reason(path, "\n".join([bare, *PEERS]), environ | {"WARREN_PRIVATE_KEY": PASSWORD})
+    assert text == "WARREN_PRIVATE_KEY: not a base64 DER private key (SEC1 or PKCS8)"
+
+
+def test_a_file_that_is_missing_or_no_text_is_named(path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"party\.toml: No such file"):
+        PartySettings.load(path, {})
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match=r"party\.toml: not TOML: not UTF-8"):
+        PartySettings.load(path, {})
