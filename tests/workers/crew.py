@@ -42,6 +42,7 @@ def party_worker(
     limits: PartyLimits | None = None,
 ) -> PartyConsumer:
     """A fresh process of a party: it knows nothing but what the party's store has."""
+    publisher: Any = network or world.network
     return PartyConsumer(
         Party(
             party_id=party_id,
@@ -51,7 +52,7 @@ def party_worker(
             clock_tolerance_ms=0,
         ),
         store or world.party_stores[party_id],
-        network or world.network,
+        publisher,
         limits or PartyLimits(),
         clock=world.clock,
     )
@@ -61,12 +62,13 @@ def coordinator_worker(
     world: World, *, store: Any = None, network: Any = None
 ) -> tuple[RequestConsumer, ReportConsumer]:
     """A fresh process of the coordinator."""
-    store, network = store or world.coordinator_store, network or world.network
+    store = store or world.coordinator_store
+    publisher: Any = network or world.network
     scopes = SessionScopes()
     liveness = Liveness(store, silent_after_ms=10_000)
-    reports = ReportConsumer(peers(world), store, network, liveness, scopes)
+    reports = ReportConsumer(peers(world), store, publisher, liveness, scopes)
     requests = RequestConsumer(
-        peers(world), clients(world), store, network, liveness, scopes, reports, nonce_batch=2
+        peers(world), clients(world), store, publisher, liveness, scopes, reports, nonce_batch=2
     )
     return requests, reports
 

@@ -39,7 +39,7 @@ LONGEST_DELAY_S = 15.0
 TRIES = 8
 """Here, while store or broker are away, before a delivery goes back. Each return counts towards
 the queue's delivery limit: without this, an outage of a minute would make dead letters."""
-GRACE_S = 6.0
+GRACE_S = 5.0
 """For handlers in flight when the worker stops."""
 
 
