@@ -35,8 +35,8 @@ class Contract(BaseModel):
         extra="forbid",
         frozen=True,
         strict=True,
-        use_attribute_docstrings=True,
-        hide_input_in_errors=True,  # so the generated schemas say what the fields mean
+        use_attribute_docstrings=True,  # so the generated schemas say what the fields mean
+        hide_input_in_errors=True,  # it may be a secret, and errors are logged
     )
 
 

@@ -82,16 +82,12 @@ def check_key(key: dict[str, Any], parties: dict[str, str]) -> None:
         public.verify(certificate, pack(b"warren/key-certificate/v1", statement), ECDSA)
 
 
-async def main(amqp_url: str, client_id: str, key_file: str, parties_file: str) -> None:
-    private = serialization.load_der_private_key(
-        base64.b64decode(Path(key_file).read_text()),
-        password=None,  # noqa: ASYNC240
-    )
+async def main(amqp_url: str, client_id: str, private_key: str, parties: dict[str, str]) -> None:
+    private = serialization.load_der_private_key(base64.b64decode(private_key), password=None)
     assert isinstance(private, ec.EllipticCurvePrivateKey)
     signer = private.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    parties = json.loads(Path(parties_file).read_text())  # noqa: ASYNC240
 
     async with await aio_pika.connect(amqp_url) as connection:
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
@@ -140,4 +136,6 @@ async def main(amqp_url: str, client_id: str, key_file: str, parties_file: str) 
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    url, name, key_file, parties_file = sys.argv[1:]
+    trusted = json.loads(Path(parties_file).read_text())
+    asyncio.run(main(url, name, Path(key_file).read_text(), trusted))
