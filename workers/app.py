@@ -37,6 +37,7 @@ from .consumers.deliveries import (
 from .consumers.liveness import Liveness
 from .consumers.party import PartyConsumer
 from .consumers.publisher import Publisher, PublishError, require_topology
+from .consumers.recent import RecentSessions
 from .consumers.reports import ReportConsumer
 from .consumers.requests import RequestConsumer
 from .consumers.scopes import SessionScopes
@@ -154,7 +155,8 @@ async def run_coordinator(settings: CoordinatorSettings) -> None:
         scopes = SessionScopes()
         liveness = Liveness(store, silent_after_ms=int(limits.party_silent_seconds * 1000))
         await liveness.refresh()
-        reports = ReportConsumer(settings.parties, store, publisher, liveness, scopes)
+        recent = RecentSessions()
+        reports = ReportConsumer(settings.parties, store, publisher, liveness, scopes, recent)
         requests = RequestConsumer(
             settings.parties,
             settings.clients,
@@ -163,6 +165,7 @@ async def run_coordinator(settings: CoordinatorSettings) -> None:
             liveness,
             scopes,
             reports,
+            recent,
             nonce_batch=limits.nonce_batch,
         )
         broker = make_broker(url)

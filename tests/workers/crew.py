@@ -13,6 +13,7 @@ from tests.workers.simulate import CLIENT, World
 from workers.consumers.liveness import Liveness
 from workers.consumers.party import PartyConsumer
 from workers.consumers.publisher import PublishError
+from workers.consumers.recent import RecentSessions
 from workers.consumers.reports import ReportConsumer
 from workers.consumers.requests import RequestConsumer
 from workers.consumers.scopes import SessionScopes
@@ -66,9 +67,18 @@ def coordinator_worker(
     publisher: Any = network or world.network
     scopes = SessionScopes()
     liveness = Liveness(store, silent_after_ms=10_000)
-    reports = ReportConsumer(peers(world), store, publisher, liveness, scopes)
+    recent = RecentSessions()
+    reports = ReportConsumer(peers(world), store, publisher, liveness, scopes, recent)
     requests = RequestConsumer(
-        peers(world), clients(world), store, publisher, liveness, scopes, reports, nonce_batch=2
+        peers(world),
+        clients(world),
+        store,
+        publisher,
+        liveness,
+        scopes,
+        reports,
+        recent,
+        nonce_batch=2,
     )
     return requests, reports
 

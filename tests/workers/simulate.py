@@ -24,6 +24,7 @@ from workers.consumers.clock import now_ms
 from workers.consumers.deliveries import Delivery
 from workers.consumers.liveness import Liveness
 from workers.consumers.party import PartyConsumer
+from workers.consumers.recent import RecentSessions
 from workers.consumers.reports import ReportConsumer
 from workers.consumers.requests import RequestConsumer
 from workers.consumers.scopes import SessionOverError, SessionScopes
@@ -232,7 +233,8 @@ async def world(directory: Path, *, party_count: int = 3) -> AsyncIterator[World
         coordinator_store = await stack.enter_async_context(open_coordinator_store(url))
         scopes = SessionScopes()
         liveness = Liveness(coordinator_store, silent_after_ms=10_000)
-        reports = ReportConsumer(peers, coordinator_store, network, liveness, scopes)
+        recent = RecentSessions()
+        reports = ReportConsumer(peers, coordinator_store, network, liveness, scopes, recent)
         yield World(
             network=network,
             client=client,
@@ -247,6 +249,7 @@ async def world(directory: Path, *, party_count: int = 3) -> AsyncIterator[World
                 liveness,
                 scopes,
                 reports,
+                recent,
                 nonce_batch=2,
             ),
             reports=reports,

@@ -35,6 +35,7 @@ from .deliveries import Delivery
 from .liveness import Liveness
 from .locks import SessionLocks
 from .publisher import FullError, Publisher, UnroutableError
+from .recent import Known, RecentSessions
 from .scopes import SessionScopes, uninterrupted
 
 logger = logging.getLogger(__name__)
@@ -57,12 +58,14 @@ class ReportConsumer:
         publisher: Publisher,
         liveness: Liveness,
         scopes: SessionScopes,
+        recent: RecentSessions,
     ) -> None:
         self._parties = parties
         self._store = store
         self._publisher = publisher
         self._liveness = liveness
         self._scopes = scopes
+        self._recent = recent
         self._locks = SessionLocks()
 
     async def handle(self, delivery: Delivery) -> None:
@@ -102,8 +105,8 @@ class ReportConsumer:
             session = await self._store.session(session_id)
             if session is None or Status(session.status).final:
                 return
-            conduct = Conduct.model_validate_json(session.state)
-            silent = conducting.silent_parties(conduct, session.received)
+            known = Known.read(session)
+            silent = conducting.silent_parties(known.conduct, session.received)
             failure = Failure.of(
                 FailureCode.EXPIRED,
                 f"the deadline passed; nothing was heard of {', '.join(silent)}"
@@ -111,9 +114,9 @@ class ReportConsumer:
                 else "the deadline passed before the parties were done",
                 silent=silent,
             )
-            progress = Progress(conduct=conduct, status=Status.EXPIRED, failure=failure)
+            progress = Progress(conduct=known.conduct, status=Status.EXPIRED, failure=failure)
             await self._store.owe(session_id, now_ms())
-            if await self._commit(session, progress, DEADLINE, None, None):
+            if await self._commit(known, progress, DEADLINE, None, None):
                 await self._store.paid(session_id)
         self._scopes.cancel(session_id)
 
@@ -136,13 +139,13 @@ class ReportConsumer:
                 if Status(session.status).final:
                     await self._send_again(session_id, cause)
                     return Status(session.status)
-                conduct = Conduct.model_validate_json(session.state)
+                known = Known.read(session)
                 progress = Progress(
-                    conduct=conduct,
+                    conduct=known.conduct,
                     status=Status.CANCELLED,
                     failure=Failure.of(FailureCode.CANCELLED, "cancelled by its client"),
                 )
-                if await self._commit(session, progress, cause, None, None):
+                if await self._commit(known, progress, cause, None, None):
                     return Status.CANCELLED
             raise StoreUnavailableError("other workers were faster every time")
 
@@ -152,14 +155,17 @@ class ReportConsumer:
 
     async def _advance(self, envelope: Envelope, report: sessions.Report, row: Received) -> bool:
         """False if another worker moved the session on: load and try again."""
-        session = await self._store.session(envelope.session_id)
-        if session is None:
-            raise ContractError("there is no such session")
         cause = inbox.cause_of(envelope)
-        if Status(session.status).final:
-            await self._send_again(session.session_id, cause)
-            return True
-        conduct = Conduct.model_validate_json(session.state)
+        known = self._recent.take(envelope.session_id)
+        if known is None:
+            session = await self._store.session(envelope.session_id)
+            if session is None:
+                raise ContractError("there is no such session")
+            if Status(session.status).final:
+                await self._send_again(session.session_id, cause)
+                return True
+            known = Known.read(session)
+        session, conduct = known.session, known.conduct
         conducting.check_report(conduct, envelope, report)
         try:
             if inbox.repeats(session.received, row.slot, row.sender, row.digest):
@@ -180,7 +186,7 @@ class ReportConsumer:
             if isinstance(report, sessions.SessionFailed)
             else "{}",
         )
-        return await self._commit(session, progress, cause, row, event)
+        return await self._commit(known, progress, cause, row, event)
 
     async def _progress(
         self, session: Session, conduct: Conduct, sender: str, report: sessions.Report
@@ -211,13 +217,13 @@ class ReportConsumer:
 
     async def _commit(
         self,
-        session: Session,
+        known: Known,
         progress: Progress,
         cause: str,
         row: Received | None,
         event: Event | None,
     ) -> bool:
-        conduct = progress.conduct
+        session, conduct = known.session, progress.conduct
         content = progress.result
         outgoing = progress.outgoing
         if progress.failure is not None:
@@ -243,7 +249,7 @@ class ReportConsumer:
             key_session=session.key_session,
             status=progress.status.value,
             deadline=now_ms() if progress.status.final else session.deadline,
-            state=conduct.model_dump_json().encode(),
+            state=session.state if conduct is known.conduct else conduct.model_dump_json().encode(),
             cause=cause,
             received=() if row is None else (row,),
             outgoing=outgoing,
@@ -256,6 +262,8 @@ class ReportConsumer:
             if await self._store.commit(change) is not Outcome.COMMITTED:
                 return False
             await self._send(outgoing if answer is None else (answer, *outgoing))
+        if not progress.status.final:
+            self._recent.keep(change, session, conduct)
         return True
 
     async def _request(self, session_id: bytes) -> RequestRecord:

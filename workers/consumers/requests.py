@@ -52,6 +52,7 @@ from .clock import now_ms
 from .deliveries import Delivery
 from .liveness import Liveness
 from .publisher import Publisher
+from .recent import RecentSessions
 from .reports import ReportConsumer
 from .scopes import SessionScopes, uninterrupted
 
@@ -70,6 +71,7 @@ class RequestConsumer:
         liveness: Liveness,
         scopes: SessionScopes,
         reports: ReportConsumer,
+        recent: RecentSessions,
         *,
         nonce_batch: int,
     ) -> None:
@@ -80,6 +82,7 @@ class RequestConsumer:
         self._liveness = liveness
         self._scopes = scopes
         self._reports = reports
+        self._recent = recent
         self._nonce_batch = nonce_batch
         self._random = random.Random()
         self._facts: dict[tuple[str, str], KeyFacts] = {}
@@ -208,6 +211,7 @@ class RequestConsumer:
         with self._scopes.enter(session_id, seconds_left=(deadline - now) / 1000), uninterrupted():
             match await self._store.commit(change):
                 case Outcome.COMMITTED:
+                    self._recent.keep(change, None, conduct)
                     await self._publisher.publish_all(outgoing)
                 case Outcome.KEY_EXISTS:
                     await self._fail(

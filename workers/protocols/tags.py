@@ -15,8 +15,37 @@ KEYGEN_CHAIN_CODE: Final = b"warren/keygen/chain-code/v1"
 PROOF_NONCE: Final = b"warren/proof/nonce/v1"
 PROOF_CHALLENGE: Final = b"warren/proof/challenge/v1"
 
+# Oblivious transfer up to the multiplier. Keys of bulk hashes: what follows them has fixed widths.
+COINS: Final = b"warren/coins/v1"
+COINS_HEDGED: Final = b"warren/coins/hedged/v1"
+OT_BASE_POINT: Final = b"warren/ot/base/point/v1"
+OT_BASE_UNKNOWN: Final = b"warren/ot/base/unknown/v1"
+OT_BASE_KEY: Final = b"warren/ot/base/key/v1"
+OT_TREE_NODE: Final = b"warren/ot/tree/node/v1"
+OT_TREE_LEAF: Final = b"warren/ot/tree/leaf/v1"
+OT_EXTENSION_PRG: Final = b"warren/ot/extension/prg/v1"
+OT_EXTENSION_CHALLENGE: Final = b"warren/ot/extension/challenge/v1"
+OT_EXTENSION_PROOF: Final = b"warren/ot/extension/proof/v1"
+OT_ROWS: Final = b"warren/ot/rows/v1"
+MULTIPLIER_GADGET: Final = b"warren/multiplier/gadget/v1"
+MULTIPLIER_TRANSCRIPT: Final = b"warren/multiplier/transcript/v1"
+MULTIPLIER_THETA: Final = b"warren/multiplier/theta/v1"
+MULTIPLIER_MU: Final = b"warren/multiplier/mu/v1"
+
+# Threshold ECDSA.
+ZERO_SHARE: Final = b"warren/zero-share/v1"
+ZERO_SHARE_SEED: Final = b"warren/zero-share/seed/v1"
+PRESIGN_VIEW: Final = b"warren/dkls23/view/v1"
+PRESIGN_MESSAGE: Final = b"warren/dkls23/message/v1"
+PRESIGN_PAIR: Final = b"warren/dkls23/pair/v1"
+PRESIGN_DIRECTION: Final = b"warren/dkls23/direction/v1"
+PRESIGN_COMMITMENT: Final = b"warren/dkls23/commitment/v1"
+PRESIGN_ECHO: Final = b"warren/dkls23/echo/v1"
+SIGN_RERANDOMISATION: Final = b"warren/dkls23/rerandomisation/v1"
+
 # What a proof of knowledge is about.
 PROTOCOL_KEYGEN: Final = b"warren/keygen/v1"
+PROTOCOL_PRESIGN: Final = b"warren/dkls23/presign/v1"
 ROLE_COEFFICIENT: Final = b"feldman-coefficient"
 
 # First part of everything that is stored between deliveries.
@@ -28,6 +57,12 @@ STATE_KEYGEN_OPENED: Final = b"warren/state/keygen-opened/v1"
 STATE_KEYGEN_DEALT: Final = b"warren/state/keygen-dealt/v1"
 STATE_KEYGEN_FINISHED: Final = b"warren/state/keygen-finished/v1"
 STATE_FROST_NONCES: Final = b"warren/state/frost-nonces/v1"
+STATE_PRESIGN_PARAMETERS: Final = b"warren/state/presign-parameters/v1"
+STATE_PRESIGN_OFFERED: Final = b"warren/state/presign-offered/v1"
+STATE_PRESIGN_EXTENDED: Final = b"warren/state/presign-extended/v1"
+STATE_PRESIGN_ANSWERED: Final = b"warren/state/presign-answered/v1"
+STATE_PRESIGNATURE: Final = b"warren/state/presignature/v1"
+STATE_PRESIGNATURE_VIEW: Final = b"warren/state/presignature-view/v1"
 
 # Given by others: RFC 9591 sections 6.1 and 6.5, frost-secp256k1-tr, BIP-340 and BIP-341.
 FROST_ED25519: Final = b"FROST-ED25519-SHA512-v1"

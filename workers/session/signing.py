@@ -6,6 +6,7 @@ answer; the same transaction puts a fresh pair in its place, and the report anno
 
 from __future__ import annotations
 
+import functools
 import hashlib
 
 from contracts.errors import ContractError
@@ -50,7 +51,7 @@ def answer(
     assert isinstance(request, SignRequest)
     if key_share is None or not key_share.active:
         raise RefusedError(f"we hold no usable share of key {request.key_id!r}")
-    check_signing_key(accepted, KeyFacts.model_validate_json(key_share.facts))
+    check_signing_key(accepted, _facts(key_share.facts))
     asked = own_commitment(accepted)
     if nonce is None or nonce.scheme != request.scheme.value:
         raise RefusedError("the nonce was used before, or was never ours")
@@ -63,6 +64,9 @@ def answer(
     share = KeyShare.from_bytes(key_share.secret)
     commitments = {}
     for member, each in zip(accepted.members, accepted.created.commitments, strict=True):
+        if member.index == accepted.own_index:
+            commitments[PartyIndex(member.index)] = nonces.commitment
+            continue
         try:
             commitments[PartyIndex(member.index)] = frost.Commitment.from_bytes(
                 share.group, each.commitment
@@ -109,7 +113,7 @@ def make_nonces(
         raise ContractError("the batch id is not the one that session and party give")
     if key_share is None or not key_share.active:
         raise RefusedError("we hold no usable share of the key")
-    if KeyFacts.model_validate_json(key_share.facts).curve is not wanted.scheme.curve:
+    if _facts(key_share.facts).curve is not wanted.scheme.curve:
         raise RefusedError(f"{wanted.scheme} does not sign with this key")
     share = KeyShare.from_bytes(key_share.secret)
     made = [
@@ -137,6 +141,12 @@ def make_nonces(
         outgoing=(answered,),
         nonces=tuple(record for record, _ in made),
     )
+
+
+@functools.lru_cache(maxsize=1_000)
+def _facts(text: str) -> KeyFacts:
+    """Public, and the same at every signature with a key."""
+    return KeyFacts.model_validate_json(text)
 
 
 def _make_nonce(

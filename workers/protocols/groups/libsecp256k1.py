@@ -16,6 +16,7 @@ from coincurve.context import GLOBAL_CONTEXT
 Handle = NewType("Handle", object)
 
 POINT_SIZE = 33
+ELLSWIFT_SIZE = 64
 _CONTEXT = GLOBAL_CONTEXT.ctx
 _COMPRESSED = lib.SECP256K1_EC_COMPRESSED
 
@@ -53,6 +54,22 @@ def multiply_variable_time(point: Handle, scalar: bytes) -> Handle | None:
     return made if lib.secp256k1_ec_pubkey_tweak_mul(_CONTEXT, made, scalar) else None
 
 
+def ecdh(point: Handle, scalar: bytes) -> bytes | None:
+    """SHA-256 of scalar times a foreign point, compressed: constant-time. None for zero."""
+    out = ffi.new("unsigned char[32]")
+    made = lib.secp256k1_ecdh(_CONTEXT, out, point, scalar, ffi.NULL, ffi.NULL)
+    return bytes(out) if made else None
+
+
+def decode_ellswift(data: bytes) -> Handle:
+    """64 bytes, any of them, to a point (BIP-324). Of a hash: nobody knows its discrete log."""
+    if len(data) != ELLSWIFT_SIZE:
+        raise ValueError(f"an ElligatorSwift encoding is {ELLSWIFT_SIZE} bytes, not {len(data)}")
+    made = _new()
+    lib.secp256k1_ellswift_decode(_CONTEXT, made, data)
+    return Handle(made)
+
+
 def add(points: Sequence[Handle]) -> Handle | None:
     """Sum of one or more points. None if it is the identity."""
     made = _new()
@@ -71,4 +88,13 @@ def verify_bip340(x_only_key: bytes, message: bytes, signature: bytes) -> bool:
     return bool(
         lib.secp256k1_xonly_pubkey_parse(_CONTEXT, key, x_only_key)
         and lib.secp256k1_schnorrsig_verify(_CONTEXT, signature, message, len(message), key)
+    )
+
+
+def verify_ecdsa(public_key: Handle, digest: bytes, signature: bytes) -> bool:
+    """ECDSA verification of r and s, 32 bytes each. Digest of 32 bytes. High s is refused."""
+    parsed = ffi.new("secp256k1_ecdsa_signature *")
+    return bool(
+        lib.secp256k1_ecdsa_signature_parse_compact(_CONTEXT, parsed, signature)
+        and lib.secp256k1_ecdsa_verify(_CONTEXT, parsed, digest, public_key)
     )
