@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from contracts.primitives import MAX_PARTIES, Curve, Scheme
+from contracts.requests import MAX_LIFETIME_MS
 
 from .site import Store
 
@@ -53,7 +54,10 @@ Config = Annotated[
     ),
 ]
 Timeout = Annotated[
-    float, typer.Option("--timeout", min=0.1, max=3600, help="Lifetime of a request, seconds.")
+    float,
+    typer.Option(
+        "--timeout", min=0.1, max=MAX_LIFETIME_MS / 1000, help="Lifetime of a request, seconds."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 Plot = Annotated[

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from contracts.client import Client, ClientSettings, SettingsError
+from contracts.requests import MAX_LIFETIME_MS
 from ops.cli.exits import ExitCode, clients_errors, leave
 from ops.showcase import current
 
@@ -37,7 +38,7 @@ Timeout = Annotated[
     typer.Option(
         "--timeout",
         min=0.1,
-        max=3600,
+        max=MAX_LIFETIME_MS / 1000,
         metavar="SECONDS",
         help="How long the session may take; else what the configuration says.",
         show_default=False,
