@@ -69,7 +69,7 @@ def _latencies(axes: Axes, report: Report, ordered_ms: Sequence[float]) -> None:
     axes.set_xlabel("latency, queue to verified result, ms", color=_INK)
     axes.set_ylabel("operations that took no longer", color=_INK)
     axes.grid(alpha=0.25)
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="lower right", framealpha=1, edgecolor="none")
     _open(axes)
 
 
