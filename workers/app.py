@@ -46,7 +46,7 @@ from .session.sending import report
 from .settings import CoordinatorSettings, PartySettings
 from .store.interface import SessionStore, StoreUnavailableError
 from .store.opening import open_coordinator_store, open_party_store
-from .store.sealing import MasterKeys, Sealer
+from .store.sealing import Sealer
 
 S = TypeVar("S", bound=SessionStore)
 
@@ -79,11 +79,7 @@ async def run_party(settings: PartySettings) -> None:
     limits = settings.limits
     url = with_heartbeat(settings.amqp_url)
     queue = addresses.inbox_queue(settings.party_id)
-    keys = (
-        MasterKeys.from_environment()
-        if settings.master_key_file is None
-        else MasterKeys.from_file(settings.master_key_file)
-    )
+    sealer = Sealer(settings.master_keys())
     party = Party(
         party_id=settings.party_id,
         identity=settings.identity,
@@ -95,7 +91,7 @@ async def run_party(settings: PartySettings) -> None:
     closed = open_party_store(
         settings.database_url,
         party_id=settings.party_id,
-        sealer=Sealer(keys),
+        sealer=sealer,
         max_connections=limits.database_connections,
     )
     async with _opened(closed) as store, Publisher(url, name=settings.party_id) as publisher:

@@ -13,13 +13,17 @@ from typing import Annotated, Any, Literal
 import aio_pika
 import typer
 import uvloop
+from rich.console import Console
+from rich.table import Table
 
 from contracts.identity import Identity
 
 from .consumers.publisher import NoAdmissionError, TopologyError
 from .settings import CoordinatorSettings, PartySettings, SettingsError
 from .store.interface import SchemaError, StoreUnavailableError
-from .store.sealing import SealError
+from .store.opening import open_party_store
+from .store.records import KeyShareRecord
+from .store.sealing import Sealer, SealError
 
 coordinator = typer.Typer(no_args_is_help=True, help="The coordinator's worker processes.")
 party = typer.Typer(no_args_is_help=True, help="A party's worker processes.")
@@ -102,6 +106,53 @@ def run_party(config: Config) -> None:
     from . import app
 
     serve(app.run_party(_load_party(config)))
+
+
+@party.command("shares")
+def list_shares(
+    config: Config,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """List the key shares that a party holds: what they are for, never what they are."""
+    settings = _load_party(config)
+    try:
+        shares = asyncio.run(_shares(settings))
+    except (SchemaError, SealError, SettingsError) as error:
+        _leave(str(error), EXIT_CONFIGURATION)
+    except StoreUnavailableError as error:
+        _leave(f"cannot reach the database: {error}", EXIT_UNAVAILABLE)
+    rows = [
+        {
+            "client": share.owner or None,
+            "key": share.key_id,
+            "epoch": share.epoch,
+            "usable": share.active,
+            "session": share.key_session.hex(),
+        }
+        for share in shares
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    table = Table(*("CLIENT", "KEY", "EPOCH", "USABLE", "MADE IN SESSION"), box=None)
+    for row in rows:
+        usable = "yes" if row["usable"] else "no, certificates are missing"
+        table.add_row(
+            str(row["client"] or "(none)"),
+            str(row["key"]),
+            str(row["epoch"]),
+            usable,
+            str(row["session"]),
+        )
+    Console().print(table if rows else "No key shares.")
+
+
+async def _shares(settings: PartySettings) -> list[KeyShareRecord]:
+    sealer = Sealer(settings.master_keys())
+    async with open_party_store(
+        settings.database_url, party_id=settings.party_id, sealer=sealer, max_connections=1
+    ) as opened:
+        return await opened.key_shares()
 
 
 @store.command("migrate")

@@ -32,6 +32,7 @@ from contracts.requests import MAX_LIFETIME_MS
 from contracts.signing import ClientPolicy, explain
 
 from .session.acceptance import Peer
+from .store.sealing import MasterKeys
 
 T = TypeVar("T", bound=BaseModel)
 Operation = Literal["keygen", "sign", "cancel", "query_keys", "query_session"]
@@ -209,6 +210,12 @@ class PartySettings:
             if party.master_key_file is None
             else path.parent / party.master_key_file,
         )
+
+    def master_keys(self) -> MasterKeys:
+        """From the key file, or the environment. Raises SealError."""
+        if self.master_key_file is None:
+            return MasterKeys.from_environment()
+        return MasterKeys.from_file(self.master_key_file)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

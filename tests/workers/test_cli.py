@@ -244,11 +244,8 @@ async def test_a_database_that_was_never_migrated_is_a_sentence(
     assert f"run `warren store migrate {role} --config FILE`" in ended.sentence
 
 
-async def test_a_wrong_master_key_is_noticed_before_the_first_signature(
-    tmp_path: Path, amqp_url: str
-) -> None:
-    path = party_file(tmp_path, amqp_url=amqp_url)
-    url = f"sqlite:///{tmp_path / 'party-1.sqlite'}"
+async def store_with_a_share(folder: Path) -> None:
+    url = f"sqlite:///{folder / 'party-1.sqlite'}"
     await migrations.upgrade("party", url)
     sealer = Sealer(MasterKeys.from_hex(MASTER_KEY))
     async with open_party_store(url, party_id="party-1", sealer=sealer) as store:
@@ -266,7 +263,7 @@ async def test_a_wrong_master_key_is_noticed_before_the_first_signature(
                     key_session=bytes(32),
                     epoch=0,
                     owner="",
-                    key_id="key",
+                    key_id="treasury",
                     facts="{}",
                     certificates={},
                     secret=b"secret share",
@@ -274,8 +271,32 @@ async def test_a_wrong_master_key_is_noticed_before_the_first_signature(
                 ),
             )
         )
+
+
+async def test_a_wrong_master_key_is_noticed_before_the_first_signature(
+    tmp_path: Path, amqp_url: str
+) -> None:
+    path = party_file(tmp_path, amqp_url=amqp_url)
+    await store_with_a_share(tmp_path)
     ended = await warren("party", "run", "--config", str(path), WARREN_MASTER_KEY="2e" * 32)
     assert ended.status == CONFIGURATION
     assert ended.sentence.endswith(
         "does not open: wrong master key, or the row was changed or moved"
     )
+
+
+async def test_a_party_lists_its_shares_without_their_secrets(tmp_path: Path) -> None:
+    path = str(party_file(tmp_path))
+    await store_with_a_share(tmp_path)
+    key = {"WARREN_MASTER_KEY": MASTER_KEY}
+    for_people = await warren("party", "shares", "--config", path, **key)
+    assert for_people.status == 0
+    assert for_people.out.split()[:5] == ["CLIENT", "KEY", "EPOCH", "USABLE", "MADE"]
+    assert "treasury" in for_people.out
+    for_programs = await warren("party", "shares", "--config", path, "--json", **key)
+    assert json.loads(for_programs.out) == [
+        {"client": None, "key": "treasury", "epoch": 0, "usable": True, "session": "00" * 32}
+    ]
+    wrong = await warren("party", "shares", "--config", path, WARREN_MASTER_KEY="2e" * 32)
+    assert wrong.status == CONFIGURATION
+    assert "wrong master key" in wrong.sentence

@@ -16,7 +16,6 @@ from typing import Protocol, Self
 
 from .records import (
     Admission,
-    CommitmentRecord,
     CoordinatorChange,
     KeyRecord,
     KeyShareRecord,
@@ -130,16 +129,9 @@ class CoordinatorStore(SessionStore, Protocol):
     ) -> Admission:
         """Look for the request; if it is new, claim one commitment of each of the parties."""
 
-    async def claim(
-        self, key_session: bytes, epoch: int, scheme: str, parties: Sequence[str]
-    ) -> dict[str, CommitmentRecord]: ...
-
     async def request(self, owner: str, request_id: str) -> RequestRecord | None: ...
 
     async def request_of(self, session_id: bytes) -> RequestRecord | None: ...
-
-    async def waiting(self, key_session: bytes, limit: int) -> list[bytes]:
-        """Sessions that wait for commitments of this key, oldest first."""
 
     async def key(self, owner: str, key_id: str) -> KeyRecord | None: ...
 

@@ -28,14 +28,6 @@ def upgrade() -> None:
     )
     op.create_index("requests_session_id_idx", "requests", ["session_id"])
     create_session_tables([])
-    waiting = sa.text("status = 'waiting'")
-    op.create_index(
-        "sessions_waiting_idx",
-        "sessions",
-        ["key_session", "created_at"],
-        postgresql_where=waiting,
-        sqlite_where=waiting,
-    )
     op.create_table(
         "events",
         sa.Column("session_id", sa.LargeBinary, nullable=False),

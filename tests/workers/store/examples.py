@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from workers.store.interface import CoordinatorStore
 from workers.store.records import (
     CommitmentRecord,
     CoordinatorChange,
@@ -135,3 +137,11 @@ def commitment(name: str = "nonce", **other: Any) -> CommitmentRecord:
         "commitment": b"commitment of " + name.encode(),
     }
     return CommitmentRecord(**(values | other))
+
+
+async def claim(store: CoordinatorStore, parties: Sequence[str]) -> Mapping[str, CommitmentRecord]:
+    """Commitments of the key's that a request nobody knows gets."""
+    admission = await store.admit(
+        "svcA", "nobody's", key_session=KEY, scheme="ed25519", parties=parties
+    )
+    return admission.claimed

@@ -21,7 +21,7 @@ from workers.store.sqlite import database as sqlite
 
 from .conftest import SEALER, RawDatabase, open_party
 from .examples import (
-    KEY,
+    claim,
     commitment,
     coordinator_change,
     outgoing,
@@ -293,7 +293,7 @@ async def test_a_commitment_that_somebody_else_is_taking_is_passed_over(
                 "SELECT nonce_id FROM commitments"
                 " ORDER BY made_at DESC, nonce_id LIMIT 1 FOR UPDATE"
             )
-            claimed = await coordinator.claim(KEY, 0, "ed25519", ["party-1"])
+            claimed = await claim(coordinator, ["party-1"])
     finally:
         await holder.close()
     assert {taken, claimed["party-1"].nonce_id} == {session_id("a"), session_id("b")}

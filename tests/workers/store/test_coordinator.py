@@ -14,6 +14,7 @@ from .conftest import RawDatabase
 from .examples import (
     FAR_FUTURE,
     KEY,
+    claim,
     commitment,
     coordinator_change,
     key,
@@ -250,9 +251,9 @@ async def test_a_claim_takes_one_commitment_of_each_party_that_has_one(
     await coordinator.commit(coordinator_change(commitments=stored))
     parties = ["party-1", "party-2", "party-3", "party-1"]
 
-    first = await coordinator.claim(KEY, 0, "ed25519", parties)
-    second = await coordinator.claim(KEY, 0, "ed25519", parties)
-    third = await coordinator.claim(KEY, 0, "ed25519", parties)
+    first = await claim(coordinator, parties)
+    second = await claim(coordinator, parties)
+    third = await claim(coordinator, parties)
 
     assert first.keys() == {"party-1", "party-2"}
     assert first["party-2"] == stored[2]
@@ -270,7 +271,7 @@ async def test_a_claim_takes_the_newest_commitment(
         "UPDATE commitments SET made_at = made_at + 1000"
         f" WHERE nonce_id = {raw.literal(session_id('b'))} RETURNING 1"
     )
-    claimed = await coordinator.claim(KEY, 0, "ed25519", ["party-1"])
+    claimed = await claim(coordinator, ["party-1"])
     assert claimed == {"party-1": commitment("b")}
 
 
@@ -285,7 +286,7 @@ async def test_each_commitment_goes_to_one_of_many_claimers(
 
     async def claim_until_there_is_none(store: CoordinatorStore) -> list[object]:
         mine: list[object] = []
-        while claimed := await store.claim(KEY, 0, "ed25519", parties):
+        while claimed := await claim(store, parties):
             mine += claimed.values()
         return mine
 
@@ -332,7 +333,7 @@ async def test_a_new_request_is_admitted_with_its_commitments(
         request=None,
         claimed={"party-1": commitment("a"), "party-2": commitment("b", party_id="party-2")},
     )
-    assert await coordinator.claim(KEY, 0, "ed25519", ["party-1", "party-2"]) == {}
+    assert await claim(coordinator, ["party-1", "party-2"]) == {}
 
 
 async def test_a_known_request_claims_nothing(coordinator: CoordinatorStore) -> None:
@@ -343,7 +344,7 @@ async def test_a_known_request_claims_nothing(coordinator: CoordinatorStore) -> 
     )
 
     assert admission == Admission(request=request(), claimed={})
-    claimed = await coordinator.claim(KEY, 0, "ed25519", ["party-1"])
+    claimed = await claim(coordinator, ["party-1"])
     assert claimed == {"party-1": commitment()}
 
 
@@ -352,29 +353,6 @@ async def test_an_admission_that_needs_no_commitments_gets_none(
 ) -> None:
     await coordinator.commit(coordinator_change(commitments=(commitment(),)))
     assert await coordinator.admit("svcA", "new") == Admission(request=None, claimed={})
-
-
-async def test_sessions_that_wait_for_a_key_s_commitments_are_found_oldest_first(
-    coordinator: CoordinatorStore, raw: RawDatabase
-) -> None:
-    for name, status, key_session in [
-        ("a", "waiting", KEY),
-        ("b", "waiting", KEY),
-        ("c", "in_progress", KEY),
-        ("d", "waiting", session_id("other")),
-        ("e", "completed", KEY),
-        ("f", "waiting", KEY),
-    ]:
-        await coordinator.commit(coordinator_change(name, status=status, key_session=key_session))
-    for age, name in enumerate("fab"):
-        await raw.query(
-            f"UPDATE sessions SET created_at = {age}"
-            f" WHERE session_id = {raw.literal(session_id(name))} RETURNING 1"
-        )
-
-    assert await coordinator.waiting(KEY, 10) == [session_id(name) for name in "fab"]
-    assert await coordinator.waiting(KEY, 2) == [session_id(name) for name in "fa"]
-    assert await coordinator.waiting(session_id("none"), 10) == []
 
 
 async def test_a_party_was_last_seen_at_its_latest_sign_of_life(

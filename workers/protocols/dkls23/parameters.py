@@ -19,7 +19,7 @@ MAX_COUNT = 64
 """Presignatures of one batch: they share the base transfers and die together."""
 
 CHUNK = 16
-"""Presignatures of one multiplier answer: 640 kB, what a broker carries without pain."""
+"""Presignatures of one multiplier answer: 640 kB, and still one message of a broker's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

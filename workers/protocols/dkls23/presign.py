@@ -10,6 +10,7 @@ the whole batch dies with its base transfers, so what was learned is of no furth
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping
 
 from .. import tags
@@ -91,9 +92,11 @@ def round1(
     parameters.require_share(share)
     require_senders(inbox, parameters.others)
 
-    # Check 12, first half. Before 5 and 6, whose hashes all cover the view: honest parties that a
-    # relay told different stories would otherwise accuse each other.
-    _require_echo({j: message.view for j, message in inbox.items()}, parameters.binding)
+    # Check 12, the session: id, signers, count, key, context.
+    _require_echo(
+        {j: message.view for j, message in inbox.items()},
+        dict.fromkeys(inbox, parameters.binding),
+    )
 
     old, blame = Coins(state.seed), Blame()
     new = Coins.hedged(randomness, share.secret_share, parameters.binding, b"round 1")
@@ -130,6 +133,7 @@ def round2(
         arithmetic: None: the fastest there is. The answer is the same.
 
     Raises:
+        EchoMismatchError: Some pair's round 0 is not the same at both ends.
         PartyFaultError: A signer's trees or matrix are inconsistent, with ``ban``.
         MisuseError: An inbox is not one message from each other signer, or as ``round0``.
     """
@@ -137,6 +141,13 @@ def round2(
     parameters.require_share(share)
     require_senders(commitments, parameters.others)
     require_senders(extensions, parameters.others)
+
+    # Check 12, round 0. Before 5 and 6, whose hashes all cover it: honest parties that were told
+    # different stories would otherwise accuse each other.
+    _require_echo(
+        {j: message.echo for j, message in extensions.items()},
+        {j: pair.echo for j, pair in state.pairs.items()},
+    )
 
     # Checks 5 and 6 for everybody, before any secret of ours is used.
     blame = SecretBlame()
@@ -215,8 +226,8 @@ def finish(
     parameters, arithmetic = state.parameters, arithmetic or fastest()
     require_senders(inbox, parameters.others)
 
-    # Check 12, second half, before 7 is evaluated.
-    _require_echo({j: answer.echo for j, answer in inbox.items()}, state.echo)
+    # Check 12, round 1, before 7 is evaluated.
+    _require_echo({j: answer.echo for j, answer in inbox.items()}, dict.fromkeys(inbox, state.echo))
 
     # Check 8: R_j is what j committed to before it could know ours.
     blame = Blame()
@@ -253,8 +264,8 @@ class SecretBlame(Blame):
             raise PartyFaultError(fault.culprits, fault.check, ban=True) from None
 
 
-def _require_echo(seen: Mapping[PartyIndex, bytes], ours: bytes) -> None:
-    strangers = frozenset(j for j, theirs in seen.items() if theirs != ours)
+def _require_echo(theirs: Mapping[PartyIndex, bytes], ours: Mapping[PartyIndex, bytes]) -> None:
+    strangers = frozenset(j for j, echo in theirs.items() if echo != ours[j])
     if strangers:
         raise EchoMismatchError(strangers)
 
@@ -315,9 +326,10 @@ def _extend(
     matrix, rows = extension.receive(
         sid, shape, trees, nonce=fresh.draw(NONCE_SIZE, b"nonce"), choice=choice
     )
-    sent = Extension(correction, matrix)
+    sent = Extension(pair, correction, matrix)
     contributions = {i: ours.draw(CONTRIBUTION_SIZE, b"zero"), j: message.contribution}
     extended = ExtendedPair(
+        echo=pair,
         sid=_sid(parameters, pair, sender=i, receiver=j),
         chosen=base.receiver_keys(
             ours, _base_sid(parameters, sender=j, receiver=i), message.sender_points
@@ -371,7 +383,8 @@ def _receive(
 def _fits(chi: Scalar, point: Point, d: Scalar, gamma: Point) -> bool:
     """chi * point == d * G + gamma, of which chi and d are secret."""
     try:
-        return multiply_hashed(point, chi) == hashed(d * SECP256K1.generator + gamma)
+        expected = hashed(d * SECP256K1.generator + gamma)
+        return hmac.compare_digest(multiply_hashed(point, chi), expected)
     except IdentityError:
         return False  # chi or d is zero (2^-256), or gamma was guessed to cancel
 

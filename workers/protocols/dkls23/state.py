@@ -70,24 +70,33 @@ class ExtendedPair:
     """What we share with one other signer after round 1.
 
     Attributes:
+        echo: Digest of what the two of us said in round 0.
         sid: Of the direction in which we send; 32 bytes.
         chosen: Our keys of its base transfers. Secret.
         zero_seed: Of the pair's shares of zero. Secret.
         receiving: The direction in which we receive.
     """
 
+    echo: bytes
     sid: bytes
     chosen: Chosen
     zero_seed: bytes = field(repr=False)
     receiving: Receiving
 
     def to_bytes(self) -> bytes:
-        return pack(self.sid, self.chosen.to_bytes(), self.zero_seed, self.receiving.to_bytes())
+        return pack(
+            self.echo,
+            self.sid,
+            self.chosen.to_bytes(),
+            self.zero_seed,
+            self.receiving.to_bytes(),
+        )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ExtendedPair:
-        sid, chosen, zero_seed, receiving = unpack(data)
+        echo, sid, chosen, zero_seed, receiving = unpack(data)
         return cls(
+            echo=echo,
             sid=sid,
             chosen=Chosen.from_bytes(chosen),
             zero_seed=zero_seed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from functools import lru_cache
 
 ROW_SIZE = 16
@@ -19,13 +20,13 @@ def transpose(columns: list[int], length: int) -> bytes:
     for step, mask in _swaps(stride):
         t = (x ^ (x >> step)) & mask
         x ^= t ^ (t << step)
-    data, width = x.to_bytes(_BLOCK * stride // 8, "little"), stride // 8
-    rows = (
-        data[row * width + block * ROW_SIZE : row * width + (block + 1) * ROW_SIZE]
-        for block in range(stride // _BLOCK)
-        for row in range(_BLOCK)
-    )
-    return b"".join(rows)[: length * ROW_SIZE]
+    # Row r of block b lies in row r, at place b; it belongs to place r of block b.
+    mixed = array("Q", x.to_bytes(_BLOCK * stride // 8, "little"))
+    rows, width = array("Q", bytes(8 * len(mixed))), stride // 64
+    for word in range(2 * _BLOCK):
+        start = word // 2 * width
+        rows[word :: 2 * _BLOCK] = mixed[start + word % 2 : start + width : 2]
+    return rows.tobytes()[: length * ROW_SIZE]
 
 
 @lru_cache(maxsize=4)

@@ -1,6 +1,6 @@
 """The coordinator's tables. Nothing in them is secret."""
 
-from sqlalchemy import Index, text
+from sqlalchemy import Index
 from sqlmodel import SQLModel
 
 from .columns import (
@@ -16,7 +16,6 @@ from .columns import (
 )
 
 METADATA = metadata()
-WAITING = text("status = 'waiting'")
 
 
 class CoordinatorTable(SQLModel):
@@ -42,16 +41,7 @@ class Request(CoordinatorTable, table=True):
 
 class CoordinatorSession(SessionColumns, CoordinatorTable, table=True):
     __tablename__ = "sessions"
-    __table_args__ = (
-        *session_indexes(),
-        Index(
-            "sessions_waiting_idx",
-            "key_session",
-            "created_at",
-            postgresql_where=WAITING,
-            sqlite_where=WAITING,
-        ),
-    )
+    __table_args__ = session_indexes()
 
 
 class CoordinatorInbox(InboxColumns, CoordinatorTable, table=True):

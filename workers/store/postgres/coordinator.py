@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..database import RefusedError
-from ..records import Admission, CommitmentRecord, CoordinatorChange, Outcome
+from ..records import Admission, CoordinatorChange, Outcome
 from ..rows import coordinator as rows
 from ..rows.coordinator import COMMITMENT_COLUMNS
 from ..shared.coordinator import REQUEST, SharedCoordinatorStore
@@ -16,39 +16,31 @@ from .sessions import PostgresStore, advance_values, arrays, purge_statement
 _COMMITMENT = ", ".join(f"commitments.{column}" for column in COMMITMENT_COLUMNS.split(", "))
 
 
-def _claiming(wanted: str) -> str:
-    """CTEs that take one commitment of each of the `wanted` parties.
-
-    The newest: a party that has too many nonces forgets the oldest ones. Rows that somebody else
-    is taking are passed over, so that nobody waits and nobody gets the same.
-    """
-    return f"""
-        wanted AS (SELECT DISTINCT party_id FROM unnest($4::text[]) AS party_id {wanted}),
-        chosen AS MATERIALIZED (
-            SELECT newest.* FROM wanted CROSS JOIN LATERAL (
-                SELECT party_id, nonce_id FROM commitments
-                WHERE key_session = $1 AND epoch = $2 AND scheme = $3
-                    AND commitments.party_id = wanted.party_id
-                ORDER BY made_at DESC, nonce_id
-                LIMIT 1
-                FOR UPDATE SKIP LOCKED
-            ) AS newest
-        ),
-        claimed AS (
-            DELETE FROM commitments USING chosen
-            WHERE commitments.party_id = chosen.party_id AND commitments.nonce_id = chosen.nonce_id
-            RETURNING {_COMMITMENT}
-        )
-    """
-
-
-# One commitment of each party that has one.
-CLAIM = f"WITH {_claiming('')} SELECT * FROM claimed"
-
 # The request if it is known, otherwise one commitment of each party that has one.
+#
+# The newest: a party that has too many nonces forgets the oldest ones. Rows that somebody else is
+# taking are passed over, so that nobody waits and nobody gets the same.
 ADMIT = f"""
     WITH asked AS MATERIALIZED ({REQUEST.replace("$1", "$5").replace("$2", "$6")}),
-    {_claiming("WHERE NOT EXISTS (SELECT FROM asked)")}
+    wanted AS (
+        SELECT DISTINCT party_id FROM unnest($4::text[]) AS party_id
+        WHERE NOT EXISTS (SELECT FROM asked)
+    ),
+    chosen AS MATERIALIZED (
+        SELECT newest.* FROM wanted CROSS JOIN LATERAL (
+            SELECT party_id, nonce_id FROM commitments
+            WHERE key_session = $1 AND epoch = $2 AND scheme = $3
+                AND commitments.party_id = wanted.party_id
+            ORDER BY made_at DESC, nonce_id
+            LIMIT 1
+            FOR UPDATE SKIP LOCKED
+        ) AS newest
+    ),
+    claimed AS (
+        DELETE FROM commitments USING chosen
+        WHERE commitments.party_id = chosen.party_id AND commitments.nonce_id = chosen.nonce_id
+        RETURNING {_COMMITMENT}
+    )
     SELECT * FROM (VALUES (true)) AS always LEFT JOIN asked ON true LEFT JOIN claimed ON true
 """
 
@@ -100,9 +92,3 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
         return Admission(
             request=None, claimed={row["party_id"]: rows.commitment(row) for row in claimed}
         )
-
-    async def claim(
-        self, key_session: bytes, epoch: int, scheme: str, parties: Sequence[str]
-    ) -> dict[str, CommitmentRecord]:
-        found = await self._database.fetch(CLAIM, key_session, epoch, scheme, list(parties))
-        return {row["party_id"]: rows.commitment(row) for row in found}

@@ -23,14 +23,6 @@ REQUEST = f"{_REQUESTS} WHERE requests.owner = $1 AND requests.request_id = $2"
 
 REQUEST_OF = f"{_REQUESTS} WHERE requests.session_id = $1"
 
-# Sessions that wait for commitments of a key, in the order in which they came.
-WAITING = """
-    SELECT session_id FROM sessions
-    WHERE status = 'waiting' AND key_session = $1
-    ORDER BY created_at, session_id
-    LIMIT $2
-"""
-
 KEY = f"SELECT {KEY_COLUMNS} FROM keys WHERE owner = $1 AND key_id = $2"
 
 KEYS = f"SELECT {KEY_COLUMNS} FROM keys WHERE owner = $1 ORDER BY key_id"
@@ -62,10 +54,6 @@ class SharedCoordinatorStore(SharedStore):
     async def request_of(self, session_id: bytes) -> RequestRecord | None:
         found = await self._database.fetch(REQUEST_OF, session_id)
         return rows.request(found[0]) if found else None
-
-    async def waiting(self, key_session: bytes, limit: int) -> list[bytes]:
-        found = await self._database.fetch(WAITING, key_session, limit)
-        return [row["session_id"] for row in found]
 
     async def key(self, owner: str, key_id: str) -> KeyRecord | None:
         found = await self._database.fetch(KEY, owner, key_id)

@@ -125,13 +125,6 @@ class SqliteCoordinatorStore(SharedCoordinatorStore, SqliteStore):
         # A transaction that only reads need not wait for those that write.
         return await (self._database.write(work) if parties else self._database.read(work))
 
-    async def claim(
-        self, key_session: bytes, epoch: int, scheme: str, parties: Sequence[str]
-    ) -> dict[str, CommitmentRecord]:
-        return await self._database.write(
-            lambda connection: _claim(connection, key_session, epoch, scheme, parties)
-        )
-
 
 def _add_request(connection: sqlite3.Connection, request: RequestRecord) -> None:
     if not change(connection, ADD_REQUEST, *rows.request_values(request)):
