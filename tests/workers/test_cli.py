@@ -288,12 +288,13 @@ async def test_a_wrong_master_key_is_noticed_before_the_first_signature(
 async def test_a_party_lists_its_shares_without_their_secrets(tmp_path: Path) -> None:
     path = str(party_file(tmp_path))
     await store_with_a_share(tmp_path)
-    key = {"WARREN_MASTER_KEY": MASTER_KEY}
-    for_people = await warren("party", "shares", "--config", path, **key)
+    for_people = await warren("party", "shares", "--config", path, WARREN_MASTER_KEY=MASTER_KEY)
     assert for_people.status == 0
     assert for_people.out.split()[:5] == ["CLIENT", "KEY", "EPOCH", "USABLE", "MADE"]
     assert "treasury" in for_people.out
-    for_programs = await warren("party", "shares", "--config", path, "--json", **key)
+    for_programs = await warren(
+        "party", "shares", "--config", path, "--json", WARREN_MASTER_KEY=MASTER_KEY
+    )
     assert json.loads(for_programs.out) == [
         {"client": None, "key": "treasury", "epoch": 0, "usable": True, "session": "00" * 32}
     ]
