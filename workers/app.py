@@ -152,7 +152,10 @@ async def run_coordinator(settings: CoordinatorSettings) -> None:
         liveness = Liveness(store, silent_after_ms=int(limits.party_silent_seconds * 1000))
         await liveness.refresh()
         recent = RecentSessions()
-        reports = ReportConsumer(settings.parties, store, publisher, liveness, scopes, recent)
+        grace_ms = int(limits.grace_seconds * 1000)
+        reports = ReportConsumer(
+            settings.parties, store, publisher, liveness, scopes, recent, grace_ms=grace_ms
+        )
         requests = RequestConsumer(
             settings.parties,
             settings.clients,
@@ -173,8 +176,7 @@ async def run_coordinator(settings: CoordinatorSettings) -> None:
         _hear_cancellations(broker, "coordinator", reports.broadcast)
 
         async def sweep() -> None:
-            grace = int(limits.grace_seconds * 1000)
-            await _for_each(reports.expire, await store.overdue(now_ms() - grace, SWEEP_LIMIT))
+            await _for_each(reports.expire, await store.overdue(now_ms() - grace_ms, SWEEP_LIMIT))
 
         async def send_owed() -> None:
             before = now_ms() - OWED_AFTER_MS

@@ -68,7 +68,9 @@ def coordinator_worker(
     scopes = SessionScopes()
     liveness = Liveness(store, silent_after_ms=10_000)
     recent = RecentSessions()
-    reports = ReportConsumer(peers(world), store, publisher, liveness, scopes, recent)
+    reports = ReportConsumer(
+        peers(world), store, publisher, liveness, scopes, recent, grace_ms=1_000
+    )
     requests = RequestConsumer(
         peers(world),
         clients(world),

@@ -234,7 +234,9 @@ async def world(directory: Path, *, party_count: int = 3) -> AsyncIterator[World
         scopes = SessionScopes()
         liveness = Liveness(coordinator_store, silent_after_ms=10_000)
         recent = RecentSessions()
-        reports = ReportConsumer(peers, coordinator_store, network, liveness, scopes, recent)
+        reports = ReportConsumer(
+            peers, coordinator_store, network, liveness, scopes, recent, grace_ms=1_000
+        )
         yield World(
             network=network,
             client=client,

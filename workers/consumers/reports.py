@@ -49,6 +49,7 @@ class ReportConsumer:
     """
     Arguments:
         parties: Those whose word counts, by id.
+        grace_ms: For the parties' last words after a session's deadline.
     """
 
     def __init__(
@@ -59,6 +60,8 @@ class ReportConsumer:
         liveness: Liveness,
         scopes: SessionScopes,
         recent: RecentSessions,
+        *,
+        grace_ms: int,
     ) -> None:
         self._parties = parties
         self._store = store
@@ -66,6 +69,7 @@ class ReportConsumer:
         self._liveness = liveness
         self._scopes = scopes
         self._recent = recent
+        self._grace_ms = grace_ms
         self._locks = SessionLocks()
 
     async def handle(self, delivery: Delivery) -> None:
@@ -166,6 +170,8 @@ class ReportConsumer:
                 return True
             known = Known.read(session)
         session, conduct = known.session, known.conduct
+        seconds_left = (session.deadline + self._grace_ms - now_ms()) / 1000
+        self._scopes.tighten(session.session_id, seconds_left)
         conducting.check_report(conduct, envelope, report)
         try:
             if inbox.repeats(session.received, row.slot, row.sender, row.digest):
