@@ -51,5 +51,5 @@ class Signature:
 def verify(public_key: Point, digest: bytes, signature: Signature) -> bool:
     """Whether r and s verify under ``public_key``; high s does not. The recovery id is not used."""
     compact = signature.r.to_bytes() + signature.s.to_bytes()
-    handle = cast("Secp256k1Point", public_key)._handle
+    handle = cast("Secp256k1Point", public_key).handle
     return len(digest) == DIGEST_SIZE and verify_ecdsa(handle, digest, compact)

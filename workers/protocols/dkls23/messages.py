@@ -111,7 +111,7 @@ class Answer:
     """Round 2, direct. 40 kB for each presignature.
 
     Attributes:
-        echo: Digest of all round-1 broadcasts as the sender saw them.
+        echo: Digest of all round-1 broadcasts, and of the pair's direct messages in round 1.
         salt: Of the sender's commitment.
         points: R_i of each presignature, committed to in round 1.
         public_shares: pk_i of each presignature.

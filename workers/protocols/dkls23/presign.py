@@ -10,20 +10,17 @@ the whole batch dies with its base transfers, so what was learned is of no furth
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping
 
 from .. import tags
 from ..encoding import digest, index_to_bytes
-from ..groups import SECP256K1, IdentityError, Point, Scalar
+from ..groups import SECP256K1, IdentityError, Scalar
 from ..key_share import KeyShare
-from ..ot import base, extension, multiplication, pprf
+from ..ot import multiplication
 from ..ot.arithmetic import Arithmetic, fastest
 from ..ot.coins import Coins
-from ..ot.curve import hashed, multiply_hashed
-from ..ot.extension import MASK_SIZE, NONCE_SIZE, Correlated
+from ..ot.extension import Correlated
 from ..ot.faults import FailedCheckError
-from ..ot.pads import rows_key
 from ..polynomial import interpolating_value
 from ..rounds import (
     Blame,
@@ -35,11 +32,12 @@ from ..rounds import (
     SpoiltSessionError,
     require_senders,
 )
-from ..zero_shares import CONTRIBUTION_SIZE, pair_seed, zero_share
+from ..zero_shares import zero_share
+from . import pairs
 from .messages import Answer, Commitment, Extension, SetUp
 from .parameters import Parameters
 from .presignature import Presignature, PresignatureView
-from .state import Answered, AnsweredPair, Extended, ExtendedPair, Offered, Receiving
+from .state import Answered, AnsweredPair, Extended, Offered
 
 ###
 ### Rounds
@@ -60,17 +58,7 @@ def round0(
     """
     parameters.require_share(share)
     coins = Coins.hedged(randomness, share.secret_share, parameters.binding, b"round 0")
-    direct = {
-        j: SetUp(
-            view=parameters.binding,
-            contribution=_pair_coins(coins, j).draw(CONTRIBUTION_SIZE, b"zero"),
-            sender_points=base.sender_points(_pair_coins(coins, j)),
-            receiver_points=base.receiver_points(
-                _pair_coins(coins, j), _base_sid(parameters, sender=j, receiver=parameters.index)
-            ),
-        )
-        for j in parameters.others
-    }
+    direct = {j: pairs.offer(parameters, coins, j) for j in parameters.others}
     sent = {j: message.digest() for j, message in direct.items()}
     return Offered(parameters=parameters, seed=coins.seed, sent=sent), Outbox(direct=direct)
 
@@ -100,10 +88,10 @@ def round1(
 
     old, blame = Coins(state.seed), Blame()
     new = Coins.hedged(randomness, share.secret_share, parameters.binding, b"round 1")
-    pairs, direct = {}, {}
+    extended, direct = {}, {}
     for j, message in inbox.items():
         try:
-            pairs[j], direct[j] = _extend(state, old, new, j, message)
+            extended[j], direct[j] = pairs.extend(state, old, new, j, message)
         except IdentityError:
             blame.add(j, "base transfer")  # r_v = -H(v, r_(1-v)), computed on purpose
     blame.raise_if_any()
@@ -111,8 +99,8 @@ def round1(
     # Step 5: r_i <- Zq, phi_i <- Zq, R_i := r_i * G. Step 6: commit to R_i.
     points = [r_i * SECP256K1.generator for r_i in _nonces(parameters, new)]
     commitment = Commitment.to_points(parameters, parameters.index, points, _salt(new))
-    extended = Extended(parameters=parameters, seed=new.seed, commitment=commitment, pairs=pairs)
-    return extended, Outbox(broadcast=commitment, direct=direct)
+    after = Extended(parameters=parameters, seed=new.seed, commitment=commitment, pairs=extended)
+    return after, Outbox(broadcast=commitment, direct=direct)
 
 
 def round2(
@@ -153,10 +141,8 @@ def round2(
     blame = SecretBlame()
     correlated: dict[PartyIndex, Correlated] = {}
     for j, message in extensions.items():
-        pair, shape = state.pairs[j], parameters.shape
         try:
-            punctured = pprf.puncture(pair.sid, pair.chosen, shape.k, message.correction)
-            correlated[j] = extension.send(pair.sid, shape, punctured, message.matrix)
+            correlated[j] = pairs.correlate(parameters, state.pairs[j], message)
         except FailedCheckError as failed:
             blame.add(j, failed.check)
     blame.raise_if_any()
@@ -164,26 +150,19 @@ def round2(
     coins = Coins(state.seed)
     nonces, masks = _nonces(parameters, coins), _masks(parameters, coins)
     key_parts = _key_parts(state, share)
-    echo = _echo(parameters, {**commitments, parameters.index: state.commitment})
+    seen = {**commitments, parameters.index: state.commitment}
     points = tuple(r_i * SECP256K1.generator for r_i in nonces)
     public_shares = tuple(sk_i * SECP256K1.generator for sk_i in key_parts)
-    pairs, direct = {}, {}
+    inputs = list(zip(nonces, key_parts, strict=True))
+    answered, direct = {}, {}
     for j, message in extensions.items():
-        pair, key = state.pairs[j], rows_key(state.pairs[j].sid, message.to_bytes())
+        pair = state.pairs[j]
+        key = pairs.message_key(pair.sid, message)
         checks = coins.scalars(parameters.count, b"check", key)
-        shares, products = [], []
-        for chunk in parameters.chunks:
-            here = slice(chunk.start, chunk.start + chunk.count)
-            c, part = multiplication.answer(
-                key,
-                chunk,
-                correlated[j],
-                list(zip(nonces[here], key_parts[here], strict=True)),
-                checks[here],
-                arithmetic,
-            )
-            shares += c
-            products.append(part)
+        echo = _echo(parameters, seen, {parameters.index: pair.receiving.key, j: key})
+        shares, products = pairs.multiply(
+            parameters, key, correlated[j], inputs, checks, arithmetic
+        )
         chi = multiplication.multiplicands(pair.receiving.choice, arithmetic)
         direct[j] = Answer(
             echo=echo,
@@ -195,18 +174,19 @@ def round2(
                 (c_u * SECP256K1.generator, c_v * SECP256K1.generator) for c_u, c_v in shares
             ),
             psis=tuple(phi_i - chi_ij for phi_i, chi_ij in zip(masks, chi, strict=True)),
-            products=tuple(products),
+            products=products,
         )
-        pairs[j] = AnsweredPair(commitment=commitments[j], shares=shares, receiving=pair.receiving)
-    answered = Answered(
+        answered[j] = AnsweredPair(
+            echo=echo, commitment=commitments[j], shares=shares, receiving=pair.receiving
+        )
+    after = Answered(
         parameters=parameters,
-        echo=echo,
         nonces=nonces,
         masks=masks,
         key_parts=key_parts,
-        pairs=pairs,
+        pairs=answered,
     )
-    return answered, Outbox(direct=direct)
+    return after, Outbox(direct=direct)
 
 
 def finish(
@@ -217,7 +197,8 @@ def finish(
     All or none: one failed check anywhere, and there is no presignature of this batch.
 
     Raises:
-        EchoMismatchError: Not everybody saw the same commitments. Nobody's fault we can prove.
+        EchoMismatchError: Not everybody saw the same commitments, or some pair's round 1 is not
+            the same at both ends. Nobody's fault we can prove.
         PartyFaultError: An opening that was not committed to; or, with ``ban``, a product or a
             public share that does not fit.
         SpoiltSessionError: The public shares do not add up to the key, or R is the identity.
@@ -227,7 +208,10 @@ def finish(
     require_senders(inbox, parameters.others)
 
     # Check 12, round 1, before 7 is evaluated.
-    _require_echo({j: answer.echo for j, answer in inbox.items()}, dict.fromkeys(inbox, state.echo))
+    _require_echo(
+        {j: answer.echo for j, answer in inbox.items()},
+        {j: pair.echo for j, pair in state.pairs.items()},
+    )
 
     # Check 8: R_j is what j committed to before it could know ours.
     blame = Blame()
@@ -242,7 +226,7 @@ def finish(
     for j, answer in inbox.items():
         receiving = state.pairs[j].receiving
         try:
-            products[j] = _receive(parameters, receiving, answer, arithmetic)
+            products[j] = pairs.receive(parameters, receiving, answer, arithmetic)
         except FailedCheckError as failed:
             secret_blame.add(j, failed.check)
     secret_blame.raise_if_any()
@@ -270,14 +254,19 @@ def _require_echo(theirs: Mapping[PartyIndex, bytes], ours: Mapping[PartyIndex, 
         raise EchoMismatchError(strangers)
 
 
-def _echo(parameters: Parameters, commitments: Mapping[PartyIndex, Commitment]) -> bytes:
-    """One digest over all round-1 broadcasts, by ascending index."""
-    seen = (index_to_bytes(j) + commitments[j].to_bytes() for j in sorted(commitments))
-    return digest(tags.PRESIGN_ECHO, parameters.binding, *seen)
+def _echo(
+    parameters: Parameters,
+    commitments: Mapping[PartyIndex, Commitment],
+    keys: Mapping[PartyIndex, bytes],
+) -> bytes:
+    """One digest over all round-1 broadcasts and a pair's direct messages, by ascending index.
 
-
-def _pair_coins(coins: Coins, j: PartyIndex) -> Coins:
-    return coins.child(b"pair", index_to_bytes(j))
+    Arguments:
+        keys: ``rows_key`` of each one's direct message, which is a digest of it.
+    """
+    seen = [index_to_bytes(j) + commitments[j].to_bytes() for j in sorted(commitments)]
+    said = [index_to_bytes(j) + keys[j] for j in sorted(keys)]
+    return digest(tags.PRESIGN_ECHO, parameters.binding, *seen, *said)
 
 
 def _nonces(parameters: Parameters, coins: Coins) -> list[Scalar]:
@@ -292,56 +281,6 @@ def _salt(coins: Coins) -> bytes:
     return coins.draw(32, b"salt")
 
 
-def _base_sid(parameters: Parameters, *, sender: PartyIndex, receiver: PartyIndex) -> bytes:
-    """Of the base transfers, before anything was said."""
-    where = index_to_bytes(sender), index_to_bytes(receiver)
-    return digest(tags.PRESIGN_DIRECTION, parameters.binding, b"base", *where)
-
-
-def _sid(parameters: Parameters, pair: bytes, *, sender: PartyIndex, receiver: PartyIndex) -> bytes:
-    """Of one multiplication: session, direction, and what both said in round 0."""
-    where = index_to_bytes(sender), index_to_bytes(receiver)
-    return digest(tags.PRESIGN_DIRECTION, parameters.binding, pair, *where)
-
-
-def _extend(
-    state: Offered, old: Coins, new: Coins, j: PartyIndex, message: SetUp
-) -> tuple[ExtendedPair, Extension]:
-    """End the base transfers with j, and open the multiplication in which j sends.
-
-    Whoever receives in a multiplication sends in the base transfers beneath it.
-    """
-    parameters, i, shape = state.parameters, state.parameters.index, state.parameters.shape
-    ours = _pair_coins(old, j)
-    said = {i: state.sent[j], j: message.digest()}
-    pair = digest(tags.PRESIGN_PAIR, parameters.binding, *(said[k] for k in sorted(said)))
-
-    keys = base.sender_keys(
-        ours, _base_sid(parameters, sender=i, receiver=j), message.receiver_points
-    )
-    sid = _sid(parameters, pair, sender=j, receiver=i)
-    correction, trees = pprf.grow(sid, keys, shape.k)
-    fresh = _pair_coins(new, j)
-    choice = fresh.draw(shape.column_size, b"choice")
-    matrix, rows = extension.receive(
-        sid, shape, trees, nonce=fresh.draw(NONCE_SIZE, b"nonce"), choice=choice
-    )
-    sent = Extension(pair, correction, matrix)
-    contributions = {i: ours.draw(CONTRIBUTION_SIZE, b"zero"), j: message.contribution}
-    extended = ExtendedPair(
-        echo=pair,
-        sid=_sid(parameters, pair, sender=i, receiver=j),
-        chosen=base.receiver_keys(
-            ours, _base_sid(parameters, sender=j, receiver=i), message.sender_points
-        ),
-        zero_seed=pair_seed(pair, contributions),
-        receiving=Receiving(
-            key=rows_key(sid, sent.to_bytes()), choice=choice[:-MASK_SIZE], rows=rows
-        ),
-    )
-    return extended, sent
-
-
 def _key_parts(state: Extended, share: KeyShare) -> list[Scalar]:
     """Step 7: sk_i := lambda_i * s_i + zeta_i. Additive shares of the key, fresh each time."""
     parameters = state.parameters
@@ -352,41 +291,6 @@ def _key_parts(state: Extended, share: KeyShare) -> list[Scalar]:
         additive + zero_share(parameters.binding, parameters.index, seeds, b)
         for b in range(parameters.count)
     ]
-
-
-def _receive(
-    parameters: Parameters, receiving: Receiving, answer: Answer, arithmetic: Arithmetic
-) -> multiplication.Shares:
-    """Our shares d of the products with one signer, checked to be of R_j and pk_j.
-
-    Raises:
-        FailedCheckError: Check 7, 9 or 10.
-    """
-    # Check 7 (step 8, within F_RVOLE): the multiplier's own.
-    shares = []
-    for chunk, part in zip(parameters.chunks, answer.products, strict=True):
-        shares += multiplication.finish(
-            receiving.key, chunk, receiving.rows, receiving.choice, part, arithmetic
-        )
-    chis = multiplication.multiplicands(receiving.choice, arithmetic)
-    rows = zip(chis, shares, answer.points, answer.public_shares, answer.gammas, strict=True)
-    for chi, (d_u, d_v), r_j, pk_j, (gamma_u, gamma_v) in rows:
-        # Check 9 (step 8): chi_ij * R_j == d^u_ij * G + Gamma^u_ji
-        if not _fits(chi, r_j, d_u, gamma_u):
-            raise FailedCheckError("chi * R")
-        # Check 10 (step 8): chi_ij * pk_j == d^v_ij * G + Gamma^v_ji
-        if not _fits(chi, pk_j, d_v, gamma_v):
-            raise FailedCheckError("chi * pk")
-    return shares
-
-
-def _fits(chi: Scalar, point: Point, d: Scalar, gamma: Point) -> bool:
-    """chi * point == d * G + gamma, of which chi and d are secret."""
-    try:
-        expected = hashed(d * SECP256K1.generator + gamma)
-        return hmac.compare_digest(multiply_hashed(point, chi), expected)
-    except IdentityError:
-        return False  # chi or d is zero (2^-256), or gamma was guessed to cancel
 
 
 def _assemble(

@@ -143,17 +143,20 @@ class AnsweredPair:
     """What we share with one other signer after round 2.
 
     Attributes:
+        echo: Digest of all round-1 broadcasts and of what the two of us said in round 1.
         commitment: What it broadcast.
         shares: c^u and c^v of each presignature, our shares where we sent. Secret.
         receiving: The direction in which we receive.
     """
 
+    echo: bytes
     commitment: Commitment
     shares: Sequence[tuple[Scalar, Scalar]]
     receiving: Receiving
 
     def to_bytes(self) -> bytes:
         return pack(
+            self.echo,
             self.commitment.to_bytes(),
             _scalars_to_bytes([c for pair in self.shares for c in pair]),
             self.receiving.to_bytes(),
@@ -161,9 +164,10 @@ class AnsweredPair:
 
     @classmethod
     def from_bytes(cls, parameters: Parameters, data: bytes) -> AnsweredPair:
-        commitment, shares, receiving = unpack(data)
+        echo, commitment, shares, receiving = unpack(data)
         scalars = _scalars_from_bytes(shares)
         return cls(
+            echo=echo,
             commitment=Commitment.from_bytes(parameters, commitment),
             shares=list(zip(scalars[0::2], scalars[1::2], strict=True)),
             receiving=Receiving.from_bytes(receiving),
@@ -175,14 +179,12 @@ class Answered:
     """After round 2.
 
     Attributes:
-        echo: Digest of all round-1 broadcasts as we saw them.
         nonces: r_i of each presignature. Secret.
         masks: phi_i of each presignature. Secret.
         key_parts: sk_i of each presignature. Secret.
     """
 
     parameters: Parameters
-    echo: bytes
     nonces: Sequence[Scalar]
     masks: Sequence[Scalar]
     key_parts: Sequence[Scalar]
@@ -192,7 +194,6 @@ class Answered:
         return pack(
             tags.STATE_PRESIGN_ANSWERED,
             self.parameters.to_bytes(),
-            self.echo,
             _scalars_to_bytes(self.nonces),
             _scalars_to_bytes(self.masks),
             _scalars_to_bytes(self.key_parts),
@@ -201,14 +202,13 @@ class Answered:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Answered:
-        packed, echo, nonces, masks, key_parts, pairs = unpack_tagged(
-            tags.STATE_PRESIGN_ANSWERED, 6, data
+        packed, nonces, masks, key_parts, pairs = unpack_tagged(
+            tags.STATE_PRESIGN_ANSWERED, 5, data
         )
         parameters = Parameters.from_bytes(packed)
         rows = _unrows(pairs)
         return cls(
             parameters=parameters,
-            echo=echo,
             nonces=_scalars_from_bytes(nonces),
             masks=_scalars_from_bytes(masks),
             key_parts=_scalars_from_bytes(key_parts),

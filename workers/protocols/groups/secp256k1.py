@@ -11,35 +11,35 @@ from .libsecp256k1 import Handle
 
 
 class Secp256k1Point(Point):
-    __slots__ = ("_handle",)
+    __slots__ = ("handle",)
 
     def __init__(self, handle: Handle | None) -> None:
         """Wrap what libsecp256k1 made. IdentityError if it answered that there is no such point."""
         if handle is None:
             raise IdentityError("the result is the identity")
-        self._handle = handle
+        self.handle = handle
 
     def to_bytes(self) -> bytes:
         """SEC1 compressed, 33 bytes."""
-        return libsecp256k1.serialize(self._handle)
+        return libsecp256k1.serialize(self.handle)
 
     def __add__(self, other: Secp256k1Point) -> Secp256k1Point:
         if not isinstance(other, Secp256k1Point):
             return NotImplemented
-        return Secp256k1Point(libsecp256k1.add([self._handle, other._handle]))
+        return Secp256k1Point(libsecp256k1.add([self.handle, other.handle]))
 
     def __neg__(self) -> Secp256k1Point:
-        return Secp256k1Point(libsecp256k1.negate(self._handle))
+        return Secp256k1Point(libsecp256k1.negate(self.handle))
 
     def multiply_public(self, scalar: Scalar) -> Secp256k1Point:
         if scalar.group is not SECP256K1:
             raise TypeError("not a scalar of secp256k1")
-        return Secp256k1Point(libsecp256k1.multiply_variable_time(self._handle, scalar.to_bytes()))
+        return Secp256k1Point(libsecp256k1.multiply_variable_time(self.handle, scalar.to_bytes()))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secp256k1Point):
             return NotImplemented
-        return libsecp256k1.equal(self._handle, other._handle)
+        return libsecp256k1.equal(self.handle, other.handle)
 
     __hash__ = Point.__hash__  # a class that defines __eq__ loses the inherited one
 
@@ -51,7 +51,7 @@ class Secp256k1(Group):
     byteorder = "big"
 
     def sum(self, points: Iterable[Point]) -> Point:
-        handles = [cast("Secp256k1Point", point)._handle for point in points]
+        handles = [cast("Secp256k1Point", point).handle for point in points]
         return Secp256k1Point(libsecp256k1.add(handles))
 
     def point_from_bytes_checked(self, data: bytes) -> Secp256k1Point:

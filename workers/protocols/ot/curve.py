@@ -29,7 +29,7 @@ def multiply_hashed(point: Point, secret: Scalar) -> bytes:
     Raises:
         IdentityError: The scalar is zero.
     """
-    hashed = ecdh(cast("Secp256k1Point", point)._handle, secret.to_bytes())
+    hashed = ecdh(cast("Secp256k1Point", point).handle, secret.to_bytes())
     if hashed is None:
         raise IdentityError("the result is the identity")
     return hashed

@@ -1,0 +1,536 @@
+"""Presignatures: each of the thirteen checks, broken. Checks 3 and 4 are key generation's.
+
+5, 6 and 7 are broken bit by bit in ``tests/protocols/ot``; here it is who is blamed for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+from workers.protocols import dkls23
+from workers.protocols.dkls23 import pairs
+from workers.protocols.groups import SECP256K1
+from workers.protocols.ot import base
+from workers.protocols.ot.arithmetic import Arithmetic, PlainArithmetic, fastest
+from workers.protocols.rounds import (
+    EchoMismatchError,
+    MisuseError,
+    PartyFaultError,
+    SpoiltSessionError,
+)
+
+from ..simulate import coins, index, indices, random_key, reconstruct
+from .batches import SESSION_ID, Batch, new_batch, parameters_of, presign
+
+ONE, TWO, THREE = indices((1, 2, 3))
+G = SECP256K1.generator
+
+
+@cache
+def _offered() -> Batch:
+    return new_batch(3, 4, (1, 2, 3), count=2).offer_all()
+
+
+@cache
+def _extended() -> Batch:
+    return _offered().copy().extend_all()
+
+
+@cache
+def _answered() -> Batch:
+    return _extended().copy().answer_all()
+
+
+def offered() -> Batch:
+    """Three signers of four after round 0; party 2 is the one who will lie."""
+    return _offered().copy()
+
+
+def extended() -> Batch:
+    return _extended().copy()
+
+
+def answered() -> Batch:
+    return _answered().copy()
+
+
+def the_liar(caught: pytest.ExceptionInfo[PartyFaultError], check: str, *, ban: bool) -> None:
+    """One culprit, party 2, under the right check and with the right duty."""
+    fault = caught.value
+    assert (fault.culprits, fault.check, fault.ban) == (frozenset({TWO}), check, ban)
+
+
+###
+### What a batch gives
+###
+
+
+@pytest.mark.parametrize(
+    ("t", "n", "signers", "count"), [(2, 2, (1, 2), 1), (2, 3, (3, 1), 3), (3, 4, (1, 2, 4), 2)]
+)
+def test_presignatures_are_shares_of_one_nonce_and_of_the_key(
+    t: int, n: int, signers: tuple[int, ...], count: int
+) -> None:
+    batch = new_batch(t, n, signers, count=count)
+    made = presign(batch)
+    secret = reconstruct({i: batch.keys[i] for i in made})
+    zero = SECP256K1.scalar(0)
+    for b in range(count):
+        ours = [presignatures[b] for presignatures in made.values()]
+        (view,) = {one.view for one in ours}
+        assert (view.position, view.signers) == (b, tuple(sorted(made)))
+        phi = sum((one.phi for one in ours), start=zero)
+        r = sum((one.u for one in ours), start=zero) / phi
+        assert r * G == view.r
+        assert sum((one.v for one in ours), start=zero) == phi * secret
+    assert len({one.view.r for one in made[ours[0].index]}) == count
+
+
+@pytest.mark.parametrize("path", [PlainArithmetic(), fastest()], ids=lambda p: type(p).__name__)
+def test_each_arithmetic_ends_in_the_kept_presignatures(path: Arithmetic) -> None:
+    """The whole protocol on fixed coins: a changed figure is a changed protocol."""
+    made = presign(new_batch(2, 3, (1, 3), count=2, seed="figures", arithmetic=path))
+    r = [one.view.r.to_bytes().hex() for one in made[ONE]]
+    phi = [one.phi.to_bytes().hex()[:16] for one in made[ONE]]
+    u = [one.u.to_bytes().hex()[:16] for one in made[THREE]]
+    assert [*r, *phi, *u] == FIGURES
+
+
+FIGURES = [
+    "0348db8c68678cc82979116c6fbed02d33f089435650b12e4e7430eb2ae537553e",
+    "02865ffd2c153abb5c4e80706fa2e2ecdc3cde734b80d8a5732dd45777f7125451",
+    "4ebf150b25dc2ab5",
+    "efaa979c1275f594",
+    "3327501d703fe402",
+    "9b3d4e1d813fd6cc",
+]
+
+
+def test_a_single_presignature_and_a_batch_have_trees_of_different_depth() -> None:
+    single, batch = (replace(offered().parameters[ONE], count=count) for count in (1, 64))
+    assert (single.shape.k, single.shape.length) == (2, 416)
+    assert (batch.shape.k, batch.shape.length) == (4, 64 * 416)
+    assert [chunk.count for chunk in batch.chunks] == [16] * 4
+
+
+def test_a_batch_of_more_than_a_chunk_is_answered_in_parts() -> None:
+    batch = new_batch(2, 2, (1, 2), count=18)
+    assert [(c.start, c.count) for c in batch.parameters[ONE].chunks] == [(0, 16), (16, 2)]
+    made = presign(batch)
+    parts = batch.answers[ONE][TWO].to_parts()
+    assert len(parts) == 2
+    assert max(map(len, parts)) < 650_000
+    assert b"".join(parts) == batch.answers[ONE][TWO].to_bytes()
+    assert len({one.view.r for one in made[ONE]}) == 18
+
+
+def test_nothing_secret_shows_in_repr() -> None:
+    batch, presignature = answered(), presign(answered())[ONE][0]
+    shown = [batch.offered[ONE], batch.extended[ONE], batch.answered[ONE], presignature]
+    shown += [batch.set_ups[ONE][TWO], batch.extensions[ONE][TWO], batch.answers[ONE][TWO]]
+    secrets = [batch.offered[ONE].seed, batch.extended[ONE].seed]
+    secrets += [pair.receiving.choice for pair in batch.extended[ONE].pairs.values()]
+    secrets += [pair.zero_seed for pair in batch.extended[ONE].pairs.values()]
+    numbers = [presignature.phi, presignature.u, presignature.v, *batch.answered[ONE].nonces]
+    for text in map(repr, shown):
+        assert not any(repr(secret) in text or secret.hex() in text for secret in secrets)
+        assert not any(str(x.value) in text or x.to_bytes().hex() in text for x in numbers)
+
+
+def test_coins_are_hedged_with_the_share() -> None:
+    batch, other = new_batch(2, 2, (1, 2)), new_batch(2, 2, (1, 2))
+    other.keys = {
+        i: replace(key, secret_share=key.secret_share + SECP256K1.scalar(1))
+        for i, key in batch.keys.items()
+    }
+    batch.offer(ONE)
+    other.offer(ONE)
+    assert batch.offered[ONE].seed != other.offered[ONE].seed
+
+
+def test_the_same_question_gets_the_same_answer() -> None:
+    """Round 2 draws nothing: two answers that differ in their check columns would leak."""
+    batch = extended()
+    batch.answer(ONE)
+    first = {j: answer.to_bytes() for j, answer in batch.answers[ONE].items()}
+    batch.answer(ONE)
+    assert {j: answer.to_bytes() for j, answer in batch.answers[ONE].items()} == first
+
+
+###
+### 1 and 2: sizes, ids, ranges
+###
+
+
+def test_check_1_every_message_has_one_size() -> None:
+    batch = answered()
+    parameters = batch.parameters[ONE]
+    for message in (
+        batch.set_ups[TWO][ONE],
+        batch.commitments[TWO],
+        batch.extensions[TWO][ONE],
+        batch.answers[TWO][ONE],
+    ):
+        data = message.to_bytes()
+        assert type(message).from_bytes(parameters, data) == message
+        for wrong in (b"", data[:-1], data + b"\x00", data[: len(data) // 2]):
+            with pytest.raises(ValueError, match=r"is \d+ bytes"):
+                type(message).from_bytes(parameters, wrong)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"signers": (1, 1)},
+        {"signers": (0, 1)},
+        {"signers": (2, 1)},
+        {"signers": (1,)},
+        {"signers": (1, 21)},
+        {"signers": (2, 3)},
+        {"count": 0},
+        {"count": 65},
+        {"session_id": bytes(31)},
+    ],
+    ids=str,
+)
+def test_check_1_parameters_that_do_not_fit_are_refused(change: dict[str, object]) -> None:
+    parameters = offered().parameters[ONE]
+    with pytest.raises(MisuseError):
+        replace(parameters, **change)  # type: ignore[arg-type]
+
+
+def test_check_1_exactly_threshold_signers_with_shares_of_this_key() -> None:
+    keys = random_key(SECP256K1, 2, 3, "key")
+    for signers in ((1, 2, 3), (1, 4)):
+        with pytest.raises(MisuseError):
+            dkls23.round0(
+                replace(parameters_of(keys, (1, 2))[ONE], signers=tuple(indices(signers))),
+                keys[ONE],
+                randomness=coins("0"),
+            )
+    parameters = parameters_of(keys, (1, 2))[ONE]
+    other = random_key(SECP256K1, 2, 3, "another")[ONE]
+    for share in (keys[TWO], other):
+        with pytest.raises(MisuseError):
+            dkls23.round0(parameters, share, randomness=coins("0"))
+    with pytest.raises(MisuseError):
+        dkls23.round0(parameters, keys[ONE], randomness=bytes(31))
+
+
+def test_check_1_a_round_does_not_run_on_an_incomplete_inbox() -> None:
+    batch = answered()
+    mine = [j for j in batch.signers if j != ONE]
+    set_ups = {j: batch.set_ups[j][ONE] for j in mine[:1]}
+    with pytest.raises(MisuseError):
+        dkls23.round1(batch.offered[ONE], batch.keys[ONE], set_ups, randomness=coins("1"))
+    commitments = {j: batch.commitments[j] for j in mine}
+    extensions = {j: batch.extensions[j][ONE] for j in mine}
+    for known, said in ((commitments, {}), ({}, extensions)):
+        with pytest.raises(MisuseError):
+            dkls23.round2(batch.extended[ONE], batch.keys[ONE], known, said)
+    with pytest.raises(MisuseError):
+        dkls23.finish(batch.answered[ONE], {})
+
+
+NO_POINT = [
+    bytes(33),
+    b"\x02" + b"\xff" * 32,
+    b"\x05" + b"\x01" * 32,
+    b"\x02" + bytes(31) + b"\x05",
+]
+
+
+@pytest.mark.parametrize("bad", NO_POINT, ids=lambda bad: bad.hex()[:8])
+def test_check_2_points_are_on_the_curve_and_canonical(bad: bytes) -> None:
+    batch = answered()
+    parameters = batch.parameters[ONE]
+    for message, starts in (
+        (batch.set_ups[TWO][ONE], (64, 64 + base.PAIRS_SIZE)),
+        (batch.answers[TWO][ONE], (64, 64 + 66, 64 + 2 * 66)),  # R, pk, Gamma
+    ):
+        data = message.to_bytes()
+        for at in starts:
+            with pytest.raises(ValueError, match="not a compressed point"):
+                type(message).from_bytes(parameters, data[:at] + bad + data[at + 33 :])
+
+
+def test_check_2_scalars_are_below_the_order() -> None:
+    batch = answered()
+    data, at = batch.answers[TWO][ONE].to_bytes(), 64 + 4 * 66
+    q = SECP256K1.order.to_bytes(32, "big")
+    with pytest.raises(ValueError, match="below the group's order"):
+        dkls23.Answer.from_bytes(batch.parameters[ONE], data[:at] + q + data[at + 32 :])
+    rows = at + 64
+    little = q[::-1]
+    with pytest.raises(ValueError, match="below the group's order"):
+        dkls23.Answer.from_bytes(batch.parameters[ONE], data[:rows] + little + data[rows + 32 :])
+
+
+def test_check_2_a_point_made_to_cancel_its_mask_names_its_sender() -> None:
+    batch = offered()
+    set_up = batch.set_ups[TWO][ONE]
+    sid = pairs.base_sid(batch.parameters[ONE], sender=ONE, receiver=TWO)
+    r_1 = set_up.receiver_points[0][1]
+    cheat = (-base._mask(sid, 0, 0, r_1), r_1)
+    points = (cheat, *set_up.receiver_points[1:])
+    batch.set_ups[TWO][ONE] = replace(set_up, receiver_points=points)
+    with pytest.raises(PartyFaultError) as caught:
+        batch.extend(ONE)
+    the_liar(caught, "base transfer", ban=False)
+
+
+###
+### 5 and 6: trees and matrix
+###
+
+
+def flipped(data: bytes, place: int) -> bytes:
+    changed = bytearray(data)
+    changed[place] ^= 1
+    return bytes(changed)
+
+
+def test_check_5_a_wrong_pprf_proof_bans_its_sender_before_any_secret_is_used() -> None:
+    batch = extended()
+    message = batch.extensions[TWO][ONE]
+    batch.extensions[TWO][ONE] = replace(message, correction=flipped(message.correction, -1))
+    with pytest.raises(PartyFaultError) as caught:
+        batch.answer(ONE)
+    the_liar(caught, "PPRF proof", ban=True)
+    assert ONE not in batch.answers
+    batch.answer(THREE)  # was told nothing wrong
+
+
+@pytest.mark.parametrize("place", [0, 16, -49, -1])
+def test_check_6_an_inconsistent_matrix_bans_its_sender(place: int) -> None:
+    """In the nonce, the matrix, the check's sum and its hash."""
+    batch = extended()
+    message = batch.extensions[TWO][ONE]
+    batch.extensions[TWO][ONE] = replace(message, matrix=flipped(message.matrix, place))
+    with pytest.raises(PartyFaultError) as caught:
+        batch.answer(ONE)
+    the_liar(caught, "OT-extension consistency", ban=True)
+    assert ONE not in batch.answers
+
+
+def test_all_culprits_of_a_round_are_named() -> None:
+    batch = extended()
+    for liar in (TWO, THREE):
+        message = batch.extensions[liar][ONE]
+        batch.extensions[liar][ONE] = replace(message, matrix=flipped(message.matrix, -1))
+    with pytest.raises(PartyFaultError) as caught:
+        batch.answer(ONE)
+    assert caught.value.culprits == {TWO, THREE}
+    assert caught.value.ban
+
+
+###
+### 7 to 10: answers
+###
+
+Lie = Callable[[Batch, dkls23.Answer], dkls23.Answer]
+
+
+def told_to_one(lie: Lie) -> pytest.ExceptionInfo[PartyFaultError]:
+    """What party 1 says when party 2 sends it ``lie``; party 3 is content."""
+    batch = answered()
+    batch.answers[TWO][ONE] = lie(batch, batch.answers[TWO][ONE])
+    with pytest.raises(PartyFaultError) as caught:
+        batch.finish(ONE)
+    assert len(batch.finish(THREE)) == 2
+    return caught
+
+
+def test_check_7_a_wrong_product_bans_its_sender() -> None:
+    def lie(batch: Batch, answer: dkls23.Answer) -> dkls23.Answer:
+        (product,) = answer.products
+        changed = replace(product, masked=flipped(product.masked, 40_000))
+        return replace(answer, products=(changed,))
+
+    the_liar(told_to_one(lie), "multiplier", ban=True)
+
+
+@pytest.mark.parametrize("what", ["points", "salt"])
+def test_check_8_another_point_than_committed_to_names_its_sender(what: str) -> None:
+    def lie(batch: Batch, answer: dkls23.Answer) -> dkls23.Answer:
+        if what == "salt":
+            return replace(answer, salt=bytes(32))
+        return replace(answer, points=(answer.points[0], answer.points[1] + answer.points[0]))
+
+    the_liar(told_to_one(lie), "opening", ban=False)
+
+
+def test_check_8_a_copied_commitment_is_opened_by_nobody_else() -> None:
+    batch = answered()
+    answer, parameters = batch.answers[TWO][ONE], batch.parameters[ONE]
+    elsewhere = replace(parameters, session_id=bytes(32))
+    made = {
+        dkls23.Commitment.to_points(where, party, answer.points, answer.salt)
+        for where, party in ((parameters, TWO), (parameters, THREE), (elsewhere, TWO))
+    }
+    assert len(made) == 3
+    assert batch.commitments[TWO] in made
+
+
+def test_check_9_a_nonce_point_of_another_nonce_bans_its_sender() -> None:
+    """Committed to honestly, so that only the product can tell."""
+    batch = extended()
+    parameters, other = batch.parameters[TWO], (SECP256K1.scalar(7) * G,) * 2
+    salt = coins("salt")
+    commitment = dkls23.Commitment.to_points(parameters, TWO, other, salt)
+    batch.commitments[TWO] = commitment
+    batch.extended[TWO] = replace(batch.extended[TWO], commitment=commitment)
+    batch.answer_all()
+    for j in (ONE, THREE):
+        batch.answers[TWO][j] = replace(batch.answers[TWO][j], points=other, salt=salt)
+    for i in (ONE, THREE):
+        with pytest.raises(PartyFaultError) as caught:
+            batch.finish(i)
+        the_liar(caught, "chi * R", ban=True)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_check_9_a_wrong_gamma_u_bans_its_sender(place: int) -> None:
+    def lie(batch: Batch, answer: dkls23.Answer) -> dkls23.Answer:
+        gammas = list(answer.gammas)
+        gammas[place] = (gammas[place][0] + G.__rmul__(SECP256K1.scalar(1)), gammas[place][1])
+        return replace(answer, gammas=tuple(gammas))
+
+    the_liar(told_to_one(lie), "chi * R", ban=True)
+
+
+def test_check_10_a_public_share_that_was_not_multiplied_bans_its_sender() -> None:
+    def lie(batch: Batch, answer: dkls23.Answer) -> dkls23.Answer:
+        return replace(answer, public_shares=(answer.public_shares[1], answer.public_shares[0]))
+
+    the_liar(told_to_one(lie), "chi * pk", ban=True)
+
+
+def test_check_10_a_wrong_gamma_v_bans_its_sender() -> None:
+    def lie(batch: Batch, answer: dkls23.Answer) -> dkls23.Answer:
+        (u, v), last = answer.gammas
+        return replace(answer, gammas=((u, -v), last))
+
+    the_liar(told_to_one(lie), "chi * pk", ban=True)
+
+
+###
+### 11 and 12: nobody is blamed
+###
+
+
+def test_check_11_public_shares_that_miss_the_key_spoil_the_session() -> None:
+    """Party 2 multiplies with another share of the key, consistently."""
+    batch = offered()
+    key = batch.keys[TWO]
+    wrong = replace(key, secret_share=key.secret_share + SECP256K1.scalar(1))
+    batch.keys = {**batch.keys, TWO: wrong}
+    batch.extend_all().answer_all()
+    for i in (ONE, THREE):
+        with pytest.raises(SpoiltSessionError, match="add up to the key"):
+            batch.finish(i)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"context": b"another request"}, {"session_id": bytes(32)}, {"count": 1}],
+    ids=lambda change: next(iter(change)),
+)
+def test_check_12_another_session_is_an_echo_mismatch_before_5_and_6(
+    change: dict[str, object],
+) -> None:
+    batch = new_batch(2, 3, (1, 2), count=2)
+    batch.parameters = {
+        ONE: batch.parameters[ONE],
+        TWO: replace(batch.parameters[TWO], **change),  # type: ignore[arg-type]
+    }
+    batch.offer_all()
+    for i, j in ((ONE, TWO), (TWO, ONE)):
+        with pytest.raises(EchoMismatchError) as caught:
+            batch.extend(i)
+        assert caught.value.parties == {j}
+
+
+def test_check_12_another_signer_set_is_an_echo_mismatch() -> None:
+    batch = new_batch(2, 3, (1, 2))
+    other = parameters_of(batch.keys, (2, 3))[TWO]
+    batch.offer(ONE)
+    _, outbox = dkls23.round0(other, batch.keys[TWO], randomness=coins("other"))
+    with pytest.raises(EchoMismatchError):
+        dkls23.round1(
+            batch.offered[ONE], batch.keys[ONE], {TWO: outbox.direct[THREE]}, randomness=coins("1")
+        )
+
+
+def test_check_12_another_round_0_is_an_echo_mismatch_before_5_and_6() -> None:
+    """A base transfer that was changed on the way would fail 5 at both ends, and both were honest.
+
+    Even if the message is spoilt as well, nobody is accused.
+    """
+    batch = offered()
+    set_up = batch.set_ups[TWO][ONE]
+    batch.set_ups[TWO][ONE] = replace(set_up, contribution=bytes(32))
+    batch.extend_all()
+    message = batch.extensions[TWO][ONE]
+    batch.extensions[TWO][ONE] = replace(message, matrix=flipped(message.matrix, -1))
+    for i, j in ((ONE, TWO), (TWO, ONE)):
+        with pytest.raises(EchoMismatchError) as caught:
+            batch.answer(i)
+        assert caught.value.parties == {j}
+    batch.answer(THREE)
+
+
+def test_check_12_two_faces_are_an_echo_mismatch_before_7() -> None:
+    """A relay shows party 3 another commitment of party 2, and spoils a product as well."""
+    batch = extended()
+    batch.answer(ONE)
+    batch.answer(TWO)
+    honest = batch.commitments[TWO]
+    batch.commitments[TWO] = dkls23.Commitment(bytes(32))
+    batch.answer(THREE)
+    batch.commitments[TWO] = honest
+    for sender, recipient in ((TWO, ONE), (ONE, TWO), (TWO, THREE)):
+        answer = batch.answers[sender][recipient]
+        product = replace(answer.products[0], mu=bytes(32))
+        batch.answers[sender][recipient] = replace(answer, products=(product,))
+    seen = {}
+    for i in batch.signers:
+        with pytest.raises(EchoMismatchError) as caught:
+            batch.finish(i)
+        seen[i] = caught.value.parties
+    assert seen == {ONE: {THREE}, TWO: {THREE}, THREE: {ONE, TWO}}
+
+
+def test_check_12_another_direct_message_of_round_1_is_an_echo_mismatch_before_7() -> None:
+    """Spoilt where the recipient's bit does not look: 5 and 6 pass, and the row hashes differ."""
+    batch = extended()
+    message = batch.extensions[TWO][ONE]
+    unused = 1 - batch.extended[ONE].pairs[TWO].chosen.bits[1]
+    correction = flipped(message.correction, 32 * unused)
+    batch.extensions[TWO][ONE] = replace(message, correction=correction)
+    batch.answer_all()
+    for i, j in ((ONE, TWO), (TWO, ONE)):
+        with pytest.raises(EchoMismatchError) as caught:
+            batch.finish(i)
+        assert caught.value.parties == {j}
+    batch.finish(THREE)
+
+
+def test_the_binding_covers_every_field_but_the_index() -> None:
+    parameters = offered().parameters[ONE]
+    assert replace(parameters, index=TWO).binding == parameters.binding
+    others = [
+        replace(parameters, session_id=bytes(32)),
+        replace(parameters, signers=tuple(indices((1, 2, 4)))),
+        replace(parameters, count=3),
+        replace(parameters, public_key=SECP256K1.scalar(2) * G),
+        replace(parameters, context=b""),
+    ]
+    assert parameters.session_id == SESSION_ID
+    assert len({parameters.binding, *(other.binding for other in others)}) == 6
+    assert dkls23.Parameters.from_bytes(parameters.to_bytes()) == parameters
+    assert index(1) == parameters.index
