@@ -134,6 +134,30 @@ async def test_a_warm_signature_takes_six_messages(shared: World) -> None:
         assert 1 + len(shared.network.sent) - before == expected
 
 
+async def test_a_party_that_lost_its_nonces_costs_one_request(fresh: World) -> None:
+    made = await make_key(fresh)
+    signers = ["party-1", "party-2"]
+    for _ in range(3):  # so that commitments for several more signatures are waiting
+        await fresh.ask(fresh.sign_request(key_id=made.key_id, signers=signers))
+    await fresh.run()
+    assert made.session_id is not None
+    lost = await fresh.party_stores["party-1"].trim_nonces(made.session_id, 0, "ed25519", keep=0)
+    assert lost > 2
+
+    outcomes = []
+    for _ in range(3):
+        request = fresh.sign_request(key_id=made.key_id, signers=signers)
+        await fresh.ask(request)
+        await fresh.run()
+        outcomes.append(await result_of(fresh, request))
+    refused, *signed = outcomes
+    assert refused.failure is not None
+    assert refused.failure.code is FailureCode.PARTY_REFUSED
+    assert refused.failure.retryable
+    for each in signed:
+        check_signature(made, each)
+
+
 async def test_the_same_request_again_is_the_same_session_and_the_same_result(
     shared: World,
 ) -> None:

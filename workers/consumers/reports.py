@@ -11,6 +11,7 @@ from contracts import addresses, sessions
 from contracts.envelope import COORDINATOR, Envelope, UnverifiedEnvelope
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
+from contracts.requests import SignRequest
 from contracts.results import Status, failed_result
 from contracts.signing import explain
 
@@ -192,7 +193,25 @@ class ReportConsumer:
             if isinstance(report, sessions.SessionFailed)
             else "{}",
         )
-        return await self._commit(known, progress, cause, row, event)
+        if not await self._commit(known, progress, cause, row, event):
+            return False
+        if isinstance(report, sessions.SessionFailed):
+            await self._distrust_commitments(conduct, row.sender, report.failure)
+        return True
+
+    async def _distrust_commitments(
+        self, conduct: Conduct, party_id: str, failure: Failure
+    ) -> None:
+        """A party that refuses to sign may have lost its nonces, as a crash of its database makes
+        it: then all that it has announced is worth nothing, and each would cost a request."""
+        if failure.code is FailureCode.PARTY_REFUSED and isinstance(conduct.request, SignRequest):
+            assert conduct.facts is not None
+            await self._store.forget_commitments(
+                conduct.facts.session_id,
+                conduct.facts.epoch,
+                conduct.request.scheme.value,
+                party_id,
+            )
 
     async def _progress(
         self, session: Session, conduct: Conduct, sender: str, report: sessions.Report

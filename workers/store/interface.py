@@ -129,6 +129,11 @@ class CoordinatorStore(SessionStore, Protocol):
     ) -> Admission:
         """Look for the request; if it is new, claim one commitment of each of the parties."""
 
+    async def forget_commitments(
+        self, key_session: bytes, epoch: int, scheme: str, party_id: str
+    ) -> int:
+        """Drop what a party announced and cannot keep; returns how many there were."""
+
     async def request(self, owner: str, request_id: str) -> RequestRecord | None: ...
 
     async def request_of(self, session_id: bytes) -> RequestRecord | None: ...

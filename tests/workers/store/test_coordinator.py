@@ -336,6 +336,23 @@ async def test_a_new_request_is_admitted_with_its_commitments(
     assert await claim(coordinator, ["party-1", "party-2"]) == {}
 
 
+async def test_only_the_commitments_of_that_party_key_and_scheme_are_forgotten(
+    coordinator: CoordinatorStore,
+) -> None:
+    others = (
+        commitment("other party", party_id="party-2"),
+        commitment("other scheme", scheme="bip340"),
+        commitment("other epoch", epoch=1),
+        commitment("other key", key_session=session_id("other")),
+    )
+    await coordinator.commit(
+        coordinator_change(commitments=(commitment("a"), commitment("b"), *others))
+    )
+    assert await coordinator.forget_commitments(KEY, 0, "ed25519", "party-1") == 2
+    assert await coordinator.forget_commitments(KEY, 0, "ed25519", "party-1") == 0
+    assert await claim(coordinator, ["party-1", "party-2"]) == {"party-2": others[0]}
+
+
 async def test_a_known_request_claims_nothing(coordinator: CoordinatorStore) -> None:
     await coordinator.commit(coordinator_change(request=request(), commitments=(commitment(),)))
 

@@ -23,6 +23,11 @@ REQUEST = f"{_REQUESTS} WHERE requests.owner = $1 AND requests.request_id = $2"
 
 REQUEST_OF = f"{_REQUESTS} WHERE requests.session_id = $1"
 
+FORGET_COMMITMENTS = """
+    DELETE FROM commitments
+    WHERE key_session = $1 AND epoch = $2 AND scheme = $3 AND party_id = $4
+"""
+
 KEY = f"SELECT {KEY_COLUMNS} FROM keys WHERE owner = $1 AND key_id = $2"
 
 KEYS = f"SELECT {KEY_COLUMNS} FROM keys WHERE owner = $1 ORDER BY key_id"
@@ -46,6 +51,13 @@ PARTIES = "SELECT party_id, last_seen FROM parties ORDER BY party_id"
 class SharedCoordinatorStore(SharedStore):
     def __init__(self, database: Database) -> None:
         super().__init__(database, SessionRows(), "coordinator")
+
+    async def forget_commitments(
+        self, key_session: bytes, epoch: int, scheme: str, party_id: str
+    ) -> int:
+        return await self._database.execute(
+            FORGET_COMMITMENTS, key_session, epoch, scheme, party_id
+        )
 
     async def request(self, owner: str, request_id: str) -> RequestRecord | None:
         found = await self._database.fetch(REQUEST, owner, request_id)
