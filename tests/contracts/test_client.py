@@ -198,7 +198,12 @@ async def test_a_connection_lost_after_the_confirm_costs_nothing_but_time(
     async with Network.to(vhost) as network, Client.connect(settings(network.url)) as client:
         await client.keys("ed25519")
         withheld: list[Request] = []
-        coordinator.answer = lambda request: withheld.append(request) or []  # type: ignore[func-returns-value]
+
+        def withhold(request: Request) -> list[Result]:
+            withheld.append(request)
+            return []
+
+        coordinator.answer = withhold
         coordinator.heard.clear()
         call = asyncio.create_task(sign(client))
         await coordinator.heard.wait()

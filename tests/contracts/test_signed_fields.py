@@ -90,7 +90,9 @@ def others(value: Any) -> list[Any]:
                 for name in type(value).model_fields
                 for other in others(getattr(value, name))
             ]
-    raise NotImplementedError(type(value))
+    raise TypeError(
+        f"no other value is known for a {type(value).__name__}: say here what to change"
+    )
 
 
 def changed_fields(model: BaseModel, **by_hand: list[Any]) -> list[tuple[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import coincurve
 import pytest
@@ -46,7 +47,7 @@ class Signing:
         suite: frost.Ciphersuite,
         keys: dict[PartyIndex, KeyShare],
         signers: list[PartyIndex],
-        **options: bytes | None,
+        **options: Any,
     ) -> Signing:
         made = {
             i: frost.commit(
@@ -62,7 +63,7 @@ class Signing:
             keys=keys,
             nonces={i: nonces for i, (nonces, _) in made.items()},
             commitments={i: commitment for i, (_, commitment) in made.items()},
-            **options,  # type: ignore[arg-type]  # message and merkle_root
+            **options,
         )
 
     def sign(self, i: PartyIndex) -> frost.SignatureShare:

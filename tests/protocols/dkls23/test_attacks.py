@@ -37,10 +37,10 @@ def answers_to_complementary_choices(monkeypatch: pytest.MonkeyPatch) -> list[dk
     for bits in (b"\x00", b"\xff"):
 
         def chosen(
-            *arguments: object, nonce: bytes, choice: bytes, bits: bytes = bits
+            *arguments: Any, nonce: bytes, choice: bytes, bits: bytes = bits
         ) -> tuple[bytes, bytes]:
             fixed = bits * (len(choice) - 16) + bytes(16)
-            return receive(*arguments, nonce=bytes(16), choice=fixed)  # type: ignore[arg-type]
+            return receive(*arguments, nonce=bytes(16), choice=fixed)
 
         monkeypatch.setattr(extension, "receive", chosen)
         batch.extend(TWO)

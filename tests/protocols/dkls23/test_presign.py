@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -197,10 +198,10 @@ def test_check_1_every_message_has_one_size() -> None:
     ],
     ids=str,
 )
-def test_check_1_parameters_that_do_not_fit_are_refused(change: dict[str, object]) -> None:
+def test_check_1_parameters_that_do_not_fit_are_refused(change: dict[str, Any]) -> None:
     parameters = offered().parameters[ONE]
     with pytest.raises(MisuseError):
-        replace(parameters, **change)  # type: ignore[arg-type]
+        replace(parameters, **change)
 
 
 def test_check_1_exactly_threshold_signers_with_shares_of_this_key() -> None:
@@ -441,12 +442,12 @@ def test_check_11_public_shares_that_miss_the_key_spoil_the_session() -> None:
     ids=lambda change: next(iter(change)),
 )
 def test_check_12_another_session_is_an_echo_mismatch_before_5_and_6(
-    change: dict[str, object],
+    change: dict[str, Any],
 ) -> None:
     batch = new_batch(2, 3, (1, 2), count=2)
     batch.parameters = {
         ONE: batch.parameters[ONE],
-        TWO: replace(batch.parameters[TWO], **change),  # type: ignore[arg-type]
+        TWO: replace(batch.parameters[TWO], **change),
     }
     batch.offer_all()
     for i, j in ((ONE, TWO), (TWO, ONE)):

@@ -25,20 +25,14 @@ from workers.protocols.ot.arithmetic import (
     all_below_q,
     fastest,
 )
+from workers.protocols.ot.arithmetic.batched import BatchedArithmetic
 from workers.protocols.ot.arithmetic.interface import CHOICE_SIZE, gadget
 
 from ..simulate import coins
 
 FIGURES = Path(__file__).parent / "figures" / "arithmetic.json"
 Q = SECP256K1.order
-PATHS = [PlainArithmetic()]
-try:
-    from workers.protocols.ot.arithmetic.batched import BatchedArithmetic
-except ImportError:
-    BATCHED = None
-else:
-    BATCHED = BatchedArithmetic()
-    PATHS.append(BATCHED)  # type: ignore[arg-type]
+PATHS: list[Arithmetic] = [PlainArithmetic(), BatchedArithmetic()]
 EACH = pytest.mark.parametrize("path", PATHS, ids=lambda path: type(path).__name__)
 
 EXTREMES = {"zeros": 0, "ones": 2**256 - 1, "order": Q, "below": Q - 1, "fold": 2**256 - Q}
@@ -96,11 +90,9 @@ def test_each_path_gives_the_kept_figures(path: Arithmetic, name: str) -> None:
     assert run(path, name) == json.loads(FIGURES.read_text())[name]
 
 
-@pytest.mark.skipif(BATCHED is None, reason="numpy is not installed")
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_both_paths_agree_on_numbers_at_the_edges(data: st.DataObject) -> None:
-    assert BATCHED is not None
     edges = st.sampled_from([*EXTREMES.values(), 1, 2**255, 2**128, 2**256 - 2**16, Q + 1])
     rows = data.draw(st.lists(edges, min_size=24, max_size=24))
     pads = b"".join(value.to_bytes(32, "little") for value in rows) * (ROWS // 8)
@@ -111,7 +103,7 @@ def test_both_paths_agree_on_numbers_at_the_edges(data: st.DataObject) -> None:
     eta = data.draw(edges) % Q
     for x in (pads, other):
         triple = [(*pair, eta)]
-        plain, batched = PlainArithmetic(), BATCHED
+        plain, batched = PATHS
         assert plain.mask(x, pads, triple) == batched.mask(x, pads, triple)
         assert plain.open_sender(x, [pair]) == batched.open_sender(x, [pair])
         arguments = (x, choice, below, [pair], [eta])
