@@ -80,6 +80,7 @@ class Link:
         self._up = asyncio.Event()
         self._down = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self._probe: asyncio.Task[int] | None = None
 
     async def open(self) -> None:
         """Raises TopologyError or BrokerUnavailableError."""
@@ -93,6 +94,8 @@ class Link:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeper
         await self._drop()
+        if self._probe is not None:
+            await asyncio.wait([self._probe])
 
     async def publish(self, signed: SignedRequest) -> None:
         """One try; returns when the broker has confirmed it.
@@ -135,11 +138,24 @@ class Link:
         """Whether another consumer is on our results queue. False while there is no telling."""
         if not self._up.is_set() or self._queue is None:
             return False
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.create_task(self._count_consumers(self._queue))
+        # An RPC that is cancelled closes its channel, and everything unacked comes again. Whoever
+        # asks may stop waiting at any time, so the question is a task of its own.
+        return await asyncio.shield(self._probe) > 1
+
+    async def _count_consumers(self, queue: AbstractQueue) -> int:
+        """Of our results queue; 0 while there is no telling."""
         try:
             async with asyncio.timeout(self._settings.confirm_timeout_s):
-                return ((await self._queue.declare()).consumer_count or 0) > 1
+                return (await queue.declare()).consumer_count or 0
         except _AWAY:
-            return False
+            return 0
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return 0  # the connection went, and ended the question with it
 
     async def _keep(self) -> None:
         while True:

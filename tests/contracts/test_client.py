@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 import aio_pika
 import httpx
 import pytest
+from aio_pika.abc import AbstractIncomingMessage
 
 from contracts import addresses, results
 from contracts.client import (
@@ -26,6 +27,7 @@ from contracts.client import (
     ResultTimeoutError,
     TopologyError,
 )
+from contracts.client.link import Link
 from contracts.failures import FailureCode
 from contracts.primitives import Curve, Scheme
 from contracts.requests import KeygenRequest, QueryKeysRequest, Request, SignRequest
@@ -525,6 +527,27 @@ async def test_results_of_a_process_that_died_are_read_by_the_next(
         async for result in client.results():
             assert result.request_id == "tweaked"
             break
+
+
+@pytest.mark.usefixtures("coordinator")
+async def test_who_stops_asking_about_the_queue_does_not_lose_the_connection(vhost: str) -> None:
+    losses: list[None] = []
+
+    async def ignore(_: AbstractIncomingMessage) -> None: ...
+
+    link = Link(settings(vhost), deliver=ignore, lost=lambda: losses.append(None))
+    await link.open()
+    before = len(losses)
+    for turns in range(6):
+        asking = asyncio.create_task(link.shares_its_queue())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait([asking])
+    assert not await link.shares_its_queue()
+    await asyncio.sleep(0.2)  # for a channel that is closed to be noticed
+    assert len(losses) == before
+    await link.close()
 
 
 async def test_results_that_nobody_reads_stay_in_the_queue(
