@@ -9,6 +9,7 @@ from __future__ import annotations
 REQUESTS = "warren.requests"
 SESSIONS = "warren.sessions"
 ROUNDS = "warren.rounds"
+PRESIGNING = "warren.presigning"
 REPORTS = "warren.reports"
 RESULTS = "warren.results"
 CANCEL = "warren.cancel"
@@ -40,6 +41,10 @@ def request_key(operation: str) -> str:
 
 def inbox_queue(party_id: str) -> str:
     return f"warren.inbox.{party_id}"
+
+
+def presigning_queue(party_id: str) -> str:
+    return f"warren.presigning.{party_id}"
 
 
 def results_queue(client_id: str | None) -> str:

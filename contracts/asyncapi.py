@@ -111,7 +111,8 @@ def asyncapi_document() -> dict[str, Any]:
 
 def _internal_channels() -> list[tuple[str, dict[str, Any], list[tuple[str, str]]]]:
     """Name, channel, and who does what with it, of everything between coordinator and parties."""
-    instructions = list(members("instruction").values())
+    instructions = members("instruction")
+    presign_batch = instructions.pop("presign_batch")
     return [
         (
             "sessions",
@@ -119,7 +120,7 @@ def _internal_channels() -> list[tuple[str, dict[str, Any], list[tuple[str, str]
                 addresses.SESSIONS,
                 "direct",
                 "{party_id}",
-                *instructions,
+                *instructions.values(),
                 queue=addresses.inbox_queue("{party_id}"),
             ),
             [("coordinator", "send"), ("party", "receive")],
@@ -134,6 +135,18 @@ def _internal_channels() -> list[tuple[str, dict[str, Any], list[tuple[str, str]
                 queue=addresses.inbox_queue("{party_id}"),
             ),
             [("party", "send"), ("party", "receive")],
+        ),
+        (
+            "presigning",
+            _channel(
+                addresses.PRESIGNING,
+                "direct",
+                "{party_id}",
+                presign_batch,
+                "Envelope",
+                queue=addresses.presigning_queue("{party_id}"),
+            ),
+            [("coordinator", "send"), ("party", "send"), ("party", "receive")],
         ),
         *(
             (

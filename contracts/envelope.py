@@ -20,7 +20,8 @@ COORDINATOR = "@coordinator"
 """Neither is an id that a party can have."""
 
 CONTENT_TYPE = "application/x-warren-envelope"
-MAX_ENVELOPE_BYTES = 16 * MAX_MESSAGE_BYTES
+MAX_ENVELOPE_BYTES = 64 * MAX_MESSAGE_BYTES
+"""4 MiB. The largest is the last round of a batch of 64 presignatures, 2.7 MB."""
 NO_SESSION = bytes(32)
 """Stands for the session in reports that belong to none."""
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -17,11 +18,15 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from . import derivation
+
 VERSION = 1
 """Of the contracts on this page and its neighbours; a message of another version is refused."""
 
 MAX_PARTIES = 20
 MAX_MESSAGE_BYTES = 65_536
+MAX_ITEMS = 256
+"""Messages of one signing request."""
 MAX_BODY_BYTES = 262_144
 """Of one AMQP message between producers and the coordinator."""
 
@@ -54,6 +59,8 @@ class Scheme(StrEnum):
     """BIP-340 over a 32-byte digest, by frost-secp256k1-tr."""
     SECP256K1 = "secp256k1"
     """RFC 9591 FROST(secp256k1, SHA-256)."""
+    ECDSA = "ecdsa"
+    """ECDSA on secp256k1 over a 32-byte digest, low s, by DKLs23."""
 
     @property
     def curve(self) -> Curve:
@@ -62,7 +69,7 @@ class Scheme(StrEnum):
     @property
     def message_size(self) -> int | None:
         """Bytes that a message must have, None where any size from 1 is signed."""
-        return 32 if self is Scheme.BIP340 else None
+        return 32 if self in {Scheme.BIP340, Scheme.ECDSA} else None
 
 
 def _from_hex(value: Any) -> Any:
@@ -94,6 +101,11 @@ def _hex(size: int | None) -> Any:
     return WithJsonSchema({"type": "string", "pattern": f"^([0-9a-f]{{2}}){digits}$"})
 
 
+def _derivable(path: str) -> str:
+    derivation.parse_path(path)
+    return path
+
+
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 """Of a client, request, key or party. Compared exactly, never rewritten."""
 
@@ -119,6 +131,12 @@ Base64 = Annotated[
     WithJsonSchema({"type": "string", "contentEncoding": "base64"}),
 ]
 """Bytes, as standard base64 with padding on paper."""
+
+DerivationPath = Annotated[
+    str, StringConstraints(pattern=r"^m(/(0|[1-9][0-9]{0,9})){1,16}$"), AfterValidator(_derivable)
+]
+"""A BIP-32 path from the key, e.g. ``m/0/7``. None of its steps is hardened: that would take the
+private key, which nobody has."""
 
 UnixMillis = Annotated[int, Field(ge=0, lt=2**53)]
 """UTC, in milliseconds since 1970."""

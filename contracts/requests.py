@@ -12,11 +12,13 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from . import addresses
 from .primitives import (
+    MAX_ITEMS,
     MAX_MESSAGE_BYTES,
     MAX_PARTIES,
     Base64,
     Contract,
     Curve,
+    DerivationPath,
     Hex,
     Id,
     Scheme,
@@ -93,34 +95,84 @@ class KeygenRequest(RequestBase):
         return self
 
 
-class SignRequest(RequestBase):
-    operation: Literal["sign"] = "sign"
-    key_id: Id
-    scheme: Scheme
-    message: Hex = Field(
+Message = Annotated[
+    Hex,
+    Field(
         min_length=1,
         max_length=MAX_MESSAGE_BYTES,
         json_schema_extra={"minLength": 2, "maxLength": 2 * MAX_MESSAGE_BYTES},  # hex digits
-    )
-    """The bytes that are signed, leading zeros and all. For bip340 a 32-byte digest."""
+    ),
+]
+"""The bytes that are signed, leading zeros and all. For bip340 and ecdsa a 32-byte digest."""
+
+
+class SignItem(Contract):
+    """One of several messages that one request has signed."""
+
+    message: Message
+    derivation_path: DerivationPath | None = None
+
+
+class SignRequest(RequestBase):
+    """One signature, or as many as it has `items`: all of them, or none and one failure."""
+
+    operation: Literal["sign"] = "sign"
+    key_id: Id
+    scheme: Scheme
+    message: Message | None = None
+    derivation_path: DerivationPath | None = None
+    """Sign with the BIP-32 child of the key at this path; None signs with the key itself."""
+    items: list[SignItem] | None = Field(default=None, min_length=1, max_length=MAX_ITEMS)
+    """In place of `message` and `derivation_path`; ecdsa only."""
     taproot_merkle_root: Hex | None = None
     """bip340 only: sign for the BIP-341 output key. Empty for an output without scripts,
     else 32 bytes; None signs for the key itself."""
     signers: list[Id] | None = Field(default=None, min_length=2, max_length=MAX_PARTIES)
     """Exactly `threshold` parties of the key; None lets the coordinator choose."""
 
+    @property
+    def tasks(self) -> tuple[SignItem, ...]:
+        """What is to be signed, in order, in whichever form it was asked for."""
+        if self.items is not None:
+            return tuple(self.items)
+        assert self.message is not None  # by `_form`
+        return (SignItem(message=self.message, derivation_path=self.derivation_path),)
+
     @model_validator(mode="after")
-    def _message(self) -> SignRequest:
+    def _form(self) -> SignRequest:
+        if (self.message is None) == (self.items is None):
+            raise ValueError("give either message or items")
+        if self.items is not None:
+            if self.scheme is not Scheme.ECDSA:
+                raise ValueError(f"items go with ecdsa only; {self.scheme} signs one message")
+            if self.derivation_path is not None:
+                raise ValueError("each of the items has a derivation_path of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _messages(self) -> SignRequest:
         size = self.scheme.message_size
-        if size is not None and len(self.message) != size:
-            raise ValueError(
-                f"{self.scheme} signs exactly {size} bytes, message has {len(self.message)}"
-            )
+        for place, task in enumerate(self.tasks):
+            name = "message" if self.items is None else f"items.{place}.message"
+            if size is not None and len(task.message) != size:
+                raise ValueError(
+                    f"{self.scheme} signs exactly {size} bytes, {name} has {len(task.message)}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _key(self) -> SignRequest:
+        if self.scheme.curve is not Curve.SECP256K1 and self.derivation_path is not None:
+            raise ValueError(f"{self.scheme} keys have no standard derivation without hardening")
         if self.taproot_merkle_root is not None:
             if self.scheme is not Scheme.BIP340:
                 raise ValueError("taproot_merkle_root goes with bip340 only")
             if len(self.taproot_merkle_root) not in {0, 32}:
                 raise ValueError("taproot_merkle_root must be empty or 32 bytes")
+        return self
+
+    @model_validator(mode="after")
+    def _signers(self) -> SignRequest:
         if self.signers is not None and len(set(self.signers)) != len(self.signers):
             raise ValueError("signers names a party twice")
         return self

@@ -7,9 +7,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
+from .ecdsa import EcdsaSignature
 from .failures import Failure
 from .keys import CertifiedKey
-from .primitives import Contract, Curve, Hex, Id, Scheme, SessionId, UnixMillis
+from .primitives import (
+    MAX_ITEMS,
+    Contract,
+    Curve,
+    DerivationPath,
+    Hex,
+    Hex32,
+    Id,
+    Scheme,
+    SessionId,
+    UnixMillis,
+)
 
 
 class Status(StrEnum):
@@ -76,17 +88,80 @@ class KeygenResult(ResultBase):
     key: CertifiedKey | None = None
 
 
+class EcdsaForms(Contract):
+    """One ECDSA signature in the forms that its users know; low s always."""
+
+    r: Hex32
+    s: Hex32
+    recovery_id: int = Field(ge=0, le=3)
+    """Bit 0: R has an odd y. Bit 1: R's x is not below the group's order."""
+    compact: Hex
+    """r || s, 64 bytes."""
+    der: Hex
+    """As Bitcoin's scripts have it, without the byte for the hash type."""
+    ethereum: Hex | None
+    """r || s || 27 + recovery_id, 65 bytes; None for the recovery ids that Ethereum lacks."""
+
+    @classmethod
+    def of(cls, signature: bytes) -> EcdsaForms:
+        """Arguments: signature: 65 bytes, r || s || recovery_id. Raises ContractError."""
+        parsed = EcdsaSignature.from_bytes(signature)
+        return cls(
+            r=signature[:32],
+            s=signature[32:64],
+            recovery_id=parsed.recovery_id,
+            compact=parsed.compact,
+            der=parsed.der,
+            ethereum=parsed.ethereum if parsed.recovery_id < 2 else None,
+        )
+
+
+class SignedItem(Contract):
+    message: Hex
+    derivation_path: DerivationPath | None = None
+    public_key: Hex
+    """What verifies the signature: 32 bytes for ed25519 and bip340, 33 for the others. Of the
+    child key where there is a path."""
+    signature: Hex
+    """For ecdsa 65 bytes: r || s || recovery id."""
+    ecdsa: EcdsaForms | None = None
+
+
 class SignResult(ResultBase):
+    """A single message's signature stands in the result itself, those of a list in `items`."""
+
     result: Literal["sign"] = "sign"
     key_id: Id | None
     scheme: Scheme | None = None
     message: Hex | None = None
+    derivation_path: DerivationPath | None = None
     public_key: Hex | None = None
-    """What verifies the signature: 32 bytes for ed25519 and bip340, 33 for secp256k1."""
+    """As in `SignedItem`."""
     taproot_merkle_root: Hex | None = None
     """As in the request: without it nobody can tell whose output key `public_key` is."""
     signature: Hex | None = None
+    """As in `SignedItem`."""
+    ecdsa: EcdsaForms | None = None
+    items: list[SignedItem] | None = Field(default=None, max_length=MAX_ITEMS)
+    """One for each of the request's items, in their order."""
     signers: list[Id] = Field(default_factory=list)
+
+    @property
+    def signed(self) -> tuple[SignedItem, ...]:
+        """All signatures, in whichever form they were asked for; none unless completed."""
+        if self.items is not None:
+            return tuple(self.items)
+        if self.message is None or self.public_key is None or self.signature is None:
+            return ()
+        return (
+            SignedItem(
+                message=self.message,
+                derivation_path=self.derivation_path,
+                public_key=self.public_key,
+                signature=self.signature,
+                ecdsa=self.ecdsa,
+            ),
+        )
 
 
 class CancelResult(ResultBase):

@@ -6,6 +6,7 @@ nothing else in them that it cannot check. Reports come back as payloads of sign
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
@@ -14,6 +15,7 @@ from .encoding import digest, pack
 from .failures import Failure
 from .keys import KeyFacts
 from .primitives import (
+    MAX_ITEMS,
     MAX_PARTIES,
     VERSION,
     Base64,
@@ -26,7 +28,9 @@ from .primitives import (
 )
 
 SESSION_TAG = b"warren/session/v1"
+PRESIGN_TAG = b"warren/presign-session/v1"
 MAX_NONCE_BATCH = 64
+MAX_PRESIGN_BATCH = 64
 
 
 class Member(Contract):
@@ -43,6 +47,15 @@ class NonceCommitment(Contract):
     nonce_id: Hex32
     commitment: Hex
     """The two public nonces, as the protocol encodes them."""
+
+
+class PresignaturesUsed(Contract):
+    """Presignatures of one batch that a signing session uses up."""
+
+    batch: SessionId
+    positions: list[Annotated[int, Field(ge=0, lt=MAX_PRESIGN_BATCH)]] = Field(
+        min_length=1, max_length=MAX_PRESIGN_BATCH
+    )
 
 
 class SessionTerms(Contract):
@@ -68,11 +81,30 @@ class SessionTerms(Contract):
             self.key_session or b"",
             self.epoch.to_bytes(4),
             self.threshold.to_bytes(1),
-            pack(
-                part
-                for member in self.members
-                for part in (member.party_id.encode(), member.index.to_bytes(1), member.identity)
-            ),
+            _roster(self.members),
+            self.salt,
+        )
+
+
+class PresignTerms(Contract):
+    """What makes a batch of presignatures this one. It serves no request: whatever is signed with
+    it one day, its signers verify then."""
+
+    key_session: SessionId
+    epoch: int = Field(ge=0, lt=2**32)
+    members: list[Member] = Field(min_length=2, max_length=MAX_PARTIES)
+    """The signers, in ascending order of index: as many as the key's threshold."""
+    count: int = Field(ge=1, le=MAX_PRESIGN_BATCH)
+    salt: Hex32
+
+    def session_id(self) -> bytes:
+        return digest(
+            PRESIGN_TAG,
+            VERSION.to_bytes(1),
+            self.key_session,
+            self.epoch.to_bytes(4),
+            _roster(self.members),
+            self.count.to_bytes(1),
             self.salt,
         )
 
@@ -87,6 +119,9 @@ class SessionCreated(Contract):
     commitments: list[NonceCommitment]
     """For signing one for each member, in their order; empty otherwise. Not in the terms: they may
     come when the session has its id already, and FROST itself binds every share to all of them."""
+    presignatures: list[PresignaturesUsed] = Field(default_factory=list, max_length=MAX_ITEMS)
+    """For ecdsa one presignature for each message, in their order; empty otherwise. Not in the
+    terms either: each signs once, and its part of the signature covers what it signs."""
     request: Base64
     request_signature: Base64
     join_token: Hex32
@@ -108,6 +143,16 @@ class NoncesWanted(Contract):
     count: int = Field(ge=1, le=MAX_NONCE_BATCH)
 
 
+class PresignBatch(Contract):
+    """To each signer of a batch of presignatures, which is a session of its own."""
+
+    instruction: Literal["presign_batch"] = "presign_batch"
+    version: Literal[1] = 1
+    session_id: SessionId
+    terms: PresignTerms
+    time_left_ms: int = Field(gt=0)
+
+
 class SessionCancelled(Contract):
     """To every party of a session, and by broadcast to every worker.
 
@@ -121,7 +166,8 @@ class SessionCancelled(Contract):
 
 
 Instruction = Annotated[
-    SessionCreated | NoncesWanted | SessionCancelled, Field(discriminator="instruction")
+    SessionCreated | NoncesWanted | PresignBatch | SessionCancelled,
+    Field(discriminator="instruction"),
 ]
 INSTRUCTION: TypeAdapter[Instruction] = TypeAdapter(Instruction)
 
@@ -140,11 +186,13 @@ class KeyCertified(Contract):
 
 
 class ShareSigned(Contract):
-    """This party's signature share, and a fresh commitment for the one it used up."""
+    """This party's signature share of each message, in their order, and a fresh nonce commitment
+    for the one it used up, where the scheme has them."""
 
     report: Literal["share_signed"] = "share_signed"
     join_token: Hex32
-    signature_share: Hex32
+    signature_shares: list[Hex] = Field(min_length=1, max_length=MAX_ITEMS)
+    """As the protocol encodes them: 32 bytes for FROST, 64 for ecdsa."""
     fresh: list[NonceCommitment] = Field(max_length=1)
 
 
@@ -157,11 +205,23 @@ class NoncesMade(Contract):
     fresh: list[NonceCommitment] = Field(min_length=1, max_length=MAX_NONCE_BATCH)
 
 
+class PresignaturesMade(Contract):
+    """This party has its part of every presignature of a batch. The coordinator counts them in
+    when all signers have reported the same points."""
+
+    report: Literal["presignatures_made"] = "presignatures_made"
+    points: list[Hex] = Field(min_length=1, max_length=MAX_PRESIGN_BATCH)
+    """The public nonce of each presignature, compressed."""
+
+
 class SessionFailed(Contract):
     """This party gave the session up; `failure` says why and whom it blames."""
 
     report: Literal["session_failed"] = "session_failed"
     failure: Failure
+    banned: bool = False
+    """The reporter will make no more presignatures with the culprits: what they did may have shown
+    them a bit of a secret."""
 
 
 class PartyAlive(Contract):
@@ -170,7 +230,21 @@ class PartyAlive(Contract):
 
 
 Report = Annotated[
-    PartyJoined | KeyCertified | ShareSigned | NoncesMade | SessionFailed | PartyAlive,
+    PartyJoined
+    | KeyCertified
+    | ShareSigned
+    | NoncesMade
+    | PresignaturesMade
+    | SessionFailed
+    | PartyAlive,
     Field(discriminator="report"),
 ]
 REPORT: TypeAdapter[Report] = TypeAdapter(Report)
+
+
+def _roster(members: Iterable[Member]) -> bytes:
+    return pack(
+        part
+        for member in members
+        for part in (member.party_id.encode(), member.index.to_bytes(1), member.identity)
+    )

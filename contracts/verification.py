@@ -7,16 +7,18 @@ them, signatures because they verify under such a key.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import coincurve
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from nacl.bindings import crypto_core_ed25519_is_valid_point
 
+from . import ecdsa
+from .derivation import DerivedKey, derive, parse_path
 from .errors import ContractError
 from .identity import PublicIdentity
-from .keys import CertifiedKey
+from .keys import CertifiedKey, KeyFacts
 from .primitives import Curve, Scheme
 from .requests import (
     CancelRequest,
@@ -24,14 +26,17 @@ from .requests import (
     QueryKeysRequest,
     QuerySessionRequest,
     Request,
+    SignItem,
     SignRequest,
 )
 from .results import (
     CancelResult,
+    EcdsaForms,
     KeygenResult,
     QueryKeysResult,
     QuerySessionResult,
     Result,
+    SignedItem,
     SignResult,
     Status,
 )
@@ -90,7 +95,8 @@ def check_answer(request: Request, result: Result) -> None:
         case SignRequest(), SignResult():
             _same("key_id", result.key_id, request.key_id)
             _same("scheme", result.scheme, request.scheme)
-            _same("message", result.message, request.message)
+            _same("form", result.items is None, request.items is None)
+            _same("messages", _wanted(result.signed), _wanted(request.tasks))
             if request.signers is not None:
                 _same("signers", sorted(result.signers), sorted(request.signers))
         case CancelRequest(), CancelResult():
@@ -110,10 +116,10 @@ def check_answer(request: Request, result: Result) -> None:
 
 
 def check_signed(result: SignResult, key: CertifiedKey, taproot_merkle_root: bytes | None) -> None:
-    """Raises ContractError unless `key`, itself checked before, made this result's signature."""
+    """Raises ContractError unless `key`, itself checked before, made this result's signatures."""
     facts = key.facts
     _same("key_id", result.key_id, facts.key_id)
-    if result.scheme is None or result.message is None or result.signature is None:
+    if result.scheme is None or not result.signed:
         raise ContractError("the result is completed and lacks scheme, message or signature")
     if result.scheme.curve is not facts.curve:
         raise ContractError(f"{result.scheme} is no scheme of a key on {facts.curve}")
@@ -123,30 +129,43 @@ def check_signed(result: SignResult, key: CertifiedKey, taproot_merkle_root: byt
         raise ContractError("the signers are not parties of the key")
     if len(signers) != facts.threshold:
         raise ContractError(f"{len(signers)} signers, the key's threshold is {facts.threshold}")
-    public_key = verifying_key(facts.public_key, result.scheme, taproot_merkle_root)
-    _same("public_key", result.public_key, public_key)
-    check_signature(result.scheme, public_key, result.message, result.signature)
+    for item in result.signed:
+        _check_item(result.scheme, item, facts, taproot_merkle_root)
 
 
 def verifying_key(
-    key_public_key: bytes, scheme: Scheme, taproot_merkle_root: bytes | None = None
+    public_key: bytes, scheme: Scheme, taproot_merkle_root: bytes | None = None
 ) -> bytes:
     """What verifies the signatures that a key makes in this scheme.
 
     Arguments:
-        key_public_key: `KeyFacts.public_key`, a valid point.
+        public_key: `KeyFacts.public_key` or that of its `child`, a valid point.
         taproot_merkle_root: As in `SignRequest`: set, it leads to the BIP-341 output key.
     """
     if scheme is not Scheme.BIP340:
         if taproot_merkle_root is not None:
             raise ContractError("taproot_merkle_root goes with bip340 only")
-        return key_public_key
-    internal = key_public_key[1:]
+        return public_key
+    internal = public_key[1:]
     if taproot_merkle_root is None:
         return internal
     tweaked = coincurve.PublicKeyXOnly(internal)
     tweaked.tweak_add(_tagged_hash(b"TapTweak", internal + taproot_merkle_root))
     return bytes(tweaked.format())
+
+
+def child(facts: KeyFacts, path: str) -> DerivedKey:
+    """A key's BIP-32 child; ``m`` is the key itself.
+
+    Raises:
+        ContractError: no such path, or not from a key on this curve.
+    """
+    if facts.curve is not Curve.SECP256K1:
+        raise ContractError(
+            f"key {facts.key_id} is on {facts.curve}, which has no standard derivation "
+            "without hardening"
+        )
+    return derive(facts.public_key, facts.chain_code, parse_path(path))
 
 
 def check_signature(scheme: Scheme, public_key: bytes, message: bytes, signature: bytes) -> None:
@@ -155,6 +174,7 @@ def check_signature(scheme: Scheme, public_key: bytes, message: bytes, signature
         Scheme.ED25519: _verifies_ed25519,
         Scheme.BIP340: _verifies_bip340,
         Scheme.SECP256K1: _verifies_frost_secp256k1,
+        Scheme.ECDSA: _verifies_ecdsa,
     }[scheme]
     try:
         valid = verify(public_key, message, signature)
@@ -162,6 +182,24 @@ def check_signature(scheme: Scheme, public_key: bytes, message: bytes, signature
         valid = False
     if not valid:
         raise ContractError(f"the {scheme} signature does not verify")
+
+
+def _check_item(
+    scheme: Scheme, item: SignedItem, facts: KeyFacts, taproot_merkle_root: bytes | None
+) -> None:
+    path = item.derivation_path
+    signing_key = facts.public_key if path is None else child(facts, path).public_key
+    public_key = verifying_key(signing_key, scheme, taproot_merkle_root)
+    _same("public_key", item.public_key, public_key)
+    check_signature(scheme, public_key, item.message, item.signature)
+    if (item.ecdsa is not None) != (scheme is Scheme.ECDSA):
+        raise ContractError("the result's ecdsa forms go with ecdsa, and always do")
+    if item.ecdsa is not None:
+        _same("ecdsa", item.ecdsa, EcdsaForms.of(item.signature))
+
+
+def _wanted(items: Iterable[SignItem | SignedItem]) -> list[tuple[bytes, str | None]]:
+    return [(item.message, item.derivation_path) for item in items]
 
 
 def _check_made_key(request: KeygenRequest, result: KeygenResult) -> None:
@@ -198,6 +236,11 @@ def _verifies_bip340(public_key: bytes, message: bytes, signature: bytes) -> boo
     return len(public_key) == 32 and bool(
         coincurve.PublicKeyXOnly(public_key).verify(signature, message)
     )
+
+
+def _verifies_ecdsa(public_key: bytes, message: bytes, signature: bytes) -> bool:
+    ecdsa.check(public_key, message, signature)
+    return True
 
 
 def _verifies_frost_secp256k1(public_key: bytes, message: bytes, signature: bytes) -> bool:

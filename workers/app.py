@@ -26,6 +26,7 @@ from tenacity import (
 from contracts import addresses, sessions
 
 from .consumers.clock import now_ms
+from .consumers.coordinator_commits import CoordinatorCommits
 from .consumers.deliveries import (
     GRACE_S,
     make_broker,
@@ -36,6 +37,7 @@ from .consumers.deliveries import (
 )
 from .consumers.liveness import Liveness
 from .consumers.party import PartyConsumer
+from .consumers.pools import Pools
 from .consumers.publisher import Publisher, PublishError, require_topology
 from .consumers.recent import RecentSessions
 from .consumers.reports import ReportConsumer
@@ -43,7 +45,7 @@ from .consumers.requests import RequestConsumer
 from .consumers.scopes import SessionScopes
 from .session.acceptance import Party
 from .session.sending import report
-from .settings import CoordinatorSettings, PartySettings
+from .settings import CoordinatorSettings, Lane, PartySettings
 from .store.interface import SessionStore, StoreUnavailableError
 from .store.opening import open_coordinator_store, open_party_store
 from .store.sealing import Sealer
@@ -69,8 +71,8 @@ REFRESH_SECONDS = 1.0
 PURGE_SECONDS = 30.0
 
 
-async def run_party(settings: PartySettings) -> None:
-    """Serve one party's inbox until SIGTERM or SIGINT.
+async def run_party(settings: PartySettings, lane: Lane = Lane.ALL) -> None:
+    """Serve one party's queues until SIGTERM or SIGINT.
 
     Raises:
         TopologyError, NoAdmissionError, SchemaError, SealError: what is missing, and how to
@@ -78,7 +80,12 @@ async def run_party(settings: PartySettings) -> None:
     """
     limits = settings.limits
     url = with_heartbeat(settings.amqp_url)
-    queue = addresses.inbox_queue(settings.party_id)
+    queues = {
+        Lane.SIGNING: addresses.inbox_queue(settings.party_id),
+        Lane.PRESIGNING: addresses.presigning_queue(settings.party_id),
+    }
+    if lane is not Lane.ALL:
+        queues = {lane: queues[lane]}
     sealer = Sealer(settings.master_keys())
     party = Party(
         party_id=settings.party_id,
@@ -87,7 +94,7 @@ async def run_party(settings: PartySettings) -> None:
         clients=settings.clients,
         clock_tolerance_ms=int(limits.clock_tolerance_seconds * 1000),
     )
-    await _broker_reachable(url, queues=[queue])
+    await _broker_reachable(url, queues=queues.values())
     closed = open_party_store(
         settings.database_url,
         party_id=settings.party_id,
@@ -97,7 +104,16 @@ async def run_party(settings: PartySettings) -> None:
     async with _opened(closed) as store, Publisher(url, name=settings.party_id) as publisher:
         consumer = PartyConsumer(party, store, publisher, limits)
         broker = make_broker(url)
-        subscribe(broker, publisher, queue, consumer.handle, prefetch=limits.prefetch)
+        if inbox := queues.get(Lane.SIGNING):
+            subscribe(broker, publisher, inbox, consumer.handle, prefetch=limits.prefetch)
+        if presigning := queues.get(Lane.PRESIGNING):
+            subscribe(
+                broker,
+                publisher,
+                presigning,
+                consumer.handle_presigning,
+                prefetch=limits.presigning_prefetch,
+            )
         _hear_cancellations(broker, settings.party_id, consumer.broadcast)
 
         async def sign_of_life() -> None:
@@ -153,8 +169,17 @@ async def run_coordinator(settings: CoordinatorSettings) -> None:
         await liveness.refresh()
         recent = RecentSessions()
         grace_ms = int(limits.grace_seconds * 1000)
+        commits = CoordinatorCommits(store, publisher, recent)
+        pools = Pools(store, publisher, liveness, settings.pools, end=commits.end)
         reports = ReportConsumer(
-            settings.parties, store, publisher, liveness, scopes, recent, grace_ms=grace_ms
+            settings.parties,
+            store,
+            liveness,
+            scopes,
+            recent,
+            commits,
+            pools,
+            grace_ms=grace_ms,
         )
         requests = RequestConsumer(
             settings.parties,
@@ -165,6 +190,7 @@ async def run_coordinator(settings: CoordinatorSettings) -> None:
             scopes,
             reports,
             recent,
+            pools,
             nonce_batch=limits.nonce_batch,
         )
         broker = make_broker(url)
@@ -188,6 +214,7 @@ async def run_coordinator(settings: CoordinatorSettings) -> None:
         await _serve(
             broker,
             (liveness.refresh, REFRESH_SECONDS),
+            (pools.tend, SWEEP_SECONDS),
             (sweep, SWEEP_SECONDS),
             (send_owed, OWED_SECONDS),
             (purge, PURGE_SECONDS),

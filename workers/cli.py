@@ -6,9 +6,10 @@ import logging
 import os
 import stat
 import sys
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import aio_pika
 import typer
@@ -19,11 +20,13 @@ from rich.table import Table
 from contracts.identity import Identity
 
 from .consumers.publisher import NoAdmissionError, TopologyError
-from .settings import CoordinatorSettings, PartySettings, SettingsError
-from .store.interface import SchemaError, StoreUnavailableError
+from .settings import CoordinatorSettings, Lane, PartySettings, SettingsError
+from .store.interface import PartyStore, SchemaError, StoreUnavailableError
 from .store.opening import open_party_store
-from .store.records import KeyShareRecord
+from .store.records import BanRecord
 from .store.sealing import Sealer, SealError
+
+T = TypeVar("T")
 
 coordinator = typer.Typer(no_args_is_help=True, help="The coordinator's worker processes.")
 party = typer.Typer(no_args_is_help=True, help="A party's worker processes.")
@@ -71,7 +74,7 @@ def serve(work: Coroutine[Any, Any, None]) -> None:
         _leave(f"cannot reach broker or database: {error}", EXIT_UNAVAILABLE)
 
 
-def _leave(message: str, code: int) -> None:
+def _leave(message: str, code: int) -> NoReturn:
     typer.echo(message, err=True)
     raise typer.Exit(code)
 
@@ -101,11 +104,70 @@ def run_coordinator(config: Config) -> None:
 
 
 @party.command("run")
-def run_party(config: Config) -> None:
-    """Serve one party's inbox. Start as many processes for one party as you like."""
+def run_party(
+    config: Config,
+    lane: Annotated[
+        Lane,
+        typer.Option(
+            help="What to serve: signing (the inbox), presigning, or all. Give presigning "
+            "processes of its own where signatures must not wait for it."
+        ),
+    ] = Lane.ALL,
+    niceness: Annotated[
+        int,
+        typer.Option(
+            "--nice", min=0, max=19, help="Yield the processor to others, as nice(1) does."
+        ),
+    ] = 0,
+) -> None:
+    """Serve one party's queues. Start as many processes for one party as you like."""
     from . import app
 
-    serve(app.run_party(_load_party(config)))
+    os.nice(niceness)
+    serve(app.run_party(_load_party(config), lane))
+
+
+@party.command("bans")
+def list_bans(
+    config: Config,
+    lift: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PARTY", help="Trust this party again: presign with it.", show_default=False
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """List the parties that this one makes no presignatures with, and why; or lift a ban.
+
+    A party is banned when it fails a check whose outcome may have told it a bit of a secret. That
+    secret died with its batch, so a ban is a matter of prudence: lift it when you know what
+    happened.
+    """
+    settings = _load_party(config)
+
+    async def work(opened: PartyStore) -> list[BanRecord]:
+        if lift is not None and not await opened.lift_ban(lift):
+            _leave(f"{lift} is not banned", EXIT_CONFIGURATION)
+        return await opened.bans()
+
+    bans = _with_store(settings, work)
+    rows = [
+        {
+            "party": ban.party_id,
+            "since": datetime.fromtimestamp(ban.at / 1000, UTC).isoformat(timespec="seconds"),
+            "check": ban.check,
+            "session": ban.session_id.hex(),
+        }
+        for ban in bans
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    table = Table(*("PARTY", "SINCE", "FAILED CHECK", "IN SESSION"), box=None)
+    for row in rows:
+        table.add_row(*row.values())
+    Console().print(table if rows else "Nobody is banned.")
 
 
 @party.command("shares")
@@ -114,13 +176,7 @@ def list_shares(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """List the key shares that a party holds: what they are for, never what they are."""
-    settings = _load_party(config)
-    try:
-        shares = asyncio.run(_shares(settings))
-    except (SchemaError, SealError, SettingsError) as error:
-        _leave(str(error), EXIT_CONFIGURATION)
-    except StoreUnavailableError as error:
-        _leave(f"cannot reach the database: {error}", EXIT_UNAVAILABLE)
+    shares = _with_store(_load_party(config), lambda opened: opened.key_shares())
     rows = [
         {
             "client": share.owner or None,
@@ -147,12 +203,20 @@ def list_shares(
     Console().print(table if rows else "No key shares.")
 
 
-async def _shares(settings: PartySettings) -> list[KeyShareRecord]:
-    sealer = Sealer(settings.master_keys())
-    async with open_party_store(
-        settings.database_url, party_id=settings.party_id, sealer=sealer, max_connections=1
-    ) as opened:
-        return await opened.key_shares()
+def _with_store(settings: PartySettings, work: Callable[[PartyStore], Awaitable[T]]) -> T:
+    async def opened() -> T:
+        sealer = Sealer(settings.master_keys())
+        async with open_party_store(
+            settings.database_url, party_id=settings.party_id, sealer=sealer, max_connections=1
+        ) as store:
+            return await work(store)
+
+    try:
+        return asyncio.run(opened())
+    except (SchemaError, SealError, SettingsError) as error:
+        _leave(str(error), EXIT_CONFIGURATION)
+    except StoreUnavailableError as error:
+        _leave(f"cannot reach the database: {error}", EXIT_UNAVAILABLE)
 
 
 @store.command("migrate")

@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -60,6 +61,16 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Lane(StrEnum):
+    """What one process of a party serves. Presigning takes tens of milliseconds at a time, so
+    where signatures must not wait for it, it gets processes of its own."""
+
+    ALL = "all"
+    SIGNING = "signing"
+    """The inbox: key generations and signatures."""
+    PRESIGNING = "presigning"
+
+
 class PeerSection(_Section):
     """A party that this one deals with, or that the coordinator may choose."""
 
@@ -85,6 +96,10 @@ class PartyLimits(_Section):
     """How far a client's clock may be off before its request counts as expired."""
     nonces_per_key: int = Field(default=1024, ge=1)
     """Nonce pairs kept for one key and scheme; the oldest go first."""
+    presignatures_per_key: int = Field(default=4096, ge=64)
+    """Presignatures kept for one key, of all signer sets; the oldest go first."""
+    presignatures: int = Field(default=65_536, ge=64)
+    """The same for all keys together; some 500 bytes each."""
     parked_messages: int = Field(default=1000, ge=1)
     """Of one sender, waiting for sessions that are not there yet."""
     parked_bytes: int = Field(default=16_000_000, ge=1)
@@ -92,6 +107,8 @@ class PartyLimits(_Section):
     retention_seconds: float = Field(default=900, gt=0)
     """How long a finished session is remembered, and answers its redelivered messages."""
     prefetch: int = Field(default=32, ge=1, le=1000)
+    presigning_prefetch: int = Field(default=8, ge=1, le=1000)
+    """Up to 2.7 MB each."""
     database_connections: int = Field(default=4, ge=1)
 
     @model_validator(mode="after")
@@ -115,6 +132,33 @@ class CoordinatorLimits(_Section):
     """How long a request is answered with the same result again."""
     prefetch: int = Field(default=64, ge=1, le=1000)
     database_connections: int = Field(default=8, ge=1)
+
+
+class PoolLimits(_Section):
+    """How many presignatures are made ahead. A pool is one key's for one signer set."""
+
+    low: int = Field(default=64, ge=0)
+    """A pool in use that has fewer is filled up to `high`; 0 makes none before they are wanted."""
+    high: int = Field(default=192, ge=0)
+    idle_seconds: float = Field(default=600, ge=0)
+    """A pool that was not used for so long is no longer filled."""
+    per_key: int = Field(default=1024, ge=64)
+    """Nothing is made ahead for a key that has so many, of all signer sets."""
+    in_all: int = Field(default=32_768, ge=64)
+    """Nor at all when all pools together have so many."""
+    batches_per_pool: int = Field(default=2, ge=1)
+    batches: int = Field(default=4, ge=1)
+    """In the making at once."""
+    batch_seconds: float = Field(default=20, gt=0)
+    """A batch that is not done by then has failed."""
+    quarrel_seconds: float = Field(default=3600, ge=0)
+    """For so long no signer set has two parties of which one has banned the other."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> PoolLimits:
+        if self.high < self.low:
+            raise ValueError("high must not be below low")
+        return self
 
 
 class PartySection(_Section):
@@ -144,6 +188,7 @@ class _CoordinatorFile(_Section):
     parties: list[PeerSection] = Field(min_length=2)
     clients: list[ClientSection] = Field(default_factory=list)
     limits: CoordinatorLimits = CoordinatorLimits()
+    pools: PoolLimits = PoolLimits()
 
     @field_validator("parties")
     @classmethod
@@ -223,6 +268,7 @@ class CoordinatorSettings:
     parties: Mapping[str, Peer]
     clients: tuple[ClientPolicy, ...]
     limits: CoordinatorLimits
+    pools: PoolLimits
     amqp_url: str = field(repr=False)
     database_url: str = field(repr=False)
 
@@ -235,6 +281,7 @@ class CoordinatorSettings:
             parties=_peers(path, "parties", file.parties),
             clients=_clients(path, file.clients),
             limits=file.limits,
+            pools=file.pools,
             amqp_url=_address(path, "amqp_url", own.amqp_url, environ, "WARREN_AMQP_URL"),
             database_url=_address(
                 path, "database_url", own.database_url, environ, "WARREN_DATABASE_URL"

@@ -19,6 +19,7 @@ from ..requests import (
     QueryKeysRequest,
     QuerySessionRequest,
     RequestBase,
+    SignItem,
     SignRequest,
 )
 from ..results import (
@@ -28,6 +29,7 @@ from ..results import (
     QuerySessionResult,
     Result,
     SessionView,
+    SignedItem,
     SignResult,
 )
 from ..signing import SignedRequest, explain, sign_request
@@ -98,23 +100,48 @@ class Client:
         *,
         message: bytes,
         scheme: Scheme,
+        derivation_path: str | None = None,
         taproot_merkle_root: bytes | None = None,
         signers: Sequence[str] | None = None,
         timeout_s: float | None = None,
         request_id: str | None = None,
     ) -> SignResult:
-        """A signature that verifies under the certified key; arguments as in `SignRequest`."""
+        """A signature that verifies under the certified key, or under its child at the path;
+        arguments as in `SignRequest`."""
         request = self._request(
             SignRequest,
             timeout_s or self._settings.timeout_s,
             request_id,
             key_id=key_id,
             message=message,
+            derivation_path=derivation_path,
             scheme=scheme,
             taproot_merkle_root=taproot_merkle_root,
             signers=None if signers is None else list(signers),
         )
         return await self._ask(request, SignResult)
+
+    async def sign_all(
+        self,
+        key_id: str,
+        items: Sequence[SignItem],
+        *,
+        scheme: Scheme = Scheme.ECDSA,
+        signers: Sequence[str] | None = None,
+        timeout_s: float | None = None,
+        request_id: str | None = None,
+    ) -> list[SignedItem]:
+        """Up to 256 signatures of one session, in the order of the items: all of them or none."""
+        request = self._request(
+            SignRequest,
+            timeout_s or self._settings.timeout_s,
+            request_id,
+            key_id=key_id,
+            items=list(items),
+            scheme=scheme,
+            signers=None if signers is None else list(signers),
+        )
+        return list((await self._ask(request, SignResult)).signed)
 
     async def cancel(self, request_id: str) -> CancelResult:
         """End the session of an earlier request; `target_status` says how it did end."""

@@ -18,6 +18,12 @@ def unlogged() -> list[str]:
     return ["UNLOGGED"] if on_postgres() else []
 
 
+def store_uncompressed(table: str, column: str) -> None:
+    """For values that look random: trying to make them smaller costs time and never succeeds."""
+    if on_postgres():
+        op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET STORAGE EXTERNAL")
+
+
 def create_functions(*names: str) -> None:
     """From the files beside this one. A function is never changed, only succeeded."""
     if on_postgres():

@@ -1,12 +1,16 @@
 """`warren key`: make keys and look at them."""
 
 import secrets
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
+from contracts import wallets
+from contracts.derivation import format_path, parse_path
+from contracts.errors import ContractError
 from contracts.keys import CertifiedKey
 from contracts.primitives import MAX_PARTIES, Curve
+from contracts.verification import child
 from ops.cli.addresses import addresses
 from ops.cli.asking import AsJson, Config, RequestId, Timeout, ask
 from ops.cli.exits import IN_WORDS, ExitCode, leave, print_json
@@ -124,6 +128,66 @@ def show(
     Example:
       warren key show treasury
     """
+    _print_key(_find(context, key_id, config=config, as_json=as_json), as_json=as_json)
+
+
+@app.command(epilog=IN_WORDS)
+def derive(
+    context: typer.Context,
+    key_id: KeyId,
+    path: Annotated[
+        str,
+        typer.Option(
+            metavar="PATH", help="BIP-32, from the key on, not hardened; m is the key itself."
+        ),
+    ],
+    network: Annotated[
+        wallets.Network, typer.Option(help="Bitcoin's, that the addresses are for.")
+    ] = "mainnet",
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Derive the child of a secp256k1 key: its public key and addresses.
+
+    The certificates of all parties are verified before anything is shown. Whoever asks for a
+    signature at the same path gets one of this child.
+
+    \b
+    Example:
+      warren key derive coins --path m/44/60/0/0/0
+    """
+    try:
+        steps = parse_path(path)
+    except ContractError as error:
+        _refuse(error, as_json=as_json)
+    facts = _find(context, key_id, config=config, as_json=as_json).facts
+    try:
+        derived = child(facts, format_path(steps))
+    except ContractError as error:
+        _refuse(error, as_json=as_json)
+    fields = {
+        "key_id": facts.key_id,
+        "path": format_path(steps),
+        "network": network,
+        "public_key": derived.public_key.hex(),
+        "chain_code": derived.chain_code.hex(),
+        "xpub": wallets.xpub(derived, network=network),
+        "ethereum": wallets.ethereum_address(derived.public_key),
+        "bitcoin_p2wpkh": wallets.bitcoin_p2wpkh(derived.public_key, network=network),
+        "bitcoin_p2tr": wallets.bitcoin_p2tr(derived.public_key, network=network),
+    }
+    if as_json:
+        print_json(fields)
+    else:
+        print_fields({name.replace("_", " "): value for name, value in fields.items()})
+
+
+def _refuse(error: ContractError, *, as_json: bool) -> NoReturn:
+    text = str(error)
+    leave(ExitCode.USAGE, "usage", f"{text[0].upper()}{text[1:]}.", as_json=as_json)
+
+
+def _find(context: typer.Context, key_id: str, *, config: Config, as_json: AsJson) -> CertifiedKey:
     keys = ask(
         context,
         lambda client: client.keys(only=key_id),
@@ -134,7 +198,7 @@ def show(
     if not keys:
         text = f"This client has no key {key_id}."
         leave(ExitCode.FAILED, "failed", text, as_json=as_json, code="unknown_key")
-    _print_key(keys[0], as_json=as_json)
+    return keys[0]
 
 
 def _print_key(key: CertifiedKey, *, as_json: bool, **more: str) -> None:

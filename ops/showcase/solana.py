@@ -12,6 +12,7 @@ from solders.signature import Signature
 from solders.transaction import SanitizeError, Transaction, TransactionError
 
 from contracts.primitives import Scheme
+from contracts.results import SignedItem
 from ops.showcase.errors import RefusedError
 from ops.showcase.transactions import template
 
@@ -59,8 +60,9 @@ class SolanaTransaction:
         """On Solana: the payer's signature."""
         return str(self.transaction.signatures[0])
 
-    def signed(self, signature: bytes) -> Self:
-        filled = Transaction.populate(self.transaction.message, [Signature(signature)])
+    def signed(self, signature: SignedItem) -> Self:
+        signatures = [Signature(signature.signature)]
+        filled = Transaction.populate(self.transaction.message, signatures)
         # Verified as a node would: from the bytes alone.
         received = Transaction.from_bytes(bytes(filled))
         try:

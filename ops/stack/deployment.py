@@ -25,6 +25,7 @@ from ops.stack import databases, vhosts
 from ops.stack.processes import Program, Supervisor
 from ops.stack.services import Progress, Services
 
+PRESIGNING_NICENESS = "10"
 LEGACY = "legacy"
 """The name, among a plan's clients, of the one without a client id."""
 
@@ -37,15 +38,19 @@ class Plan:
         clients: Names; `LEGACY` makes one without a client id.
         sqlite_parties: How many of the parties, from the last, keep their shares in SQLite
             instead of PostgreSQL.
+        presigning_processes: Of each party, beside those that sign; low in priority.
         limits: Per role (``coordinator``, ``party``), as in their configuration files.
+        pools: As in the coordinator's configuration file.
     """
 
     party_count: int = 3
     clients: tuple[str, ...] = ("svcA", "svcB", LEGACY)
     sqlite_parties: int = 1
     processes_per_party: int = 1
+    presigning_processes: int = 1
     coordinator_processes: int = 1
     limits: dict[str, dict[str, float]] = field(default_factory=dict)
+    pools: dict[str, float] = field(default_factory=dict)
 
     @property
     def party_ids(self) -> tuple[str, ...]:
@@ -62,7 +67,8 @@ class Deployment:
 
     Attributes:
         clients: Name -> its configuration file, for `ClientSettings.load` and `warren --config`.
-        supervisor: Of all worker processes; those of party P are called ``P.1``, ``P.2``, ...
+        supervisor: Of all worker processes; those of party P are called ``P.1``, ``P.2``, ...,
+            those that presign ``P.presigning.1``, ...
         programs: By name, to start one again after it was stopped.
     """
 
@@ -191,6 +197,7 @@ def _write_configuration(
         {
             "coordinator": {"amqp_url": amqp_url, "database_url": urls["coordinator"]},
             "limits": plan.limits.get("coordinator", {}),
+            "pools": plan.pools,
             "parties": peers,
             "clients": authorised,
         },
@@ -249,14 +256,18 @@ def _write_secret(path: Path, text: str) -> None:
 
 
 def _programs(directory: Path, plan: Plan) -> Iterator[Program]:
-    def program(name: str, role: str, config: Path) -> Program:
+    def program(name: str, role: str, config: Path, *options: str) -> Program:
         return Program(
             name=name,
-            arguments=("-m", "ops.cli", role, "run", "--config", str(config)),
+            arguments=("-m", "ops.cli", role, "run", "--config", str(config), *options),
         )
 
     for i in range(1, plan.coordinator_processes + 1):
         yield program(f"coordinator.{i}", "coordinator", directory / "coordinator.toml")
     for party_id in plan.party_ids:
+        config = directory / f"{party_id}.toml"
         for i in range(1, plan.processes_per_party + 1):
-            yield program(f"{party_id}.{i}", "party", directory / f"{party_id}.toml")
+            yield program(f"{party_id}.{i}", "party", config, "--lane", "signing")
+        for i in range(1, plan.presigning_processes + 1):
+            lane = ("--lane", "presigning", "--nice", PRESIGNING_NICENESS)
+            yield program(f"{party_id}.presigning.{i}", "party", config, *lane)

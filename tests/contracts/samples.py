@@ -15,9 +15,10 @@ from contracts.addresses import result_key
 from contracts.identity import Identity, PublicIdentity
 from contracts.keys import CertifiedKey, Holder, KeyFacts
 from contracts.primitives import Curve, Scheme
-from contracts.requests import KeygenRequest, SignRequest
-from contracts.results import KeygenResult, SignResult, Status
+from contracts.requests import KeygenRequest, SignItem, SignRequest
+from contracts.results import EcdsaForms, KeygenResult, SignedItem, SignResult, Status
 from contracts.signing import ClientPolicy
+from contracts.verification import child
 
 CLIENT = Identity.generate()
 STRANGER = Identity.generate()
@@ -117,10 +118,13 @@ class SingleKey:
     ) -> tuple[bytes, bytes]:
         """Signature and the public key that verifies it."""
         if scheme is Scheme.ED25519:
-            key = Ed25519PrivateKey.from_private_bytes(self.secret)
-            return key.sign(message), self.public_key
+            edwards = Ed25519PrivateKey.from_private_bytes(self.secret)
+            return edwards.sign(message), self.public_key
         if scheme is Scheme.SECP256K1:
             return self._sign_frost(message), self.public_key
+        if scheme is Scheme.ECDSA:
+            key = coincurve.PrivateKey(self.secret)
+            return key.sign_recoverable(message, hasher=None), self.public_key
         secret = coincurve.PrivateKey(self.secret)
         if taproot_merkle_root is not None:
             secret = _taproot_tweaked(self.secret, taproot_merkle_root)
@@ -150,8 +154,35 @@ def keygen_result(request: KeygenRequest, key: CertifiedKey | None, **changes: A
     return KeygenResult(**{**given, **changes})
 
 
+def child_of(key: SingleKey, path: str | None) -> SingleKey:
+    """BIP-32, from the secret's end."""
+    if path is None:
+        return key
+    tweak = child(key.facts(), path).tweak
+    secret = (int.from_bytes(key.secret) + int.from_bytes(tweak)) % ORDER
+    return SingleKey(key.curve, secret.to_bytes(32))
+
+
+def signed_item(
+    key: SingleKey, scheme: Scheme, item: SignItem, taproot_merkle_root: bytes | None = None
+) -> SignedItem:
+    own = child_of(key, item.derivation_path)
+    signature, public_key = own.sign(scheme, item.message, taproot_merkle_root)
+    return SignedItem(
+        message=item.message,
+        derivation_path=item.derivation_path,
+        public_key=public_key,
+        signature=signature,
+        ecdsa=EcdsaForms.of(signature) if scheme is Scheme.ECDSA else None,
+    )
+
+
 def sign_result(request: SignRequest, key: SingleKey, **changes: Any) -> SignResult:
-    signature, public_key = key.sign(request.scheme, request.message, request.taproot_merkle_root)
+    """In the form that the request has."""
+    items = [
+        signed_item(key, request.scheme, task, request.taproot_merkle_root)
+        for task in request.tasks
+    ]
     given: dict[str, Any] = {
         "request_id": request.request_id,
         "client_id": request.client_id,
@@ -160,12 +191,13 @@ def sign_result(request: SignRequest, key: SingleKey, **changes: Any) -> SignRes
         "finished_at": request.issued_at + 1,
         "key_id": request.key_id,
         "scheme": request.scheme,
-        "message": request.message,
-        "public_key": public_key,
         "taproot_merkle_root": request.taproot_merkle_root,
-        "signature": signature,
         "signers": request.signers or ["p1", "p3"],
     }
+    if request.items is None:
+        given |= {name: getattr(items[0], name) for name in SignedItem.model_fields}
+    else:
+        given["items"] = items
     return SignResult(**{**given, **changes})
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from contracts.errors import ContractError, InvalidRequestError
 from contracts.identity import Identity
-from contracts.primitives import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
+from contracts.primitives import MAX_BODY_BYTES, MAX_ITEMS, MAX_MESSAGE_BYTES
 from contracts.requests import ADAPTER, MAX_LIFETIME_MS, SignRequest
 from contracts.signing import (
     REQUEST_TAG,
@@ -24,6 +24,10 @@ from contracts.signing import (
 
 from . import samples
 from .samples import CLIENT, STRANGER, fields, keygen_request, policies
+
+ITEM = {"message": "00" * 32}
+LIST = {"scheme": "ecdsa", "message": None, "items": [ITEM]}
+CHILD = {"scheme": "ecdsa", "message": "00" * 32}
 
 
 def opened(body: bytes, signer: Identity = CLIENT) -> SignedRequest:
@@ -149,7 +153,22 @@ def test_ids_are_64_letters_digits_underscores_and_hyphens_at_most(bad: Any) -> 
         ("sign", {"message": "AB"}, "lower case"),
         ("sign", {"message": ""}, "message"),
         ("sign", {"message": "00" * (MAX_MESSAGE_BYTES + 1)}, "message"),
-        ("sign", {"scheme": "ecdsa"}, "scheme"),
+        ("sign", {"scheme": "schnorr"}, "scheme"),
+        ("sign", {"scheme": "ecdsa", "message": "00" * 31}, "exactly 32 bytes"),
+        ("sign", {"message": None}, "either message or items"),
+        ("sign", {"items": [{"message": "00"}]}, "either message or items"),
+        ("sign", {"message": None, "items": [{"message": "00"}]}, "items go with ecdsa only"),
+        ("sign", {**LIST, "items": []}, "items"),
+        ("sign", {**LIST, "items": [ITEM] * (MAX_ITEMS + 1)}, "items"),
+        ("sign", {**LIST, "items": [ITEM, {"message": "00"}]}, "items.1.message has 1"),
+        ("sign", {**LIST, "derivation_path": "m/0"}, "path of its own"),
+        ("sign", {**LIST, "items": [{**ITEM, "derivation_path": "m/0'"}]}, "derivation_path"),
+        ("sign", {"derivation_path": "m/0"}, "no standard derivation"),
+        ("sign", {**CHILD, "derivation_path": "m"}, "derivation_path"),
+        ("sign", {**CHILD, "derivation_path": "m/00"}, "derivation_path"),
+        ("sign", {**CHILD, "derivation_path": "0/1"}, "derivation_path"),
+        ("sign", {**CHILD, "derivation_path": "m/2147483648"}, "derivation_path"),
+        ("sign", {**CHILD, "derivation_path": "m" + "/0" * 17}, "derivation_path"),
         ("sign", {"scheme": "bip340", "message": "00" * 31}, "exactly 32 bytes"),
         ("sign", {"scheme": "bip340", "message": "00" * 33}, "exactly 32 bytes"),
         ("sign", {"taproot_merkle_root": ""}, "bip340 only"),

@@ -21,21 +21,24 @@ from contracts.identity import Identity
 from contracts.requests import KeygenRequest, Request, SignRequest
 from contracts.signing import ClientPolicy, SignedRequest, sign_request
 from workers.consumers.clock import now_ms
+from workers.consumers.coordinator_commits import CoordinatorCommits
 from workers.consumers.deliveries import Delivery
 from workers.consumers.liveness import Liveness
 from workers.consumers.party import PartyConsumer
+from workers.consumers.pools import Pools
 from workers.consumers.recent import RecentSessions
 from workers.consumers.reports import ReportConsumer
 from workers.consumers.requests import RequestConsumer
 from workers.consumers.scopes import SessionOverError, SessionScopes
 from workers.session.acceptance import Party, Peer
-from workers.settings import PartyLimits
+from workers.settings import PartyLimits, PoolLimits
 from workers.store.interface import CoordinatorStore, PartyStore
 from workers.store.opening import open_coordinator_store, open_party_store
 from workers.store.records import Outgoing
 from workers.store.sealing import MasterKeys, Sealer
 
 CLIENT = "svcA"
+NOTHING_AHEAD = PoolLimits(low=0, high=0)
 _ids = itertools.count(1)
 
 
@@ -72,6 +75,8 @@ class World:
     party_stores: dict[str, PartyStore]
     requests: RequestConsumer
     reports: ReportConsumer
+    pools: Pools
+    liveness: Liveness
     coordinator_store: CoordinatorStore
     clock: Clock
     dead: list[tuple[Outgoing, str]] = field(default_factory=list)
@@ -150,6 +155,10 @@ class World:
                 party = self.parties.get(message.routing_key)
                 if party is not None:
                     await party.handle(delivery)
+            elif message.exchange == addresses.PRESIGNING:
+                party = self.parties.get(message.routing_key)
+                if party is not None:
+                    await party.handle_presigning(delivery)
             elif message.exchange == addresses.CANCEL:
                 for party in self.parties.values():
                     party.broadcast(message.body)
@@ -194,7 +203,9 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(directory: Path, *, party_count: int = 3) -> AsyncIterator[World]:
+async def world(
+    directory: Path, *, party_count: int = 3, pool_limits: PoolLimits = NOTHING_AHEAD
+) -> AsyncIterator[World]:
     client = Identity.generate()
     identities = {f"party-{i}": Identity.generate() for i in range(1, party_count + 1)}
     peers = {
@@ -234,8 +245,17 @@ async def world(directory: Path, *, party_count: int = 3) -> AsyncIterator[World
         scopes = SessionScopes()
         liveness = Liveness(coordinator_store, silent_after_ms=10_000)
         recent = RecentSessions()
+        commits = CoordinatorCommits(coordinator_store, network, recent)
+        pools = Pools(coordinator_store, network, liveness, pool_limits, end=commits.end)
         reports = ReportConsumer(
-            peers, coordinator_store, network, liveness, scopes, recent, grace_ms=1_000
+            peers,
+            coordinator_store,
+            liveness,
+            scopes,
+            recent,
+            commits,
+            pools,
+            grace_ms=1_000,
         )
         yield World(
             network=network,
@@ -252,9 +272,12 @@ async def world(directory: Path, *, party_count: int = 3) -> AsyncIterator[World
                 scopes,
                 reports,
                 recent,
+                pools,
                 nonce_batch=2,
             ),
             reports=reports,
+            pools=pools,
+            liveness=liveness,
             coordinator_store=coordinator_store,
             clock=clock,
         )

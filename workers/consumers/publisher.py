@@ -40,6 +40,7 @@ CONFIRM_TIMEOUT_S = 10.0
 EXCHANGES = (
     addresses.SESSIONS,
     addresses.ROUNDS,
+    addresses.PRESIGNING,
     addresses.REPORTS,
     addresses.RESULTS,
     addresses.CANCEL,

@@ -3,47 +3,37 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from pydantic import ValidationError
 
-from contracts import addresses, sessions
+from contracts import sessions
 from contracts.envelope import COORDINATOR, Envelope, UnverifiedEnvelope
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
 from contracts.requests import SignRequest
-from contracts.results import Status, failed_result
+from contracts.results import Status
 from contracts.signing import explain
 
 from ..session import conduct as conducting
-from ..session import inbox
+from ..session import inbox, pooling
 from ..session.acceptance import Peer
+from ..session.choice import set_name
 from ..session.conduct import Conduct, Progress
 from ..session.errors import EquivocationError
-from ..session.sending import result
 from ..store.interface import CoordinatorStore, StoreUnavailableError
-from ..store.records import (
-    CoordinatorChange,
-    Event,
-    Outcome,
-    Outgoing,
-    Received,
-    RequestRecord,
-    Session,
-)
+from ..store.records import Event, PoolName, Received, RequestRecord, Session
 from .clock import now_ms
+from .coordinator_commits import RACES, CoordinatorCommits
 from .deliveries import Delivery
 from .liveness import Liveness
-from .locks import SessionLocks
-from .publisher import FullError, Publisher, UnroutableError
+from .pools import Pools
 from .recent import Known, RecentSessions
-from .scopes import SessionScopes, uninterrupted
+from .scopes import SessionScopes
 
 logger = logging.getLogger(__name__)
 
 DEADLINE = "deadline"
-RACES = 20
-"""Lost to other workers before a delivery is given back."""
 
 
 class ReportConsumer:
@@ -57,21 +47,23 @@ class ReportConsumer:
         self,
         parties: Mapping[str, Peer],
         store: CoordinatorStore,
-        publisher: Publisher,
         liveness: Liveness,
         scopes: SessionScopes,
         recent: RecentSessions,
+        commits: CoordinatorCommits,
+        pools: Pools,
         *,
         grace_ms: int,
     ) -> None:
         self._parties = parties
         self._store = store
-        self._publisher = publisher
         self._liveness = liveness
         self._scopes = scopes
         self._recent = recent
+        self._commits = commits
+        self._pools = pools
         self._grace_ms = grace_ms
-        self._locks = SessionLocks()
+        self._locks = commits.locks
 
     async def handle(self, delivery: Delivery) -> None:
         unverified = UnverifiedEnvelope.from_bytes(delivery.body)
@@ -110,6 +102,9 @@ class ReportConsumer:
             session = await self._store.session(session_id)
             if session is None or Status(session.status).final:
                 return
+            if session.protocol == pooling.PROTOCOL:
+                await self._pools.expire(session)
+                return
             known = Known.read(session)
             silent = conducting.silent_parties(known.conduct, session.received)
             failure = Failure.of(
@@ -121,38 +116,19 @@ class ReportConsumer:
             )
             progress = Progress(conduct=known.conduct, status=Status.EXPIRED, failure=failure)
             await self._store.owe(session_id, now_ms())
-            if await self._commit(known, progress, DEADLINE, None, None):
+            if await self._commits.commit(known, progress, DEADLINE, None, None):
                 await self._store.paid(session_id)
         self._scopes.cancel(session_id)
 
     async def send_owed(self, session_id: bytes) -> None:
         """What `expire` committed and perhaps did not send."""
-        await self._send(await self._store.outgoing(session_id, DEADLINE))
+        await self._commits.send_again(session_id, DEADLINE)
         await self._store.paid(session_id)
 
     async def cancel(self, session_id: bytes, cause: str) -> Status:
-        """The client's wish; returns how the session ended, which may be otherwise.
-
-        Arguments:
-            cause: Names the request to cancel; come again, it sends again what it sent.
-        """
-        async with self._locks.of(session_id):
-            for _ in range(RACES):
-                session = await self._store.session(session_id)
-                if session is None:
-                    return Status.EXPIRED  # so long ago that it was forgotten
-                if Status(session.status).final:
-                    await self._send_again(session_id, cause)
-                    return Status(session.status)
-                known = Known.read(session)
-                progress = Progress(
-                    conduct=known.conduct,
-                    status=Status.CANCELLED,
-                    failure=Failure.of(FailureCode.CANCELLED, "cancelled by its client"),
-                )
-                if await self._commit(known, progress, cause, None, None):
-                    return Status.CANCELLED
-            raise StoreUnavailableError("other workers were faster every time")
+        """The client's wish; returns how the session ended, which may be otherwise."""
+        failure = Failure.of(FailureCode.CANCELLED, "cancelled by its client")
+        return await self._commits.end(session_id, cause, Status.CANCELLED, failure)
 
     ###
     ### Steps
@@ -166,8 +142,10 @@ class ReportConsumer:
             session = await self._store.session(envelope.session_id)
             if session is None:
                 raise ContractError("there is no such session")
+            if session.protocol == pooling.PROTOCOL:
+                return await self._pools.advance(session, envelope, report, row)
             if Status(session.status).final:
-                await self._send_again(session.session_id, cause)
+                await self._commits.send_again(session.session_id, cause)
                 return True
             known = Known.read(session)
         session, conduct = known.session, known.conduct
@@ -176,7 +154,7 @@ class ReportConsumer:
         conducting.check_report(conduct, envelope, report)
         try:
             if inbox.repeats(session.received, row.slot, row.sender, row.digest):
-                await self._send_again(session.session_id, cause)
+                await self._commits.send_again(session.session_id, cause)
                 return True
             progress = await self._progress(session, conduct, row.sender, report)
         except EquivocationError as error:
@@ -193,24 +171,30 @@ class ReportConsumer:
             if isinstance(report, sessions.SessionFailed)
             else "{}",
         )
-        if not await self._commit(known, progress, cause, row, event):
+        if not await self._commits.commit(known, progress, cause, row, event):
             return False
         if isinstance(report, sessions.SessionFailed):
-            await self._distrust_commitments(conduct, row.sender, report.failure)
+            await self._distrust(conduct, row.sender, report.failure)
         return True
 
-    async def _distrust_commitments(
-        self, conduct: Conduct, party_id: str, failure: Failure
-    ) -> None:
-        """A party that refuses to sign may have lost its nonces, as a crash of its database makes
-        it: then all that it has announced is worth nothing, and each would cost a request."""
-        if failure.code is FailureCode.PARTY_REFUSED and isinstance(conduct.request, SignRequest):
-            assert conduct.facts is not None
+    async def _distrust(self, conduct: Conduct, party_id: str, failure: Failure) -> None:
+        """A party that refuses to sign may have lost what it made ahead, as a crash of its database
+        makes it: then all that it has announced is worth nothing, and each would cost a request."""
+        request, facts = conduct.request, conduct.facts
+        if failure.code is not FailureCode.PARTY_REFUSED or not isinstance(request, SignRequest):
+            return
+        assert facts is not None
+        if conduct.presigned:
+            await self._store.forget_presignatures(
+                PoolName(
+                    key_session=facts.session_id,
+                    epoch=facts.epoch,
+                    signers=set_name(conduct.terms.members),
+                )
+            )
+        else:
             await self._store.forget_commitments(
-                conduct.facts.session_id,
-                conduct.facts.epoch,
-                conduct.request.scheme.value,
-                party_id,
+                facts.session_id, facts.epoch, request.scheme.value, party_id
             )
 
     async def _progress(
@@ -240,85 +224,11 @@ class ReportConsumer:
             case _:
                 return Progress(conduct=conduct, status=Status.IN_PROGRESS)
 
-    async def _commit(
-        self,
-        known: Known,
-        progress: Progress,
-        cause: str,
-        row: Received | None,
-        event: Event | None,
-    ) -> bool:
-        session, conduct = known.session, progress.conduct
-        content = progress.result
-        outgoing = progress.outgoing
-        if progress.failure is not None:
-            request = conduct.request
-            content = failed_result(
-                request.operation,
-                progress.failure,
-                request_id=request.request_id,
-                client_id=request.client_id,
-                session_id=session.session_id,
-                key_id=request.key_id,
-                status=progress.status,
-                finished_at=now_ms(),
-            )
-            outgoing = (*outgoing, *conducting.farewells(conduct))
-        answer = None if content is None else result(content, conduct.request.reply_to)
-        over = () if content is None else (Event(event=progress.status.value),)
-        events = over if event is None else (event, *over)
-        change = CoordinatorChange(
-            session_id=session.session_id,
-            expected_version=session.version,
-            protocol=session.protocol,
-            key_session=session.key_session,
-            status=progress.status.value,
-            deadline=now_ms() if progress.status.final else session.deadline,
-            state=session.state if conduct is known.conduct else conduct.model_dump_json().encode(),
-            cause=cause,
-            received=() if row is None else (row,),
-            outgoing=outgoing,
-            events=events,
-            key=progress.key,
-            commitments=progress.commitments,
-            result=answer,
-        )
-        with uninterrupted():
-            if await self._store.commit(change) is not Outcome.COMMITTED:
-                return False
-            await self._send(outgoing if answer is None else (answer, *outgoing))
-        if not progress.status.final:
-            self._recent.keep(change, session, conduct)
-        return True
-
     async def _request(self, session_id: bytes) -> RequestRecord:
         request = await self._store.request_of(session_id)
         if request is None:
             raise ContractError("the session's request is gone")
         return request
-
-    async def _send_again(self, session_id: bytes, cause: str) -> None:
-        """What this cause sent the first time, the session's result included. Uninterrupted: the
-        cancellation among it comes back to us as well."""
-        with uninterrupted():
-            await self._send(await self._store.outgoing(session_id, cause))
-
-    async def _send(self, messages: Sequence[Outgoing]) -> None:
-        """All at once; a result before the farewells that come with it. Those, a party that reads
-        no more may have no place for. It has a deadline of its own, and its full queue must not
-        hold up the others' work, nor bring the client its result again and again."""
-        answers = [message for message in messages if message.exchange == addresses.RESULTS]
-        if not answers:
-            return await self._publisher.publish_all(messages)
-        await self._publisher.publish_all(answers)
-        for message in messages:
-            if message in answers:
-                continue
-            try:
-                await self._publisher.publish(message)
-            except (FullError, UnroutableError) as error:
-                logger.warning("farewell not sent", extra={"reason": str(error)})
-        return None
 
 
 def _parse(envelope: Envelope) -> sessions.Report:

@@ -15,12 +15,14 @@ from contracts import addresses
 from contracts.errors import InvalidRequestError
 from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey, KeyFacts
+from contracts.primitives import Scheme
 from contracts.requests import (
     CancelRequest,
     KeygenRequest,
     QueryKeysRequest,
     QuerySessionRequest,
     Request,
+    SignItem,
     SignRequest,
 )
 from contracts.results import (
@@ -44,13 +46,22 @@ from contracts.signing import (
 
 from ..session import choice
 from ..session.acceptance import Peer
-from ..session.conduct import Conduct, invitations, nonce_wishes
+from ..session.conduct import Conduct, Presigned, invitations, nonce_wishes
 from ..session.sending import result
 from ..store.interface import CoordinatorStore
-from ..store.records import CoordinatorChange, Event, Outcome, RequestRecord
+from ..store.records import (
+    CoordinatorChange,
+    Event,
+    Outcome,
+    Outgoing,
+    PoolName,
+    RequestRecord,
+    WaiterRecord,
+)
 from .clock import now_ms
 from .deliveries import Delivery
 from .liveness import Liveness
+from .pools import Pools
 from .publisher import Publisher
 from .recent import RecentSessions
 from .reports import ReportConsumer
@@ -72,6 +83,7 @@ class RequestConsumer:
         scopes: SessionScopes,
         reports: ReportConsumer,
         recent: RecentSessions,
+        pools: Pools,
         *,
         nonce_batch: int,
     ) -> None:
@@ -83,6 +95,7 @@ class RequestConsumer:
         self._scopes = scopes
         self._reports = reports
         self._recent = recent
+        self._pools = pools
         self._nonce_batch = nonce_batch
         self._random = random.Random()
         self._facts: dict[tuple[str, str], KeyFacts] = {}
@@ -142,9 +155,19 @@ class RequestConsumer:
                 return await self._repeat(signed, known)
             return await self._fail(request, _late() if late else _unfit(request, facts))
         try:
-            members = choice.signers(request, facts, self._liveness.alive(), self._random)
+            if request.scheme is Scheme.ECDSA:
+                await self._sign_presigned(signed, request, facts)
+            else:
+                await self._sign_committed(signed, request, facts)
         except choice.ChoiceError as error:
-            return await self._fail(request, error.failure)
+            await self._fail(request, error.failure)
+        return None
+
+    async def _sign_committed(
+        self, signed: SignedRequest, request: SignRequest, facts: KeyFacts
+    ) -> None:
+        """FROST: with a nonce commitment of each signer, or after asking for those that lack."""
+        members = choice.signers(request, facts, self._liveness.alive(), self._random)
         admission = await self._store.admit(
             _owner(request),
             request.request_id,
@@ -165,26 +188,68 @@ class RequestConsumer:
                 for party_id, each in admission.claimed.items()
             },
         )
-        return await self._begin(signed, conduct, reserve=None)
+        return await self._begin(signed, conduct)
+
+    async def _sign_presigned(
+        self, signed: SignedRequest, request: SignRequest, facts: KeyFacts
+    ) -> None:
+        """ECDSA: with presignatures of the first signer set that has enough, or behind those who
+        wait for more of the best one's."""
+        sets = choice.signer_sets(
+            request,
+            facts,
+            self._liveness.alive(),
+            self._pools.quarrels,
+            self._pools.stocked(facts),
+        )
+        by_name = {choice.set_name(members): members for members in sets}
+        admission = await self._store.admit(
+            _owner(request),
+            request.request_id,
+            key_session=facts.session_id,
+            epoch=facts.epoch,
+            pools=list(by_name),
+            presignatures=len(request.tasks),
+        )
+        if admission.request is not None:
+            return await self._repeat(signed, admission.request)
+        claimed = admission.presignatures
+        members = by_name[claimed[0].signers] if claimed else sets[0]
+        pool = self._pools.use(facts, members)
+        conduct = Conduct(
+            request=request,
+            terms=_terms(signed, members, threshold=facts.threshold, facts=facts),
+            join_secret=os.urandom(32),
+            facts=facts,
+            presignatures=[Presigned.of(each) for each in claimed],
+        )
+        if claimed:
+            return await self._begin(signed, conduct)
+        await self._begin(signed, conduct, waits_for=pool)
+        return await self._pools.make(pool)
 
     async def _begin(
-        self, signed: SignedRequest, conduct: Conduct, *, reserve: tuple[str, str] | None
+        self,
+        signed: SignedRequest,
+        conduct: Conduct,
+        *,
+        reserve: tuple[str, str] | None = None,
+        waits_for: PoolName | None = None,
     ) -> None:
         """One transaction: request, session, its first event, and the messages that start it."""
         request, session_id, now = conduct.request, conduct.session_id, now_ms()
         # A client's clock that runs ahead must not keep a session longer than was asked for.
         deadline = min(request.expires_at, now + request.expires_at - request.issued_at)
-        lacking = conduct.lacking()
-        outgoing = (
-            nonce_wishes(conduct, self._nonce_batch)
-            if lacking
-            else invitations(
+        outgoing: tuple[Outgoing, ...] = ()
+        if conduct.lacking():
+            outgoing = nonce_wishes(conduct, self._nonce_batch)
+        elif waits_for is None:
+            outgoing = invitations(
                 conduct,
                 request=signed.body,
                 signature=signed.signature,
                 time_left_ms=deadline - now,
             )
-        )
         parties = [member.party_id for member in conduct.terms.members]
         change = CoordinatorChange(
             session_id=session_id,
@@ -207,6 +272,11 @@ class RequestConsumer:
                 session_id=session_id,
             ),
             events=(Event(event="session_created", details=json.dumps({"parties": parties})),),
+            waiter=None
+            if waits_for is None
+            else WaiterRecord(
+                session_id=session_id, pool=waits_for, count=len(_tasks(conduct.request))
+            ),
         )
         with self._scopes.enter(session_id, seconds_left=(deadline - now) / 1000), uninterrupted():
             match await self._store.commit(change):
@@ -380,6 +450,11 @@ class RequestConsumer:
                     del self._facts[next(iter(self._facts))]
                 self._facts[name] = facts
         return facts
+
+
+def _tasks(request: KeygenRequest | SignRequest) -> Sequence[SignItem]:
+    assert isinstance(request, SignRequest)
+    return request.tasks
 
 
 def _owner(request: Request) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from contracts.errors import ContractError
 from contracts.identity import Identity, PublicIdentity
 from contracts.keys import KeyFacts
+from contracts.primitives import Curve, Scheme
 from contracts.requests import KeygenRequest, SignRequest
-from contracts.sessions import Member, NonceCommitment, SessionCreated
+from contracts.sessions import Member, NonceCommitment, PresignBatch, SessionCreated
 from contracts.signing import ClientPolicy, open_request
 
+from ..store.records import KeyShareRecord
 from .errors import RefusedError
 
 
@@ -82,18 +85,49 @@ def check_signing_key(accepted: Accepted, facts: KeyFacts) -> None:
         raise RefusedError(f"the session's key is not the client's {request.key_id!r}")
     if facts.curve is not request.scheme.curve:
         raise RefusedError(f"{request.scheme} does not sign with a {facts.curve} key")
-    if terms.threshold != facts.threshold or len(terms.members) != facts.threshold:
-        raise RefusedError(
-            f"{len(terms.members)} signers; this key takes exactly {facts.threshold}"
-        )
+    if terms.threshold != facts.threshold:
+        raise RefusedError(f"the terms say threshold {terms.threshold}, the key {facts.threshold}")
+    _holders(terms.members, facts)
+
+
+def accept_batch(
+    batch: PresignBatch,
+    party: Party,
+    key_share: KeyShareRecord | None,
+    banned: Collection[str],
+) -> KeyShareRecord:
+    """The key share to make a batch of presignatures with. Raises RefusedError.
+
+    No request is asked for: a presignature signs nothing before its signers have seen one, and how
+    many are kept is each party's own limit.
+    """
+    terms = batch.terms
+    if batch.session_id != terms.session_id():
+        raise RefusedError("the session id is not the one that its terms give")
+    _roster(terms.members, party)
+    if key_share is None or not key_share.active:
+        raise RefusedError("we hold no usable share of the key")
+    facts = key_facts(key_share)
+    if facts.curve is not Curve.SECP256K1:
+        raise RefusedError(f"ecdsa does not sign with a {facts.curve} key")
+    _holders(terms.members, facts)
     for member in terms.members:
-        holder = facts.holders[member.index - 1] if member.index <= facts.party_count else None
-        if (
-            holder is None
-            or holder.party_id != member.party_id
-            or holder.identity != member.identity
-        ):
-            raise RefusedError(f"party {member.party_id} is not holder {member.index} of the key")
+        if member.party_id in banned:
+            raise RefusedError(
+                f"we make no presignatures with {member.party_id}, which failed a check that may "
+                "have cost us a bit of a secret (see `warren party bans`)"
+            )
+    return key_share
+
+
+@functools.lru_cache(maxsize=1_000)
+def _facts(text: str) -> KeyFacts:
+    """Public, and the same at every session with a key."""
+    return KeyFacts.model_validate_json(text)
+
+
+def key_facts(key_share: KeyShareRecord) -> KeyFacts:
+    return _facts(key_share.facts)
 
 
 def own_commitment(accepted: Accepted) -> NonceCommitment:
@@ -102,6 +136,13 @@ def own_commitment(accepted: Accepted) -> NonceCommitment:
         if member.index == accepted.own_index:
             return commitment
     raise AssertionError("accept() has found us among the members")
+
+
+def presignatures_used(created: SessionCreated) -> tuple[tuple[bytes, int], ...]:
+    """Batch and position of each presignature that a session uses up, in order."""
+    return tuple(
+        (used.batch, position) for used in created.presignatures for position in used.positions
+    )
 
 
 def _request(created: SessionCreated, party: Party, now: int) -> KeygenRequest | SignRequest:
@@ -147,6 +188,20 @@ def _roster(members: Sequence[Member], party: Party) -> int:
     return own_index
 
 
+def _holders(members: Sequence[Member], facts: KeyFacts) -> None:
+    """Exactly threshold signers, under the indices that they have in the key."""
+    if len(members) != facts.threshold:
+        raise RefusedError(f"{len(members)} signers; this key takes exactly {facts.threshold}")
+    for member in members:
+        holder = facts.holders[member.index - 1] if member.index <= facts.party_count else None
+        if (
+            holder is None
+            or holder.party_id != member.party_id
+            or holder.identity != member.identity
+        ):
+            raise RefusedError(f"party {member.party_id} is not holder {member.index} of the key")
+
+
 def _keygen(created: SessionCreated, request: KeygenRequest, party: Party) -> None:
     terms = created.terms
     if terms.key_session is not None or terms.epoch != 0 or created.commitments:
@@ -170,8 +225,14 @@ def _signing(created: SessionCreated, request: SignRequest) -> None:
     terms = created.terms
     if terms.key_session is None:
         raise RefusedError("the terms name no key")
-    if len(created.commitments) != len(terms.members):
+    uses_presignatures = request.scheme is Scheme.ECDSA
+    if len(created.commitments) != (0 if uses_presignatures else len(terms.members)):
         raise RefusedError("not one nonce commitment for each signer")
+    asked = presignatures_used(created)
+    if len(asked) != (len(request.tasks) if uses_presignatures else 0):
+        raise RefusedError("not one presignature for each message")
+    if len(set(asked)) != len(asked):
+        raise RefusedError("a presignature signs once")
     names = {member.party_id for member in terms.members}
     if request.signers is not None and set(request.signers) != names:
         raise RefusedError("the signers are not those that the client named")

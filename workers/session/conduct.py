@@ -9,6 +9,8 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
 
 from pydantic import Field
 
@@ -17,16 +19,17 @@ from contracts.envelope import Envelope, UnverifiedEnvelope
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey, KeyFacts
-from contracts.primitives import Contract, Hex32
+from contracts.primitives import Contract, Hex, Hex32, Scheme
 from contracts.requests import KeygenRequest, SignRequest
-from contracts.results import KeygenResult, Result, SignResult, Status
+from contracts.results import KeygenResult, Result, SignedItem, SignResult, Status
 from contracts.sessions import Member, NonceCommitment, SessionTerms
 from contracts.verification import check_point
 
 from ..protocols.rounds import PartyFaultError, PartyIndex, ProtocolError
-from ..store.records import CommitmentRecord, KeyRecord, Outgoing, Received
+from ..store.records import CommitmentRecord, KeyRecord, Outgoing, PooledPresignature, Received
 from .batches import batch_id
-from .combining import combine, well_formed
+from .combining import combine_ecdsa, combine_frost, well_formed
+from .errors import RefusedError
 from .sending import cancellation, instruction
 from .step import failure_of
 
@@ -38,13 +41,27 @@ _PARTIES_CODES = {
 }
 
 
+class Presigned(Contract):
+    """The public half of a presignature."""
+
+    batch: Hex32
+    position: int
+    point: Hex
+
+    @classmethod
+    def of(cls, pooled: PooledPresignature) -> Presigned:
+        return cls(batch=pooled.batch, position=pooled.position, point=pooled.point)
+
+
 class Conduct(Contract):
     """The coordinator's state of a session.
 
     Attributes:
         join_secret: Each party's join token is derived from it. Secret.
         facts: Of the key that signs; None for key generation.
-        commitments: Party id -> the nonce commitment that this session uses up.
+        commitments: FROST: party id -> the nonce commitment that this session uses up.
+        presignatures: ECDSA: those that this session uses up, one for each message; none as long
+            as it waits for them.
     """
 
     request: KeygenRequest | SignRequest
@@ -52,6 +69,7 @@ class Conduct(Contract):
     join_secret: Hex32 = Field(repr=False)
     facts: KeyFacts | None = None
     commitments: dict[str, NonceCommitment] = Field(default_factory=dict)
+    presignatures: list[Presigned] = Field(default_factory=list)
 
     @property
     def session_id(self) -> bytes:
@@ -61,9 +79,14 @@ class Conduct(Contract):
         message = self.session_id + party_id.encode()
         return hmac.digest(self.join_secret, message, hashlib.sha256)
 
+    @property
+    def presigned(self) -> bool:
+        """Whether this session takes presignatures, and no nonce commitments."""
+        return isinstance(self.request, SignRequest) and self.request.scheme is Scheme.ECDSA
+
     def lacking(self) -> list[Member]:
         """Signers whose nonce commitment is still to come."""
-        if self.facts is None:
+        if self.facts is None or self.presigned:
             return []
         return [member for member in self.terms.members if member.party_id not in self.commitments]
 
@@ -94,10 +117,11 @@ class Progress:
 def invitations(
     conduct: Conduct, *, request: bytes, signature: bytes, time_left_ms: int
 ) -> tuple[Outgoing, ...]:
-    """`session_created` for every member. Only when nobody lacks a commitment."""
+    """`session_created` for every member. Only when nobody lacks a commitment, and there is a
+    presignature for each message."""
     commitments = (
         []
-        if conduct.facts is None
+        if conduct.facts is None or conduct.presigned
         else [conduct.commitments[member.party_id] for member in conduct.terms.members]
     )
     session_id = conduct.session_id
@@ -107,6 +131,7 @@ def invitations(
                 session_id=session_id,
                 terms=conduct.terms,
                 commitments=commitments,
+                presignatures=_used(conduct.presignatures),
                 request=request,
                 request_signature=signature,
                 join_token=conduct.join_token(member.party_id),
@@ -211,27 +236,27 @@ def share_signed(
     request, facts = conduct.request, conduct.facts
     assert isinstance(request, SignRequest)
     assert facts is not None
-    if not well_formed(request.scheme, report.fresh):
+    if conduct.presigned:
+        if report.fresh:
+            raise ContractError(f"{request.scheme} has no nonce commitments")
+    elif not well_formed(request.scheme, report.fresh):
         return _malformed(conduct, sender)
     shares = {
-        row.sender: sessions.ShareSigned.model_validate_json(_payload(row)).signature_share
+        row.sender: sessions.ShareSigned.model_validate_json(_payload(row)).signature_shares
         for row in received
         if row.slot == report.report
     }
-    shares[sender] = report.signature_share
+    shares[sender] = report.signature_shares
     pooled = _pooled(conduct, sender, report.fresh)
     members = conduct.terms.members
     if len(shares) < len(members):
         return Progress(conduct=conduct, status=Status.IN_PROGRESS, commitments=pooled)
 
     try:
-        public_key, signature = combine(
-            facts,
+        signed = _combine(
+            conduct,
             request,
-            {
-                PartyIndex(member.index): conduct.commitments[member.party_id].commitment
-                for member in members
-            },
+            facts,
             {PartyIndex(member.index): shares[member.party_id] for member in members},
         )
     except PartyFaultError as error:
@@ -246,8 +271,9 @@ def share_signed(
                 culprits=culprits,
             ),
         )
-    except ProtocolError as error:
-        # Not the signers' doing: all parties together certified a key that contradicts itself.
+    except (ProtocolError, RefusedError) as error:
+        # FROST: not the signers' doing, for all parties together certified a key that contradicts
+        # itself. ECDSA: somebody lied here or in presigning, and nothing shows who.
         return Progress(
             conduct=conduct,
             status=Status.FAILED,
@@ -266,10 +292,8 @@ def share_signed(
             finished_at=now,
             key_id=request.key_id,
             scheme=request.scheme,
-            message=request.message,
             taproot_merkle_root=request.taproot_merkle_root,
-            public_key=public_key,
-            signature=signature,
+            **_signed_fields(request, signed),
             signers=[member.party_id for member in members],
         ),
     )
@@ -361,6 +385,36 @@ def session_failed(conduct: Conduct, sender: str, failure: Failure) -> Progress:
     )
 
 
+def _combine(
+    conduct: Conduct,
+    request: SignRequest,
+    facts: KeyFacts,
+    shares: Mapping[PartyIndex, list[bytes]],
+) -> list[SignedItem]:
+    if not conduct.presigned:
+        commitments = {
+            PartyIndex(member.index): conduct.commitments[member.party_id].commitment
+            for member in conduct.terms.members
+        }
+        return combine_frost(facts, request, commitments, shares)
+    return combine_ecdsa(
+        facts,
+        request,
+        conduct.presignatures,
+        shares,
+        session_id=conduct.session_id,
+        request_digest=conduct.terms.request_digest,
+    )
+
+
+def _signed_fields(request: SignRequest, signed: list[SignedItem]) -> dict[str, Any]:
+    """Of a result, in the form that the request has."""
+    if request.items is not None:
+        return {"items": signed}
+    (one,) = signed
+    return {name: getattr(one, name) for name in SignedItem.model_fields}
+
+
 ###
 ### Ending
 ###
@@ -423,6 +477,14 @@ def _check_facts(conduct: Conduct, facts: KeyFacts) -> None:
     # Combining takes them for points, unchecked.
     for point in (facts.public_key, *(holder.public_share for holder in facts.holders)):
         check_point(facts.curve, point)
+
+
+def _used(presignatures: Iterable[Presigned]) -> list[sessions.PresignaturesUsed]:
+    """Runs of one batch together, in order: a list of 256 names few batches."""
+    return [
+        sessions.PresignaturesUsed(batch=batch, positions=[each.position for each in run])
+        for batch, run in groupby(presignatures, key=lambda each: each.batch)
+    ]
 
 
 def _malformed(conduct: Conduct, sender: str) -> Progress:

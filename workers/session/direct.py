@@ -1,7 +1,8 @@
 """Direct payloads between two parties, sealed end to end.
 
 Both parties' ephemeral keys of the session and both identity keys feed one key for each session,
-epoch, round and direction; it seals one message, so the AEAD's nonce may be constant.
+epoch, round and direction; it seals one message, so the AEAD's nonce may be constant. A session
+whose first message is direct already seals that one without an ephemeral key of its recipient.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from contracts.identity import Identity, PublicIdentity
 from ..protocols.rounds import MisuseError
 
 SEAL_TAG = b"warren/direct-payload/v1"
+FIRST_SEAL_TAG = b"warren/first-direct-payload/v1"
 EPHEMERAL_BYTES = 65
 EPHEMERAL_RANDOMNESS_BYTES = 48
 _NONCE = bytes(12)
@@ -61,6 +63,10 @@ class EphemeralKey:
         """Raises ContractError if the peer's bytes are not a point of P-256."""
         return self._key.exchange(ec.ECDH(), public_ephemeral(peer))
 
+    def meet(self, peer: PublicIdentity) -> bytes:
+        """What this key and a peer's identity key have in common."""
+        return self._key.exchange(ec.ECDH(), peer.key)
+
     def __repr__(self) -> str:
         return "EphemeralKey(…)"
 
@@ -84,19 +90,26 @@ def direct_key(
 
     Raises ContractError if the peer's ephemeral key is not a point of P-256.
     """
-    shared = own.exchange(peer_ephemeral) + identity.key.exchange(ec.ECDH(), peer.key)
-    info = pack(
-        (
-            SEAL_TAG,
-            place.session_id,
-            place.epoch.to_bytes(4),
-            place.kind.encode(),
-            place.round.to_bytes(1),
-            place.sender.encode(),
-            place.recipient.encode(),
-        )
-    )
-    return AESGCM(HKDF(hashes.SHA256(), 32, salt=None, info=info).derive(shared))
+    return _key(SEAL_TAG, own.exchange(peer_ephemeral), identity, peer, place)
+
+
+def first_key_to(
+    own: EphemeralKey, identity: Identity, peer: PublicIdentity, place: Envelope
+) -> AESGCM:
+    """As `direct_key`, for a session's first message: our ephemeral key meets the peer's identity.
+
+    So whoever learns the peer's identity key later can open it; nothing that must stay secret
+    beyond its session may be sealed like this.
+    """
+    return _key(FIRST_SEAL_TAG, own.meet(peer), identity, peer, place)
+
+
+def first_key_from(
+    peer_ephemeral: bytes, identity: Identity, peer: PublicIdentity, place: Envelope
+) -> AESGCM:
+    """The other end of `first_key_to`. Raises ContractError as `direct_key`."""
+    shared = identity.key.exchange(ec.ECDH(), public_ephemeral(peer_ephemeral))
+    return _key(FIRST_SEAL_TAG, shared, identity, peer, place)
 
 
 def seal(key: AESGCM, payload: bytes) -> bytes:
@@ -109,3 +122,21 @@ def unseal(key: AESGCM, sealed: bytes) -> bytes:
         return key.decrypt(_NONCE, sealed, None)
     except InvalidTag:
         raise ContractError("a direct payload does not open") from None
+
+
+def _key(
+    tag: bytes, shared: bytes, identity: Identity, peer: PublicIdentity, place: Envelope
+) -> AESGCM:
+    info = pack(
+        (
+            tag,
+            place.session_id,
+            place.epoch.to_bytes(4),
+            place.kind.encode(),
+            place.round.to_bytes(1),
+            place.sender.encode(),
+            place.recipient.encode(),
+        )
+    )
+    both = shared + identity.key.exchange(ec.ECDH(), peer.key)
+    return AESGCM(HKDF(hashes.SHA256(), 32, salt=None, info=info).derive(both))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from contracts.envelope import EVERYONE, Envelope, UnverifiedEnvelope
@@ -13,8 +13,11 @@ from ..protocols.rounds import PartyIndex
 from ..store.records import Received
 from .errors import EquivocationError
 
-KEYGEN_ROUNDS = {1: EVERYONE, 2: EVERYONE, 3: None, 4: EVERYONE}
-"""Round -> recipient; None is each party for itself."""
+RECIPIENTS: Mapping[str, Mapping[int, str | None]] = {
+    "keygen": {1: EVERYONE, 2: EVERYONE, 3: None, 4: EVERYONE},
+    "presign": {1: None, 2: None, 3: None},
+}
+"""Protocol -> round -> recipient; None is each party for itself."""
 
 
 def slot_of(envelope: Envelope) -> str:
@@ -29,9 +32,10 @@ def cause_of(envelope: Envelope) -> str:
 
 def check_place(envelope: Envelope, party_id: str) -> None:
     """Raises ContractError unless such a message may come to us in some session."""
-    if envelope.kind != "keygen" or envelope.round not in KEYGEN_ROUNDS:
+    rounds = RECIPIENTS.get(envelope.kind, {})
+    if envelope.round not in rounds:
         raise ContractError(f"no protocol has a message {slot_of(envelope)!r}")
-    recipient = KEYGEN_ROUNDS[envelope.round] or party_id
+    recipient = rounds[envelope.round] or party_id
     if envelope.recipient != recipient:
         raise ContractError(f"{slot_of(envelope)} is not meant for {envelope.recipient!r}")
     if envelope.sender == party_id:

@@ -81,6 +81,14 @@ class KeygenState:
         )
 
     @property
+    def members(self) -> list[Member]:
+        return self.created.terms.members
+
+    @property
+    def epoch(self) -> int:
+        return self.created.terms.epoch
+
+    @property
     def others(self) -> list[tuple[PartyIndex, str, PublicIdentity]]:
         return [
             (PartyIndex(member.index), member.party_id, PublicIdentity(member.identity))

@@ -12,6 +12,9 @@ from ..store.records import Outgoing
 
 JSON = "application/json"
 
+_LANES = {"presign": addresses.PRESIGNING}
+"""Kind of round message -> its exchange, where that is not the usual one."""
+
 
 def round_message(
     content: Envelope, identity: Identity, recipients: Iterable[str]
@@ -21,7 +24,7 @@ def round_message(
     to = tuple(recipients) if content.recipient == EVERYONE else (content.recipient,)
     return tuple(
         Outgoing(
-            exchange=addresses.ROUNDS,
+            exchange=_LANES.get(content.kind, addresses.ROUNDS),
             routing_key=party_id,
             kind=f"{content.kind}/{content.round}",
             content_type=envelope.CONTENT_TYPE,
@@ -64,8 +67,9 @@ def report(
 
 def instruction(content: sessions.Instruction, party_id: str, session_id: bytes) -> Outgoing:
     """The coordinator's word to one party."""
+    presigning = isinstance(content, sessions.PresignBatch)
     return Outgoing(
-        exchange=addresses.SESSIONS,
+        exchange=addresses.PRESIGNING if presigning else addresses.SESSIONS,
         routing_key=party_id,
         kind=content.instruction,
         content_type=JSON,

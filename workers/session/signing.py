@@ -1,4 +1,4 @@
-"""A party's side of signing: one message in, one signature share out.
+"""A party's side of FROST signing: one message in, one signature share out.
 
 The nonce pair was made and published ahead. It is deleted in the transaction that stores the
 answer; the same transaction puts a fresh pair in its place, and the report announces it.
@@ -6,11 +6,10 @@ answer; the same transaction puts a fresh pair in its place, and the report anno
 
 from __future__ import annotations
 
-import functools
 import hashlib
 
 from contracts.errors import ContractError
-from contracts.keys import KeyFacts
+from contracts.primitives import Scheme
 from contracts.requests import SignRequest
 from contracts.results import Status
 from contracts.sessions import NonceCommitment, NoncesMade, NoncesWanted, ShareSigned
@@ -19,11 +18,12 @@ from ..protocols import frost
 from ..protocols.key_share import KeyShare
 from ..protocols.rounds import PartyIndex
 from ..store.records import KeyShareRecord, NonceRecord
-from .acceptance import Accepted, Party, check_signing_key, own_commitment
+from .acceptance import Accepted, Party, check_signing_key, key_facts, own_commitment
 from .batches import batch_id
 from .errors import RefusedError
 from .sending import report
 from .step import Step
+from .tasks import tweak
 
 PROTOCOL = "sign"
 NONCE_RANDOMNESS_BYTES = 64
@@ -51,7 +51,8 @@ def answer(
     assert isinstance(request, SignRequest)
     if key_share is None or not key_share.active:
         raise RefusedError(f"we hold no usable share of key {request.key_id!r}")
-    check_signing_key(accepted, _facts(key_share.facts))
+    facts, (item,) = key_facts(key_share), request.tasks
+    check_signing_key(accepted, facts)
     asked = own_commitment(accepted)
     if nonce is None or nonce.scheme != request.scheme.value:
         raise RefusedError("the nonce was used before, or was never ours")
@@ -74,14 +75,19 @@ def answer(
         except ValueError:
             raise RefusedError(f"{member.party_id}'s nonce commitment is malformed") from None
     signature_share = frost.sign(
-        nonces, share, request.message, commitments, merkle_root=request.taproot_merkle_root
+        nonces,
+        share,
+        item.message,
+        commitments,
+        merkle_root=request.taproot_merkle_root,
+        tweak=tweak(facts, item),
     )
 
     fresh, commitment = _make_nonce(key_share, share, nonce.scheme, randomness)
     answered = report(
         ShareSigned(
             join_token=accepted.created.join_token,
-            signature_share=signature_share.to_bytes(),
+            signature_shares=[signature_share.to_bytes()],
             fresh=[commitment],
         ),
         identity=party.identity,
@@ -113,8 +119,8 @@ def make_nonces(
         raise ContractError("the batch id is not the one that session and party give")
     if key_share is None or not key_share.active:
         raise RefusedError("we hold no usable share of the key")
-    if _facts(key_share.facts).curve is not wanted.scheme.curve:
-        raise RefusedError(f"{wanted.scheme} does not sign with this key")
+    if wanted.scheme is Scheme.ECDSA or key_facts(key_share).curve is not wanted.scheme.curve:
+        raise RefusedError(f"{wanted.scheme} does not sign with this key's nonces")
     share = KeyShare.from_bytes(key_share.secret)
     made = [
         _make_nonce(
@@ -141,12 +147,6 @@ def make_nonces(
         outgoing=(answered,),
         nonces=tuple(record for record, _ in made),
     )
-
-
-@functools.lru_cache(maxsize=1_000)
-def _facts(text: str) -> KeyFacts:
-    """Public, and the same at every signature with a key."""
-    return KeyFacts.model_validate_json(text)
 
 
 def _make_nonce(

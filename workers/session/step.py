@@ -11,7 +11,7 @@ from contracts.results import Status
 from contracts.sessions import Member
 
 from ..protocols.rounds import EchoMismatchError, PartyFaultError, ProtocolError, SpoiltSessionError
-from ..store.records import KeyShareRecord, NonceRecord, Outgoing
+from ..store.records import KeyShareRecord, NonceRecord, Outgoing, PresignatureRecord
 from .errors import EquivocationError, RefusedError
 
 
@@ -21,6 +21,8 @@ class Step:
     Attributes:
         state: For the next step; empty when there is none. Secret.
         take_nonce: The nonce that this step has used up.
+        take_presignatures: Batch and position of those that it has used up.
+        forget_sent: What the session sent before is of no use to anybody any more.
     """
 
     status: Status
@@ -29,6 +31,9 @@ class Step:
     key_share: KeyShareRecord | None = None
     take_nonce: bytes | None = None
     nonces: tuple[NonceRecord, ...] = ()
+    take_presignatures: tuple[tuple[bytes, int], ...] = ()
+    presignatures: tuple[PresignatureRecord, ...] = ()
+    forget_sent: bool = False
 
 
 STEP_ERRORS = (ProtocolError, RefusedError, EquivocationError, ContractError)

@@ -16,6 +16,7 @@ from typing import Protocol, Self
 
 from .records import (
     Admission,
+    BanRecord,
     CoordinatorChange,
     KeyRecord,
     KeyShareRecord,
@@ -24,10 +25,15 @@ from .records import (
     Parked,
     PartyChange,
     PartySeen,
+    PooledPresignature,
+    PoolName,
+    PoolRecord,
+    QuarrelRecord,
     RequestRecord,
     Session,
     SigningMaterial,
     StoredEvent,
+    WaiterRecord,
 )
 
 
@@ -84,8 +90,18 @@ class PartyStore(SessionStore, Protocol):
         """LOST_RACE also if (session, slot, sender) was received, or `cause` sent, before."""
 
     async def signing_material(
-        self, session_id: bytes, *, key_session: bytes, epoch: int, nonce_id: bytes
-    ) -> SigningMaterial: ...
+        self,
+        session_id: bytes,
+        *,
+        key_session: bytes,
+        epoch: int,
+        nonce_id: bytes | None = None,
+        presignatures: Sequence[tuple[bytes, int]] = (),
+    ) -> SigningMaterial:
+        """What is there of it; `presignatures` are named by batch and position.
+
+        A nonce or presignature comes as it was stored, be it for another key or epoch.
+        """
 
     async def key_share(self, key_session: bytes, epoch: int) -> KeyShareRecord | None: ...
 
@@ -94,6 +110,12 @@ class PartyStore(SessionStore, Protocol):
 
     async def trim_nonces(self, key_session: bytes, epoch: int, scheme: str, keep: int) -> int:
         """Delete the oldest nonces beyond `keep`; returns how many."""
+
+    async def trim_presignatures(
+        self, key_session: bytes, epoch: int, *, keep: int, keep_in_all: int
+    ) -> int:
+        """Delete this key's oldest presignatures beyond `keep`, then the oldest of all keys' beyond
+        `keep_in_all`; returns how many."""
 
     async def park(self, parked: Parked, *, max_count: int, max_bytes: int, now: int) -> bool:
         """Keep a message whose session is not there yet, once for (session, slot, sender).
@@ -110,7 +132,17 @@ class PartyStore(SessionStore, Protocol):
 
     async def end(self, session_id: bytes, status: str, now: int) -> bool:
         """Tombstone: from now on the session is `status`, even if it was never here; its round
-        state and inbox are wiped. False if it was over already."""
+        state and inbox are wiped. False if it was over already.
+
+        Over already or not, the presignatures that it made are deleted: a batch that failed
+        anywhere dies everywhere.
+        """
+
+    async def bans(self) -> list[BanRecord]:
+        """By party id."""
+
+    async def lift_ban(self, party_id: str) -> bool:
+        """False if there was none."""
 
 
 class CoordinatorStore(SessionStore, Protocol):
@@ -126,8 +158,15 @@ class CoordinatorStore(SessionStore, Protocol):
         epoch: int = 0,
         scheme: str = "",
         parties: Sequence[str] = (),
+        pools: Sequence[str] = (),
+        presignatures: int = 0,
     ) -> Admission:
-        """Look for the request; if it is new, claim one commitment of each of the parties."""
+        """Look for the request; if it is new, claim what it is to be signed with.
+
+        Without `pools`, that is one commitment of each of the parties. With them, signer sets as in
+        `PoolName.signers`, it is so many presignatures of the first of these pools that has as many
+        and nobody waiting for it, the newest ones; or none.
+        """
 
     async def forget_commitments(
         self, key_session: bytes, epoch: int, scheme: str, party_id: str
@@ -140,6 +179,9 @@ class CoordinatorStore(SessionStore, Protocol):
 
     async def key(self, owner: str, key_id: str) -> KeyRecord | None: ...
 
+    async def key_of(self, key_session: bytes) -> KeyRecord | None:
+        """The key that this session made."""
+
     async def keys(self, owner: str) -> list[KeyRecord]: ...
 
     async def events(self, session_id: bytes) -> list[StoredEvent]: ...
@@ -147,3 +189,30 @@ class CoordinatorStore(SessionStore, Protocol):
     async def seen(self, party_id: str, now: int) -> None: ...
 
     async def parties(self) -> list[PartySeen]: ...
+
+    async def claim_presignatures(
+        self, pool: PoolName, count: int
+    ) -> tuple[PooledPresignature, ...]:
+        """The newest, for a session that waited: whoever else waits does not matter. All or none.
+
+        What is claimed is gone: whoever cannot use it after all, lets it go.
+        """
+
+    async def waiters(self, pool: PoolName, limit: int) -> list[WaiterRecord]:
+        """In the order in which they came."""
+
+    async def stop_waiting(self, session_id: bytes) -> None:
+        """Leave the line, once what the session waited for is sent."""
+
+    async def use_pool(self, name: PoolName, owner: str, key_id: str, now: int) -> None:
+        """Remember that the pool was asked for presignatures, and whose it is."""
+
+    async def pools(self, used_after: int) -> list[PoolRecord]:
+        """Of the pools that were ever used: those used after that, and those which sessions wait
+        for or make presignatures for. The one used last comes first."""
+
+    async def forget_presignatures(self, pool: PoolName) -> int:
+        """Drop what its signers cannot keep; returns how many there were."""
+
+    async def quarrels(self, since: int) -> list[QuarrelRecord]:
+        """The latest first."""

@@ -4,9 +4,9 @@
 one back. Keep old versions for as long as a share is sealed under them.
 
 A key share has a data key of its own, which a `KeyWrapper` wraps: the master key here, or a key
-management service in the same place. Everything shorter-lived (round state, inbox, nonces) is
-sealed directly under subkeys that HKDF-SHA256 derives from the master key, one per row, so that
-no key ever sees enough messages for random AES-GCM nonces to meet.
+management service in the same place. Everything shorter-lived (round state, inbox, nonces,
+presignatures) is sealed directly under subkeys that HKDF-SHA256 derives from the master key, one
+per row, so that no key ever sees enough messages for random AES-GCM nonces to meet.
 
 The associated data says whose value it is and where it belongs: a row that was copied over another
 does not open.
@@ -45,6 +45,7 @@ class Kind(Enum):
     ROUND_STATE = b"warren/store/round-state/v1"
     INBOX = b"warren/store/inbox/v1"
     NONCE = b"warren/store/nonce/v1"
+    PRESIGNATURE = b"warren/store/presignature/v1"
 
 
 class SealError(Exception):

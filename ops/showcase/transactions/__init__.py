@@ -7,6 +7,7 @@ from importlib import resources
 from typing import Any, Protocol
 
 from contracts.primitives import Scheme
+from contracts.results import SignedItem
 
 
 class Unsigned(Protocol):
@@ -30,9 +31,9 @@ class Unsigned(Protocol):
 
     @property
     def message(self) -> bytes:
-        """What is to be signed: for Solana the message's bytes, for Bitcoin the signature hash."""
+        """What is to be signed: for Solana the message's bytes, for the others a hash."""
 
-    def signed(self, signature: bytes) -> Signed:
+    def signed(self, signature: SignedItem) -> Signed:
         """Complete it. Raises RefusedError unless the library finds the whole transaction valid."""
 
 

@@ -149,7 +149,7 @@ def test_selective_failure_does_not_outlive_its_batch() -> None:
     again = new_batch(2, 2, (1, 2), session_id=coins("next")).offer_all().extend_all()
     assert not secrets_that_could_leak(batch) & secrets_that_could_leak(again)
     pairs = [made.set_ups[i][j] for made in (batch, again) for i, j in ((ONE, TWO), (TWO, ONE))]
-    points = [p for s in pairs for pair in s.sender_points + s.receiver_points for p in pair]
+    points = [p for s in pairs for p in (s.sender_point, *s.receiver_points.points)]
     assert len(set(points)) == len(points)
 
 

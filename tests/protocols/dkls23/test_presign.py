@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from workers.protocols import dkls23
+from workers.protocols import dkls23, tags
 from workers.protocols.dkls23 import pairs
+from workers.protocols.encoding import digest
 from workers.protocols.groups import SECP256K1
 from workers.protocols.ot import base
 from workers.protocols.ot.arithmetic import Arithmetic, PlainArithmetic, fastest
@@ -106,8 +107,8 @@ FIGURES = [
     "02865ffd2c153abb5c4e80706fa2e2ecdc3cde734b80d8a5732dd45777f7125451",
     "4ebf150b25dc2ab5",
     "efaa979c1275f594",
-    "3327501d703fe402",
-    "9b3d4e1d813fd6cc",
+    "2614ae4e36ed2e6a",
+    "61ab4e3d037e3b8b",
 ]
 
 
@@ -250,7 +251,7 @@ def test_check_2_points_are_on_the_curve_and_canonical(bad: bytes) -> None:
     batch = answered()
     parameters = batch.parameters[ONE]
     for message, starts in (
-        (batch.set_ups[TWO][ONE], (64, 64 + base.PAIRS_SIZE)),
+        (batch.set_ups[TWO][ONE], (64, 97, 97 + base.PAIRS_SIZE - 33)),
         (batch.answers[TWO][ONE], (64, 64 + 66, 64 + 2 * 66)),  # R, pk, Gamma
     ):
         data = message.to_bytes()
@@ -275,10 +276,10 @@ def test_check_2_a_point_made_to_cancel_its_mask_names_its_sender() -> None:
     batch = offered()
     set_up = batch.set_ups[TWO][ONE]
     sid = pairs.base_sid(batch.parameters[ONE], sender=ONE, receiver=TWO)
-    r_1 = set_up.receiver_points[0][1]
-    cheat = (-base._mask(sid, 0, 0, r_1), r_1)
-    points = (cheat, *set_up.receiver_points[1:])
-    batch.set_ups[TWO][ONE] = replace(set_up, receiver_points=points)
+    data = set_up.receiver_points.data
+    r_0 = -base._mask(digest(tags.OT_BASE_POINT, sid), 0, 0, data[33:66])
+    cheat = base.Pairs.from_bytes(r_0.to_bytes() + data[33:])
+    batch.set_ups[TWO][ONE] = replace(set_up, receiver_points=cheat)
     with pytest.raises(PartyFaultError) as caught:
         batch.extend(ONE)
     the_liar(caught, "base transfer", ban=False)

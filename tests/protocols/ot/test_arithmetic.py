@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,16 +19,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers.protocols.groups import SECP256K1
-from workers.protocols.ot import arithmetic
 from workers.protocols.ot.arithmetic import (
     ROWS,
     ROWS_SIZE,
     Arithmetic,
+    BatchedArithmetic,
     PlainArithmetic,
     all_below_q,
-    fastest,
 )
-from workers.protocols.ot.arithmetic.batched import BatchedArithmetic
 from workers.protocols.ot.arithmetic.interface import CHOICE_SIZE, gadget
 
 from ..simulate import coins
@@ -111,13 +112,31 @@ def test_both_paths_agree_on_numbers_at_the_edges(data: st.DataObject) -> None:
         assert plain.multiplicands(choice) == batched.multiplicands(choice)
 
 
-def test_without_numpy_the_plain_path_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "workers.protocols.ot.arithmetic.batched", None)
-    arithmetic.fastest.cache_clear()
-    try:
-        assert isinstance(fastest(), PlainArithmetic)
-    finally:
-        arithmetic.fastest.cache_clear()
+THREADS = """
+import psutil
+from workers.protocols import dkls23
+import numpy as np
+np.ones((600, 600)) @ np.ones((600, 600))
+import os
+print(os.environ["OPENBLAS_NUM_THREADS"], psutil.Process().num_threads())
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [({}, ["1", "1"]), ({"OPENBLAS_NUM_THREADS": "2"}, ["2"])]
+)
+def test_linear_algebra_runs_on_one_thread_unless_somebody_said_otherwise(
+    given: dict[str, str], kept: list[str]
+) -> None:
+    environment = {name: value for name, value in os.environ.items() if "NUM_THREADS" not in name}
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS],
+        env={**environment, **given},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split()[: len(kept)] == kept
 
 
 def test_the_gadget_is_public_pinned_and_all_different() -> None:

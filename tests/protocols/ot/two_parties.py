@@ -22,7 +22,7 @@ SID = coins("sid")
 def base_transfers(seed: object = "base") -> tuple[list[tuple[bytes, bytes]], base.Chosen]:
     """Both sides' keys."""
     ours, theirs = Coins(coins(seed, "sender")), Coins(coins(seed, "receiver"))
-    sent, received = base.sender_points(ours), base.receiver_points(theirs, SID)
+    sent, received = base.sender_point(ours), base.receiver_points(theirs, SID)
     return base.sender_keys(ours, SID, received), base.receiver_keys(theirs, SID, sent)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from workers.store.interface import CoordinatorStore
 from workers.store.records import (
+    BanRecord,
+    BatchRecord,
     CommitmentRecord,
     CoordinatorChange,
     KeyRecord,
@@ -16,8 +18,13 @@ from workers.store.records import (
     Outgoing,
     Parked,
     PartyChange,
+    PooledPresignature,
+    PoolName,
+    PresignatureRecord,
+    QuarrelRecord,
     Received,
     RequestRecord,
+    WaiterRecord,
 )
 
 KEY = hashlib.sha256(b"a key").digest()
@@ -92,6 +99,32 @@ def nonce(name: str = "nonce", **other: Any) -> NonceRecord:
     return NonceRecord(**(values | other))
 
 
+def presignature(position: int = 0, batch: str = "batch", **other: Any) -> PresignatureRecord:
+    values: dict[str, Any] = {
+        "batch": session_id(batch),
+        "position": position,
+        "key_session": KEY,
+        "epoch": 0,
+        "secret": f"the secret of {batch} {position}".encode(),
+    }
+    return PresignatureRecord(**(values | other))
+
+
+def place(position: int = 0, batch: str = "batch") -> tuple[bytes, int]:
+    """By which a presignature is named."""
+    return session_id(batch), position
+
+
+def ban(party_id: str = "party-2", **other: Any) -> BanRecord:
+    values: dict[str, Any] = {
+        "party_id": party_id,
+        "session_id": session_id("batch"),
+        "check": "6: the extension is not consistent",
+        "at": 7,
+    }
+    return BanRecord(**(values | other))
+
+
 def parked(name: str = "session", **other: Any) -> Parked:
     values: dict[str, Any] = {
         "session_id": session_id(name),
@@ -137,6 +170,40 @@ def commitment(name: str = "nonce", **other: Any) -> CommitmentRecord:
         "commitment": b"commitment of " + name.encode(),
     }
     return CommitmentRecord(**(values | other))
+
+
+def pool(signers: str = "1,2", **other: Any) -> PoolName:
+    values: dict[str, Any] = {"key_session": KEY, "epoch": 0, "signers": signers}
+    return PoolName(**(values | other))
+
+
+def pooled(
+    count: int = 1, signers: str = "1,2", batch: str = "batch", **other: Any
+) -> tuple[PooledPresignature, ...]:
+    """A batch."""
+    values: dict[str, Any] = {
+        "batch": session_id(batch),
+        "key_session": KEY,
+        "epoch": 0,
+        "signers": signers,
+    }
+    return tuple(
+        PooledPresignature(**(values | {"position": n, "point": b"point %d" % n} | other))
+        for n in range(count)
+    )
+
+
+def batch(count: int = 16, signers: str = "1,2", **other: Any) -> BatchRecord:
+    values: dict[str, Any] = {"pool": pool(signers), "count": count}
+    return BatchRecord(**(values | {"limit_pool": 2, "limit_all": 100} | other))
+
+
+def waiter(name: str = "session", count: int = 1, signers: str = "1,2") -> WaiterRecord:
+    return WaiterRecord(session_id=session_id(name), pool=pool(signers), count=count)
+
+
+def quarrel(accuser: str = "party-1", accused: str = "party-2", at: int = 7) -> QuarrelRecord:
+    return QuarrelRecord(accuser=accuser, accused=accused, at=at)
 
 
 async def claim(store: CoordinatorStore, parties: Sequence[str]) -> Mapping[str, CommitmentRecord]:

@@ -14,19 +14,25 @@ import pytest
 
 import migrations
 from workers.store.interface import CoordinatorStore, PartyStore, StoreUnavailableError
-from workers.store.opening import open_party_store
+from workers.store.opening import open_coordinator_store, open_party_store
 from workers.store.postgres import database as postgres
 from workers.store.records import Outcome
 from workers.store.sqlite import database as sqlite
 
 from .conftest import SEALER, RawDatabase, open_party
 from .examples import (
+    KEY,
+    batch,
     claim,
     commitment,
     coordinator_change,
     outgoing,
     parked,
     party_change,
+    place,
+    pool,
+    pooled,
+    presignature,
     received,
     session_id,
 )
@@ -297,3 +303,100 @@ async def test_a_commitment_that_somebody_else_is_taking_is_passed_over(
     finally:
         await holder.close()
     assert {taken, claimed["party-1"].nonce_id} == {session_id("a"), session_id("b")}
+
+
+@on_postgres
+async def test_signing_with_presignatures_is_two_statements(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = counting(monkeypatch)
+    async with open_party(url) as store:
+        made = tuple(presignature(position) for position in range(64))
+        await store.commit(party_change(presignatures=made))
+        take()
+        places = tuple(place(position) for position in range(64))
+        await store.signing_material(
+            session_id("list"), key_session=KEY, epoch=0, presignatures=places
+        )
+        change = party_change(
+            "list", status="completed", take_presignatures=places, outgoing=(outgoing(),)
+        )
+        assert await store.commit(change) is Outcome.COMMITTED
+        assert len(take()) == 2
+
+
+@on_postgres
+async def test_a_presignature_that_an_unfinished_answer_took_is_there_again_if_it_fails(
+    url: str,
+) -> None:
+    """The second session waits for the first one's end, and does not give up before."""
+    holder = await asyncpg.connect(url)
+    try:
+        async with open_party(url) as store:
+            await store.commit(party_change("batch", presignatures=(presignature(),)))
+            transaction = holder.transaction()
+            await transaction.start()
+            await holder.execute("DELETE FROM presignatures")
+            answer = party_change(status="completed", take_presignatures=(place(),))
+            second = asyncio.create_task(store.commit(answer))
+            await asyncio.wait([second], timeout=0.3)
+            assert not second.done()
+            await transaction.rollback()
+            assert await second is Outcome.COMMITTED
+    finally:
+        await holder.close()
+
+
+@on_postgres
+async def test_the_end_of_a_batch_waits_for_the_commit_that_adds_to_it(url: str) -> None:
+    holder = await asyncpg.connect(url)
+    try:
+        async with open_party(url) as store:
+            await store.commit(party_change("batch"))
+            async with holder.transaction():
+                await holder.execute("UPDATE sessions SET status = 'completed', ended_at = 1")
+                await holder.execute(
+                    "INSERT INTO presignatures VALUES ($1, 0, '', 0, '', 1)", session_id("batch")
+                )
+                end = asyncio.create_task(store.end(session_id("batch"), "failed", 5))
+                await asyncio.wait([end], timeout=0.3)
+                assert not end.done()
+            assert not await end
+            assert await holder.fetch("SELECT * FROM presignatures") == []
+    finally:
+        await holder.close()
+
+
+@on_postgres
+@pytest.mark.parametrize("role_name", ["coordinator"])
+async def test_the_limits_count_batches_that_somebody_else_is_beginning(url: str) -> None:
+    holder = await asyncpg.connect(url)
+    try:
+        async with open_coordinator_store(url) as store:
+            async with holder.transaction():
+                await holder.execute("SELECT pg_advisory_xact_lock(3, 0)")
+                theirs = "INSERT INTO presign_batches VALUES ('', $1, 0, '1,2', 16)"
+                await holder.execute(theirs, KEY)
+                change = coordinator_change(batch=batch(limit_pool=1))
+                second = asyncio.create_task(store.commit(change))
+                await asyncio.wait([second], timeout=0.3)
+            assert await second is Outcome.BATCH_REFUSED
+    finally:
+        await holder.close()
+
+
+@on_postgres
+@pytest.mark.parametrize("role_name", ["coordinator"])
+async def test_presignatures_that_somebody_else_is_forgetting_are_passed_over(
+    coordinator: CoordinatorStore, url: str
+) -> None:
+    await coordinator.commit(coordinator_change(presignatures=pooled(3)))
+    holder = await asyncpg.connect(url)
+    try:
+        async with holder.transaction():
+            await holder.execute("DELETE FROM presignatures WHERE position = 0")
+            assert await coordinator.claim_presignatures(pool(), 3) == ()
+            claimed = await coordinator.claim_presignatures(pool(), 2)
+    finally:
+        await holder.close()
+    assert {presignature.position for presignature in claimed} == {1, 2}

@@ -95,7 +95,42 @@ async def test_the_tables_that_must_not_come_back_are_unlogged(
     }
     assert {name for (name,) in rows} == meant
     if role_name == "party":
-        assert meant == {"sessions", "inbox", "outbox", "nonces", "parked"}
+        assert meant == {"sessions", "inbox", "outbox", "nonces", "presignatures", "parked"}
+    else:
+        assert meant == {"commitments", "presignatures", "pools", "presign_batches", "waiters"}
+
+
+@pytest.mark.parametrize("backend", [pytest.param("postgres", marks=pytest.mark.system)])
+@pytest.mark.parametrize("role_name", ["party"])
+async def test_what_looks_random_is_not_compressed(raw: RawDatabase) -> None:
+    rows = await raw.query(
+        "SELECT relname::text, attname::text FROM pg_attribute"
+        " JOIN pg_class ON pg_class.oid = attrelid"
+        " WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND attstorage = 'e'"
+    )
+    assert set(rows) == {
+        ("inbox", "body"),
+        ("nonces", "secret"),
+        ("outbox", "body"),
+        ("parked", "body"),
+        ("presignatures", "secret"),
+        ("sessions", "state"),
+    }
+
+
+@pytest.mark.parametrize("backend", [pytest.param("postgres", marks=pytest.mark.system)])
+async def test_the_code_before_still_commits_on_this_schema(
+    role_name: migrations.Role, raw: RawDatabase
+) -> None:
+    """Its workers run until the last of them is replaced."""
+    begin = "decode('01', 'hex'), 0, 'keygen', NULL, 'waiting', 1, '', false, 'cause'"
+    finish = begin.replace("0,", "1,", 1).replace("false", "true")
+    rest = ", NULL" * (25 if role_name == "party" else 36)
+    for change in [begin, finish]:
+        assert await raw.query(f"SELECT commit_{role_name}_v1({change}{rest})") == [(True,)]
+    if role_name == "party":
+        end = "SELECT end_session_v1(decode('02', 'hex'), 'cancelled', 1)"
+        assert await raw.query(end) == [(True,)]
 
 
 async def test_migrating_again_changes_nothing(
@@ -143,7 +178,7 @@ async def test_an_older_schema_is_refused_and_a_newer_one_is_not(
             if works:
                 await store.ping()
             else:
-                with pytest.raises(SchemaError, match="revision 0000, and revision 0001"):
+                with pytest.raises(SchemaError, match="revision 0000, and revision 0002"):
                     await store.ping()
         finally:
             head = migrations.head(role_name)

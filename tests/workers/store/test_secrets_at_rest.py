@@ -10,15 +10,30 @@ from workers.store.records import Received
 from workers.store.sealing import MasterKeys, Sealer, SealError
 
 from .conftest import RawDatabase
-from .examples import KEY, key_share, nonce, party_change, received, session_id
+from .examples import (
+    KEY,
+    key_share,
+    nonce,
+    party_change,
+    place,
+    presignature,
+    received,
+    session_id,
+)
 
 ROLE = "party"
-SECRETS = [b"secret-of-the-share", b"secret-of-the-nonce", b"secret-round-state", b"secret-body"]
+SECRETS = [
+    b"secret-of-the-share",
+    b"secret-of-the-nonce",
+    b"secret-of-the-presignature",
+    b"secret-round-state",
+    b"secret-body",
+]
 
 
 async def fill(store: PartyStore) -> None:
     """Two of everything that is sealed, everything with a secret in it."""
-    share, pair, state, body = SECRETS
+    share, pair, made, state, body = SECRETS
     for name in ["one", "two"]:
         key_session = session_id(f"key {name}")
         await store.commit(
@@ -28,6 +43,7 @@ async def fill(store: PartyStore) -> None:
                 received=(received(body=body), received(sender="party-3", body=body)),
                 key_share=key_share(key_session=key_session, secret=share),
                 nonces=(nonce(name, key_session=key_session, secret=pair),),
+                presignatures=(presignature(0, name, key_session=key_session, secret=made),),
             )
         )
 
@@ -39,13 +55,17 @@ async def read(store: PartyStore, name: str = "one") -> list[bytes]:
         key_session=session_id(f"key {name}"),
         epoch=0,
         nonce_id=session_id(name),
+        presignatures=[place(0, name)],
     )
+    (made,) = material.presignatures
+    assert made is not None
     assert material.session is not None
     assert material.key_share is not None
     assert material.nonce is not None
     bodies = {row.body for row in material.session.received}
     assert len(bodies) == 1
-    return [material.key_share.secret, material.nonce.secret, material.session.state, *bodies]
+    secrets = [material.key_share.secret, material.nonce.secret, made.secret]
+    return [*secrets, material.session.state, *bodies]
 
 
 async def test_no_secret_s_bytes_are_in_the_database(party: PartyStore, raw: RawDatabase) -> None:
@@ -67,9 +87,13 @@ async def test_no_secret_s_bytes_are_in_the_database(party: PartyStore, raw: Raw
 async def test_records_do_not_show_their_secrets(party: PartyStore) -> None:
     await fill(party)
     material = await party.signing_material(
-        session_id("one"), key_session=session_id("key one"), epoch=0, nonce_id=session_id("one")
+        session_id("one"),
+        key_session=session_id("key one"),
+        epoch=0,
+        nonce_id=session_id("one"),
+        presignatures=[place(0, "one")],
     )
-    change = party_change(state=SECRETS[2], received=(received(body=SECRETS[3]),))
+    change = party_change(state=SECRETS[3], received=(received(body=SECRETS[4]),))
     for secret in SECRETS:
         assert secret.decode() not in f"{material!r} {change!r}"
 
@@ -77,6 +101,7 @@ async def test_records_do_not_show_their_secrets(party: PartyStore) -> None:
 SEALED = [
     ("key_shares", "secret", "key_session", "key "),
     ("nonces", "secret", "nonce_id", ""),
+    ("presignatures", "secret", "batch", ""),
     ("sessions", "state", "session_id", ""),
     ("inbox", "body", "session_id", ""),
 ]
@@ -123,6 +148,8 @@ async def test_a_value_with_a_flipped_bit_does_not_open(
         ("key_shares", "epoch = 1"),
         ("nonces", "scheme = 'bip340'"),
         ("nonces", "epoch = 1"),
+        ("presignatures", "epoch = 1"),
+        ("presignatures", "position = 1"),
         ("inbox", "sender = 'party-4'"),
         ("inbox", "slot = 'round-9'"),
     ],
@@ -130,14 +157,20 @@ async def test_a_value_with_a_flipped_bit_does_not_open(
 async def test_a_value_whose_place_was_renamed_does_not_open(
     party: PartyStore, raw: RawDatabase, table: str, assignment: str
 ) -> None:
-    await party.commit(party_change(key_share=key_share(), nonces=(nonce(),)))
+    await party.commit(
+        party_change(key_share=key_share(), nonces=(nonce(),), presignatures=(presignature(),))
+    )
     await party.commit(party_change(expected_version=1, cause="2", received=(received(),)))
     await raw.query(f"UPDATE {table} SET {assignment} RETURNING 1")
 
     epoch = 1 if (table, assignment) == ("key_shares", "epoch = 1") else 0
     with pytest.raises(SealError, match="changed or moved"):
         await party.signing_material(
-            session_id(), key_session=KEY, epoch=epoch, nonce_id=session_id("nonce")
+            session_id(),
+            key_session=KEY,
+            epoch=epoch,
+            nonce_id=session_id("nonce"),
+            presignatures=[place(0), place(1)],
         )
 
 
@@ -163,7 +196,7 @@ async def test_another_party_or_master_key_opens_no_share(
 async def test_another_party_or_master_key_opens_no_round(
     party: PartyStore, url: str, party_id: str, master_key: bytes, complaint: str
 ) -> None:
-    await party.commit(party_change(nonces=(nonce(),)))
+    await party.commit(party_change(nonces=(nonce(),), presignatures=(presignature(),)))
     sealer = Sealer(MasterKeys({1: master_key}))
     async with open_party_store(url, party_id=party_id, sealer=sealer) as other:
         with pytest.raises(SealError, match=complaint):
@@ -171,6 +204,10 @@ async def test_another_party_or_master_key_opens_no_round(
         with pytest.raises(SealError, match=complaint):
             await other.signing_material(
                 session_id("none"), key_session=KEY, epoch=0, nonce_id=session_id("nonce")
+            )
+        with pytest.raises(SealError, match=complaint):
+            await other.signing_material(
+                session_id("none"), key_session=KEY, epoch=0, presignatures=[place()]
             )
 
 

@@ -31,7 +31,7 @@ def offer(parameters: Parameters, coins: Coins, j: PartyIndex) -> SetUp:
     return SetUp(
         view=parameters.binding,
         contribution=ours.draw(CONTRIBUTION_SIZE, b"zero"),
-        sender_points=base.sender_points(ours),
+        sender_point=base.sender_point(ours),
         receiver_points=base.receiver_points(ours, base_sid(parameters, sender=j, receiver=i)),
     )
 
@@ -65,7 +65,7 @@ def extend(
         echo=pair,
         sid=_sid(parameters, pair, sender=i, receiver=j),
         chosen=base.receiver_keys(
-            ours, base_sid(parameters, sender=j, receiver=i), message.sender_points
+            ours, base_sid(parameters, sender=j, receiver=i), message.sender_point
         ),
         zero_seed=pair_seed(pair, contributions),
         receiving=Receiving(key=message_key(sid, sent), choice=choice[:-MASK_SIZE], rows=rows),

@@ -40,6 +40,10 @@ class Adjustment:
             return image
         return image + self.offset * self.offset.group.generator
 
+    def after(self, tweak: Scalar) -> Adjustment:
+        """The same for a secret that is less by ``tweak``: s becomes ±(s + tweak) + offset."""
+        return Adjustment(self.negated, (-tweak if self.negated else tweak) + self.offset)
+
 
 class Ciphersuite(ABC):
     """What RFC 9591 section 6 asks of a suite, and the hooks that BIP-340 needs.
@@ -48,6 +52,7 @@ class Ciphersuite(ABC):
         context: The RFC's ``contextString``.
         signature_size: In bytes.
         message_size: In bytes; None if any length can be signed.
+        derivable: Whether a standard says how the children of a public key are derived.
     """
 
     name: str
@@ -55,6 +60,7 @@ class Ciphersuite(ABC):
     context: bytes
     signature_size: int
     message_size: int | None = None
+    derivable: bool = False
 
     def __repr__(self) -> str:
         return f"Ciphersuite({self.name})"
@@ -84,15 +90,30 @@ class Ciphersuite(ABC):
     def verify(self, public_key: Point, message: bytes, signature: bytes) -> bool:
         """Whether anybody who knows the scheme, but nothing of FROST, accepts the signature."""
 
-    def adjustment(self, public_key: Point, merkle_root: bytes | None) -> Adjustment | None:
+    def adjustment(
+        self, public_key: Point, merkle_root: bytes | None, tweak: Scalar | None = None
+    ) -> Adjustment | None:
         """How secret and public key change before they sign. None: they do not.
 
+        Arguments:
+            tweak: Leads from the key to its child, secret + tweak, which then signs like any key.
+
         Raises:
-            MisuseError: A merkle root for a suite without taproot, or of a wrong size.
+            MisuseError: A merkle root for a suite without taproot, or of a wrong size; a tweak
+                for a suite without derivation, or of another group.
         """
+        self._require_tweak(tweak)
         if merkle_root is not None:
             raise MisuseError(f"{self.name} knows no merkle root")
-        return None
+        return None if tweak is None else Adjustment(negated=False, offset=tweak)
+
+    def _require_tweak(self, tweak: Scalar | None) -> None:
+        if tweak is None:
+            return
+        if not self.derivable:
+            raise MisuseError(f"{self.name} has no standard derivation without hardening")
+        if tweak.group is not self.group:
+            raise MisuseError(f"the tweak is a scalar of {tweak.group.name}")
 
     def must_negate_nonces(self, r: Point) -> bool:
         """Whether the signature will show -R in place of R."""
@@ -147,6 +168,7 @@ class Secp256k1Sha256(Ciphersuite):
     group: Group = SECP256K1
     context = tags.FROST_SECP256K1
     signature_size = 65
+    derivable = True
 
     def h1(self, msg: bytes) -> Scalar:
         return self._scalar(b"rho", msg)
@@ -201,20 +223,30 @@ class Secp256k1Taproot(Secp256k1Sha256):
             and verify_bip340(self.encode_point(public_key), message, signature)
         )
 
-    def adjustment(self, public_key: Point, merkle_root: bytes | None) -> Adjustment | None:
-        """Make y even, add the tweak if there is one, make y even again.
+    def adjustment(
+        self, public_key: Point, merkle_root: bytes | None, tweak: Scalar | None = None
+    ) -> Adjustment | None:
+        """Make y even, add BIP-341's tweak if there is one, make y even again.
 
         Arguments:
             merkle_root: None for the key itself; b"" for BIP-341's key-path-only output (what a
                 single-key wallet uses); 32 bytes for an output with scripts.
+            tweak: Comes first: all this happens to the child then.
         """
+        self._require_tweak(tweak)
+        if tweak is None:
+            return self._taproot(public_key, merkle_root)
+        child = Adjustment(negated=False, offset=tweak).public(public_key)
+        return self._taproot(child, merkle_root).after(tweak)
+
+    def _taproot(self, public_key: Point, merkle_root: bytes | None) -> Adjustment:
         negated = not has_even_y(public_key)
         offset = self.group.scalar(0)
         if merkle_root is not None:
             if len(merkle_root) not in (0, MERKLE_ROOT_SIZE):
                 raise MisuseError(f"a merkle root is empty or {MERKLE_ROOT_SIZE} bytes")
-            tweak = tagged_hash(tags.BIP341_TWEAK, self.encode_point(public_key) + merkle_root)
-            offset = self.group.scalar_from_bytes_checked(tweak)
+            taptweak = tagged_hash(tags.BIP341_TWEAK, self.encode_point(public_key) + merkle_root)
+            offset = self.group.scalar_from_bytes_checked(taptweak)
             if not has_even_y(Adjustment(negated, offset).public(public_key)):
                 negated, offset = not negated, -offset
         return Adjustment(negated, offset)

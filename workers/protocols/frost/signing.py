@@ -60,6 +60,7 @@ def sign(
     commitments: Commitments,
     *,
     merkle_root: bytes | None = None,
+    tweak: Scalar | None = None,
 ) -> SignatureShare:
     """Answer with this party's signature share (5.2). Once for each ``nonces``, whatever happens.
 
@@ -67,13 +68,16 @@ def sign(
         message: Signed as it is; bip340 takes exactly 32 bytes.
         merkle_root: bip340 only. None: sign under the key itself. b"" or 32 bytes: under its
             BIP-341 output key.
+        tweak: Not for ed25519. Sign with the key's child, secret + tweak, in place of the key;
+            a merkle root is for the child then. BIP-32's is the sum of its steps' I_L.
 
     Raises:
         MisuseError: Not exactly ``threshold`` known signers with us among them, our commitment is
-            not the one we made, or message or merkle root do not fit the suite.
+            not the one we made, or message, merkle root or tweak do not fit the suite.
+        IdentityError: The tweak is minus the secret, so there is no child.
     """
     suite = nonces.suite
-    context = _context(suite, share.view, message, commitments, merkle_root)
+    context = _context(suite, share.view, message, commitments, merkle_root, tweak)
     if nonces.index != share.index or commitments.get(share.index) != nonces.commitment:
         raise MisuseError("our own commitment is missing, or not the one we made")
 
@@ -98,6 +102,7 @@ def aggregate(
     shares: Mapping[PartyIndex, SignatureShare],
     *,
     merkle_root: bytes | None = None,
+    tweak: Scalar | None = None,
 ) -> bytes:
     """Add the shares up (5.3), naming every liar (5.4). The signature returned is verified.
 
@@ -106,7 +111,7 @@ def aggregate(
         MisuseError: As ``sign``; or not exactly one share from each signer; or every share is
             right and the signature is not, so that ``key`` contradicts itself.
     """
-    context = _context(suite, key, message, commitments, merkle_root)
+    context = _context(suite, key, message, commitments, merkle_root, tweak)
     if shares.keys() != commitments.keys():
         raise MisuseError("need exactly one share from each signer")
 
@@ -130,13 +135,21 @@ def aggregate(
 
 
 def verify(suite: Ciphersuite, public_key: Point, message: bytes, signature: bytes) -> bool:
-    """Whether ``signature`` is valid under ``public_key``, or under ``output_key`` for a tweak."""
+    """Whether ``signature`` is valid under ``public_key``, which is ``output_key``'s if the key was
+    to be a child or a taproot output."""
     return suite.verify(public_key, message, signature)
 
 
-def output_key(suite: Ciphersuite, public_key: Point, merkle_root: bytes | None = None) -> Point:
-    """The key that signatures verify under: for bip340 with even y, and tweaked if asked to."""
-    adjustment = suite.adjustment(public_key, merkle_root)
+def output_key(
+    suite: Ciphersuite,
+    public_key: Point,
+    merkle_root: bytes | None = None,
+    *,
+    tweak: Scalar | None = None,
+) -> Point:
+    """The key that signatures verify under: the child, if there is a ``tweak``; for bip340 with
+    even y, and that of the taproot output, if there is a ``merkle_root``."""
+    adjustment = suite.adjustment(public_key, merkle_root, tweak)
     return adjustment.public(public_key) if adjustment else public_key
 
 
@@ -187,6 +200,7 @@ def _context(
     message: bytes,
     commitments: Commitments,
     merkle_root: bytes | None,
+    tweak: Scalar | None,
 ) -> Context:
     require_group(suite, key)
     if not suite.can_sign(message):
@@ -196,7 +210,7 @@ def _context(
     if not commitments.keys() <= key.public_shares.keys():
         raise MisuseError("a signer has no share of this key")
 
-    adjustment = suite.adjustment(key.public_key, merkle_root)
+    adjustment = suite.adjustment(key.public_key, merkle_root, tweak)
     public_key = adjustment.public(key.public_key) if adjustment else key.public_key
     return Context(
         suite=suite,

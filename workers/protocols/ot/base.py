@@ -1,19 +1,21 @@
 """Endemic oblivious transfer (Masny and Rindal, eprint 2019/706), 128 times 1-of-2, in one flow.
 
 The sender learns two keys for each transfer, the receiver one of them, chosen by a bit that the
-sender does not see. Both speak at once: the sender's points do not depend on the receiver's.
+sender does not see. Both speak at once: the sender's point does not depend on the receiver's.
 
     receiver, bit w:  r_(1-w) a point of unknown logarithm, r_w = t * G - H(w, r_(1-w))
-    sender:           m_v = s_v * G  for v = 0, 1
-    key v:            s_v * (r_v + H(v, r_(1-v)))  =  t * m_w  where v = w
+    sender:           m = s * G, one for all transfers
+    key v:            s * (r_v + H(v, r_(1-v)))  =  t * m  where v = w
 
-H hashes to the curve, so a receiver that knew both logarithms would have to know one of H's.
+H hashes to the curve, so a receiver that knew both logarithms would have to know one of H's. H
+and the keys' hash differ for every transfer and branch, without which one m could not serve them
+all; ops/decisions/0011 has the argument.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 
 from .. import tags
 from ..encoding import digest, require_size
@@ -26,10 +28,30 @@ TRANSFERS = 128
 
 KEY_SIZE = 32
 
-Pairs = tuple[tuple[Point, Point], ...]
-"""Two points for each transfer: r_0 and r_1, or m_0 and m_1."""
-
 PAIRS_SIZE = TRANSFERS * 2 * POINT_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """The receiver's message: r_0 and r_1 of each transfer.
+
+    Attributes:
+        data: The points behind each other, as they travel; hashes need them again.
+        points: The same, parsed.
+    """
+
+    data: bytes = field(repr=False)
+    points: tuple[Point, ...] = field(repr=False, compare=False)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Pairs:
+        """ValueError unless these are 256 points."""
+        require_size(data, PAIRS_SIZE, "the points of a base transfer")
+        parse, places = SECP256K1.point_from_bytes_checked, range(0, PAIRS_SIZE, POINT_SIZE)
+        return cls(data, tuple([parse(data[at : at + POINT_SIZE]) for at in places]))
+
+    def to_bytes(self) -> bytes:
+        return self.data
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +80,10 @@ class Chosen:
         return cls(tuple(data[:TRANSFERS]), keys)
 
 
-def sender_points(coins: Coins) -> Pairs:
-    """m_0 and m_1 of each transfer."""
-    g = SECP256K1.generator
-    points = [s * g for s in coins.scalars(2 * TRANSFERS, b"sender")]
-    return tuple(zip(points[0::2], points[1::2], strict=True))
+def sender_point(coins: Coins) -> Point:
+    """m, of all transfers."""
+    (s,) = coins.scalars(1, b"sender")
+    return s * SECP256K1.generator
 
 
 def receiver_points(coins: Coins, sid: bytes) -> Pairs:
@@ -71,15 +92,17 @@ def receiver_points(coins: Coins, sid: bytes) -> Pairs:
     Arguments:
         sid: 32 bytes, the same for both sides and for no other pair, direction or session.
     """
-    g = SECP256K1.generator
+    g, mask = SECP256K1.generator, digest(tags.OT_BASE_POINT, sid)
     t = coins.scalars(TRANSFERS, b"receiver")
-    fresh = coins.draw(KEY_SIZE, b"unknown")
-    pairs = []
+    fresh = digest(tags.OT_BASE_UNKNOWN, coins.draw(KEY_SIZE, b"unknown"))
+    data, points = bytearray(), list[Point]()
     for place, w in enumerate(_bits(coins)):
-        unknown = hash_to_curve(tags.OT_BASE_UNKNOWN, fresh, _place(place))
-        mine = t[place] * g - _mask(sid, place, w, unknown)
-        pairs.append(((mine, unknown), (unknown, mine))[w])
-    return tuple(pairs)
+        unknown = hash_to_curve(fresh + _place(place))
+        sent = unknown.to_bytes()
+        mine = t[place] * g - _mask(mask, place, w, sent)
+        points += ((mine, unknown), (unknown, mine))[w]
+        data += (mine.to_bytes() + sent, sent + mine.to_bytes())[w]
+    return Pairs(bytes(data), tuple(points))
 
 
 def sender_keys(coins: Coins, sid: bytes, received: Pairs) -> list[tuple[bytes, bytes]]:
@@ -88,38 +111,27 @@ def sender_keys(coins: Coins, sid: bytes, received: Pairs) -> list[tuple[bytes, 
     Raises:
         IdentityError: The receiver sent r_v = -H(v, r_(1-v)).
     """
-    s = coins.scalars(2 * TRANSFERS, b"sender")
+    (s,) = coins.scalars(1, b"sender")
+    mask, data = digest(tags.OT_BASE_POINT, sid), received.data
+    label = _label(sid, s * SECP256K1.generator)
     keys = []
-    for place, (r_0, r_1) in enumerate(received):
-        one = multiply_hashed(r_0 + _mask(sid, place, 0, r_1), s[2 * place])
-        two = multiply_hashed(r_1 + _mask(sid, place, 1, r_0), s[2 * place + 1])
-        keys.append((_key(sid, place, 0, one), _key(sid, place, 1, two)))
+    for place in range(TRANSFERS):
+        r_0, r_1 = received.points[2 * place : 2 * place + 2]
+        at = 2 * place * POINT_SIZE
+        sent_0, sent_1 = data[at : at + POINT_SIZE], data[at + POINT_SIZE : at + 2 * POINT_SIZE]
+        zero = multiply_hashed(r_0 + _mask(mask, place, 0, sent_1), s)
+        one = multiply_hashed(r_1 + _mask(mask, place, 1, sent_0), s)
+        keys.append((_key(label, place, 0, zero), _key(label, place, 1, one)))
     return keys
 
 
-def receiver_keys(coins: Coins, sid: bytes, received: Pairs) -> Chosen:
+def receiver_keys(coins: Coins, sid: bytes, received: Point) -> Chosen:
     """The chosen key of each transfer."""
-    t = coins.scalars(TRANSFERS, b"receiver")
-    bits = _bits(coins)
+    t, bits, label = coins.scalars(TRANSFERS, b"receiver"), _bits(coins), _label(sid, received)
     keys = (
-        _key(sid, place, w, multiply_hashed(received[place][w], t[place]))
-        for place, w in enumerate(bits)
+        _key(label, place, w, multiply_hashed(received, t[place])) for place, w in enumerate(bits)
     )
     return Chosen(bits, tuple(keys))
-
-
-def pairs_to_bytes(pairs: Pairs) -> bytes:
-    return b"".join(point.to_bytes() for pair in pairs for point in pair)
-
-
-def pairs_from_bytes(data: bytes) -> Pairs:
-    """ValueError unless these are 256 points."""
-    require_size(data, PAIRS_SIZE, "the points of a base transfer")
-    points: Sequence[Point] = [
-        SECP256K1.point_from_bytes_checked(data[at : at + POINT_SIZE])
-        for at in range(0, len(data), POINT_SIZE)
-    ]
-    return tuple(zip(points[0::2], points[1::2], strict=True))
 
 
 def _bits(coins: Coins) -> tuple[int, ...]:
@@ -130,10 +142,14 @@ def _place(place: int) -> bytes:
     return place.to_bytes(2, "big")
 
 
-def _mask(sid: bytes, place: int, branch: int, other: Point) -> Point:
-    where = (sid, _place(place), bytes([branch]))
-    return hash_to_curve(tags.OT_BASE_POINT, *where, other.to_bytes())
+def _mask(key: bytes, place: int, branch: int, other: bytes) -> Point:
+    """H(branch, other) of one transfer."""
+    return hash_to_curve(key + _place(place) + bytes([branch]) + other)
 
 
-def _key(sid: bytes, place: int, branch: int, product: bytes) -> bytes:
-    return digest(tags.OT_BASE_KEY, sid, _place(place), bytes([branch]), product)
+def _label(sid: bytes, point: Point) -> bytes:
+    return digest(tags.OT_BASE_KEY, sid, point.to_bytes())
+
+
+def _key(label: bytes, place: int, branch: int, product: bytes) -> bytes:
+    return hashlib.sha256(label + _place(place) + bytes([branch]) + product).digest()

@@ -1,45 +1,28 @@
-"""Bit matrices as integers. Bit c of a row is bit c of the number; bytes are little-endian."""
+"""Bit matrices, eight bits to a byte. Bit j of a string is bit j % 8 of byte j // 8."""
 
 from __future__ import annotations
 
-from array import array
-from functools import lru_cache
+import numpy as np
+from numpy.typing import NDArray
 
-ROW_SIZE = 16
-_BLOCK = 128
+Bytes = NDArray[np.uint8]
 
+COLUMNS = 128
+ROW_SIZE = COLUMNS // 8
 
-def transpose(columns: list[int], length: int) -> bytes:
-    """128 columns of ``length`` bits to ``length`` rows of 16 bytes.
-
-    The columns lie behind each other in one number, and seven swaps, each of half of what the
-    last one moved, transpose all its 128 x 128 blocks at once.
-    """
-    stride = -(-length // _BLOCK) * _BLOCK
-    x = int.from_bytes(b"".join(c.to_bytes(stride // 8, "little") for c in columns), "little")
-    for step, mask in _swaps(stride):
-        t = (x ^ (x >> step)) & mask
-        x ^= t ^ (t << step)
-    # Row r of block b lies in row r, at place b; it belongs to place r of block b.
-    mixed = array("Q", x.to_bytes(_BLOCK * stride // 8, "little"))
-    rows, width = array("Q", bytes(8 * len(mixed))), stride // 64
-    for word in range(2 * _BLOCK):
-        start = word // 2 * width
-        rows[word :: 2 * _BLOCK] = mixed[start + word % 2 : start + width : 2]
-    return rows.tobytes()[: length * ROW_SIZE]
+_SWAPS = [(7, 0x00AA00AA00AA00AA), (14, 0x0000CCCC0000CCCC), (28, 0x00000000F0F0F0F0)]
+"""Distance and mask of the swaps that transpose the 8 x 8 bits of one word."""
 
 
-@lru_cache(maxsize=4)
-def _swaps(stride: int) -> tuple[tuple[int, int], ...]:
-    """Distance and mask of each swap: bits in rows without, and columns with, a power of two."""
-    swaps = []
-    for power in (64, 32, 16, 8, 4, 2, 1):
-        in_row = sum(1 << c for c in range(_BLOCK) if c & power)
-        row = in_row.to_bytes(ROW_SIZE, "little") * (stride // _BLOCK)
-        none = bytes(len(row))
-        mask = b"".join(none if r & power else row for r in range(_BLOCK))
-        swaps.append((power * (stride - 1), int.from_bytes(mask, "little")))
-    return tuple(swaps)
+def transpose(columns: Bytes) -> bytes:
+    """128 columns to rows of 16 bytes: bit c of row j is bit j of column c."""
+    width = columns.shape[1]
+    blocks = columns.reshape(ROW_SIZE, 8, width).transpose(2, 0, 1)
+    x = np.ascontiguousarray(blocks).view("<u8")
+    for distance, mask in _SWAPS:
+        t = (x ^ (x >> distance)) & mask
+        x = x ^ t ^ (t << distance)
+    return x.view(np.uint8).reshape(width, ROW_SIZE, 8).transpose(0, 2, 1).tobytes()
 
 
 def to_list(data: bytes) -> list[int]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from typing import cast
 
-from ..encoding import pack
 from ..groups import SECP256K1, IdentityError, Point, Scalar
 from ..groups.libsecp256k1 import decode_ellswift, ecdh
 from ..groups.secp256k1 import Secp256k1Point
@@ -18,9 +17,9 @@ from ..groups.secp256k1 import Secp256k1Point
 POINT_SIZE = SECP256K1.point_size
 
 
-def hash_to_curve(tag: bytes, *parts: bytes) -> Secp256k1Point:
-    """ElligatorSwift's map of SHA-512 over tag and parts."""
-    return Secp256k1Point(decode_ellswift(hashlib.sha512(pack(tag, *parts)).digest()))
+def hash_to_curve(data: bytes) -> Secp256k1Point:
+    """ElligatorSwift's map of SHA-512; ``data`` is a tagged digest, then fixed widths."""
+    return Secp256k1Point(decode_ellswift(hashlib.sha512(data).digest()))
 
 
 def multiply_hashed(point: Point, secret: Scalar) -> bytes:

@@ -3,23 +3,23 @@
 The receiver ends with choice bits x_j and rows v_j, the sender with one secret Delta and rows
 w_j = v_j + x_j * Delta. Roles swap on the way: the extension's receiver sent the base transfers.
 
-Sums are bitwise; a column is an integer of ``length + 128`` bits, the last 128 of which mask the
-consistency check and are then dropped.
+Sums are bitwise; a column has ``length + 128`` bits, the last 128 of which mask the consistency
+check and are then dropped.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from .. import tags
 from ..encoding import digest, require_size
-from .base import TRANSFERS
-from .bits import ROW_SIZE, transpose
+from .base import KEY_SIZE, TRANSFERS
+from .bits import Bytes, transpose
 from .faults import FailedCheckError
 from .pprf import Punctured, Trees
 
@@ -79,20 +79,14 @@ def receive(
         choice: FRESH, ``shape.column_size`` bytes: x_j, then the bits that mask the check.
     """
     require_size(choice, shape.column_size, "choice bits")
-    x = int.from_bytes(choice, "little")
-    prg = digest(tags.OT_EXTENSION_PRG, sid, nonce)
-    u, v = [], []
-    for leaves in trees:
-        parts, total = _fold(_expand(prg, leaf, shape) for leaf in leaves)
-        u.append(total ^ x)
-        v += parts
-    sent = nonce + b"".join(column.to_bytes(shape.column_size, "little") for column in u)
+    x = np.frombuffer(choice, np.uint8)
+    v, total = _fold(_expand(sid, nonce, trees, shape))
+    sent = nonce + (total ^ x).tobytes()
 
     challenge = digest(tags.OT_EXTENSION_CHALLENGE, sid, sent)
     lines = _Hash(challenge, shape)
-    proof = _proof(challenge, [lines(column) for column in v])
-    sent += lines(x).to_bytes(MASK_SIZE, "little") + proof
-    return sent, _rows(v, shape)
+    sent += lines(x[np.newaxis]).tobytes() + _proof(challenge, lines(v))
+    return sent, transpose(v[:, : shape.length // 8])
 
 
 def send(sid: bytes, shape: Shape, punctured: Punctured, message: bytes) -> Correlated:
@@ -105,27 +99,22 @@ def send(sid: bytes, shape: Shape, punctured: Punctured, message: bytes) -> Corr
     """
     require_size(message, shape.message_size, "an extension")
     sent, rest = message[: -MASK_SIZE - _PROOF_SIZE], message[-MASK_SIZE - _PROOF_SIZE :]
-    prg = digest(tags.OT_EXTENSION_PRG, sid, sent[:NONCE_SIZE])
-    w, delta_bits = [], []
-    for tree, (hole, leaves) in enumerate(zip(punctured.missing, punctured.trees, strict=True)):
-        at = NONCE_SIZE + tree * shape.column_size
-        u = int.from_bytes(sent[at : at + shape.column_size], "little")
-        # The leaf in place y counts where y + hole has the bit; the hole itself never counts.
-        streams = [_expand(prg, leaves[y ^ hole], shape) for y in range(len(leaves))]
-        parts, _ = _fold(iter(streams))
-        bits = [hole >> b & 1 for b in range(shape.k)]
-        w += [part ^ (u & -bit) for part, bit in zip(parts, bits, strict=True)]
-        delta_bits += bits
+    # The leaf in place y counts where y + hole has the bit; the hole itself never counts.
+    holes = punctured.missing[:, np.newaxis]
+    leaves = punctured.trees[np.arange(len(holes))[:, np.newaxis], np.arange(2**shape.k) ^ holes]
+    parts, _ = _fold(_expand(sid, sent[:NONCE_SIZE], leaves, shape))
+    u = np.frombuffer(sent, np.uint8, offset=NONCE_SIZE).reshape(shape.columns, -1)
+    delta_bits = (holes >> np.arange(shape.k) & 1).astype(np.uint8).reshape(TRANSFERS, 1)
+    w = parts ^ np.repeat(u, shape.k, axis=0) * delta_bits
 
     # For every column, h(w) == h(v) + Delta's bit * h(x), h linear: all columns used one x.
     challenge = digest(tags.OT_EXTENSION_CHALLENGE, sid, sent)
     lines = _Hash(challenge, shape)
-    h_x = int.from_bytes(rest[:MASK_SIZE], "little")
-    h_v = [lines(column) ^ (h_x & -bit) for column, bit in zip(w, delta_bits, strict=True)]
-    if not hmac.compare_digest(_proof(challenge, h_v), rest[MASK_SIZE:]):
+    h_x = np.frombuffer(rest[:MASK_SIZE], np.uint8)
+    if not hmac.compare_digest(_proof(challenge, lines(w) ^ h_x * delta_bits), rest[MASK_SIZE:]):
         raise FailedCheckError(EXTENSION_CHECK)
-    delta = sum(bit << place for place, bit in enumerate(delta_bits))
-    return Correlated(_rows(w, shape), delta.to_bytes(ROW_SIZE, "little"))
+    delta = np.packbits(delta_bits, bitorder="little").tobytes()
+    return Correlated(transpose(w[:, : shape.length // 8]), delta)
 
 
 class _Hash:
@@ -139,42 +128,37 @@ class _Hash:
     def __init__(self, challenge: bytes, shape: Shape) -> None:
         self._gcm = AESGCM(challenge[:16])
         self._size = shape.length // 8
-        self._constant = self._tag(bytes(self._size))
+        self._constant = self._tags(bytes(self._size), self._size)
 
-    def __call__(self, column: int) -> int:
-        data = column.to_bytes(self._size + MASK_SIZE, "little")
-        mask = int.from_bytes(data[self._size :], "little")
-        return self._tag(data[: self._size]) ^ self._constant ^ mask
+    def __call__(self, columns: Bytes) -> Bytes:
+        """16 bytes for each column."""
+        found = self._tags(columns.tobytes(), columns.shape[1])
+        return found ^ self._constant ^ columns[:, self._size :]
 
-    def _tag(self, data: bytes) -> int:
-        return int.from_bytes(self._gcm.encrypt(bytes(12), b"", data), "little")
-
-
-def _expand(prg: bytes, leaf: bytes, shape: Shape) -> int:
-    return int.from_bytes(hashlib.shake_128(prg + leaf).digest(shape.column_size), "little")
+    def _tags(self, data: bytes, width: int) -> Bytes:
+        tag, size, none = self._gcm.encrypt, self._size, bytes(12)
+        found = [tag(none, b"", data[at : at + size]) for at in range(0, len(data), width)]
+        return np.frombuffer(b"".join(found), np.uint8).reshape(-1, MASK_SIZE)
 
 
-def _fold(streams: Iterator[int]) -> tuple[list[int], int]:
-    """For each bit b, the sum of the streams whose place has b; and the sum of all streams."""
-    level, parts = list(streams), []
-    while len(level) > 1:
-        parts.append(_total(level[1::2]))
-        level = [even ^ odd for even, odd in zip(level[0::2], level[1::2], strict=True)]
-    return parts, level[0]
+def _expand(sid: bytes, nonce: bytes, trees: Trees, shape: Shape) -> Bytes:
+    """Trees x leaves x ``shape.column_size``."""
+    prg, data = digest(tags.OT_EXTENSION_PRG, sid, nonce), trees.tobytes()
+    shake, size = hashlib.shake_128, shape.column_size
+    places = range(0, len(data), KEY_SIZE)
+    streams = b"".join([shake(prg + data[at : at + KEY_SIZE]).digest(size) for at in places])
+    return np.frombuffer(streams, np.uint8).reshape(*trees.shape[:2], size)
 
 
-def _total(streams: list[int]) -> int:
-    total = 0
-    for stream in streams:
-        total ^= stream
-    return total
+def _fold(streams: Bytes) -> tuple[Bytes, Bytes]:
+    """For each tree and bit, the sum of the leaves whose place has the bit; the sum of all."""
+    level, parts = streams, []
+    while level.shape[1] > 1:
+        odd = level[:, 1::2]
+        parts.append(np.bitwise_xor.reduce(odd, axis=1))
+        level = level[:, 0::2] ^ odd
+    return np.stack(parts, axis=1).reshape(TRANSFERS, -1), level[:, 0]
 
 
-def _proof(challenge: bytes, hashes: list[int]) -> bytes:
-    parts = b"".join(h.to_bytes(MASK_SIZE, "little") for h in hashes)
-    return digest(tags.OT_EXTENSION_PROOF, challenge, parts)
-
-
-def _rows(columns: list[int], shape: Shape) -> bytes:
-    keep = (1 << shape.length) - 1
-    return transpose([column & keep for column in columns], shape.length)
+def _proof(challenge: bytes, hashes: Bytes) -> bytes:
+    return digest(tags.OT_EXTENSION_PROOF, challenge, hashes.tobytes())

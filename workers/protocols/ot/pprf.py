@@ -11,22 +11,24 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import xor
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .. import tags
 from ..encoding import digest, require_size
 from .base import KEY_SIZE, TRANSFERS, Chosen
+from .bits import Bytes
 from .faults import FailedCheckError
 
 TAG_SIZE = 64
 PPRF_CHECK = "PPRF proof"
 
-Trees = tuple[tuple[bytes, ...], ...]
-"""The leaves of 128 / k trees, 32 bytes each. Secret."""
+Trees = Bytes
+"""128 / k trees x 2^k leaves x 32 bytes. Secret."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Punctured:
     """What the receiver ends with.
 
@@ -35,7 +37,7 @@ class Punctured:
         trees: All leaves; in a missing place stand 32 zeros.
     """
 
-    missing: tuple[int, ...]
+    missing: NDArray[np.intp]
     trees: Trees
 
     def __repr__(self) -> str:
@@ -49,16 +51,15 @@ def correction_size(k: int) -> int:
 def grow(sid: bytes, keys: Sequence[tuple[bytes, bytes]], k: int) -> tuple[bytes, Trees]:
     """The sender's trees, and the correction that lets the receiver follow."""
     node, leaf = digest(tags.OT_TREE_NODE, sid), digest(tags.OT_TREE_LEAF, sid)
-    correction, trees = [], []
-    for start in range(0, TRANSFERS, k):
-        level = list(keys[start])
-        for pair in keys[start + 1 : start + k]:
-            level = [child for parent in level for child in _children(node, parent)]
-            correction += [_sum([pair[side], *level[side::2]]) for side in (0, 1)]
-        proof = [_tag(leaf, s) for s in level]
-        correction += [_sum(proof), hashlib.sha512(b"".join(proof)).digest()]
-        trees.append(tuple(level))
-    return b"".join(correction), tuple(trees)
+    pairs = _bytes(b"".join(key for pair in keys for key in pair), TRANSFERS // k, k, 2, KEY_SIZE)
+    level, correction = pairs[:, 0], []
+    for depth in range(1, k):
+        level = _children(node, level)
+        correction.append(pairs[:, depth] ^ _sides(level))
+    proof = _hashes(leaf, level)
+    correction += [_sum(proof), _shown(proof)]
+    flat = [part.reshape(len(pairs), -1) for part in correction]
+    return np.concatenate(flat, axis=1).tobytes(), level
 
 
 def puncture(sid: bytes, chosen: Chosen, k: int, correction: bytes) -> Punctured:
@@ -70,48 +71,61 @@ def puncture(sid: bytes, chosen: Chosen, k: int, correction: bytes) -> Punctured
     """
     require_size(correction, correction_size(k), "a correction")
     node, leaf = digest(tags.OT_TREE_NODE, sid), digest(tags.OT_TREE_LEAF, sid)
-    missing, trees, honest = [], [], True
-    for tree, start in enumerate(range(0, TRANSFERS, k)):
-        sums = correction[tree * _tree_size(k) : (tree + 1) * _tree_size(k)]
-        bits, keys = chosen.bits[start : start + k], chosen.keys[start : start + k]
-        hole = bits[0] ^ 1
-        level = [bytes(KEY_SIZE)] * 2
-        level[bits[0]] = keys[0]
-        for depth in range(1, k):
-            level = [child for parent in level for child in _children(node, parent)]
-            # We hold the sum over one side; what lies beneath the hole is the only unknown in it.
-            side = bits[depth]
-            level[2 * hole] = level[2 * hole + 1] = bytes(KEY_SIZE)
-            at = (2 * (depth - 1) + side) * KEY_SIZE
-            found = _sum([sums[at : at + KEY_SIZE], keys[depth], *level[side::2]])
-            level[2 * hole + side] = found
-            hole = 2 * hole + (side ^ 1)
-        proof = [_tag(leaf, s) for s in level]
-        proof[hole] = bytes(TAG_SIZE)
-        proof[hole] = _sum([sums[-2 * TAG_SIZE : -TAG_SIZE], *proof])
-        shown = hashlib.sha512(b"".join(proof)).digest()
-        honest &= hmac.compare_digest(shown, sums[-TAG_SIZE:])
-        missing.append(hole)
-        trees.append(tuple(level))
-    if not honest:
+    count = TRANSFERS // k
+    sums, keys = _bytes(correction, count, -1), _bytes(b"".join(chosen.keys), count, k, KEY_SIZE)
+    bits, tree = np.array(chosen.bits).reshape(count, k), np.arange(count)
+    hole = bits[:, 0] ^ 1
+    level = np.zeros((count, 2, KEY_SIZE), np.uint8)
+    level[tree, bits[:, 0]] = keys[:, 0]
+    for depth in range(1, k):
+        level = _children(node, level)
+        # We hold the sum over one side; what lies beneath the hole is the only unknown in it.
+        side = bits[:, depth]
+        level[tree, 2 * hole] = level[tree, 2 * hole + 1] = 0
+        given = sums[:, 2 * KEY_SIZE * (depth - 1) :][:, : 2 * KEY_SIZE].reshape(count, 2, -1)
+        level[tree, 2 * hole + side] = (given ^ _sides(level))[tree, side] ^ keys[:, depth]
+        hole = 2 * hole + (side ^ 1)
+    proof = _hashes(leaf, level)
+    proof[tree, hole] = 0
+    proof[tree, hole] = sums[:, -2 * TAG_SIZE : -TAG_SIZE] ^ _sum(proof)
+    if not hmac.compare_digest(_shown(proof).tobytes(), sums[:, -TAG_SIZE:].tobytes()):
         raise FailedCheckError(PPRF_CHECK)
-    return Punctured(tuple(missing), tuple(trees))
+    return Punctured(hole, level)
 
 
 def _tree_size(k: int) -> int:
     return 2 * KEY_SIZE * (k - 1) + 2 * TAG_SIZE
 
 
-def _children(key: bytes, parent: bytes) -> tuple[bytes, bytes]:
-    both = hashlib.sha512(key + parent).digest()
-    return both[:KEY_SIZE], both[KEY_SIZE:]
+def _children(key: bytes, level: Bytes) -> Bytes:
+    """Both children of every node of every tree."""
+    return _hashes(key, level).reshape(len(level), -1, KEY_SIZE)
 
 
-def _tag(key: bytes, leaf: bytes) -> bytes:
-    return hashlib.sha512(key + leaf).digest()
+def _hashes(key: bytes, level: Bytes) -> Bytes:
+    """64 bytes for every node of every tree."""
+    data, hashed = level.tobytes(), hashlib.blake2b
+    places = range(0, len(data), KEY_SIZE)
+    made = b"".join([hashed(key + data[at : at + KEY_SIZE]).digest() for at in places])
+    return _bytes(made, len(level), -1, TAG_SIZE)
 
 
-def _sum(strings: Sequence[bytes]) -> bytes:
-    """Bitwise sum of strings of one length."""
-    total = reduce(xor, (int.from_bytes(string, "little") for string in strings))
-    return total.to_bytes(len(strings[0]), "little")
+def _shown(proof: Bytes) -> Bytes:
+    """One hash over all of each tree's."""
+    shown = b"".join([hashlib.blake2b(tree.tobytes()).digest() for tree in proof])
+    return _bytes(shown, -1, TAG_SIZE)
+
+
+def _sum(parts: Bytes) -> Bytes:
+    total: Bytes = np.bitwise_xor.reduce(parts, axis=1)
+    return total
+
+
+def _sides(level: Bytes) -> Bytes:
+    """Of each tree, the sum of all left children and that of all right ones."""
+    return _sum(level.reshape(len(level), -1, 2, KEY_SIZE))
+
+
+def _bytes(data: bytes, *shape: int) -> Bytes:
+    """A copy, because numpy will not write into ``bytes``."""
+    return np.frombuffer(bytearray(data), np.uint8).reshape(shape)

@@ -67,6 +67,7 @@ class SessionEvent(CoordinatorTable, table=True):
 
 class Key(CoordinatorTable, table=True):
     __tablename__ = "keys"
+    __table_args__ = (Index("keys_key_session_idx", "key_session"),)
 
     owner: str = Words(primary_key=True)
     key_id: str = Words(primary_key=True)
@@ -110,3 +111,86 @@ class Party(CoordinatorTable, table=True):
 
     party_id: str = Words(primary_key=True)
     last_seen: int = Number()
+
+
+class PooledPresignature(CoordinatorTable, table=True):
+    """Claimed once, like a commitment, and UNLOGGED for the same reason."""
+
+    __tablename__ = "presignatures"
+    __table_args__ = (
+        Index(
+            "presignatures_made_at_idx",
+            "key_session",
+            "epoch",
+            "signers",
+            "made_at",
+            "batch",
+            "position",
+        ),
+        {"info": UNLOGGED},
+    )
+
+    batch: bytes = Bytes(primary_key=True)
+    position: int = Number(primary_key=True)
+    key_session: bytes = Bytes()
+    epoch: int = Number()
+    signers: str = Words()
+    point: bytes = Bytes()
+    made_at: int = Number()
+
+
+class Pool(CoordinatorTable, table=True):
+    """One key's in one epoch and for one signer set, since somebody first signed with it."""
+
+    __tablename__ = "pools"
+    __table_args__ = (Index("pools_used_at_idx", "used_at"), {"info": UNLOGGED})
+
+    key_session: bytes = Bytes(primary_key=True)
+    epoch: int = Number(primary_key=True)
+    signers: str = Words(primary_key=True)
+    owner: str = Words()
+    key_id: str = Words()
+    used_at: int = Number()
+
+
+class PresignBatch(CoordinatorTable, table=True):
+    """An unfinished session that is to add `count` presignatures to a pool."""
+
+    __tablename__ = "presign_batches"
+    __table_args__ = (
+        Index("presign_batches_key_session_idx", "key_session", "epoch", "signers"),
+        {"info": UNLOGGED},
+    )
+
+    session_id: bytes = Bytes(primary_key=True)
+    key_session: bytes = Bytes()
+    epoch: int = Number()
+    signers: str = Words()
+    count: int = Number()
+
+
+class Waiter(CoordinatorTable, table=True):
+    """An unfinished session that wants `count` presignatures; `place` orders those of a pool."""
+
+    __tablename__ = "waiters"
+    __table_args__ = (
+        Index("waiters_place_idx", "key_session", "epoch", "signers", "place"),
+        {"info": UNLOGGED},
+    )
+
+    session_id: bytes = Bytes(primary_key=True)
+    key_session: bytes = Bytes()
+    epoch: int = Number()
+    signers: str = Words()
+    count: int = Number()
+    place: int = Number()
+
+
+class Quarrel(CoordinatorTable, table=True):
+    """When one party last would not finish a batch with another."""
+
+    __tablename__ = "quarrels"
+
+    accuser: str = Words(primary_key=True)
+    accused: str = Words(primary_key=True)
+    at: int = Number()

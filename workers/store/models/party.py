@@ -1,8 +1,8 @@
 """A party's tables.
 
-Key shares are all that may outlive a crash of the database. Everything else is UNLOGGED on
-PostgreSQL: round state or a nonce that came back from a backup or on a promoted replica could be
-answered from twice.
+Key shares and bans are all that may outlive a crash of the database. Everything else is UNLOGGED on
+PostgreSQL: round state, a nonce or a presignature that came back from a backup or on a promoted
+replica could be answered from twice.
 """
 
 from sqlalchemy import Boolean, Index
@@ -76,6 +76,37 @@ class Nonce(PartyTable, table=True):
     scheme: str = Words()
     secret: bytes = Bytes()
     made_at: int = Number()
+
+
+class Presignature(PartyTable, table=True):
+    """Taken once: taking deletes. `secret` is sealed; `batch` is the session that made it."""
+
+    __tablename__ = "presignatures"
+    __table_args__ = (
+        Index("presignatures_made_at_idx", "made_at", "batch", "position"),
+        Index(
+            "presignatures_key_session_idx", "key_session", "epoch", "made_at", "batch", "position"
+        ),
+        {"info": UNLOGGED},
+    )
+
+    batch: bytes = Bytes(primary_key=True)
+    position: int = Number(primary_key=True)
+    key_session: bytes = Bytes()
+    epoch: int = Number()
+    secret: bytes = Bytes()
+    made_at: int = Number()
+
+
+class Ban(PartyTable, table=True):
+    """A party with which no presignatures are made, and what it failed in which session."""
+
+    __tablename__ = "bans"
+
+    party_id: str = Words(primary_key=True)
+    session_id: bytes = Bytes()
+    failed_check: str = Words()
+    at: int = Number()
 
 
 class ParkedEnvelope(PartyTable, table=True):

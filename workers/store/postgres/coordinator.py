@@ -5,25 +5,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..database import RefusedError
-from ..records import Admission, CoordinatorChange, Outcome
+from ..database import RefusedError, Row
+from ..records import Admission, CoordinatorChange, Outcome, PooledPresignature, PoolName
 from ..rows import coordinator as rows
+from ..rows import pools as pool_rows
 from ..rows.coordinator import COMMITMENT_COLUMNS
+from ..rows.pools import PRESIGNATURE_COLUMNS
 from ..shared.coordinator import REQUEST, SharedCoordinatorStore
 from .database import PostgresDatabase
 from .sessions import PostgresStore, advance_values, arrays, purge_statement
 
 _COMMITMENT = ", ".join(f"commitments.{column}" for column in COMMITMENT_COLUMNS.split(", "))
 
+# The request if it is known.
+_ASKED = f"asked AS MATERIALIZED ({REQUEST.replace('$1', '$5').replace('$2', '$6')})"
 
 # The request if it is known, otherwise one commitment of each party that has one.
 #
 # The newest: a party that has too many nonces forgets the oldest ones. Rows that somebody else is
 # taking are passed over, so that nobody waits and nobody gets the same.
 ADMIT = f"""
-    WITH asked AS MATERIALIZED ({REQUEST.replace("$1", "$5").replace("$2", "$6")}),
+    WITH {_ASKED},
     wanted AS (
-        SELECT DISTINCT party_id FROM unnest($4::text[]) AS party_id
+        SELECT DISTINCT party_id FROM unnest((SELECT $4::text[])) AS party_id
         WHERE NOT EXISTS (SELECT FROM asked)
     ),
     chosen AS MATERIALIZED (
@@ -44,13 +48,32 @@ ADMIT = f"""
     SELECT * FROM (VALUES (true)) AS always LEFT JOIN asked ON true LEFT JOIN claimed ON true
 """
 
+# The request if it is known, otherwise presignatures of the first pool that has as many.
+ADMIT_IN_POOLS = f"""
+    WITH {_ASKED},
+    claimed AS MATERIALIZED (
+        SELECT {PRESIGNATURE_COLUMNS}
+        FROM claim_presignatures_v1(
+            $1, $2, $3, CASE WHEN EXISTS (SELECT FROM asked) THEN 0 ELSE $4::bigint END, true
+        )
+    )
+    SELECT asked.*, claimed.*
+    FROM (VALUES (true)) AS always LEFT JOIN asked ON true LEFT JOIN claimed ON true
+"""
+
+CLAIM_PRESIGNATURES = f"""
+    SELECT {PRESIGNATURE_COLUMNS} FROM claim_presignatures_v1($1, $2, ARRAY[$3], $4, false)
+"""
+
 _NO_REQUEST = (None,) * 7
 _NO_NAME = (None,) * 2
 _NO_KEY = (None,) * 6
+_NO_BATCH = (None,) * 6
+_NO_WAITER = (None,) * 5
 
 
 class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
-    purging = purge_statement("inbox", "outbox", "events", "requests")
+    purging = purge_statement("inbox", "outbox", "events", "requests", "presign_batches", "waiters")
 
     def __init__(self, url: str, *, max_connections: int) -> None:
         self._database = PostgresDatabase(url, max_connections=max_connections)
@@ -58,9 +81,10 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
 
     async def commit(self, change: CoordinatorChange) -> Outcome:
         results = () if change.result is None else (change.result,)
+        in_pools = _pool_values(change)
         try:
             committed = await self._database.call(
-                "commit_coordinator_v1",
+                "commit_coordinator_and_pools_v1" if in_pools else "commit_coordinator_v2",
                 *advance_values(self._rows, change, (*change.outgoing, *results)),
                 len(change.outgoing) if results else None,
                 *(_NO_REQUEST if change.request is None else rows.request_values(change.request)),
@@ -68,6 +92,7 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
                 *(_NO_KEY if change.key is None else rows.key_values(change.key)),
                 *arrays([rows.event_values(event) for event in change.events], 3),
                 *arrays([rows.commitment_values(made) for made in change.commitments], 6),
+                *in_pools,
             )
         except RefusedError as refused:
             return refused.outcome
@@ -82,13 +107,48 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
         epoch: int = 0,
         scheme: str = "",
         parties: Sequence[str] = (),
+        pools: Sequence[str] = (),
+        presignatures: int = 0,
     ) -> Admission:
+        statement, *wanted = (
+            (ADMIT_IN_POOLS, list(pools), presignatures)
+            if pools
+            else (ADMIT, scheme, list(parties))
+        )
         found = await self._database.fetch(
-            ADMIT, key_session, epoch, scheme, list(parties), owner, request_id
+            statement, key_session, epoch, *wanted, owner, request_id
         )
         if found[0]["request_id"] is not None:
             return Admission(request=rows.request(found[0]), claimed={})
+        if pools:
+            return Admission(request=None, claimed={}, presignatures=_presignatures(found))
         claimed = [row for row in found if row["nonce_id"] is not None]
         return Admission(
             request=None, claimed={row["party_id"]: rows.commitment(row) for row in claimed}
         )
+
+    async def claim_presignatures(
+        self, pool: PoolName, count: int
+    ) -> tuple[PooledPresignature, ...]:
+        found = await self._database.fetch(
+            CLAIM_PRESIGNATURES, *pool_rows.pool_name_values(pool), count
+        )
+        return _presignatures(found)
+
+
+def _pool_values(change: CoordinatorChange) -> tuple[object, ...]:
+    """What a change does to pools; nothing if it does nothing."""
+    concerns = (change.presignatures, change.batch, change.served, change.waiter, change.quarrels)
+    if not any(concerns):
+        return ()
+    return (
+        *arrays([pool_rows.presignature_values(made) for made in change.presignatures], 6),
+        *(_NO_BATCH if change.batch is None else pool_rows.batch_values(change.batch)),
+        change.served,
+        *(_NO_WAITER if change.waiter is None else pool_rows.waiter_values(change.waiter)),
+        *arrays([pool_rows.quarrel_values(quarrel) for quarrel in change.quarrels], 3),
+    )
+
+
+def _presignatures(found: Sequence[Row]) -> tuple[PooledPresignature, ...]:
+    return tuple(pool_rows.presignature(row) for row in found if row["batch"] is not None)

@@ -34,8 +34,10 @@ SERVER_SETTINGS = {
 # What our functions raise when nothing may remain of a change.
 _REFUSALS = {
     "WN001": Outcome.NONCE_GONE,
+    "WP001": Outcome.PRESIGNATURE_GONE,
     "WR001": Outcome.DUPLICATE_REQUEST,
     "WK001": Outcome.KEY_EXISTS,
+    "WB001": Outcome.BATCH_REFUSED,
 }
 
 # Rows that only another delivery of the same message can have written.

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..database import RefusedError, Row
-from ..records import Outcome, Parked, PartyChange, SigningMaterial
+from ..records import Outcome, Parked, PartyChange, PresignatureRecord, SigningMaterial
+from ..rows import party
 from ..rows.party import KEY_SHARE_COLUMNS, NONCE_COLUMNS, PartyRows
 from ..shared.party import SharedPartyStore
 from .database import PostgresDatabase
@@ -29,6 +31,20 @@ SIGNING_MATERIAL = f"""
     LEFT JOIN nonces ON nonces.nonce_id = $4
 """
 
+# The same with presignatures, as one row of arrays in the order in which they were asked for.
+#
+# The inner SELECTs hide how many there are: a plan made for one would be made anew for each.
+PRESIGNING_MATERIAL = f"""
+    SELECT * FROM ({SIGNING_MATERIAL}) AS material, (
+        SELECT array_agg(key_session ORDER BY place) AS presignature_keys,
+            array_agg(epoch ORDER BY place) AS presignature_epochs,
+            array_agg(secret ORDER BY place) AS presignature_secrets
+        FROM unnest((SELECT $5::bytea[]), (SELECT $6::bigint[])) WITH ORDINALITY
+            AS asked (batch, position, place)
+            LEFT JOIN presignatures USING (batch, position)
+    ) AS asked
+"""
+
 _NO_SHARE = (None,) * 8
 
 
@@ -41,30 +57,70 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
 
     async def commit(self, change: PartyChange) -> Outcome:
         rows, share = self._rows, change.key_share
+        presigning = self._presigning_values(change)
         try:
             committed = await self._database.call(
-                "commit_party_v1",
+                "commit_party_and_presignatures_v1" if presigning else "commit_party_v1",
                 *advance_values(rows, change, change.outgoing),
                 change.take_nonce,
                 *arrays([rows.nonce_values(nonce) for nonce in change.nonces], 5),
                 *(_NO_SHARE if share is None else rows.key_share_values(share)),
+                *presigning,
             )
         except RefusedError as refused:
             return refused.outcome
         return Outcome.COMMITTED if committed else Outcome.LOST_RACE
 
     async def signing_material(
-        self, session_id: bytes, *, key_session: bytes, epoch: int, nonce_id: bytes
+        self,
+        session_id: bytes,
+        *,
+        key_session: bytes,
+        epoch: int,
+        nonce_id: bytes | None = None,
+        presignatures: Sequence[tuple[bytes, int]] = (),
     ) -> SigningMaterial:
-        (row,) = await self._database.fetch(
-            SIGNING_MATERIAL, session_id, key_session, epoch, nonce_id
-        )
+        values = (session_id, key_session, epoch, nonce_id)
+        if presignatures:
+            (row,) = await self._database.fetch(
+                PRESIGNING_MATERIAL, *values, *arrays(presignatures, 2)
+            )
+        else:
+            (row,) = await self._database.fetch(SIGNING_MATERIAL, *values)
         share, nonce = _Part(row, "key_shares_"), _Part(row, "nonces_")
         return SigningMaterial(
             session=None if row["session_id"] is None else self._rows.session(row, inbox(row)),
             key_share=None if share["key_session"] is None else self._rows.key_share(share),
             nonce=None if nonce["nonce_id"] is None else self._rows.nonce(nonce),
+            presignatures=tuple(self._presignatures(row, presignatures)),
         )
+
+    def _presigning_values(self, change: PartyChange) -> tuple[object, ...]:
+        """What only some changes say; nothing if this one does not."""
+        taken, made, bans = change.take_presignatures, change.presignatures, change.bans
+        if not (taken or made or bans or change.forget_sent):
+            return ()
+        return (
+            *arrays(taken, 2),
+            *arrays([self._rows.presignature_values(presignature) for presignature in made], 5),
+            *arrays([party.ban_values(ban) for ban in bans], 4),
+            change.forget_sent,
+        )
+
+    def _presignatures(
+        self, row: Row, asked: Sequence[tuple[bytes, int]]
+    ) -> Iterator[PresignatureRecord | None]:
+        if not asked:
+            return
+        found = zip(
+            row["presignature_keys"],
+            row["presignature_epochs"],
+            row["presignature_secrets"],
+            strict=True,
+        )
+        for place, values in zip(asked, found, strict=True):
+            columns = zip(party.PRESIGNATURE_NAMES, (*place, *values), strict=True)
+            yield None if None in values else self._rows.presignature(dict(columns))
 
     async def park(self, parked: Parked, *, max_count: int, max_bytes: int, now: int) -> bool:
         return await self._database.call(
@@ -79,7 +135,7 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
         )
 
     async def end(self, session_id: bytes, status: str, now: int) -> bool:
-        return await self._database.call("end_session_v1", session_id, status, now)
+        return await self._database.call("end_session_v2", session_id, status, now)
 
 
 class _Part:

@@ -10,12 +10,24 @@ from dataclasses import replace
 from contracts.results import Status
 
 from ..database import Row
-from ..records import KeyShareRecord, NonceRecord, Parked, Received, Session, SessionChange
+from ..records import (
+    BanRecord,
+    KeyShareRecord,
+    NonceRecord,
+    Parked,
+    PresignatureRecord,
+    Received,
+    Session,
+    SessionChange,
+)
 from ..sealing import Kind, Sealer
 from .sessions import SessionRows
 
 KEY_SHARE_COLUMNS = "key_session, epoch, owner, key_id, facts, certificates, secret, active"
 NONCE_COLUMNS = "nonce_id, key_session, epoch, scheme, secret"
+PRESIGNATURE_COLUMNS = "batch, position, key_session, epoch, secret"
+PRESIGNATURE_NAMES = PRESIGNATURE_COLUMNS.split(", ")
+BAN_COLUMNS = "party_id, session_id, failed_check, at"
 
 
 class PartyRows(SessionRows):
@@ -95,6 +107,23 @@ class PartyRows(SessionRows):
         place = self._nonce_place(sealed)
         return replace(sealed, secret=self._sealer.open(Kind.NONCE, sealed.secret, *place))
 
+    def presignature_values(self, made: PresignatureRecord) -> tuple[object, ...]:
+        """In the order of `PRESIGNATURE_COLUMNS`."""
+        place = self._presignature_place(made)
+        secret = self._sealer.seal(Kind.PRESIGNATURE, made.secret, *place)
+        return made.batch, made.position, made.key_session, made.epoch, secret
+
+    def presignature(self, row: Row) -> PresignatureRecord:
+        sealed = PresignatureRecord(
+            batch=row["batch"],
+            position=row["position"],
+            key_session=row["key_session"],
+            epoch=row["epoch"],
+            secret=row["secret"],
+        )
+        place = self._presignature_place(sealed)
+        return replace(sealed, secret=self._sealer.open(Kind.PRESIGNATURE, sealed.secret, *place))
+
     def _inbox_place(self, session_id: bytes, row: Received) -> tuple[bytes, ...]:
         return session_id, self._party, row.slot.encode(), row.sender.encode(), row.digest
 
@@ -111,6 +140,15 @@ class PartyRows(SessionRows):
             nonce.scheme.encode(),
         )
 
+    def _presignature_place(self, presignature: PresignatureRecord) -> tuple[bytes, ...]:
+        return (
+            presignature.batch,
+            presignature.position.to_bytes(4),
+            self._party,
+            presignature.key_session,
+            presignature.epoch.to_bytes(4),
+        )
+
 
 def public_key_share(row: Row) -> KeyShareRecord:
     """Without its secret."""
@@ -123,6 +161,20 @@ def public_key_share(row: Row) -> KeyShareRecord:
         certificates=_certificates_from_json(row["certificates"]),
         secret=b"",
         active=bool(row["active"]),
+    )
+
+
+def ban_values(ban: BanRecord) -> tuple[object, ...]:
+    """In the order of `BAN_COLUMNS`."""
+    return ban.party_id, ban.session_id, ban.check, ban.at
+
+
+def ban(row: Row) -> BanRecord:
+    return BanRecord(
+        party_id=row["party_id"],
+        session_id=row["session_id"],
+        check=row["failed_check"],
+        at=row["at"],
     )
 
 

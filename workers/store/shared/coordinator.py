@@ -8,7 +8,7 @@ from ..records import KeyRecord, PartySeen, RequestRecord, StoredEvent
 from ..rows import coordinator as rows
 from ..rows.coordinator import EVENT_COLUMNS, KEY_COLUMNS, REQUEST_COLUMNS
 from ..rows.sessions import OUTGOING_COLUMNS, SessionRows
-from .sessions import SharedStore
+from .pools import SharedPools
 
 # A request with its result, whose columns are null as long as there is none.
 _REQUESTS = f"""
@@ -30,6 +30,8 @@ FORGET_COMMITMENTS = """
 
 KEY = f"SELECT {KEY_COLUMNS} FROM keys WHERE owner = $1 AND key_id = $2"
 
+KEY_OF = f"SELECT {KEY_COLUMNS} FROM keys WHERE key_session = $1"
+
 KEYS = f"SELECT {KEY_COLUMNS} FROM keys WHERE owner = $1 ORDER BY key_id"
 
 EVENTS = f"""
@@ -48,7 +50,7 @@ SEEN = """
 PARTIES = "SELECT party_id, last_seen FROM parties ORDER BY party_id"
 
 
-class SharedCoordinatorStore(SharedStore):
+class SharedCoordinatorStore(SharedPools):
     def __init__(self, database: Database) -> None:
         super().__init__(database, SessionRows(), "coordinator")
 
@@ -69,6 +71,10 @@ class SharedCoordinatorStore(SharedStore):
 
     async def key(self, owner: str, key_id: str) -> KeyRecord | None:
         found = await self._database.fetch(KEY, owner, key_id)
+        return rows.key(found[0]) if found else None
+
+    async def key_of(self, key_session: bytes) -> KeyRecord | None:
+        found = await self._database.fetch(KEY_OF, key_session)
         return rows.key(found[0]) if found else None
 
     async def keys(self, owner: str) -> list[KeyRecord]:

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from ..database import Database
-from ..records import KeyShareRecord, Parked
+from ..records import BanRecord, KeyShareRecord, Parked
 from ..rows import party as rows
-from ..rows.party import KEY_SHARE_COLUMNS, PartyRows
+from ..rows.party import BAN_COLUMNS, KEY_SHARE_COLUMNS, PartyRows
 from .sessions import SharedStore
 
 KEY_SHARE = f"SELECT {KEY_SHARE_COLUMNS} FROM key_shares WHERE key_session = $1 AND epoch = $2"
@@ -30,6 +30,28 @@ TRIM_NONCES = """
         LIMIT 1000000 OFFSET $4
     )
 """
+
+# The oldest go here as well, for the coordinator asks for the newest ones first.
+TRIM_PRESIGNATURES = """
+    DELETE FROM presignatures WHERE (batch, position) IN (
+        SELECT batch, position FROM presignatures
+        WHERE key_session = $1 AND epoch = $2
+        ORDER BY made_at DESC, batch DESC, position DESC
+        LIMIT 1000000 OFFSET $3
+    )
+"""
+
+TRIM_ALL_PRESIGNATURES = """
+    DELETE FROM presignatures WHERE (batch, position) IN (
+        SELECT batch, position FROM presignatures
+        ORDER BY made_at DESC, batch DESC, position DESC
+        LIMIT 1000000 OFFSET $1
+    )
+"""
+
+BANS = f"SELECT {BAN_COLUMNS} FROM bans ORDER BY party_id"
+
+LIFT_BAN = "DELETE FROM bans WHERE party_id = $1"
 
 # In the order in which they came.
 PARKED = """
@@ -68,6 +90,19 @@ class SharedPartyStore(SharedStore):
 
     async def trim_nonces(self, key_session: bytes, epoch: int, scheme: str, keep: int) -> int:
         return await self._database.execute(TRIM_NONCES, key_session, epoch, scheme, keep)
+
+    async def trim_presignatures(
+        self, key_session: bytes, epoch: int, *, keep: int, keep_in_all: int
+    ) -> int:
+        # Two transactions: if it is only the first, the next trimming does the rest.
+        trimmed = await self._database.execute(TRIM_PRESIGNATURES, key_session, epoch, keep)
+        return trimmed + await self._database.execute(TRIM_ALL_PRESIGNATURES, keep_in_all)
+
+    async def bans(self) -> list[BanRecord]:
+        return [rows.ban(row) for row in await self._database.fetch(BANS)]
+
+    async def lift_ban(self, party_id: str) -> bool:
+        return bool(await self._database.execute(LIFT_BAN, party_id))
 
     async def parked(self, session_id: bytes) -> list[Parked]:
         return [rows.parked(row) for row in await self._database.fetch(PARKED, session_id)]

@@ -16,11 +16,14 @@ from ..records import (
     CoordinatorChange,
     KeyRecord,
     Outcome,
+    PooledPresignature,
+    PoolName,
     RequestRecord,
 )
 from ..rows import coordinator as rows
 from ..rows.coordinator import COMMITMENT_COLUMNS, EVENT_COLUMNS, KEY_COLUMNS, REQUEST_COLUMNS
 from ..shared.coordinator import REQUEST, SharedCoordinatorStore
+from . import pools as in_pools
 from .database import SqliteDatabase, change, now, select
 from .sessions import SqliteStore, advance
 
@@ -71,7 +74,15 @@ CLAIM = f"""
 
 
 class SqliteCoordinatorStore(SharedCoordinatorStore, SqliteStore):
-    tables = ("inbox", "outbox", "events", "requests", "sessions")
+    tables = (
+        "inbox",
+        "outbox",
+        "events",
+        "requests",
+        "presign_batches",
+        "waiters",
+        "sessions",
+    )
 
     def __init__(self, path: Path) -> None:
         self._database = SqliteDatabase(path)
@@ -100,6 +111,7 @@ class SqliteCoordinatorStore(SharedCoordinatorStore, SqliteStore):
             change(connection, ADD_EVENT, session_id, now(), *rows.event_values(event))
         for commitment in wanted.commitments:
             change(connection, ADD_COMMITMENT, *rows.commitment_values(commitment), now())
+        in_pools.keep(connection, wanted)
         if results:
             change(connection, RESULT, session_id, wanted.cause, len(wanted.outgoing))
         if Status(wanted.status).final:
@@ -114,16 +126,34 @@ class SqliteCoordinatorStore(SharedCoordinatorStore, SqliteStore):
         epoch: int = 0,
         scheme: str = "",
         parties: Sequence[str] = (),
+        pools: Sequence[str] = (),
+        presignatures: int = 0,
     ) -> Admission:
+        names = [
+            PoolName(key_session=key_session or b"", epoch=epoch, signers=signers)
+            for signers in pools
+        ]
+
         def work(connection: sqlite3.Connection) -> Admission:
             found = select(connection, REQUEST, owner, request_id)
             if found:
                 return Admission(request=rows.request(found[0]), claimed={})
+            if names:
+                taken = in_pools.claim_in_turn(connection, names, presignatures)
+                return Admission(request=None, claimed={}, presignatures=taken)
             claimed = _claim(connection, key_session, epoch, scheme, parties)
             return Admission(request=None, claimed=claimed)
 
         # A transaction that only reads need not wait for those that write.
-        return await (self._database.write(work) if parties else self._database.read(work))
+        claims = bool(parties or names)
+        return await (self._database.write(work) if claims else self._database.read(work))
+
+    async def claim_presignatures(
+        self, pool: PoolName, count: int
+    ) -> tuple[PooledPresignature, ...]:
+        return await self._database.write(
+            lambda connection: in_pools.claim(connection, pool, count)
+        )
 
 
 def _add_request(connection: sqlite3.Connection, request: RequestRecord) -> None:

@@ -4,13 +4,28 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 from contracts.results import Status
 
 from ..database import RefusedError
-from ..records import NonceRecord, Outcome, Parked, PartyChange, SigningMaterial
-from ..rows.party import KEY_SHARE_COLUMNS, NONCE_COLUMNS, PartyRows
+from ..records import (
+    NonceRecord,
+    Outcome,
+    Parked,
+    PartyChange,
+    PresignatureRecord,
+    SigningMaterial,
+)
+from ..rows import party as rows
+from ..rows.party import (
+    BAN_COLUMNS,
+    KEY_SHARE_COLUMNS,
+    NONCE_COLUMNS,
+    PRESIGNATURE_COLUMNS,
+    PartyRows,
+)
 from ..shared.party import KEY_SHARE, UNPARK, SharedPartyStore
 from .database import SqliteDatabase, change, now, select
 from .sessions import SqliteStore, advance, load
@@ -21,6 +36,20 @@ TAKE_NONCE = "DELETE FROM nonces WHERE nonce_id = $1"
 
 ADD_NONCE = f"INSERT INTO nonces ({NONCE_COLUMNS}, made_at) VALUES ($1, $2, $3, $4, $5, $6)"
 
+PRESIGNATURE = f"""
+    SELECT {PRESIGNATURE_COLUMNS} FROM presignatures WHERE batch = $1 AND position = $2
+"""
+
+TAKE_PRESIGNATURE = "DELETE FROM presignatures WHERE batch = $1 AND position = $2"
+
+ADD_PRESIGNATURE = f"""
+    INSERT INTO presignatures ({PRESIGNATURE_COLUMNS}, made_at) VALUES ($1, $2, $3, $4, $5, $6)
+"""
+
+FORGET_BATCH = "DELETE FROM presignatures WHERE batch = $1"
+
+BAN = f"INSERT INTO bans ({BAN_COLUMNS}) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
+
 SAVE_KEY_SHARE = f"""
     INSERT INTO key_shares ({KEY_SHARE_COLUMNS})
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -29,6 +58,8 @@ SAVE_KEY_SHARE = f"""
         certificates = excluded.certificates, secret = excluded.secret, active = excluded.active
     WHERE NOT key_shares.active
 """
+
+FORGET_SENT = "DELETE FROM outbox WHERE session_id = $1 AND cause <> $2"
 
 FORGET_INBOX = "DELETE FROM inbox WHERE session_id = $1"
 
@@ -75,22 +106,44 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
         advance(connection, self._rows, wanted, wanted.outgoing)
         if wanted.take_nonce is not None and not change(connection, TAKE_NONCE, wanted.take_nonce):
             raise RefusedError(Outcome.NONCE_GONE)
-        for nonce in wanted.nonces:
-            change(connection, ADD_NONCE, *self._rows.nonce_values(nonce), now())
-        if wanted.key_share is not None:
-            change(connection, SAVE_KEY_SHARE, *self._rows.key_share_values(wanted.key_share))
+        for place in wanted.take_presignatures:
+            if not change(connection, TAKE_PRESIGNATURE, *place):
+                raise RefusedError(Outcome.PRESIGNATURE_GONE)
+        self._add(connection, wanted)
+        if wanted.forget_sent:
+            change(connection, FORGET_SENT, wanted.session_id, wanted.cause)
         if Status(wanted.status).final:
             change(connection, FORGET_INBOX, wanted.session_id)
 
+    def _add(self, connection: sqlite3.Connection, wanted: PartyChange) -> None:
+        at = now()
+        for nonce in wanted.nonces:
+            change(connection, ADD_NONCE, *self._rows.nonce_values(nonce), at)
+        for made in wanted.presignatures:
+            change(connection, ADD_PRESIGNATURE, *self._rows.presignature_values(made), at)
+        for ban in wanted.bans:
+            change(connection, BAN, *rows.ban_values(ban))
+        if wanted.key_share is not None:
+            change(connection, SAVE_KEY_SHARE, *self._rows.key_share_values(wanted.key_share))
+
     async def signing_material(
-        self, session_id: bytes, *, key_session: bytes, epoch: int, nonce_id: bytes
+        self,
+        session_id: bytes,
+        *,
+        key_session: bytes,
+        epoch: int,
+        nonce_id: bytes | None = None,
+        presignatures: Sequence[tuple[bytes, int]] = (),
     ) -> SigningMaterial:
         def work(connection: sqlite3.Connection) -> SigningMaterial:
             shares = select(connection, KEY_SHARE, key_session, epoch)
             return SigningMaterial(
                 session=load(connection, self._rows, session_id),
                 key_share=self._rows.key_share(shares[0]) if shares else None,
-                nonce=self._nonce(connection, nonce_id),
+                nonce=None if nonce_id is None else self._nonce(connection, nonce_id),
+                presignatures=tuple(
+                    self._presignature(connection, *place) for place in presignatures
+                ),
             )
 
         return await self._database.read(work)
@@ -98,6 +151,12 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
     def _nonce(self, connection: sqlite3.Connection, nonce_id: bytes) -> NonceRecord | None:
         found = select(connection, NONCE, nonce_id)
         return self._rows.nonce(found[0]) if found else None
+
+    def _presignature(
+        self, connection: sqlite3.Connection, batch: bytes, position: int
+    ) -> PresignatureRecord | None:
+        found = select(connection, PRESIGNATURE, batch, position)
+        return self._rows.presignature(found[0]) if found else None
 
     async def park(self, parked: Parked, *, max_count: int, max_bytes: int, now: int) -> bool:
         place = (parked.session_id, parked.slot, parked.sender)
@@ -115,6 +174,7 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
 
     async def end(self, session_id: bytes, status: str, now: int) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
+            change(connection, FORGET_BATCH, session_id)
             if not change(connection, END, session_id, status, now):
                 return False
             change(connection, FORGET_INBOX, session_id)

@@ -1,9 +1,11 @@
-"""The multiplier's sums modulo q: one interface, plain integers or numpy behind it."""
+"""The multiplier's sums modulo q: one interface, numpy or plain integers behind it.
+
+Both give the same bytes, so parties need not agree on one.
+"""
 
 from __future__ import annotations
 
-from functools import cache
-
+from .batched import BatchedArithmetic
 from .interface import COLUMNS, NUMBER_SIZE, ROWS, ROWS_SIZE, Arithmetic, Opened, all_below_q
 from .plain import PlainArithmetic
 
@@ -13,6 +15,7 @@ __all__ = [
     "ROWS",
     "ROWS_SIZE",
     "Arithmetic",
+    "BatchedArithmetic",
     "Opened",
     "PlainArithmetic",
     "all_below_q",
@@ -20,15 +23,6 @@ __all__ = [
 ]
 
 
-@cache
 def fastest() -> Arithmetic:
-    """numpy's if it is installed. Both give the same bytes, so parties need not agree on one.
-
-    numpy's linear algebra starts threads of its own: whoever starts the process pins them to one
-    (``OPENBLAS_NUM_THREADS=1``), because these products are too small to share.
-    """
-    try:
-        from .batched import BatchedArithmetic
-    except ImportError:
-        return PlainArithmetic()
+    """What every round uses unless told otherwise."""
     return BatchedArithmetic()

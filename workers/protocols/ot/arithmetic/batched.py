@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .interface import (
-    COLUMNS,
     NUMBER_SIZE,
     ROWS,
     ROWS_SIZE,
@@ -35,12 +34,12 @@ LIMBS = 16
 FOLD = 2**256 - Q
 """2^256 modulo q: 129 bits."""
 
-_FOLD_LIMBS = [FOLD >> 32 * i & 0xFFFFFFFF for i in range(5)]
+_FOLD_LIMBS = np.array([[FOLD >> 32 * i & 0xFFFFFFFF] for i in range(5)])
 
 
 class BatchedArithmetic(Arithmetic):
     def multiplicands(self, choice: bytes) -> list[int]:
-        return _numbers(_reduce(_bits(choice) @ _gadget_limbs()))
+        return _numbers(_reduce(_bits(choice).astype(np.float64) @ _gadget_limbs()))
 
     def mask(self, pads_0: bytes, pads_1: bytes, inputs: Sequence[Triple]) -> bytes:
         zeros, ones = _instances(pads_0, "<u4"), _instances(pads_1, "<u4")
@@ -52,8 +51,8 @@ class BatchedArithmetic(Arithmetic):
         return b"".join(masked)
 
     def open_sender(self, pads_0: bytes, thetas: Sequence[Pair]) -> Opened:
-        d = (pads.astype(np.float64) for pads in _instances(pads_0, "<u2"))
-        return _open(d, thetas, None)
+        ours = (alpha.astype(np.float64) for alpha in _instances(pads_0, "<u2"))
+        return _open(ours, map(_theta_matrix, thetas))
 
     def open_receiver(
         self,
@@ -64,31 +63,31 @@ class BatchedArithmetic(Arithmetic):
         etas: Sequence[int],
     ) -> Opened:
         ours, theirs, bits = _instances(pads, "<u2"), _instances(masked, "<u2"), _bits(choice)
+        # beta * eta is one more column of one limb. -beta has all bits set, or none.
         d = (
-            alpha.astype(np.float64) + beta[:, None] * sent.astype(np.float64)
-            for alpha, beta, sent in zip(ours, bits, theirs, strict=True)
+            np.hstack([alpha.astype(np.float64) + (sent & -beta), beta])
+            for alpha, sent, beta in zip(ours, theirs, bits[:, :, np.newaxis], strict=True)
         )
-        negated = b"".join(((Q - eta) % Q).to_bytes(NUMBER_SIZE, "little") for eta in etas)
-        less = np.frombuffer(negated, "<u2").astype(np.float64).reshape(len(etas), 1, LIMBS)
-        return _open(d, thetas, less * bits[:, :, None])
+        factors = (
+            np.vstack([_theta_matrix(theta), _limbs([-eta])])
+            for theta, eta in zip(thetas, etas, strict=True)
+        )
+        return _open(d, factors)
 
 
-def _open(d: Iterable[Floats], thetas: Sequence[Pair], addend: Floats | None) -> Opened:
+def _open(d: Iterable[Floats], factors: Iterable[Floats]) -> Opened:
     """``d`` has, for each instance, 416 rows with the limbs of all three columns side by side.
 
     An instance at a time: one fits the processor's cache, sixteen do not.
     """
     gadget_limbs = _gadget_limbs().T
-    mu = np.empty((len(thetas), ROWS, LIMBS))
-    pairs = []
-    for instance, (limbs, theta) in enumerate(zip(d, thetas, strict=True)):
-        np.matmul(limbs, _theta_matrix(theta), out=mu[instance])
+    mu, pairs = [], []
+    for limbs, factor in zip(d, factors, strict=True):
+        mu.append(_reduce(limbs @ factor))
         # Limb a of the gadget times limb c of a column belongs to limb a + c of the product.
         products = np.matmul(gadget_limbs, limbs[:, : 2 * LIMBS]).astype(np.int64)
         pairs.append((_join(products[:, :LIMBS]), _join(products[:, LIMBS:])))
-    if addend is not None:
-        mu += addend
-    return Opened(b"".join(map(_reduce, mu)), pairs)
+    return Opened(b"".join(mu), pairs)
 
 
 def _join(products: Integers) -> int:
@@ -112,9 +111,9 @@ def _instances(data: bytes, limb: str) -> NDArray[np.unsignedinteger[Any]]:
     return np.frombuffer(data, limb).reshape(len(data) // ROWS_SIZE, ROWS, -1)
 
 
-def _bits(choice: bytes) -> Floats:
+def _bits(choice: bytes) -> NDArray[np.uint16]:
     bits = np.unpackbits(np.frombuffer(choice, np.uint8), bitorder="little")
-    return bits.astype(np.float64).reshape(-1, ROWS)
+    return bits.astype(np.uint16).reshape(-1, ROWS)
 
 
 def _numbers(data: bytes) -> list[int]:
@@ -122,17 +121,20 @@ def _numbers(data: bytes) -> list[int]:
     return [int.from_bytes(data[at : at + NUMBER_SIZE], "little") for at in places]
 
 
+def _limbs(numbers: Iterable[int]) -> Floats:
+    """A row for each number, reduced."""
+    data = b"".join([(number % Q).to_bytes(NUMBER_SIZE, "little") for number in numbers])
+    return np.frombuffer(data, "<u2").astype(np.float64).reshape(-1, LIMBS)
+
+
 @cache
 def _gadget_limbs() -> Floats:
-    data = b"".join(g.to_bytes(NUMBER_SIZE, "little") for g in gadget())
-    return np.frombuffer(data, "<u2").astype(np.float64).reshape(ROWS, LIMBS)
+    return _limbs(gadget())
 
 
 def _theta_matrix(theta: Pair) -> Floats:
     """48 x 16: times theta_0, times theta_1, times one; all three added up."""
-    rows = (value << 16 * i for value in (*theta, 1) for i in range(LIMBS))
-    data = b"".join((row % Q).to_bytes(NUMBER_SIZE, "little") for row in rows)
-    return np.frombuffer(data, "<u2").astype(np.float64).reshape(COLUMNS * LIMBS, LIMBS)
+    return _limbs([value << 16 * i for value in (*theta, 1) for i in range(LIMBS)])
 
 
 def _reduce(columns: Floats) -> bytes:
@@ -142,17 +144,14 @@ def _reduce(columns: Floats) -> bytes:
 
 
 def _canonical(x: Integers) -> bytes:
-    """Signed sums of 32-bit limbs, 8 x n, below 2^62 each, to numbers below q."""
-    while True:
-        for i in range(7):
-            x[i + 1] += x[i] >> 32
-            x[i] &= 0xFFFFFFFF
-        over = x[7] >> 32  # what lies above 2^256; -1 where the number is negative
-        x[7] &= 0xFFFFFFFF
-        if not over.any():
-            break
-        for i, limb in enumerate(_FOLD_LIMBS):
-            x[i] += over * limb
+    """Signed sums of 32-bit limbs, 8 x n, below 2^62 each, to numbers below q.
+
+    Every pass carries one limb further; after the third a carry is rare.
+    """
+    while (carry := x >> 32).any():
+        x &= 0xFFFFFFFF
+        x[1:] += carry[:-1]
+        x[:5] += carry[7] * _FOLD_LIMBS  # what lies above 2^256; -1 where the number is negative
     data = np.ascontiguousarray(x.T).astype("<u4").tobytes()
     # Left are numbers between q and 2^256: one in 2^127, or made so on purpose.
     ones = (x[7] == 0xFFFFFFFF) & (x[6] == 0xFFFFFFFF) & (x[5] == 0xFFFFFFFF)

@@ -1,0 +1,132 @@
+"""What the coordinator's handlers do alike with a request's session: commit what a report or a
+wish comes to, then publish it, the request's result before all else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from contracts import addresses
+from contracts.failures import Failure
+from contracts.results import Status, failed_result
+
+from ..session import conduct as conducting
+from ..session.conduct import Progress
+from ..session.sending import result
+from ..store.interface import CoordinatorStore, StoreUnavailableError
+from ..store.records import CoordinatorChange, Event, Outcome, Outgoing, Received
+from .clock import now_ms
+from .locks import SessionLocks
+from .publisher import FullError, Publisher, UnroutableError
+from .recent import Known, RecentSessions
+from .scopes import uninterrupted
+
+logger = logging.getLogger(__name__)
+
+RACES = 20
+"""Lost to other workers before a delivery is given back."""
+
+
+class CoordinatorCommits:
+    def __init__(
+        self, store: CoordinatorStore, publisher: Publisher, recent: RecentSessions
+    ) -> None:
+        self.locks = SessionLocks()
+        self._store = store
+        self._publisher = publisher
+        self._recent = recent
+
+    async def commit(
+        self,
+        known: Known,
+        progress: Progress,
+        cause: str,
+        row: Received | None,
+        event: Event | None,
+    ) -> bool:
+        """False if another worker moved the session on: load and try again."""
+        session, conduct = known.session, progress.conduct
+        content = progress.result
+        outgoing = progress.outgoing
+        if progress.failure is not None:
+            request = conduct.request
+            content = failed_result(
+                request.operation,
+                progress.failure,
+                request_id=request.request_id,
+                client_id=request.client_id,
+                session_id=session.session_id,
+                key_id=request.key_id,
+                status=progress.status,
+                finished_at=now_ms(),
+            )
+            outgoing = (*outgoing, *conducting.farewells(conduct))
+        answer = None if content is None else result(content, conduct.request.reply_to)
+        over = () if content is None else (Event(event=progress.status.value),)
+        events = over if event is None else (event, *over)
+        change = CoordinatorChange(
+            session_id=session.session_id,
+            expected_version=session.version,
+            protocol=session.protocol,
+            key_session=session.key_session,
+            status=progress.status.value,
+            deadline=now_ms() if progress.status.final else session.deadline,
+            state=session.state if conduct is known.conduct else conduct.model_dump_json().encode(),
+            cause=cause,
+            received=() if row is None else (row,),
+            outgoing=outgoing,
+            events=events,
+            key=progress.key,
+            commitments=progress.commitments,
+            result=answer,
+        )
+        with uninterrupted():
+            if await self._store.commit(change) is not Outcome.COMMITTED:
+                return False
+            await self.send(outgoing if answer is None else (answer, *outgoing))
+        if not progress.status.final:
+            self._recent.keep(change, session, conduct)
+        return True
+
+    async def end(self, session_id: bytes, cause: str, status: Status, failure: Failure) -> Status:
+        """End a session from outside; returns how it ended, which may be otherwise.
+
+        Arguments:
+            cause: Names who wished it; come again, it sends again what it sent.
+        """
+        async with self.locks.of(session_id):
+            for _ in range(RACES):
+                session = await self._store.session(session_id)
+                if session is None:
+                    return Status.EXPIRED  # so long ago that it was forgotten
+                if Status(session.status).final:
+                    await self.send_again(session_id, cause)
+                    return Status(session.status)
+                known = Known.read(session)
+                progress = Progress(conduct=known.conduct, status=status, failure=failure)
+                if await self.commit(known, progress, cause, None, None):
+                    return status
+            raise StoreUnavailableError("other workers were faster every time")
+
+    async def send_again(self, session_id: bytes, cause: str) -> None:
+        """What this cause sent the first time, the session's result included. Uninterrupted: the
+        cancellation among it comes back to us as well."""
+        with uninterrupted():
+            await self.send(await self._store.outgoing(session_id, cause))
+
+    async def send(self, messages: Sequence[Outgoing]) -> None:
+        """All at once; a result before the farewells that come with it. Those, a party that reads
+        no more may have no place for. It has a deadline of its own, and its full queue must not
+        hold up the others' work, nor bring the client its result again and again."""
+        answers = [message for message in messages if message.exchange == addresses.RESULTS]
+        if not answers:
+            return await self._publisher.publish_all(messages)
+        await self._publisher.publish_all(answers)
+        for message in messages:
+            if message in answers:
+                continue
+            try:
+                await self._publisher.publish(message)
+            except (FullError, UnroutableError) as error:
+                logger.warning("farewell not sent", extra={"reason": str(error)})
+        return None

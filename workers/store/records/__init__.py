@@ -1,0 +1,69 @@
+"""What the stores keep, as values. Plain here; sealed on their way to the database.
+
+A *change* is one transaction: everything in it happens, or nothing does. `cause` names the
+delivery that made it, so that the same delivery, come again, finds the bytes it sent.
+"""
+
+from .coordinator import (
+    Admission,
+    CommitmentRecord,
+    CoordinatorChange,
+    Event,
+    KeyRecord,
+    PartySeen,
+    RequestRecord,
+    StoredEvent,
+)
+from .party import (
+    BanRecord,
+    KeyShareRecord,
+    NonceRecord,
+    Parked,
+    PartyChange,
+    PresignatureRecord,
+    SigningMaterial,
+)
+from .pools import (
+    BatchRecord,
+    PooledPresignature,
+    PoolName,
+    PoolRecord,
+    QuarrelRecord,
+    WaiterRecord,
+)
+from .sessions import (
+    Outcome,
+    Outgoing,
+    Received,
+    Session,
+    SessionChange,
+)
+
+__all__ = [
+    "Admission",
+    "BanRecord",
+    "BatchRecord",
+    "CommitmentRecord",
+    "CoordinatorChange",
+    "Event",
+    "KeyRecord",
+    "KeyShareRecord",
+    "NonceRecord",
+    "Outcome",
+    "Outgoing",
+    "Parked",
+    "PartyChange",
+    "PartySeen",
+    "PoolName",
+    "PoolRecord",
+    "PooledPresignature",
+    "PresignatureRecord",
+    "QuarrelRecord",
+    "Received",
+    "RequestRecord",
+    "Session",
+    "SessionChange",
+    "SigningMaterial",
+    "StoredEvent",
+    "WaiterRecord",
+]

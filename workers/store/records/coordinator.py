@@ -1,0 +1,128 @@
+"""What the coordinator keeps. Nothing of it is secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .pools import BatchRecord, PooledPresignature, QuarrelRecord, WaiterRecord
+from .sessions import Outgoing, SessionChange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRecord:
+    """A request that was accepted. (owner, request_id) is unique.
+
+    Attributes:
+        digest: Tells a repeat from a conflict.
+        result: The result's message, once there is one.
+    """
+
+    owner: str
+    request_id: str
+    operation: str
+    digest: bytes
+    body: bytes
+    signature: bytes
+    session_id: bytes
+    result: Outgoing | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A line of a session's history; `sequence` and time are the store's to give."""
+
+    event: str
+    party_id: str | None = None
+    details: str = "{}"
+    """JSON object. Never secret."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent:
+    sequence: int
+    at: int
+    event: str
+    party_id: str | None
+    details: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRecord:
+    """A key with all certificates. (owner, key_id) is unique.
+
+    Attributes:
+        certified: JSON of `contracts.keys.CertifiedKey`.
+    """
+
+    owner: str
+    key_id: str
+    key_session: bytes
+    epoch: int
+    curve: str
+    certified: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitmentRecord:
+    """A party's nonce commitment, waiting to be used once."""
+
+    nonce_id: bytes
+    key_session: bytes
+    epoch: int
+    scheme: str
+    party_id: str
+    commitment: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoordinatorChange(SessionChange):
+    """One delivery's transaction at the coordinator.
+
+    Attributes:
+        reserve_key: (owner, key_id) that this new session is to make; KEY_EXISTS if the name is
+            taken by a key or by another unfinished session. Freed when the session ends without
+            a key.
+        request: Insert it; DUPLICATE_REQUEST if it is there.
+        result: Becomes the result of the session's request, and is sent like `outgoing`.
+        presignatures: Put these into their pools.
+        batch: The session makes presignatures; BATCH_REFUSED if too many do. Until it ends.
+        waiter: The session waits for presignatures from now on, behind those who wait already.
+        served: It waits no more, as it does not when it ends.
+        quarrels: Insert these; the latest of an accuser and an accused stays.
+    """
+
+    reserve_key: tuple[str, str] | None = None
+    request: RequestRecord | None = None
+    events: tuple[Event, ...] = ()
+    key: KeyRecord | None = None
+    commitments: tuple[CommitmentRecord, ...] = ()
+    result: Outgoing | None = None
+    presignatures: tuple[PooledPresignature, ...] = ()
+    batch: BatchRecord | None = None
+    waiter: WaiterRecord | None = None
+    served: bool = False
+    quarrels: tuple[QuarrelRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """What the coordinator reads before it accepts a request.
+
+    Attributes:
+        request: The same client's request of the same id, if there is one; then nothing was
+            claimed.
+        claimed: Party id -> a commitment that is now ours alone; parties without one are absent.
+        presignatures: Of one signer set, now ours alone; as many as were wanted, or none.
+    """
+
+    request: RequestRecord | None
+    claimed: Mapping[str, CommitmentRecord]
+    presignatures: tuple[PooledPresignature, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartySeen:
+    party_id: str
+    last_seen: int
+    """Unix milliseconds by the coordinator's database."""
