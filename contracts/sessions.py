@@ -25,6 +25,7 @@ from .primitives import (
     Id,
     Scheme,
     SessionId,
+    UnixMillis,
 )
 
 SESSION_TAG = b"warren/session/v1"
@@ -95,6 +96,8 @@ class PresignTerms(Contract):
     members: list[Member] = Field(min_length=2, max_length=MAX_PARTIES)
     """The signers, in ascending order of index: as many as the key's threshold."""
     count: int = Field(ge=1, le=MAX_PRESIGN_BATCH)
+    issued_at: UnixMillis
+    """By the coordinator's clock. A party that has forgotten a batch must not begin it again."""
     salt: Hex32
 
     def session_id(self) -> bytes:
@@ -105,6 +108,7 @@ class PresignTerms(Contract):
             self.epoch.to_bytes(4),
             _roster(self.members),
             self.count.to_bytes(1),
+            self.issued_at.to_bytes(8),
             self.salt,
         )
 

@@ -30,6 +30,7 @@ from contracts.errors import ContractError
 from contracts.identity import Identity, PublicIdentity
 from contracts.primitives import Id
 from contracts.requests import MAX_LIFETIME_MS
+from contracts.sessions import MAX_PRESIGN_BATCH
 from contracts.signing import ClientPolicy, explain
 
 from .session.acceptance import Peer
@@ -137,15 +138,17 @@ class CoordinatorLimits(_Section):
 class PoolLimits(_Section):
     """How many presignatures are made ahead. A pool is one key's for one signer set."""
 
-    low: int = Field(default=64, ge=0)
+    low: int = Field(default=32, ge=0)
     """A pool in use that has fewer is filled up to `high`; 0 makes none before they are wanted."""
-    high: int = Field(default=192, ge=0)
+    high: int = Field(default=128, ge=0)
     idle_seconds: float = Field(default=600, ge=0)
     """A pool that was not used for so long is no longer filled."""
     per_key: int = Field(default=1024, ge=64)
     """Nothing is made ahead for a key that has so many, of all signer sets."""
     in_all: int = Field(default=32_768, ge=64)
     """Nor at all when all pools together have so many."""
+    batch: int = Field(default=MAX_PRESIGN_BATCH, ge=1, le=MAX_PRESIGN_BATCH)
+    """Presignatures of one batch, at most: more cost less each, and come later."""
     batches_per_pool: int = Field(default=2, ge=1)
     batches: int = Field(default=4, ge=1)
     """In the making at once."""

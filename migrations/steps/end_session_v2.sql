@@ -15,6 +15,9 @@ BEGIN
     _ended := FOUND;
     -- After the session: a commit that was adding some is over now, and they are seen.
     DELETE FROM presignatures WHERE batch = _session_id;
+    -- Nor does anybody ask again for the megabytes that it sent.
+    DELETE FROM outbox WHERE session_id = _session_id
+        AND EXISTS (SELECT FROM sessions WHERE session_id = _session_id AND protocol = 'presign');
     IF NOT _ended THEN
         RETURN false;
     END IF;

@@ -4,33 +4,20 @@ Exit codes: 0 every operation succeeded; 1 some failed; 2 a wrong command line o
 4 broker, database or workers cannot be had; 130 interrupted.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal, NoReturn
 
 import typer
-import uvloop
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from contracts.client import ClientError, SettingsError
 from contracts.primitives import Curve, Scheme
-from ops.stack.errors import StackError
-from topology import TopologyError
+from contracts.sessions import MAX_PRESIGN_BATCH
 
 from . import options
-from .load import Outcome
-from .plot import PlotError, draw, require_matplotlib
-from .report import Report, as_json, render
-from .run import Load, run
-from .site import Site, Store, own_site, plan_for, running_site
-from .work import Work
-
-FAILED = 1
-UNUSABLE = 2
-UNAVAILABLE = 4
-INTERRUPTED = 130
+from .console import Output, measure, say
+from .load import Load
+from .site import Processes, Site, Store, own_site, plan_for, running_site
+from .supply import supply_for
+from .work import Pool, Work
 
 app = typer.Typer(
     help="Measure latency, throughput and CPU, on a throw-away stack or one that runs.",
@@ -57,25 +44,31 @@ def keygen(
     directory: options.Directory = Path(".warren"),
 ) -> None:
     """Key generation: from the request to the certified key."""
-    _measure(
-        _work("keygen", curve, None, threshold, parties),
-        _load(count, concurrency, warmup, timeout),
-        _site(config, directory, parties, processes_per_party, coordinator_processes, store),
-        to_json,
-        plot,
+    _check_threshold(threshold, parties)
+    work = Work(
+        operation="keygen", curve=curve, scheme=None, threshold=threshold, party_count=parties
     )
+    load = _load(count, concurrency, warmup, timeout)
+    processes = Processes(party=processes_per_party, coordinator=coordinator_processes)
+    site = _site(config, directory, work, load, processes, store)
+    measure(work, load, site, Output(to_json=to_json, plot=plot))
 
 
 @app.command()
 def sign(
     curve: options.CurveOption = Curve.ED25519,
     scheme: options.SchemeOption = None,
+    batch: options.Digests = 1,
+    warm: options.Warm = False,
+    cold: options.Cold = False,
+    while_presigning: options.WhilePresigning = False,
     count: options.Count = 300,
     concurrency: options.Concurrency = 1,
     warmup: options.Warmup = None,
     parties: options.Parties = 3,
     threshold: options.Threshold = 2,
     processes_per_party: options.PartyProcesses = 1,
+    presigning_processes: options.PresigningProcesses = 1,
     coordinator_processes: options.CoordinatorProcesses = 1,
     store: options.StoreOption = Store.POSTGRES,
     timeout: options.Timeout = 60.0,
@@ -85,36 +78,108 @@ def sign(
     directory: options.Directory = Path(".warren"),
 ) -> None:
     """Signing: from the request to the verified signature, all with one key."""
-    scheme = scheme or (Scheme.ED25519 if curve is Curve.ED25519 else Scheme.BIP340)
-    _measure(
-        _work("sign", curve, scheme, threshold, parties),
-        _load(count, concurrency, warmup, timeout),
-        _site(config, directory, parties, processes_per_party, coordinator_processes, store),
-        to_json,
-        plot,
-    )
-
-
-def _work(
-    operation: Literal["keygen", "sign"],
-    curve: Curve,
-    scheme: Scheme | None,
-    threshold: int,
-    party_count: int,
-) -> Work:
-    if threshold > party_count:
-        raise typer.BadParameter(f"--threshold {threshold} is more than --parties {party_count}")
-    if scheme is not None and scheme.curve is not curve:
-        raise typer.BadParameter(
-            f"--scheme {scheme} goes with --curve {scheme.curve}, not with {curve}"
-        )
-    return Work(
-        operation=operation,
+    _check_threshold(threshold, parties)
+    scheme = scheme or (Scheme.ED25519 if curve is Curve.ED25519 else Scheme.ECDSA)
+    _check_scheme(scheme, curve, batch, presigned=warm or cold)
+    _check_pool(warm, cold, while_presigning, running=config is not None)
+    work = Work(
+        operation="sign",
         curve=curve,
         scheme=scheme,
         threshold=threshold,
-        party_count=party_count,
+        party_count=parties,
+        batch=batch,
+        pool=None if scheme is not Scheme.ECDSA or config is not None else _pool(warm, cold),
+        refill=while_presigning,
     )
+    load = _load(count, concurrency, warmup, timeout)
+    processes = Processes(
+        party=processes_per_party,
+        presigning=presigning_processes,
+        coordinator=coordinator_processes,
+    )
+    site = _site(config, directory, work, load, processes, store)
+    measure(work, load, site, Output(to_json=to_json, plot=plot))
+
+
+@app.command()
+def presign(
+    batch: options.PresignBatch = MAX_PRESIGN_BATCH,
+    count: options.BatchCount = 20,
+    concurrency: options.BatchConcurrency = 2,
+    warmup: options.BatchWarmup = None,
+    parties: options.Parties = 3,
+    threshold: options.Threshold = 2,
+    presigning_processes: options.PresigningProcesses = 1,
+    coordinator_processes: options.CoordinatorProcesses = 1,
+    store: options.StoreOption = Store.POSTGRES,
+    timeout: options.BatchTimeout = 60.0,
+    to_json: options.AsJson = False,
+    plot: options.Plot = None,
+    directory: options.Directory = Path(".warren"),
+) -> None:
+    """Presignatures for ECDSA: batch after batch for one key, as if its pool were never full."""
+    _check_threshold(threshold, parties)
+    work = Work(
+        operation="presign",
+        curve=Curve.SECP256K1,
+        scheme=Scheme.ECDSA,
+        threshold=threshold,
+        party_count=parties,
+        batch=batch,
+    )
+    load = _load(count, concurrency, 2 * concurrency if warmup is None else warmup, timeout)
+    processes = Processes(presigning=presigning_processes, coordinator=coordinator_processes)
+    site = _site(None, directory, work, load, processes, store)
+    measure(work, load, site, Output(to_json=to_json, plot=plot))
+
+
+###
+### Options that do not go together
+###
+
+
+def _check_threshold(threshold: int, party_count: int) -> None:
+    if threshold > party_count:
+        raise typer.BadParameter(f"--threshold {threshold} is more than --parties {party_count}")
+
+
+def _check_scheme(scheme: Scheme, curve: Curve, batch: int, *, presigned: bool) -> None:
+    if scheme.curve is not curve:
+        raise typer.BadParameter(
+            f"--scheme {scheme} goes with --curve {scheme.curve}, not with {curve}"
+        )
+    if scheme is Scheme.ECDSA:
+        return
+    if batch > 1:
+        raise typer.BadParameter(f"--batch {batch} goes with --scheme ecdsa: others sign no lists")
+    if presigned:
+        raise typer.BadParameter(
+            "--warm and --cold go with --scheme ecdsa: others need no presignatures"
+        )
+
+
+def _check_pool(warm: bool, cold: bool, while_presigning: bool, *, running: bool) -> None:
+    if warm and cold:
+        raise typer.BadParameter("--warm and --cold: one of them")
+    if cold and while_presigning:
+        raise typer.BadParameter(
+            "--cold makes nothing ahead, so --while-presigning has nothing to fill"
+        )
+    if running and (warm or cold or while_presigning):
+        raise typer.BadParameter(
+            "--warm, --cold and --while-presigning need a stack of their own: "
+            "with --config the pools are as that one has them"
+        )
+
+
+def _pool(warm: bool, cold: bool) -> Pool:
+    return Pool.WARM if warm else Pool.COLD if cold else Pool.SUSTAINED
+
+
+###
+### What the options say
+###
 
 
 def _load(count: int, concurrency: int, warmup: int | None, timeout_s: float) -> Load:
@@ -129,99 +194,17 @@ def _load(count: int, concurrency: int, warmup: int | None, timeout_s: float) ->
 def _site(
     config: Path | None,
     directory: Path,
-    party_count: int,
-    processes_per_party: int,
-    coordinator_processes: int,
+    work: Work,
+    load: Load,
+    processes: Processes,
     store: Store,
 ) -> AbstractContextManager[Site]:
     if config is not None:
         return running_site(config)
     plan = plan_for(
-        party_count=party_count,
-        processes_per_party=processes_per_party,
-        coordinator_processes=coordinator_processes,
+        party_count=work.party_count,
+        processes=processes,
         store=store,
+        supply=supply_for(work, load),
     )
-    return own_site(directory, plan, store, _say)
-
-
-def _measure(
-    work: Work,
-    load: Load,
-    site: AbstractContextManager[Site],
-    to_json: bool,
-    plot: Path | None,
-) -> None:
-    with _troubles_in_a_sentence():
-        if plot is not None:
-            _check_plot(plot)
-        with site as found:
-            with _progress(load.count) as advanced:
-                report, latencies_s = uvloop.run(run(found, work, load, advanced=advanced))
-            # Before the stack is taken down: that takes a moment.
-            _show(report, to_json)
-            if plot is not None:
-                draw(report, latencies_s, plot)
-                _say(f"The plot is in {plot}.")
-    if report.interrupted:
-        raise typer.Exit(INTERRUPTED)
-    if report.failures:
-        raise typer.Exit(FAILED)
-
-
-def _check_plot(plot: Path) -> None:
-    """Better before a long measurement than after it."""
-    require_matplotlib()
-    if not plot.parent.is_dir():
-        raise PlotError(f"{plot.parent} is no folder: nowhere to write the plot")
-
-
-def _show(report: Report, to_json: bool) -> None:
-    if to_json:
-        typer.echo(as_json(report))
-    else:
-        Console(highlight=False).print(render(report))
-
-
-@contextmanager
-def _progress(count: int) -> Iterator[Callable[[Outcome], None]]:
-    """A bar on a terminal, nothing anywhere else."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("[dim]measuring"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("[red]{task.fields[failed]}"),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as it:
-        task = it.add_task("", total=count, failed="")
-
-        def advanced(outcome: Outcome) -> None:
-            failed = outcome.failures.total()
-            it.update(task, completed=outcome.finished, failed=f"{failed} failed" * (failed > 0))
-
-        yield advanced
-
-
-@contextmanager
-def _troubles_in_a_sentence() -> Iterator[None]:
-    try:
-        yield
-    except (SettingsError, PlotError) as error:
-        _leave(str(error), UNUSABLE)
-    except (StackError, TopologyError, ClientError) as error:
-        _leave(str(error), UNAVAILABLE)
-    except OSError as error:
-        _leave(f"{error.filename or error}: {error.strerror}", UNUSABLE)
-    except KeyboardInterrupt:
-        _leave("Interrupted before anything was measured.", INTERRUPTED)
-
-
-def _leave(message: str, code: int) -> NoReturn:
-    _say(message)
-    raise typer.Exit(code)
-
-
-def _say(line: str) -> None:
-    typer.echo(line, err=True)
+    return own_site(directory, plan, store, say)

@@ -15,6 +15,22 @@ Operation = Callable[[], Awaitable[str | None]]
 """Does one operation. Returns None, or the code of the failure that it ended with."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """
+    Attributes:
+        count: Operations to measure.
+        concurrency: How many are in flight at any time.
+        warmup: Operations before the measured ones: imports, connections, caches, plans.
+        timeout_s: Lifetime of each request, or of each batch of presignatures.
+    """
+
+    count: int
+    concurrency: int
+    warmup: int
+    timeout_s: float
+
+
 @dataclass(slots=True)
 class Outcome:
     """How a load went, or goes.

@@ -44,6 +44,8 @@ class GroupCpu:
 
     Attributes:
         cpu_ms_per_operation: Per operation that finished, well or not; None if none did.
+        cpu_ms_per_item: Per signature of a list, or presignature of a batch; of what makes one
+            thing at a time, the same.
         cores: How many cores it kept busy on average.
     """
 
@@ -51,6 +53,7 @@ class GroupCpu:
     processes: int
     cpu_s: float
     cpu_ms_per_operation: float | None
+    cpu_ms_per_item: float | None
     cores: float
 
 
@@ -70,9 +73,14 @@ def read(groups: Sequence[Group]) -> Reading:
 
 
 def usage(
-    groups: Sequence[Group], before: Reading, after: Reading, *, finished: int
+    groups: Sequence[Group], before: Reading, after: Reading, *, finished: int, batch: int = 1
 ) -> list[GroupCpu]:
-    """Of every group that was there at both readings."""
+    """Of every group that was there at both readings.
+
+    Arguments:
+        finished: Operations.
+        batch: Items of each.
+    """
 
     def of(group: Group) -> GroupCpu:
         cpu_s = after.cpu_s[group.name] - before.cpu_s[group.name]
@@ -81,6 +89,7 @@ def usage(
             processes=len(group.pids),
             cpu_s=cpu_s,
             cpu_ms_per_operation=1000 * cpu_s / finished if finished else None,
+            cpu_ms_per_item=1000 * cpu_s / (finished * batch) if finished else None,
             cores=cpu_s / (after.at - before.at),
         )
 

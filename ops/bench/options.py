@@ -1,12 +1,13 @@
-"""The options that both commands share."""
+"""The options of the commands."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from contracts.primitives import MAX_PARTIES, Curve, Scheme
+from contracts.primitives import MAX_ITEMS, MAX_PARTIES, Curve, Scheme
 from contracts.requests import MAX_LIFETIME_MS
+from contracts.sessions import MAX_PRESIGN_BATCH
 
 from .site import Store
 
@@ -16,7 +17,7 @@ SchemeOption = Annotated[
     typer.Option(
         "--scheme",
         help="Of the signatures; goes with the curve.",
-        show_default="ed25519 or bip340, by the curve",
+        show_default="ed25519 or ecdsa, by the curve",
     ),
 ]
 Count = Annotated[int, typer.Option("--count", "-n", min=1, help="Operations to measure.")]
@@ -40,6 +41,12 @@ Threshold = Annotated[
 ]
 PartyProcesses = Annotated[
     int, typer.Option("--processes-per-party", min=1, help="Worker processes of each party.")
+]
+PresigningProcesses = Annotated[
+    int,
+    typer.Option(
+        "--presigning-processes", min=1, help="Worker processes of each party, only to presign."
+    ),
 ]
 CoordinatorProcesses = Annotated[
     int, typer.Option("--coordinator-processes", min=1, help="Worker processes.")
@@ -65,4 +72,64 @@ Plot = Annotated[
 ]
 Directory = Annotated[
     Path, typer.Option("--directory", file_okay=False, help="For the throw-away stack.")
+]
+
+###
+### For signatures
+###
+
+Digests = Annotated[
+    int,
+    typer.Option(
+        "--batch",
+        min=1,
+        max=MAX_ITEMS,
+        help="Digests of one request: a list, if there are several. For ecdsa.",
+    ),
+]
+Warm = Annotated[
+    bool,
+    typer.Option(
+        "--warm", help="Make all presignatures before, none meanwhile. For ecdsa, as --cold is."
+    ),
+]
+Cold = Annotated[
+    bool,
+    typer.Option(
+        "--cold",
+        help="Make each presignature when it is asked for. With neither, the pool is full at the "
+        "beginning, and filled again as it is used.",
+    ),
+]
+WhilePresigning = Annotated[
+    bool,
+    typer.Option(
+        "--while-presigning",
+        help="Fill another key's pool all the while: does signing starve? For every scheme.",
+    ),
+]
+
+###
+### For presignatures
+###
+
+PresignBatch = Annotated[
+    int,
+    typer.Option("--batch", min=1, max=MAX_PRESIGN_BATCH, help="Presignatures of one batch."),
+]
+BatchCount = Annotated[int, typer.Option("--count", "-n", min=1, help="Batches to measure.")]
+BatchConcurrency = Annotated[
+    int, typer.Option("--concurrency", "-c", min=1, help="Batches in the making at any time.")
+]
+BatchWarmup = Annotated[
+    int | None,
+    typer.Option(
+        "--warmup",
+        min=0,
+        help="Batches before those that are measured.",
+        show_default="twice the concurrency",
+    ),
+]
+BatchTimeout = Annotated[
+    float, typer.Option("--timeout", min=0.1, help="Lifetime of a batch, seconds.")
 ]

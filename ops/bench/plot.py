@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .measure import GroupCpu
 from .report import Report
 
 if TYPE_CHECKING:
@@ -40,11 +39,9 @@ def draw(report: Report, latencies_s: Sequence[float], path: Path) -> None:
         raise PlotError("no operation succeeded: there is nothing to draw")
     figure = Figure(figsize=(11, 4.8), dpi=120, layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    figure.suptitle(
-        f"{report.title}: {report.throughput_per_s:.1f}/s", fontsize=14, color=_INK, weight="bold"
-    )
+    figure.suptitle(f"{report.title}\n{report.rate}", fontsize=13, color=_INK, weight="bold")
     _latencies(left, report, sorted(1000 * latency for latency in latencies_s))
-    _cpu(right, report.cpu)
+    _cpu(right, report)
     machine = report.machine
     figure.supxlabel(
         f"{machine.cpu}, {machine.cores} cores; {report.succeeded} operations, "
@@ -66,20 +63,20 @@ def _latencies(axes: Axes, report: Report, ordered_ms: Sequence[float]) -> None:
     axes.set_xlim(left=0)
     axes.set_ylim(0, 1.02)
     axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
-    axes.set_xlabel("latency, queue to verified result, ms", color=_INK)
+    axes.set_xlabel(report.latency_title, color=_INK)
     axes.set_ylabel("operations that took no longer", color=_INK)
     axes.grid(alpha=0.25)
     axes.legend(loc="lower right", framealpha=1, edgecolor="none")
     _open(axes)
 
 
-def _cpu(axes: Axes, groups: Sequence[GroupCpu]) -> None:
-    values = [group.cpu_ms_per_operation or 0.0 for group in groups]
-    bars = axes.barh([group.group for group in groups], values, color=_BLUE, height=0.6)
+def _cpu(axes: Axes, report: Report) -> None:
+    values = [group.cpu_ms_per_item or 0.0 for group in report.cpu]
+    bars = axes.barh([group.group for group in report.cpu], values, color=_BLUE, height=0.6)
     axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=9, color=_INK)
     axes.invert_yaxis()
     axes.margins(x=0.15)
-    axes.set_xlabel(f"CPU ms per operation, {sum(values):.1f} in all", color=_INK)
+    axes.set_xlabel(f"CPU ms per {report.work.unit}, {sum(values):.1f} in all", color=_INK)
     _open(axes)
 
 

@@ -16,6 +16,7 @@ from .latency import Latency
 from .machine import Machine
 from .measure import GroupCpu
 from .site import Stack
+from .tally import Presignatures
 from .work import Work
 
 MIB = 2**20
@@ -35,7 +36,10 @@ class Report:
         failures: How many operations failed, by code.
         abandoned: In flight when the load was interrupted.
         throughput_per_s: Operations that succeeded, by `elapsed_s`.
-        latency_ms: Of those that succeeded, from the call to the verified result; None without any.
+        items_per_s: Signatures of lists, or presignatures of batches, that succeeded.
+        latency_ms: Of those that succeeded, from the call to the verified result, or from the
+            beginning of a batch to its end at the coordinator; None without any.
+        presignatures: Of a stack of our own, where they have to do with it.
         cpu: By group of processes. Only the client itself where `stack` is None.
         other_cores: Cores that were busy with anything else on this machine meanwhile, or with
             groups that could not be measured: the noise in the figures.
@@ -58,7 +62,9 @@ class Report:
     failures: dict[str, int]
     abandoned: int
     throughput_per_s: float
+    items_per_s: float
     latency_ms: Latency | None
+    presignatures: Presignatures | None
     cpu: list[GroupCpu]
     other_cores: float
     memory_bytes: dict[str, int]
@@ -70,11 +76,34 @@ class Report:
     @property
     def title(self) -> str:
         work = self.work
-        what = work.scheme or work.curve
-        return (
-            f"{work.operation} {what}, {work.threshold} of {work.party_count}, "
-            f"{self.concurrency} in flight"
-        )
+        words = [
+            f"{work.operation} {work.scheme or work.curve}",
+            f"{work.threshold} of {work.party_count}",
+        ]
+        if work.pool is not None:
+            words.append(work.pool.value)
+        if work.operation == "presign":
+            words.append(f"batches of {work.batch}, {self.concurrency} in the making")
+        else:
+            if work.batch > 1:
+                words.append(f"lists of {work.batch}")
+            words.append(f"{self.concurrency} in flight")
+        if work.refill:
+            words.append("beside another key's presigning")
+        return ", ".join(words)
+
+    @property
+    def rate(self) -> str:
+        text = f"{self.throughput_per_s:.1f}/s"
+        if self.work.batch > 1:
+            text += f", {self.items_per_s:.1f} {self.work.unit}s/s"
+        return text
+
+    @property
+    def latency_title(self) -> str:
+        if self.work.operation == "presign":
+            return "Latency of a batch at the coordinator, ms"
+        return "Latency, queue to verified result, ms"
 
 
 def as_json(report: Report) -> str:
@@ -97,7 +126,7 @@ def render(report: Report) -> RenderableType:
         "",
     ]
     if report.latency_ms is not None:
-        parts += [_latency(report.latency_ms), ""]
+        parts += [_latency(report.latency_ms, report.latency_title), ""]
     parts += [_processes(report), _noise(report)]
     return Group(*parts)
 
@@ -115,7 +144,8 @@ def _facts(report: Report) -> Table:
         rows["software"] += f", RabbitMQ {stack.rabbitmq}, PostgreSQL {stack.postgresql}"
         rows["processes"] = (
             f"coordinator {stack.coordinator_processes}, "
-            f"{report.work.party_count} parties x {stack.processes_per_party}, client 1; "
+            f"{report.work.party_count} parties x {stack.processes_per_party} "
+            f"and {stack.presigning_processes} to presign, client 1; "
             f"the parties' store: {stack.store}"
         )
         rows["durability"] = (
@@ -123,10 +153,20 @@ def _facts(report: Report) -> Table:
             f"fsync {stack.fsync}, synchronous_commit {stack.synchronous_commit}"
         )
     rows["load"] = f"{report.count} operations after {report.warmup} to warm up"
+    if report.presignatures is not None:
+        rows["presigned"] = _presigned(report.presignatures, report.elapsed_s)
     table = Table.grid(padding=(0, 2))
     for name, value in rows.items():
         table.add_row(Text(name, style="dim"), Text(value))
     return table
+
+
+def _presigned(seen: Presignatures, elapsed_s: float) -> str:
+    text = f"{seen.before} in stock before, {seen.after} after, {seen.made} made meanwhile"
+    if seen.made_elsewhere is not None:
+        per_s = seen.made_elsewhere / elapsed_s
+        text += f"; {seen.made_elsewhere} made for another key, {per_s:.1f}/s"
+    return text
 
 
 def _outcome(report: Report) -> Text:
@@ -134,7 +174,7 @@ def _outcome(report: Report) -> Text:
     if report.interrupted:
         text.append("Interrupted. ", style="bold yellow")
     text.append(f"{report.succeeded} succeeded in {report.elapsed_s:.2f} s: ")
-    text.append(f"{report.throughput_per_s:.1f}/s", style="bold")
+    text.append(report.rate, style="bold")
     for name, failures in (("failed", report.failures), ("warm-up failed", report.warmup_failures)):
         if failures:
             codes = ", ".join(f"{code} {count}" for code, count in sorted(failures.items()))
@@ -144,8 +184,8 @@ def _outcome(report: Report) -> Text:
     return text
 
 
-def _latency(latency: Latency) -> Table:
-    table = Table(title="Latency, queue to verified result, ms", title_justify="left", box=SIMPLE)
+def _latency(latency: Latency, title: str) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE)
     for name in ("p50", "p95", "p99", "max", "mean", "min"):
         table.add_column(name, justify="right")
     values = (latency.p50, latency.p95, latency.p99, latency.max, latency.mean, latency.min)
@@ -154,21 +194,25 @@ def _latency(latency: Latency) -> Table:
 
 
 def _processes(report: Report) -> Table:
-    table = Table(title="By process", title_justify="left", show_footer=True, box=SIMPLE)
-    table.add_column("", footer="all")
+    table = Table(
+        title="By process: CPU and memory", title_justify="left", show_footer=True, box=SIMPLE
+    )
+    table.add_column("", footer="all", no_wrap=True)
     cpu = report.cpu
-    per_operation = [group.cpu_ms_per_operation for group in cpu]
-    known = [ms for ms in per_operation if ms is not None]
     table.add_column("CPU s", f"{sum(group.cpu_s for group in cpu):.2f}", justify="right")
-    table.add_column("CPU ms/operation", f"{sum(known):.2f}" if known else "-", justify="right")
+    costs = {"ms/operation": [group.cpu_ms_per_operation for group in cpu]}
+    if report.work.batch > 1:
+        costs[f"ms/{report.work.unit}"] = [group.cpu_ms_per_item for group in cpu]
+    for name, values in costs.items():
+        known = [ms for ms in values if ms is not None]
+        table.add_column(name, f"{sum(known):.2f}" if known else "-", justify="right")
     table.add_column("cores", f"{sum(group.cores for group in cpu):.2f}", justify="right")
     table.add_column("resident MiB", justify="right")
-    for group in cpu:
-        ms = group.cpu_ms_per_operation
+    for group, *each in zip(cpu, *costs.values(), strict=True):
         table.add_row(
             group.group,
             f"{group.cpu_s:.2f}",
-            "-" if ms is None else f"{ms:.2f}",
+            *("-" if ms is None else f"{ms:.2f}" for ms in each),
             f"{group.cores:.2f}",
             _memory(report.memory_bytes, group.group),
         )

@@ -5,43 +5,59 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from typing import Protocol
 
 from contracts.client import Client
 
+from .batches import Batches
+from .filling import fill, key_in_use, prime, refilling
 from .latency import summarise
-from .load import Outcome, drive, interruption
+from .load import Load, Outcome, drive, interruption
 from .machine import commit, this_machine
 from .measure import memory_bytes, read, usage
 from .report import Report
 from .site import Site
-from .work import Work, operation
+from .stock import Stock
+from .supply import supply_for
+from .tally import Tally
+from .work import Work, subject
 
 _CHECK_EVERY_S = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
+class Onlooker:
+    """Is told how far it has come; this one does not mind."""
+
+    def filled(self, stock: int, wanted: int) -> None:
+        """Before the measurement: so many presignatures are there."""
+
+    def advanced(self, outcome: Outcome) -> None:
+        """An operation has ended."""
+
+
+class Drive(Protocol):
+    async def __call__(
+        self, *, count: int, stop: asyncio.Event, advanced: Callable[[Outcome], None] = ...
+    ) -> Outcome: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
     """
     Attributes:
-        warmup: Operations before the measured ones: imports, connections, caches, plans.
-        timeout_s: Lifetime of each request.
+        tally: None where presignatures have no part in it, or cannot be seen.
     """
 
-    count: int
-    concurrency: int
-    warmup: int
-    timeout_s: float
+    drive: Drive
+    tally: Tally | None
 
 
 async def run(
-    site: Site,
-    work: Work,
-    load: Load,
-    *,
-    advanced: Callable[[Outcome], None] = lambda _: None,
+    site: Site, work: Work, load: Load, onlooker: Onlooker | None = None
 ) -> tuple[Report, list[float]]:
     """Put the load on the site. Returns the report and the latencies behind it, in seconds.
 
@@ -49,28 +65,26 @@ async def run(
 
     Raises:
         ClientError: the key could not be made, or the site cannot be used at all.
+        FillError: the presignatures that were wanted are not made.
         ChildDiedError: a worker of ours ended.
     """
+    onlooker = onlooker or Onlooker()
     started = datetime.now(UTC)
     settings = dataclasses.replace(site.client, timeout_s=load.timeout_s)
-    async with Client.connect(settings) as client, watched(site.check):
-        operate = await operation(client, work)
+    async with Client.connect(settings) as client, watched(site.check), AsyncExitStack() as stack:
+        prepared = await _prepare(stack, client, site, work, load, onlooker)
+        tally = prepared.tally
         with interruption() as stop:
-            warmup = await drive(
-                operate, count=load.warmup, concurrency=load.concurrency, stop=stop
-            )
+            warmup = await prepared.drive(count=load.warmup, stop=stop)
+            counted = None if tally is None else await tally.count()
             before = read(site.groups)
-            outcome = await drive(
-                operate,
-                count=load.count,
-                concurrency=load.concurrency,
-                stop=stop,
-                advanced=advanced,
-            )
+            outcome = await prepared.drive(count=load.count, stop=stop, advanced=onlooker.advanced)
             after = read(site.groups)
             interrupted = stop.is_set()
-    cpu = usage(site.groups, before, after, finished=outcome.finished)
+        presignatures = None if tally is None or counted is None else await tally.since(counted)
+    cpu = usage(site.groups, before, after, finished=outcome.finished, batch=work.batch)
     machine_cores = (after.machine_s - before.machine_s) / (after.at - before.at)
+    per_s = len(outcome.latencies_s) / outcome.elapsed_s
     report = Report(
         date=started.isoformat(timespec="seconds"),
         commit=commit(),
@@ -86,13 +100,46 @@ async def run(
         succeeded=len(outcome.latencies_s),
         failures=dict(outcome.failures),
         abandoned=outcome.abandoned,
-        throughput_per_s=len(outcome.latencies_s) / outcome.elapsed_s,
+        throughput_per_s=per_s,
+        items_per_s=per_s * work.batch,
         latency_ms=summarise(outcome.latencies_s),
+        presignatures=presignatures,
         cpu=cpu,
         other_cores=max(0.0, machine_cores - sum(group.cores for group in cpu)),
         memory_bytes=memory_bytes(site.groups),
     )
     return report, outcome.latencies_s
+
+
+async def _prepare(
+    stack: AsyncExitStack, client: Client, site: Site, work: Work, load: Load, onlooker: Onlooker
+) -> _Prepared:
+    """Keys and presignatures: what must be there before anything is measured."""
+    if site.coordinator_url is None or not work.presigns:
+        operate = (await subject(client, work)).operate
+        return _Prepared(partial(drive, operate, concurrency=load.concurrency), None)
+    stock = await stack.enter_async_context(Stock.connect(site.coordinator_url))
+    if work.operation == "presign":
+        key_session = await key_in_use(client, work)
+        batches = Batches(stock, key_session)
+        await batches.skip_ended()
+        tally = Tally(stock=stock, key_session=key_session, elsewhere=None)
+        return _Prepared(batches.drive, tally)
+    signing = await subject(client, work)
+    assert signing.key_session is not None
+    wanted = supply_for(work, load).stock
+    if wanted:
+        await prime(signing.operate)
+        await fill(
+            stock, signing.key_session, wanted, filled=lambda now: onlooker.filled(now, wanted)
+        )
+    elsewhere = None
+    if work.refill:
+        elsewhere = await stack.enter_async_context(refilling(client, stock, work))
+    return _Prepared(
+        partial(drive, signing.operate, concurrency=load.concurrency),
+        Tally(stock=stock, key_session=signing.key_session, elsewhere=elsewhere),
+    )
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
@@ -19,6 +19,7 @@ from ops.stack.services import Progress, running_services
 from topology.management import Management
 
 from .measure import Group
+from .supply import DEFAULT_SUPPLY, Supply
 
 CLIENT = "bench"
 
@@ -37,17 +38,35 @@ class Store(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Processes:
+    """
+    Attributes:
+        party: Of each party, to sign.
+        presigning: Of each party, to presign.
+    """
+
+    party: int = 1
+    presigning: int = 1
+    coordinator: int = 1
+
+
+ONE_EACH = Processes()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
     """What ran, and how durable it was. Asked of the servers, not copied from a configuration.
 
     Attributes:
         store: Of the parties; the coordinator's is PostgreSQL always.
+        presigning_processes: Of each party, beside those that sign.
         queues: The kinds of the durable queues, "classic" among them if there is one.
     """
 
     store: Store
     coordinator_processes: int
     processes_per_party: int
+    presigning_processes: int
     rabbitmq: str
     postgresql: str
     queues: list[str]
@@ -61,6 +80,7 @@ class Site:
     Attributes:
         groups: The processes to measure, the client's own first.
         stack: None for one that runs already: it is not ours to look into.
+        coordinator_url: Its database; None where `stack` is.
         check: Raises ChildDiedError if a worker of ours has ended.
     """
 
@@ -68,6 +88,7 @@ class Site:
     groups: tuple[Group, ...]
     stack: Stack | None
     check: Callable[[], None]
+    coordinator_url: str | None = field(default=None, repr=False)
 
 
 @contextlib.contextmanager
@@ -83,16 +104,19 @@ def own_site(directory: Path, plan: Plan, store: Store, progress: Progress) -> I
 def plan_for(
     *,
     party_count: int,
-    processes_per_party: int = 1,
-    coordinator_processes: int = 1,
+    processes: Processes = ONE_EACH,
     store: Store = Store.POSTGRES,
+    supply: Supply = DEFAULT_SUPPLY,
 ) -> Plan:
     return Plan(
         party_count=party_count,
         clients=(CLIENT,),
         sqlite_parties=store.sqlite_parties(party_count),
-        processes_per_party=processes_per_party,
-        coordinator_processes=coordinator_processes,
+        processes_per_party=processes.party,
+        presigning_processes=processes.presigning,
+        coordinator_processes=processes.coordinator,
+        limits=supply.limits,
+        pools=supply.pools,
     )
 
 
@@ -107,6 +131,7 @@ def site_of(deployment: Deployment, store: Store) -> Site:
         groups=tuple(groups),
         stack=asyncio.run(_describe(deployment, store)),
         check=deployment.supervisor.check,
+        coordinator_url=deployment.database_urls["coordinator"],
     )
 
 
@@ -125,7 +150,8 @@ def running_site(client_file: Path) -> Iterator[Site]:
 
 
 def worker_groups(pids: dict[str, int]) -> Iterator[Group]:
-    """One group per role; its processes are called `role.1`, `role.2`, ..."""
+    """One group per role; its processes are called `role.1`, `role.2`, ... A party's that presign
+    have a role of their own, as `party-1.presigning`."""
 
     def role(name: str) -> str:
         return name.rpartition(".")[0]
@@ -151,6 +177,7 @@ async def _describe(deployment: Deployment, store: Store) -> Stack:
         store=store,
         coordinator_processes=deployment.plan.coordinator_processes,
         processes_per_party=deployment.plan.processes_per_party,
+        presigning_processes=deployment.plan.presigning_processes,
         rabbitmq=str(overview["rabbitmq_version"]),
         postgresql=version.partition(" ")[0],
         queues=sorted({str(queue["type"]) for queue in queues if queue["durable"]}),

@@ -55,8 +55,9 @@ def run_demo(
 ) -> None:
     """Make keys among three parties and sign real transactions, from nothing, in seconds.
 
-    Starts a broker, a database and all workers, has three clients make a key and sign a
-    transaction each, and has other libraries verify what came out. Then stops everything.
+    Starts a broker, a database and all workers, has three clients make a key each and sign
+    transactions for Solana, Bitcoin and Ethereum, and has other libraries verify what came out.
+    Then stops everything.
 
     \b
     Example:
@@ -130,7 +131,7 @@ def _perform(
 
     settings = {name: ClientSettings.load(path) for name, path in deployment.clients.items()}
     outcomes = asyncio.run(tour(settings, narrator))
-    with narrator.step("deliver", "All three sign at once, each queue gets its own result"):
+    with narrator.step("deliver", "All sign at once, each queue gets its own results only"):
         return outcomes, asyncio.run(deliver(deployment.amqp_url, settings, outcomes))
 
 

@@ -1,7 +1,7 @@
 """Who gets which result: seen at the queues themselves, without the client library.
 
-Each client signs once more, all at the same time and with nobody listening. So the results stay
-in the queues, where they are counted and read.
+All signatures are asked for once more, all at the same time and with nobody listening. So the
+results stay in the queues, where they are counted and read.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from aio_pika.abc import AbstractChannel
 from contracts import addresses, results
 from contracts.client import ClientSettings
 from contracts.keys import CertifiedKey
+from contracts.primitives import Scheme
 from contracts.requests import SignRequest
 from contracts.results import Result, SignResult, Status
 from contracts.signing import SignedRequest, sign_request
@@ -30,12 +31,19 @@ LIFETIME_S = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """What one client's queue held: the result of its own request, and nothing else."""
+    """What a client's queue held: the result of one of its own requests."""
 
     queue: str
     client_id: str | None
     request_id: str
+    scheme: Scheme
     status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    request: SignRequest
+    key: CertifiedKey
 
 
 async def deliver(
@@ -46,27 +54,30 @@ async def deliver(
         MisdeliveredError: Or a result is missing after its request's deadline.
         ContractError: A result does not answer its request, or its signature is wrong.
     """
-    requests = [_request(outcome, settings[outcome.act.client]) for outcome in outcomes]
+    asked = [_ask_again(outcome, settings[outcome.act.client]) for outcome in outcomes]
+    waiting: dict[str, dict[str, _Asked]] = {}
+    for each in asked:
+        queue = addresses.results_queue(each.request.client_id)
+        waiting.setdefault(queue, {})[each.request.request_id] = each
     async with await aio_pika.connect(amqp_url) as connection, connection.channel() as channel:
         exchange = await channel.get_exchange(addresses.REQUESTS)
-        for signed in requests:
+        for each, outcome in zip(asked, outcomes, strict=True):
+            signed = sign_request(each.request, settings[outcome.act.client].identity)
             await exchange.publish(
                 _message(signed), addresses.request_key(signed.request.operation)
             )
         delivered = [
-            await _own_result(channel, signed, outcome.key)
-            for signed, outcome in zip(requests, outcomes, strict=True)
+            result for queue, own in waiting.items() for result in await _take(channel, queue, own)
         ]
         # Only now: a result that went astray has had the time of all others to turn up.
-        queues = [each.queue for each in delivered]
-        for queue in (*queues, addresses.UNCLAIMED, addresses.DEAD_QUEUE):
+        for queue in (*waiting, addresses.UNCLAIMED, addresses.DEAD_QUEUE):
             found = await channel.declare_queue(queue, passive=True)
             if left := found.declaration_result.message_count:
                 raise MisdeliveredError(f"{left} messages are left in queue {queue}")
     return delivered
 
 
-def _request(outcome: Outcome, settings: ClientSettings) -> SignedRequest:
+def _ask_again(outcome: Outcome, settings: ClientSettings) -> _Asked:
     unsigned, request_id, now_ms = outcome.unsigned, secrets.token_hex(16), _now_ms()
     request = SignRequest(
         request_id=request_id,
@@ -78,9 +89,10 @@ def _request(outcome: Outcome, settings: ClientSettings) -> SignedRequest:
         key_id=outcome.act.key_id,
         scheme=unsigned.scheme,
         message=unsigned.message,
+        derivation_path=outcome.payment.path,
         taproot_merkle_root=unsigned.taproot_merkle_root,
     )
-    return sign_request(request, settings.identity)
+    return _Asked(request, outcome.key)
 
 
 def _message(signed: SignedRequest) -> aio_pika.Message:
@@ -93,24 +105,40 @@ def _message(signed: SignedRequest) -> aio_pika.Message:
     )
 
 
-async def _own_result(
-    channel: AbstractChannel, signed: SignedRequest, key: CertifiedKey
-) -> Delivered:
-    request = signed.request
-    assert isinstance(request, SignRequest)
-    name = addresses.results_queue(request.client_id)
-    result = await _next_result(channel, name, request.expires_at)
-    if (result.client_id, result.request_id) != (request.client_id, request.request_id):
-        raise MisdeliveredError(f"queue {name} got a result of client {result.client_id}")
+async def _take(
+    channel: AbstractChannel, queue: str, waiting: Mapping[str, _Asked]
+) -> list[Delivered]:
+    """The result of every request, in whichever order they have come.
+
+    Arguments:
+        waiting: By request id.
+    """
+    left, delivered = dict(waiting), []
+    while left:
+        deadline_ms = min(asked.request.expires_at for asked in left.values())
+        result = await _next_result(channel, queue, deadline_ms)
+        asked = left.pop(result.request_id, None)
+        if asked is None or result.client_id != asked.request.client_id:
+            raise MisdeliveredError(
+                f"queue {queue} got a result of client {result.client_id} for request "
+                f"{result.request_id}"
+            )
+        delivered.append(_checked(queue, result, asked))
+    return delivered
+
+
+def _checked(queue: str, result: Result, asked: _Asked) -> Delivered:
+    request = asked.request
     check_answer(request, result)
     if result.failure is not None:
-        raise MisdeliveredError(f"queue {name} got a failure: {result.failure.message}")
+        raise MisdeliveredError(f"queue {queue} got a failure: {result.failure.message}")
     assert isinstance(result, SignResult)
-    check_signed(result, key, request.taproot_merkle_root)
+    check_signed(result, asked.key, request.taproot_merkle_root)
     return Delivered(
-        queue=name,
+        queue=queue,
         client_id=result.client_id,
         request_id=result.request_id,
+        scheme=request.scheme,
         status=result.status,
     )
 

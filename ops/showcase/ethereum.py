@@ -69,12 +69,12 @@ class EthereumTransaction:
             "r": int.from_bytes(forms.r),
             "s": int.from_bytes(forms.s),
         }
-        raw = TypedTransaction.from_dict(self._fields() | vrs).encode()
         try:
+            raw = TypedTransaction.from_dict(self._fields() | vrs).encode()
             # From the bytes alone, as a node would receive them: to their hash and signature
             # there is only one key.
             payer = Account.recover_transaction(raw)
-        except (BadSignature, ValidationError, ValueError) as error:
+        except (BadSignature, ValidationError, TypeError, ValueError) as error:
             raise RefusedError(f"eth-account refuses the transaction: {error}") from None
         if payer != self.address:
             raise RefusedError(f"eth-account finds that {payer} pays, not {self.address}")

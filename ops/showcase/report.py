@@ -20,16 +20,14 @@ def as_table(outcomes: Sequence[Outcome]) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(max_width=64, overflow="fold")
     for outcome in outcomes:
-        facts, signature = outcome.key.facts, outcome.result.signature
-        assert signature is not None
-        signers = " and ".join(sorted(outcome.result.signers))
-        table.add_row(
-            "key", f"{facts.key_id}, {facts.threshold}-of-{facts.party_count} on {facts.curve}"
-        )
+        facts, path = outcome.key.facts, outcome.payment.path
+        place = facts.key_id if path is None else f"{facts.key_id} at {path}"
+        table.add_row("key", f"{place}, {facts.threshold}-of-{facts.party_count} on {facts.curve}")
         table.add_row("address", outcome.unsigned.address)
         table.add_row("transaction", outcome.unsigned.summary)
-        table.add_row("signature", signature.hex())
-        table.add_row("signed by", signers)
+        table.add_row("signature", outcome.signature.signature.hex())
+        signers = " and ".join(sorted(outcome.result.signers))
+        table.add_row("signed by", f"{signers} ({outcome.unsigned.scheme})")
         table.add_row("verified by", outcome.unsigned.verifier, end_section=True)
     return table
 
@@ -40,7 +38,7 @@ def as_json(
     return {
         "seconds": narrator.seconds,
         "steps": [asdict(step) for step in narrator.steps],
-        "keys": [_key(outcome) for outcome in outcomes],
+        "keys": list({outcome.act.key_id: _key(outcome) for outcome in outcomes}.values()),
         "signatures": [_signature(outcome) for outcome in outcomes],
         "deliveries": [asdict(each) for each in delivered],
     }
@@ -55,23 +53,18 @@ def _key(outcome: Outcome) -> dict[str, Any]:
         "threshold": facts.threshold,
         "party_count": facts.party_count,
         "public_key": facts.public_key.hex(),
-        "address": outcome.unsigned.address,
         "parties": [holder.party_id for holder in facts.holders],
     }
 
 
 def _signature(outcome: Outcome) -> dict[str, Any]:
-    result = outcome.result
-    assert result.signature is not None
-    assert result.public_key is not None
     return {
         "client": outcome.act.client,
-        "key_id": result.key_id,
+        "key_id": outcome.act.key_id,
         "scheme": outcome.unsigned.scheme,
-        "message": outcome.unsigned.message.hex(),
-        "public_key": result.public_key.hex(),
-        "signature": result.signature.hex(),
-        "signers": result.signers,
+        "address": outcome.unsigned.address,
+        **outcome.signature.model_dump(mode="json"),
+        "signers": outcome.result.signers,
         "transaction": outcome.signed.raw.hex(),
         "transaction_id": outcome.signed.transaction_id,
         "verified_by": outcome.unsigned.verifier,

@@ -11,12 +11,13 @@ from ops.bench.machine import Machine
 from ops.bench.measure import GroupCpu
 from ops.bench.report import Report
 from ops.bench.site import Stack, Store
-from ops.bench.work import Work
+from ops.bench.work import Pool, Work
 
 STACK = Stack(
     store=Store.MIXED,
     coordinator_processes=1,
     processes_per_party=2,
+    presigning_processes=1,
     rabbitmq="3.10.8",
     postgresql="15.18",
     queues=["quorum"],
@@ -29,12 +30,34 @@ WORK = Work(
 )
 
 
-def group(name: str, cpu_s: float, *, processes: int = 1) -> GroupCpu:
+LISTS = Work(
+    operation="sign",
+    curve=Curve.SECP256K1,
+    scheme=Scheme.ECDSA,
+    threshold=2,
+    party_count=3,
+    batch=8,
+    pool=Pool.SUSTAINED,
+    refill=True,
+)
+
+BATCHES = Work(
+    operation="presign",
+    curve=Curve.SECP256K1,
+    scheme=Scheme.ECDSA,
+    threshold=2,
+    party_count=3,
+    batch=64,
+)
+
+
+def group(name: str, cpu_s: float, *, processes: int = 1, batch: int = 1) -> GroupCpu:
     return GroupCpu(
         group=name,
         processes=processes,
         cpu_s=cpu_s,
         cpu_ms_per_operation=10 * cpu_s,
+        cpu_ms_per_item=10 * cpu_s / batch,
         cores=cpu_s / 2,
     )
 
@@ -58,7 +81,9 @@ def report(**changes: Any) -> Report:
         failures={},
         abandoned=0,
         throughput_per_s=50.0,
+        items_per_s=50.0,
         latency_ms=Latency(p50=10.0, p95=20.0, p99=25.04, max=30.0, mean=11.0, min=5.0),
+        presignatures=None,
         cpu=[group("client", 0.25), group("party-1", 0.5, processes=2), group("broker", 1.0)],
         other_cores=0.02,
         memory_bytes={

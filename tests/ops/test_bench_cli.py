@@ -1,4 +1,4 @@
-"""`warren bench` from its command line, up to the real stack."""
+"""`warren bench` from its command line."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import ops.bench.cli as bench
+from ops.bench import console, run as runs
 from contracts.client import (
     BrokerUnavailableError,
     ClientClosedError,
@@ -22,16 +23,19 @@ from contracts.client import (
 from contracts.failures import Failure, FailureCode
 from contracts.primitives import Curve, Scheme
 from contracts.results import SignResult, Status
-from ops.bench import site as sites
-from ops.bench.load import Outcome
+from ops.bench.filling import FillError
+from ops.bench.load import Load, Outcome
 from ops.bench.report import Report
-from ops.bench.run import Load, watched
-from ops.bench.site import Site, Store, plan_for
-from ops.bench.work import Work, failure_code
-from ops.stack.deployment import Plan, running_deployment
+from ops.bench.run import Onlooker, watched
+from ops.bench.site import Processes, Site, Store, plan_for
+from ops.bench.supply import supply_for
+from ops.bench.work import Pool, Work, failure_code
+from ops.stack.deployment import Plan
 from ops.stack.errors import ChildDiedError, MissingServiceError
-from ops.stack.services import Services
 from tests.ops.bench_samples import report
+
+
+ECDSA = ("sign", "--curve", "secp256k1")
 
 
 def invoke(*words: str | Path) -> Result:
@@ -49,7 +53,7 @@ class Stage:
         self.load: Load | None = None
         self.gone = False
         monkeypatch.setattr(bench, "own_site", self.own_site)
-        monkeypatch.setattr(bench, "run", self.run)
+        monkeypatch.setattr(runs, "run", self.run)
 
     @contextmanager
     def own_site(self, directory: Path, plan: Plan, store: Store, progress: Any) -> Iterator[None]:
@@ -59,10 +63,11 @@ class Stage:
         self.gone = True
 
     async def run(
-        self, site: Site, work: Work, load: Load, advanced: Any
+        self, site: Site, work: Work, load: Load, onlooker: Onlooker
     ) -> tuple[Report, list[float]]:
         self.work, self.load = work, load
-        advanced(Outcome())
+        onlooker.filled(1, 2)
+        onlooker.advanced(Outcome())
         return self.report, [0.01, 0.02, 0.03]
 
 
@@ -80,28 +85,92 @@ def test_options_become_stack_and_load(stage: Stage) -> None:
     done = invoke(
         *("sign", "--curve", "secp256k1", "--count", "7", "--concurrency", "3", "--warmup", "2"),
         *("--parties", "5", "--threshold", "4", "--processes-per-party", "2"),
-        *("--coordinator-processes", "3", "--store", "mixed", "--timeout", "9"),
+        *(
+            "--presigning-processes",
+            "4",
+            "--coordinator-processes",
+            "3",
+            "--store",
+            "mixed",
+            "--timeout",
+            "9",
+        ),
     )
     assert done.exit_code == 0
     assert stage.work == Work(
-        operation="sign", curve=Curve.SECP256K1, scheme=Scheme.BIP340, threshold=4, party_count=5
+        operation="sign",
+        curve=Curve.SECP256K1,
+        scheme=Scheme.ECDSA,
+        threshold=4,
+        party_count=5,
+        pool=Pool.SUSTAINED,
     )
     assert stage.load == Load(count=7, concurrency=3, warmup=2, timeout_s=9)
     assert stage.plan is not None
     assert stage.plan == plan_for(
-        party_count=5, processes_per_party=2, coordinator_processes=3, store=Store.MIXED
+        party_count=5,
+        processes=Processes(party=2, presigning=4, coordinator=3),
+        store=Store.MIXED,
     )
     assert stage.store is Store.MIXED
     assert stage.gone
 
 
 @pytest.mark.parametrize(
+    ("words", "pool", "refill"),
+    [
+        ([*ECDSA, "--warm"], Pool.WARM, False),
+        ([*ECDSA, "--warm", "--while-presigning"], Pool.WARM, True),
+        ([*ECDSA, "--cold"], Pool.COLD, False),
+        ([*ECDSA, "--while-presigning"], Pool.SUSTAINED, True),
+        ([*ECDSA, "--scheme", "bip340"], None, False),
+        (["sign", "--while-presigning"], None, True),
+    ],
+)
+def test_the_pool_is_as_asked_for_and_the_stack_is_made_for_it(
+    stage: Stage, words: list[str], pool: Pool | None, refill: bool
+) -> None:
+    assert invoke(*words).exit_code == 0
+    assert stage.work is not None
+    assert stage.load is not None
+    assert stage.plan is not None
+    assert (stage.work.pool, stage.work.refill) == (pool, refill)
+    supply = supply_for(stage.work, stage.load)
+    assert (stage.plan.pools, stage.plan.limits) == (supply.pools, supply.limits)
+
+
+def test_a_list_has_as_many_digests_as_asked_for(stage: Stage) -> None:
+    assert invoke(*ECDSA, "--batch", "256").exit_code == 0
+    assert stage.work is not None
+    assert stage.work.batch == 256
+
+
+def test_presigning_is_measured_by_the_batch(stage: Stage) -> None:
+    words = ("--batch", "16", "-c", "3", "-n", "5", "--presigning-processes", "2")
+    assert invoke("presign", *words).exit_code == 0
+    assert stage.work == Work(
+        operation="presign",
+        curve=Curve.SECP256K1,
+        scheme=Scheme.ECDSA,
+        threshold=2,
+        party_count=3,
+        batch=16,
+    )
+    assert stage.load == Load(count=5, concurrency=3, warmup=6, timeout_s=60)
+    assert stage.plan is not None
+    assert stage.plan.presigning_processes == 2
+    assert stage.plan.pools == supply_for(stage.work, stage.load).pools
+
+
+@pytest.mark.parametrize(
     ("words", "scheme"),
     [
         (["sign"], Scheme.ED25519),
-        (["sign", "--curve", "secp256k1"], Scheme.BIP340),
+        (["sign", "--curve", "secp256k1"], Scheme.ECDSA),
+        (["sign", "--curve", "secp256k1", "--scheme", "bip340"], Scheme.BIP340),
         (["sign", "--curve", "secp256k1", "--scheme", "secp256k1"], Scheme.SECP256K1),
         (["keygen", "--curve", "secp256k1"], None),
+        (["presign"], Scheme.ECDSA),
     ],
 )
 def test_the_scheme_is_the_curves_unless_another_is_named(
@@ -126,6 +195,18 @@ def test_the_warm_up_grows_with_the_concurrency(
     [
         (["sign", "--scheme", "bip340"], "--curve secp256k1"),
         (["keygen", "--parties", "3", "--threshold", "4"], "--threshold 4"),
+        (["presign", "--parties", "3", "--threshold", "4"], "--threshold 4"),
+        (["sign", "--batch", "2"], "--batch 2 goes with --scheme ecdsa"),
+        ([*ECDSA, "--scheme", "bip340", "--batch", "2"], "--batch 2 goes with --scheme ecdsa"),
+        ([*ECDSA, "--batch", "257"], "--batch"),
+        (["presign", "--batch", "65"], "--batch"),
+        (["sign", "--warm"], "--scheme ecdsa"),
+        (["sign", "--cold"], "--scheme ecdsa"),
+        ([*ECDSA, "--warm", "--cold"], "one of them"),
+        ([*ECDSA, "--cold", "--while-presigning"], "nothing to fill"),
+        ([*ECDSA, "--warm", "--config", "c.toml"], "need a stack of their own"),
+        ([*ECDSA, "--cold", "--config", "c.toml"], "need a stack of their own"),
+        (["sign", "--while-presigning", "--config", "c.toml"], "need a stack of their own"),
         (["keygen", "--count", "0"], "--count"),
         (["keygen", "--concurrency", "0"], "--concurrency"),
         (["sign", "--store", "paper"], "--store"),
@@ -137,8 +218,8 @@ def test_a_wrong_command_line_says_what_is_wrong_and_starts_nothing(
     stage: Stage, words: list[str], said: str
 ) -> None:
     done = invoke(*words)
-    assert done.exit_code == bench.UNUSABLE
-    assert said in done.stderr
+    assert done.exit_code == console.UNUSABLE
+    assert said in " ".join(done.stderr.replace("│", " ").split())
     assert stage.plan is None
     assert stage.load is None
 
@@ -171,9 +252,9 @@ def test_the_plot_is_written_and_named(stage: Stage, tmp_path: Path) -> None:
     ("changes", "status"),
     [
         ({}, 0),
-        ({"failures": {"expired": 1}}, bench.FAILED),
-        ({"interrupted": True}, bench.INTERRUPTED),
-        ({"interrupted": True, "failures": {"expired": 1}}, bench.INTERRUPTED),
+        ({"failures": {"expired": 1}}, console.FAILED),
+        ({"interrupted": True}, console.INTERRUPTED),
+        ({"interrupted": True, "failures": {"expired": 1}}, console.INTERRUPTED),
     ],
 )
 def test_the_exit_code_tells_how_it_ended(
@@ -189,9 +270,10 @@ def test_the_exit_code_tells_how_it_ended(
 @pytest.mark.parametrize(
     ("trouble", "status", "said"),
     [
-        (MissingServiceError("There is no broker."), bench.UNAVAILABLE, "There is no broker."),
-        (ChildDiedError("party-1.1 was killed."), bench.UNAVAILABLE, "party-1.1 was killed."),
-        (KeyboardInterrupt(), bench.INTERRUPTED, "Interrupted before"),
+        (MissingServiceError("There is no broker."), console.UNAVAILABLE, "There is no broker."),
+        (ChildDiedError("party-1.1 was killed."), console.UNAVAILABLE, "party-1.1 was killed."),
+        (FillError("The pool has none."), console.UNAVAILABLE, "The pool has none."),
+        (KeyboardInterrupt(), console.INTERRUPTED, "Interrupted before"),
     ],
 )
 def test_trouble_is_a_sentence_and_an_exit_code(
@@ -204,7 +286,7 @@ def test_trouble_is_a_sentence_and_an_exit_code(
     async def run(*_: Any, **__: Any) -> None:
         raise trouble
 
-    monkeypatch.setattr(bench, "run", run)
+    monkeypatch.setattr(runs, "run", run)
     done = invoke("sign")
     assert done.exit_code == status
     assert said in done.stderr
@@ -253,44 +335,3 @@ async def test_a_cancelled_measurement_stays_cancelled() -> None:
     measuring.cancel()
     with pytest.raises(asyncio.CancelledError):
         await measuring
-
-
-###
-### For real
-###
-
-
-def test_a_throw_away_stack_is_measured(
-    services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    @contextmanager
-    def shared(*_: Any, **__: Any) -> Iterator[Services]:
-        yield services
-
-    monkeypatch.setattr(sites, "running_services", shared)
-    plot = tmp_path / "plot.png"
-    words = ["--count", "5", "--concurrency", "2", "--warmup", "1", "--store", "mixed"]
-    done = invoke("sign", "--json", *words, "--plot", plot)
-    assert done.exit_code == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert (found["succeeded"], found["failures"], found["abandoned"]) == (5, {}, 0)
-    assert 0 < found["latency_ms"]["min"] <= found["latency_ms"]["p50"]
-    assert found["latency_ms"]["p99"] <= found["latency_ms"]["max"]
-    assert found["stack"]["queues"] == ["quorum"]
-    assert found["stack"]["fsync"] == "on"
-    workers = ["coordinator", "party-1", "party-2", "party-3"]
-    groups = [group["group"] for group in found["cpu"]]
-    assert groups[:5] == ["client", *workers]
-    assert all(found["memory_bytes"][f"{worker}.1"] > 10 * 2**20 for worker in workers)
-    assert plot.exists()
-
-
-def test_a_running_stack_is_measured_from_outside(services: Services) -> None:
-    with running_deployment(services, Plan(sqlite_parties=0)) as deployment:
-        config = deployment.clients["svcA"]
-        done = invoke("keygen", "--json", "--count", "1", "--warmup", "0", "--config", config)
-    assert done.exit_code == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["succeeded"] == 1
-    assert found["stack"] is None
-    assert [group["group"] for group in found["cpu"]] == ["client"]

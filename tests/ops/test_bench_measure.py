@@ -145,8 +145,11 @@ def test_usage_is_per_second_and_per_operation_that_finished() -> None:
     after = Reading(at=12.0, cpu_s={"party-1": 4.0}, machine_s=0.0)
     (used,) = usage(groups, before, after, finished=100)
     assert (used.processes, used.cpu_s, used.cores, used.cpu_ms_per_operation) == (2, 1, 0.5, 10)
+    assert used.cpu_ms_per_item == 10
+    (listed,) = usage(groups, before, after, finished=100, batch=8)
+    assert (listed.cpu_ms_per_operation, listed.cpu_ms_per_item) == (10, 1.25)
     (idle,) = usage(groups, before, after, finished=0)
-    assert idle.cpu_ms_per_operation is None
+    assert (idle.cpu_ms_per_operation, idle.cpu_ms_per_item) == (None, None)
 
 
 def test_memory_is_that_of_each_process() -> None:
@@ -154,12 +157,15 @@ def test_memory_is_that_of_each_process() -> None:
     assert resident["me"] > 10 * 2**20
 
 
-def testworker_groups_are_grouped_by_their_role() -> None:
+def test_workers_are_grouped_by_their_role() -> None:
     pids = {"coordinator.1": 1, "party-1.1": 2, "party-10.1": 3, "party-1.2": 4}
+    pids |= {"party-1.presigning.1": 5, "party-10.presigning.1": 6, "party-1.presigning.2": 7}
     assert [(group.name, group.pids) for group in worker_groups(pids)] == [
         ("coordinator", {"coordinator.1": 1}),
         ("party-1", {"party-1.1": 2, "party-1.2": 4}),
+        ("party-1.presigning", {"party-1.presigning.1": 5, "party-1.presigning.2": 7}),
         ("party-10", {"party-10.1": 3}),
+        ("party-10.presigning", {"party-10.presigning.1": 6}),
     ]
 
 

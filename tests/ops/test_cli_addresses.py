@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from btclib.b32 import p2tr as btclib_p2tr
+import re
+
+from btclib.script.script_pub_key import ScriptPubKey
 from hypothesis import given
 from hypothesis import strategies as st
 from solders.pubkey import Pubkey
 
 from contracts.primitives import Curve
-from ops.cli.addresses import addresses, base58, p2tr
-from ops.showcase.bitcoin import TaprootSpend
+from ops.cli.addresses import addresses, base58
+from ops.showcase.bitcoin import SegwitSpend, TaprootSpend
+from ops.showcase.ethereum import EthereumTransaction
 from ops.showcase.solana import SolanaTransaction
 from tests.contracts.samples import SingleKey
+from tests.ops import test_cli
+from tests.ops.test_cli import FakeClient, Run, key
+
+fake, config, run = test_cli.fake, test_cli.config, test_cli.run
 
 KEYS = st.binary(min_size=32, max_size=32) | st.binary(min_size=3, max_size=3).map(
     lambda end: bytes(29) + end
@@ -23,15 +30,29 @@ def test_base58_is_solanas(key: bytes) -> None:
     assert base58(key) == str(Pubkey(key))
 
 
-@given(KEYS)
-def test_bech32m_is_bitcoins(key: bytes) -> None:
-    assert p2tr(key) == btclib_p2tr(key)
-    assert p2tr(key, "bcrt") == btclib_p2tr(key, "regtest")
+def test_an_ed25519_keys_address_is_where_solders_finds_its_money() -> None:
+    single = SingleKey(Curve.ED25519)
+    transfer = SolanaTransaction.paid_by(single.public_key, "solana_transfer")
+    assert addresses(single.facts()) == {"solana": transfer.address}
 
 
-def test_a_keys_address_is_where_the_libraries_find_its_money() -> None:
-    edwards, koblitz = SingleKey(Curve.ED25519), SingleKey(Curve.SECP256K1)
-    transfer = SolanaTransaction.paid_by(edwards.public_key, "solana_transfer")
-    assert addresses(edwards.facts()) == {"solana": transfer.address}
-    output_key = TaprootSpend.paid_by(koblitz.public_key, "bitcoin_taproot").spent.script_pub_key
-    assert addresses(koblitz.facts()) == {"bitcoin": btclib_p2tr(output_key.script[2:])}
+def test_a_secp256k1_keys_addresses_are_where_the_libraries_find_its_money() -> None:
+    single = SingleKey(Curve.SECP256K1)
+    taproot = TaprootSpend.paid_by(single.public_key, "bitcoin_taproot").spent
+    segwit = SegwitSpend.paid_by(single.public_key, "bitcoin_segwit").spent
+    ethereum = EthereumTransaction.paid_by(single.public_key, "ethereum_transfer")
+    assert addresses(single.facts()) == {
+        "ethereum": ethereum.address,
+        # The showcase's are those of a test network.
+        "bitcoin_p2wpkh": ScriptPubKey(segwit.script_pub_key.script, "mainnet").address,
+        "bitcoin_p2tr": ScriptPubKey(taproot.script_pub_key.script, "mainnet").address,
+    }
+
+
+def test_the_addresses_of_a_key_are_shown_with_it(run: Run, fake: FakeClient) -> None:
+    fake.keys_known = [key(Curve.SECP256K1, "coins")]
+    expected = addresses(SingleKey(Curve.SECP256K1).facts())
+    shown = run("key", "show", "coins").out
+    for address in expected.values():
+        assert re.search(rf"^\w+( \w+)? address +{address}$", shown, re.MULTILINE)
+    assert run("key", "show", "coins", "--json").json["addresses"] == expected

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from eth_account import Account
 from solders.transaction import Transaction
 from typer.testing import CliRunner
 
@@ -146,7 +147,11 @@ def test_the_demo_starts_signs_shows_and_leaves_nothing_behind() -> None:
     assert [step["name"] for step in shown["steps"]] == [
         *("services", "deployment", "connect"),
         *("keygen svcA", "keygen svcB", "keygen legacy"),
-        *("sign svcA", "verify svcA", "sign svcB", "verify svcB", "sign legacy", "verify legacy"),
+        *("sign solana_transfer", "verify solana_transfer"),
+        *("sign bitcoin_taproot", "verify bitcoin_taproot"),
+        *("sign bitcoin_segwit", "verify bitcoin_segwit"),
+        *("sign ethereum_transfer", "verify ethereum_transfer"),
+        *("sign solana_memo", "verify solana_memo"),
         *("deliver", "stop"),
     ]
     assert shown["seconds"] >= sum(step["seconds"] for step in shown["steps"]) - 0.1
@@ -162,15 +167,26 @@ def test_the_demo_starts_signs_shows_and_leaves_nothing_behind() -> None:
             *(bytes.fromhex(made[name]) for name in ("public_key", "message", "signature")),
         )
         assert len(made["signers"]) == 2
-        assert made["signature"] in made["transaction"]
-    assert [made["verified_by"].split()[0] for made in shown["signatures"]] == [
-        *("solders", "btclib", "solders")
-    ]
-    Transaction.from_bytes(bytes.fromhex(shown["signatures"][0]["transaction"])).verify()
+    assert [(made["scheme"], made["verified_by"].split()[0], made["derivation_path"])
+            for made in shown["signatures"]] == [
+        ("ed25519", "solders", None),
+        ("bip340", "btclib", None),
+        ("ecdsa", "btclib", "m/84/0/0/0/0"),
+        ("ecdsa", "eth-account", "m/44/60/0/0/0"),
+        ("ed25519", "solders", None),
+    ]  # fmt: skip
+    solana, taproot, segwit, ethereum, _ = shown["signatures"]
+    Transaction.from_bytes(bytes.fromhex(solana["transaction"])).verify()
+    assert taproot["signature"] in taproot["transaction"]
+    assert segwit["ecdsa"]["der"] in segwit["transaction"]
+    assert Account.recover_transaction(ethereum["transaction"]) == ethereum["address"]
     assert [(each["queue"], each["client_id"]) for each in shown["deliveries"]] == [
         ("warren.results.svcA", "svcA"),
-        ("warren.results.svcB", "svcB"),
+        *3 * [("warren.results.svcB", "svcB")],
         ("warren.legacy-results", None),
+    ]
+    assert sorted(each["scheme"] for each in shown["deliveries"]) == [
+        *("bip340", "ecdsa", "ecdsa", "ed25519", "ed25519")
     ]
     assert len(running.family) >= 4  # the workers at least; broker and database may be given
     assert running.left() == []
@@ -229,7 +245,8 @@ def test_up_runs_as_many_parties_as_it_is_told_until_ctrl_c(
     ) as running:
         shown = running.read_json()
         assert set(shown["processes"]) == {
-            *("coordinator.1", "party-1.1", "party-1.2", "party-2.1", "party-2.2")
+            *("coordinator.1", "party-1.1", "party-1.2", "party-2.1", "party-2.2"),
+            *("party-1.presigning.1", "party-2.presigning.1"),
         }
         assert running.interrupt() == 130
         assert running.process.stdout is not None

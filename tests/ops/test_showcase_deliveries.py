@@ -11,6 +11,7 @@ from contracts import addresses
 from contracts.client import ClientSettings
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
+from contracts.primitives import Scheme
 from contracts.requests import Request, SignRequest
 from contracts.results import Result, failed_result
 from ops.showcase import deliveries
@@ -39,16 +40,37 @@ async def coordinator(vhost: str) -> AsyncIterator[FakeCoordinator]:
         yield coordinator
 
 
-async def test_three_clients_find_their_own_result_and_nothing_else(
+async def test_three_clients_find_their_own_results_and_nothing_else(
     vhost: str, coordinator: FakeCoordinator
 ) -> None:
     delivered = await deliver(vhost, settings(vhost), outcomes())
-    assert [(each.queue, each.client_id) for each in delivered] == [
-        ("warren.results.svcA", "svcA"),
-        ("warren.results.svcB", "svcB"),
-        ("warren.legacy-results", None),
+    assert [(each.queue, each.client_id, each.scheme) for each in delivered] == [
+        ("warren.results.svcA", "svcA", "ed25519"),
+        ("warren.results.svcB", "svcB", "bip340"),
+        ("warren.results.svcB", "svcB", "ecdsa"),
+        ("warren.results.svcB", "svcB", "ecdsa"),
+        ("warren.legacy-results", None, "ed25519"),
     ]
-    assert len({each.request_id for each in delivered}) == 3
+    assert len({each.request_id for each in delivered}) == 5
+
+
+async def test_a_clients_results_may_come_in_any_order(
+    vhost: str, coordinator: FakeCoordinator
+) -> None:
+    held: list[Result] = []
+
+    def last_first(request: Request) -> list[Result]:
+        if request.client_id != "svcB":
+            return honest(request)
+        held[:0] = honest(request)
+        return held if len(held) == 3 else []
+
+    # They go where the third request wants its result: into the same queue.
+    coordinator.answer = last_first
+    delivered = await deliver(vhost, settings(vhost), outcomes())
+    assert [each.scheme for each in delivered if each.client_id == "svcB"] == [
+        *("ecdsa", "ecdsa", "bip340")
+    ]
 
 
 def _to_another(request: Request) -> list[Result]:
@@ -82,6 +104,13 @@ def _another_signature(request: Request) -> list[Result]:
     return [honest(request)[0].model_copy(update={"signature": signature})]
 
 
+def _of_the_parent(request: Request) -> list[Result]:
+    """Of the key itself, where its child's is wanted."""
+    assert isinstance(request, SignRequest)
+    spoilt = honest(request.model_copy(update={"derivation_path": None}))[0]
+    return [spoilt.model_copy(update={"derivation_path": request.derivation_path})]
+
+
 @pytest.mark.parametrize(
     ("answer", "error", "text"),
     [
@@ -103,6 +132,18 @@ async def test_a_wrong_result_in_a_queue_is_found(
         answer(request) if request.client_id == "svcA" else honest(request)
     )
     with pytest.raises(error, match=text):
+        await deliver(vhost, settings(vhost), outcomes())
+
+
+async def test_the_signature_of_a_childs_parent_is_found(
+    vhost: str, coordinator: FakeCoordinator
+) -> None:
+    coordinator.answer = lambda request: (
+        _of_the_parent(request)
+        if isinstance(request, SignRequest) and request.scheme is Scheme.ECDSA
+        else honest(request)
+    )
+    with pytest.raises(ContractError, match="public_key is not what was asked for"):
         await deliver(vhost, settings(vhost), outcomes())
 
 

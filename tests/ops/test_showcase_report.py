@@ -8,10 +8,13 @@ import json
 import pytest
 from rich.console import Console
 
+from contracts.primitives import Scheme
 from contracts.results import Status
+from contracts.verification import check_signature
 from ops.showcase.deliveries import Delivered
 from ops.showcase.narrator import Narrator
 from ops.showcase.report import as_json, as_table
+from ops.showcase.tour import ACTS
 from tests.ops.showcase_samples import outcomes
 
 
@@ -31,25 +34,59 @@ def test_every_address_stands_whole_on_a_line_of_80_columns() -> None:
     assert max(map(len, lines)) <= 80
     for outcome in made:
         assert any(outcome.unsigned.address in line for line in lines)
-        assert outcome.result.signature is not None
-        assert outcome.result.signature.hex()[:64] in written(terminal)
+        assert outcome.signature.signature.hex()[:64] in written(terminal)
 
 
 def test_the_json_report_has_everything_to_verify_the_signatures_again() -> None:
     narrator, made = Narrator(console()), outcomes()
     with narrator.step("something", "Something happens"):
         pass
-    delivered = Delivered(queue="q", client_id=None, request_id="r", status=Status.COMPLETED)
+    delivered = Delivered(
+        queue="q",
+        client_id=None,
+        request_id="r",
+        scheme=Scheme.ECDSA,
+        status=Status.COMPLETED,
+    )
     shown = json.loads(json.dumps(as_json(narrator, made, [delivered])))
     assert [step["name"] for step in shown["steps"]] == ["something"]
     assert shown["deliveries"] == [
-        {"queue": "q", "client_id": None, "request_id": "r", "status": "completed"}
+        {
+            "queue": "q",
+            "client_id": None,
+            "request_id": "r",
+            "scheme": "ecdsa",
+            "status": "completed",
+        }
     ]
-    for outcome, key, signature in zip(made, shown["keys"], shown["signatures"], strict=True):
-        assert key["public_key"] == outcome.key.facts.public_key.hex()
+    assert [key["key_id"] for key in shown["keys"]] == [act.key_id for act in ACTS]
+    public_keys = {key["key_id"]: bytes.fromhex(key["public_key"]) for key in shown["keys"]}
+    for outcome, signature in zip(made, shown["signatures"], strict=True):
+        assert public_keys[signature["key_id"]] == outcome.key.facts.public_key
         assert signature["transaction"] == outcome.signed.raw.hex()
-        assert signature["message"] == outcome.unsigned.message.hex()
-        assert signature["public_key"] == (outcome.result.public_key or b"").hex()
+        assert signature["address"] == outcome.unsigned.address
+        assert signature["derivation_path"] == outcome.payment.path
+        check_signature(
+            outcome.unsigned.scheme,
+            *(bytes.fromhex(signature[name]) for name in ("public_key", "message", "signature")),
+        )
+
+
+def test_the_report_tells_in_which_scheme_and_where_below_its_key_each_payer_is() -> None:
+    terminal = console()
+    Narrator(terminal).show(as_table(outcomes()))
+    lines = [" ".join(line.split()) for line in written(terminal).splitlines()]
+    assert [line for line in lines if line.startswith("key ")] == [
+        "key demo-solana, 2-of-3 on ed25519",
+        "key demo-wallet, 2-of-3 on secp256k1",
+        "key demo-wallet at m/84/0/0/0/0, 2-of-3 on secp256k1",
+        "key demo-wallet at m/44/60/0/0/0, 2-of-3 on secp256k1",
+        "key demo-legacy, 2-of-3 on ed25519",
+    ]
+    assert [line for line in lines if line.startswith("signed by ")] == [
+        f"signed by p1 and p3 ({scheme})"
+        for scheme in ("ed25519", "bip340", "ecdsa", "ecdsa", "ed25519")
+    ]
 
 
 def test_a_step_that_fails_is_told_as_such_and_not_counted() -> None:

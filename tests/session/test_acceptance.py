@@ -9,7 +9,7 @@ import pytest
 from contracts.identity import Identity
 from contracts.keys import Holder
 from contracts.requests import CancelRequest
-from contracts.sessions import Member, NonceCommitment
+from contracts.sessions import Member, NonceCommitment, PresignaturesUsed
 from contracts.signing import ClientPolicy, sign_request
 from tests.protocols.simulate import coins
 from tests.session.builders import (
@@ -28,7 +28,13 @@ from tests.session.builders import (
     signing_session,
     terms,
 )
-from workers.session.acceptance import accept, check_signing_key, own_commitment
+from tests.session.ecdsa_sessions import ecdsa_session, list_session
+from workers.session.acceptance import (
+    accept,
+    check_signing_key,
+    own_commitment,
+    presignatures_used,
+)
 from workers.session.errors import RefusedError
 
 STRANGER = Identity.generate()
@@ -210,7 +216,11 @@ def test_parties_that_cannot_be_are_refused(members: list[Member], reason: str) 
         ({"terms_changes": {"epoch": 1}}, "no earlier key"),
         (
             {"commitments": [NonceCommitment(nonce_id=bytes(32), commitment=b"")]},
-            "no earlier key",
+            "no commitments or presignatures",
+        ),
+        (
+            {"presignatures": [PresignaturesUsed(batch=bytes(32), positions=[0])]},
+            "no commitments or presignatures",
         ),
         ({"terms_changes": {"threshold": 3}}, "asked for 2 of 3, the terms say 3 of 3"),
         ({"members": [member(1), member(2)]}, "asked for 2 of 3, the terms say 2 of 2"),
@@ -270,7 +280,7 @@ def _holders(**changes: Any) -> list[Holder]:
         ({"client_id": "svcB"}, "not the client's"),
         ({"client_id": None}, "not the client's"),
         ({"curve": facts("secp256k1").curve}, "does not sign with a secp256k1 key"),
-        ({"threshold": 3}, "this key takes exactly 3"),
+        ({"threshold": 3}, "the terms say threshold 2, the key 3"),
         ({"holders": _holders(party_id="party-4")}, "party-3 is not holder 3"),
         (
             {"holders": _holders(identity=IDENTITIES["party-4"].public.der)},
@@ -287,7 +297,7 @@ def test_a_key_that_is_not_the_requests_is_refused(changes: dict[str, Any], reas
 
 def test_terms_with_another_threshold_than_the_keys_are_refused() -> None:
     accepted = signing_session(terms_changes={"threshold": 3}).accepted(1)
-    with pytest.raises(RefusedError, match="2 signers; this key takes exactly 2"):
+    with pytest.raises(RefusedError, match="the terms say threshold 3, the key 2"):
         check_signing_key(accepted, facts())
 
 
@@ -303,3 +313,77 @@ def test_a_signer_under_another_holders_index_is_refused() -> None:
     accepted = signing_session(members=[member(1), member(3, index=2)]).accepted(1)
     with pytest.raises(RefusedError, match="party-3 is not holder 2"):
         check_signing_key(accepted, facts())
+
+
+###
+### Presignatures
+###
+
+BATCH = coins("a batch")
+
+
+def _used(*positions: int, batch: bytes = BATCH) -> PresignaturesUsed:
+    return PresignaturesUsed(batch=batch, positions=list(positions))
+
+
+@pytest.mark.parametrize(
+    "used",
+    [
+        [_used(0, 1, 2, 3)],
+        [_used(63, 0), _used(0, 63, batch=coins("another"))],
+        [_used(0), _used(1), _used(2), _used(3)],
+    ],
+)
+def test_a_list_with_a_presignature_for_each_message_is_accepted(
+    used: list[PresignaturesUsed],
+) -> None:
+    created_ = list_session().created(presignatures=used)
+    accepted = accept(created_, party(1), now=NOW)
+    assert len(presignatures_used(accepted.created)) == 4
+    check_signing_key(accepted, facts("secp256k1"))
+
+
+def test_presignatures_are_used_in_the_order_in_which_they_are_named() -> None:
+    other = coins("another")
+    used = [_used(3, 1), _used(0, batch=other), _used(2)]
+    assert presignatures_used(list_session().created(presignatures=used)) == (
+        (BATCH, 3),
+        (BATCH, 1),
+        (other, 0),
+        (BATCH, 2),
+    )
+
+
+@pytest.mark.parametrize(
+    ("used", "reason"),
+    [
+        ([], "not one presignature for each message"),
+        ([_used(0, 1, 2)], "not one presignature for each message"),
+        ([_used(0, 1, 2, 3, 4)], "not one presignature for each message"),
+        ([_used(0, 1, 2, 2)], "signs once"),
+        ([_used(0, 1), _used(2, 0)], "signs once"),
+    ],
+)
+def test_other_presignatures_than_one_for_each_message_are_refused(
+    used: list[PresignaturesUsed], reason: str
+) -> None:
+    with pytest.raises(RefusedError, match=reason):
+        accept(list_session().created(presignatures=used), party(1), now=NOW)
+
+
+def test_commitments_for_what_takes_presignatures_are_refused() -> None:
+    commitments = list(signing_session().commitments.values())
+    with pytest.raises(RefusedError, match="not one nonce commitment"):
+        accept(ecdsa_session().created(commitments=commitments), party(1), now=NOW)
+
+
+def test_presignatures_for_what_takes_commitments_are_refused() -> None:
+    made = signing_session().created(presignatures=[_used(0)])
+    with pytest.raises(RefusedError, match="not one presignature for each message"):
+        accept(made, party(1), now=NOW)
+
+
+def test_named_signers_count_for_presignatures_too() -> None:
+    accept(ecdsa_session(signers=["party-3", "party-1"]).created(), party(1), now=NOW)
+    with pytest.raises(RefusedError, match="not those that the client named"):
+        accept(ecdsa_session(signers=["party-1", "party-2"]).created(), party(1), now=NOW)

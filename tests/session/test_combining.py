@@ -15,13 +15,13 @@ from tests.session.builders import (
     signing_session,
 )
 from workers.protocols.rounds import MisuseError, PartyFaultError, PartyIndex
-from workers.session.combining import combine, well_formed
+from workers.session.combining import combine_frost, well_formed
 
 
-def _inputs(session: Signing) -> tuple[dict[PartyIndex, bytes], dict[PartyIndex, bytes]]:
+def _inputs(session: Signing) -> tuple[dict[PartyIndex, bytes], dict[PartyIndex, list[bytes]]]:
     return (
         {PartyIndex(i): each.commitment for i, each in session.commitments.items()},
-        {PartyIndex(i): session.share(i).signature_share for i in (1, 3)},
+        {PartyIndex(i): session.share(i).signature_shares for i in (1, 3)},
     )
 
 
@@ -40,7 +40,9 @@ def test_a_wrong_share_names_its_sender(fields: dict[str, Any], data: bytes, che
     session = signing_session(**fields)
     commitments, shares = _inputs(session)
     with pytest.raises(PartyFaultError) as caught:
-        combine(facts(session.curve), session.request, commitments, shares | {PartyIndex(3): data})
+        combine_frost(
+            facts(session.curve), session.request, commitments, shares | {PartyIndex(3): [data]}
+        )
     assert caught.value.culprits == {3}
     assert caught.value.check == check
 
@@ -57,7 +59,7 @@ def test_everybody_who_sends_rubbish_is_named() -> None:
     session = signing_session()
     commitments, shares = _inputs(session)
     with pytest.raises(PartyFaultError) as caught:
-        combine(facts(), session.request, commitments, dict.fromkeys(shares, b""))
+        combine_frost(facts(), session.request, commitments, {i: [b""] for i in shares})
     assert caught.value.culprits == {1, 3}
 
 
@@ -67,15 +69,27 @@ def test_any_other_share_names_its_sender_and_nobody_else(data: st.DataObject) -
     session = signing_session()
     commitments, shares = _inputs(session)
     liar = PartyIndex(data.draw(st.sampled_from([1, 3])))
-    lie = data.draw(st.binary(min_size=32, max_size=32).filter(lambda each: each != shares[liar]))
+    (share,) = shares[liar]
+    lie = data.draw(st.binary(min_size=32, max_size=32).filter(lambda each: each != share))
     with pytest.raises(PartyFaultError) as caught:
-        combine(facts(), session.request, commitments, shares | {liar: lie})
+        combine_frost(facts(), session.request, commitments, shares | {liar: [lie]})
     assert caught.value.culprits == {liar}
 
 
 def test_a_key_that_contradicts_itself_blames_no_signer() -> None:
     session = signing_session()
     commitments, _ = _inputs(session)
-    shares = {PartyIndex(i): contradicting_share(session, i).signature_share for i in (1, 3)}
+    shares = {PartyIndex(i): contradicting_share(session, i).signature_shares for i in (1, 3)}
     with pytest.raises(MisuseError, match="do not belong to the public key"):
-        combine(contradicting_facts(), session.request, commitments, shares)
+        combine_frost(contradicting_facts(), session.request, commitments, shares)
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_another_number_of_shares_than_one_names_its_sender(count: int) -> None:
+    session = signing_session()
+    commitments, shares = _inputs(session)
+    several = [*shares[PartyIndex(3)], *shares[PartyIndex(3)]][:count]
+    with pytest.raises(PartyFaultError) as caught:
+        combine_frost(facts(), session.request, commitments, shares | {PartyIndex(3): several})
+    assert caught.value.culprits == {3}
+    assert caught.value.check == "number of shares"

@@ -13,9 +13,10 @@ from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
 from contracts.keys import Holder, KeyFacts
 from contracts.primitives import Scheme
-from contracts.results import KeygenResult, SignResult, Status
+from contracts.results import KeygenResult, SignedItem, SignResult, Status
 from contracts.sessions import INSTRUCTION, KeyCertified, NonceCommitment, SessionCreated
 from contracts.signing import sign_request
+from contracts.verification import check_signature, child
 from tests.protocols.simulate import coins
 from tests.session.builders import (
     CLIENT,
@@ -35,12 +36,23 @@ from tests.session.builders import (
     signing_session,
     terms,
 )
+from tests.session.ecdsa_sessions import (
+    CURVE,
+    DIGEST,
+    ITEMS,
+    LIST_PLACES,
+    EcdsaSigning,
+    batch,
+    ecdsa_session,
+    list_session,
+)
 from workers.protocols import frost
 from workers.protocols.groups import group_by_name
 from workers.session import conduct as conducting
+from workers.session import tasks
 from workers.session.batches import batch_id
-from workers.session.conduct import Conduct, Progress
-from workers.store.records import Received
+from workers.session.conduct import Conduct, Presigned, Progress
+from workers.store.records import PooledPresignature, Received
 
 
 def keygen_conduct(**fields: Any) -> Conduct:
@@ -321,10 +333,11 @@ def test_the_last_share_makes_the_result() -> None:
     assert last.result.signers == ["party-1", "party-3"]
     assert last.result.message == session.request.message
     assert last.result.session_id == session.terms.session_id()
+    assert last.result.message is not None
     assert last.result.signature is not None
     public_key = group_by_name("ed25519").point_from_bytes_checked(facts().public_key)
     assert frost.verify(
-        frost.ciphersuite("ed25519"), public_key, session.request.message, last.result.signature
+        frost.ciphersuite("ed25519"), public_key, last.result.message, last.result.signature
     )
 
 
@@ -334,14 +347,14 @@ def test_the_fresh_commitment_is_kept_whatever_becomes_of_the_share() -> None:
     for progress in (
         share_signed(session, 1),
         share_signed(session, 1, 3),
-        share_signed(session, 1, 3, signature_share=bytes(32)),
+        share_signed(session, 1, 3, signature_shares=[bytes(32)]),
     ):
         assert [each.nonce_id for each in progress.commitments] == [fresh.nonce_id]
         assert progress.commitments[0].party_id == "party-1"
 
 
 def test_a_wrong_share_fails_the_session_and_names_its_sender() -> None:
-    progress = share_signed(signing_session(), 1, 3, signature_share=b"\x01" + bytes(31))
+    progress = share_signed(signing_session(), 1, 3, signature_shares=[b"\x01" + bytes(31)])
     assert progress.status is Status.FAILED
     assert progress.failure is not None
     assert progress.failure.code is FailureCode.PARTY_FAULT
@@ -541,3 +554,171 @@ def test_farewells_go_to_every_party_and_to_all_who_listen() -> None:
 def test_a_conduct_is_stored_and_read_back() -> None:
     for conduct in (keygen_conduct(), signing_session().conduct()):
         assert Conduct.model_validate_json(conduct.model_dump_json()) == conduct
+
+
+###
+### Sessions with presignatures
+###
+
+
+def _presigned(session: EcdsaSigning, i: int, *others: int, **changes: Any) -> Progress:
+    """Party i's report after those of the others, changed as given."""
+    rows = [received_report(j, session.share(j)) for j in others]
+    report = session.share(i).model_copy(update=changes)
+    return conducting.share_signed(session.conduct(), f"party-{i}", report, rows, now=NOW)
+
+
+def _verified(made: SignedItem, asked: dict[str, Any]) -> None:
+    path = asked["derivation_path"]
+    key = facts(CURVE).public_key if path is None else child(facts(CURVE), path).public_key
+    assert (made.message, made.derivation_path) == (asked["message"], path)
+    assert made.public_key == key
+    check_signature(Scheme.ECDSA, key, made.message, made.signature)
+    assert made.ecdsa is not None
+
+
+def test_nobody_lacks_a_commitment_where_there_are_presignatures() -> None:
+    session = ecdsa_session()
+    assert session.conduct().presigned
+    assert session.conduct().lacking() == []
+    assert not signing_session().conduct().presigned
+    assert not signing_session(scheme="secp256k1").conduct().presigned
+    assert not keygen_conduct(curve="secp256k1").presigned
+
+
+def test_everybody_is_invited_with_the_presignatures_runs_of_a_batch_together() -> None:
+    session = list_session()
+    invited = conducting.invitations(
+        session.conduct(),
+        request=session.signed.body,
+        signature=session.signed.signature,
+        time_left_ms=5_000,
+    )
+    assert [each.routing_key for each in invited] == ["party-1", "party-3"]
+    first, second = (batch(seed).batch.session_id for seed in ("run", "second"))
+    for each in invited:
+        content = SessionCreated.model_validate_json(each.body)
+        assert content.commitments == []
+        assert [(used.batch, used.positions) for used in content.presignatures] == [
+            (first, [2, 0]),
+            (second, [1]),
+            (first, [1]),
+        ]
+
+
+def test_the_last_share_makes_the_result_of_one_message() -> None:
+    session = ecdsa_session(derivation_path="m/5")
+    first = _presigned(session, 3)
+    assert (first.status, first.result, first.failure) == (Status.IN_PROGRESS, None, None)
+    last = _presigned(session, 1, 3)
+    assert (last.status, last.commitments) == (Status.COMPLETED, ())
+    assert isinstance(last.result, SignResult)
+    assert last.result.items is None
+    assert last.result.signers == ["party-1", "party-3"]
+    (one,) = last.result.signed
+    _verified(one, {"message": DIGEST, "derivation_path": "m/5"})
+
+
+def test_the_last_share_makes_the_result_of_a_list_in_its_order() -> None:
+    session = list_session()
+    assert len(LIST_PLACES) == len(ITEMS)
+    last = _presigned(session, 3, 1)
+    assert isinstance(last.result, SignResult)
+    assert (last.result.message, last.result.signature, last.result.ecdsa) == (None, None, None)
+    assert last.result.items is not None
+    assert len(last.result.items) == len(ITEMS)
+    for made, asked in zip(last.result.items, ITEMS, strict=True):
+        _verified(made, asked)
+
+
+def test_a_list_of_one_has_a_result_in_the_form_of_a_list() -> None:
+    session = ecdsa_session(message=None, items=ITEMS[:1])
+    last = _presigned(session, 3, 1)
+    assert isinstance(last.result, SignResult)
+    assert last.result.items is not None
+    (one,) = last.result.items
+    _verified(one, ITEMS[0])
+
+
+def test_a_fresh_commitment_beside_ecdsa_is_not_heard() -> None:
+    fresh = list(signing_session().share(1).fresh)
+    with pytest.raises(ContractError, match="no nonce commitments"):
+        _presigned(ecdsa_session(), 1, 3, fresh=fresh)
+
+
+@pytest.mark.parametrize("shares", [[b""], [bytes(64)] * 2])
+def test_shares_that_are_none_name_their_sender(shares: list[bytes]) -> None:
+    progress = _presigned(ecdsa_session(), 1, 3, signature_shares=shares)
+    assert progress.status is Status.FAILED
+    assert progress.failure is not None
+    assert progress.failure.code is FailureCode.PARTY_FAULT
+    assert progress.failure.culprits == ["party-1"]
+
+
+def test_a_wrong_share_of_ecdsa_spoils_the_session_and_names_nobody() -> None:
+    session = list_session()
+    shares = list(session.share(1).signature_shares)
+    shares[2] = shares[1]
+    progress = _presigned(session, 1, 3, signature_shares=shares)
+    assert progress.status is Status.FAILED
+    assert progress.failure is not None
+    assert progress.failure.code is FailureCode.SPOILT
+    assert progress.failure.culprits == []
+    assert progress.failure.retryable
+
+
+def test_a_path_that_leads_to_no_key_fails_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nobody knows one (2^-127); the parties would refuse it first.
+    session = ecdsa_session(derivation_path="m/5")
+    row, report = received_report(3, session.share(3)), session.share(1)
+
+    def no_child(*_: object) -> None:
+        raise ContractError("use the next index")
+
+    monkeypatch.setattr(tasks, "child", no_child)
+    progress = conducting.share_signed(session.conduct(), "party-1", report, [row], now=NOW)
+    assert progress.failure is not None
+    assert progress.failure.code is FailureCode.PARTY_REFUSED
+    assert progress.failure.message == "path m/5: use the next index"
+
+
+def test_nobody_is_silent_while_a_session_waits_for_presignatures() -> None:
+    session = ecdsa_session()
+    waiting = session.conduct().model_copy(update={"presignatures": []})
+    assert conducting.silent_parties(waiting, []) == []
+    assert conducting.silent_parties(session.conduct(), []) == ["party-1", "party-3"]
+
+
+def test_nonces_are_not_heard_where_there_are_presignatures() -> None:
+    conduct = ecdsa_session().conduct()
+    report = nonces_made([signing_session().commitments[3]], scheme=Scheme.SECP256K1)
+    with pytest.raises(ContractError, match="another key or scheme"):
+        _check(conduct, "party-3", report)
+
+
+def test_a_presigned_share_is_heard_with_its_token_and_epoch() -> None:
+    session = ecdsa_session()
+    _check(session.conduct(), "party-3", session.share(3))
+    with pytest.raises(ContractError, match="epoch 1 in a session of epoch 0"):
+        _check(session.conduct(), "party-3", session.share(3), epoch=1)
+    with pytest.raises(ContractError, match="presignatures_made in a session to sign"):
+        _check(session.conduct(), "party-3", sessions.PresignaturesMade(points=[b""]))
+
+
+def test_a_conduct_with_presignatures_is_stored_and_read_back() -> None:
+    for session in (ecdsa_session(), list_session()):
+        conduct = session.conduct()
+        assert Conduct.model_validate_json(conduct.model_dump_json()) == conduct
+
+
+def test_the_public_half_of_a_pooled_presignature_is_what_a_session_keeps() -> None:
+    pooled = PooledPresignature(
+        batch=coins("b"),
+        position=7,
+        key_session=coins("k"),
+        epoch=0,
+        signers="1,3",
+        point=facts(CURVE).public_key,
+    )
+    kept = Presigned.of(pooled)
+    assert (kept.batch, kept.position, kept.point) == (pooled.batch, 7, pooled.point)

@@ -19,6 +19,8 @@ from workers.session.direct import (
     EPHEMERAL_BYTES,
     EphemeralKey,
     direct_key,
+    first_key_from,
+    first_key_to,
     public_ephemeral,
     seal,
     unseal,
@@ -143,3 +145,83 @@ def test_an_ephemeral_key_is_not_made_of_too_little_randomness(size: int) -> Non
 
 def test_an_ephemeral_key_hides_in_its_repr() -> None:
     assert repr(ONE) == "EphemeralKey(…)"
+
+
+###
+### A session's first message
+###
+
+
+def _first_sealed(payload: bytes = b"an offer") -> bytes:
+    """By party-1 for party-2, whose ephemeral key it does not know."""
+    identity, peer = IDENTITIES["party-1"], IDENTITIES["party-2"].public
+    return seal(first_key_to(ONE, identity, peer, PLACE), payload)
+
+
+def _open_first(sealed: bytes, **changes: Any) -> bytes:
+    right: dict[str, Any] = {
+        "peer_ephemeral": ONE.public_bytes(),
+        "identity": IDENTITIES["party-2"],
+        "peer": IDENTITIES["party-1"].public,
+        "place": PLACE,
+    }
+    return unseal(first_key_from(**(right | changes)), sealed)
+
+
+def test_a_first_payload_opens_for_its_recipient() -> None:
+    assert _open_first(_first_sealed()) == b"an offer"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"session_id": coins("another")},
+        {"epoch": 1},
+        {"kind": "presign"},
+        {"round": 1},
+        {"sender": "party-3"},
+        {"recipient": "party-3"},
+        {"sender": "party-2", "recipient": "party-1"},
+    ],
+)
+def test_a_first_payload_opens_in_no_other_place(changes: dict[str, Any]) -> None:
+    with pytest.raises(ContractError, match="does not open"):
+        _open_first(_first_sealed(), place=replace(PLACE, **changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"peer_ephemeral": OTHER.public_bytes()},
+        {"identity": IDENTITIES["party-3"]},
+        {"peer": IDENTITIES["party-3"].public},
+    ],
+)
+def test_a_first_payload_opens_with_no_other_key(changes: dict[str, Any]) -> None:
+    with pytest.raises(ContractError, match="does not open"):
+        _open_first(_first_sealed(), **changes)
+
+
+def test_whoever_knows_the_ephemeral_key_alone_cannot_seal_as_its_party() -> None:
+    # Both identities are in the key, not the recipient's alone.
+    forged = seal(
+        first_key_to(ONE, IDENTITIES["party-3"], IDENTITIES["party-2"].public, PLACE), b"forged"
+    )
+    with pytest.raises(ContractError, match="does not open"):
+        _open_first(forged)
+
+
+def test_a_first_payload_and_a_later_one_never_share_a_key() -> None:
+    """Not even if the recipient's ephemeral key were its identity key."""
+    recipient = IDENTITIES["party-2"]
+    same = EphemeralKey(recipient.key)
+    identity = IDENTITIES["party-1"]
+    later = seal(direct_key(ONE, same.public_bytes(), identity, recipient.public, PLACE), b"later")
+    with pytest.raises(ContractError, match="does not open"):
+        _open_first(later)
+
+
+@pytest.mark.parametrize("data", [b"", bytes(EPHEMERAL_BYTES), b"\x04" + bytes(64)])
+def test_a_first_payload_under_what_is_no_point_does_not_open(data: bytes) -> None:
+    with pytest.raises(ContractError, match="not a point of P-256"):
+        _open_first(_first_sealed(), peer_ephemeral=data)

@@ -36,9 +36,22 @@ def test_every_round_has_its_place(round_: int, recipient: str) -> None:
     inbox.check_place(replace(FIRST, round=round_, recipient=recipient), "party-2")
 
 
+@pytest.mark.parametrize("round_", [1, 2, 3])
+def test_every_round_of_a_batch_has_one_recipient(round_: int) -> None:
+    message = replace(FIRST, kind="presign", round=round_)
+    inbox.check_place(replace(message, recipient="party-2"), "party-2")
+    for recipient in (EVERYONE, COORDINATOR, "party-3"):
+        with pytest.raises(ContractError, match="not meant for"):
+            inbox.check_place(replace(message, recipient=recipient), "party-2")
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
+        (
+            {"kind": "presign", "round": 4, "recipient": "party-2"},
+            "no protocol has a message 'presign/4'",
+        ),
         ({"kind": "sign"}, "no protocol has a message 'sign/1'"),
         ({"round": 0}, "no protocol has"),
         ({"round": 5}, "no protocol has"),

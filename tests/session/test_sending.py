@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from contracts.failures import Failure, FailureCode
 from contracts.results import failed_result
 from tests.protocols.simulate import coins
 from tests.session.builders import IDENTITIES, NOW
+from tests.session.presigners import presign_batch, world
 from workers.session import sending
 
 SESSION = coins("session")
@@ -77,3 +79,20 @@ def test_a_results_headers_repeat_what_the_body_has(
     assert message.headers == {"request_id": "request-1", "status": "failed"} | headers
     assert (message.exchange, message.routing_key) == (addresses.RESULTS, "mpc.somewhere")
     assert message.message_id == "request-1"
+
+
+###
+### The presigning lane
+###
+
+
+def test_all_of_presigning_and_nothing_else_goes_by_its_own_lane() -> None:
+    identity = IDENTITIES["party-1"]
+    presign = replace(_envelope("party-2"), kind="presign")
+    (message,) = sending.round_message(presign, identity, ())
+    assert (message.exchange, message.kind) == (addresses.PRESIGNING, "presign/2")
+    begun = sending.instruction(presign_batch(world()), "party-2", SESSION)
+    assert (begun.exchange, begun.kind) == (addresses.PRESIGNING, "presign_batch")
+    over = sending.instruction(sessions.SessionCancelled(session_id=SESSION), "party-2", SESSION)
+    assert (over.exchange, over.kind) == (addresses.SESSIONS, "session_cancelled")
+    assert addresses.PRESIGNING not in {addresses.SESSIONS, addresses.ROUNDS}

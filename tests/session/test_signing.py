@@ -12,12 +12,12 @@ from contracts import sessions
 from contracts.errors import ContractError
 from contracts.primitives import Scheme
 from contracts.results import Status
+from contracts.verification import check_signature, child, verifying_key
 from tests.protocols.simulate import coins
 from tests.session.builders import (
     KEY_SESSION,
     Signing,
     facts,
-    key,
     key_record,
     nonce,
     nonces_wanted,
@@ -26,9 +26,9 @@ from tests.session.builders import (
     signing_session,
 )
 from workers.protocols import frost
-from workers.protocols.rounds import MisuseError, PartyIndex, ProtocolError
+from workers.protocols.rounds import MisuseError, PartyFaultError, PartyIndex, ProtocolError
 from workers.session import signing
-from workers.session.combining import combine
+from workers.session.combining import combine_frost
 from workers.session.errors import RefusedError
 
 SCHEMES: list[dict[str, Any]] = [
@@ -37,6 +37,20 @@ SCHEMES: list[dict[str, Any]] = [
     {"scheme": "bip340", "message": bytes(32)},
     {"scheme": "bip340", "message": bytes(32), "taproot_merkle_root": b""},
     {"scheme": "bip340", "message": bytes(32), "taproot_merkle_root": b"\x05" * 32},
+    {"scheme": "secp256k1", "message": b"\0", "derivation_path": "m/0"},
+    {"scheme": "bip340", "message": bytes(32), "derivation_path": "m/86/0/0/0/1"},
+    {
+        "scheme": "bip340",
+        "message": bytes(32),
+        "derivation_path": "m/1",
+        "taproot_merkle_root": b"",
+    },
+    {
+        "scheme": "bip340",
+        "message": bytes(32),
+        "derivation_path": "m/2",
+        "taproot_merkle_root": b"\x05" * 32,
+    },
 ]
 
 
@@ -48,17 +62,59 @@ SCHEMES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("fields", SCHEMES)
 def test_the_answers_combine_to_a_signature(fields: dict[str, Any]) -> None:
     session = signing_session(**fields)
-    public_key, signature = combine(
+    (signed,) = combine_frost(
         facts(session.curve),
         session.request,
         {PartyIndex(i): each.commitment for i, each in session.commitments.items()},
-        {PartyIndex(i): session.share(i).signature_share for i in (1, 3)},
+        {PartyIndex(i): session.share(i).signature_shares for i in (1, 3)},
     )
     suite = frost.ciphersuite(session.request.scheme.value)
-    made = key(session.curve)[PartyIndex(1)].public_key
-    verifies_under = frost.output_key(suite, made, session.request.taproot_merkle_root)
-    assert public_key == suite.encode_point(verifies_under)
-    assert frost.verify(suite, verifies_under, session.request.message, signature)
+    made = facts(session.curve).public_key
+    if session.request.derivation_path is not None:
+        made = child(facts(session.curve), session.request.derivation_path).public_key
+    point = suite.group.point_from_bytes_checked(made)
+    verifies_under = frost.output_key(suite, point, session.request.taproot_merkle_root)
+    assert signed.public_key == suite.encode_point(verifies_under)
+    assert signed.message == session.request.message
+    assert signed.derivation_path == session.request.derivation_path
+    assert signed.ecdsa is None
+    assert frost.verify(suite, verifies_under, signed.message, signed.signature)
+
+
+def test_what_is_signed_under_a_child_is_what_clients_verify() -> None:
+    session = signing_session(
+        scheme="bip340",
+        message=bytes(32),
+        derivation_path="m/86/0/0/0/1",
+        taproot_merkle_root=b"",
+    )
+    (signed,) = combine_frost(
+        facts(session.curve),
+        session.request,
+        {PartyIndex(i): each.commitment for i, each in session.commitments.items()},
+        {PartyIndex(i): session.share(i).signature_shares for i in (1, 3)},
+    )
+    derived = child(facts(session.curve), "m/86/0/0/0/1").public_key
+    expected = verifying_key(derived, Scheme.BIP340, b"")
+    assert signed.public_key == expected
+    check_signature(Scheme.BIP340, expected, bytes(32), signed.signature)
+
+
+def test_a_share_under_another_path_names_its_sender() -> None:
+    fields: dict[str, Any] = {"scheme": "bip340", "message": bytes(32)}
+    session = signing_session(**fields, derivation_path="m/1")
+    other = signing_session(**fields, derivation_path="m/2")
+    with pytest.raises(PartyFaultError) as caught:
+        combine_frost(
+            facts(session.curve),
+            session.request,
+            {PartyIndex(i): each.commitment for i, each in session.commitments.items()},
+            {
+                PartyIndex(1): session.share(1).signature_shares,
+                PartyIndex(3): other.share(3).signature_shares,
+            },
+        )
+    assert caught.value.culprits == {3}
 
 
 def test_an_answer_uses_its_nonce_up_and_puts_a_fresh_one_in_its_place() -> None:
@@ -148,7 +204,7 @@ def test_randomness_of_a_wrong_size_is_not_used() -> None:
 ###
 
 
-@pytest.mark.parametrize("scheme", list(Scheme))
+@pytest.mark.parametrize("scheme", [each for each in Scheme if each is not Scheme.ECDSA])
 @pytest.mark.parametrize("count", [1, 5])
 def test_as_many_nonces_are_made_as_wanted_and_no_two_are_the_same(
     scheme: Scheme, count: int
@@ -179,6 +235,7 @@ def test_as_many_nonces_are_made_as_wanted_and_no_two_are_the_same(
         (None, Scheme.ED25519, "no usable share"),
         (key_record(2, active=False), Scheme.ED25519, "no usable share"),
         (key_record(2), Scheme.BIP340, "bip340 does not sign with this key"),
+        (key_record(2, "secp256k1"), Scheme.ECDSA, "ecdsa does not sign with this key's nonces"),
     ],
 )
 def test_no_nonces_are_made_for_what_cannot_sign(

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from contracts.errors import ContractError
-from contracts.failures import FailureCode
+from contracts.failures import Failure, FailureCode
 from contracts.results import Status
 from tests.session.builders import member
 from workers.protocols.groups import IdentityError
@@ -15,7 +17,7 @@ from workers.protocols.rounds import (
     SpoiltSessionError,
 )
 from workers.session.errors import EquivocationError, RefusedError
-from workers.session.step import STEP_ERRORS, Step, failure_of
+from workers.session.step import STEP_ERRORS, Step, failure_of, passed_on
 
 MEMBERS = [member(2, index=1), member(3, index=2), member(4, index=3)]
 BOTH = frozenset({PartyIndex(2), PartyIndex(1)})
@@ -74,3 +76,40 @@ def test_a_refusal_is_as_long_as_a_failure_may_be() -> None:
 
 def test_a_step_hides_its_state_in_its_repr() -> None:
     assert "coefficients" not in repr(Step(status=Status.IN_PROGRESS, state=b"coefficients"))
+
+
+###
+### A party's word
+###
+
+THREE = ["party-1", "party-2", "party-3"]
+
+
+def _word(code: FailureCode, **fields: Any) -> Failure:
+    return Failure.of(code, "because", **fields)
+
+
+@pytest.mark.parametrize("code", list(FailureCode))
+def test_a_party_can_only_know_how_its_own_session_went(code: FailureCode) -> None:
+    known = {
+        FailureCode.PARTY_FAULT,
+        FailureCode.PARTY_REFUSED,
+        FailureCode.SPOILT,
+        FailureCode.EXPIRED,
+    }
+    told = passed_on(_word(code, round=2), "party-1", THREE, "party-1 reports")
+    assert told.code is (code if code in known else FailureCode.INTERNAL)
+    assert told.retryable
+    assert (told.round, told.message) == (2, "party-1 reports: because")
+
+
+def test_a_party_speaks_of_the_others_in_its_session_and_of_nobody_else() -> None:
+    everybody = ["party-1", "party-2", "party-4", "ghost"]
+    word = _word(FailureCode.PARTY_FAULT, culprits=everybody, silent=everybody[::-1])
+    told = passed_on(word, "party-1", THREE, "party-1 reports")
+    assert (told.culprits, told.silent) == (["party-2"], ["party-2"])
+
+
+def test_the_longest_word_still_fits() -> None:
+    word = Failure.of(FailureCode.SPOILT, "x" * 2000)
+    assert len(passed_on(word, "party-1", THREE, "party-1 reports").message) == 2000

@@ -1,4 +1,4 @@
-"""The session id covers every field of the terms."""
+"""A session id covers every field of its terms."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from contracts.sessions import Member, SessionTerms
+from contracts.sessions import Member, PresignTerms, SessionTerms
 from contracts.signing import sign_request
 from tests.protocols.simulate import coins
-from tests.session.builders import CLIENT, keygen_request, member, terms
+from tests.session.builders import CLIENT, NOW, keygen_request, member, terms
 from workers.session.batches import batch_id
 
 CHANGES: dict[str, list[Any]] = {
@@ -81,3 +81,40 @@ def test_each_session_and_party_has_its_own_nonce_batch() -> None:
         for party_id in ("party-1", "party-2")
     }
     assert len(batches) == 4
+
+
+###
+### Batches of presignatures
+###
+
+PRESIGN_CHANGES: dict[str, list[Any]] = {
+    "key_session": [coins("another"), bytes(32)],
+    "epoch": [1, 256],
+    "members": CHANGES["members"],
+    "count": [2, 64],
+    "issued_at": [NOW + 1, 0],
+    "salt": [coins("pepper")],
+}
+
+
+def _presign_terms() -> PresignTerms:
+    return PresignTerms(
+        key_session=coins("a key"),
+        epoch=0,
+        members=[member(1), member(2), member(3)],
+        count=1,
+        issued_at=NOW,
+        salt=coins("salt"),
+    )
+
+
+def test_every_field_of_a_batch_has_its_changes() -> None:
+    assert PRESIGN_CHANGES.keys() == PresignTerms.model_fields.keys()
+
+
+@pytest.mark.parametrize("field", PresignTerms.model_fields)
+def test_a_change_of_any_field_gives_another_batch(field: str) -> None:
+    ids = {_presign_terms().session_id()}
+    for value in PRESIGN_CHANGES[field]:
+        ids.add(_presign_terms().model_copy(update={field: value}).session_id())
+    assert len(ids) == 1 + len(PRESIGN_CHANGES[field])

@@ -9,14 +9,11 @@ from random import Random
 from typing import Any
 
 from contracts.signing import ClientPolicy
-from tests.workers.simulate import CLIENT, World
-from workers.consumers.liveness import Liveness
+from tests.workers.simulate import CLIENT, Coordinator, World
 from workers.consumers.party import PartyConsumer
 from workers.consumers.publisher import PublishError
-from workers.consumers.recent import RecentSessions
 from workers.consumers.reports import ReportConsumer
 from workers.consumers.requests import RequestConsumer
-from workers.consumers.scopes import SessionScopes
 from workers.session.acceptance import Party, Peer
 from workers.settings import PartyLimits
 from workers.store.interface import StoreUnavailableError
@@ -59,30 +56,24 @@ def party_worker(
     )
 
 
+def coordinator(world: World, *, store: Any = None, network: Any = None) -> Coordinator:
+    """A fresh process of the coordinator."""
+    return Coordinator.start(
+        peers(world),
+        clients(world),
+        store or world.coordinator_store,
+        network or world.network,
+        world.pool_limits,
+        world.clock,
+    )
+
+
 def coordinator_worker(
     world: World, *, store: Any = None, network: Any = None
 ) -> tuple[RequestConsumer, ReportConsumer]:
-    """A fresh process of the coordinator."""
-    store = store or world.coordinator_store
-    publisher: Any = network or world.network
-    scopes = SessionScopes()
-    liveness = Liveness(store, silent_after_ms=10_000)
-    recent = RecentSessions()
-    reports = ReportConsumer(
-        peers(world), store, publisher, liveness, scopes, recent, grace_ms=1_000
-    )
-    requests = RequestConsumer(
-        peers(world),
-        clients(world),
-        store,
-        publisher,
-        liveness,
-        scopes,
-        reports,
-        recent,
-        nonce_batch=2,
-    )
-    return requests, reports
+    """Its ends."""
+    made = coordinator(world, store=store, network=network)
+    return made.requests, made.reports
 
 
 @dataclass
@@ -93,6 +84,9 @@ class Together:
 
     async def handle(self, delivery: Any) -> None:
         await asyncio.gather(*(worker.handle(delivery) for worker in self.workers))
+
+    async def handle_presigning(self, delivery: Any) -> None:
+        await asyncio.gather(*(worker.handle_presigning(delivery) for worker in self.workers))
 
     def broadcast(self, body: bytes) -> None:
         for worker in self.workers:

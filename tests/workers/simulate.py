@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -44,13 +44,14 @@ _ids = itertools.count(1)
 
 @dataclass
 class Network:
-    """Takes the place of `Publisher`; every message published waits here."""
+    """Takes the place of `Publisher`; every message published waits here, so many times."""
 
+    copies: int = 1
     waiting: list[Outgoing] = field(default_factory=list)
     sent: list[Outgoing] = field(default_factory=list)
 
     async def publish(self, message: Outgoing) -> None:
-        self.waiting.append(message)
+        self.waiting += [message] * self.copies
         self.sent.append(message)
 
     async def publish_all(self, messages: Any) -> None:
@@ -67,6 +68,48 @@ class Clock:
 
 
 @dataclass
+class Coordinator:
+    """What one process of the coordinator is made of."""
+
+    requests: RequestConsumer
+    reports: ReportConsumer
+    pools: Pools
+    liveness: Liveness
+
+    @classmethod
+    def start(
+        cls,
+        peers: Mapping[str, Peer],
+        clients: Sequence[ClientPolicy],
+        store: Any,
+        network: Any,
+        pool_limits: PoolLimits,
+        clock: Clock,
+    ) -> Coordinator:
+        scopes = SessionScopes()
+        liveness = Liveness(store, silent_after_ms=10_000, clock=clock)
+        recent = RecentSessions()
+        commits = CoordinatorCommits(store, network, recent)
+        pools = Pools(store, network, liveness, pool_limits, end=commits.end, clock=clock)
+        reports = ReportConsumer(
+            peers, store, liveness, scopes, recent, commits, pools, grace_ms=1_000
+        )
+        requests = RequestConsumer(
+            peers,
+            clients,
+            store,
+            network,
+            liveness,
+            scopes,
+            reports,
+            recent,
+            pools,
+            nonce_batch=2,
+        )
+        return cls(requests, reports, pools, liveness)
+
+
+@dataclass
 class World:
     network: Network
     client: Identity
@@ -79,6 +122,7 @@ class World:
     liveness: Liveness
     coordinator_store: CoordinatorStore
     clock: Clock
+    pool_limits: PoolLimits
     dead: list[tuple[Outgoing, str]] = field(default_factory=list)
 
     ###
@@ -160,6 +204,7 @@ class World:
                 if party is not None:
                     await party.handle_presigning(delivery)
             elif message.exchange == addresses.CANCEL:
+                self.reports.broadcast(message.body)
                 for party in self.parties.values():
                     party.broadcast(message.body)
         except SessionOverError:
@@ -242,20 +287,8 @@ async def world(
         url = f"sqlite:///{directory / 'coordinator.sqlite'}"
         await migrations.upgrade("coordinator", url)
         coordinator_store = await stack.enter_async_context(open_coordinator_store(url))
-        scopes = SessionScopes()
-        liveness = Liveness(coordinator_store, silent_after_ms=10_000)
-        recent = RecentSessions()
-        commits = CoordinatorCommits(coordinator_store, network, recent)
-        pools = Pools(coordinator_store, network, liveness, pool_limits, end=commits.end)
-        reports = ReportConsumer(
-            peers,
-            coordinator_store,
-            liveness,
-            scopes,
-            recent,
-            commits,
-            pools,
-            grace_ms=1_000,
+        coordinator = Coordinator.start(
+            peers, clients, coordinator_store, network, pool_limits, clock
         )
         yield World(
             network=network,
@@ -263,21 +296,11 @@ async def world(
             identities=identities,
             parties=parties,
             party_stores=party_stores,
-            requests=RequestConsumer(
-                peers,
-                clients,
-                coordinator_store,
-                network,
-                liveness,
-                scopes,
-                reports,
-                recent,
-                pools,
-                nonce_batch=2,
-            ),
-            reports=reports,
-            pools=pools,
-            liveness=liveness,
+            requests=coordinator.requests,
+            reports=coordinator.reports,
+            pools=coordinator.pools,
+            liveness=coordinator.liveness,
             coordinator_store=coordinator_store,
             clock=clock,
+            pool_limits=pool_limits,
         )

@@ -309,11 +309,9 @@ async def test_a_wrong_signature_share_names_its_sender(fresh: World) -> None:
             report = sessions.ShareSigned.model_validate_json(claimed.payload)
             if message.message_id == "forged":
                 return False
+            (share,) = report.signature_shares
             wrong = report.model_copy(
-                update={
-                    "signature_share": bytes([report.signature_share[0] ^ 1])
-                    + report.signature_share[1:]
-                }
+                update={"signature_shares": [bytes([share[0] ^ 1]) + share[1:]]}
             )
             payload = wrong.model_dump_json().encode()
             fresh.network.waiting.append(forge(fresh, message, payload=payload))

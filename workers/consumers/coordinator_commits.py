@@ -6,7 +6,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from contracts import addresses
 from contracts.failures import Failure
 from contracts.results import Status, failed_result
 
@@ -23,6 +22,9 @@ from .scopes import uninterrupted
 
 logger = logging.getLogger(__name__)
 
+UNASKED = "deadline"
+"""Cause of an end that no delivery asks for again, as one by a deadline. What it sends is owed."""
+CANCELLED = "session_cancelled"
 RACES = 20
 """Lost to other workers before a delivery is given back."""
 
@@ -118,15 +120,12 @@ class CoordinatorCommits:
         """All at once; a result before the farewells that come with it. Those, a party that reads
         no more may have no place for. It has a deadline of its own, and its full queue must not
         hold up the others' work, nor bring the client its result again and again."""
-        answers = [message for message in messages if message.exchange == addresses.RESULTS]
-        if not answers:
-            return await self._publisher.publish_all(messages)
-        await self._publisher.publish_all(answers)
-        for message in messages:
-            if message in answers:
-                continue
+        farewells = [message for message in messages if message.kind == CANCELLED]
+        await self._publisher.publish_all(
+            [message for message in messages if message.kind != CANCELLED]
+        )
+        for message in farewells:
             try:
                 await self._publisher.publish(message)
             except (FullError, UnroutableError) as error:
                 logger.warning("farewell not sent", extra={"reason": str(error)})
-        return None

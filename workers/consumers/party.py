@@ -241,7 +241,7 @@ class PartyConsumer:
         key_share = await self._store.key_share(terms.key_session, terms.epoch)
         banned = {ban.party_id for ban in await self._store.bans()}
         try:
-            share = accept_batch(batch, self._party, key_share, banned)
+            share = accept_batch(batch, self._party, key_share, banned, now=self._clock())
             step = await self._presign.begin(batch, share)
         except (RefusedError, ProtocolError) as error:
             return await self._commits.refuse(
@@ -252,6 +252,7 @@ class PartyConsumer:
                 key_session=terms.key_session,
                 epoch=terms.epoch,
                 cause=cause,
+                banned=banned & {member.party_id for member in terms.members},
             )
         await self._commits.first(
             session_id,

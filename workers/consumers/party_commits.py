@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from contracts import sessions
 from contracts.failures import Failure
@@ -11,6 +11,7 @@ from contracts.results import Status
 from contracts.sessions import Member
 
 from ..protocols.rounds import PartyFaultError
+from ..session import presigning
 from ..session.acceptance import Party
 from ..session.sending import report
 from ..session.step import Step, failure_of
@@ -116,7 +117,8 @@ class PartyCommits:
             extra={"session_id": session.session_id.hex(), "failure": failure.message},
         )
         failed = self.failed(session.session_id, failure, 0, banned=bool(bans))
-        step = Step(status=status, outgoing=(failed,))
+        presigned = session.protocol == presigning.PROTOCOL
+        step = Step(status=status, outgoing=(failed,), forget_sent=presigned)
         return await self.next(session, step, cause, row, bans=bans)
 
     async def refuse(
@@ -129,14 +131,22 @@ class PartyCommits:
         key_session: bytes | None,
         epoch: int,
         cause: str,
+        banned: Collection[str] = (),
     ) -> None:
-        """Tell the coordinator, once, and be done with the session."""
+        """Tell the coordinator, once, and be done with the session.
+
+        Arguments:
+            banned: Members with whom we make no presignatures: so the coordinator knows for as
+                long as it is so.
+        """
         failure = failure_of(error, members, round_=0)
+        if banned:
+            failure = failure.model_copy(update={"culprits": sorted(banned)})
         logger.warning(
             "session refused",
             extra={"session_id": session_id.hex(), "reason": failure.message},
         )
-        failed = self.failed(session_id, failure, epoch)
+        failed = self.failed(session_id, failure, epoch, banned=bool(banned))
         step = Step(status=Status.FAILED, outgoing=(failed,))
         await self.first(session_id, step, protocol=protocol, key_session=key_session, cause=cause)
 

@@ -6,17 +6,18 @@ may be done by any coordinator process: the store keeps the line and counts the 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from contracts import sessions
 from contracts.envelope import Envelope
 from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey, KeyFacts
 from contracts.results import Status
-from contracts.sessions import MAX_PRESIGN_BATCH, Member, PresignTerms
+from contracts.sessions import Member, PresignTerms
 
 from ..session import inbox, pooling
 from ..session.choice import members_of, set_name
@@ -30,6 +31,7 @@ from ..store.records import (
     CoordinatorChange,
     Event,
     Outcome,
+    Outgoing,
     PoolName,
     PoolRecord,
     Received,
@@ -37,15 +39,15 @@ from ..store.records import (
     WaiterRecord,
 )
 from .clock import now_ms
+from .coordinator_commits import UNASKED
 from .liveness import Liveness
-from .publisher import Publisher
+from .publisher import FullError, Publisher, UnroutableError
 from .scopes import uninterrupted
 
 logger = logging.getLogger(__name__)
 
 BEGUN = "batch"
 SERVED = "presigned"
-DEADLINE = "deadline"
 SERVED_AT_ONCE = 100
 KEPT_KEYS = 2_000
 
@@ -94,14 +96,20 @@ class Pools:
 
     def use(self, facts: KeyFacts, members: Sequence[Member]) -> PoolName:
         """Remember that a pool is in use; the store learns it with the next look."""
-        self._facts.setdefault(facts.session_id, facts)
+        self._keep_facts(facts)
         name = PoolName(key_session=facts.session_id, epoch=facts.epoch, signers=set_name(members))
         self._used[name] = (facts.client_id or "", facts.key_id)
         return name
 
+    async def note_used(self) -> None:
+        """Tell the store. Also before somebody begins to wait: nobody looks after a pool that the
+        store does not know."""
+        for name, (owner, key_id) in tuple(self._used.items()):
+            await self._store.use_pool(name, owner, key_id, self._clock())
+            self._used.pop(name, None)
+
     async def make(self, pool: PoolName) -> None:
         """Begin a batch for those who wait, unless enough are in the making."""
-        await self._note_used()
         for record in await self._store.pools(self._clock()):
             if record.name == pool:
                 await self._fill(record, ahead=False)
@@ -113,7 +121,7 @@ class Pools:
     async def tend(self) -> None:
         """Look at all pools: serve who waits, and make what is wanted now or soon."""
         now = self._clock()
-        await self._note_used()
+        await self.note_used()
         quarrels = await self._store.quarrels(now - int(self._limits.quarrel_seconds * 1000))
         self._quarrels = frozenset(frozenset((each.accuser, each.accused)) for each in quarrels)
         pools = await self._store.pools(now - int(self._limits.idle_seconds * 1000))
@@ -142,7 +150,7 @@ class Pools:
         """A batch's deadline has passed. False if another worker was faster."""
         batch = Batch.model_validate_json(session.state)
         progress = pooling.expired(batch, session.received)
-        return await self._commit(session, batch, progress, DEADLINE, None)
+        return await self._commit(session, batch, progress, UNASKED, None)
 
     ###
     ### Reports
@@ -207,34 +215,51 @@ class Pools:
             presignatures=progress.presignatures,
             quarrels=pooling.quarrel_records(progress, now),
         )
+        # To the end: the cancellation among the farewells comes back to us as well.
         with uninterrupted():
             if await self._store.commit(change) is not Outcome.COMMITTED:
                 return False
-            await self._publisher.publish_all(outgoing)
-        if progress.failure is not None:
-            await self._failed(batch, progress)
-        if progress.status is Status.COMPLETED:
-            await self.serve(batch.pool)
+            await self._send(outgoing)
+            if progress.failure is not None:
+                await self._failed(batch, progress)
+            if progress.status is Status.COMPLETED:
+                await self.serve(batch.pool)
         return True
 
     async def _again(self, session: Session, batch: Batch, cause: str) -> None:
         """A report came again: what it led to may not have been finished."""
-        await self._publisher.publish_all(await self._store.outgoing(session.session_id, cause))
-        await self.serve(batch.pool)
+        with uninterrupted():
+            await self._send(await self._store.outgoing(session.session_id, cause))
+            await self.serve(batch.pool)
 
     async def _failed(self, batch: Batch, progress: BatchProgress) -> None:
-        """Those who wait learn why. Not if nobody is to blame: new coins may do better."""
-        assert progress.failure is not None
+        """Those who wait learn why. Not if nobody is to blame: new coins may do better. Nor if
+        nobody was heard at all: it may be that the batch was never announced."""
+        failure = progress.failure
+        assert failure is not None
         logger.warning(
             "batch failed",
-            extra={"session_id": batch.session_id.hex(), "failure": progress.failure.message},
+            extra={"session_id": batch.session_id.hex(), "failure": failure.message},
         )
-        if progress.failure.code is FailureCode.SPOILT:
+        if failure.code is FailureCode.SPOILT or failure.silent == sorted(batch.party_ids):
             return await self.make(batch.pool)
         self._quarrels |= {frozenset(pair) for pair in progress.quarrels}
         for waiter in await self._store.waiters(batch.pool, SERVED_AT_ONCE):
-            await self._end(waiter.session_id, SERVED, Status.FAILED, progress.failure)
+            await self._store.owe(waiter.session_id, self._clock())
+            await self._end(waiter.session_id, UNASKED, Status.FAILED, failure)
+            await self._store.paid(waiter.session_id)
         return None
+
+    async def _send(self, messages: Iterable[Outgoing]) -> None:
+        await asyncio.gather(*map(self._send_one, messages))
+
+    async def _send_one(self, message: Outgoing) -> None:
+        """A party that reads no more may have no place for it. Then the batch expires; that must
+        not hold up the others, nor what else is to be done."""
+        try:
+            await self._publisher.publish(message)
+        except (FullError, UnroutableError) as error:
+            logger.warning("instruction not sent", extra={"reason": str(error)})
 
     ###
     ### Those who wait
@@ -291,17 +316,14 @@ class Pools:
         members = members_of(facts, pool.name.signers)
         coming = pool.stock + pool.making
         wanted = pool.waiting - coming
-        if wanted <= 0:
-            if (
-                not ahead
-                or coming >= self._limits.low
-                or pool.waiting
-                or not self._willing(members)
-            ):
-                return
+        if wanted > 0:
+            # One that waits gets its own as soon as can be. Where more do, the next are not far.
+            if pool.waiting > 1 and ahead:
+                wanted += self._limits.high
+        elif ahead and coming < self._limits.low and not pool.waiting and self._willing(members):
             wanted = self._limits.high - coming
-        while wanted > 0 and await self._begin(pool.name, members, min(wanted, MAX_PRESIGN_BATCH)):
-            wanted -= MAX_PRESIGN_BATCH
+        while wanted > 0 and await self._begin(pool.name, members, min(wanted, self._limits.batch)):
+            wanted -= self._limits.batch
 
     def _willing(self, members: Sequence[Member]) -> bool:
         """Whether a batch is likely to succeed, so that it is worth making one ahead."""
@@ -318,6 +340,7 @@ class Pools:
                 epoch=pool.epoch,
                 members=members,
                 count=count,
+                issued_at=now,
                 salt=os.urandom(32),
             )
         )
@@ -342,17 +365,12 @@ class Pools:
         with uninterrupted():
             if await self._store.commit(change) is not Outcome.COMMITTED:
                 return False
-            await self._publisher.publish_all(outgoing)
+            await self._send(outgoing)
         return True
 
     ###
     ### What is remembered between looks
     ###
-
-    async def _note_used(self) -> None:
-        used, self._used = self._used, {}
-        for name, (owner, key_id) in used.items():
-            await self._store.use_pool(name, owner, key_id, self._clock())
 
     def _note_stocked(self, pools: Sequence[PoolRecord]) -> None:
         self._stocked = {}
@@ -368,10 +386,13 @@ class Pools:
             if record is None or record.epoch != pool.epoch:
                 return None
             facts = CertifiedKey.model_validate_json(record.certified).facts
-            if len(self._facts) >= KEPT_KEYS:
-                del self._facts[next(iter(self._facts))]
-            self._facts[pool.key_session] = facts
+            self._keep_facts(facts)
         return facts
+
+    def _keep_facts(self, facts: KeyFacts) -> None:
+        if facts.session_id not in self._facts and len(self._facts) >= KEPT_KEYS:
+            del self._facts[next(iter(self._facts))]
+        self._facts[facts.session_id] = facts
 
 
 def _event(progress: BatchProgress) -> Event:

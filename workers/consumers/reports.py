@@ -24,7 +24,7 @@ from ..session.errors import EquivocationError
 from ..store.interface import CoordinatorStore, StoreUnavailableError
 from ..store.records import Event, PoolName, Received, RequestRecord, Session
 from .clock import now_ms
-from .coordinator_commits import RACES, CoordinatorCommits
+from .coordinator_commits import RACES, UNASKED, CoordinatorCommits
 from .deliveries import Delivery
 from .liveness import Liveness
 from .pools import Pools
@@ -32,8 +32,6 @@ from .recent import Known, RecentSessions
 from .scopes import SessionScopes
 
 logger = logging.getLogger(__name__)
-
-DEADLINE = "deadline"
 
 
 class ReportConsumer:
@@ -102,27 +100,21 @@ class ReportConsumer:
             session = await self._store.session(session_id)
             if session is None or Status(session.status).final:
                 return
-            if session.protocol == pooling.PROTOCOL:
-                await self._pools.expire(session)
-                return
-            known = Known.read(session)
-            silent = conducting.silent_parties(known.conduct, session.received)
-            failure = Failure.of(
-                FailureCode.EXPIRED,
-                f"the deadline passed; nothing was heard of {', '.join(silent)}"
-                if silent
-                else "the deadline passed before the parties were done",
-                silent=silent,
-            )
-            progress = Progress(conduct=known.conduct, status=Status.EXPIRED, failure=failure)
             await self._store.owe(session_id, now_ms())
-            if await self._commits.commit(known, progress, DEADLINE, None, None):
+            if session.protocol == pooling.PROTOCOL:
+                ended = await self._pools.expire(session)
+            else:
+                known = Known.read(session)
+                failure = _expired(known.conduct, session)
+                progress = Progress(conduct=known.conduct, status=Status.EXPIRED, failure=failure)
+                ended = await self._commits.commit(known, progress, UNASKED, None, None)
+            if ended:
                 await self._store.paid(session_id)
         self._scopes.cancel(session_id)
 
     async def send_owed(self, session_id: bytes) -> None:
-        """What `expire` committed and perhaps did not send."""
-        await self._commits.send_again(session_id, DEADLINE)
+        """What an end that nobody asks for committed and perhaps did not send."""
+        await self._commits.send_again(session_id, UNASKED)
         await self._store.paid(session_id)
 
     async def cancel(self, session_id: bytes, cause: str) -> Status:
@@ -229,6 +221,20 @@ class ReportConsumer:
         if request is None:
             raise ContractError("the session's request is gone")
         return request
+
+
+def _expired(conduct: Conduct, session: Session) -> Failure:
+    if conduct.presigned and not conduct.presignatures:
+        # Its own parties were not asked yet.
+        return Failure.of(FailureCode.EXPIRED, "the deadline passed before presignatures were made")
+    silent = conducting.silent_parties(conduct, session.received)
+    return Failure.of(
+        FailureCode.EXPIRED,
+        f"the deadline passed; nothing was heard of {', '.join(silent)}"
+        if silent
+        else "the deadline passed before the parties were done",
+        silent=silent,
+    )
 
 
 def _parse(envelope: Envelope) -> sessions.Report:

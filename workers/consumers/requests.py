@@ -225,6 +225,7 @@ class RequestConsumer:
         )
         if claimed:
             return await self._begin(signed, conduct)
+        await self._pools.note_used()
         await self._begin(signed, conduct, waits_for=pool)
         return await self._pools.make(pool)
 

@@ -10,7 +10,7 @@ from contracts.errors import ContractError
 from contracts.identity import Identity, PublicIdentity
 from contracts.keys import KeyFacts
 from contracts.primitives import Curve, Scheme
-from contracts.requests import KeygenRequest, SignRequest
+from contracts.requests import MAX_LIFETIME_MS, KeygenRequest, SignRequest
 from contracts.sessions import Member, NonceCommitment, PresignBatch, SessionCreated
 from contracts.signing import ClientPolicy, open_request
 
@@ -95,6 +95,8 @@ def accept_batch(
     party: Party,
     key_share: KeyShareRecord | None,
     banned: Collection[str],
+    *,
+    now: int,
 ) -> KeyShareRecord:
     """The key share to make a batch of presignatures with. Raises RefusedError.
 
@@ -104,6 +106,10 @@ def accept_batch(
     terms = batch.terms
     if batch.session_id != terms.session_id():
         raise RefusedError("the session id is not the one that its terms give")
+    # As old as a request may get: for so long its session is remembered, and not begun again.
+    age_ms, tolerance_ms = now - terms.issued_at, party.clock_tolerance_ms
+    if not -tolerance_ms <= age_ms <= MAX_LIFETIME_MS + tolerance_ms:
+        raise RefusedError("the batch is of another time; is a clock wrong?")
     _roster(terms.members, party)
     if key_share is None or not key_share.active:
         raise RefusedError("we hold no usable share of the key")
@@ -204,8 +210,10 @@ def _holders(members: Sequence[Member], facts: KeyFacts) -> None:
 
 def _keygen(created: SessionCreated, request: KeygenRequest, party: Party) -> None:
     terms = created.terms
-    if terms.key_session is not None or terms.epoch != 0 or created.commitments:
-        raise RefusedError("a new key has no earlier key, epoch or commitments")
+    if terms.key_session is not None or terms.epoch != 0:
+        raise RefusedError("a new key has no earlier key or epoch")
+    if created.commitments or created.presignatures:
+        raise RefusedError("a new key has no commitments or presignatures")
     if terms.threshold != request.threshold or len(terms.members) != request.party_count:
         raise RefusedError(
             f"the client asked for {request.threshold} of {request.party_count}, "

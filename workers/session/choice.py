@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import combinations, islice
 from random import Random
 
 from contracts.failures import Failure, FailureCode
@@ -73,7 +73,8 @@ def signer_sets(
     """Signer sets whose presignatures may serve the request, the best first; at least one.
 
     Every coordinator ranks a key's holders alike, so that one signer set is kept in stock and not
-    all of them. Another set comes first only while somebody of that one is silent or banned.
+    all of them. Another set comes first only while somebody of that one is silent or banned: then
+    the first of the living without a quarrel, or else of all; the first of all if each has one.
 
     Arguments:
         quarrels: Pairs of parties that make no presignatures together.
@@ -85,10 +86,19 @@ def signer_sets(
     if request.signers is not None:
         return [_named(request.signers, facts)]
     members = _members(facts)
-    ranked = sorted(
-        members, key=lambda party_id: (party_id not in alive, _rank(facts.session_id, party_id))
+    ranked = tuple(
+        sorted(
+            members, key=lambda party_id: (party_id not in alive, _rank(facts.session_id, party_id))
+        )
     )
-    home = _ordered(members[party_id] for party_id in _agreeable(ranked, facts.threshold, quarrels))
+    living = tuple(party_id for party_id in ranked if party_id in alive)
+    pairs = frozenset(quarrels)
+    chosen = (
+        _agreeable(living, facts.threshold, pairs)
+        or _agreeable(ranked, facts.threshold, pairs)
+        or ranked[: facts.threshold]
+    )
+    home = _ordered(members[party_id] for party_id in chosen)
     others = [
         [each for each in members.values() if each.index in indices]
         for indices in map(indices_of, stocked)
@@ -122,9 +132,6 @@ def members_of(facts: KeyFacts, name: str) -> list[Member]:
 ###
 ### Helpers
 ###
-
-_SETS_TRIED = 1_000
-"""In search of one without a quarrel; of 20 parties there are 184,756 sets of ten."""
 
 
 def _members(facts: KeyFacts) -> dict[str, Member]:
@@ -160,14 +167,24 @@ def _rank(key_session: bytes, party_id: str) -> bytes:
     return hashlib.sha256(key_session + party_id.encode()).digest()
 
 
+@functools.lru_cache(maxsize=1_000)
 def _agreeable(
-    ranked: Sequence[str], threshold: int, quarrels: Collection[frozenset[str]]
-) -> Sequence[str]:
-    """The first of the ranked that have no quarrel; the first of all if none are without."""
-    for chosen in islice(combinations(ranked, threshold), _SETS_TRIED):
-        if not _quarrel(chosen, quarrels):
+    ranked: tuple[str, ...], threshold: int, quarrels: frozenset[frozenset[str]]
+) -> tuple[str, ...] | None:
+    """The first set of the ranked without a quarrel, in lexical order; None if there is none."""
+    # What has a quarrel already is not continued: of the 184,756 sets of ten among twenty, those
+    # with the first two are 43,758, and come first. The worst quarrels known take 40,000 steps.
+    beginnings: list[tuple[tuple[str, ...], int]] = [((), 0)]
+    while beginnings:
+        chosen, at = beginnings.pop()
+        if len(chosen) == threshold:
             return chosen
-    return ranked[:threshold]
+        if len(chosen) + len(ranked) - at < threshold:
+            continue
+        beginnings.append((chosen, at + 1))
+        if not any(frozenset((ranked[at], other)) in quarrels for other in chosen):
+            beginnings.append(((*chosen, ranked[at]), at + 1))
+    return None
 
 
 def _quarrel(party_ids: Sequence[str], quarrels: Collection[frozenset[str]]) -> bool:

@@ -31,14 +31,7 @@ from .batches import batch_id
 from .combining import combine_ecdsa, combine_frost, well_formed
 from .errors import RefusedError
 from .sending import cancellation, instruction
-from .step import failure_of
-
-_PARTIES_CODES = {
-    FailureCode.PARTY_FAULT,
-    FailureCode.PARTY_REFUSED,
-    FailureCode.SPOILT,
-    FailureCode.EXPIRED,
-}
+from .step import failure_of, passed_on
 
 
 class Presigned(Contract):
@@ -170,6 +163,14 @@ def nonce_wishes(conduct: Conduct, count: int) -> tuple[Outgoing, ...]:
 ### Reports
 ###
 
+_PROTOCOLS = {
+    "share_signed": "sign",
+    "nonces_made": "sign",
+    "key_certified": "keygen",
+    "presignatures_made": "presign",
+}
+"""Report -> the only protocol that has it."""
+
 
 def check_report(conduct: Conduct, envelope: Envelope, report: sessions.Report) -> None:
     """Raises ContractError unless the report's sender may say this in this session."""
@@ -181,9 +182,7 @@ def check_report(conduct: Conduct, envelope: Envelope, report: sessions.Report) 
         report.join_token, conduct.join_token(envelope.sender)
     ):
         raise ContractError(f"{envelope.sender} showed another join token than it was given")
-    expected = "sign" if isinstance(report, sessions.ShareSigned | sessions.NoncesMade) else None
-    if isinstance(report, sessions.KeyCertified):
-        expected = "keygen"
+    expected = _PROTOCOLS.get(report.report)
     if expected is not None and conduct.terms.protocol != expected:
         raise ContractError(f"{report.report} in a session to {conduct.terms.protocol}")
     if isinstance(report, sessions.NoncesMade) and (
@@ -368,20 +367,12 @@ def key_certified(
 
 
 def session_failed(conduct: Conduct, sender: str, failure: Failure) -> Progress:
-    """A party gives up. What it says of others is its word, and is passed on as such: only what a
-    party can know, only about this session's other parties."""
-    others = {member.party_id for member in conduct.terms.members} - {sender}
-    code = failure.code if failure.code in _PARTIES_CODES else FailureCode.INTERNAL
+    """A party gives up. What it says of others is its word, and is passed on as such."""
+    party_ids = [member.party_id for member in conduct.terms.members]
     return Progress(
         conduct=conduct,
         status=Status.FAILED,
-        failure=Failure.of(
-            code,
-            f"{sender} reports: {failure.message}"[:2000],
-            round=failure.round,
-            culprits=sorted(others & set(failure.culprits)),
-            silent=sorted(others & set(failure.silent)),
-        ),
+        failure=passed_on(failure, sender, party_ids, f"{sender} reports"),
     )
 
 
@@ -422,7 +413,10 @@ def _signed_fields(request: SignRequest, signed: list[SignedItem]) -> dict[str, 
 
 def silent_parties(conduct: Conduct, received: Iterable[Received]) -> list[str]:
     """Who kept a session from finishing, as far as anyone can say: those of whom nothing was
-    heard at all; else those whom the others name; else those who did not get to their end."""
+    heard at all; else those whom the others name; else those who did not get to their end. None
+    while it waits for presignatures: then nobody was asked."""
+    if conduct.presigned and not conduct.presignatures:
+        return []
     rows = tuple(received)
     expected = [member.party_id for member in conduct.lacking() or conduct.terms.members]
     heard = {row.sender for row in rows}

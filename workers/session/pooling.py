@@ -21,6 +21,7 @@ from contracts.verification import check_point
 from ..store.records import Outgoing, PooledPresignature, PoolName, QuarrelRecord, Received
 from .choice import set_name
 from .sending import cancellation, instruction
+from .step import passed_on
 
 PROTOCOL = "presign"
 
@@ -136,19 +137,13 @@ def presignatures_made(
 
 def batch_failed(batch: Batch, sender: str, report: sessions.SessionFailed) -> BatchProgress:
     """A signer gives up. What it says of others is its word, and only about other signers."""
-    others = set(batch.party_ids) - {sender}
-    failure = report.failure
-    culprits = sorted(others & set(failure.culprits))
+    failure = passed_on(
+        report.failure, sender, batch.party_ids, f"{sender} reports of the presignatures"
+    )
     return BatchProgress(
         status=Status.FAILED,
-        failure=Failure.of(
-            failure.code,
-            f"{sender} reports of the presignatures: {failure.message}"[:2000],
-            round=failure.round,
-            culprits=culprits,
-            silent=sorted(others & set(failure.silent)),
-        ),
-        quarrels=tuple((sender, culprit) for culprit in culprits) if report.banned else (),
+        failure=failure,
+        quarrels=tuple((sender, culprit) for culprit in failure.culprits) if report.banned else (),
     )
 
 

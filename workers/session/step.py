@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from contracts.errors import ContractError
@@ -38,6 +38,31 @@ class Step:
 
 STEP_ERRORS = (ProtocolError, RefusedError, EquivocationError, ContractError)
 """What a step raises when its session is to fail; all else is a bug or the store's trouble."""
+
+
+_PARTIES_CODES = {
+    FailureCode.PARTY_FAULT,
+    FailureCode.PARTY_REFUSED,
+    FailureCode.SPOILT,
+    FailureCode.EXPIRED,
+}
+
+
+def passed_on(failure: Failure, sender: str, parties: Iterable[str], said: str) -> Failure:
+    """What the coordinator believes of a party's word: only what a party can know, and of others
+    only that they are in its session.
+
+    Arguments:
+        said: Stands before what it says.
+    """
+    others = set(parties) - {sender}
+    return Failure.of(
+        failure.code if failure.code in _PARTIES_CODES else FailureCode.INTERNAL,
+        f"{said}: {failure.message}"[:2000],
+        round=failure.round,
+        culprits=sorted(others & set(failure.culprits)),
+        silent=sorted(others & set(failure.silent)),
+    )
 
 
 def failure_of(error: Exception, members: Sequence[Member], *, round_: int) -> Failure:

@@ -115,7 +115,7 @@ class PartyStore(SessionStore, Protocol):
         self, key_session: bytes, epoch: int, *, keep: int, keep_in_all: int
     ) -> int:
         """Delete this key's oldest presignatures beyond `keep`, then the oldest of all keys' beyond
-        `keep_in_all`; returns how many."""
+        `keep_in_all`; returns how many. Reads them all: for each batch, not for each signature."""
 
     async def park(self, parked: Parked, *, max_count: int, max_bytes: int, now: int) -> bool:
         """Keep a message whose session is not there yet, once for (session, slot, sender).
@@ -208,8 +208,8 @@ class CoordinatorStore(SessionStore, Protocol):
         """Remember that the pool was asked for presignatures, and whose it is."""
 
     async def pools(self, used_after: int) -> list[PoolRecord]:
-        """Of the pools that were ever used: those used after that, and those which sessions wait
-        for or make presignatures for. The one used last comes first."""
+        """Those used after that, and those which sessions wait for or make presignatures for. The
+        one used last comes first; `used_at` is 0 where no use was noted."""
 
     async def forget_presignatures(self, pool: PoolName) -> int:
         """Drop what its signers cannot keep; returns how many there were."""

@@ -20,9 +20,7 @@ from workers.protocols import dkls23
 from workers.protocols.dkls23.sign import rerandomisation
 from workers.protocols.groups import SECP256K1, Point, Scalar
 from workers.protocols.rounds import (
-    EchoMismatchError,
     MisuseError,
-    PartyFaultError,
     PartyIndex,
     SpoiltSessionError,
 )
@@ -252,84 +250,14 @@ def test_stored_forms_come_back_equal() -> None:
 ###
 
 
-def spoil(batch: Batch, round_: int, liar: PartyIndex, victim: PartyIndex, place: int) -> None:
-    """Change one bit of one message of the liar, in a place that its bytes can have."""
-    sent: Any = (batch.set_ups, batch.extensions, batch.answers)[round_]
-    message = sent[liar][victim]
-    data = bytearray(message.to_bytes())
-    data[place % len(data)] ^= 1 << place % 8
-    try:
-        changed = type(message).from_bytes(batch.parameters[victim], bytes(data))
-    except ValueError:
-        raise PartyFaultError(frozenset({liar}), "malformed") from None
-    sent[liar][victim] = changed
-
-
-def in_psi(answer: dkls23.Answer, place: int) -> bool:
-    data = answer.to_bytes()
-    head = len(data) - sum(len(part.to_bytes()) for part in answer.products)
-    return head - 32 * len(answer.psis) <= place % len(data) < head
-
-
-@pytest.mark.parametrize("place", [0, 13, 31])
-def test_check_13_a_wrong_psi_gives_no_signature_and_names_nobody(place: int) -> None:
-    batch = new_batch(2, 2, range(1, 3), seed=0)
-    for step in (batch.offer_all, batch.extend_all, batch.answer_all):
-        step()
+def test_check_13_a_wrong_psi_gives_no_signature_and_names_nobody() -> None:
+    """Psi masks a nonce and has nothing to be compared with: presigning succeeds."""
+    batch = new_batch(2, 2, (1, 2)).offer_all().extend_all().answer_all()
     answer = batch.answers[TWO][ONE]
-    data = answer.to_bytes()
-    head = len(data) - sum(len(part.to_bytes()) for part in answer.products)
-    at = head - 32 * len(answer.psis) + place
-    assert in_psi(answer, at)
-    assert not in_psi(answer, head)
-    spoil(batch, 2, TWO, ONE, at)
+    batch.answers[TWO][ONE] = replace(answer, psis=(answer.psis[0] + SECP256K1.scalar(1),))
     made = batch.finish_all()
     with pytest.raises(SpoiltSessionError):
         sign_all((one[0] for one in made.values()), task_of(DIGEST))
-
-
-@pytest.mark.parametrize(("t", "n", "examples"), [(2, 2, 12), (2, 3, 8), (3, 5, 1)])
-def test_a_batch_ends_in_signatures_or_in_the_liar(t: int, n: int, examples: int) -> None:
-    """One bit of one message changes, or none. Nobody honest is ever accused of it.
-
-    Presigning sees every change but one in psi, which masks a nonce and has nothing to be compared
-    with. Then check 13 refuses the signature, and nobody can say whose psi it was.
-    """
-
-    @settings(max_examples=examples, deadline=None)
-    @given(
-        seed=st.integers(0, 2**32),
-        lie=st.none() | st.tuples(st.integers(0, 2), st.integers(0, 2**20)),
-    )
-    def run(seed: int, lie: tuple[int, int] | None) -> None:
-        batch = new_batch(t, n, range(1, t + 1), seed=seed)
-        liar, victim = TWO, ONE
-        accused, spoilt = set[PartyIndex](), False
-        made: dict[PartyIndex, tuple[dkls23.Presignature, ...]] = {}
-        unseen = False
-        try:
-            for round_, step in enumerate((batch.offer_all, batch.extend_all, batch.answer_all)):
-                step()
-                if lie and lie[0] == round_:
-                    unseen = round_ == 2 and in_psi(batch.answers[liar][victim], lie[1])
-                    spoil(batch, round_, liar, victim, lie[1])
-            made = batch.finish_all()
-        except PartyFaultError as fault:
-            accused |= fault.culprits
-        except EchoMismatchError:
-            spoilt = True
-        assert bool(made) == (lie is None or (unseen and not accused))
-        if unseen and made:
-            with pytest.raises(SpoiltSessionError):
-                sign_all((one[0] for one in made.values()), task_of(DIGEST))
-        elif made:
-            signature = sign_all((one[0] for one in made.values()), task_of(DIGEST))
-            accepted_elsewhere(batch.keys[ONE].public_key, DIGEST, signature)
-        else:
-            assert spoilt != (accused == {liar})
-            assert accused <= {liar}
-
-    run()
 
 
 ###

@@ -112,6 +112,15 @@ def test_both_paths_agree_on_numbers_at_the_edges(data: st.DataObject) -> None:
         assert plain.multiplicands(choice) == batched.multiplicands(choice)
 
 
+def test_a_carry_and_a_borrow_do_not_chase_each_other_for_ever() -> None:
+    """2^255 - 2^128 + 2^255: folding the top before all borrows have reached it never ends."""
+    ones, zeros = (number.to_bytes(32, "little") * (3 * ROWS) for number in (2**255, 2**128))
+    triple = [(2**255,) * 3]
+    expected = ((2**256 - 2**128) % Q).to_bytes(32, "little") * (3 * ROWS)
+    for path in PATHS:
+        assert path.mask(ones, zeros, triple) == expected
+
+
 THREADS = """
 import psutil
 from workers.protocols import dkls23

@@ -400,3 +400,43 @@ async def test_presignatures_that_somebody_else_is_forgetting_are_passed_over(
     finally:
         await holder.close()
     assert {presignature.position for presignature in claimed} == {1, 2}
+
+
+@on_postgres
+@pytest.mark.parametrize("role_name", ["coordinator"])
+async def test_a_claim_that_is_given_back_was_not_too_few_for_the_next_one(
+    coordinator: CoordinatorStore, url: str
+) -> None:
+    """It waits for the end of the first, and gets what that one could not use."""
+    await coordinator.commit(coordinator_change(presignatures=pooled(4)))
+    holder = await asyncpg.connect(url)
+    try:
+        transaction = holder.transaction()
+        await transaction.start()
+        await holder.execute("SELECT claim_presignatures_v1($1, 0, '{\"1,2\"}', 3, false)", KEY)
+        second = asyncio.create_task(coordinator.claim_presignatures(pool(), 2))
+        await asyncio.wait([second], timeout=0.3)
+        await transaction.rollback()
+        assert len(await second) == 2
+    finally:
+        await holder.close()
+
+
+@on_postgres
+async def test_whoever_waits_for_a_presignature_holds_none_that_comes_after_it(url: str) -> None:
+    """Else two who name the same ones in different order wait for each other."""
+    holder = await asyncpg.connect(url)
+    try:
+        async with open_party(url) as store:
+            made = (presignature(0), presignature(1))
+            await store.commit(party_change("batch", presignatures=made))
+            async with holder.transaction():
+                await holder.execute("DELETE FROM presignatures WHERE position = 0")
+                answer = party_change(status="completed", take_presignatures=(place(1), place(0)))
+                second = asyncio.create_task(store.commit(answer))
+                await asyncio.wait([second], timeout=0.3)
+                assert not second.done()
+                await holder.execute("DELETE FROM presignatures WHERE position = 1")
+            assert await second is Outcome.PRESIGNATURE_GONE
+    finally:
+        await holder.close()

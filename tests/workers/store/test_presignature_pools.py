@@ -436,6 +436,26 @@ async def test_pools_that_were_not_used_lately_are_left_out_unless_somebody_need
     assert [record.name.signers for record in await coordinator.pools(9)] == ["1,4", "1,3"]
 
 
+async def test_a_pool_that_somebody_waits_for_before_its_use_is_noted_is_its_key_s(
+    coordinator: CoordinatorStore,
+) -> None:
+    """Whoever makes presignatures must hear of it, or a request would wait for a sweep."""
+    await coordinator.commit(coordinator_change("key", status="completed", key=key()))
+    await wait_for(coordinator, "list", 64)
+    await coordinator.commit(coordinator_change("making", batch=batch(16, "1,3")))
+    record = PoolRecord(
+        name=pool(),
+        owner="svcA",
+        key_id="treasury",
+        used_at=0,
+        stock=0,
+        making=0,
+        waiting=64,
+    )
+    making = replace(record, name=pool("1,3"), waiting=0, making=16)
+    assert await coordinator.pools(5) == [record, making]
+
+
 async def test_the_latest_use_of_a_pool_counts(coordinator: CoordinatorStore) -> None:
     for at in [5, 9, 7]:
         await coordinator.use_pool(pool(), "svcA", "treasury", at)

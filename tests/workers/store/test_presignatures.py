@@ -252,6 +252,16 @@ async def test_the_end_of_a_batch_that_is_done_forgets_what_it_made(
     assert await party.commit(answer("signing", place())) is Outcome.PRESIGNATURE_GONE
 
 
+async def test_the_end_of_a_batch_forgets_what_it_sent_and_that_of_others_does_not(
+    party: PartyStore,
+) -> None:
+    for protocol, left in (("presign", ()), ("keygen", (outgoing(),))):
+        change = party_change(protocol, protocol=protocol, cause="begun", outgoing=(outgoing(),))
+        assert await party.commit(change) is Outcome.COMMITTED
+        await party.end(session_id(protocol), "cancelled", 1)
+        assert await party.outgoing(session_id(protocol), "begun") == left
+
+
 async def test_a_batch_that_was_ended_first_adds_nothing(
     party: PartyStore, raw: RawDatabase
 ) -> None:
@@ -357,7 +367,7 @@ async def test_a_key_s_oldest_presignatures_beyond_its_limit_are_trimmed(
 ) -> None:
     await make_aged(party, raw, {"old": 3, "older": 9, "new": 1, "other": 20})
     await make(party, 1, "next epoch", epoch=1)
-    kept = {place(0, "new"), place(1, "new"), place(0, "old")}
+    kept = {place(0, "new"), place(1, "new"), place(1, "old")}
     others = {place(0, "other"), place(1, "other"), place(0, "next epoch")}
 
     assert await party.trim_presignatures(KEY, 0, keep=3, keep_in_all=100) == 3
@@ -375,7 +385,7 @@ async def test_the_oldest_presignatures_of_all_keys_are_trimmed_beyond_the_limit
         place(1, "new"),
         place(0, "other new"),
         place(1, "other new"),
-        place(0, "old"),
+        place(1, "old"),
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -23,6 +24,7 @@ from workers.store.models import coordinator, party
 from workers.store.opening import open_coordinator_store, open_party_store
 
 from .conftest import ROLES, SEALER, RawDatabase
+from .examples import KEY
 
 METADATA = {"party": party.METADATA, "coordinator": coordinator.METADATA}
 VERSIONS = Path(migrations.__file__).parent
@@ -133,6 +135,31 @@ async def test_the_code_before_still_commits_on_this_schema(
         assert await raw.query(end) == [(True,)]
 
 
+async def test_what_the_first_release_kept_is_there_after_the_migration(
+    role_name: migrations.Role, empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade = command.upgrade
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "upgrade", lambda config, _: upgrade(config, "0001"))
+        await migrations.upgrade(role_name, empty_url)
+    with pytest.raises(SchemaError, match="at revision 0001"):
+        async with open_store(role_name, empty_url):
+            pass
+    place = RawDatabase(empty_url)
+    key = place.literal(KEY)
+    kept = {
+        "party": f"key_shares VALUES ({key}, 0, 'svcA', 'treasury', '{{}}', '{{}}', {key}, true)",
+        "coordinator": f"keys VALUES ('svcA', 'treasury', {key}, 0, 'ed25519', '{{}}')",
+    }
+    await place.query(f"INSERT INTO {kept[role_name]} RETURNING 1")
+    before = {row for row in await place.everything() if "_version" not in row[0]}
+
+    await migrations.upgrade(role_name, empty_url)
+
+    assert before <= set(await place.everything())
+    assert len(before) == 1
+
+
 async def test_migrating_again_changes_nothing(
     role_name: migrations.Role, raw: RawDatabase
 ) -> None:
@@ -151,8 +178,8 @@ async def test_two_may_migrate_at_the_same_time(role_name: migrations.Role, empt
 async def test_an_empty_database_is_refused_with_the_command_that_mends_it(
     role_name: migrations.Role, empty_url: str
 ) -> None:
-    command = f"warren store migrate {role_name} --config FILE"
-    with pytest.raises(SchemaError, match=re.escape(command)):
+    mending = f"warren store migrate {role_name} --config FILE"
+    with pytest.raises(SchemaError, match=re.escape(mending)):
         async with open_store(role_name, empty_url):
             pass
 

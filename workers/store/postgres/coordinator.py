@@ -23,7 +23,8 @@ _ASKED = f"asked AS MATERIALIZED ({REQUEST.replace('$1', '$5').replace('$2', '$6
 # The request if it is known, otherwise one commitment of each party that has one.
 #
 # The newest: a party that has too many nonces forgets the oldest ones. Rows that somebody else is
-# taking are passed over, so that nobody waits and nobody gets the same.
+# taking are passed over, so that nobody waits and nobody gets the same. The inner SELECT hides how
+# many parties there are: a plan made for two would be made anew for each request.
 ADMIT = f"""
     WITH {_ASKED},
     wanted AS (

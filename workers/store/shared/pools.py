@@ -27,23 +27,31 @@ def _of_pool(what: str, table: str) -> str:
     return f"""
         (
             SELECT CAST(coalesce({what}, 0) AS BIGINT) FROM {table} AS counted
-            WHERE counted.key_session = pools.key_session AND counted.epoch = pools.epoch
-                AND counted.signers = pools.signers
+            WHERE counted.key_session = named.key_session AND counted.epoch = named.epoch
+                AND counted.signers = named.signers
         )"""
 
 
+# Somebody may wait for a pool before its first use is noted; then its key says whose it is.
 POOLS = f"""
     WITH named AS (
         SELECT {POOL_NAME_COLUMNS} FROM pools WHERE used_at > $1
         UNION SELECT {POOL_NAME_COLUMNS} FROM waiters
         UNION SELECT {POOL_NAME_COLUMNS} FROM presign_batches
     )
-    SELECT {POOL_NAME_COLUMNS}, owner, key_id, used_at,
+    SELECT named.key_session, named.epoch, named.signers,
+        coalesce(pools.owner, keys.owner) AS owner,
+        coalesce(pools.key_id, keys.key_id) AS key_id,
+        coalesce(pools.used_at, 0) AS used_at,
         {_of_pool("count(*)", "presignatures")} AS stock,
         {_of_pool("sum(count)", "presign_batches")} AS making,
         {_of_pool("sum(count)", "waiters")} AS waiting
-    FROM named JOIN pools USING ({POOL_NAME_COLUMNS})
-    ORDER BY used_at DESC, {POOL_NAME_COLUMNS}
+    FROM named
+    LEFT JOIN pools ON pools.key_session = named.key_session AND pools.epoch = named.epoch
+        AND pools.signers = named.signers
+    LEFT JOIN keys ON keys.key_session = named.key_session
+    WHERE coalesce(pools.owner, keys.owner) IS NOT NULL
+    ORDER BY 6 DESC, 1, 2, 3
 """
 
 FORGET_PRESIGNATURES = """

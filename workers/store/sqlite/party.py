@@ -46,6 +46,12 @@ ADD_PRESIGNATURE = f"""
     INSERT INTO presignatures ({PRESIGNATURE_COLUMNS}, made_at) VALUES ($1, $2, $3, $4, $5, $6)
 """
 
+# Megabytes that nobody asks for again.
+FORGET_SENT_BY_BATCH = """
+    DELETE FROM outbox WHERE session_id = $1
+        AND EXISTS (SELECT 1 FROM sessions WHERE session_id = $1 AND protocol = 'presign')
+"""
+
 FORGET_BATCH = "DELETE FROM presignatures WHERE batch = $1"
 
 BAN = f"INSERT INTO bans ({BAN_COLUMNS}) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
@@ -175,6 +181,7 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
     async def end(self, session_id: bytes, status: str, now: int) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
             change(connection, FORGET_BATCH, session_id)
+            change(connection, FORGET_SENT_BY_BATCH, session_id)
             if not change(connection, END, session_id, status, now):
                 return False
             change(connection, FORGET_INBOX, session_id)
