@@ -67,6 +67,8 @@ OWED_SECONDS = 5.0
 OWED_AFTER_MS = 15_000
 """Whoever ended the session is not still sending it by then."""
 HEARTBEAT_SECONDS = 2.0
+ATTEST_SECONDS = 2.0
+"""Between two looks at whether the database is still the one that it was."""
 REFRESH_SECONDS = 1.0
 PURGE_SECONDS = 30.0
 
@@ -75,8 +77,8 @@ async def run_party(settings: PartySettings, lane: Lane = Lane.ALL) -> None:
     """Serve one party's queues until SIGTERM or SIGINT.
 
     Raises:
-        TopologyError, NoAdmissionError, SchemaError, SealError: what is missing, and how to
-            mend it.
+        TopologyError, NoAdmissionError, SchemaError, SealError, WitnessError: what is missing,
+            and how to mend it.
     """
     limits = settings.limits
     url = with_heartbeat(settings.amqp_url)
@@ -99,6 +101,7 @@ async def run_party(settings: PartySettings, lane: Lane = Lane.ALL) -> None:
         settings.database_url,
         party_id=settings.party_id,
         sealer=sealer,
+        witness=settings.incarnation_file,
         max_connections=limits.database_connections,
     )
     async with _opened(closed) as store, Publisher(url, name=settings.party_id) as publisher:
@@ -139,6 +142,7 @@ async def run_party(settings: PartySettings, lane: Lane = Lane.ALL) -> None:
         await _serve(
             broker,
             (sign_of_life, HEARTBEAT_SECONDS),
+            (store.attest, ATTEST_SECONDS),
             (sweep, SWEEP_SECONDS),
             (send_owed, OWED_SECONDS),
             (purge, PURGE_SECONDS),

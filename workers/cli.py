@@ -21,7 +21,7 @@ from contracts.identity import Identity
 
 from .consumers.publisher import NoAdmissionError, TopologyError
 from .settings import CoordinatorSettings, Lane, PartySettings, SettingsError
-from .store.interface import PartyStore, SchemaError, StoreUnavailableError
+from .store.interface import PartyStore, SchemaError, StoreUnavailableError, WitnessError
 from .store.opening import open_party_store
 from .store.records import BanRecord
 from .store.sealing import Sealer, SealError
@@ -68,7 +68,7 @@ def serve(work: Coroutine[Any, Any, None]) -> None:
         logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
         uvloop.run(work)
-    except (TopologyError, NoAdmissionError, SchemaError, SealError) as error:
+    except (TopologyError, NoAdmissionError, SchemaError, SealError, WitnessError) as error:
         _leave(str(error), EXIT_CONFIGURATION)
     except (StoreUnavailableError, OSError, aio_pika.exceptions.AMQPError) as error:
         _leave(f"cannot reach broker or database: {error}", EXIT_UNAVAILABLE)

@@ -172,6 +172,9 @@ class PartySection(_Section):
     amqp_url: SecretStr | None = None
     database_url: SecretStr | None = None
     master_key_file: Path | None = None
+    incarnation_file: Path | None = None
+    """What tells that the database has gone back: on another volume and in no backup of it, kept
+    across restarts. Beside this file, and called after the party, if not said otherwise."""
 
 
 class CoordinatorSection(_Section):
@@ -221,6 +224,7 @@ class PartySettings:
     amqp_url: str = field(repr=False)
     database_url: str = field(repr=False)
     master_key_file: Path | None
+    incarnation_file: Path
 
     @classmethod
     def load(cls, path: Path, environ: Mapping[str, str] = os.environ) -> PartySettings:
@@ -257,6 +261,8 @@ class PartySettings:
             master_key_file=None
             if party.master_key_file is None
             else path.parent / party.master_key_file,
+            incarnation_file=path.parent
+            / (party.incarnation_file or f"{party.party_id}.incarnation"),
         )
 
     def master_keys(self) -> MasterKeys:

@@ -194,20 +194,20 @@ def _latency(latency: Latency, title: str) -> Table:
 
 
 def _processes(report: Report) -> Table:
+    work, cpu = report.work, report.cpu
     table = Table(
-        title="By process: CPU and memory", title_justify="left", show_footer=True, box=SIMPLE
+        title="CPU and resident memory", title_justify="left", show_footer=True, box=SIMPLE
     )
     table.add_column("", footer="all", no_wrap=True)
-    cpu = report.cpu
     table.add_column("CPU s", f"{sum(group.cpu_s for group in cpu):.2f}", justify="right")
-    costs = {"ms/operation": [group.cpu_ms_per_operation for group in cpu]}
-    if report.work.batch > 1:
-        costs[f"ms/{report.work.unit}"] = [group.cpu_ms_per_item for group in cpu]
+    costs = {f"ms/{work.unit}": [group.cpu_ms_per_item for group in cpu]}
+    if work.batch > 1:
+        costs = {f"ms/{work.operation_name}": [each.cpu_ms_per_operation for each in cpu]} | costs
     for name, values in costs.items():
         known = [ms for ms in values if ms is not None]
         table.add_column(name, f"{sum(known):.2f}" if known else "-", justify="right")
     table.add_column("cores", f"{sum(group.cores for group in cpu):.2f}", justify="right")
-    table.add_column("resident MiB", justify="right")
+    table.add_column("MiB", justify="right")
     for group, *each in zip(cpu, *costs.values(), strict=True):
         table.add_row(
             group.group,

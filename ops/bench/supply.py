@@ -48,9 +48,12 @@ def supply_for(work: Work, load: Load) -> Supply:
 
 
 def _filled_once(work: Work, load: Load) -> Supply:
-    """A pool is filled when it is empty, then not again: one presignature is never taken."""
-    needed = work.batch * (load.warmup + load.count) if work.pool is Pool.WARM else 0
-    high = 1 + max(needed, REFILLED if work.refill else 0)
+    """A pool is filled when it is empty, then not again: one presignature is never taken.
+
+    The request that it is filled for may come too late for a batch of its own, and take of these.
+    """
+    stock = 1 + work.batch * (load.warmup + load.count) if work.pool is Pool.WARM else 0
+    high = max(stock + work.batch, REFILLED if work.refill else 0)
     batches = -(-high // MAX_PRESIGN_BATCH)
     return Supply(
         pools={
@@ -63,7 +66,7 @@ def _filled_once(work: Work, load: Load) -> Supply:
             "batch_seconds": _FILLING_S,
         },
         limits=_kept(high),
-        stock=high if work.pool is Pool.WARM else 0,
+        stock=stock,
     )
 
 

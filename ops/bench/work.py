@@ -62,6 +62,10 @@ class Work:
         return self.operation == "presign" or self.pool is not None or self.refill
 
     @property
+    def operation_name(self) -> str:
+        return "batch" if self.operation == "presign" else "request"
+
+    @property
     def unit(self) -> str:
         """What one operation makes `batch` of."""
         return {"keygen": "key", "sign": "signature", "presign": "presignature"}[self.operation]

@@ -210,7 +210,7 @@ def _print_key(key: CertifiedKey, *, as_json: bool, **more: str) -> None:
         "key": facts.key_id,
         "curve": facts.curve.value,
         "public key": facts.public_key.hex(),
-        **{f"{chain} address": address for chain, address in addresses(facts).items()},
+        **{name.replace("_", " "): value for name, value in addresses(facts).items()},
         "threshold": f"any {facts.threshold} of {facts.party_count} parties sign",
         "holders": ", ".join(holder.party_id for holder in facts.holders),
         "certificates": f"{len(key.certificates)} of {facts.party_count}, verified",

@@ -42,6 +42,7 @@ PLACES = {
     "store": Place("workers.cli", "store", _RUN),
     "identity": Place("workers.cli", "identity", _RUN),
     "topology": Place("topology.cli", "app", _RUN),
+    "dead-letters": Place("ops.cli.dead_letters", "app", _RUN),
     "bench": Place("ops.bench.cli", "app", _KNOW),
     "docs": Place("contracts.cli", "docs", _KNOW, group=False),
 }

@@ -41,6 +41,8 @@ class Plan:
         presigning_processes: Of each party, beside those that sign; low in priority.
         limits: Per role (``coordinator``, ``party``), as in their configuration files.
         pools: As in the coordinator's configuration file.
+        entry: What Python runs as a worker, before the words of `warren`: another entry can bring
+            faults along.
     """
 
     party_count: int = 3
@@ -51,6 +53,7 @@ class Plan:
     coordinator_processes: int = 1
     limits: dict[str, dict[str, float]] = field(default_factory=dict)
     pools: dict[str, float] = field(default_factory=dict)
+    entry: tuple[str, ...] = ("-m", "ops.cli")
 
     @property
     def party_ids(self) -> tuple[str, ...]:
@@ -259,7 +262,7 @@ def _programs(directory: Path, plan: Plan) -> Iterator[Program]:
     def program(name: str, role: str, config: Path, *options: str) -> Program:
         return Program(
             name=name,
-            arguments=("-m", "ops.cli", role, "run", "--config", str(config), *options),
+            arguments=(*plan.entry, role, "run", "--config", str(config), *options),
         )
 
     for i in range(1, plan.coordinator_processes + 1):

@@ -13,7 +13,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import ops.bench.cli as bench
-from ops.bench import console, run as runs
 from contracts.client import (
     BrokerUnavailableError,
     ClientClosedError,
@@ -23,6 +22,8 @@ from contracts.client import (
 from contracts.failures import Failure, FailureCode
 from contracts.primitives import Curve, Scheme
 from contracts.results import SignResult, Status
+from ops.bench import console
+from ops.bench import run as runs
 from ops.bench.filling import FillError
 from ops.bench.load import Load, Outcome
 from ops.bench.report import Report
@@ -33,7 +34,6 @@ from ops.bench.work import Pool, Work, failure_code
 from ops.stack.deployment import Plan
 from ops.stack.errors import ChildDiedError, MissingServiceError
 from tests.ops.bench_samples import report
-
 
 ECDSA = ("sign", "--curve", "secp256k1")
 

@@ -37,14 +37,14 @@ Latency, queue to verified result, ms
   10.0   20.0   25.0   30.0   11.0   5.0
 
 
-By process: CPU and memory
+CPU and resident memory
 
-            CPU s   ms/operation   cores   resident MiB
- ───────────────────────────────────────────────────────
-  client     0.25           2.50    0.12             50
-  party-1    0.50           5.00    0.25         60, 61
-  broker     1.00          10.00    0.50            140
- ───────────────────────────────────────────────────────
+            CPU s   ms/signature   cores      MiB
+ ─────────────────────────────────────────────────
+  client     0.25           2.50    0.12       50
+  party-1    0.50           5.00    0.25   60, 61
+  broker     1.00          10.00    0.50      140
+ ─────────────────────────────────────────────────
   all        1.75          17.50    0.88
 
 Meanwhile 0.02 of 2 cores were busy with what is not in this table.
@@ -125,7 +125,7 @@ def test_lists_are_told_by_the_signature_too() -> None:
     shown = page(report(work=LISTS, items_per_s=400.0, cpu=[group("party-1", 0.5, batch=8)]))
     assert "100 succeeded in 2.00 s: 50.0/s, 400.0 signatures/s" in shown
     header = next(line for line in shown.splitlines() if "CPU s" in line)
-    assert header.split()[2:4] == ["ms/operation", "ms/signature"]
+    assert header.split()[2:4] == ["ms/request", "ms/signature"]
     row = next(line.split() for line in shown.splitlines() if line.split()[:1] == ["party-1"])
     assert row[1:4] == ["0.50", "5.00", "0.62"]
 

@@ -1,4 +1,4 @@
-"""`warren bench` with real stacks: few operations, so the figures mean nothing, but all are there."""
+"""`warren bench` with real stacks: the figures of so few operations mean nothing, but are there."""
 
 from __future__ import annotations
 
@@ -62,7 +62,10 @@ def test_a_warm_pool_has_all_presignatures_and_gets_no_more() -> None:
     found = measured("sign", "--curve", "secp256k1", "--warm", "--batch", "3", "-n4", "--warmup=1")
     assert found["succeeded"] == 4
     assert found["items_per_s"] == pytest.approx(3 * found["throughput_per_s"])
-    assert found["presignatures"] == {"before": 13, "after": 1, "made": 0, "made_elsewhere": None}
+    seen = found["presignatures"]
+    assert seen["before"] - seen["after"] == 12
+    assert seen["after"] >= 1
+    assert seen["made"] == 0
 
 
 @pytest.mark.usefixtures("own_stack")

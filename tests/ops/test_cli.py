@@ -207,7 +207,7 @@ def test_a_key_is_made_as_asked_and_shown_with_its_address(run: Run, fake: FakeC
         }
     ]
     public_key = SingleKey(Curve.ED25519).public_key
-    assert f"public key      {public_key.hex()}\n" in ended.out
+    assert f"public key    {public_key.hex()}\n" in ended.out
     assert "any 2 of 3 parties sign" in ended.out
 
 
@@ -249,7 +249,7 @@ def test_one_key_is_shown(run: Run, fake: FakeClient) -> None:
     fake.keys_known = [key(Curve.SECP256K1, "coins")]
     ended = run("key", "show", "coins")
     assert fake.asked == [{"only": "coins"}]
-    assert "bitcoin address  bc1p" in ended.out
+    assert "bitcoin p2tr    bc1p" in ended.out
 
 
 def test_a_key_that_is_not_there_is_a_failure(run: Run) -> None:

@@ -54,5 +54,5 @@ def test_the_addresses_of_a_key_are_shown_with_it(run: Run, fake: FakeClient) ->
     expected = addresses(SingleKey(Curve.SECP256K1).facts())
     shown = run("key", "show", "coins").out
     for address in expected.values():
-        assert re.search(rf"^\w+( \w+)? address +{address}$", shown, re.MULTILINE)
+        assert re.search(rf"^[\w ]+ {{2,}}{address}$", shown, re.MULTILINE)
     assert run("key", "show", "coins", "--json").json["addresses"] == expected

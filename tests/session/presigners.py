@@ -112,7 +112,7 @@ def world(t: int = 2, n: int = 3) -> World:
         client_id=CLIENT_ID,
         key_id="key-1",
         session_id=KEY_SESSION,
-        epoch=0,
+        epoch=2,
         curve=Curve.SECP256K1,
         threshold=t,
         public_key=view.public_key.to_bytes(),
@@ -385,3 +385,13 @@ def sent(
 
 def stored(record: PresignatureRecord) -> dkls23.Presignature:
     return dkls23.Presignature.from_bytes(record.secret)
+
+
+HONEST, LIAR = "party-1", "party-3"
+TO_ONE = (LIAR, HONEST)
+
+
+def error_of(run: Run, name: str = HONEST) -> Exception:
+    """How the honest party ended, which has no presignature then."""
+    assert run.presignatures(name) == ()
+    return run.errors()[name]

@@ -155,8 +155,9 @@ def test_points_that_are_none_are_not_heard(place: int, wrong: bytes) -> None:
 ###
 
 
-def test_presignatures_count_when_all_signers_have_reported_the_same() -> None:
-    of = batch()
+@pytest.mark.parametrize("epoch", [0, 9])
+def test_presignatures_count_when_all_signers_have_reported_the_same(epoch: int) -> None:
+    of = batch(epoch=epoch)
     for some in ([], rows((1, made())), rows((3, made()))):
         progress = pooling.presignatures_made(of, "party-2", made(), some)
         assert progress == BatchProgress(status=Status.IN_PROGRESS)

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts import sessions
+from contracts.envelope import UnverifiedEnvelope
+from contracts.errors import ContractError
 from contracts.primitives import Scheme
 from contracts.results import EcdsaForms, SignedItem, Status
 from contracts.verification import check_signature, child
@@ -26,6 +28,7 @@ from tests.session.ecdsa_sessions import (
     record,
 )
 from workers.protocols.rounds import PartyFaultError, PartyIndex, SpoiltSessionError
+from workers.session import tasks
 from workers.session.errors import RefusedError
 
 ONE, THREE = PartyIndex(1), PartyIndex(3)
@@ -55,6 +58,13 @@ def test_the_answers_combine_to_a_signature_under_the_key_at_the_path(path: str 
     verified(signed, [{"message": DIGEST, "derivation_path": path}])
 
 
+def test_it_does_not_matter_whose_share_comes_first() -> None:
+    session = ecdsa_session()
+    shares = session.shares()
+    turned = {THREE: shares[THREE], ONE: shares[ONE]}
+    assert session.combine(turned) == session.combine(shares)
+
+
 def test_a_list_is_signed_in_its_order_each_under_its_own_path() -> None:
     session = list_session()
     signed = session.combine(session.shares())
@@ -76,6 +86,14 @@ def test_an_answer_uses_up_the_presignatures_that_the_session_names() -> None:
     assert report.join_token == session.created().join_token
     assert [len(share) for share in report.signature_shares] == [64] * 4
     assert report.fresh == []
+
+
+def test_a_key_of_a_later_epoch_is_answered_for_in_that_epoch() -> None:
+    session = ecdsa_session(terms_changes={"epoch": 1})
+    later = key_record(1, CURVE, epoch=1, facts=facts(CURVE, epoch=1).model_dump_json())
+    records = [replace(each, epoch=1) for each in session.records(1)]
+    (message,) = session.answer(1, key_share=later, presignatures=records).outgoing
+    assert UnverifiedEnvelope.from_bytes(message.body).claimed.epoch == 1
 
 
 def test_another_session_or_request_gives_another_nonce() -> None:
@@ -147,9 +165,6 @@ def test_one_presignature_of_a_list_that_is_gone_refuses_the_list(place: int) ->
 
 def test_a_path_that_leads_to_no_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     # No such path is known (2^-127), so BIP-32's word is put into its mouth.
-    from contracts.errors import ContractError
-    from workers.session import tasks
-
     def no_child(*_: object) -> None:
         raise ContractError("BIP-32 has no child 1 here: use the next index")
 

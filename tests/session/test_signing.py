@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from contracts import sessions
+from contracts.envelope import UnverifiedEnvelope
 from contracts.errors import ContractError
 from contracts.primitives import Scheme
 from contracts.results import Status
@@ -132,6 +133,15 @@ def test_an_answer_uses_its_nonce_up_and_puts_a_fresh_one_in_its_place() -> None
     (announced,) = report.fresh
     assert announced.nonce_id == fresh.nonce_id == hashlib.sha256(announced.commitment).digest()
     assert frost.Nonces.from_bytes(fresh.secret).commitment.to_bytes() == announced.commitment
+
+
+def test_a_key_of_a_later_epoch_is_answered_for_in_that_epoch() -> None:
+    session = signing_session(terms_changes={"epoch": 1})
+    later = key_record(1, epoch=1, facts=facts(epoch=1).model_dump_json())
+    (message,) = session.answer(
+        1, key_share=later, nonce=replace(session.nonces[1], epoch=1)
+    ).outgoing
+    assert UnverifiedEnvelope.from_bytes(message.body).claimed.epoch == 1
 
 
 def test_an_answer_shows_no_secret_in_its_repr() -> None:

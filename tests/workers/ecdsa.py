@@ -8,10 +8,12 @@ from typing import Any
 
 from contracts import addresses, envelope
 from contracts.envelope import Envelope, UnverifiedEnvelope
+from contracts.failures import Failure
 from contracts.keys import CertifiedKey
 from contracts.requests import Request, SignRequest
 from contracts.results import KeygenResult, Result, SignResult, Status
 from contracts.verification import check_answer, check_signed
+from tests.workers.crew import coordinator
 from tests.workers.simulate import World
 from workers.settings import PoolLimits
 from workers.store.records import Outcome, Outgoing, PartyChange, PoolRecord
@@ -88,6 +90,19 @@ async def pools_of(world: World, key: CertifiedKey) -> list[PoolRecord]:
     return [pool for pool in pools if pool.name.key_session == key.facts.session_id]
 
 
+async def stock(world: World, key: CertifiedKey) -> int:
+    return sum(pool.stock for pool in await pools_of(world, key))
+
+
+def limited(world: World, **changes: Any) -> None:
+    """Other limits from now on, below what a configuration may say, so that little is made."""
+    limits = world.pool_limits.model_copy(update=changes)
+    world.pool_limits = limits
+    made = coordinator(world)
+    world.requests, world.reports, world.pools = made.requests, made.reports, made.pools
+    world.liveness = made.liveness
+
+
 async def presignatures_left(world: World, key: CertifiedKey) -> dict[str, int]:
     """How many each party has of a key; then they are gone."""
     return {
@@ -98,6 +113,18 @@ async def presignatures_left(world: World, key: CertifiedKey) -> dict[str, int]:
     }
 
 
+def check_failure(world: World, request: SignRequest) -> Failure:
+    result = only_result(world, request)
+    assert result.status is Status.FAILED
+    assert result.failure is not None
+    return result.failure
+
+
+async def nobody_has_any(world: World, key: CertifiedKey) -> bool:
+    stock = [pool.stock for pool in await pools_of(world, key)]
+    return not any([*stock, *(await presignatures_left(world, key)).values()])
+
+
 async def check_nothing_is_left(world: World) -> None:
     """Nobody waits, nothing is in the making, no round state, no inbox."""
     for pool in await world.coordinator_store.pools(LONG_AGO):
@@ -105,6 +132,7 @@ async def check_nothing_is_left(world: World) -> None:
         assert await world.coordinator_store.waiters(pool.name, 10) == []
     for store in (world.coordinator_store, *world.party_stores.values()):
         assert await store.overdue(10**15, 10) == []
+        assert await store.owing(10**15, 10) == []
     batches = {bytes.fromhex(each.headers["session_id"]) for each in sent(world, "presign_batch")}
     for store in world.party_stores.values():
         for batch in batches:

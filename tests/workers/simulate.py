@@ -267,7 +267,10 @@ async def world(
             await migrations.upgrade("party", url)
             store = await stack.enter_async_context(
                 open_party_store(
-                    url, party_id=party_id, sealer=Sealer(MasterKeys.from_hex("11" * 32))
+                    url,
+                    party_id=party_id,
+                    sealer=Sealer(MasterKeys.from_hex("11" * 32)),
+                    witness=directory / f"{party_id}.incarnation",
                 )
             )
             party_stores[party_id] = store

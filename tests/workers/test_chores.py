@@ -100,14 +100,16 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(params=["party", "coordinator"])
 async def store(
-    request: pytest.FixtureRequest, url: str
+    request: pytest.FixtureRequest, url: str, tmp_path: Path
 ) -> AsyncIterator[PartyStore | CoordinatorStore]:
     await migrations.upgrade(request.param, url)
     async with contextlib.AsyncExitStack() as stack:
         if request.param == "party":
             sealer = Sealer(MasterKeys.from_hex("11" * 32))
             yield await stack.enter_async_context(
-                open_party_store(url, party_id="party-1", sealer=sealer)
+                open_party_store(
+                    url, party_id="party-1", sealer=sealer, witness=tmp_path / "incarnation"
+                )
             )
         else:
             yield await stack.enter_async_context(open_coordinator_store(url))

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from typer.testing import CliRunner
 
 import migrations
 import topology
@@ -19,8 +20,10 @@ from contracts.identity import Identity
 from ops.stack import vhosts
 from ops.stack.services import Services
 from tests.workers.examples_of_settings import coordinator_file, party_file
+from workers import cli
+from workers.settings import Lane, PartySettings
 from workers.store.opening import open_party_store
-from workers.store.records import KeyShareRecord, PartyChange
+from workers.store.records import BanRecord, KeyShareRecord, PartyChange
 from workers.store.sealing import MasterKeys, Sealer
 
 MASTER_KEY = "1f" * 32
@@ -248,7 +251,10 @@ async def store_with_a_share(folder: Path) -> None:
     url = f"sqlite:///{folder / 'party-1.sqlite'}"
     await migrations.upgrade("party", url)
     sealer = Sealer(MasterKeys.from_hex(MASTER_KEY))
-    async with open_party_store(url, party_id="party-1", sealer=sealer) as store:
+    witness = folder / "party-1.incarnation"
+    async with open_party_store(
+        url, party_id="party-1", sealer=sealer, witness=witness
+    ) as store:
         await store.commit(
             PartyChange(
                 session_id=bytes(32),
@@ -301,3 +307,120 @@ async def test_a_party_lists_its_shares_without_their_secrets(tmp_path: Path) ->
     wrong = await warren("party", "shares", "--config", path, WARREN_MASTER_KEY="2e" * 32)
     assert wrong.status == CONFIGURATION
     assert "wrong master key" in wrong.sentence
+
+
+async def ban(folder: Path, *party_ids: str) -> None:
+    url = f"sqlite:///{folder / 'party-1.sqlite'}"
+    await migrations.upgrade("party", url)
+    sealer = Sealer(MasterKeys.from_hex(MASTER_KEY))
+    witness = folder / "party-1.incarnation"
+    async with open_party_store(
+        url, party_id="party-1", sealer=sealer, witness=witness
+    ) as store:
+        await store.commit(
+            PartyChange(
+                session_id=b"\x2a" * 32,
+                expected_version=0,
+                protocol="presign",
+                key_session=None,
+                status="failed",
+                deadline=0,
+                state=b"",
+                cause="test",
+                bans=tuple(
+                    BanRecord(
+                        party_id=party_id,
+                        session_id=b"\x2a" * 32,
+                        check="multiplier",
+                        at=86_400_000,
+                    )
+                    for party_id in party_ids
+                ),
+            )
+        )
+
+
+async def test_a_party_that_has_banned_nobody_says_so(tmp_path: Path) -> None:
+    path = str(party_file(tmp_path))
+    await ban(tmp_path)
+    ended = await warren("party", "bans", "--config", path, WARREN_MASTER_KEY=MASTER_KEY)
+    assert (ended.status, ended.out.strip()) == (0, "Nobody is banned.")
+
+
+async def test_a_party_tells_whom_it_has_banned_and_why(tmp_path: Path) -> None:
+    arguments = ("party", "bans", "--config", str(party_file(tmp_path)))
+    await ban(tmp_path, "party-9", "party-8")
+    for_people = await warren(*arguments, WARREN_MASTER_KEY=MASTER_KEY)
+    assert for_people.out.split()[:4] == ["PARTY", "SINCE", "FAILED", "CHECK"]
+    assert "multiplier" in for_people.out
+    for_programs = await warren(*arguments, "--json", WARREN_MASTER_KEY=MASTER_KEY)
+    assert json.loads(for_programs.out) == [
+        {
+            "party": party_id,
+            "since": "1970-01-02T00:00:00+00:00",
+            "check": "multiplier",
+            "session": "2a" * 32,
+        }
+        for party_id in ("party-8", "party-9")
+    ]
+
+
+async def test_a_ban_is_lifted_and_no_other(tmp_path: Path) -> None:
+    arguments = ("party", "bans", "--config", str(party_file(tmp_path)), "--json")
+    await ban(tmp_path, "party-8", "party-9")
+    lifted = await warren(*arguments, "--lift", "party-9", WARREN_MASTER_KEY=MASTER_KEY)
+    assert lifted.status == 0
+    assert [each["party"] for each in json.loads(lifted.out)] == ["party-8"]
+    again = await warren(*arguments, "--lift", "party-9", WARREN_MASTER_KEY=MASTER_KEY)
+    assert (again.status, again.sentence) == (CONFIGURATION, "party-9 is not banned")
+    left = await warren(*arguments, WARREN_MASTER_KEY=MASTER_KEY)
+    assert [each["party"] for each in json.loads(left.out)] == ["party-8"]
+
+
+###
+### Lanes
+###
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What `warren party run` would start, and how nice it is; nothing is started."""
+    happened: list[object] = []
+
+    def run_party(settings: PartySettings, lane: Lane) -> Lane:
+        assert settings.party_id == "party-1"
+        return lane
+
+    monkeypatch.setattr("workers.app.run_party", run_party)
+    monkeypatch.setattr("workers.cli.serve", happened.append)
+    monkeypatch.setattr("os.nice", happened.append)
+    return happened
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], [0, Lane.ALL]),
+        (["--lane", "signing"], [0, Lane.SIGNING]),
+        (["--lane", "presigning", "--nice", "7"], [7, Lane.PRESIGNING]),
+    ],
+)
+def test_a_party_serves_the_lane_that_it_is_told(
+    tmp_path: Path, ran: list[object], options: list[str], expected: list[object]
+) -> None:
+    path = party_file(tmp_path)
+    CliRunner().invoke(cli.party, ["run", "--config", str(path), *options], catch_exceptions=False)
+    assert ran == expected
+
+
+@pytest.mark.parametrize(
+    "options", [["--lane", "all-of-it"], ["--nice", "-1"], ["--nice", "20"], ["--nice", "very"]]
+)
+def test_another_lane_or_niceness_is_refused(
+    tmp_path: Path, ran: list[object], options: list[str]
+) -> None:
+    path = party_file(tmp_path)
+    ended = CliRunner().invoke(cli.party, ["run", "--config", str(path), *options])
+    assert ended.exit_code == CONFIGURATION
+    assert f"Invalid value for '{options[0]}'" in ended.output
+    assert ran == []

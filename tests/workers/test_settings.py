@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from contracts.identity import Identity
-from workers.settings import CoordinatorSettings, PartySettings, SettingsError
+from workers.settings import CoordinatorSettings, PartySettings, PoolLimits, SettingsError
 
 IDENTITIES = {f"party-{i}": Identity.generate() for i in (1, 2, 3)}
 OWN = IDENTITIES["party-1"]
@@ -247,3 +247,48 @@ def test_a_file_that_is_missing_or_no_text_is_named(path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match=r"party\.toml: not TOML: not UTF-8"):
         PartySettings.load(path, {})
+
+
+###
+### Pools
+###
+
+
+def pools(path: Path, **fields: object) -> PoolLimits:
+    path.write_text(COORDINATOR + section("[pools]", **fields))
+    return CoordinatorSettings.load(path, {}).pools
+
+
+def test_pools_are_as_they_are_unless_the_file_says_otherwise(path: Path) -> None:
+    assert pools(path) == PoolLimits()
+    changed = pools(path, low=0, high=7, batch=2, batches_per_pool=1, batches=1, idle_seconds=0.5)
+    assert (changed.low, changed.high, changed.batch) == (0, 7, 2)
+    assert (changed.batches_per_pool, changed.batches, changed.idle_seconds) == (1, 1, 0.5)
+    assert changed.per_key == PoolLimits().per_key
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"low": 9, "high": 8}, "pools: Value error, high must not be below low"),
+        ({"high": 8}, "pools: Value error, high must not be below low"),
+        ({"low": -1}, "pools.low: Input should be greater than or equal to 0"),
+        ({"high": "'many'"}, "pools.high: Input should be a valid integer"),
+        ({"batch": 0}, "pools.batch: Input should be greater than or equal to 1"),
+        ({"batch": 65}, "pools.batch: Input should be less than or equal to 64"),
+        ({"batches": 0}, "pools.batches: Input should be greater than or equal to 1"),
+        ({"batches_per_pool": 0}, "pools.batches_per_pool: Input should be greater than or equal"),
+        ({"batch_seconds": 0}, "pools.batch_seconds: Input should be greater than 0"),
+        ({"per_key": 63}, "pools.per_key: Input should be greater than or equal to 64"),
+        ({"in_all": 63}, "pools.in_all: Input should be greater than or equal to 64"),
+        ({"idle_seconds": -1}, "pools.idle_seconds: Input should be greater than or equal to 0"),
+        ({"quarrel_seconds": -1}, "pools.quarrel_seconds: Input should be greater than or equal"),
+        ({"mark": 3}, "pools.mark: Extra inputs are not permitted"),
+    ],
+)
+def test_what_is_wrong_with_the_pools_is_named(
+    path: Path, fields: dict[str, object], told: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        pools(path, **fields)
+    assert str(caught.value).startswith(f"{path}: {told}"), caught.value

@@ -26,6 +26,9 @@ class Database(Protocol):
     async def execute(self, statement: str, *values: object) -> int:
         """Returns how many rows it changed."""
 
+    async def attest(self) -> None:
+        """Compare it with its witness, if it has one."""
+
     async def revision(self, table: str) -> str | None:
         """Of the schema, as the migrations left it in `table`; None if it is not there."""
 

@@ -18,6 +18,7 @@ from .records import (
     Admission,
     BanRecord,
     CoordinatorChange,
+    IncarnationRecord,
     KeyRecord,
     KeyShareRecord,
     Outcome,
@@ -43,6 +44,10 @@ class StoreUnavailableError(Exception):
 
 class SchemaError(Exception):
     """The database's schema is not the one this version needs; says which command mends it."""
+
+
+class WitnessError(Exception):
+    """The file outside of the database cannot be kept; says what to do."""
 
 
 class SessionStore(Protocol):
@@ -86,6 +91,9 @@ class SessionStore(Protocol):
 
 
 class PartyStore(SessionStore, Protocol):
+    """Opened without a witness, it is for key shares and bans only: it neither seals nor opens
+    round state, nonces or presignatures (NoIncarnationError)."""
+
     async def commit(self, change: PartyChange) -> Outcome:
         """LOST_RACE also if (session, slot, sender) was received, or `cause` sent, before."""
 
@@ -143,6 +151,26 @@ class PartyStore(SessionStore, Protocol):
 
     async def lift_ban(self, party_id: str) -> bool:
         """False if there was none."""
+
+    async def attest(self) -> None:
+        """Compare the database with the witness, and tell it how far the database has come; every
+        few seconds. Does nothing without a witness.
+
+        Where the two do not agree, a new incarnation begins and the ephemeral tables are emptied.
+        """
+
+    async def incarnation(self) -> IncarnationRecord | None:
+        """None if the database is in none."""
+
+    async def begin_incarnation(self, reason: str) -> None:
+        """Empty the ephemeral tables, whatever the witness says."""
+
+    async def sealed_key_shares(self) -> list[KeyShareRecord]:
+        """All of them, each `secret` as it is stored: sealed to this party."""
+
+    async def add_sealed_key_shares(self, shares: Sequence[KeyShareRecord]) -> bool:
+        """Add all of them, or none if there is one of the same key already, whatever its epoch.
+        Each `secret` is stored as it is."""
 
 
 class CoordinatorStore(SessionStore, Protocol):

@@ -12,21 +12,31 @@ POOL_SIZE = 8
 
 
 def open_party_store(
-    url: str, *, party_id: str, sealer: Sealer, max_connections: int = POOL_SIZE
+    url: str,
+    *,
+    party_id: str,
+    sealer: Sealer,
+    witness: Path | None = None,
+    max_connections: int = POOL_SIZE,
 ) -> PartyStore:
     """The store at `postgresql://...` or `sqlite:///path`; open while its `async with` lasts.
 
-    Entering raises StoreUnavailableError or SchemaError. `max_connections` is for PostgreSQL.
+    Entering raises StoreUnavailableError, SchemaError, SealError or WitnessError.
+
+    Arguments:
+        witness: The file that tells whether the database has gone back. Without one, the store is
+            for key shares and bans only.
+        max_connections: For PostgreSQL.
     """
     rows = PartyRows(party_id, sealer)
     # A process needs one backend's driver, not both.
     if (path := _sqlite_path(url)) is not None:
         from .sqlite.party import SqlitePartyStore
 
-        return SqlitePartyStore(path, rows)
+        return SqlitePartyStore(path, rows, witness=witness)
     from .postgres.party import PostgresPartyStore
 
-    return PostgresPartyStore(url, rows, max_connections=max_connections)
+    return PostgresPartyStore(url, rows, witness=witness, max_connections=max_connections)
 
 
 def open_coordinator_store(url: str, *, max_connections: int = POOL_SIZE) -> CoordinatorStore:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import secrets
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +154,22 @@ def url(raw: RawDatabase) -> str:
     return raw.url
 
 
+def witness_of(url: str) -> Path:
+    """Where this party keeps its witness of a database, the same for all of its workers."""
+    if url.startswith("sqlite"):
+        return Path(url.removeprefix("sqlite:///")).with_suffix(".incarnation")
+    return witnesses() / f"{url.rpartition('/')[2]}.incarnation"
+
+
+@cache
+def witnesses() -> Path:
+    folder = tempfile.TemporaryDirectory(prefix="warren-witnesses-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
+
+
 def open_party(url: str) -> PartyStore:
-    return open_party_store(url, party_id="party-1", sealer=SEALER)
+    return open_party_store(url, party_id="party-1", sealer=SEALER, witness=witness_of(url))
 
 
 @pytest.fixture

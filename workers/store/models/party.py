@@ -109,6 +109,24 @@ class Ban(PartyTable, table=True):
     at: int = Number()
 
 
+class Incarnation(PartyTable, table=True):
+    """One row: what vouches that the other UNLOGGED tables are the latest.
+
+    `progress` rises with what a witness outside of the database remembers of it. `origin` and
+    `relations` say where the database was when the incarnation began.
+    """
+
+    __tablename__ = "incarnation"
+    __table_args__ = ({"info": UNLOGGED},)
+
+    id: bytes = Bytes(primary_key=True)
+    progress: int = Number()
+    origin: str = Words()
+    relations: str = Words()
+    begun_at: int = Number()
+    reason: str = Words()
+
+
 class ParkedEnvelope(PartyTable, table=True):
     __tablename__ = "parked"
     __table_args__ = (

@@ -11,7 +11,7 @@ from ..rows import coordinator as rows
 from ..rows import pools as pool_rows
 from ..rows.coordinator import COMMITMENT_COLUMNS
 from ..rows.pools import PRESIGNATURE_COLUMNS
-from ..shared.coordinator import REQUEST, SharedCoordinatorStore
+from ..shared.coordinator import REQUEST, TAKE_OVER, SharedCoordinatorStore
 from .database import PostgresDatabase
 from .sessions import PostgresStore, advance_values, arrays, purge_statement
 
@@ -83,18 +83,23 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
     async def commit(self, change: CoordinatorChange) -> Outcome:
         results = () if change.result is None else (change.result,)
         in_pools = _pool_values(change)
+        call = (
+            "commit_coordinator_and_pools_v1" if in_pools else "commit_coordinator_v2",
+            *advance_values(self._rows, change, (*change.outgoing, *results)),
+            len(change.outgoing) if results else None,
+            *(_NO_REQUEST if change.request is None else rows.request_values(change.request)),
+            *(change.reserve_key or _NO_NAME),
+            *(_NO_KEY if change.key is None else rows.key_values(change.key)),
+            *arrays([rows.event_values(event) for event in change.events], 3),
+            *arrays([rows.commitment_values(made) for made in change.commitments], 6),
+            *in_pools,
+        )
         try:
-            committed = await self._database.call(
-                "commit_coordinator_and_pools_v1" if in_pools else "commit_coordinator_v2",
-                *advance_values(self._rows, change, (*change.outgoing, *results)),
-                len(change.outgoing) if results else None,
-                *(_NO_REQUEST if change.request is None else rows.request_values(change.request)),
-                *(change.reserve_key or _NO_NAME),
-                *(_NO_KEY if change.key is None else rows.key_values(change.key)),
-                *arrays([rows.event_values(event) for event in change.events], 3),
-                *arrays([rows.commitment_values(made) for made in change.commitments], 6),
-                *in_pools,
-            )
+            if change.succeeds is None:
+                committed = await self._database.call(*call)
+            else:
+                takes = (change.succeeds, change.session_id)
+                committed = await self._database.call_and(TAKE_OVER, takes, *call)
         except RefusedError as refused:
             return refused.outcome
         return Outcome.COMMITTED if committed else Outcome.LOST_RACE

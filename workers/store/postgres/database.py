@@ -16,6 +16,7 @@ import asyncpg
 from ..database import RefusedError, Row
 from ..interface import StoreUnavailableError
 from ..records import Outcome
+from .fence import RELATIONS, PostgresFence
 from .pool import Connection, Pool
 
 STATEMENT_TIMEOUT_MS = 10_000
@@ -52,8 +53,11 @@ _UNAVAILABLE = ("08", "28", "3D", "40", "53", "57", "58", "25006", "55P03")
 
 
 class PostgresDatabase:
-    def __init__(self, url: str, *, max_connections: int) -> None:
+    def __init__(
+        self, url: str, *, max_connections: int, fence: PostgresFence | None = None
+    ) -> None:
         self._url = url
+        self._fence = fence
         self._pool = Pool(self._connect, max_connections)
 
     async def open(self) -> None:
@@ -62,6 +66,20 @@ class PostgresDatabase:
     async def close(self) -> None:
         with _translated():
             await self._pool.close()
+        if self._fence is not None:
+            self._fence.close()
+
+    async def attest(self) -> None:
+        """Open, and every few seconds: compare the database with the witness."""
+        if self._fence is not None:
+            with _translated():
+                async with self._pool.connection() as connection:
+                    await self._fence.admit(connection)
+
+    async def begin_incarnation(self, fence: PostgresFence, reason: str) -> None:
+        with _translated():
+            async with self._pool.connection() as connection:
+                await fence.begin(connection, reason)
 
     async def fetch(self, statement: str, *values: object) -> Sequence[Row]:
         with _translated():
@@ -81,6 +99,31 @@ class PostgresDatabase:
             async with self._pool.connection() as connection:
                 return bool(await connection.fetchval(statement, *values))
 
+    async def call_and(
+        self, then: str, also: Sequence[object], function: str, *values: object
+    ) -> bool:
+        """The same, and in its transaction a statement that must change something: LOST_RACE
+        otherwise. For what is rare: it takes two more round trips."""
+        statement = _calling(function, len(values))
+        with _translated():
+            async with self._pool.connection() as connection, connection.transaction():
+                done = bool(await connection.fetchval(statement, *values))
+                if not done or await connection.execute(then, *also) == "UPDATE 0":
+                    raise RefusedError(Outcome.LOST_RACE)
+        return True
+
+    async def call_in(self, incarnation: bytes, function: str, *values: object) -> bool:
+        """The same, if the database is in this incarnation. Raises StoreUnavailableError if not;
+        then it is in another one, where nothing is left of what the values were made from."""
+        statement = _calling_in_incarnation(function, len(values))
+        with _translated():
+            async with self._pool.connection() as connection:
+                done = await connection.fetchval(statement, *values, incarnation)
+        if done is None:
+            await self.attest()
+            raise StoreUnavailableError("PostgreSQL: the database is in another incarnation")
+        return bool(done)
+
     async def revision(self, table: str) -> str | None:
         try:
             rows = await self.fetch(f"SELECT version_num FROM {table}")
@@ -89,19 +132,34 @@ class PostgresDatabase:
         return rows[0]["version_num"] if rows else None
 
     async def _connect(self) -> Connection:
-        return await asyncpg.connect(
+        connection = await asyncpg.connect(
             self._url,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=COMMAND_TIMEOUT_S,
             max_cached_statement_lifetime=0,
             server_settings=SERVER_SETTINGS,
         )
+        if self._fence is not None and self._fence.incarnation is not None:
+            try:
+                await self._fence.admit(connection)
+            except BaseException:
+                connection.terminate()
+                raise
+        return connection
 
 
 @cache
 def _calling(function: str, count: int) -> str:
     places = ", ".join(f"${place}" for place in range(1, count + 1))
     return f"SELECT {function}({places})"
+
+
+@cache
+def _calling_in_incarnation(function: str, count: int) -> str:
+    # One row, so one call; or no row, and none. The tables must be those that the row is about:
+    # whoever restores a dump in place gives them new oids under our connections.
+    call = _calling(function, count)
+    return f"{call} FROM incarnation WHERE id = ${count + 1} AND relations = {RELATIONS}"
 
 
 @contextmanager

@@ -4,14 +4,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..database import RefusedError, Row
-from ..records import Outcome, Parked, PartyChange, PresignatureRecord, SigningMaterial
+from ..records import (
+    KeyShareRecord,
+    Outcome,
+    Parked,
+    PartyChange,
+    PresignatureRecord,
+    SigningMaterial,
+)
 from ..rows import party
 from ..rows.party import KEY_SHARE_COLUMNS, NONCE_COLUMNS, PartyRows
 from ..shared.party import SharedPartyStore
 from .database import PostgresDatabase
+from .fence import PostgresFence
 from .sessions import INBOX, PostgresStore, advance_values, arrays, inbox, purge_statement
 
 
@@ -45,21 +54,38 @@ PRESIGNING_MATERIAL = f"""
     ) AS asked
 """
 
+# All or none.
+ADD_KEY_SHARES = f"""
+    WITH wanted AS MATERIALIZED (
+        SELECT * FROM unnest(
+            $1::bytea[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[],
+            $8::boolean[]
+        ) AS wanted ({KEY_SHARE_COLUMNS})
+    )
+    INSERT INTO key_shares ({KEY_SHARE_COLUMNS})
+    SELECT * FROM wanted
+    WHERE NOT EXISTS (SELECT FROM key_shares JOIN wanted USING (key_session))
+"""
+
 _NO_SHARE = (None,) * 8
 
 
 class PostgresPartyStore(SharedPartyStore, PostgresStore):
     purging = purge_statement("inbox", "outbox", "parked")
 
-    def __init__(self, url: str, rows: PartyRows, *, max_connections: int) -> None:
-        self._database = PostgresDatabase(url, max_connections=max_connections)
+    def __init__(
+        self, url: str, rows: PartyRows, *, witness: Path | None, max_connections: int
+    ) -> None:
+        self._fence = None if witness is None else PostgresFence(witness, rows.enter)
+        self._database = PostgresDatabase(url, max_connections=max_connections, fence=self._fence)
         super().__init__(self._database, rows)
 
     async def commit(self, change: PartyChange) -> Outcome:
         rows, share = self._rows, change.key_share
         presigning = self._presigning_values(change)
         try:
-            committed = await self._database.call(
+            committed = await self._database.call_in(
+                rows.incarnation,
                 "commit_party_and_presignatures_v1" if presigning else "commit_party_v1",
                 *advance_values(rows, change, change.outgoing),
                 change.take_nonce,
@@ -122,8 +148,19 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
             columns = zip(party.PRESIGNATURE_NAMES, (*place, *values), strict=True)
             yield None if None in values else self._rows.presignature(dict(columns))
 
+    async def begin_incarnation(self, reason: str) -> None:
+        if self._fence is None:
+            raise party.NoIncarnationError
+        await self._database.begin_incarnation(self._fence, reason)
+
+    async def add_sealed_key_shares(self, shares: Sequence[KeyShareRecord]) -> bool:
+        values = [party.sealed_key_share_values(share) for share in shares]
+        added = await self._database.execute(ADD_KEY_SHARES, *arrays(values, 8))
+        return added == len(shares)
+
     async def park(self, parked: Parked, *, max_count: int, max_bytes: int, now: int) -> bool:
-        return await self._database.call(
+        return await self._database.call_in(
+            self._rows.incarnation,
             "park_v1",
             parked.session_id,
             parked.slot,

@@ -16,6 +16,7 @@ from .coordinator import (
 )
 from .party import (
     BanRecord,
+    IncarnationRecord,
     KeyShareRecord,
     NonceRecord,
     Parked,
@@ -46,6 +47,7 @@ __all__ = [
     "CommitmentRecord",
     "CoordinatorChange",
     "Event",
+    "IncarnationRecord",
     "KeyRecord",
     "KeyShareRecord",
     "NonceRecord",

@@ -90,6 +90,8 @@ class CoordinatorChange(SessionChange):
         waiter: The session waits for presignatures from now on, behind those who wait already.
         served: It waits no more, as it does not when it ends.
         quarrels: Insert these; the latest of an accuser and an accused stays.
+        succeeds: The ended session whose request this new one takes over; LOST_RACE if that
+            request has its result, or another session.
     """
 
     reserve_key: tuple[str, str] | None = None
@@ -103,6 +105,7 @@ class CoordinatorChange(SessionChange):
     waiter: WaiterRecord | None = None
     served: bool = False
     quarrels: tuple[QuarrelRecord, ...] = ()
+    succeeds: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,6 +110,21 @@ class SigningMaterial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IncarnationRecord:
+    """Since when the database's round state, nonces and presignatures are of one piece, and why.
+
+    Attributes:
+        progress: What the witness compares; at least as much as it remembers.
+        begun_at: Unix milliseconds by this party's clock.
+    """
+
+    incarnation: bytes
+    progress: int
+    begun_at: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parked:
     """A verified envelope that came before its session."""
 

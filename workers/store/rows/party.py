@@ -30,16 +30,40 @@ PRESIGNATURE_NAMES = PRESIGNATURE_COLUMNS.split(", ")
 BAN_COLUMNS = "party_id, session_id, failed_check, at"
 
 
+class NoIncarnationError(RuntimeError):
+    """A mistake of ours: the store was opened without a witness, and only for what outlives one."""
+
+    def __init__(self) -> None:
+        super().__init__("without a witness a store is for key shares and bans only")
+
+
 class PartyRows(SessionRows):
+    """What is ephemeral is sealed to the database's incarnation as well: from another one, it does
+    not open."""
+
     def __init__(self, party_id: str, sealer: Sealer) -> None:
         self._party = party_id.encode()
         self._sealer = sealer
+        self._incarnation: bytes | None = None
+
+    @property
+    def incarnation(self) -> bytes:
+        """Raises NoIncarnationError."""
+        if self._incarnation is None:
+            raise NoIncarnationError
+        return self._incarnation
+
+    def enter(self, incarnation: bytes) -> None:
+        """From now on, seal to this one."""
+        self._incarnation = incarnation
 
     def state(self, change: SessionChange) -> bytes:
         # No state is no bytes, so that anyone can see that it was wiped.
         if Status(change.status).final or not change.state:
             return b""
-        return self._sealer.seal(Kind.ROUND_STATE, change.state, change.session_id, self._party)
+        return self._sealer.seal(
+            Kind.ROUND_STATE, change.state, *self._state_place(change.session_id)
+        )
 
     def received(self, change: SessionChange) -> tuple[Received, ...]:
         if Status(change.status).final:
@@ -59,7 +83,8 @@ class PartyRows(SessionRows):
         session_id, state = session.session_id, session.state
         return replace(
             session,
-            state=state and self._sealer.open(Kind.ROUND_STATE, state, session_id, self._party),
+            state=state
+            and self._sealer.open(Kind.ROUND_STATE, state, *self._state_place(session_id)),
             received=tuple(
                 replace(
                     received,
@@ -73,23 +98,17 @@ class PartyRows(SessionRows):
 
     def key_share_values(self, share: KeyShareRecord) -> tuple[object, ...]:
         """In the order of `KEY_SHARE_COLUMNS`."""
-        return (
-            share.key_session,
-            share.epoch,
-            share.owner,
-            share.key_id,
-            share.facts,
-            _certificates_to_json(share.certificates),
-            self._sealer.seal_share(
-                share.secret, *self._share_place(share.key_session, share.epoch)
-            ),
-            share.active,
-        )
+        place = self._share_place(share.key_session, share.epoch)
+        secret = self._sealer.seal_share(share.secret, *place)
+        return sealed_key_share_values(replace(share, secret=secret))
 
     def key_share(self, row: Row) -> KeyShareRecord:
-        record = public_key_share(row)
-        place = self._share_place(record.key_session, record.epoch)
-        return replace(record, secret=self._sealer.open_share(row["secret"], *place))
+        return self.opened(sealed_key_share(row))
+
+    def opened(self, sealed: KeyShareRecord) -> KeyShareRecord:
+        """Raises SealError."""
+        place = self._share_place(sealed.key_session, sealed.epoch)
+        return replace(sealed, secret=self._sealer.open_share(sealed.secret, *place))
 
     def nonce_values(self, nonce: NonceRecord) -> tuple[object, ...]:
         """In the order of `NONCE_COLUMNS`."""
@@ -124,10 +143,15 @@ class PartyRows(SessionRows):
         place = self._presignature_place(sealed)
         return replace(sealed, secret=self._sealer.open(Kind.PRESIGNATURE, sealed.secret, *place))
 
+    def _state_place(self, session_id: bytes) -> tuple[bytes, ...]:
+        return session_id, self._party, self.incarnation
+
     def _inbox_place(self, session_id: bytes, row: Received) -> tuple[bytes, ...]:
-        return session_id, self._party, row.slot.encode(), row.sender.encode(), row.digest
+        slot, sender = row.slot.encode(), row.sender.encode()
+        return session_id, self._party, slot, sender, row.digest, self.incarnation
 
     def _share_place(self, key_session: bytes, epoch: int) -> tuple[bytes, ...]:
+        # To no incarnation: a key share is meant to outlive them.
         return key_session, self._party, epoch.to_bytes(4)
 
     def _nonce_place(self, nonce: NonceRecord) -> tuple[bytes, ...]:
@@ -138,6 +162,7 @@ class PartyRows(SessionRows):
             nonce.key_session,
             nonce.epoch.to_bytes(4),
             nonce.scheme.encode(),
+            self.incarnation,
         )
 
     def _presignature_place(self, presignature: PresignatureRecord) -> tuple[bytes, ...]:
@@ -147,11 +172,17 @@ class PartyRows(SessionRows):
             self._party,
             presignature.key_session,
             presignature.epoch.to_bytes(4),
+            self.incarnation,
         )
 
 
 def public_key_share(row: Row) -> KeyShareRecord:
     """Without its secret."""
+    return replace(sealed_key_share(row), secret=b"")
+
+
+def sealed_key_share(row: Row) -> KeyShareRecord:
+    """With its secret as it is stored."""
     return KeyShareRecord(
         key_session=row["key_session"],
         epoch=row["epoch"],
@@ -159,8 +190,22 @@ def public_key_share(row: Row) -> KeyShareRecord:
         key_id=row["key_id"],
         facts=row["facts"],
         certificates=_certificates_from_json(row["certificates"]),
-        secret=b"",
+        secret=row["secret"],
         active=bool(row["active"]),
+    )
+
+
+def sealed_key_share_values(share: KeyShareRecord) -> tuple[object, ...]:
+    """In the order of `KEY_SHARE_COLUMNS`; the secret is sealed already."""
+    return (
+        share.key_session,
+        share.epoch,
+        share.owner,
+        share.key_id,
+        share.facts,
+        _certificates_to_json(share.certificates),
+        share.secret,
+        share.active,
     )
 
 

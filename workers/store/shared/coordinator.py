@@ -23,6 +23,11 @@ REQUEST = f"{_REQUESTS} WHERE requests.owner = $1 AND requests.request_id = $2"
 
 REQUEST_OF = f"{_REQUESTS} WHERE requests.session_id = $1"
 
+# The request of a session that ended without a result goes on in another one.
+TAKE_OVER = """
+    UPDATE requests SET session_id = $2 WHERE session_id = $1 AND result_cause IS NULL
+"""
+
 FORGET_COMMITMENTS = """
     DELETE FROM commitments
     WHERE key_session = $1 AND epoch = $2 AND scheme = $3 AND party_id = $4

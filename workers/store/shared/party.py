@@ -3,11 +3,17 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from ..database import Database
-from ..records import BanRecord, KeyShareRecord, Parked
+from ..incarnation import COLUMNS as INCARNATION_COLUMNS
+from ..incarnation import record
+from ..records import BanRecord, IncarnationRecord, KeyShareRecord, Parked
 from ..rows import party as rows
 from ..rows.party import BAN_COLUMNS, KEY_SHARE_COLUMNS, PartyRows
 from .sessions import SharedStore
+
+INCARNATION = f"SELECT {INCARNATION_COLUMNS} FROM incarnation"
 
 KEY_SHARE = f"SELECT {KEY_SHARE_COLUMNS} FROM key_shares WHERE key_session = $1 AND epoch = $2"
 
@@ -71,6 +77,15 @@ class SharedPartyStore(SharedStore):
         super().__init__(database, rows, "party")
         self._rows: PartyRows = rows
 
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        try:
+            await self.attest()
+        except BaseException:
+            await self._database.close()
+            raise
+        return self
+
     async def ping(self) -> None:
         """Raises SealError, too: better now than with the first signature."""
         await super().ping()
@@ -97,6 +112,16 @@ class SharedPartyStore(SharedStore):
         # Two transactions: if it is only the first, the next trimming does the rest.
         trimmed = await self._database.execute(TRIM_PRESIGNATURES, key_session, epoch, keep)
         return trimmed + await self._database.execute(TRIM_ALL_PRESIGNATURES, keep_in_all)
+
+    async def attest(self) -> None:
+        await self._database.attest()
+
+    async def incarnation(self) -> IncarnationRecord | None:
+        found = await self._database.fetch(INCARNATION)
+        return record(found[0]) if found else None
+
+    async def sealed_key_shares(self) -> list[KeyShareRecord]:
+        return [rows.sealed_key_share(row) for row in await self._database.fetch(KEY_SHARES)]
 
     async def bans(self) -> list[BanRecord]:
         return [rows.ban(row) for row in await self._database.fetch(BANS)]

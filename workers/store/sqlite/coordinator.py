@@ -22,7 +22,7 @@ from ..records import (
 )
 from ..rows import coordinator as rows
 from ..rows.coordinator import COMMITMENT_COLUMNS, EVENT_COLUMNS, KEY_COLUMNS, REQUEST_COLUMNS
-from ..shared.coordinator import REQUEST, SharedCoordinatorStore
+from ..shared.coordinator import REQUEST, TAKE_OVER, SharedCoordinatorStore
 from . import pools as in_pools
 from .database import SqliteDatabase, change, now, select
 from .sessions import SqliteStore, advance
@@ -112,6 +112,10 @@ class SqliteCoordinatorStore(SharedCoordinatorStore, SqliteStore):
         for commitment in wanted.commitments:
             change(connection, ADD_COMMITMENT, *rows.commitment_values(commitment), now())
         in_pools.keep(connection, wanted)
+        if wanted.succeeds is not None and not change(
+            connection, TAKE_OVER, wanted.succeeds, session_id
+        ):
+            raise RefusedError(Outcome.LOST_RACE)
         if results:
             change(connection, RESULT, session_id, wanted.cause, len(wanted.outgoing))
         if Status(wanted.status).final:

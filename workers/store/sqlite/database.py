@@ -20,11 +20,14 @@ from typing import TypeVar
 
 from ..database import Row
 from ..interface import StoreUnavailableError
+from .fence import DoubtError, SqliteFence
 
 T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 5_000
 """How long to wait for another process's transaction."""
+LOOKS = 3
+"""At a file that is not what the witness expects, before somebody else is to be blamed."""
 
 # FULL: a commit that was reported is on the disk.
 # secure_delete: a nonce that was taken leaves no copy in a free page.
@@ -50,8 +53,9 @@ _UNAVAILABLE = {
 
 
 class SqliteDatabase:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fence: SqliteFence | None = None) -> None:
         self._path = path
+        self._fence = fence
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
         self._connection: sqlite3.Connection | None = None
 
@@ -63,14 +67,24 @@ class SqliteDatabase:
             await self._run(self._connection.close)
             self._connection = None
         self._thread.shutdown(wait=False)
+        if self._fence is not None:
+            self._fence.close()
+
+    async def attest(self) -> None:
+        """Open, and whenever the file may be another one: look at it."""
+        if self._fence is not None:
+            await self._run(self._look_again)
+
+    async def begin_incarnation(self, fence: SqliteFence, reason: str) -> None:
+        await self._run(lambda: fence.begin(self._opened, self._path, reason))
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` on one snapshot."""
-        return await self._run(lambda: self._transact("BEGIN", work))
+        """Run `work` on one snapshot. Maybe more than once."""
+        return await self._run(lambda: self._transact(work, writing=False))
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` alone; nothing of it remains if it raises."""
-        return await self._run(lambda: self._transact("BEGIN IMMEDIATE", work))
+        """Run `work` alone; nothing of it remains if it raises. Maybe more than once."""
+        return await self._run(lambda: self._transact(work, writing=True))
 
     async def fetch(self, statement: str, *values: object) -> Sequence[Row]:
         return await self.read(lambda connection: select(connection, statement, *values))
@@ -95,15 +109,41 @@ class SqliteDatabase:
             raise
         return connection
 
-    def _transact(self, begin: str, work: Callable[[sqlite3.Connection], T]) -> T:
+    @property
+    def _opened(self) -> sqlite3.Connection:
         assert self._connection is not None, "the store is not open"
-        self._connection.execute(begin)
+        return self._connection
+
+    def _look_again(self) -> None:
+        # The file at the path may be another one than the connection's.
+        self._opened.close()
+        self._connection = self._connect()
+        if self._fence is not None:
+            self._fence.settle(self._connection, self._path)
+
+    def _transact(self, work: Callable[[sqlite3.Connection], T], *, writing: bool) -> T:
+        for _ in range(LOOKS):
+            try:
+                return self._transact_once(work, writing=writing)
+            except DoubtError:
+                self._look_again()
+        raise StoreUnavailableError(f"{self._path}: somebody else keeps replacing it")
+
+    def _transact_once(self, work: Callable[[sqlite3.Connection], T], *, writing: bool) -> T:
+        connection, fence = self._opened, self._fence
+        expected = None if fence is None else fence.expected()
+        reached = None
+        connection.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
         try:
-            result = work(self._connection)
-            self._connection.execute("COMMIT")
+            if fence is not None and expected is not None:
+                reached = fence.pass_in(connection, expected, writing=writing)
+            result = work(connection)
+            connection.execute("COMMIT")
         except BaseException:
-            self._connection.rollback()
+            connection.rollback()
             raise
+        if fence is not None and expected is not None and reached is not None:
+            fence.pass_out(reached, expected)
         return result
 
     async def _run(self, work: Callable[[], T]) -> T:

@@ -11,6 +11,7 @@ from contracts.results import Status
 
 from ..database import RefusedError
 from ..records import (
+    KeyShareRecord,
     NonceRecord,
     Outcome,
     Parked,
@@ -28,6 +29,7 @@ from ..rows.party import (
 )
 from ..shared.party import KEY_SHARE, UNPARK, SharedPartyStore
 from .database import SqliteDatabase, change, now, select
+from .fence import SqliteFence
 from .sessions import SqliteStore, advance, load
 
 NONCE = f"SELECT {NONCE_COLUMNS} FROM nonces WHERE nonce_id = $1"
@@ -65,6 +67,8 @@ SAVE_KEY_SHARE = f"""
     WHERE NOT key_shares.active
 """
 
+ANY_EPOCH = "SELECT 1 FROM key_shares WHERE key_session = $1"
+
 FORGET_SENT = "DELETE FROM outbox WHERE session_id = $1 AND cause <> $2"
 
 FORGET_INBOX = "DELETE FROM inbox WHERE session_id = $1"
@@ -96,11 +100,14 @@ END = """
 class SqlitePartyStore(SharedPartyStore, SqliteStore):
     tables = ("inbox", "outbox", "parked", "sessions")
 
-    def __init__(self, path: Path, rows: PartyRows) -> None:
-        self._database = SqliteDatabase(path)
+    def __init__(self, path: Path, rows: PartyRows, *, witness: Path | None) -> None:
+        self._fence = None if witness is None else SqliteFence(witness, rows.enter)
+        self._database = SqliteDatabase(path, self._fence)
         super().__init__(self._database, rows)
 
     async def commit(self, change: PartyChange) -> Outcome:
+        if self._fence is None:
+            raise rows.NoIncarnationError
         try:
             await self._database.write(lambda connection: self._commit(connection, change))
         except RefusedError as refused:
@@ -163,6 +170,21 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
     ) -> PresignatureRecord | None:
         found = select(connection, PRESIGNATURE, batch, position)
         return self._rows.presignature(found[0]) if found else None
+
+    async def begin_incarnation(self, reason: str) -> None:
+        if self._fence is None:
+            raise rows.NoIncarnationError
+        await self._database.begin_incarnation(self._fence, reason)
+
+    async def add_sealed_key_shares(self, shares: Sequence[KeyShareRecord]) -> bool:
+        def work(connection: sqlite3.Connection) -> bool:
+            if any(select(connection, ANY_EPOCH, share.key_session) for share in shares):
+                return False
+            for share in shares:
+                change(connection, SAVE_KEY_SHARE, *rows.sealed_key_share_values(share))
+            return True
+
+        return await self._database.write(work)
 
     async def park(self, parked: Parked, *, max_count: int, max_bytes: int, now: int) -> bool:
         place = (parked.session_id, parked.slot, parked.sender)

@@ -1,0 +1,122 @@
+"""What a run comes to in numbers: latencies during and between faults, and how fast it recovers."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ops.bench.latency import Latency, summarise
+
+from .facts import Asked, Facts, Struck
+from .faults import Kind
+
+AFTERSHOCK_S = 2.0
+"""A fault still counts as going on for so long: restarts and reconnections are part of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """After the faults of one kind, seconds from the end of a fault; the worst of them.
+
+    Attributes:
+        success_s: Until the next request ended well.
+        caught_up_s: Until all that had been asked by then was answered.
+    """
+
+    kind: Kind
+    count: int
+    success_s: float | None
+    caught_up_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """`during` and `between` are of sessions that ended well, in ms."""
+
+    requests: int
+    by_operation: dict[str, int]
+    by_ending: dict[str, int]
+    repeated: int
+    during: Latency | None
+    between: Latency | None
+    recoveries: list[Recovery]
+
+
+def figures(facts: Facts) -> Figures:
+    during: list[float] = []
+    between: list[float] = []
+    operations: defaultdict[str, int] = defaultdict(int)
+    endings: defaultdict[str, int] = defaultdict(int)
+    for request_id, asked in facts.asked.items():
+        operations[_operation(asked)] += 1
+        answers = facts.answers.get(request_id)
+        if not answers:
+            endings["none"] += 1
+            continue
+        result = json.loads(answers[0].body)
+        failure = result.get("failure")
+        endings[result["status"] if failure is None else failure["code"]] += 1
+        if result["status"] == "completed":
+            shaken = any(_overlaps(each, asked.asked_s, answers[0].at_s) for each in facts.struck)
+            (during if shaken else between).append(answers[0].at_s - asked.asked_s)
+    return Figures(
+        requests=len(facts.asked),
+        by_operation=dict(sorted(operations.items())),
+        by_ending=dict(sorted(endings.items())),
+        repeated=sum(len(answers) - 1 for answers in facts.answers.values()),
+        during=summarise(during),
+        between=summarise(between),
+        recoveries=_recoveries(facts),
+    )
+
+
+def _overlaps(struck: Struck, began_s: float, ended_s: float) -> bool:
+    return began_s <= struck.ended_s + AFTERSHOCK_S and ended_s >= struck.began_s
+
+
+def _recoveries(facts: Facts) -> list[Recovery]:
+    ended = sorted(
+        (answers[0].at_s, facts.asked[request_id].asked_s, _completed(answers[0].body))
+        for request_id, answers in facts.answers.items()
+        if request_id in facts.asked and answers
+    )
+    by_kind: defaultdict[Kind, list[Struck]] = defaultdict(list)
+    for each in facts.struck:
+        by_kind[each.kind].append(each)
+    return [
+        Recovery(
+            kind=kind,
+            count=len(struck),
+            success_s=_worst([_next_success(ended, each.ended_s) for each in struck]),
+            caught_up_s=_worst([_caught_up(ended, each.ended_s) for each in struck]),
+        )
+        for kind, struck in sorted(by_kind.items())
+    ]
+
+
+def _next_success(ended: Sequence[tuple[float, float, bool]], since_s: float) -> float | None:
+    after = [at_s - since_s for at_s, _, completed in ended if completed and at_s >= since_s]
+    return min(after, default=None)
+
+
+def _caught_up(ended: Sequence[tuple[float, float, bool]], since_s: float) -> float | None:
+    behind = [at_s - since_s for at_s, asked_s, _ in ended if asked_s <= since_s <= at_s]
+    return max(behind, default=0.0)
+
+
+def _worst(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return max(known, default=None)
+
+
+def _completed(body: bytes) -> bool:
+    return bool(json.loads(body)["status"] == "completed")
+
+
+def _operation(asked: Asked) -> str:
+    scheme = getattr(asked.request, "scheme", None) or getattr(asked.request, "curve", None)
+    items = getattr(asked.request, "items", None)
+    words = [asked.request.operation, *([scheme.value] if scheme else [])]
+    return " ".join([*words, *(["list"] if items else [])])

@@ -1,0 +1,72 @@
+"""A party that says what is wrong, says two things, or says nothing, under its own true name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from contracts.envelope import CONTENT_TYPE, Envelope, UnverifiedEnvelope
+from contracts.identity import Identity
+from workers.consumers.publisher import Publisher
+from workers.settings import PartySettings
+from workers.store.records import Outgoing
+
+from .orders import Obedience, Orders
+
+LIES_IN = frozenset({"keygen/2", "keygen/3", "share_signed"})
+"""Not when it presigns: whoever cheats there is banned for good, and no run would recover."""
+SAYS_TWICE = "keygen/1"
+ALIVE = "party_alive"
+
+
+def wrap(obedience: Obedience) -> None:
+    identities: list[Identity] = []
+    load: Callable[..., PartySettings] = PartySettings.load
+
+    def load_and_remember(*arguments: Any) -> PartySettings:
+        settings = load(*arguments)
+        identities.append(settings.identity)
+        return settings
+
+    PartySettings.load = load_and_remember  # type: ignore[method-assign,assignment]
+    publish: Callable[..., Awaitable[None]] = Publisher.publish
+
+    async def publish_as_told(self: Publisher, message: Outgoing) -> None:
+        for each in said(message, obedience.orders, identities[-1] if identities else None):
+            await publish(self, each)
+
+    Publisher.publish = publish_as_told  # type: ignore[method-assign]
+
+
+def said(message: Outgoing, orders: Orders, identity: Identity | None) -> Iterator[Outgoing]:
+    """What goes out in place of a message."""
+    if orders.silent and message.kind != ALIVE:
+        return
+    lies = identity is not None and message.content_type == CONTENT_TYPE
+    if not (lies and orders.liar and message.kind in LIES_IN):
+        yield message
+    if identity is None or not lies:
+        return
+    if orders.liar and message.kind in LIES_IN:
+        yield twisted(message, identity)
+    if orders.equivocator and message.kind == SAYS_TWICE:
+        yield twisted(message, identity)
+
+
+def twisted(message: Outgoing, identity: Identity) -> Outgoing:
+    """Another message in the same place, as truly signed."""
+    true = UnverifiedEnvelope.from_bytes(message.body).claimed
+    wrong = replace(true, payload=_wrong(true))
+    return replace(message, body=wrong.seal(identity), message_id=wrong.digest().hex())
+
+
+def _wrong(envelope: Envelope) -> bytes:
+    if envelope.kind != "share_signed":
+        return envelope.payload[:-1] + bytes([envelope.payload[-1] ^ 1])
+    report = json.loads(envelope.payload)
+    share = bytearray.fromhex(report["signature_shares"][0])
+    share[len(share) // 2] ^= 1
+    report["signature_shares"][0] = share.hex()
+    return json.dumps(report).encode()

@@ -1,0 +1,155 @@
+"""Broker and database as machines that can be stopped, killed, and started again as they were."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import Popen
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+import psutil
+
+from ops.stack import children
+from ops.stack.children import Account
+from ops.stack.services import Services
+from ops.stack.sockets import listens, speaks_amqp, speaks_postgres
+
+GRACE_S = 40.0
+_POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incarnation:
+    """What it takes to run a process again: the kernel remembers all of it."""
+
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+    directory: Path
+    account: Account
+
+    @classmethod
+    def of(cls, pid: int) -> Incarnation:
+        process = psutil.Process(pid)
+        executable = process.exe()
+        return cls(
+            argv=(executable, *process.cmdline()[1:]),
+            environment=process.environ(),
+            directory=Path(process.cwd()),
+            account=Account(process.uids().real, process.gids().real),
+        )
+
+
+class Machine:
+    """One private node of the stack.
+
+    Arguments:
+        answers: Whether it serves.
+        stop_signal: How it wants to be ended.
+    """
+
+    def __init__(
+        self, name: str, pid: int, answers: Callable[[], bool], stop_signal: signal.Signals
+    ) -> None:
+        self._name = name
+        self._answers = answers
+        self._stop_signal = stop_signal
+        self._born = Incarnation.of(pid)
+        self._process = psutil.Process(pid)
+        self._own: Popen[bytes] | None = None
+        self._log = self._born.directory / "again.log"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def stop(self) -> None:
+        self._process.send_signal(self._stop_signal)
+        self._gone()
+
+    def kill(self) -> None:
+        """With all its children, at once."""
+        family = [self._process, *self._process.children(recursive=True)]
+        for each in family:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        self._gone()
+        psutil.wait_procs(family[1:], timeout=GRACE_S)
+
+    def start(self) -> None:
+        """On this thread, which it ends with."""
+        self._own = children.spawn(
+            self._born.argv,
+            environment=self._born.environment,
+            directory=self._born.directory,
+            log=self._log,
+            death_signal=signal.SIGKILL,
+            account=self._born.account,
+        )
+        self._process = psutil.Process(self._own.pid)
+
+    def wait_ready(self) -> None:
+        """Raises StartError."""
+        if self._own is not None:
+            children.wait_ready(
+                self._name, self._own, self._answers, log=self._log, timeout_s=GRACE_S
+            )
+
+    def close(self) -> None:
+        if self._own is not None:
+            children.stop(self._own, self._stop_signal, grace_s=10)
+
+    def _gone(self) -> None:
+        if self._own is not None:
+            self._own.wait(GRACE_S)
+            return
+        # The child of somebody else in this process, who has yet to reap it.
+        deadline = time.monotonic() + GRACE_S
+        while time.monotonic() < deadline:
+            with suppress(psutil.NoSuchProcess):
+                if self._process.status() != psutil.STATUS_ZOMBIE:
+                    time.sleep(_POLL_S)
+                    continue
+            return
+
+
+class Machines:
+    """Those that are ours to break; None for a service that somebody else runs."""
+
+    def __init__(self, services: Services) -> None:
+        amqp, database = urlsplit(services.amqp_url), urlsplit(services.database_url)
+        management = urlsplit(services.management_url)
+        self.broker = None
+        self.database = None
+        if services.broker_pid is not None:
+            self.broker = Machine(
+                "RabbitMQ",
+                services.broker_pid,
+                lambda: speaks_amqp(amqp.port or 0) and listens(management.port or 0),
+                signal.SIGTERM,
+            )
+        if services.database_pid is not None:
+            self.database = Machine(
+                "PostgreSQL",
+                services.database_pid,
+                lambda: speaks_postgres(database.port or 0),
+                signal.SIGINT,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for machine in (self.broker, self.database):
+            if machine is not None:
+                machine.close()

@@ -1,0 +1,96 @@
+"""What a body says about itself, as far as it may be shown.
+
+Nothing of it is verified. The payload of an envelope is never shown: it may be a sealed share.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from contracts import envelope
+from contracts.envelope import UnverifiedEnvelope
+from contracts.errors import ContractError
+from contracts.primitives import MAX_BODY_BYTES
+
+READABLE_BYTES = 2 * MAX_BODY_BYTES
+"""The most that a party takes for an instruction. Longer ones are for `--raw-to`."""
+
+UNREADABLE = "unreadable"
+_NOT_SHOWN = "not shown"
+_JSON = "application/json"
+
+
+def shown(body: bytes) -> dict[str, Any]:
+    """JSON that tells what the body is; `form` is ``envelope``, ``json`` or ``unreadable``."""
+    claimed = _envelope(body)
+    if claimed is not None:
+        return {
+            "form": "envelope",
+            "session_id": claimed.session_id.hex(),
+            "epoch": claimed.epoch,
+            "kind": claimed.kind,
+            "round": claimed.round,
+            "sender": claimed.sender,
+            "recipient": claimed.recipient,
+            "payload_bytes": len(claimed.payload),
+        }
+    value = _json(body)
+    if value is None:
+        return {"form": UNREADABLE}
+    if "join_token" in value:
+        value = {**value, "join_token": _NOT_SHOWN}  # a party's ticket into a session
+    request = _request(value)
+    return {"form": "json", "value": value, **({} if request is None else {"request": request})}
+
+
+def kind_of(body: bytes, *, report: bool) -> str:
+    """The AMQP type that goes with a body of ours, or `UNREADABLE`.
+
+    Arguments:
+        report: Whether it was for the coordinator: then an envelope's type names no round.
+    """
+    claimed = _envelope(body)
+    if claimed is not None:
+        return claimed.kind if report else f"{claimed.kind}/{claimed.round}"
+    value = _json(body) or {}
+    for name in ("instruction", "operation", "result"):
+        if isinstance(value.get(name), str):
+            return str(value[name])[:255]  # AMQP has room for no more
+    return UNREADABLE
+
+
+def content_type_of(body: bytes) -> str:
+    if _envelope(body) is not None:
+        return envelope.CONTENT_TYPE
+    return "application/octet-stream" if _json(body) is None else _JSON
+
+
+def _envelope(body: bytes) -> envelope.Envelope | None:
+    try:
+        return UnverifiedEnvelope.from_bytes(body).claimed
+    except ContractError:
+        return None
+
+
+def _json(body: bytes) -> dict[str, Any] | None:
+    """None if the body is no JSON object, or one that only a program could read."""
+    if len(body) > READABLE_BYTES:
+        return None
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _request(instruction: dict[str, Any]) -> dict[str, Any] | None:
+    """The client's own request, which an instruction carries as bytes."""
+    encoded = instruction.get("request")
+    if not isinstance(encoded, str):
+        return None
+    try:
+        return _json(base64.b64decode(encoded, validate=True))
+    except ValueError:
+        return None

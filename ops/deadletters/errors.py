@@ -1,0 +1,73 @@
+"""What can go wrong at the broker, and what of it is whose business."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+
+from aio_pika.exceptions import (
+    AMQPError,
+    AuthenticationError,
+    ChannelInvalidStateError,
+    ProbableAuthenticationError,
+)
+from aiormq.exceptions import ChannelAccessRefused, InvalidFrameError
+from yarl import URL
+
+_AWAY = (AMQPError, ChannelInvalidStateError, OSError)
+
+
+class BrokerAwayError(Exception):
+    """No connection, or no answer. Nothing that was not confirmed is lost; the text says where."""
+
+
+class AccessError(Exception):
+    """Login, vhost, permission or queue are not what they should be."""
+
+
+class NotTakenError(Exception):
+    """The broker did not take a letter on its way back; it stays where it is."""
+
+
+@contextlib.contextmanager
+def broker_errors(url: URL) -> Iterator[None]:
+    try:
+        yield
+    except (AuthenticationError, ProbableAuthenticationError):
+        raise AccessError(
+            f'the broker at {place_of(url)} refuses the login of user "{url.user or "guest"}"'
+        ) from None
+    except InvalidFrameError:
+        # What aiormq makes of a broker that closes where it should have opened the vhost.
+        raise AccessError(
+            f"the broker at {place_of(url)} does not open this vhost: it does not exist, or user "
+            f'"{url.user or "guest"}" has no permissions in it'
+        ) from None
+    except ChannelAccessRefused as error:
+        raise AccessError(f"the broker at {place_of(url)}: {error}") from None
+    except _AWAY as error:
+        told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise BrokerAwayError(f"no connection to the broker at {place_of(url)}: {told}") from None
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        # What a question comes to when the connection under it is found dead.
+        raise BrokerAwayError(f"the connection to the broker at {place_of(url)} was lost") from None
+
+
+def parsed(url: str) -> URL:
+    """Raises AccessError. A useless URL is not repeated: it may hold a password."""
+    try:
+        found = URL(url)
+        usable = found.scheme in ("amqp", "amqps") and found.host is not None
+    except ValueError:
+        usable = False
+    if not usable:
+        raise AccessError("the broker's URL has to look like amqp://user:password@host:5672/warren")
+    return found
+
+
+def place_of(url: URL) -> str:
+    return f"{url.host}:{url.port or 'default port'}{url.path}"

@@ -1,0 +1,144 @@
+"""What is done with letters: looked over, read, sent where they came from, thrown away.
+
+Whoever decides does so between two looks, with all letters back in their queue meanwhile: nobody
+holds one while thinking.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ops.deadletters.desk import Desk
+from ops.deadletters.errors import NotTakenError
+from ops.deadletters.letter import Letter
+from ops.deadletters.origin import Route, UnknownOriginError, origin
+from ops.deadletters.selection import Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Which letters are looked at.
+
+    Attributes:
+        url: Holds a password; not in the repr.
+        most: Letters, from the oldest on.
+    """
+
+    url: str = field(repr=False)
+    queue: str
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """
+    Attributes:
+        entries: The newest first.
+        beyond: How many more there are.
+        elsewhere: How many others have in hand; invisible until they go back.
+    """
+
+    entries: tuple[Entry, ...]
+    beyond: int
+    elsewhere: int
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Filled while it happens, so that it is true also of what was cut short.
+
+    Attributes:
+        stayed: With the reason.
+    """
+
+    done: list[Entry] = field(default_factory=list)
+    stayed: list[tuple[Entry, str]] = field(default_factory=list)
+
+
+async def survey(place: Place) -> Survey:
+    async with Desk.open(place.url, place.queue) as desk, desk.look(place.most) as letters:
+        entries = [Entry.of(held.letter) async for held in letters]
+    return Survey(entries=tuple(reversed(entries)), beyond=desk.beyond, elsewhere=desk.elsewhere)
+
+
+async def read(place: Place, digest: str) -> Letter | None:
+    """None if it is no longer there."""
+    found = None
+    async with Desk.open(place.url, place.queue) as desk, desk.look(place.most) as letters:
+        async for held in letters:
+            if held.letter.digest() == digest:
+                found = held.letter
+    return found
+
+
+async def replay(place: Place, digests: set[str], outcome: Outcome, *, to: str | None) -> None:
+    """Send the letters where they came from, or to queue `to`; then, and only then, take them out.
+
+    Ended between the two, a letter is in both places. That does no harm: whoever handles it knows
+    what it has handled before.
+    """
+    async with Desk.open(place.url, place.queue) as desk, desk.look(place.most) as letters:
+        async for held in letters:
+            entry = Entry.of(held.letter)
+            if entry.digest not in digests:
+                continue
+            try:
+                route = origin(held.letter) if to is None else Route.straight_to(to)
+                await desk.send(held.letter, route)
+            except UnknownOriginError as error:
+                outcome.stayed.append((entry, f"{error}; give --to-queue"))
+            except NotTakenError as error:
+                outcome.stayed.append((entry, str(error)))
+            else:
+                await held.take_out()
+                outcome.done.append(entry)
+
+
+async def discard(
+    place: Place, digests: set[str], outcome: Outcome, *, save: Callable[[str], None] | None
+) -> None:
+    """Take the letters out.
+
+    Arguments:
+        save: Is given each as a line of JSON before.
+    """
+    async with Desk.open(place.url, place.queue) as desk, desk.look(place.most) as letters:
+        async for held in letters:
+            entry = Entry.of(held.letter)
+            if entry.digest not in digests:
+                continue
+            if save is not None:
+                save(json.dumps(as_saved(held.letter)))
+            await held.take_out()
+            outcome.done.append(entry)
+
+
+def as_saved(letter: Letter) -> dict[str, Any]:
+    return {
+        **Entry.of(letter).as_json(),
+        "queue": letter.queue,
+        "exchange": letter.exchange,
+        "routing_key": letter.routing_key,
+        "properties": plain(letter.properties),
+        "headers": plain(letter.headers),
+        "body": base64.b64encode(letter.body).decode(),
+    }
+
+
+def plain(value: Any) -> Any:
+    """An AMQP table as JSON has it."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case dict():
+            return {str(name): plain(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [plain(inner) for inner in value]
+        case bytes() | bytearray():
+            return value.hex()
+        case _:
+            return value.isoformat() if hasattr(value, "isoformat") else str(value)
