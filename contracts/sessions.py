@@ -223,9 +223,6 @@ class SessionFailed(Contract):
 
     report: Literal["session_failed"] = "session_failed"
     failure: Failure
-    banned: bool = False
-    """The reporter will make no more presignatures with the culprits: what they did may have shown
-    them a bit of a secret."""
 
 
 class PartyAlive(Contract):

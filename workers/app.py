@@ -43,6 +43,7 @@ from .consumers.recent import RecentSessions
 from .consumers.reports import ReportConsumer
 from .consumers.requests import RequestConsumer
 from .consumers.scopes import SessionScopes
+from .consumers.signing_sessions import SigningSessions
 from .session.acceptance import Party
 from .session.sending import report
 from .settings import CoordinatorSettings, Lane, PartySettings
@@ -173,8 +174,24 @@ async def run_coordinator(settings: CoordinatorSettings) -> None:
         await liveness.refresh()
         recent = RecentSessions()
         grace_ms = int(limits.grace_seconds * 1000)
-        commits = CoordinatorCommits(store, publisher, recent)
-        pools = Pools(store, publisher, liveness, settings.pools, end=commits.end)
+        # What ends a session may begin another one, and what begins one may have to end it.
+        commits = CoordinatorCommits(
+            store,
+            publisher,
+            recent,
+            again=lambda *given: signings.begin_again(*given),  # noqa: PLW0108 - made below
+        )
+        pools = Pools(store, publisher, liveness, settings.pools, commits.locks, end=commits.end)
+        signings = SigningSessions(
+            store,
+            publisher,
+            liveness,
+            scopes,
+            recent,
+            pools,
+            nonce_batch=limits.nonce_batch,
+            try_ms=int(limits.try_seconds * 1000),
+        )
         reports = ReportConsumer(
             settings.parties,
             store,
@@ -194,8 +211,7 @@ async def run_coordinator(settings: CoordinatorSettings) -> None:
             scopes,
             reports,
             recent,
-            pools,
-            nonce_batch=limits.nonce_batch,
+            signings,
         )
         broker = make_broker(url)
         for queue in queues[:-1]:

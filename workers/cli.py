@@ -25,6 +25,7 @@ from .store.interface import PartyStore, SchemaError, StoreUnavailableError, Wit
 from .store.opening import open_party_store
 from .store.records import BanRecord
 from .store.sealing import Sealer, SealError
+from .store.witness import look
 
 T = TypeVar("T")
 
@@ -201,6 +202,46 @@ def list_shares(
             str(row["session"]),
         )
     Console().print(table if rows else "No key shares.")
+
+
+@party.command("incarnation")
+def show_incarnation(
+    config: Config,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show since when a party's round state, nonces and presignatures are of one piece, and why.
+
+    They do not survive a dump, a backup or a rollback: the next process that finds the database
+    behind its witness, or another one, begins a new incarnation without them.
+    """
+    settings = _load_party(config)
+    found = _with_store(settings, lambda opened: opened.incarnation())
+    try:
+        seen = look(settings.incarnation_file)
+    except WitnessError as error:
+        _leave(str(error), EXIT_CONFIGURATION)
+    row: dict[str, str | int | bool | None] = {"witness": str(settings.incarnation_file)}
+    if found is not None:
+        begun = datetime.fromtimestamp(found.begun_at / 1000, UTC)
+        row |= {
+            "incarnation": found.incarnation.hex(),
+            "begun": begun.isoformat(timespec="seconds"),
+            "reason": found.reason,
+            "progress": found.progress,
+        }
+    if seen is not None:
+        row["witnessed"] = seen.progress
+    row["agree"] = (
+        found is not None
+        and seen is not None
+        and found.incarnation == seen.incarnation
+        and found.progress >= seen.progress
+    )
+    if as_json:
+        typer.echo(json.dumps(row))
+        return
+    for name, value in row.items():
+        typer.echo(f"{name:<12}  {'yes' if value is True else 'no' if value is False else value}")
 
 
 def _with_store(settings: PartySettings, work: Callable[[PartyStore], Awaitable[T]]) -> T:

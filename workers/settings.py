@@ -126,6 +126,8 @@ class PartyLimits(_Section):
 class CoordinatorLimits(_Section):
     grace_seconds: float = Field(default=1.0, ge=0)
     """After the deadline, for the parties' last words about who was silent."""
+    try_seconds: float = Field(default=5, gt=0)
+    """Signers that make no progress for so long are given up for others, if there are any."""
     party_silent_seconds: float = Field(default=10, gt=0)
     """Without a sign of life for so long a party is chosen last."""
     nonce_batch: int = Field(default=4, ge=1, le=64)

@@ -73,10 +73,15 @@ async def fill(
 
 
 @contextlib.asynccontextmanager
-async def refilling(client: Client, stock: Stock, work: Work) -> AsyncGenerator[bytes, None]:
+async def refilling(
+    client: Client, stock: Stock, work: Work, *, idle_s: float = IDLE_S
+) -> AsyncGenerator[bytes, None]:
     """Keep a stack at filling another key's pool, by throwing away whatever it made.
 
     Yields the key's session, once its first batch is in the making.
+
+    Raises:
+        FillError: that took longer than `idle_s`.
     """
     key_session = await key_in_use(client, work)
 
@@ -87,7 +92,7 @@ async def refilling(client: Client, stock: Stock, work: Work) -> AsyncGenerator[
 
     emptying = asyncio.create_task(keep_empty())
     try:
-        await _begun(stock, key_session)
+        await _begun(stock, key_session, idle_s)
         yield key_session
         if emptying.done():
             emptying.result()
@@ -96,8 +101,8 @@ async def refilling(client: Client, stock: Stock, work: Work) -> AsyncGenerator[
         await asyncio.gather(emptying, return_exceptions=True)
 
 
-async def _begun(stock: Stock, key_session: bytes) -> None:
-    for _ in range(round(IDLE_S / POLL_S)):
+async def _begun(stock: Stock, key_session: bytes, idle_s: float) -> None:
+    for _ in range(1 + round(idle_s / POLL_S)):
         if (await stock.level(key_session)).making:
             return
         await asyncio.sleep(POLL_S)

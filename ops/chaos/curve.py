@@ -94,7 +94,5 @@ def verifies_ecdsa(public_key: bytes, digest: bytes, signature: bytes) -> bool:
     if key is None or not 0 < r < N or not 0 < s <= N // 2:
         return False
     inverse = pow(s, -1, N)
-    point = add(
-        multiply(int.from_bytes(digest) * inverse % N, G), multiply(r * inverse % N, key)
-    )
+    point = add(multiply(int.from_bytes(digest) * inverse % N, G), multiply(r * inverse % N, key))
     return point is not None and point[0] % N == r

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -108,14 +109,12 @@ class Machine:
         if self._own is not None:
             self._own.wait(GRACE_S)
             return
-        # The child of somebody else in this process, who has yet to reap it.
+        # Somebody else in this process has started it, and collects it who knows when. Until
+        # then its number is taken, and PostgreSQL believes that the old server still runs.
         deadline = time.monotonic() + GRACE_S
-        while time.monotonic() < deadline:
-            with suppress(psutil.NoSuchProcess):
-                if self._process.status() != psutil.STATUS_ZOMBIE:
-                    time.sleep(_POLL_S)
-                    continue
-            return
+        with suppress(ChildProcessError):
+            while os.waitpid(self.pid, os.WNOHANG) == (0, 0) and time.monotonic() < deadline:
+                time.sleep(_POLL_S)
 
 
 class Machines:

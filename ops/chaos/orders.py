@@ -49,6 +49,10 @@ class OrderBook:
         """Once, at the next such point."""
         _replace(self.directory / f"{worker}.crash", point.value)
 
+    def stands(self, worker: str) -> bool:
+        """Whether an order to crash is still to be carried out."""
+        return (self.directory / f"{worker}.crash").exists()
+
     def pardon(self, worker: str) -> bool:
         """Take the order to crash back. False if it was carried out."""
         try:

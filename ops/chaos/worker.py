@@ -1,4 +1,4 @@
-"""`python -m ops.chaos.worker ORDERS party run ...`: a worker that does wrong when it is told to."""
+"""`python -m ops.chaos.worker ORDERS party run ...`: a worker that does wrong when told to."""
 
 from __future__ import annotations
 

@@ -122,12 +122,15 @@ def _weather(obedience: Obedience) -> None:
     ) -> None:
         orders = obedience.orders
         if orders.loss and delivery.kind != "party_alive" and dice.random() < LOST:
-            return await message.ack()
+            await message.ack()
+            return
         if not orders.weather:
-            return await settle(message, delivery, handler, publisher)
+            await settle(message, delivery, handler, publisher)
+            return
         fate = dice.random()
         if fate < BACK and delivery.attempts < 2:
-            return await message.nack(requeue=True)
+            await message.nack(requeue=True)
+            return
         if fate < BACK + LATE:
             await asyncio.sleep(dice.uniform(0, LATE_S))
         if fate > 1 - TWICE:
@@ -137,9 +140,9 @@ def _weather(obedience: Obedience) -> None:
                     settle(copy, delivery, handler, publisher),
                     settle(message, delivery, handler, publisher),
                 )
-                return None
+                return
             await settle(copy, delivery, handler, publisher)
-        return await settle(message, delivery, handler, publisher)
+        await settle(message, delivery, handler, publisher)
 
     deliveries.settle = settle_in_weather
 
@@ -151,15 +154,16 @@ def _weather(obedience: Obedience) -> None:
 
 def _fill_disk(obedience: Obedience) -> None:
     """SQLite believes that its file may grow no further."""
-    transact = SqliteDatabase._transact
+    database: Any = SqliteDatabase
+    transact = database._transact
     full: dict[int, bool] = {}
 
-    def transact_on_full_disk(self: SqliteDatabase, begin: str, work: Any) -> Any:
+    def transact_on_full_disk(self: Any, *arguments: Any, **options: Any) -> Any:
         wanted = obedience.orders.disk_full
         connection: sqlite3.Connection | None = self._connection
         if connection is not None and full.get(id(connection), False) != wanted:
             connection.execute(f"PRAGMA max_page_count = {1 if wanted else _ANY_PAGES}")
             full[id(connection)] = wanted
-        return transact(self, begin, work)
+        return transact(self, *arguments, **options)
 
-    SqliteDatabase._transact = transact_on_full_disk  # type: ignore[method-assign]
+    database._transact = transact_on_full_disk

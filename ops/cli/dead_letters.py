@@ -115,7 +115,7 @@ def show(
     place = _place(amqp_url, queue, look_at, as_json=as_json)
     found = run(survey(place), as_json=as_json)
     entry = _by_ids([id_], found, as_json=as_json)[0]
-    letter = run(read(place, entry.digest), as_json=as_json)
+    letter = run(read(place, entry), as_json=as_json)
     if letter is None:
         text = f"Letter {entry.id} was there a moment ago, and is not now."
         leave(ExitCode.FAILED, "gone", text, as_json=as_json)
@@ -169,9 +169,8 @@ def replay(
         print_entries(chosen)
         _ask(f"Replay {_count(chosen)}?")
     outcome = Outcome()
-    digests = {entry.digest for entry in chosen}
     if chosen:
-        run(send_back(place, digests, outcome, to=to_queue), as_json=as_json, so_far=outcome)
+        run(send_back(place, chosen, outcome, to=to_queue), as_json=as_json, so_far=outcome)
     end("replayed", outcome, chosen, as_json=as_json)
 
 
@@ -212,11 +211,10 @@ def discard(
     if chosen and not yes:
         _ask(f"Discard {_count(chosen)} for good?")
     outcome = Outcome()
-    digests = {entry.digest for entry in chosen}
     if chosen:
         try:
-            with appending(save) as keep:
-                run(throw_away(place, digests, outcome, save=keep), as_json=as_json, so_far=outcome)
+            keep = None if save is None else appending(save)
+            run(throw_away(place, chosen, outcome, save=keep), as_json=as_json, so_far=outcome)
         except FileError as error:
             details = {"discarded": [entry.id for entry in outcome.done]}
             leave(ExitCode.FAILED, "file", str(error), as_json=as_json, **details)

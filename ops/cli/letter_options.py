@@ -36,7 +36,10 @@ Which = Annotated[
 LookAt = Annotated[
     int,
     typer.Option(
-        "--look-at", min=1, metavar="N", help="At most so many letters, from the oldest on."
+        "--look-at",
+        min=1,
+        metavar="N",
+        help="Look at no more letters than so many, from the oldest on.",
     ),
 ]
 From = Annotated[

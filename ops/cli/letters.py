@@ -96,9 +96,9 @@ def print_entries(entries: Sequence[Entry]) -> None:
 
 def print_notes(found: Survey, *, hidden: int = 0) -> None:
     if hidden:
-        typer.echo(f"{hidden} older ones are not shown: see --limit.", err=True)
+        typer.echo(f"{hidden} more are not shown: see --limit.", err=True)
     if found.beyond:
-        typer.echo(f"{found.beyond} newer ones were not looked at: see --look-at.", err=True)
+        typer.echo(f"{found.beyond} more were not looked at: see --look-at.", err=True)
     if found.elsewhere:
         typer.echo(f"{found.elsewhere} are in use elsewhere, and not seen here.", err=True)
 

@@ -40,6 +40,7 @@ PLACES = {
     "coordinator": Place("workers.cli", "coordinator", _RUN),
     "party": Place("workers.cli", "party", _RUN),
     "store": Place("workers.cli", "store", _RUN),
+    "backup": Place("workers.backup.cli", "app", _RUN),
     "identity": Place("workers.cli", "identity", _RUN),
     "topology": Place("topology.cli", "app", _RUN),
     "dead-letters": Place("ops.cli.dead_letters", "app", _RUN),

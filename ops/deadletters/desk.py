@@ -47,11 +47,11 @@ _PROPERTIES = (
     "type",
 )
 _AT_ONCE = 16
-"""Returns in flight: from 32 on, RabbitMQ keeps them back and mixes up their order."""
+"""Returns on their way. With more than 32, RabbitMQ keeps the others back and mixes them up."""
 _RETURN_S = 0.1
 """What one return may take on a slow broker."""
-_LOOKS_FOR_RETURNS = 50
-_BETWEEN_LOOKS_S = 0.05
+_POLLS = 50
+_BETWEEN_POLLS_S = 0.005
 
 
 class Held:
@@ -71,7 +71,7 @@ class Held:
 
 class _Counts(NamedTuple):
     ready: int
-    elsewhere: int
+    in_use: int
 
 
 class Desk:
@@ -101,20 +101,28 @@ class Desk:
                 yield cls(connection, where, queue)
 
     @contextlib.asynccontextmanager
-    async def look(self, most: int) -> AsyncIterator[AsyncIterator[Held]]:
-        """The letters that are there now, the oldest first; at the end all go back in that order.
+    async def look(self, most: int | None = None) -> AsyncIterator[AsyncIterator[Held]]:
+        """The letters that are there now, the next to be delivered first; at the end all go back.
 
-        Whatever comes meanwhile is not among them: not even a letter that was sent where it came
-        from, and died again.
+        They keep their order, but behind those that were seen before and not this time: a look that
+        is for some of the letters may begin where another one ended. Whatever comes meanwhile is
+        not among them: not even a letter that was sent where it came from, and died again.
         """
         channel = await self._connection.channel(publisher_confirms=False)
         ready, self.elsewhere = await self._counts(channel)
-        self.beyond = max(0, ready - most)
+        count = ready if most is None else min(ready, most)
+        self.beyond = ready - count
         tags: set[int] = set()
+        interrupted = False
         try:
-            yield self._letters(channel, min(ready, most), tags)
+            yield self._letters(channel, count, tags)
+        except asyncio.CancelledError:
+            # A question that is cancelled closes its channel: all go back, in any order.
+            interrupted = True
+            raise
         finally:
-            await self._put_back(channel, tags)
+            if not interrupted:
+                await self._put_back(channel, tags)
 
     async def send(self, letter: Letter, route: Route) -> None:
         """Where it came from, or elsewhere. Returns when the broker has confirmed it.
@@ -151,7 +159,9 @@ class Desk:
         queue = await channel.get_queue(self._queue, ensure=False)
         underlay = await channel.get_underlay_channel()
         for position in range(1, count + 1):
-            message = await queue.get(fail=False, timeout=TIMEOUT_S)
+            # Its own time-out now and then swallows the cancellation that Ctrl-C means.
+            async with asyncio.timeout(TIMEOUT_S):
+                message = await queue.get(fail=False, timeout=None)
             if message is None:  # others took what was there a moment ago
                 return
             assert message.delivery_tag is not None
@@ -162,17 +172,22 @@ class Desk:
     async def _put_back(self, channel: AbstractChannel, tags: set[int]) -> None:
         """In their order, and not before they are there: closing the channel would return them in
         any order, at any time."""
-        async with asyncio.timeout(TIMEOUT_S + len(tags) * _RETURN_S):
+        left = sorted(tags)
+        async with asyncio.timeout(TIMEOUT_S + len(left) * _RETURN_S):
             underlay = await channel.get_underlay_channel()
-            for count, tag in enumerate(sorted(tags), 1):
-                await underlay.basic_nack(tag, requeue=True)
-                if count % _AT_ONCE == 0:
-                    await self._counts(channel)
-            for _ in range(_LOOKS_FOR_RETURNS):
-                if (await self._counts(channel)).elsewhere <= self.elsewhere:
-                    break
-                await asyncio.sleep(_BETWEEN_LOOKS_S)
+            while left:
+                batch, left = left[:_AT_ONCE], left[_AT_ONCE:]
+                for tag in batch:
+                    await underlay.basic_nack(tag, requeue=True)
+                await self._returned(channel, self.elsewhere + len(left))
             await channel.close()
+
+    async def _returned(self, channel: AbstractChannel, in_use: int) -> None:
+        """Wait until no more than so many letters are in use; not for ever, as others use some."""
+        for _ in range(_POLLS):
+            if (await self._counts(channel)).in_use <= in_use:
+                return
+            await asyncio.sleep(_BETWEEN_POLLS_S)
 
     async def _counts(self, channel: AbstractChannel) -> _Counts:
         async with asyncio.timeout(TIMEOUT_S):

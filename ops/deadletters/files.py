@@ -20,23 +20,20 @@ def write_new(path: Path, content: bytes) -> None:
             file.write(content)
 
 
-@contextlib.contextmanager
-def appending(path: Path | None) -> Iterator[Callable[[str], None] | None]:
-    """A function that adds a line, which is on the disk when it returns. Raises FileError."""
-    if path is None:
-        yield None
-        return
-    with _file_errors(path):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+def appending(path: Path) -> Callable[[str], None]:
+    """A function that adds a line, which is on the disk when it returns. Both raise FileError."""
 
-    def add(line: str) -> None:
+    def add(text: str) -> None:
         with _file_errors(path):
-            file.write(f"{line}\n")
-            file.flush()
-            os.fsync(descriptor)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(text)
+                file.flush()
+                if path.is_file():  # a pipe has no disk
+                    os.fsync(descriptor)
 
-    with os.fdopen(descriptor, "a") as file:
-        yield add
+    add("")
+    return lambda line: add(f"{line}\n")
 
 
 @contextlib.contextmanager

@@ -7,12 +7,14 @@ holds one while thinking.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.deadletters.desk import Desk
+from ops.deadletters.desk import Desk, Held
 from ops.deadletters.errors import NotTakenError
 from ops.deadletters.letter import Letter
 from ops.deadletters.origin import Route, UnknownOriginError, origin
@@ -25,7 +27,7 @@ class Place:
 
     Attributes:
         url: Holds a password; not in the repr.
-        most: Letters, from the oldest on.
+        most: How many, at most.
     """
 
     url: str = field(repr=False)
@@ -37,7 +39,7 @@ class Place:
 class Survey:
     """
     Attributes:
-        entries: The newest first.
+        entries: The last in the queue, which are the newest, first.
         beyond: How many more there are.
         elsewhere: How many others have in hand; invisible until they go back.
     """
@@ -65,27 +67,24 @@ async def survey(place: Place) -> Survey:
     return Survey(entries=tuple(reversed(entries)), beyond=desk.beyond, elsewhere=desk.elsewhere)
 
 
-async def read(place: Place, digest: str) -> Letter | None:
+async def read(place: Place, entry: Entry) -> Letter | None:
     """None if it is no longer there."""
-    found = None
-    async with Desk.open(place.url, place.queue) as desk, desk.look(place.most) as letters:
-        async for held in letters:
-            if held.letter.digest() == digest:
-                found = held.letter
-    return found
+    async with _again(place, [entry]) as (_, found):
+        async for held, _ in found:
+            return held.letter
+    return None
 
 
-async def replay(place: Place, digests: set[str], outcome: Outcome, *, to: str | None) -> None:
+async def replay(
+    place: Place, chosen: Sequence[Entry], outcome: Outcome, *, to: str | None
+) -> None:
     """Send the letters where they came from, or to queue `to`; then, and only then, take them out.
 
     Ended between the two, a letter is in both places. That does no harm: whoever handles it knows
     what it has handled before.
     """
-    async with Desk.open(place.url, place.queue) as desk, desk.look(place.most) as letters:
-        async for held in letters:
-            entry = Entry.of(held.letter)
-            if entry.digest not in digests:
-                continue
+    async with _again(place, chosen) as (desk, found):
+        async for held, entry in found:
             try:
                 route = origin(held.letter) if to is None else Route.straight_to(to)
                 await desk.send(held.letter, route)
@@ -99,22 +98,43 @@ async def replay(place: Place, digests: set[str], outcome: Outcome, *, to: str |
 
 
 async def discard(
-    place: Place, digests: set[str], outcome: Outcome, *, save: Callable[[str], None] | None
+    place: Place, chosen: Sequence[Entry], outcome: Outcome, *, save: Callable[[str], None] | None
 ) -> None:
     """Take the letters out.
 
     Arguments:
         save: Is given each as a line of JSON before.
     """
-    async with Desk.open(place.url, place.queue) as desk, desk.look(place.most) as letters:
-        async for held in letters:
-            entry = Entry.of(held.letter)
-            if entry.digest not in digests:
-                continue
+    async with _again(place, chosen) as (_, found):
+        async for held, entry in found:
             if save is not None:
                 save(json.dumps(as_saved(held.letter)))
             await held.take_out()
             outcome.done.append(entry)
+
+
+@contextlib.asynccontextmanager
+async def _again(
+    place: Place, chosen: Sequence[Entry]
+) -> AsyncIterator[tuple[Desk, AsyncIterator[tuple[Held, Entry]]]]:
+    """The letters of a survey, wherever in the queue they are by now."""
+    async with Desk.open(place.url, place.queue) as desk, desk.look() as letters:
+        yield desk, _those(chosen, letters)
+
+
+async def _those(
+    chosen: Sequence[Entry], letters: AsyncIterator[Held]
+) -> AsyncIterator[tuple[Held, Entry]]:
+    wanted = Counter(entry.digest for entry in chosen)
+    if not wanted:
+        return
+    async for held in letters:
+        entry = Entry.of(held.letter)
+        if wanted[entry.digest] > 0:
+            wanted[entry.digest] -= 1
+            yield held, entry
+            if not wanted.total():
+                return
 
 
 def as_saved(letter: Letter) -> dict[str, Any]:

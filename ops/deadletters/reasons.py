@@ -8,7 +8,7 @@ from typing import Any
 from contracts import addresses
 from ops.deadletters.letter import REASON, Death, Letter
 from topology.files import declared
-from topology.model import Members, Queue
+from topology.model import Members, Policy, Queue
 
 _UNITS = ((86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1000, "second"))
 
@@ -75,12 +75,17 @@ def _is_results(queue: str) -> bool:
     return queue == addresses.LEGACY_RESULTS_QUEUE or queue.startswith(addresses.results_queue(""))
 
 
-@functools.cache
 def _policy(queue: str) -> dict[str, Any]:
-    for policy in declared(Members()).policies:
+    for policy in _policies():
         if policy.covers(Queue(name=queue)):
             return dict(policy.definition)
     return {}
+
+
+@functools.cache
+def _policies() -> tuple[Policy, ...]:
+    """They are the same whoever the members are."""
+    return declared(Members()).policies
 
 
 def _time(milliseconds: int) -> str:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import asyncpg
 import pytest
 
 import migrations
+from contracts.client import Client
 from contracts.primitives import Curve, Scheme
 from ops.bench.batches import Batches
-from ops.bench.filling import FillError, fill, prime
+from ops.bench.filling import POLL_S, FillError, fill, prime, refilling
 from ops.bench.load import Load, Outcome
 from ops.bench.stock import EndedBatch, Level, Stock
 from ops.bench.supply import REFILLED, Supply, supply_for
@@ -32,6 +34,10 @@ class Shelf:
     def __init__(self, *levels: tuple[int, int]) -> None:
         self.levels = [Level(stock=stock, making=making) for stock, making in levels]
         self.batches: list[EndedBatch] = []
+        self.emptied: list[bytes] = []
+
+    async def empty(self, key_session: bytes) -> None:
+        self.emptied.append(key_session)
 
     async def level(self, _: bytes) -> Level:
         return self.levels.pop(0) if len(self.levels) > 1 else self.levels[0]
@@ -45,6 +51,28 @@ class Shelf:
             session_id=session_id, count=4, ended_at=at, failure=failure, took_s=name / 10
         )
         self.batches.append(batch)
+
+
+class Broken(Shelf):
+    async def empty(self, _: bytes) -> None:
+        raise ConnectionError("the database is gone")
+
+
+class Signer:
+    """A client as far as one key goes."""
+
+    def __init__(self) -> None:
+        self.signed: list[str] = []
+
+    async def create_key(self, key_id: str, **_: Any) -> SimpleNamespace:
+        return SimpleNamespace(facts=SimpleNamespace(key_id=key_id, session_id=THEIRS))
+
+    async def sign(self, key_id: str, **_: Any) -> None:
+        self.signed.append(key_id)
+
+
+def as_client(signer: Signer) -> Client:
+    return cast("Client", signer)
 
 
 def as_stock(shelf: Shelf) -> Stock:
@@ -143,6 +171,32 @@ async def test_a_first_request_that_fails_is_told_by_its_code() -> None:
 
     with pytest.raises(FillError, match="party_banned"):
         await prime(operate)
+
+
+async def test_another_keys_pool_is_used_once_and_emptied_all_the_while() -> None:
+    shelf, signer = Shelf((0, 0), (0, 64)), Signer()
+    async with refilling(as_client(signer), as_stock(shelf), WORK) as key_session:
+        assert key_session == THEIRS
+        before = len(shelf.emptied)
+        while len(shelf.emptied) < before + 2:
+            await asyncio.sleep(0.01)
+    assert len(signer.signed) == 1
+    assert set(shelf.emptied) == {THEIRS}
+    emptied = len(shelf.emptied)
+    await asyncio.sleep(2 * POLL_S)
+    assert len(shelf.emptied) == emptied
+
+
+async def test_another_key_that_gets_no_presignatures_ends_it() -> None:
+    with pytest.raises(FillError, match="other key"):
+        async with refilling(as_client(Signer()), as_stock(Shelf((0, 0))), WORK, idle_s=0):
+            pytest.fail("nothing is in the making")
+
+
+async def test_a_pool_that_was_not_emptied_is_no_measurement() -> None:
+    with pytest.raises(ConnectionError, match="gone"):
+        async with refilling(as_client(Signer()), as_stock(Broken((0, 64))), WORK):
+            await asyncio.sleep(0.01)
 
 
 ###

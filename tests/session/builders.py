@@ -249,6 +249,7 @@ class Signing:
             request=self.request,
             terms=self.terms,
             join_secret=coins("join secret"),
+            deadline=NOW + LIFETIME_MS,
             facts=facts(self.curve),
             commitments={f"party-{i}": each for i, each in self.commitments.items()},
         )

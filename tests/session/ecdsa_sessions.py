@@ -15,6 +15,7 @@ from contracts.signing import SignedRequest, sign_request
 from tests.protocols.simulate import coins
 from tests.session.builders import (
     CLIENT,
+    LIFETIME_MS,
     NOW,
     created,
     facts,
@@ -69,6 +70,7 @@ class EcdsaSigning:
             request=self.request,
             terms=self.terms,
             join_secret=coins("join secret"),
+            deadline=NOW + LIFETIME_MS,
             facts=facts(CURVE),
             presignatures=self.presigned(),
         )

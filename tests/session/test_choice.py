@@ -159,6 +159,7 @@ def sets(
     quarrels: Iterable[tuple[str, str]] = (),
     stocked: Iterable[str] = (),
     signers: list[str] | None = None,
+    resting: Collection[str] = (),
 ) -> list[str]:
     """By name."""
     request = ECDSA if signers is None else ECDSA.model_copy(update={"signers": signers})
@@ -168,6 +169,7 @@ def sets(
         set(names_of(key)) if alive is None else alive,
         {frozenset(pair) for pair in quarrels},
         stocked,
+        resting,
     )
     for each in found:
         assert [member.index for member in each] == sorted({member.index for member in each})
@@ -179,6 +181,18 @@ def sets(
 
 def party_ids(name: str) -> set[str]:
     return {f"p{i}" for i in indices_of(name)}
+
+
+def test_a_set_that_spoilt_something_rests_while_there_is_another() -> None:
+    key = key_of(3, 2)
+    every = ["1,2", "1,3", "2,3"]
+    (first,) = sets(key)
+    second, *others = sets(key, resting=[first], stocked=every)
+    assert first not in {second, *others}
+    (third,) = sets(key, resting=[first, second])
+    assert {first, second, third} == set(every)
+    assert sets(key, resting=every) == [first]
+    assert sets(key, signers=sorted(party_ids(first)), resting=[first]) == [first]
 
 
 def test_a_set_has_a_name_and_a_name_a_set() -> None:

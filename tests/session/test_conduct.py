@@ -21,6 +21,7 @@ from tests.protocols.simulate import coins
 from tests.session.builders import (
     CLIENT,
     IDENTITIES,
+    LIFETIME_MS,
     NOW,
     PEERS,
     Signing,
@@ -63,6 +64,7 @@ def keygen_conduct(**fields: Any) -> Conduct:
         request=request,
         terms=terms(signed, members, threshold=2),
         join_secret=coins("join secret"),
+        deadline=NOW + LIFETIME_MS,
     )
 
 
@@ -166,7 +168,7 @@ def _nonces_made(conduct: Conduct, i: int, fresh: list[NonceCommitment]) -> Prog
         nonces_made(fresh),
         request=b"{}",
         signature=b"",
-        time_left_ms=1_000,
+        now=NOW,
     )
 
 
@@ -640,10 +642,57 @@ def test_a_list_of_one_has_a_result_in_the_form_of_a_list() -> None:
     _verified(one, ITEMS[0])
 
 
-def test_a_fresh_commitment_beside_ecdsa_is_not_heard() -> None:
+def test_a_fresh_commitment_beside_ecdsa_names_its_sender() -> None:
     fresh = list(signing_session().share(1).fresh)
-    with pytest.raises(ContractError, match="no nonce commitments"):
-        _presigned(ecdsa_session(), 1, 3, fresh=fresh)
+    progress = _presigned(ecdsa_session(), 1, 3, fresh=fresh)
+    assert progress.status is Status.FAILED
+    assert progress.failure is not None
+    assert progress.failure.culprits == ["party-1"]
+
+
+###
+### Other signers
+###
+
+
+def _replaceable(**changes: Any) -> Conduct:
+    given = {"try_ms": 5_000, **changes}
+    return ecdsa_session().conduct().model_copy(update=given)
+
+
+def test_signers_have_so_long_and_never_longer_than_the_request() -> None:
+    assert _replaceable().until(NOW) == NOW + 5_000
+    assert _replaceable().until(NOW + LIFETIME_MS - 1) == NOW + LIFETIME_MS
+    assert _replaceable(try_ms=None).until(NOW) == NOW + LIFETIME_MS
+
+
+@pytest.mark.parametrize("code", FailureCode)
+def test_other_signers_are_tried_where_they_may_do_better(code: FailureCode) -> None:
+    signers_fault = {"expired", "party_fault", "party_refused", "spoilt"}
+    failure = Failure.of(code, "because")
+    assert _replaceable().may_go_on(failure, NOW) == (code.value in signers_fault)
+
+
+def test_other_signers_are_not_tried_for_ever() -> None:
+    failure = Failure.of(FailureCode.EXPIRED, "because")
+    assert _replaceable(tries=2).may_go_on(failure, NOW)
+    assert not _replaceable(tries=3).may_go_on(failure, NOW)
+    assert not _replaceable(try_ms=None).may_go_on(failure, NOW)
+    assert not _replaceable().may_go_on(failure, NOW + LIFETIME_MS - 299)
+
+
+def test_progress_gives_the_signers_their_time_anew() -> None:
+    session = ecdsa_session()
+    progress = conducting.share_signed(
+        _replaceable(), "party-1", session.share(1), (), now=NOW + 1_000
+    )
+    assert (progress.status, progress.deadline) == (Status.IN_PROGRESS, NOW + 6_000)
+
+
+def test_whoever_refuses_is_accused_and_whoever_only_complains_is_not() -> None:
+    for code, accused in ((FailureCode.PARTY_REFUSED, {"party-1"}), (FailureCode.SPOILT, set())):
+        progress = conducting.session_failed(_replaceable(), "party-1", Failure.of(code, "because"))
+        assert progress.accused == accused
 
 
 @pytest.mark.parametrize("shares", [[b""], [bytes(64)] * 2])

@@ -41,8 +41,7 @@ def made(points: list[bytes] | None = None) -> PresignaturesMade:
 
 
 def failed(code: FailureCode = FailureCode.PARTY_FAULT, **fields: Any) -> SessionFailed:
-    banned = fields.pop("banned", False)
-    return SessionFailed(failure=Failure.of(code, "because", **fields), banned=banned)
+    return SessionFailed(failure=Failure.of(code, "because", **fields))
 
 
 def rows(*reports: tuple[int, sessions.Report]) -> list[Received]:
@@ -223,7 +222,7 @@ def test_a_signer_that_gives_up_speaks_of_the_other_signers_alone() -> None:
         round=2,
     )
     progress = pooling.batch_failed(batch(), "party-2", report)
-    assert (progress.status, progress.presignatures, progress.quarrels) == (Status.FAILED, (), ())
+    assert (progress.status, progress.presignatures) == (Status.FAILED, ())
     assert progress.failure is not None
     assert (progress.failure.culprits, progress.failure.silent) == (["party-1"], ["party-3"])
     assert (progress.failure.code, progress.failure.round) == (FailureCode.PARTY_FAULT, 2)
@@ -239,8 +238,8 @@ def test_a_signer_cannot_say_what_it_cannot_know(code: FailureCode) -> None:
     assert progress.failure.retryable
 
 
-def test_a_ban_makes_a_quarrel_with_each_culprit() -> None:
-    report = failed(culprits=["party-3", "party-1", "party-2", "ghost"], banned=True)
+def test_an_accusation_makes_a_quarrel_with_each_culprit() -> None:
+    report = failed(culprits=["party-3", "party-1", "party-2", "ghost"])
     progress = pooling.batch_failed(batch(), "party-2", report)
     assert progress.quarrels == (("party-2", "party-1"), ("party-2", "party-3"))
     records = pooling.quarrel_records(progress, NOW)

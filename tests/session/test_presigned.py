@@ -163,6 +163,17 @@ def test_one_presignature_of_a_list_that_is_gone_refuses_the_list(place: int) ->
         session.answer(1, presignatures=records)
 
 
+@pytest.mark.parametrize("field", ["batch", "position"])
+def test_a_presignature_in_anothers_place_is_not_used(field: str) -> None:
+    session = list_session()
+    first, second, *rest = session.records(1)
+    moved = replace(first, **{field: getattr(second, field)})
+    if moved == first:
+        moved = replace(first, batch=bytes(32))
+    with pytest.raises(RefusedError, match="in the place of another"):
+        session.answer(1, presignatures=[moved, second, *rest])
+
+
 def test_a_path_that_leads_to_no_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     # No such path is known (2^-127), so BIP-32's word is put into its mouth.
     def no_child(*_: object) -> None:

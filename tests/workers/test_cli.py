@@ -252,9 +252,7 @@ async def store_with_a_share(folder: Path) -> None:
     await migrations.upgrade("party", url)
     sealer = Sealer(MasterKeys.from_hex(MASTER_KEY))
     witness = folder / "party-1.incarnation"
-    async with open_party_store(
-        url, party_id="party-1", sealer=sealer, witness=witness
-    ) as store:
+    async with open_party_store(url, party_id="party-1", sealer=sealer, witness=witness) as store:
         await store.commit(
             PartyChange(
                 session_id=bytes(32),
@@ -314,9 +312,7 @@ async def ban(folder: Path, *party_ids: str) -> None:
     await migrations.upgrade("party", url)
     sealer = Sealer(MasterKeys.from_hex(MASTER_KEY))
     witness = folder / "party-1.incarnation"
-    async with open_party_store(
-        url, party_id="party-1", sealer=sealer, witness=witness
-    ) as store:
+    async with open_party_store(url, party_id="party-1", sealer=sealer, witness=witness) as store:
         await store.commit(
             PartyChange(
                 session_id=b"\x2a" * 32,

@@ -136,10 +136,15 @@ async def test_the_limit_of_one_key_is_not_anothers(shire: World) -> None:
 
 async def test_what_is_in_the_making_counts(shire: World) -> None:
     key = await make_key(shire)
-    await sign(shire, key)
+    await sign(shire, key, signers=FIRST)
     assert await begun(shire) == [AHEAD.high]
     assert await begun(shire) == [AHEAD.high]
-    assert await begun(shire, in_all=AHEAD.high) == [AHEAD.high]
+    await shire.ask(ecdsa_request(shire, key, signers=OTHER))
+    await shire.run()
+    for limit in ("per_key", "in_all"):
+        before = dict.fromkeys(("per_key", "in_all"), 1024)
+        assert await begun(shire, **before | {limit: AHEAD.high}) == [AHEAD.high]
+    assert await begun(shire, per_key=1024, in_all=1024) == [AHEAD.high] * 2
 
 
 async def test_so_many_batches_are_in_the_making_for_a_pool_and_in_all(shire: World) -> None:
@@ -166,6 +171,26 @@ async def test_those_who_wait_are_served_before_anything_is_made_ahead(shire: Wo
         await shire.pools.tend()
     await shire.run()
     assert await stock(shire, ahead) + await stock(shire, wanted) == 1
+
+
+@pytest.mark.parametrize(
+    ("waiting", "limits", "expected"),
+    [
+        (1, {}, 1),
+        (2, {}, 2 + AHEAD.high),
+        (2, {"low": 0}, 2),
+        (2, {"per_key": 0}, 2),
+        (2, {"in_all": 0}, 2),
+    ],
+)
+async def test_where_several_wait_more_is_made_than_they_want(
+    shire: World, waiting: int, limits: dict[str, int], expected: int
+) -> None:
+    key = await make_key(shire)
+    limited(shire, batches=0)
+    for _ in range(waiting):
+        await shire.ask(ecdsa_request(shire, key))
+    assert await begun(shire, batches=4, **limits) == [expected]
 
 
 async def test_a_waiting_request_is_served_beyond_the_limits_of_what_is_made_ahead(

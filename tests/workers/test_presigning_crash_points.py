@@ -372,3 +372,27 @@ async def test_those_who_fail_with_their_batch_hear_of_it_when_the_broker_is_bac
     assert len(failed) == 1
     assert failed[0].failure is not None
     assert failed[0].failure.silent == ["party-2"]
+
+
+async def test_the_farewells_of_a_batch_that_could_not_leave_are_sent_with_the_report_come_again(
+    shire: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await make_key(shire)
+    await shire.ask(ecdsa_request(shire, key, signers=FIRST))
+
+    async def nothing(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr(shire.party_stores["party-2"], "key_share", nothing)
+    await shire.run(dropped=lambda message: message.kind == "session_failed")
+    (report,) = sent(shire, "session_failed")
+    recorder: Any = Recorder(PublishError("broker away"))
+    healthy = shire.reports
+    _, shire.reports = coordinator_worker(shire, network=recorder)
+    with pytest.raises(PublishError):
+        await shire.deliver(report)
+    shire.reports = healthy
+    before = len(shire.network.sent)
+    await shire.deliver(report)
+    assert identities(shire.network.sent[before:]) == identities(recorder.refused)
+    assert [each.kind for each in recorder.refused] == ["session_cancelled"] * 3

@@ -4,16 +4,16 @@ wish comes to, then publish it, the request's result before all else."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from contracts.failures import Failure
 from contracts.results import Status, failed_result
 
 from ..session import conduct as conducting
-from ..session.conduct import Progress
+from ..session.conduct import Conduct, Progress
 from ..session.sending import result
 from ..store.interface import CoordinatorStore, StoreUnavailableError
-from ..store.records import CoordinatorChange, Event, Outcome, Outgoing, Received
+from ..store.records import CoordinatorChange, Event, Outcome, Outgoing, Received, Session
 from .clock import now_ms
 from .locks import SessionLocks
 from .publisher import FullError, Publisher, UnroutableError
@@ -25,15 +25,29 @@ logger = logging.getLogger(__name__)
 UNASKED = "deadline"
 """Cause of an end that no delivery asks for again, as one by a deadline. What it sends is owed."""
 CANCELLED = "session_cancelled"
+Again = Callable[[bytes, Conduct, Failure | None, Collection[str]], Awaitable[None]]
+
 RACES = 20
 """Lost to other workers before a delivery is given back."""
 
 
 class CoordinatorCommits:
+    """
+    Arguments:
+        again: Begins another session for the request of one that ended without a result:
+            `SigningSessions.begin_again`.
+    """
+
     def __init__(
-        self, store: CoordinatorStore, publisher: Publisher, recent: RecentSessions
+        self,
+        store: CoordinatorStore,
+        publisher: Publisher,
+        recent: RecentSessions,
+        *,
+        again: Again,
     ) -> None:
         self.locks = SessionLocks()
+        self._again = again
         self._store = store
         self._publisher = publisher
         self._recent = recent
@@ -50,7 +64,12 @@ class CoordinatorCommits:
         session, conduct = known.session, progress.conduct
         content = progress.result
         outgoing = progress.outgoing
-        if progress.failure is not None:
+        goes_on = progress.failure is not None and conduct.may_go_on(progress.failure, now_ms())
+        if goes_on:
+            outgoing = (*outgoing, *conducting.farewells(conduct))
+            # Until the next session has begun: whoever finds this one over must begin it.
+            await self._store.owe(session.session_id, now_ms())
+        elif progress.failure is not None:
             request = conduct.request
             content = failed_result(
                 request.operation,
@@ -64,7 +83,7 @@ class CoordinatorCommits:
             )
             outgoing = (*outgoing, *conducting.farewells(conduct))
         answer = None if content is None else result(content, conduct.request.reply_to)
-        over = () if content is None else (Event(event=progress.status.value),)
+        over = (Event(event=progress.status.value),) if progress.status.final else ()
         events = over if event is None else (event, *over)
         change = CoordinatorChange(
             session_id=session.session_id,
@@ -72,7 +91,7 @@ class CoordinatorCommits:
             protocol=session.protocol,
             key_session=session.key_session,
             status=progress.status.value,
-            deadline=now_ms() if progress.status.final else session.deadline,
+            deadline=now_ms() if progress.status.final else progress.deadline or session.deadline,
             state=session.state if conduct is known.conduct else conduct.model_dump_json().encode(),
             cause=cause,
             received=() if row is None else (row,),
@@ -86,9 +105,21 @@ class CoordinatorCommits:
             if await self._store.commit(change) is not Outcome.COMMITTED:
                 return False
             await self.send(outgoing if answer is None else (answer, *outgoing))
+            if goes_on:
+                assert progress.failure is not None
+                avoided = {*conduct.avoided, *progress.accused}
+                avoided.update(progress.failure.culprits, progress.failure.silent)
+                await self._again(session.session_id, conduct, progress.failure, avoided)
+                await self._store.paid(session.session_id)
         if not progress.status.final:
             self._recent.keep(change, session, conduct)
         return True
+
+    async def resume(self, session: Session) -> None:
+        """Begin the session that should follow this one, if whoever ended it did not come to it."""
+        conduct = Conduct.model_validate_json(session.state)
+        if conduct.try_ms is not None and Status(session.status) in {Status.FAILED, Status.EXPIRED}:
+            await self._again(session.session_id, conduct, None, conduct.avoided)
 
     async def end(self, session_id: bytes, cause: str, status: Status, failure: Failure) -> Status:
         """End a session from outside; returns how it ended, which may be otherwise.

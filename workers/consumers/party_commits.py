@@ -116,7 +116,7 @@ class PartyCommits:
             "session failed",
             extra={"session_id": session.session_id.hex(), "failure": failure.message},
         )
-        failed = self.failed(session.session_id, failure, 0, banned=bool(bans))
+        failed = self.failed(session.session_id, failure, 0)
         presigned = session.protocol == presigning.PROTOCOL
         step = Step(status=status, outgoing=(failed,), forget_sent=presigned)
         return await self.next(session, step, cause, row, bans=bans)
@@ -146,15 +146,13 @@ class PartyCommits:
             "session refused",
             extra={"session_id": session_id.hex(), "reason": failure.message},
         )
-        failed = self.failed(session_id, failure, epoch, banned=bool(banned))
+        failed = self.failed(session_id, failure, epoch)
         step = Step(status=Status.FAILED, outgoing=(failed,))
         await self.first(session_id, step, protocol=protocol, key_session=key_session, cause=cause)
 
-    def failed(
-        self, session_id: bytes, failure: Failure, epoch: int, *, banned: bool = False
-    ) -> Outgoing:
+    def failed(self, session_id: bytes, failure: Failure, epoch: int) -> Outgoing:
         return report(
-            sessions.SessionFailed(failure=failure, banned=banned),
+            sessions.SessionFailed(failure=failure),
             identity=self._party.identity,
             party_id=self._party.party_id,
             session_id=session_id,

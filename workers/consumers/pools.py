@@ -41,6 +41,7 @@ from ..store.records import (
 from .clock import now_ms
 from .coordinator_commits import UNASKED
 from .liveness import Liveness
+from .locks import SessionLocks
 from .publisher import FullError, Publisher, UnroutableError
 from .scopes import uninterrupted
 
@@ -49,6 +50,7 @@ logger = logging.getLogger(__name__)
 BEGUN = "batch"
 SERVED = "presigned"
 SERVED_AT_ONCE = 100
+REST_MS = 60_000
 KEPT_KEYS = 2_000
 
 End = Callable[[bytes, str, Status, Failure], Awaitable[object]]
@@ -66,6 +68,7 @@ class Pools:
         publisher: Publisher,
         liveness: Liveness,
         limits: PoolLimits,
+        locks: SessionLocks,
         *,
         end: End,
         clock: Callable[[], int] = now_ms,
@@ -74,6 +77,8 @@ class Pools:
         self._publisher = publisher
         self._liveness = liveness
         self._limits = limits
+        self._locks = locks
+        self._resting: dict[PoolName, int] = {}
         self._end = end
         self._clock = clock
         self._facts: dict[bytes, KeyFacts] = {}
@@ -93,6 +98,21 @@ class Pools:
     def stocked(self, facts: KeyFacts) -> list[str]:
         """The key's signer sets that had presignatures at the last look, the fullest first."""
         return self._stocked.get((facts.session_id, facts.epoch), [])
+
+    def rest(self, pool: PoolName) -> None:
+        """Leave a signer set alone for a while: what it made was spoilt, and nobody knows by whom.
+        Only if there are others."""
+        self._resting[pool] = self._clock() + REST_MS
+
+    def resting(self, facts: KeyFacts) -> frozenset[str]:
+        """The key's signer sets that are to be left alone."""
+        now = self._clock()
+        self._resting = {pool: until for pool, until in self._resting.items() if until > now}
+        return frozenset(
+            pool.signers
+            for pool in self._resting
+            if (pool.key_session, pool.epoch) == (facts.session_id, facts.epoch)
+        )
 
     def use(self, facts: KeyFacts, members: Sequence[Member]) -> PoolName:
         """Remember that a pool is in use; the store learns it with the next look."""
@@ -233,16 +253,18 @@ class Pools:
             await self.serve(batch.pool)
 
     async def _failed(self, batch: Batch, progress: BatchProgress) -> None:
-        """Those who wait learn why. Not if nobody is to blame: new coins may do better. Nor if
-        nobody was heard at all: it may be that the batch was never announced."""
+        """Those who wait go on with other signers, or learn why they cannot. Not if nobody was
+        heard at all: it may be that the batch was never announced."""
         failure = progress.failure
         assert failure is not None
         logger.warning(
             "batch failed",
             extra={"session_id": batch.session_id.hex(), "failure": failure.message},
         )
-        if failure.code is FailureCode.SPOILT or failure.silent == sorted(batch.party_ids):
+        if failure.silent == sorted(batch.party_ids):
             return await self.make(batch.pool)
+        if failure.code is FailureCode.SPOILT:
+            self.rest(batch.pool)
         self._quarrels |= {frozenset(pair) for pair in progress.quarrels}
         for waiter in await self._store.waiters(batch.pool, SERVED_AT_ONCE):
             await self._store.owe(waiter.session_id, self._clock())
@@ -267,12 +289,18 @@ class Pools:
 
     async def _serve(self, waiter: WaiterRecord) -> bool:
         """False if there are not enough for this one."""
-        session = await self._store.session(waiter.session_id)
-        if session is None or Status(session.status) is not Status.WAITING:
-            # Served before, by somebody who may not have come to say so.
-            await self._publisher.publish_all(await self._store.outgoing(waiter.session_id, SERVED))
-            await self._store.stop_waiting(waiter.session_id)
+        async with self._locks.of(waiter.session_id):
+            session = await self._store.session(waiter.session_id)
+            if session is not None and Status(session.status) is Status.WAITING:
+                return await self._invite(waiter, session)
+            if waiter in await self._store.waiters(waiter.pool, SERVED_AT_ONCE):
+                # Served before, by somebody who did not come to say so.
+                sent = await self._store.outgoing(waiter.session_id, SERVED)
+                await self._publisher.publish_all(sent)
+                await self._store.stop_waiting(waiter.session_id)
             return True
+
+    async def _invite(self, waiter: WaiterRecord, session: Session) -> bool:
         claimed = await self._store.claim_presignatures(waiter.pool, waiter.count)
         if not claimed:
             return False
@@ -281,11 +309,13 @@ class Pools:
         conduct = Conduct.model_validate_json(session.state).model_copy(
             update={"presignatures": [Presigned.of(each) for each in claimed]}
         )
+        now = self._clock()
+        deadline = conduct.until(now)
         outgoing = invitations(
             conduct,
             request=request.body,
             signature=request.signature,
-            time_left_ms=session.deadline - self._clock(),
+            time_left_ms=deadline - now,
         )
         change = CoordinatorChange(
             session_id=session.session_id,
@@ -293,7 +323,7 @@ class Pools:
             protocol=session.protocol,
             key_session=session.key_session,
             status=Status.IN_PROGRESS.value,
-            deadline=session.deadline,
+            deadline=deadline,
             state=conduct.model_dump_json().encode(),
             cause=SERVED,
             outgoing=outgoing,
@@ -318,7 +348,7 @@ class Pools:
         wanted = pool.waiting - coming
         if wanted > 0:
             # One that waits gets its own as soon as can be. Where more do, the next are not far.
-            if pool.waiting > 1 and ahead:
+            if pool.waiting > 1 and ahead and self._limits.low:
                 wanted += self._limits.high
         elif ahead and coming < self._limits.low and not pool.waiting and self._willing(members):
             wanted = self._limits.high - coming

@@ -18,11 +18,10 @@ from contracts.signing import explain
 from ..session import conduct as conducting
 from ..session import inbox, pooling
 from ..session.acceptance import Peer
-from ..session.choice import set_name
 from ..session.conduct import Conduct, Progress
 from ..session.errors import EquivocationError
 from ..store.interface import CoordinatorStore, StoreUnavailableError
-from ..store.records import Event, PoolName, Received, RequestRecord, Session
+from ..store.records import Event, Received, RequestRecord, Session
 from .clock import now_ms
 from .coordinator_commits import RACES, UNASKED, CoordinatorCommits
 from .deliveries import Delivery
@@ -115,6 +114,9 @@ class ReportConsumer:
     async def send_owed(self, session_id: bytes) -> None:
         """What an end that nobody asks for committed and perhaps did not send."""
         await self._commits.send_again(session_id, UNASKED)
+        session = await self._store.session(session_id)
+        if session is not None:
+            await self._commits.resume(session)
         await self._store.paid(session_id)
 
     async def cancel(self, session_id: bytes, cause: str) -> Status:
@@ -138,6 +140,7 @@ class ReportConsumer:
                 return await self._pools.advance(session, envelope, report, row)
             if Status(session.status).final:
                 await self._commits.send_again(session.session_id, cause)
+                await self._commits.resume(session)
                 return True
             known = Known.read(session)
         session, conduct = known.session, known.conduct
@@ -163,28 +166,25 @@ class ReportConsumer:
             if isinstance(report, sessions.SessionFailed)
             else "{}",
         )
-        if not await self._commits.commit(known, progress, cause, row, event):
-            return False
-        if isinstance(report, sessions.SessionFailed):
-            await self._distrust(conduct, row.sender, report.failure)
-        return True
+        if progress.failure is not None:
+            await self._distrust(conduct, row.sender, progress.failure)
+        return await self._commits.commit(known, progress, cause, row, event)
 
     async def _distrust(self, conduct: Conduct, party_id: str, failure: Failure) -> None:
         """A party that refuses to sign may have lost what it made ahead, as a crash of its database
-        makes it: then all that it has announced is worth nothing, and each would cost a request."""
+        makes it: then all that it has announced is worth nothing, and each would cost a request.
+        The same goes for presignatures of which one made no signature, though nobody knows why."""
         request, facts = conduct.request, conduct.facts
-        if failure.code is not FailureCode.PARTY_REFUSED or not isinstance(request, SignRequest):
+        refused, spoilt = FailureCode.PARTY_REFUSED, FailureCode.SPOILT
+        if not isinstance(request, SignRequest) or failure.code not in {refused, spoilt}:
             return
         assert facts is not None
         if conduct.presigned:
-            await self._store.forget_presignatures(
-                PoolName(
-                    key_session=facts.session_id,
-                    epoch=facts.epoch,
-                    signers=set_name(conduct.terms.members),
-                )
-            )
-        else:
+            pool = self._pools.use(facts, conduct.terms.members)
+            await self._store.forget_presignatures(pool)
+            if failure.code is spoilt:
+                self._pools.rest(pool)
+        elif failure.code is refused:
             await self._store.forget_commitments(
                 facts.session_id, facts.epoch, request.scheme.value, party_id
             )
@@ -202,7 +202,7 @@ class ReportConsumer:
                     report,
                     request=request.body,
                     signature=request.signature,
-                    time_left_ms=session.deadline - now,
+                    now=now,
                 )
             case sessions.ShareSigned():
                 return conducting.share_signed(conduct, sender, report, session.received, now=now)

@@ -15,14 +15,12 @@ from contracts import addresses
 from contracts.errors import InvalidRequestError
 from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey, KeyFacts
-from contracts.primitives import Scheme
 from contracts.requests import (
     CancelRequest,
     KeygenRequest,
     QueryKeysRequest,
     QuerySessionRequest,
     Request,
-    SignItem,
     SignRequest,
 )
 from contracts.results import (
@@ -35,7 +33,7 @@ from contracts.results import (
     Status,
     failed_result,
 )
-from contracts.sessions import Member, NonceCommitment, SessionTerms
+from contracts.sessions import SessionTerms
 from contracts.signing import (
     ClientPolicy,
     SignedRequest,
@@ -46,28 +44,24 @@ from contracts.signing import (
 
 from ..session import choice
 from ..session.acceptance import Peer
-from ..session.conduct import Conduct, Presigned, invitations, nonce_wishes
+from ..session.conduct import Conduct, invitations
 from ..session.sending import result
 from ..store.interface import CoordinatorStore
 from ..store.records import (
     CoordinatorChange,
     Event,
     Outcome,
-    Outgoing,
-    PoolName,
     RequestRecord,
-    WaiterRecord,
 )
 from .clock import now_ms
 from .deliveries import Delivery
 from .liveness import Liveness
-from .pools import Pools
 from .publisher import Publisher
 from .recent import RecentSessions
 from .reports import ReportConsumer
 from .scopes import SessionScopes, uninterrupted
+from .signing_sessions import CAUSE, SigningSessions
 
-CAUSE = "request"
 KEPT_FACTS = 2_000
 """Some kilobytes each."""
 
@@ -83,9 +77,7 @@ class RequestConsumer:
         scopes: SessionScopes,
         reports: ReportConsumer,
         recent: RecentSessions,
-        pools: Pools,
-        *,
-        nonce_batch: int,
+        signings: SigningSessions,
     ) -> None:
         self._parties = parties
         self._clients = clients
@@ -95,8 +87,7 @@ class RequestConsumer:
         self._scopes = scopes
         self._reports = reports
         self._recent = recent
-        self._pools = pools
-        self._nonce_batch = nonce_batch
+        self._signings = signings
         self._random = random.Random()
         self._facts: dict[tuple[str, str], KeyFacts] = {}
 
@@ -141,8 +132,17 @@ class RequestConsumer:
             return await self._fail(request, error.failure)
         conduct = Conduct(
             request=request,
-            terms=_terms(signed, members, threshold=request.threshold, facts=None),
+            terms=SessionTerms(
+                protocol="keygen",
+                request_digest=signed.digest,
+                key_session=None,
+                epoch=0,
+                threshold=request.threshold,
+                members=members,
+                salt=os.urandom(32),
+            ),
             join_secret=os.urandom(32),
+            deadline=_deadline(request, now_ms()),
         )
         return await self._begin(signed, conduct, reserve=(owner, request.key_id))
 
@@ -155,102 +155,27 @@ class RequestConsumer:
                 return await self._repeat(signed, known)
             return await self._fail(request, _late() if late else _unfit(request, facts))
         try:
-            if request.scheme is Scheme.ECDSA:
-                await self._sign_presigned(signed, request, facts)
-            else:
-                await self._sign_committed(signed, request, facts)
+            known = await self._signings.begin(
+                signed, request, facts, deadline=_deadline(request, now_ms())
+            )
         except choice.ChoiceError as error:
-            await self._fail(request, error.failure)
+            return await self._fail(request, error.failure)
+        if known is not None:
+            await self._repeat(signed, known)
         return None
 
-    async def _sign_committed(
-        self, signed: SignedRequest, request: SignRequest, facts: KeyFacts
-    ) -> None:
-        """FROST: with a nonce commitment of each signer, or after asking for those that lack."""
-        members = choice.signers(request, facts, self._liveness.alive(), self._random)
-        admission = await self._store.admit(
-            _owner(request),
-            request.request_id,
-            key_session=facts.session_id,
-            epoch=facts.epoch,
-            scheme=request.scheme.value,
-            parties=[member.party_id for member in members],
-        )
-        if admission.request is not None:
-            return await self._repeat(signed, admission.request)
-        conduct = Conduct(
-            request=request,
-            terms=_terms(signed, members, threshold=facts.threshold, facts=facts),
-            join_secret=os.urandom(32),
-            facts=facts,
-            commitments={
-                party_id: NonceCommitment(nonce_id=each.nonce_id, commitment=each.commitment)
-                for party_id, each in admission.claimed.items()
-            },
-        )
-        return await self._begin(signed, conduct)
-
-    async def _sign_presigned(
-        self, signed: SignedRequest, request: SignRequest, facts: KeyFacts
-    ) -> None:
-        """ECDSA: with presignatures of the first signer set that has enough, or behind those who
-        wait for more of the best one's."""
-        sets = choice.signer_sets(
-            request,
-            facts,
-            self._liveness.alive(),
-            self._pools.quarrels,
-            self._pools.stocked(facts),
-        )
-        by_name = {choice.set_name(members): members for members in sets}
-        admission = await self._store.admit(
-            _owner(request),
-            request.request_id,
-            key_session=facts.session_id,
-            epoch=facts.epoch,
-            pools=list(by_name),
-            presignatures=len(request.tasks),
-        )
-        if admission.request is not None:
-            return await self._repeat(signed, admission.request)
-        claimed = admission.presignatures
-        members = by_name[claimed[0].signers] if claimed else sets[0]
-        pool = self._pools.use(facts, members)
-        conduct = Conduct(
-            request=request,
-            terms=_terms(signed, members, threshold=facts.threshold, facts=facts),
-            join_secret=os.urandom(32),
-            facts=facts,
-            presignatures=[Presigned.of(each) for each in claimed],
-        )
-        if claimed:
-            return await self._begin(signed, conduct)
-        await self._pools.note_used()
-        await self._begin(signed, conduct, waits_for=pool)
-        return await self._pools.make(pool)
-
     async def _begin(
-        self,
-        signed: SignedRequest,
-        conduct: Conduct,
-        *,
-        reserve: tuple[str, str] | None = None,
-        waits_for: PoolName | None = None,
+        self, signed: SignedRequest, conduct: Conduct, *, reserve: tuple[str, str]
     ) -> None:
         """One transaction: request, session, its first event, and the messages that start it."""
         request, session_id, now = conduct.request, conduct.session_id, now_ms()
-        # A client's clock that runs ahead must not keep a session longer than was asked for.
-        deadline = min(request.expires_at, now + request.expires_at - request.issued_at)
-        outgoing: tuple[Outgoing, ...] = ()
-        if conduct.lacking():
-            outgoing = nonce_wishes(conduct, self._nonce_batch)
-        elif waits_for is None:
-            outgoing = invitations(
-                conduct,
-                request=signed.body,
-                signature=signed.signature,
-                time_left_ms=deadline - now,
-            )
+        deadline = conduct.deadline
+        outgoing = invitations(
+            conduct,
+            request=signed.body,
+            signature=signed.signature,
+            time_left_ms=deadline - now,
+        )
         parties = [member.party_id for member in conduct.terms.members]
         change = CoordinatorChange(
             session_id=session_id,
@@ -273,11 +198,6 @@ class RequestConsumer:
                 session_id=session_id,
             ),
             events=(Event(event="session_created", details=json.dumps({"parties": parties})),),
-            waiter=None
-            if waits_for is None
-            else WaiterRecord(
-                session_id=session_id, pool=waits_for, count=len(_tasks(conduct.request))
-            ),
         )
         with self._scopes.enter(session_id, seconds_left=(deadline - now) / 1000), uninterrupted():
             match await self._store.commit(change):
@@ -317,10 +237,16 @@ class RequestConsumer:
     ###
 
     async def _cancel(self, request: CancelRequest) -> None:
-        known = await self._store.request(_owner(request), request.target)
+        owner, cause = _owner(request), f"cancel:{request.request_id}"
+        known = await self._store.request(owner, request.target)
         if known is None:
             return await self._fail(request, _unknown(f"request {request.target}"))
-        status = await self._reports.cancel(known.session_id, f"cancel:{request.request_id}")
+        status = await self._reports.cancel(known.session_id, cause)
+        while (now := await self._store.request(owner, request.target)) is not None and (
+            now.session_id != known.session_id
+        ):  # it went on with other signers meanwhile
+            known = now
+            status = await self._reports.cancel(known.session_id, cause)
         self._scopes.cancel(known.session_id)
         return await self._answer(
             request,
@@ -453,29 +379,13 @@ class RequestConsumer:
         return facts
 
 
-def _tasks(request: KeygenRequest | SignRequest) -> Sequence[SignItem]:
-    assert isinstance(request, SignRequest)
-    return request.tasks
-
-
 def _owner(request: Request) -> str:
     return request.client_id or ""
 
 
-def _terms(
-    signed: SignedRequest, members: list[Member], *, threshold: int, facts: KeyFacts | None
-) -> SessionTerms:
-    operation = signed.request.operation
-    assert operation in {"keygen", "sign"}
-    return SessionTerms(
-        protocol="keygen" if operation == "keygen" else "sign",
-        request_digest=signed.digest,
-        key_session=None if facts is None else facts.session_id,
-        epoch=0 if facts is None else facts.epoch,
-        threshold=threshold,
-        members=members,
-        salt=os.urandom(32),
-    )
+def _deadline(request: Request, now: int) -> int:
+    """A client's clock that runs ahead must not keep a session longer than was asked for."""
+    return min(request.expires_at, now + request.expires_at - request.issued_at)
 
 
 def _late() -> Failure:

@@ -69,6 +69,7 @@ def signer_sets(
     alive: Collection[str],
     quarrels: Collection[frozenset[str]],
     stocked: Iterable[str],
+    resting: Collection[str] = (),
 ) -> list[list[Member]]:
     """Signer sets whose presignatures may serve the request, the best first; at least one.
 
@@ -79,6 +80,7 @@ def signer_sets(
     Arguments:
         quarrels: Pairs of parties that make no presignatures together.
         stocked: Names of the key's signer sets (see `set_name`) that had presignatures lately.
+        resting: Those that spoilt something lately: only if there is no other set.
 
     Raises:
         ChoiceError.
@@ -93,8 +95,13 @@ def signer_sets(
     )
     living = tuple(party_id for party_id in ranked if party_id in alive)
     pairs = frozenset(quarrels)
+    tired = frozenset(
+        frozenset(each.party_id for each in members.values() if each.index in indices_of(name))
+        for name in resting
+    )
     chosen = (
-        _agreeable(living, facts.threshold, pairs)
+        _agreeable(living, facts.threshold, pairs, tired)
+        or _agreeable(living, facts.threshold, pairs)
         or _agreeable(ranked, facts.threshold, pairs)
         or ranked[: facts.threshold]
     )
@@ -107,6 +114,7 @@ def signer_sets(
         other
         for other in others
         if other != home
+        and set_name(other) not in resting
         and len(other) == facts.threshold
         and all(each.party_id in alive for each in other)
         and not _quarrel([each.party_id for each in other], quarrels)
@@ -169,16 +177,22 @@ def _rank(key_session: bytes, party_id: str) -> bytes:
 
 @functools.lru_cache(maxsize=1_000)
 def _agreeable(
-    ranked: tuple[str, ...], threshold: int, quarrels: frozenset[frozenset[str]]
+    ranked: tuple[str, ...],
+    threshold: int,
+    quarrels: frozenset[frozenset[str]],
+    tired: frozenset[frozenset[str]] = frozenset(),
 ) -> tuple[str, ...] | None:
-    """The first set of the ranked without a quarrel, in lexical order; None if there is none."""
+    """The first set of the ranked that is not tired and without a quarrel, in lexical order; None
+    if there is none."""
     # What has a quarrel already is not continued: of the 184,756 sets of ten among twenty, those
     # with the first two are 43,758, and come first. The worst quarrels known take 40,000 steps.
     beginnings: list[tuple[tuple[str, ...], int]] = [((), 0)]
     while beginnings:
         chosen, at = beginnings.pop()
         if len(chosen) == threshold:
-            return chosen
+            if frozenset(chosen) not in tired:
+                return chosen
+            continue
         if len(chosen) + len(ranked) - at < threshold:
             continue
         beginnings.append((chosen, at + 1))

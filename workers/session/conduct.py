@@ -19,7 +19,7 @@ from contracts.envelope import Envelope, UnverifiedEnvelope
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey, KeyFacts
-from contracts.primitives import Contract, Hex, Hex32, Scheme
+from contracts.primitives import Contract, Hex, Hex32, Scheme, UnixMillis
 from contracts.requests import KeygenRequest, SignRequest
 from contracts.results import KeygenResult, Result, SignedItem, SignResult, Status
 from contracts.sessions import Member, NonceCommitment, SessionTerms
@@ -32,6 +32,17 @@ from .combining import combine_ecdsa, combine_frost, well_formed
 from .errors import RefusedError
 from .sending import cancellation, instruction
 from .step import failure_of, passed_on
+
+MAX_TRIES = 3
+"""Sessions for one request. Each may use up presignatures."""
+SHORTEST_TRY_MS = 300
+
+_OTHERS_MAY_DO_BETTER = {
+    FailureCode.EXPIRED,
+    FailureCode.PARTY_FAULT,
+    FailureCode.PARTY_REFUSED,
+    FailureCode.SPOILT,
+}
 
 
 class Presigned(Contract):
@@ -51,6 +62,11 @@ class Conduct(Contract):
 
     Attributes:
         join_secret: Each party's join token is derived from it. Secret.
+        deadline: The request's, by the coordinator's clock.
+        try_ms: How long these signers may make no progress before others are tried; None if there
+            are no others.
+        tries: Sessions that this request has had, this one included.
+        avoided: Parties that were silent, lied or refused in those before.
         facts: Of the key that signs; None for key generation.
         commitments: FROST: party id -> the nonce commitment that this session uses up.
         presignatures: ECDSA: those that this session uses up, one for each message; none as long
@@ -60,6 +76,10 @@ class Conduct(Contract):
     request: KeygenRequest | SignRequest
     terms: SessionTerms
     join_secret: Hex32 = Field(repr=False)
+    deadline: UnixMillis
+    try_ms: int | None = None
+    tries: int = 1
+    avoided: list[str] = Field(default_factory=list)
     facts: KeyFacts | None = None
     commitments: dict[str, NonceCommitment] = Field(default_factory=dict)
     presignatures: list[Presigned] = Field(default_factory=list)
@@ -71,6 +91,19 @@ class Conduct(Contract):
     def join_token(self, party_id: str) -> bytes:
         message = self.session_id + party_id.encode()
         return hmac.digest(self.join_secret, message, hashlib.sha256)
+
+    def until(self, now: int) -> int:
+        """When to give these signers up, if nothing comes from now on."""
+        return self.deadline if self.try_ms is None else min(self.deadline, now + self.try_ms)
+
+    def may_go_on(self, failure: Failure, now: int) -> bool:
+        """Whether other signers should be tried after this failure."""
+        return (
+            self.try_ms is not None
+            and failure.code in _OTHERS_MAY_DO_BETTER
+            and self.tries < MAX_TRIES
+            and self.deadline - now >= SHORTEST_TRY_MS
+        )
 
     @property
     def presigned(self) -> bool:
@@ -89,6 +122,8 @@ class Progress:
     """What a report comes to.
 
     Attributes:
+        deadline: The session's from now on, if it is another one.
+        accused: Whom the failure speaks against: the silent, the guilty, those who refused.
         result: Set when the session is over.
         failure: Set when it failed.
     """
@@ -98,6 +133,8 @@ class Progress:
     outgoing: tuple[Outgoing, ...] = ()
     commitments: tuple[CommitmentRecord, ...] = ()
     key: KeyRecord | None = None
+    deadline: int | None = None
+    accused: frozenset[str] = frozenset()
     result: Result | None = None
     failure: Failure | None = None
 
@@ -200,7 +237,7 @@ def nonces_made(
     *,
     request: bytes,
     signature: bytes,
-    time_left_ms: int,
+    now: int,
 ) -> Progress:
     """Use the first commitment for this session, keep the others for later ones."""
     if not well_formed(report.scheme, report.fresh):
@@ -211,11 +248,13 @@ def nonces_made(
     else:
         conduct = conduct.model_copy(update={"commitments": {**conduct.commitments, sender: first}})
     ready = not conduct.lacking()
+    deadline = conduct.until(now)
     return Progress(
         conduct=conduct,
+        deadline=deadline,
         status=Status.IN_PROGRESS if ready else Status.WAITING,
         outgoing=invitations(
-            conduct, request=request, signature=signature, time_left_ms=time_left_ms
+            conduct, request=request, signature=signature, time_left_ms=deadline - now
         )
         if ready
         else (),
@@ -235,10 +274,7 @@ def share_signed(
     request, facts = conduct.request, conduct.facts
     assert isinstance(request, SignRequest)
     assert facts is not None
-    if conduct.presigned:
-        if report.fresh:
-            raise ContractError(f"{request.scheme} has no nonce commitments")
-    elif not well_formed(request.scheme, report.fresh):
+    if report.fresh and (conduct.presigned or not well_formed(request.scheme, report.fresh)):
         return _malformed(conduct, sender)
     shares = {
         row.sender: sessions.ShareSigned.model_validate_json(_payload(row)).signature_shares
@@ -249,7 +285,12 @@ def share_signed(
     pooled = _pooled(conduct, sender, report.fresh)
     members = conduct.terms.members
     if len(shares) < len(members):
-        return Progress(conduct=conduct, status=Status.IN_PROGRESS, commitments=pooled)
+        return Progress(
+            conduct=conduct,
+            status=Status.IN_PROGRESS,
+            deadline=conduct.until(now),
+            commitments=pooled,
+        )
 
     try:
         signed = _combine(
@@ -373,6 +414,7 @@ def session_failed(conduct: Conduct, sender: str, failure: Failure) -> Progress:
         conduct=conduct,
         status=Status.FAILED,
         failure=passed_on(failure, sender, party_ids, f"{sender} reports"),
+        accused=frozenset({sender} if failure.code is FailureCode.PARTY_REFUSED else ()),
     )
 
 

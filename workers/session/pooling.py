@@ -55,7 +55,7 @@ class BatchProgress:
     Attributes:
         presignatures: Set when the batch is complete.
         failure: Set when it failed.
-        quarrels: Who will make none with whom any more, without the time.
+        quarrels: Who accuses whom, without the time. They had better not meet again soon.
     """
 
     status: Status
@@ -143,7 +143,7 @@ def batch_failed(batch: Batch, sender: str, report: sessions.SessionFailed) -> B
     return BatchProgress(
         status=Status.FAILED,
         failure=failure,
-        quarrels=tuple((sender, culprit) for culprit in failure.culprits) if report.banned else (),
+        quarrels=tuple((sender, culprit) for culprit in failure.culprits),
     )
 
 

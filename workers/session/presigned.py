@@ -45,8 +45,11 @@ def answer(
     shares = []
     for task, record in zip(tasks, presignatures, strict=True):
         presignature = _usable(record, key_share)
-        if list(presignature.view.signers) != [member.index for member in terms.members]:
+        view = presignature.view
+        if list(view.signers) != [member.index for member in terms.members]:
             raise RefusedError("the presignature was made with other signers")
+        if view.public_key.to_bytes() != facts.public_key:
+            raise RefusedError("the presignature was made for another public key")
         shares.append(dkls23.sign(presignature, task).to_bytes())
     answered = report(
         ShareSigned(join_token=accepted.created.join_token, signature_shares=shares, fresh=[]),
@@ -67,4 +70,8 @@ def _usable(record: PresignatureRecord | None, key_share: KeyShareRecord) -> dkl
         raise RefusedError("a presignature was used before, or was never ours")
     if (record.key_session, record.epoch) != (key_share.key_session, key_share.epoch):
         raise RefusedError("a presignature was made for another key")
-    return dkls23.Presignature.from_bytes(record.secret)
+    presignature = dkls23.Presignature.from_bytes(record.secret)
+    view = presignature.view
+    if (view.session_id, view.position) != (record.batch, record.position):
+        raise RefusedError("a presignature stands in the place of another one")
+    return presignature

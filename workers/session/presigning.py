@@ -31,6 +31,7 @@ from .direct import (
     direct_key,
     first_key_from,
     first_key_to,
+    public_ephemeral,
     seal,
     unseal,
 )
@@ -189,6 +190,13 @@ def _extend(
     randomness: bytes,
 ) -> tuple[PresignState, tuple[Outgoing, ...]]:
     offered = dkls23.Offered.from_bytes(state.protocol)
+    blame = Blame()
+    for j, theirs in ephemerals.items():
+        try:
+            public_ephemeral(theirs)
+        except ContractError:
+            blame.add(j, "ephemeral key")
+    blame.raise_if_any()
     opened = _open(state, party, _behind(inbox, EPHEMERAL_BYTES), ephemerals)
     set_ups = _parse(opened, lambda data: dkls23.SetUp.from_bytes(offered.parameters, data))
     extended, outbox = dkls23.round1(offered, share, set_ups, randomness=randomness)
@@ -203,11 +211,11 @@ def _answer(
 ) -> tuple[PresignState, tuple[Outgoing, ...]]:
     extended = dkls23.Extended.from_bytes(state.protocol)
     parameters = extended.parameters
-    opened = _open(state, party, _behind(inbox, COMMITMENT_BYTES), ephemerals)
     commitments = _parse(
         {j: data[:COMMITMENT_BYTES] for j, data in inbox.items()},
         lambda data: dkls23.Commitment.from_bytes(parameters, data),
     )
+    opened = _open(state, party, _behind(inbox, COMMITMENT_BYTES), ephemerals)
     extensions = _parse(opened, lambda data: dkls23.Extension.from_bytes(parameters, data))
     answered, outbox = dkls23.round2(extended, share, commitments, extensions)
     state = replace(state, round=3, protocol=answered.to_bytes())

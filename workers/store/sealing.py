@@ -46,6 +46,7 @@ class Kind(Enum):
     INBOX = b"warren/store/inbox/v1"
     NONCE = b"warren/store/nonce/v1"
     PRESIGNATURE = b"warren/store/presignature/v1"
+    BACKUP = b"warren/store/backup/v1"
 
 
 class SealError(Exception):

@@ -32,7 +32,8 @@ PAUSE_S = 0.005
 _NAME = b"warren-witness-1 "
 _DIGITS = 19
 _LINE = re.compile(_NAME + rb"([0-9a-f]{%d}) ([0-9]{%d})\n" % (2 * INCARNATION_BYTES, _DIGITS))
-_LENGTH = len(_NAME) + 2 * INCARNATION_BYTES + 1 + _DIGITS + 1
+_PROGRESS_AT = len(_NAME) + 2 * INCARNATION_BYTES + 1
+_LENGTH = _PROGRESS_AT + _DIGITS + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,17 @@ class Sighting:
 
     incarnation: bytes
     progress: int
+
+
+def look(path: Path) -> Sighting | None:
+    """What the witness at this path knows, without keeping one."""
+    try:
+        with path.open("rb") as file:
+            return _parsed(file.read(_LENGTH + 1))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise WitnessError(f"cannot read the witness file {path}: {error.strerror}") from None
 
 
 class Witness:
@@ -74,10 +86,7 @@ class Witness:
 
     def read(self) -> Sighting | None:
         """None from a file that is new or damaged."""
-        found = _LINE.fullmatch(os.pread(self._file, _LENGTH + 1, 0))
-        if found is None:
-            return None
-        return Sighting(bytes.fromhex(found[1].decode()), int(found[2]))
+        return _parsed(os.pread(self._file, _LENGTH + 1, 0))
 
     def write(self, sighting: Sighting) -> None:
         """In place of whatever was there; to be held."""
@@ -87,9 +96,8 @@ class Witness:
             _DIGITS,
             sighting.progress,
         )
-        # Into a file that is longer than this nobody writes but by mistake.
-        os.ftruncate(self._file, min(os.fstat(self._file).st_size, len(line)))
         os.pwrite(self._file, line, 0)
+        os.ftruncate(self._file, len(line))
 
     def reach(self, sighting: Sighting) -> None:
         """Remember that the database came so far, unless more is known or all has changed.
@@ -102,7 +110,7 @@ class Witness:
             and known.incarnation == sighting.incarnation
             and known.progress < sighting.progress
         ):
-            self.write(sighting)
+            os.pwrite(self._file, b"%0*d" % (_DIGITS, sighting.progress), _PROGRESS_AT)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -145,6 +153,11 @@ class Witness:
 
 def raise_for_holder(path: Path) -> None:
     raise StoreUnavailableError(f"another process keeps the witness file {path}")
+
+
+def _parsed(line: bytes) -> Sighting | None:
+    found = _LINE.fullmatch(line)
+    return found and Sighting(bytes.fromhex(found[1].decode()), int(found[2]))
 
 
 def _same(file: int, path: Path) -> bool:

@@ -9,7 +9,7 @@ from workers.store.opening import open_party_store
 from workers.store.records import Received
 from workers.store.sealing import MasterKeys, Sealer, SealError
 
-from .conftest import RawDatabase
+from .conftest import RawDatabase, witness_of
 from .examples import (
     KEY,
     key_share,
@@ -188,7 +188,7 @@ async def test_another_party_or_master_key_opens_no_share(
     await fill(party)
     sealer = Sealer(MasterKeys({1: master_key}))
     with pytest.raises(SealError, match=complaint):
-        async with open_party_store(url, party_id=party_id, sealer=sealer):
+        async with open_party_store(url, party_id=party_id, sealer=sealer, witness=witness_of(url)):
             pass
 
 
@@ -198,7 +198,9 @@ async def test_another_party_or_master_key_opens_no_round(
 ) -> None:
     await party.commit(party_change(nonces=(nonce(),), presignatures=(presignature(),)))
     sealer = Sealer(MasterKeys({1: master_key}))
-    async with open_party_store(url, party_id=party_id, sealer=sealer) as other:
+    async with open_party_store(
+        url, party_id=party_id, sealer=sealer, witness=witness_of(url)
+    ) as other:
         with pytest.raises(SealError, match=complaint):
             await other.session(session_id())
         with pytest.raises(SealError, match=complaint):
@@ -215,7 +217,7 @@ async def test_after_a_rotation_old_and_new_values_open(party: PartyStore, url: 
     await party.commit(party_change("old", key_share=key_share(), received=(received(),)))
     keys = {1: bytes(range(32)), 2: bytes(32)}
     async with open_party_store(
-        url, party_id="party-1", sealer=Sealer(MasterKeys(keys))
+        url, party_id="party-1", sealer=Sealer(MasterKeys(keys)), witness=witness_of(url)
     ) as rotated:
         await rotated.commit(party_change("new", key_share=key_share(epoch=1)))
         assert await rotated.key_share(KEY, 0) == key_share()

@@ -96,10 +96,9 @@ class PostgresFence(Fence):
 
     async def _settle(self, connection: Connection) -> None:
         seen = self.witness.read()
-        row = await connection.fetchrow(FIND)
-        assert row is not None, "one row, whatever the table holds"
+        row, *others = await connection.fetch(FIND)
         found = None
-        if row["id"] is not None:
+        if row["id"] is not None and not others:
             found = Found(row["id"], row["progress"], row["origin"], row["place"])
         reason = doubt(seen, found)
         if found is not None and found.origin == found.place and self._begun_by_others(found, row):

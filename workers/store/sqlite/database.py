@@ -71,9 +71,10 @@ class SqliteDatabase:
             self._fence.close()
 
     async def attest(self) -> None:
-        """Open, and whenever the file may be another one: look at it."""
-        if self._fence is not None:
-            await self._run(self._look_again)
+        """Once it is open, and every few seconds: compare the file with the witness."""
+        fence = self._fence
+        if fence is not None:
+            await self._run(lambda: self._attest(fence))
 
     async def begin_incarnation(self, fence: SqliteFence, reason: str) -> None:
         await self._run(lambda: fence.begin(self._opened, self._path, reason))
@@ -114,8 +115,17 @@ class SqliteDatabase:
         assert self._connection is not None, "the store is not open"
         return self._connection
 
+    def _attest(self, fence: SqliteFence) -> None:
+        if fence.incarnation is None:
+            fence.settle(self._opened, self._path)
+        elif fence.moved(self._path):
+            self._look_again()
+        else:
+            self._transact(lambda _: None, writing=False)
+
     def _look_again(self) -> None:
-        # The file at the path may be another one than the connection's.
+        # The file at the path may be another one than the connection's; not a new and empty one.
+        self._path.stat()
         self._opened.close()
         self._connection = self._connect()
         if self._fence is not None:

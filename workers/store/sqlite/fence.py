@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from ..incarnation import COLUMNS, EPHEMERAL, Fence, Found, announce, doubt, new_incarnation
@@ -34,6 +35,8 @@ class DoubtError(Exception):
 
 class SqliteFence(Fence):
     """All of it runs in the thread that owns the connection."""
+
+    _place = ""
 
     def expected(self) -> Sighting | None:
         """What the next transaction has to find at least; None before the first look."""
@@ -64,30 +67,35 @@ class SqliteFence(Fence):
 
     def settle(self, connection: sqlite3.Connection, path: Path) -> None:
         """See to it that the file is in an incarnation that can be answered from."""
-        with self.witness.held():
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                seen, found = self.witness.read(), _find(connection, path)
-                reason = doubt(seen, found)
-                if reason is None and found is not None:
-                    sighting = Sighting(found.incarnation, found.progress)
-                else:
-                    sighting = _begin(connection, path, reason or "")
-                connection.execute("COMMIT")
-            except BaseException:
-                connection.rollback()
-                raise
-            self.enter(sighting)
+
+        def work() -> Sighting:
+            found = _find(connection, path)
+            reason = doubt(self.witness.read(), found)
+            if reason is None and found is not None:
+                return Sighting(found.incarnation, found.progress)
+            return _begin(connection, path, reason or "")
+
+        self._alone(connection, path, work)
 
     def begin(self, connection: sqlite3.Connection, path: Path, reason: str) -> None:
+        self._alone(connection, path, lambda: _begin(connection, path, reason))
+
+    def moved(self, path: Path) -> bool:
+        """Another file is at the path than when it was looked at."""
+        return _place(path) != self._place
+
+    def _alone(
+        self, connection: sqlite3.Connection, path: Path, work: Callable[[], Sighting]
+    ) -> None:
         with self.witness.held():
             connection.execute("BEGIN IMMEDIATE")
             try:
-                sighting = _begin(connection, path, reason)
+                sighting = work()
                 connection.execute("COMMIT")
             except BaseException:
                 connection.rollback()
                 raise
+            self._place = _place(path)
             self.enter(sighting)
 
 

@@ -1,0 +1,222 @@
+"""Strikes: does what an `Injection` says, and tells what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from random import Random
+
+import aio_pika
+from aio_pika.abc import AbstractChannel
+
+from workers.store.records import Outgoing
+
+from . import greed
+from .crew import LOOK_EVERY_S, Crew
+from .facts import Facts, Struck
+from .faults import COORDINATORS, PRESIGNERS, SIGNERS, SQLITE_PARTY, Kind
+from .machines import Machine, Machines
+from .orders import OrderBook, Orders
+from .producer import Producer
+from .schedule import Injection
+from .tap import Heard, Tap
+from .wires import Wires
+
+REPLAYS_PER_S = 20
+GREEDY_PER_S = 4
+SKEW_MS = 120_000
+ROLLING = (
+    (COORDINATORS[0], *SIGNERS[0::2]),
+    (COORDINATORS[1], *SIGNERS[1::2]),
+    PRESIGNERS,
+)
+"""Told to stop together: never both processes that do the same."""
+
+
+class Injector:
+    """
+    Arguments:
+        liars: Grows by those who are told to equivocate, before they do.
+    """
+
+    def __init__(
+        self,
+        *,
+        crew: Crew,
+        machines: Machines,
+        wires: Wires,
+        book: OrderBook,
+        tap: Tap,
+        producers: Sequence[Producer],
+        facts: Facts,
+        clock: Callable[[], float],
+        amqp_url: str,
+        liars: set[str],
+    ) -> None:
+        self._crew = crew
+        self._machines = machines
+        self._wires = wires
+        self._book = book
+        self._tap = tap
+        self._producers = {producer.name: producer for producer in producers}
+        self._facts = facts
+        self._clock = clock
+        self._amqp_url = amqp_url
+        self._liars = liars
+
+    async def strike(self, injection: Injection) -> None:
+        """Returns when the fault is over. What it did is in the facts from its first moment."""
+        began_s = self._clock()
+        hits = 0
+        try:
+            hits = await self._strike(injection)
+        finally:
+            self._facts.struck.append(
+                Struck(
+                    kind=injection.kind,
+                    target=injection.target,
+                    began_s=began_s,
+                    ended_s=self._clock(),
+                    hits=hits,
+                )
+            )
+
+    async def _strike(self, injection: Injection) -> int:
+        kind, target, lasts_s = injection.kind, injection.target, injection.lasts_s
+        match kind:
+            case Kind.KILL:
+                self._crew.kill(target)
+                return 1
+            case Kind.BEFORE_COMMIT | Kind.AFTER_COMMIT | Kind.AFTER_PUBLISH:
+                return await self._crash(target, kind, lasts_s)
+            case Kind.ROLLING_RESTART:
+                for names in ROLLING:
+                    await self._crew.restart(names)
+                return 1
+            case Kind.BROKER_RESTART:
+                return await self._down(self._machines.broker, Machine.stop, lasts_s)
+            case Kind.BROKER_KILL:
+                return await self._down(self._machines.broker, Machine.kill, lasts_s)
+            case Kind.DATABASE_RESTART:
+                return await self._down(self._machines.database, Machine.stop, lasts_s)
+            case Kind.DATABASE_KILL:
+                return await self._down(self._machines.database, Machine.kill, lasts_s)
+            case Kind.CUT | Kind.BLACK_HOLE:
+                await self._unplug(target, lasts_s, frozen=kind is Kind.BLACK_HOLE)
+                return 1
+            case Kind.REPLAY:
+                return await self._replay(lasts_s, Random(injection.seed))
+            case Kind.GREEDY:
+                return await self._be_greedy(lasts_s, Random(injection.seed))
+            case Kind.CLIENT_AWAY:
+                await self._producers[target].go_away()
+                try:
+                    await asyncio.sleep(lasts_s)
+                finally:
+                    await self._producers[target].come_back()
+                return 1
+        return await self._command(kind, target, injection)
+
+    async def _command(self, kind: Kind, target: str, injection: Injection) -> int:
+        """What a role's workers do to themselves."""
+        if kind is Kind.DISK_FULL:
+            target = SQLITE_PARTY
+        if kind is Kind.EQUIVOCATOR:
+            self._liars.add(target)
+        skew_ms = SKEW_MS if injection.seed % 2 else -SKEW_MS
+        orders = Orders(
+            skew_ms=skew_ms if kind is Kind.SKEW else 0,
+            silent=kind is Kind.SILENT,
+            liar=kind is Kind.LIAR,
+            equivocator=kind is Kind.EQUIVOCATOR,
+            weather=kind is Kind.WEATHER,
+            loss=kind is Kind.LOSS,
+            disk_full=kind is Kind.DISK_FULL,
+            seed=injection.seed,
+        )
+        self._book.give(target, orders)
+        try:
+            await asyncio.sleep(injection.lasts_s)
+        finally:
+            self._book.lift(target)
+        return 1
+
+    async def _crash(self, target: str, point: Kind, within_s: float) -> int:
+        self._crew.expect_death(target)
+        self._book.crash(target, point)
+        until = self._clock() + within_s
+        while self._book.stands(target) and self._clock() < until:
+            await asyncio.sleep(LOOK_EVERY_S)
+        if self._book.pardon(target):
+            self._crew.expect_life(target)
+            return 0
+        return 1
+
+    async def _down(
+        self, machine: Machine | None, end: Callable[[Machine], None], lasts_s: float
+    ) -> int:
+        if machine is None:
+            return 0  # not ours to stop
+        await asyncio.to_thread(end, machine)
+        try:
+            await asyncio.sleep(lasts_s)
+        finally:
+            machine.start()
+            await asyncio.to_thread(machine.wait_ready)
+        return 1
+
+    async def _unplug(self, target: str, lasts_s: float, *, frozen: bool) -> None:
+        self._facts.cuts += 1
+        (self._wires.freeze if frozen else self._wires.cut)(target)
+        try:
+            await asyncio.sleep(lasts_s)
+        finally:
+            self._wires.mend(target)
+
+    async def _replay(self, lasts_s: float, random: Random) -> int:
+        async def one(channel: AbstractChannel) -> int:
+            await _publish(channel, random.choice(self._tap.recent))
+            return 1
+
+        return await self._publishing(lasts_s, REPLAYS_PER_S, one)
+
+    async def _be_greedy(self, lasts_s: float, random: Random) -> int:
+        by_client = {each.settings.client_id: each for each in self._producers.values()}
+
+        async def one(channel: AbstractChannel) -> int:
+            used = [each for each in self._tap.instructions if greed.answered(each, self._tap.sent)]
+            if not used:
+                return 0
+            for outgoing in greed.again(random.choice(used), by_client, random):
+                await _publish(channel, outgoing)
+            return 1
+
+        return await self._publishing(lasts_s, GREEDY_PER_S, one)
+
+    async def _publishing(
+        self,
+        lasts_s: float,
+        per_s: float,
+        one: Callable[[AbstractChannel], Awaitable[int]],
+    ) -> int:
+        count = 0
+        async with await aio_pika.connect(self._amqp_url) as connection:
+            channel = await connection.channel(publisher_confirms=True)
+            until = self._clock() + lasts_s
+            while self._clock() < until:
+                count += await one(channel)
+                await asyncio.sleep(1 / per_s)
+        return count
+
+
+async def _publish(channel: AbstractChannel, content: Heard | Outgoing) -> None:
+    exchange = await channel.get_exchange(content.exchange, ensure=False)
+    message = aio_pika.Message(
+        content.body,
+        headers=dict(content.headers),
+        content_type=content.content_type,
+        message_id=content.message_id,
+        type=content.kind,
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+    )
+    await exchange.publish(message, content.routing_key)

@@ -1,0 +1,148 @@
+"""Hears everything that parties and coordinators send, through a queue of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+
+import aio_pika
+from aio_pika.abc import AbstractIncomingMessage
+
+from contracts import addresses, sessions
+from contracts.envelope import CONTENT_TYPE, UnverifiedEnvelope
+from contracts.primitives import Scheme
+from contracts.requests import ADAPTER, SignRequest
+
+from .facts import Sent
+from .lying import ALIVE, SAYS_TWICE
+
+QUEUE = "chaos.tap"
+REPLAYABLE = 2_000
+LARGEST_REPLAYED = 100_000
+"""Bytes. What is made ahead of signing has megabytes."""
+AWAY = (aio_pika.exceptions.AMQPError, OSError, TimeoutError, asyncio.CancelledError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """A message as it was published, to be published again."""
+
+    exchange: str
+    routing_key: str
+    kind: str
+    content_type: str
+    message_id: str
+    headers: dict[str, str]
+    body: bytes = field(repr=False)
+
+
+class Tap:
+    def __init__(self, amqp_url: str, parties: Iterable[str], liars: set[str]) -> None:
+        """Arguments: liars: Who is told to equivocate, now or earlier; grows meanwhile."""
+        self.sent = Sent()
+        self.recent: deque[Heard] = deque(maxlen=REPLAYABLE)
+        self.instructions: deque[sessions.SessionCreated] = deque(maxlen=200)
+        self._url = amqp_url
+        self._parties = tuple(parties)
+        self._liars = liars
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        await self._declare()
+        task = asyncio.create_task(self._listen(), name="tap")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _declare(self) -> None:
+        async with await aio_pika.connect(self._url) as connection:
+            channel = await connection.channel()
+            # Durable, so that a broker's restart costs nothing that was said before it.
+            queue = await channel.declare_queue(QUEUE, durable=True)
+            for exchange in (addresses.REQUESTS, addresses.REPORTS):
+                await queue.bind(exchange, "#")
+            for exchange in (addresses.SESSIONS, addresses.ROUNDS, addresses.PRESIGNING):
+                for party_id in self._parties:
+                    await queue.bind(exchange, party_id)
+
+    async def _listen(self) -> None:
+        while True:
+            with contextlib.suppress(*AWAY):
+                await self._until_lost()
+            current = asyncio.current_task()
+            assert current is not None
+            if current.cancelling():
+                raise asyncio.CancelledError
+            await asyncio.sleep(0.3)
+
+    async def _until_lost(self) -> None:
+        async with await aio_pika.connect(f"{self._url}?heartbeat=5", timeout=5) as connection:
+            channel = await connection.channel()
+            await channel.set_qos(prefetch_count=200)
+            queue = await channel.get_queue(QUEUE)
+            async with queue.iterator() as messages:
+                async for message in messages:
+                    self.hear(message)
+                    await message.ack()
+
+    def hear(self, message: AbstractIncomingMessage) -> None:
+        heard = Heard(
+            exchange=message.exchange or "",
+            routing_key=message.routing_key or "",
+            kind=message.type or "",
+            content_type=message.content_type or "",
+            message_id=message.message_id or "",
+            headers={
+                name: value for name, value in message.headers.items() if isinstance(value, str)
+            },
+            body=message.body,
+        )
+        if heard.kind == ALIVE:
+            return
+        if len(heard.body) <= LARGEST_REPLAYED:
+            self.recent.append(heard)
+        if heard.content_type == CONTENT_TYPE:
+            note_envelope(self.sent, heard, self._liars)
+        elif heard.kind == "session_created":
+            created = sessions.SessionCreated.model_validate_json(heard.body)
+            note_instruction(self.sent, created, heard.routing_key)
+            self.instructions.append(created)
+
+
+def note_envelope(sent: Sent, heard: Heard, liars: Iterable[str]) -> None:
+    claimed = UnverifiedEnvelope.from_bytes(heard.body).claimed
+    session_id, kind = claimed.session_id.hex(), f"{claimed.kind}/{claimed.round}"
+    bodies = sent.bodies[session_id, kind, claimed.sender, claimed.recipient]
+    bodies.add(hashlib.sha256(heard.body).digest())
+    sent.copies += 1
+    if kind == SAYS_TWICE and len(bodies) > 1 and claimed.sender in liars:
+        sent.lies.add(session_id)
+    if claimed.kind == "share_signed":
+        for nonce in sent.instructed.get((session_id, claimed.sender), ()):
+            sent.uses[claimed.sender, nonce].add(session_id)
+
+
+def note_instruction(sent: Sent, created: sessions.SessionCreated, party_id: str) -> None:
+    if created.terms.protocol != "sign":
+        return
+    request = ADAPTER.validate_json(created.request)
+    assert isinstance(request, SignRequest)
+    if request.scheme is Scheme.ECDSA:
+        nonces = tuple(
+            f"presignature {used.batch.hex()}/{position}"
+            for used in created.presignatures
+            for position in used.positions
+        )
+    else:
+        nonces = tuple(
+            f"nonce {commitment.nonce_id.hex()}"
+            for member, commitment in zip(created.terms.members, created.commitments, strict=True)
+            if member.party_id == party_id
+        )
+    sent.instructed[created.session_id.hex(), party_id] = nonces

@@ -1,0 +1,234 @@
+"""`warren backup create|verify|restore`."""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+from ..consumers.clock import now_ms
+from ..settings import PartySettings, SettingsError
+from ..store.interface import PartyStore, SchemaError, StoreUnavailableError, WitnessError
+from ..store.opening import open_party_store
+from ..store.records import KeyShareRecord
+from ..store.rows.party import PartyRows
+from ..store.sealing import MasterKeys, Sealer, SealError
+from . import archive
+from .archive import Backup
+from .checking import check_shares
+from .errors import BackupError
+from .restoring import missing, restore
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Backups of a party's key shares. They open with this party's master key only: keep it "
+    "apart from them, and do not lose it.",
+)
+
+EXIT_REFUSED = 1
+EXIT_CONFIGURATION = 2
+EXIT_UNAVAILABLE = 4
+
+CLOCK_TOLERANCE_MS = 300_000
+_UNITS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+Config = Annotated[Path, typer.Option("--config", "-c", help="TOML configuration.", dir_okay=False)]
+File = Annotated[Path, typer.Argument(help="The backup.", dir_okay=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+MaxAge = Annotated[
+    str | None,
+    typer.Option(
+        metavar="AGE",
+        help="Refuse a backup that is older: 90m, 12h, 7d. Keys made after it are not in it.",
+        show_default=False,
+    ),
+]
+
+
+@app.command("create")
+def create(
+    config: Config,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file; must not exist.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write all key shares of this party into one sealed file, after checking them."""
+
+    async def work(us: _Us) -> dict[str, Any]:
+        async with us.opened(fenced=False) as store:
+            shares = _latest(await store.sealed_key_shares())
+        us.check(shares)
+        backup = Backup(party_id=us.party_id, created_at=now_ms(), shares=tuple(shares))
+        archive.write(out, backup.to_bytes(us.keys))
+        return _report(out, backup)
+
+    _run(config, work, "{shares} key shares are in {file}.", as_json=as_json)
+
+
+@app.command("verify")
+def verify(config: Config, file: File, max_age: MaxAge = None, as_json: AsJson = False) -> None:
+    """Open every share of a backup and check it against its key's certificates."""
+
+    async def work(us: _Us) -> dict[str, Any]:
+        return _report(file, us.read(file, max_age))
+
+    _run(
+        config,
+        work,
+        "All {shares} key shares in {file} open and are certified. It is {age} old.",
+        as_json=as_json,
+    )
+
+
+@app.command("restore")
+def restore_backup(
+    config: Config, file: File, max_age: MaxAge = None, as_json: AsJson = False
+) -> None:
+    """Add the key shares of a backup to this party's database, which may be empty.
+
+    Restored again, it changes nothing. If it adds any share, a new incarnation begins: sessions
+    under way end, and nonces and presignatures are made anew.
+    """
+
+    async def work(us: _Us) -> dict[str, Any]:
+        backup = us.read(file, max_age)
+        async with us.opened(fenced=True) as store:
+            added = missing(backup.shares, await store.sealed_key_shares(), us.rows)
+            if added:
+                await restore(store, added)
+            found = await store.incarnation()
+        return _report(file, backup) | {
+            "restored": len(added),
+            "incarnation": found and found.incarnation.hex(),
+        }
+
+    _run(
+        config,
+        work,
+        "{restored} of {shares} key shares were restored, the others were there. "
+        "The backup is {age} old.",
+        as_json=as_json,
+    )
+
+
+class _Us:
+    """A party as its configuration describes it."""
+
+    def __init__(self, settings: PartySettings) -> None:
+        self._settings = settings
+        self.party_id = settings.party_id
+        self.keys: MasterKeys = settings.master_keys()
+        self._sealer = Sealer(self.keys)
+        self.rows = PartyRows(settings.party_id, self._sealer)
+
+    def opened(self, *, fenced: bool) -> PartyStore:
+        return open_party_store(
+            self._settings.database_url,
+            party_id=self.party_id,
+            sealer=self._sealer,
+            witness=self._settings.incarnation_file if fenced else None,
+            max_connections=1,
+        )
+
+    def check(self, shares: list[KeyShareRecord]) -> None:
+        identities = {name: peer.identity for name, peer in self._settings.peers.items()}
+        check_shares(shares, self.rows, self.party_id, identities)
+
+    def read(self, file: Path, max_age: str | None) -> Backup:
+        """Raises BackupError unless all is in order."""
+        allowed = None if max_age is None else _milliseconds(max_age)
+        data = archive.read(file)
+        label, _ = archive.read_label(data)
+        # Before it is opened: another party's has another master key, and no better explanation.
+        if label.party_id != self.party_id:
+            raise BackupError(f"a backup of {label.party_id}, and this is {self.party_id}")
+        backup = Backup.from_bytes(data, self.keys)
+        age = now_ms() - backup.created_at
+        if allowed is not None and not -CLOCK_TOLERANCE_MS <= age <= allowed:
+            raise BackupError(
+                f"the backup is {_in_words(age)} old, and not to be older than {max_age}"
+                if age > 0
+                else "the backup was made in the future: is this machine's clock right?"
+            )
+        self.check(list(backup.shares))
+        return backup
+
+
+def _latest(shares: list[KeyShareRecord]) -> list[KeyShareRecord]:
+    """Of each key the latest epoch: the shares of those before it are good for nothing."""
+    latest: dict[bytes, KeyShareRecord] = {}
+    for share in sorted(shares, key=lambda share: share.epoch):
+        latest[share.key_session] = share
+    return list(latest.values())
+
+
+def _report(file: Path, backup: Backup) -> dict[str, Any]:
+    age = now_ms() - backup.created_at
+    made = datetime.fromtimestamp(backup.created_at / 1000, UTC)
+    return {
+        "file": str(file),
+        "party": backup.party_id,
+        "created_at": made.isoformat(timespec="seconds"),
+        "age_seconds": age // 1000,
+        "shares": len(backup.shares),
+        "keys": [
+            {
+                "client": share.owner or None,
+                "key": share.key_id,
+                "epoch": share.epoch,
+                "usable": share.active,
+                "session": share.key_session.hex(),
+            }
+            for share in backup.shares
+        ],
+    }
+
+
+def _run(
+    config: Path,
+    work: Callable[[_Us], Coroutine[Any, Any, dict[str, Any]]],
+    sentence: str,
+    *,
+    as_json: bool,
+) -> None:
+    try:
+        report = asyncio.run(work(_Us(PartySettings.load(config))))
+    except BackupError as error:
+        _leave("refused", str(error), EXIT_REFUSED, as_json=as_json)
+    except (SettingsError, SealError, SchemaError, WitnessError) as error:
+        _leave("configuration", str(error), EXIT_CONFIGURATION, as_json=as_json)
+    except StoreUnavailableError as error:
+        text = f"cannot reach the database: {error}"
+        _leave("unreachable", text, EXIT_UNAVAILABLE, as_json=as_json)
+    if as_json:
+        typer.echo(json.dumps(report, indent=2))
+    else:
+        age = _in_words(1000 * report["age_seconds"])
+        typer.echo(sentence.format(**report | {"age": age}))
+
+
+def _leave(kind: str, text: str, code: int, *, as_json: bool) -> NoReturn:
+    if as_json:
+        typer.echo(json.dumps({"error": {"kind": kind, "message": text}}, indent=2))
+    else:
+        typer.echo(text, err=True)
+    raise typer.Exit(code)
+
+
+def _milliseconds(age: str) -> int:
+    found = re.fullmatch(r"(\d{1,9})([mhd])", age)
+    if found is None:
+        raise SettingsError(f"--max-age {age}: a number and m, h or d, like 12h")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _in_words(age_ms: int) -> str:
+    for unit, name in (("d", "days"), ("h", "hours"), ("m", "minutes")):
+        if age_ms >= 2 * _UNITS[unit]:
+            return f"{age_ms // _UNITS[unit]} {name}"
+    return f"{max(age_ms, 0) // 1000} seconds"

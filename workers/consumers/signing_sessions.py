@@ -1,0 +1,285 @@
+"""The coordinator's sessions that sign: begun for a request, and begun again with other signers.
+
+When signers fail a request, others serve it and the client sees one result. The session that failed
+ends without a result, and its request goes on in a new one. That takes the request over in the
+transaction in which it begins, so only one session's result counts, whoever dies on the way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from contracts.failures import Failure
+from contracts.keys import KeyFacts
+from contracts.primitives import Scheme
+from contracts.requests import SignRequest
+from contracts.results import Status
+from contracts.sessions import Member, NonceCommitment, SessionTerms
+from contracts.signing import SignedRequest
+
+from ..session import choice
+from ..session.conduct import Conduct, Presigned, invitations, nonce_wishes
+from ..store.interface import CoordinatorStore
+from ..store.records import (
+    CommitmentRecord,
+    CoordinatorChange,
+    Event,
+    Outcome,
+    Outgoing,
+    PooledPresignature,
+    PoolName,
+    RequestRecord,
+    WaiterRecord,
+)
+from .clock import now_ms
+from .liveness import Liveness
+from .pools import Pools
+from .publisher import Publisher
+from .recent import RecentSessions
+from .scopes import SessionScopes, uninterrupted
+
+CAUSE = "request"
+
+
+class SigningSessions:
+    """
+    Arguments:
+        nonce_batch: How many nonces a party is asked for that has none left.
+        try_ms: Without progress for so long, other signers are tried.
+    """
+
+    def __init__(
+        self,
+        store: CoordinatorStore,
+        publisher: Publisher,
+        liveness: Liveness,
+        scopes: SessionScopes,
+        recent: RecentSessions,
+        pools: Pools,
+        *,
+        nonce_batch: int,
+        try_ms: int,
+    ) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._liveness = liveness
+        self._scopes = scopes
+        self._recent = recent
+        self._pools = pools
+        self._nonce_batch = nonce_batch
+        self._try_ms = try_ms
+        self._random = random.Random()
+
+    async def begin(
+        self, signed: SignedRequest, request: SignRequest, facts: KeyFacts, *, deadline: int
+    ) -> RequestRecord | None:
+        """The first session of a request. Returns the request as it is known, if it came before.
+
+        Raises ChoiceError.
+        """
+        record = RequestRecord(
+            owner=request.client_id or "",
+            request_id=request.request_id,
+            operation=request.operation,
+            digest=signed.digest,
+            body=signed.body,
+            signature=signed.signature,
+            session_id=b"",
+        )
+        presigned = request.scheme is Scheme.ECDSA
+        sets = self._sets(request, facts, avoided=())
+        by_name = {choice.set_name(members): members for members in sets}
+        admission = await self._store.admit(
+            record.owner,
+            record.request_id,
+            key_session=facts.session_id,
+            epoch=facts.epoch,
+            scheme=request.scheme.value,
+            parties=[] if presigned else [member.party_id for member in sets[0]],
+            pools=list(by_name) if presigned else [],
+            presignatures=len(request.tasks),
+        )
+        if admission.request is not None:
+            return admission.request
+        taken = admission.presignatures
+        conduct = self._conduct(
+            request,
+            facts,
+            by_name[taken[0].signers] if taken else sets[0],
+            record.digest,
+            deadline=deadline,
+            commitments=admission.claimed,
+            presignatures=taken,
+        )
+        outcome = await self._commit(conduct, record, event={})
+        if outcome is Outcome.COMMITTED:
+            return None
+        return await self._store.request(record.owner, record.request_id)
+
+    async def begin_again(
+        self, ended: bytes, before: Conduct, failure: Failure | None, avoided: Collection[str]
+    ) -> None:
+        """Another session for the request of one that ended without a result, unless it has one.
+
+        Arguments:
+            failure: Why it ended; None if that is not known any more.
+            avoided: Parties that had better not sign.
+        """
+        record = await self._store.request_of(ended)
+        request, facts = before.request, before.facts
+        if record is None or record.result is not None:
+            return
+        assert isinstance(request, SignRequest)
+        assert facts is not None
+        sets = self._sets(request, facts, avoided=avoided)
+        members, taken = (
+            await self._claim(facts, sets, len(request.tasks))
+            if before.presigned
+            else (sets[0], ())
+        )
+        conduct = self._conduct(
+            request,
+            facts,
+            members,
+            record.digest,
+            deadline=before.deadline,
+            presignatures=taken,
+            tries=before.tries + 1,
+            avoided=avoided,
+        )
+        reason = {} if failure is None else {"after": failure.message}
+        await self._commit(conduct, record, event={"try": conduct.tries, **reason}, succeeds=ended)
+
+    def _sets(
+        self, request: SignRequest, facts: KeyFacts, *, avoided: Collection[str]
+    ) -> list[list[Member]]:
+        """Who may sign, the best first."""
+        alive = self._liveness.alive() - set(avoided)
+        if request.scheme is not Scheme.ECDSA:
+            return [choice.signers(request, facts, alive, self._random)]
+        return choice.signer_sets(
+            request,
+            facts,
+            alive,
+            self._pools.quarrels,
+            self._pools.stocked(facts),
+            self._pools.resting(facts),
+        )
+
+    async def _claim(
+        self, facts: KeyFacts, sets: list[list[Member]], count: int
+    ) -> tuple[list[Member], tuple[PooledPresignature, ...]]:
+        for members in sets:
+            taken = await self._store.claim_presignatures(_pool(facts, members), count)
+            if taken:
+                return members, taken
+        return sets[0], ()
+
+    def _conduct(
+        self,
+        request: SignRequest,
+        facts: KeyFacts,
+        members: list[Member],
+        request_digest: bytes,
+        *,
+        deadline: int,
+        commitments: Mapping[str, CommitmentRecord] | None = None,
+        presignatures: tuple[PooledPresignature, ...] = (),
+        tries: int = 1,
+        avoided: Collection[str] = (),
+    ) -> Conduct:
+        others_could = request.signers is None and facts.party_count > facts.threshold
+        return Conduct(
+            request=request,
+            terms=SessionTerms(
+                protocol="sign",
+                request_digest=request_digest,
+                key_session=facts.session_id,
+                epoch=facts.epoch,
+                threshold=facts.threshold,
+                members=members,
+                salt=os.urandom(32),
+            ),
+            join_secret=os.urandom(32),
+            deadline=deadline,
+            try_ms=self._try_ms if others_could else None,
+            tries=tries,
+            avoided=sorted(avoided),
+            facts=facts,
+            commitments={
+                party_id: NonceCommitment(nonce_id=each.nonce_id, commitment=each.commitment)
+                for party_id, each in (commitments or {}).items()
+            },
+            presignatures=[Presigned.of(each) for each in presignatures],
+        )
+
+    async def _commit(
+        self,
+        conduct: Conduct,
+        record: RequestRecord,
+        *,
+        event: Mapping[str, object],
+        succeeds: bytes | None = None,
+    ) -> Outcome:
+        """One transaction: session, its first event, the messages that start it, and the request:
+        new, or taken over from the session that this one succeeds."""
+        session_id, now = conduct.session_id, now_ms()
+        request, facts = conduct.request, conduct.facts
+        assert isinstance(request, SignRequest)
+        assert facts is not None
+        waits_for: PoolName | None = None
+        outgoing: tuple[Outgoing, ...] = ()
+        deadline = conduct.until(now)
+        if conduct.presigned:
+            pool = self._pools.use(facts, conduct.terms.members)
+            if not conduct.presignatures:
+                waits_for, deadline = pool, conduct.deadline
+                await self._pools.note_used()
+        if conduct.lacking():
+            outgoing = nonce_wishes(conduct, self._nonce_batch)
+        elif waits_for is None:
+            outgoing = invitations(
+                conduct,
+                request=record.body,
+                signature=record.signature,
+                time_left_ms=deadline - now,
+            )
+        parties = [member.party_id for member in conduct.terms.members]
+        change = CoordinatorChange(
+            session_id=session_id,
+            expected_version=0,
+            protocol=conduct.terms.protocol,
+            key_session=conduct.terms.key_session,
+            status=Status.WAITING.value,
+            deadline=deadline,
+            state=conduct.model_dump_json().encode(),
+            cause=CAUSE,
+            outgoing=outgoing,
+            request=None if succeeds is not None else replace(record, session_id=session_id),
+            events=(
+                Event(event="session_created", details=json.dumps({"parties": parties, **event})),
+            ),
+            waiter=None
+            if waits_for is None
+            else WaiterRecord(session_id=session_id, pool=waits_for, count=len(request.tasks)),
+            succeeds=succeeds,
+        )
+        seconds_left = (conduct.deadline - now) / 1000
+        with self._scopes.enter(session_id, seconds_left=seconds_left), uninterrupted():
+            outcome = await self._store.commit(change)
+            if outcome is Outcome.COMMITTED:
+                self._recent.keep(change, None, conduct)
+                await self._publisher.publish_all(outgoing)
+        if outcome is Outcome.COMMITTED and waits_for is not None:
+            await self._pools.make(waits_for)
+        return outcome
+
+
+def _pool(facts: KeyFacts, members: list[Member]) -> PoolName:
+    return PoolName(
+        key_session=facts.session_id, epoch=facts.epoch, signers=choice.set_name(members)
+    )
