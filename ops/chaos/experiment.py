@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ from .faults import CLIENTS, WIRED
 from .figures import Figures, figures
 from .injector import Injector
 from .invariants import violations
-from .load import Load
+from .load import MIX, Load
 from .machines import Machines
 from .orders import OrderBook
 from .producer import Producer
@@ -46,6 +46,7 @@ class Settings:
     Attributes:
         seconds: Of load.
         waits_s: How long after its deadline a request may still be answered.
+        mix, cancelled, cancelled_after_s: As `Load` has them.
         quiet_s: How long after the last answer until nothing may be left.
         entry: What a worker is, before the folder with its orders.
     """
@@ -57,6 +58,9 @@ class Settings:
     lifetime_s: float = 30.0
     waits_s: float = 20.0
     quiet_s: float = 60.0
+    mix: Mapping[str, float] = field(default_factory=lambda: MIX)
+    cancelled: float = 0.05
+    cancelled_after_s: tuple[float, float] = (0.0, 0.2)
     entry: tuple[str, ...] = ENTRY
     processes_per_party: int = 2
     presigning_processes: int = 1
@@ -152,6 +156,9 @@ async def _run(stage: _Stage, settings: Settings, onlooker: Onlooker) -> Outcome
         rate_per_s=settings.rate_per_s,
         seed=settings.seed,
         lifetime_s=settings.lifetime_s,
+        mix=settings.mix,
+        cancelled=settings.cancelled,
+        cancelled_after_s=settings.cancelled_after_s,
     )
     injector = Injector(
         crew=crew,
@@ -224,14 +231,17 @@ class _Pace:
 
 
 async def _strike_all(injector: Injector, injections: tuple[Injection, ...], pace: _Pace) -> None:
-    """In order; none after the load, though the one before it may have taken longer."""
+    """In order; none after the load. Where one takes longer than planned, all others come later:
+    what happens between faults is to be seen as well."""
+    behind_s = 0.0
     for injection in injections:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, injection.at_s - pace.passed_s)):
+            async with asyncio.timeout(max(0.0, injection.at_s + behind_s - pace.passed_s)):
                 await pace.stop.wait()
         if pace.stop.is_set() or pace.passed_s > pace.seconds:
             return
         await injector.strike(injection)
+        behind_s = max(behind_s, pace.passed_s - injection.at_s - injection.lasts_s)
 
 
 async def _quiet(deployment: Deployment, facts: Facts, patience_s: float) -> None:

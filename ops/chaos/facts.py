@@ -107,6 +107,7 @@ class DeadLetter:
     queue: str
     kind: str
     reason: str
+    message_id: str = ""
 
 
 @dataclass(slots=True, kw_only=True)

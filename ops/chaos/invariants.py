@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from contracts import results
 from contracts.errors import ContractError
@@ -12,13 +12,13 @@ from contracts.failures import FailureCode
 from contracts.requests import CancelRequest, KeygenRequest, SignRequest
 from contracts.results import KeygenResult, Result, Status
 
-from .facts import Asked, Facts, Struck, Violation
+from .facts import Asked, Facts, Violation
 from .faults import Kind
-from .letters import understood
+from .letters import expired_requests, is_expired_request, understood
 from .verifying import Verifier
 
 RULES = {
-    "lost": "every request has a result",
+    "lost": "every request has a result, or was never taken and went to the dead letters",
     "doubled": "and one only: results that come again are the same bytes",
     "wrong": "every signature verifies under its key, every key is certified by its parties",
     "unexplained": "every failure has a code that a fault of its time explains",
@@ -65,11 +65,15 @@ def first_result(facts: Facts, request_id: str) -> Result | None:
 
 
 def _answered(facts: Facts) -> Iterator[Violation]:
+    unheard = expired_requests(facts.letters)
     for request_id, asked in facts.asked.items():
         answers = facts.answers.get(request_id, [])
         name = _name(asked)
         if not answers and asked.published:
-            yield Violation("lost", f"{name} has no result")
+            if request_id not in unheard:
+                yield Violation("lost", f"{name} has no result")
+            elif not excused(facts, FailureCode.EXPIRED, asked.asked_s, asked.due_s):
+                yield Violation("unexplained", f"{name} was not taken from its queue in time")
         if begins_session(asked) and len({answer.body for answer in answers}) > 1:
             ways = " / ".join(sorted({_summary(answer.body) for answer in answers}))
             yield Violation("doubled", f"{name} has {len(answers)} results: {ways}")
@@ -110,7 +114,7 @@ def _failures(facts: Facts) -> Iterator[Violation]:
             continue
         if code in _ALWAYS and not begins_session(asked):
             continue
-        if not any(each.excuses(code, asked.asked_s, ended_s) for each in facts.struck):
+        if not excused(facts, code, asked.asked_s, ended_s):
             text = f"{_name(asked)} failed after {ended_s - asked.asked_s:.1f} s"
             yield Violation("unexplained", f"{text}: {code}: {result.failure.message}")
 
@@ -135,7 +139,8 @@ def _twice(facts: Facts) -> Iterator[Violation]:
 
 
 def _two_bytes(facts: Facts) -> Iterator[Violation]:
-    liars = {each.target for each in facts.struck if each.kind is Kind.EQUIVOCATOR}
+    lying = {Kind.EQUIVOCATOR, Kind.LIAR}
+    liars = {each.target for each in facts.struck if each.kind in lying}
     for (session_id, kind, sender, recipient), bodies in facts.sent.bodies.items():
         if len(bodies) > 1 and sender not in liars:
             place = f"{kind} of session {session_id[:12]} from {sender} to {recipient}"
@@ -152,7 +157,7 @@ def _letters(facts: Facts) -> Iterator[Violation]:
     odd = Counter(
         (letter.queue, letter.kind, letter.reason)
         for letter in facts.letters
-        if not understood(letter, kinds)
+        if not understood(letter, kinds) and not is_expired_request(letter)
     )
     for (queue, kind, reason), count in odd.items():
         yield Violation("dead letter", f"{count} {kind} from {queue}: {reason}")
@@ -165,8 +170,8 @@ def _memory(memory: dict[str, tuple[int, int]]) -> Iterator[Violation]:
             yield Violation("memory", f"{name} grew from {sizes}")
 
 
-def excused_by(struck: Iterable[Struck], code: str, began_s: float, ended_s: float) -> list[Kind]:
-    return [each.kind for each in struck if each.excuses(code, began_s, ended_s)]
+def excused(facts: Facts, code: str, began_s: float, ended_s: float) -> bool:
+    return any(each.excuses(code, began_s, ended_s) for each in facts.struck)
 
 
 def _name(asked: Asked) -> str:

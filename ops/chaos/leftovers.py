@@ -88,6 +88,7 @@ async def dead_letters(deployment: Deployment) -> list[DeadLetter]:
                     queue=str(message.headers.get("warren-queue") or deaths[0].get("queue")),
                     kind=message.type or "",
                     reason=str(reason),
+                    message_id=message.message_id or "",
                 )
             )
     return found

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+
+from contracts import addresses
 
 from .facts import DeadLetter
 from .faults import Kind
 
-_STATE_LOST = frozenset({Kind.DATABASE_KILL})
+REQUEST_QUEUES = frozenset(
+    {addresses.KEYGEN_QUEUE, addresses.SIGNING_QUEUE, addresses.CONTROL_QUEUE}
+)
+EXPIRED = "expired"
 
 EXPLAINED: Mapping[str, frozenset[Kind]] = {
-    "there is no such session": frozenset({Kind.GREEDY, *_STATE_LOST}),
+    "there is no such session": frozenset({Kind.GREEDY, Kind.DATABASE_KILL}),
 }
 """Part of a reason -> the kinds of which any explains it."""
 
@@ -20,3 +25,14 @@ def understood(letter: DeadLetter, kinds: Collection[Kind]) -> bool:
         part in letter.reason and not explaining.isdisjoint(kinds)
         for part, explaining in EXPLAINED.items()
     )
+
+
+def expired_requests(letters: Iterable[DeadLetter]) -> frozenset[str]:
+    """Ids of requests that the broker gave up, because nobody took them before their deadline."""
+    return frozenset(
+        letter.message_id for letter in letters if is_expired_request(letter) and letter.message_id
+    )
+
+
+def is_expired_request(letter: DeadLetter) -> bool:
+    return letter.queue in REQUEST_QUEUES and letter.reason == EXPIRED

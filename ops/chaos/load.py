@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, TypeVar
@@ -40,7 +40,7 @@ MIX = {
     "query_session": 1,
 }
 """Of so many requests together."""
-REPEATED, CANCELLED = 0.1, 0.05
+REPEATED = 0.1
 FIRST_KEYS_S = 60.0
 LIFETIME_S = {"query_keys": 15.0, "query_session": 15.0, "cancel": 15.0}
 IN_FLIGHT = 400
@@ -52,19 +52,26 @@ class Load:
     """
     Attributes:
         lifetime_s: Of requests that begin a session.
+        mix: As `MIX`.
+        cancelled: Share of the requests that are, after a moment.
+        cancelled_after_s: Shortest and longest.
     """
 
     producers: Sequence[Producer]
     rate_per_s: float
     seed: int
     lifetime_s: float = 30.0
+    mix: Mapping[str, float] = field(default_factory=lambda: MIX)
+    cancelled: float = 0.05
+    cancelled_after_s: tuple[float, float] = (0.0, 0.2)
     held_back: int = 0
     _keys: dict[tuple[str, Curve], list[str]] = field(default_factory=dict)
     _running: set[asyncio.Task[None]] = field(default_factory=set)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     async def make_first_keys(self) -> None:
-        """One of each curve for each producer, and one signature of each scheme: pools fill."""
+        """One of each curve for each producer, and one signature of each scheme that will be asked
+        for: pools fill."""
         await asyncio.gather(
             *(
                 self._first(producer, curve)
@@ -82,7 +89,7 @@ class Load:
             if due > began + seconds:
                 return
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            choice = random.choices(list(MIX), list(MIX.values()))[0]
+            choice = random.choices(list(self.mix), list(self.mix.values()))[0]
             producer = random.choice(self.producers)
             one = Random(random.getrandbits(64))
             if len(self._running) >= IN_FLIGHT:
@@ -109,7 +116,7 @@ class Load:
         if result is None or result.status is not Status.COMPLETED:
             raise FirstKeyError(f"{producer.name} got no {curve} key: {result!r:.300}")
         self._keys.setdefault((producer.name, curve), []).append(request.key_id)
-        for scheme in (each for each in _SCHEMES if each.curve is curve):
+        for scheme in (each for each in _SCHEMES if each.curve is curve and each in self.mix):
             signing = self._sign(producer, scheme, Random(0), FIRST_KEYS_S)
             await producer.ask(signing)
             await producer.answer(signing.request_id, FIRST_KEYS_S)
@@ -122,9 +129,11 @@ class Load:
         async with asyncio.TaskGroup() as together:
             if begins and random.random() < REPEATED:
                 together.create_task(_repeat(producer, signed, random.uniform(0, 3)))
-            if begins and random.random() < CANCELLED:
+            if begins and random.random() < self.cancelled:
                 cancel = self._make(producer, CancelRequest, "cancel", target=request.request_id)
-                together.create_task(self._cancel(producer, cancel, random.uniform(0, 0.2)))
+                together.create_task(
+                    self._cancel(producer, cancel, random.uniform(*self.cancelled_after_s))
+                )
             result = await producer.answer(request.request_id, patience_s)
         if (
             isinstance(request, KeygenRequest)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from .orders import Obedience
 
 
-def main() -> None:
+def main(change: Callable[[], None] = lambda: None) -> None:
+    """Arguments: change: What else is to be different about this worker."""
     obedience = Obedience(Path(sys.argv.pop(1)), worker_name())
     bend_time(obedience)  # before anybody could have taken the true clock for himself
     from ops.cli.main import main as warren
@@ -19,6 +21,7 @@ def main() -> None:
 
     wrapping.wrap(obedience)
     lying.wrap(obedience)
+    change()
     warren()
 
 

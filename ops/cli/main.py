@@ -45,6 +45,7 @@ PLACES = {
     "topology": Place("topology.cli", "app", _RUN),
     "dead-letters": Place("ops.cli.dead_letters", "app", _RUN),
     "bench": Place("ops.bench.cli", "app", _KNOW),
+    "chaos": Place("ops.chaos.cli", "chaos", _KNOW, group=False),
     "docs": Place("contracts.cli", "docs", _KNOW, group=False),
 }
 """By name, in the order of `warren --help`."""

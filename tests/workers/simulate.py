@@ -30,6 +30,7 @@ from workers.consumers.recent import RecentSessions
 from workers.consumers.reports import ReportConsumer
 from workers.consumers.requests import RequestConsumer
 from workers.consumers.scopes import SessionOverError, SessionScopes
+from workers.consumers.signing_sessions import SigningSessions
 from workers.session.acceptance import Party, Peer
 from workers.settings import PartyLimits, PoolLimits
 from workers.store.interface import CoordinatorStore, PartyStore
@@ -38,6 +39,7 @@ from workers.store.records import Outgoing
 from workers.store.sealing import MasterKeys, Sealer
 
 CLIENT = "svcA"
+TRY_MS = 5_000
 NOTHING_AHEAD = PoolLimits(low=0, high=0)
 _ids = itertools.count(1)
 
@@ -89,8 +91,33 @@ class Coordinator:
         scopes = SessionScopes()
         liveness = Liveness(store, silent_after_ms=10_000, clock=clock)
         recent = RecentSessions()
-        commits = CoordinatorCommits(store, network, recent)
-        pools = Pools(store, network, liveness, pool_limits, end=commits.end, clock=clock)
+        commits = CoordinatorCommits(
+            store,
+            network,
+            recent,
+            again=lambda *given: signings.begin_again(*given),
+            clock=clock,
+        )
+        pools = Pools(
+            store,
+            network,
+            liveness,
+            pool_limits,
+            commits.locks,
+            end=commits.end,
+            clock=clock,
+        )
+        signings = SigningSessions(
+            store,
+            network,
+            liveness,
+            scopes,
+            recent,
+            pools,
+            nonce_batch=2,
+            try_ms=TRY_MS,
+            clock=clock,
+        )
         reports = ReportConsumer(
             peers, store, liveness, scopes, recent, commits, pools, grace_ms=1_000
         )
@@ -103,8 +130,7 @@ class Coordinator:
             scopes,
             reports,
             recent,
-            pools,
-            nonce_batch=2,
+            signings,
         )
         return cls(requests, reports, pools, liveness)
 

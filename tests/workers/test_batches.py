@@ -152,7 +152,6 @@ async def test_what_a_party_says_of_strangers_or_itself_is_not_passed_on(shire: 
             culprits=["party-1", "party-2", "party-3"],
             silent=["party-3"],
         ),
-        banned=True,
     )
 
     def accuse(message: Outgoing) -> Outgoing:
@@ -274,3 +273,18 @@ async def test_what_was_said_in_a_batch_that_is_done_is_forgotten(shire: World) 
             claimed = UnverifiedEnvelope.from_bytes(message.body).claimed
             left = await store.outgoing(batch, cause_of(claimed))
             assert [each.kind for each in left] in ([], ["presignatures_made"])
+
+
+async def test_a_message_of_another_protocol_has_no_place_in_a_session(shire: World) -> None:
+    await shire.ask(shire.keygen_request())
+    await shire.run(dropped=lambda message: message.kind == "keygen/1")
+    message = next(m for m in sent(shire, "keygen/1") if m.routing_key == "party-1")
+    stray = forged(shire, message, kind="presign", round=1, recipient="party-1")
+    await shire.deliver(replace(stray, exchange=addresses.PRESIGNING, kind="presign/1"))
+    ((_, told),) = shire.dead
+    assert told == "'presign/1' in a session to keygen"
+    session = await shire.party_stores["party-1"].session(
+        bytes.fromhex(message.headers["session_id"])
+    )
+    assert session is not None
+    assert session.received == ()

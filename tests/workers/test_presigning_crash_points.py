@@ -396,3 +396,49 @@ async def test_the_farewells_of_a_batch_that_could_not_leave_are_sent_with_the_r
     await shire.deliver(report)
     assert identities(shire.network.sent[before:]) == identities(recorder.refused)
     assert [each.kind for each in recorder.refused] == ["session_cancelled"] * 3
+
+
+class LateLook:
+    """A store whose first look at a session comes just before another worker's commit."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self._looks = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def session(self, session_id: bytes) -> Any:
+        self._looks += 1
+        return None if self._looks == 1 else await self._store.session(session_id)
+
+
+async def test_who_loses_the_race_to_begin_a_batch_sends_what_the_winner_may_not_have_sent(
+    shire: World,
+) -> None:
+    key = await make_key(shire)
+    await shire.ask(ecdsa_request(shire, key, signers=FIRST))
+    batch = next(m for m in shire.network.waiting if m.routing_key == "party-1")
+    recorder: Any = Recorder(PublishError("broker away"))
+    shire.parties["party-1"] = party_worker(shire, "party-1", network=recorder)
+    with pytest.raises(PublishError):
+        await shire.deliver(batch)
+    late: Any = LateLook(shire.party_stores["party-1"])
+    shire.parties["party-1"] = party_worker(shire, "party-1", store=late)
+    before = len(shire.network.sent)
+    await shire.deliver(batch)
+    assert [message.kind for message in recorder.refused] == ["presign/1"]
+    assert identities(shire.network.sent[before:]) == identities(recorder.refused)
+
+
+async def test_a_message_whose_batch_begins_while_it_is_looked_for_is_played(shire: World) -> None:
+    key = await make_key(shire)
+    request = ecdsa_request(shire, key, signers=FIRST)
+    await shire.ask(request)
+    await shire.run(dropped=lambda m: m.kind == "presign/1" and m.routing_key == "party-1")
+    (message,) = [m for m in sent(shire, "presign/1") if m.routing_key == "party-1"]
+    late: Any = LateLook(shire.party_stores["party-1"])
+    shire.parties["party-1"] = party_worker(shire, "party-1", store=late)
+    await shire.deliver(message)
+    await shire.run()
+    check_success(shire, request, key)

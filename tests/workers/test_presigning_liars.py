@@ -268,5 +268,6 @@ async def test_a_fault_that_told_nothing_names_its_sender_and_bans_nobody(
     failure = check_failure(shire, request)
     assert (failure.code, failure.culprits) == (FailureCode.PARTY_FAULT, [LIAR])
     assert await shire.party_stores["party-1"].bans() == []
-    assert await shire.coordinator_store.quarrels(0) == []
+    (quarrel,) = await shire.coordinator_store.quarrels(0)
+    assert (quarrel.accuser, quarrel.accused) == ("party-1", LIAR)
     assert await nobody_has_any(shire, key)

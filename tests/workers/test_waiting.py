@@ -88,6 +88,7 @@ async def test_a_request_that_is_cancelled_waits_no_more(shire: World) -> None:
 async def test_a_request_whose_time_runs_out_while_it_waits_blames_nobody(shire: World) -> None:
     key, request, session_id = await waiting(shire)
     assert await shire.coordinator_store.overdue(request.expires_at + 1, 1) != []
+    shire.clock.offset_ms = 60_001
     await shire.reports.expire(session_id)
     result = only_result(shire, request)
     assert result.status is Status.EXPIRED

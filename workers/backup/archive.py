@@ -12,11 +12,9 @@ presignatures and round state have no place in it: a backup of them is a way to 
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -76,7 +74,7 @@ class Backup:
     def to_bytes(self, keys: MasterKeys) -> bytes:
         label = Label(party_id=self.party_id, created_at=self.created_at, shares=len(self.shares))
         head = b"%s%d\n%s\n" % (_MAGIC, FORMAT, label.model_dump_json().encode())
-        body = json.dumps([_to_json(share) for share in self.shares]).encode()
+        body = _SHARES.dump_json([_Share(**asdict(share)) for share in self.shares])
         return head + keys.seal(Kind.BACKUP, body, head)
 
     @classmethod
@@ -101,7 +99,7 @@ class Backup:
         return cls(
             party_id=label.party_id,
             created_at=label.created_at,
-            shares=tuple(KeyShareRecord(**share.model_dump()) for share in shares),
+            shares=tuple(KeyShareRecord(**dict(share)) for share in shares),
         )
 
 
@@ -162,20 +160,3 @@ def _sync(folder: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
-
-
-def _to_json(share: KeyShareRecord) -> dict[str, object]:
-    return {
-        "key_session": share.key_session.hex(),
-        "epoch": share.epoch,
-        "owner": share.owner,
-        "key_id": share.key_id,
-        "facts": share.facts,
-        "certificates": {name: _base64(value) for name, value in share.certificates.items()},
-        "secret": _base64(share.secret),
-        "active": share.active,
-    }
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()

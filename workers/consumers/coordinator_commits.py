@@ -45,9 +45,11 @@ class CoordinatorCommits:
         recent: RecentSessions,
         *,
         again: Again,
+        clock: Callable[[], int] = now_ms,
     ) -> None:
         self.locks = SessionLocks()
         self._again = again
+        self._clock = clock
         self._store = store
         self._publisher = publisher
         self._recent = recent
@@ -64,11 +66,13 @@ class CoordinatorCommits:
         session, conduct = known.session, progress.conduct
         content = progress.result
         outgoing = progress.outgoing
-        goes_on = progress.failure is not None and conduct.may_go_on(progress.failure, now_ms())
+        goes_on = progress.failure is not None and conduct.may_go_on(
+            progress.failure, self._clock()
+        )
         if goes_on:
             outgoing = (*outgoing, *conducting.farewells(conduct))
             # Until the next session has begun: whoever finds this one over must begin it.
-            await self._store.owe(session.session_id, now_ms())
+            await self._store.owe(session.session_id, self._clock())
         elif progress.failure is not None:
             request = conduct.request
             content = failed_result(
@@ -79,7 +83,7 @@ class CoordinatorCommits:
                 session_id=session.session_id,
                 key_id=request.key_id,
                 status=progress.status,
-                finished_at=now_ms(),
+                finished_at=self._clock(),
             )
             outgoing = (*outgoing, *conducting.farewells(conduct))
         answer = None if content is None else result(content, conduct.request.reply_to)
@@ -91,7 +95,9 @@ class CoordinatorCommits:
             protocol=session.protocol,
             key_session=session.key_session,
             status=progress.status.value,
-            deadline=now_ms() if progress.status.final else progress.deadline or session.deadline,
+            deadline=self._clock()
+            if progress.status.final
+            else progress.deadline or session.deadline,
             state=session.state if conduct is known.conduct else conduct.model_dump_json().encode(),
             cause=cause,
             received=() if row is None else (row,),
@@ -117,6 +123,8 @@ class CoordinatorCommits:
 
     async def resume(self, session: Session) -> None:
         """Begin the session that should follow this one, if whoever ended it did not come to it."""
+        if session.protocol != "sign":
+            return
         conduct = Conduct.model_validate_json(session.state)
         if conduct.try_ms is not None and Status(session.status) in {Status.FAILED, Status.EXPIRED}:
             await self._again(session.session_id, conduct, None, conduct.avoided)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from contracts import sessions
@@ -51,6 +51,8 @@ BEGUN = "batch"
 SERVED = "presigned"
 SERVED_AT_ONCE = 100
 REST_MS = 60_000
+SPOILT_IN_A_ROW = 3
+"""Batches, until those who wait hear of it for whom there are no other signers."""
 KEPT_KEYS = 2_000
 
 End = Callable[[bytes, str, Status, Failure], Awaitable[object]]
@@ -79,6 +81,7 @@ class Pools:
         self._limits = limits
         self._locks = locks
         self._resting: dict[PoolName, int] = {}
+        self._spoilt: Counter[PoolName] = Counter()
         self._end = end
         self._clock = clock
         self._facts: dict[bytes, KeyFacts] = {}
@@ -103,11 +106,13 @@ class Pools:
         """Leave a signer set alone for a while: what it made was spoilt, and nobody knows by whom.
         Only if there are others."""
         self._resting[pool] = self._clock() + REST_MS
+        self._spoilt[pool] += 1
 
     def resting(self, facts: KeyFacts) -> frozenset[str]:
         """The key's signer sets that are to be left alone."""
         now = self._clock()
         self._resting = {pool: until for pool, until in self._resting.items() if until > now}
+        self._spoilt = Counter({pool: self._spoilt[pool] for pool in self._resting})
         return frozenset(
             pool.signers
             for pool in self._resting
@@ -243,6 +248,7 @@ class Pools:
             if progress.failure is not None:
                 await self._failed(batch, progress)
             if progress.status is Status.COMPLETED:
+                self._spoilt.pop(batch.pool, None)
                 await self.serve(batch.pool)
         return True
 
@@ -263,14 +269,26 @@ class Pools:
         )
         if failure.silent == sorted(batch.party_ids):
             return await self.make(batch.pool)
-        if failure.code is FailureCode.SPOILT:
+        spoilt = failure.code is FailureCode.SPOILT
+        if spoilt:
             self.rest(batch.pool)
         self._quarrels |= {frozenset(pair) for pair in progress.quarrels}
+        # Nobody is to blame, and nobody else could sign: new coins may do better.
+        patient = spoilt and self._spoilt[batch.pool] < SPOILT_IN_A_ROW
         for waiter in await self._store.waiters(batch.pool, SERVED_AT_ONCE):
+            if patient and not await self._replaceable(waiter, failure):
+                continue
             await self._store.owe(waiter.session_id, self._clock())
             await self._end(waiter.session_id, UNASKED, Status.FAILED, failure)
             await self._store.paid(waiter.session_id)
-        return None
+        return await self.make(batch.pool) if patient else None
+
+    async def _replaceable(self, waiter: WaiterRecord, failure: Failure) -> bool:
+        session = await self._store.session(waiter.session_id)
+        if session is None:
+            return False
+        conduct = Conduct.model_validate_json(session.state)
+        return conduct.may_go_on(failure, self._clock())
 
     async def _send(self, messages: Iterable[Outgoing]) -> None:
         await asyncio.gather(*map(self._send_one, messages))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from contracts.failures import Failure
@@ -63,6 +63,7 @@ class SigningSessions:
         *,
         nonce_batch: int,
         try_ms: int,
+        clock: Callable[[], int] = now_ms,
     ) -> None:
         self._store = store
         self._publisher = publisher
@@ -72,6 +73,7 @@ class SigningSessions:
         self._pools = pools
         self._nonce_batch = nonce_batch
         self._try_ms = try_ms
+        self._clock = clock
         self._random = random.Random()
 
     async def begin(
@@ -227,7 +229,7 @@ class SigningSessions:
     ) -> Outcome:
         """One transaction: session, its first event, the messages that start it, and the request:
         new, or taken over from the session that this one succeeds."""
-        session_id, now = conduct.session_id, now_ms()
+        session_id, now = conduct.session_id, self._clock()
         request, facts = conduct.request, conduct.facts
         assert isinstance(request, SignRequest)
         assert facts is not None

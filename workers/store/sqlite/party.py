@@ -187,6 +187,8 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
         return await self._database.write(work)
 
     async def park(self, parked: Parked, *, max_count: int, max_bytes: int, now: int) -> bool:
+        if self._fence is None:
+            raise rows.NoIncarnationError
         place = (parked.session_id, parked.slot, parked.sender)
 
         def work(connection: sqlite3.Connection) -> bool:
