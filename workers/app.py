@@ -25,6 +25,7 @@ from tenacity import (
 
 from contracts import addresses, sessions
 
+from .consumers.admission import Admission
 from .consumers.clock import now_ms
 from .consumers.coordinator_commits import CoordinatorCommits
 from .consumers.deliveries import (
@@ -202,6 +203,7 @@ async def run_coordinator(settings: CoordinatorSettings) -> None:
             pools,
             grace_ms=grace_ms,
         )
+        admission = Admission(store, per_client=limits.sessions_per_client, in_all=limits.sessions)
         requests = RequestConsumer(
             settings.parties,
             settings.clients,
@@ -212,6 +214,7 @@ async def run_coordinator(settings: CoordinatorSettings) -> None:
             reports,
             recent,
             signings,
+            admission,
         )
         broker = make_broker(url)
         for queue in queues[:-1]:
@@ -234,6 +237,7 @@ async def run_coordinator(settings: CoordinatorSettings) -> None:
         await _serve(
             broker,
             (liveness.refresh, REFRESH_SECONDS),
+            (admission.refresh, REFRESH_SECONDS),
             (pools.tend, SWEEP_SECONDS),
             (sweep, SWEEP_SECONDS),
             (send_owed, OWED_SECONDS),

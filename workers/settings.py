@@ -131,6 +131,10 @@ class CoordinatorLimits(_Section):
     party_silent_seconds: float = Field(default=10, gt=0)
     """Without a sign of life for so long a party is chosen last."""
     nonce_batch: int = Field(default=4, ge=1, le=64)
+    sessions_per_client: int = Field(default=1000, ge=1)
+    """Unfinished ones. What a client asks for beyond is answered with `overloaded`."""
+    sessions: int = Field(default=4000, ge=1)
+    """The same for all clients together."""
     retention_seconds: float = Field(default=86_400, gt=0)
     """How long a request is answered with the same result again."""
     prefetch: int = Field(default=64, ge=1, le=1000)

@@ -20,6 +20,7 @@ from contracts.errors import ContractError
 from contracts.identity import Identity
 from contracts.requests import KeygenRequest, Request, SignRequest
 from contracts.signing import ClientPolicy, SignedRequest, sign_request
+from workers.consumers.admission import Admission
 from workers.consumers.clock import now_ms
 from workers.consumers.coordinator_commits import CoordinatorCommits
 from workers.consumers.deliveries import Delivery
@@ -121,6 +122,7 @@ class Coordinator:
         reports = ReportConsumer(
             peers, store, liveness, scopes, recent, commits, pools, grace_ms=1_000
         )
+        admission = Admission(store, per_client=1000, in_all=4000)
         requests = RequestConsumer(
             peers,
             clients,
@@ -131,6 +133,7 @@ class Coordinator:
             reports,
             recent,
             signings,
+            admission,
         )
         return cls(requests, reports, pools, liveness)
 

@@ -13,7 +13,8 @@ import pytest
 
 from contracts.identity import Identity
 from contracts.keys import KeyFacts
-from tests.session.builders import IDENTITIES, coins, facts, key, key_record
+from tests.protocols.simulate import coins
+from tests.session.builders import IDENTITIES, facts, key, key_record
 from workers.backup import archive
 from workers.backup.archive import Backup
 from workers.backup.checking import check_shares

@@ -15,7 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 import migrations
-from tests.session.builders import IDENTITIES, coins
+from tests.protocols.simulate import coins
+from tests.session.builders import IDENTITIES
 from tests.workers.test_backup import certified
 from workers import cli
 from workers.backup import cli as backup_cli

@@ -57,7 +57,7 @@ async def shire(tmp_path: Path) -> AsyncIterator[World]:
 
 async def waiting(shire: World) -> tuple[CertifiedKey, Any, bytes]:
     key = await make_key(shire)
-    request = ecdsa_request(shire, key)
+    request = ecdsa_request(shire, key, signers=FIRST)
     await shire.ask(request)
     shire.network.waiting.clear()
     known = await shire.coordinator_store.request(CLIENT, request.request_id)

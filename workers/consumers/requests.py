@@ -53,6 +53,7 @@ from ..store.records import (
     Outcome,
     RequestRecord,
 )
+from .admission import Admission
 from .clock import now_ms
 from .deliveries import Delivery
 from .liveness import Liveness
@@ -78,6 +79,7 @@ class RequestConsumer:
         reports: ReportConsumer,
         recent: RecentSessions,
         signings: SigningSessions,
+        admission: Admission,
     ) -> None:
         self._parties = parties
         self._clients = clients
@@ -88,6 +90,7 @@ class RequestConsumer:
         self._reports = reports
         self._recent = recent
         self._signings = signings
+        self._admission = admission
         self._random = random.Random()
         self._facts: dict[tuple[str, str], KeyFacts] = {}
 
@@ -126,6 +129,8 @@ class RequestConsumer:
             return await self._repeat(signed, known)
         if request.expires_at <= now_ms():
             return await self._fail(request, _late())
+        if (overload := self._admission.refusal(owner)) is not None:
+            return await self._fail(request, overload)
         try:
             members = choice.holders(request, self._parties, self._liveness.alive(), self._random)
         except choice.ChoiceError as error:
@@ -148,12 +153,13 @@ class RequestConsumer:
 
     async def _sign(self, signed: SignedRequest, request: SignRequest) -> None:
         facts = await self._key_facts(request)
-        late = request.expires_at <= now_ms()
-        if facts is None or late or facts.curve is not request.scheme.curve:
+        late, overload = request.expires_at <= now_ms(), self._admission.refusal(_owner(request))
+        if facts is None or late or overload or facts.curve is not request.scheme.curve:
             known = await self._store.request(_owner(request), request.request_id)
             if known is not None:
                 return await self._repeat(signed, known)
-            return await self._fail(request, _late() if late else _unfit(request, facts))
+            failure = _late() if late else overload or _unfit(request, facts)
+            return await self._fail(request, failure)
         try:
             known = await self._signings.begin(
                 signed, request, facts, deadline=_deadline(request, now_ms())
@@ -161,7 +167,8 @@ class RequestConsumer:
         except choice.ChoiceError as error:
             return await self._fail(request, error.failure)
         if known is not None:
-            await self._repeat(signed, known)
+            return await self._repeat(signed, known)
+        self._admission.began(_owner(request))
         return None
 
     async def _begin(
@@ -202,6 +209,7 @@ class RequestConsumer:
         with self._scopes.enter(session_id, seconds_left=(deadline - now) / 1000), uninterrupted():
             match await self._store.commit(change):
                 case Outcome.COMMITTED:
+                    self._admission.began(_owner(request))
                     self._recent.keep(change, None, conduct)
                     await self._publisher.publish_all(outgoing)
                 case Outcome.KEY_EXISTS:

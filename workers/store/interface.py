@@ -201,6 +201,9 @@ class CoordinatorStore(SessionStore, Protocol):
     ) -> int:
         """Drop what a party announced and cannot keep; returns how many there were."""
 
+    async def unfinished(self) -> dict[str, int]:
+        """Owner -> how many of its requests have a session that is not over."""
+
     async def request(self, owner: str, request_id: str) -> RequestRecord | None: ...
 
     async def request_of(self, session_id: bytes) -> RequestRecord | None: ...

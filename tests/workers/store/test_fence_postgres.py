@@ -209,6 +209,36 @@ async def test_a_copy_of_the_database_on_the_same_server_answers_nothing(
             assert await answer(store, "another digest") is None
 
 
+async def test_a_connection_that_is_made_anew_looks_before_it_answers(
+    url: str, witness: Path
+) -> None:
+    """The server was stopped and came back otherwise, and the worker did not notice."""
+    async with opened(url, witness) as store:
+        await prepare(store)
+        await execute(
+            url,
+            "UPDATE incarnation SET progress = 0",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        with contextlib.suppress(StoreUnavailableError):
+            await store.bans()
+        await assert_emptied(store)
+
+
+async def test_each_connection_brings_the_witness_further(url: str, witness: Path) -> None:
+    """So that what is answered after a server's start is answered further than any copy of it."""
+    async with opened(url, witness) as store:
+        await prepare(store)
+    seen = {look(witness)}
+    for _ in range(3):
+        async with opened(url, witness) as store:
+            seen.add(look(witness))
+            await store.attest()
+            seen.add(look(witness))
+    assert len(seen) == 7
+
+
 async def test_a_role_without_any_privileges_of_its_own_can_keep_the_fence(
     url: str, witness: Path
 ) -> None:

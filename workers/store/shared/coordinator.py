@@ -33,6 +33,12 @@ FORGET_COMMITMENTS = """
     WHERE key_session = $1 AND epoch = $2 AND scheme = $3 AND party_id = $4
 """
 
+UNFINISHED = """
+    SELECT owner, count(*) AS count FROM requests JOIN sessions USING (session_id)
+    WHERE sessions.ended_at IS NULL
+    GROUP BY owner
+"""
+
 KEY = f"SELECT {KEY_COLUMNS} FROM keys WHERE owner = $1 AND key_id = $2"
 
 KEY_OF = f"SELECT {KEY_COLUMNS} FROM keys WHERE key_session = $1"
@@ -65,6 +71,9 @@ class SharedCoordinatorStore(SharedPools):
         return await self._database.execute(
             FORGET_COMMITMENTS, key_session, epoch, scheme, party_id
         )
+
+    async def unfinished(self) -> dict[str, int]:
+        return {row["owner"]: row["count"] for row in await self._database.fetch(UNFINISHED)}
 
     async def request(self, owner: str, request_id: str) -> RequestRecord | None:
         found = await self._database.fetch(REQUEST, owner, request_id)
