@@ -44,7 +44,8 @@ POOLS: dict[str, float] = {"low": 8, "high": 24, "batch": 16, "batch_seconds": 8
 class Settings:
     """
     Attributes:
-        seconds: Of load.
+        seconds: Of load, at most.
+        ends_with_faults: The load goes on until the last fault is over, and no longer.
         waits_s: How long after its deadline a request may still be answered.
         mix, cancelled, cancelled_after_s: As `Load` has them.
         quiet_s: How long after the last answer until nothing may be left.
@@ -61,6 +62,7 @@ class Settings:
     mix: Mapping[str, float] = field(default_factory=lambda: MIX)
     cancelled: float = 0.05
     cancelled_after_s: tuple[float, float] = (0.0, 0.2)
+    ends_with_faults: bool = False
     entry: tuple[str, ...] = ENTRY
     processes_per_party: int = 2
     presigning_processes: int = 1
@@ -192,6 +194,8 @@ async def _run(stage: _Stage, settings: Settings, onlooker: Onlooker) -> Outcome
                     onlooker.passed(pace.passed_s, facts)
                     if striking.done():
                         await striking
+                        if settings.ends_with_faults:
+                            break
             finally:
                 loading.cancel()
                 await asyncio.gather(loading, return_exceptions=True)

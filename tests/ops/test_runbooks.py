@@ -7,10 +7,10 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-import ops
 import pytest
 import typer
 
+import ops
 from ops.cli.main import app
 
 RUNBOOKS = Path(ops.__file__).parent / "runbooks"
@@ -25,6 +25,7 @@ def commands() -> Iterator[tuple[str, str]]:
 
 def parse(command: str) -> None:
     """Raises what the command line would have said."""
+    command = re.sub(r"\$\([^)]*\)", "today", command)
     words = [word for word in shlex.split(command, comments=True) if word != "\\"]
     found, context = typer.main.get_command(app), None
     while hasattr(found, "get_command"):
@@ -40,10 +41,15 @@ def test_a_runbook_s_commands_are_commands(runbook: str, command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["backup destroy", "backup verify", "backup verify --config c --no-such file"]
+    ("command", "complaint"),
+    [
+        ("backup destroy", "there is no such command"),
+        ("backup verify --config c", "Missing parameter: file"),
+        ("backup verify --config c --no-such file", "No such option"),
+    ],
 )
-def test_what_is_no_command_is_found(command: str) -> None:
-    with pytest.raises((AssertionError, typer.main.click.UsageError)):
+def test_what_is_no_command_is_found(command: str, complaint: str) -> None:
+    with pytest.raises(Exception, match=complaint):
         parse(command)
 
 

@@ -25,7 +25,7 @@ from ..session.conduct import Conduct, Presigned, invitations
 from ..session.errors import EquivocationError
 from ..session.pooling import Batch, BatchProgress
 from ..settings import PoolLimits
-from ..store.interface import CoordinatorStore
+from ..store.interface import CoordinatorStore, StoreUnavailableError
 from ..store.records import (
     BatchRecord,
     CoordinatorChange,
@@ -42,7 +42,7 @@ from .clock import now_ms
 from .coordinator_commits import UNASKED
 from .liveness import Liveness
 from .locks import SessionLocks
-from .publisher import FullError, Publisher, UnroutableError
+from .publisher import FullError, Publisher, PublishError, UnroutableError
 from .scopes import uninterrupted
 
 logger = logging.getLogger(__name__)
@@ -155,15 +155,19 @@ class Pools:
         per_key: defaultdict[bytes, int] = defaultdict(int)
         for pool in pools:
             per_key[pool.name.key_session] += pool.stock + pool.making
-        # Those who wait come first: only so many batches are made at once.
-        for pool in sorted(pools, key=lambda pool: (pool.waiting == 0, pool.stock)):
-            if pool.waiting:
-                await self.serve(pool.name)
+        for pool in sorted(pools, key=_urgency):
             full = (
                 in_all >= self._limits.in_all
                 or per_key[pool.name.key_session] >= self._limits.per_key
             )
-            await self._fill(pool, ahead=not full)
+            try:
+                if pool.waiting:
+                    await self.serve(pool.name)
+                await self._fill(pool, ahead=not full)
+            except (StoreUnavailableError, PublishError):
+                raise
+            except Exception:  # one pool's trouble must not hide those behind it
+                logger.exception("pool put off", extra={"signers": pool.name.signers})
 
     async def serve(self, pool: PoolName) -> None:
         """Give those who wait their presignatures, the first first, as long as there are enough."""
@@ -441,6 +445,12 @@ class Pools:
         if facts.session_id not in self._facts and len(self._facts) >= KEPT_KEYS:
             del self._facts[next(iter(self._facts))]
         self._facts[facts.session_id] = facts
+
+
+def _urgency(pool: PoolRecord) -> tuple[bool, int]:
+    """Those who wait come first, the longest unattended of them before all: only so many batches
+    are made at once. Then the emptiest."""
+    return pool.waiting == 0, pool.stock if pool.waiting == 0 else pool.used_at
 
 
 def _event(progress: BatchProgress) -> Event:

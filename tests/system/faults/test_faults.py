@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import itertools
 
 import pytest
 
 from ops.chaos.experiment import Settings, run
 from ops.chaos.faults import Kind
 from ops.chaos.schedule import schedule
-from ops.stack.services import Services, running_services
+from ops.stack.services import running_services
 from tests.conftest import STACK
 
 SEED = 4
@@ -17,8 +17,21 @@ SECONDS = 200.0
 """At most: the load ends with the last fault."""
 
 
-@pytest.fixture
-def own_services() -> object: ...
-
-
-_ = Path, Services
+@pytest.mark.system
+@pytest.mark.timeout(300)
+def test_every_fault_strikes_and_nothing_is_lost_or_doubled_or_wrong_or_left_over() -> None:
+    every_kind = schedule(SEED, 10 * SECONDS, gap_s=(0.5, 1.0), haste=3)
+    injections = tuple(itertools.islice(every_kind, len(Kind)))
+    assert {injection.kind for injection in injections} == set(Kind)
+    settings = Settings(
+        seed=SEED,
+        seconds=SECONDS,
+        injections=injections,
+        lifetime_s=15,
+        ends_with_faults=True,
+    )
+    with running_services(STACK) as services:  # broker and database die in this test
+        outcome = run(services, settings)
+    assert outcome.violations == []
+    assert {struck.kind for struck in outcome.facts.struck} == set(Kind)
+    assert outcome.figures.by_ending["completed"] > outcome.figures.requests / 2

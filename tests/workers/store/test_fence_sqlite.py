@@ -180,9 +180,25 @@ async def test_a_file_that_is_gone_is_unavailable_and_not_made_anew(
     async with opened(url, witness) as store:
         await prepare(store)
         away = raw.path.rename(raw.path.with_suffix(".away"))
-        with pytest.raises(StoreUnavailableError):
-            await store.attest()
-        assert not raw.path.exists()
+        line = truncated(witness)
+        # With the witness it looks at the file again, and without it, too.
+        for work in [store.attest, store.bans]:
+            with pytest.raises(StoreUnavailableError):
+                await work()
+            assert not raw.path.exists()
         away.rename(raw.path)
         await store.attest()
-        await assert_as_prepared(store)
+    assert look(witness) is not None
+    assert witness_line(witness) != line
+
+
+def truncated(witness: Path) -> bytes:
+    """What was in it; the file stays the same one."""
+    line = witness_line(witness)
+    with witness.open("r+b") as file:
+        file.truncate()
+    return line
+
+
+def witness_line(witness: Path) -> bytes:
+    return witness.read_bytes()

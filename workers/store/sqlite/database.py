@@ -126,8 +126,9 @@ class SqliteDatabase:
     def _look_again(self) -> None:
         # The file at the path may be another one than the connection's; not a new and empty one.
         self._path.stat()
+        fresh = self._connect()
         self._opened.close()
-        self._connection = self._connect()
+        self._connection = fresh
         if self._fence is not None:
             self._fence.settle(self._connection, self._path)
 
