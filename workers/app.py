@@ -25,9 +25,8 @@ from tenacity import (
 
 from contracts import addresses, sessions
 
-from .consumers.admission import Admission
 from .consumers.clock import now_ms
-from .consumers.coordinator_commits import CoordinatorCommits
+from .consumers.coordinator import Coordinator
 from .consumers.deliveries import (
     GRACE_S,
     make_broker,
@@ -36,15 +35,8 @@ from .consumers.deliveries import (
     subscribe_broadcast,
     with_heartbeat,
 )
-from .consumers.liveness import Liveness
 from .consumers.party import PartyConsumer
-from .consumers.pools import Pools
 from .consumers.publisher import Publisher, PublishError, require_topology
-from .consumers.recent import RecentSessions
-from .consumers.reports import ReportConsumer
-from .consumers.requests import RequestConsumer
-from .consumers.scopes import SessionScopes
-from .consumers.signing_sessions import SigningSessions
 from .session.acceptance import Party
 from .session.sending import report
 from .settings import CoordinatorSettings, Lane, PartySettings
@@ -170,52 +162,17 @@ async def run_coordinator(settings: CoordinatorSettings) -> None:
         settings.database_url, max_connections=limits.database_connections
     )
     async with _opened(closed) as store, Publisher(url, name="coordinator") as publisher:
-        scopes = SessionScopes()
-        liveness = Liveness(store, silent_after_ms=int(limits.party_silent_seconds * 1000))
-        await liveness.refresh()
-        recent = RecentSessions()
+        coordinator = Coordinator.over(
+            store,
+            publisher,
+            parties=settings.parties,
+            clients=settings.clients,
+            limits=limits,
+            pool_limits=settings.pools,
+        )
+        requests, reports = coordinator.requests, coordinator.reports
+        await coordinator.liveness.refresh()
         grace_ms = int(limits.grace_seconds * 1000)
-        # What ends a session may begin another one, and what begins one may have to end it.
-        commits = CoordinatorCommits(
-            store,
-            publisher,
-            recent,
-            again=lambda *given: signings.begin_again(*given),  # noqa: PLW0108 - made below
-        )
-        pools = Pools(store, publisher, liveness, settings.pools, commits.locks, end=commits.end)
-        signings = SigningSessions(
-            store,
-            publisher,
-            liveness,
-            scopes,
-            recent,
-            pools,
-            nonce_batch=limits.nonce_batch,
-            try_ms=int(limits.try_seconds * 1000),
-        )
-        reports = ReportConsumer(
-            settings.parties,
-            store,
-            liveness,
-            scopes,
-            recent,
-            commits,
-            pools,
-            grace_ms=grace_ms,
-        )
-        admission = Admission(store, per_client=limits.sessions_per_client, in_all=limits.sessions)
-        requests = RequestConsumer(
-            settings.parties,
-            settings.clients,
-            store,
-            publisher,
-            liveness,
-            scopes,
-            reports,
-            recent,
-            signings,
-            admission,
-        )
         broker = make_broker(url)
         for queue in queues[:-1]:
             subscribe(broker, publisher, queue, requests.handle, prefetch=limits.prefetch)
@@ -236,9 +193,9 @@ async def run_coordinator(settings: CoordinatorSettings) -> None:
 
         await _serve(
             broker,
-            (liveness.refresh, REFRESH_SECONDS),
-            (admission.refresh, REFRESH_SECONDS),
-            (pools.tend, SWEEP_SECONDS),
+            (coordinator.liveness.refresh, REFRESH_SECONDS),
+            (coordinator.admission.refresh, REFRESH_SECONDS),
+            (coordinator.pools.tend, SWEEP_SECONDS),
             (sweep, SWEEP_SECONDS),
             (send_owed, OWED_SECONDS),
             (purge, PURGE_SECONDS),

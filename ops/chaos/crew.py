@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from ops.stack.children import tail
 from ops.stack.deployment import Deployment
 
 from .facts import Facts
@@ -21,6 +22,8 @@ LOOK_EVERY_S = 0.1
 RESTART_PAUSE_S = 0.5
 READY_WITHIN_S = 60.0
 END_WITHIN_S = 20.0
+LOUD = ("aio_pika", "aiormq")
+"""Loggers that call it an error when a connection is lost."""
 
 
 class WorkerStuckError(Exception):
@@ -115,9 +118,12 @@ class Crew:
                     self._doomed.discard(name)
                     self._facts.kills += 1
                 else:
-                    self._facts.deaths.append(f"{name} {ending}")
+                    self._facts.deaths.append(f"{name} {ending}.{tail(self._log(name), 5)}")
                 await asyncio.sleep(RESTART_PAUSE_S)
                 self._start(name)
+
+    def _log(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
 
     def _start(self, name: str) -> None:
         self._facts.restarts += 1
@@ -132,7 +138,8 @@ class Crew:
             self._facts.deaths.append(f"{name} did not end {END_WITHIN_S:g} s after SIGTERM")
         else:
             if ending != "ended with status 0":
-                self._facts.deaths.append(f"{name}, told to stop, {ending}")
+                said = tail(self._log(name), 5)
+                self._facts.deaths.append(f"{name}, told to stop, {ending}.{said}")
 
     def _ending(self, name: str) -> str | None:
         """None while it runs. Only looks: the supervisor still has to collect it."""
@@ -150,6 +157,8 @@ def _errors(path: Path) -> Iterator[str]:
         if '"level": "error"' in line:
             with contextlib.suppress(ValueError):
                 entry = json.loads(line)
+                if entry["logger"].startswith(LOUD):
+                    continue
                 last = (entry.get("exception") or "").strip().splitlines()[-1:]
                 yield f"{path.stem}: {entry['event']}: {''.join(last)[:200]}"
         elif line.startswith("Traceback"):

@@ -39,13 +39,15 @@ class Struck:
 class Asked:
     """
     Attributes:
+        given_up_s: When a client of the library would wait no longer.
+        due_s: When we do not, either.
         published: How often the broker confirmed it, repeats included.
-        must_answer: False for one of which the broker confirmed nothing.
     """
 
     client: str
     request: Request
     asked_s: float
+    given_up_s: float
     due_s: float
     published: int = 0
 
@@ -79,18 +81,17 @@ class Sent:
 
     Attributes:
         bodies: The digests of all messages that were sent in one place.
-        uses: Nonce or presignature -> the sessions in which its party answered with it.
-        signed_in: Session -> what it signs.
+        copies: How many messages there were.
+        instructed: (session, party) -> the nonces or presignatures that it was told to use up.
+        uses: (party, nonce) -> the sessions in which it answered with it.
+        lies: Sessions in which a party that was told to equivocate did.
     """
 
     bodies: defaultdict[Place, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     copies: int = 0
     instructed: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
-    """(session, party) -> the nonces or presignatures that it was told to use up."""
     uses: defaultdict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
-    """(party, nonce) -> the sessions in which it answered."""
     lies: set[str] = field(default_factory=set)
-    """Sessions in which a party that was told to equivocate did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,12 +33,18 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """`during` and `between` are of sessions that ended well, in ms."""
+    """
+    Attributes:
+        repeated: Results that came again.
+        late: Requests that were answered later than a client of the library would have waited.
+        during, between: Faults; of what ended well, in ms.
+    """
 
     requests: int
     by_operation: dict[str, int]
     by_ending: dict[str, int]
     repeated: int
+    late: int
     during: Latency | None
     between: Latency | None
     recoveries: list[Recovery]
@@ -66,6 +72,11 @@ def figures(facts: Facts) -> Figures:
         by_operation=dict(sorted(operations.items())),
         by_ending=dict(sorted(endings.items())),
         repeated=sum(len(answers) - 1 for answers in facts.answers.values()),
+        late=sum(
+            answers[0].at_s > facts.asked[request_id].given_up_s
+            for request_id, answers in facts.answers.items()
+            if request_id in facts.asked and answers
+        ),
         during=summarise(during),
         between=summarise(between),
         recoveries=_recoveries(facts),

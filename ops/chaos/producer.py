@@ -78,7 +78,11 @@ class Producer:
         now = self._clock()
         left_s = request.expires_at / 1000 - time.time()
         self._facts.asked[request.request_id] = Asked(
-            client=self.name, request=request, asked_s=now, due_s=now + left_s + self.waits_s
+            client=self.name,
+            request=request,
+            asked_s=now,
+            given_up_s=now + left_s + self.settings.margin_s,
+            due_s=now + left_s + self.waits_s,
         )
         self._waiting[request.request_id] = asyncio.get_running_loop().create_future()
         if isinstance(request, KeygenRequest | SignRequest):

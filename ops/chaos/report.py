@@ -94,6 +94,7 @@ def _counts(outcome: Outcome) -> Table:
         "requests": f"{numbers.requests}: {_listed(numbers.by_operation)}",
         "ended": _listed(numbers.by_ending),
         "came again": f"{numbers.repeated} results",
+        "came late": f"{numbers.late}, after a client would have given up",
         "faults": f"{len(facts.struck)}: {facts.kills} kills, {facts.restarts} restarts of "
         f"workers, {facts.cuts} cuts and black holes",
         "messages": f"{facts.sent.copies} between coordinators and parties",

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 from contracts.signing import ClientPolicy
-from tests.workers.simulate import CLIENT, Coordinator, World
+from tests.workers.simulate import CLIENT, LIMITS, World
+from workers.consumers.coordinator import Coordinator
 from workers.consumers.party import PartyConsumer
 from workers.consumers.publisher import PublishError
 from workers.consumers.reports import ReportConsumer
@@ -58,13 +59,14 @@ def party_worker(
 
 def coordinator(world: World, *, store: Any = None, network: Any = None) -> Coordinator:
     """A fresh process of the coordinator."""
-    return Coordinator.start(
-        peers(world),
-        clients(world),
+    return Coordinator.over(
         store or world.coordinator_store,
-        network or world.network,
-        world.pool_limits,
-        world.clock,
+        network or cast("Any", world.network),
+        parties=peers(world),
+        clients=clients(world),
+        limits=LIMITS,
+        pool_limits=world.pool_limits,
+        clock=world.clock,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -20,27 +20,24 @@ from contracts.errors import ContractError
 from contracts.identity import Identity
 from contracts.requests import KeygenRequest, Request, SignRequest
 from contracts.signing import ClientPolicy, SignedRequest, sign_request
-from workers.consumers.admission import Admission
 from workers.consumers.clock import now_ms
-from workers.consumers.coordinator_commits import CoordinatorCommits
+from workers.consumers.coordinator import Coordinator
 from workers.consumers.deliveries import Delivery
 from workers.consumers.liveness import Liveness
 from workers.consumers.party import PartyConsumer
 from workers.consumers.pools import Pools
-from workers.consumers.recent import RecentSessions
 from workers.consumers.reports import ReportConsumer
 from workers.consumers.requests import RequestConsumer
-from workers.consumers.scopes import SessionOverError, SessionScopes
-from workers.consumers.signing_sessions import SigningSessions
+from workers.consumers.scopes import SessionOverError
 from workers.session.acceptance import Party, Peer
-from workers.settings import PartyLimits, PoolLimits
+from workers.settings import CoordinatorLimits, PartyLimits, PoolLimits
 from workers.store.interface import CoordinatorStore, PartyStore
 from workers.store.opening import open_coordinator_store, open_party_store
 from workers.store.records import Outgoing
 from workers.store.sealing import MasterKeys, Sealer
 
 CLIENT = "svcA"
-TRY_MS = 5_000
+LIMITS = CoordinatorLimits(nonce_batch=2)
 NOTHING_AHEAD = PoolLimits(low=0, high=0)
 _ids = itertools.count(1)
 
@@ -68,74 +65,6 @@ class Clock:
 
     def __call__(self) -> int:
         return now_ms() + self.offset_ms
-
-
-@dataclass
-class Coordinator:
-    """What one process of the coordinator is made of."""
-
-    requests: RequestConsumer
-    reports: ReportConsumer
-    pools: Pools
-    liveness: Liveness
-
-    @classmethod
-    def start(
-        cls,
-        peers: Mapping[str, Peer],
-        clients: Sequence[ClientPolicy],
-        store: Any,
-        network: Any,
-        pool_limits: PoolLimits,
-        clock: Clock,
-    ) -> Coordinator:
-        scopes = SessionScopes()
-        liveness = Liveness(store, silent_after_ms=10_000, clock=clock)
-        recent = RecentSessions()
-        commits = CoordinatorCommits(
-            store,
-            network,
-            recent,
-            again=lambda *given: signings.begin_again(*given),
-            clock=clock,
-        )
-        pools = Pools(
-            store,
-            network,
-            liveness,
-            pool_limits,
-            commits.locks,
-            end=commits.end,
-            clock=clock,
-        )
-        signings = SigningSessions(
-            store,
-            network,
-            liveness,
-            scopes,
-            recent,
-            pools,
-            nonce_batch=2,
-            try_ms=TRY_MS,
-            clock=clock,
-        )
-        reports = ReportConsumer(
-            peers, store, liveness, scopes, recent, commits, pools, grace_ms=1_000
-        )
-        admission = Admission(store, per_client=1000, in_all=4000)
-        requests = RequestConsumer(
-            peers,
-            clients,
-            store,
-            network,
-            liveness,
-            scopes,
-            reports,
-            recent,
-            signings,
-            admission,
-        )
-        return cls(requests, reports, pools, liveness)
 
 
 @dataclass
@@ -319,8 +248,14 @@ async def world(
         url = f"sqlite:///{directory / 'coordinator.sqlite'}"
         await migrations.upgrade("coordinator", url)
         coordinator_store = await stack.enter_async_context(open_coordinator_store(url))
-        coordinator = Coordinator.start(
-            peers, clients, coordinator_store, network, pool_limits, clock
+        coordinator = Coordinator.over(
+            coordinator_store,
+            network,
+            parties=peers,
+            clients=clients,
+            limits=LIMITS,
+            pool_limits=pool_limits,
+            clock=clock,
         )
         yield World(
             network=network,

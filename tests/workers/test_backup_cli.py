@@ -17,12 +17,15 @@ from typer.testing import CliRunner
 import migrations
 from tests.protocols.simulate import coins
 from tests.session.builders import IDENTITIES
-from tests.workers.test_backup import certified
+from tests.workers.test_backup import certified, sealed
 from workers import cli
+from workers.backup import archive
 from workers.backup import cli as backup_cli
+from workers.backup.archive import Backup
 from workers.settings import PartySettings
 from workers.store.opening import open_party_store
 from workers.store.records import KeyShareRecord, Outcome, PartyChange
+from workers.store.rows.party import PartyRows
 from workers.store.sealing import MasterKeys, Sealer
 
 MASTER_KEY = "1f" * 32
@@ -378,6 +381,25 @@ async def test_a_database_that_another_adds_to_takes_all_or_nothing(
         assert await store.sealed_key_shares() == sealed
         assert await store.add_sealed_key_shares([new])
         assert len(await store.sealed_key_shares()) == 2
+
+
+@pytest.mark.parametrize("command", ["verify", "restore"])
+async def test_a_backup_is_checked_and_not_only_opened(
+    config: Path, tmp_path: Path, command: str
+) -> None:
+    """Sealed as it should be, by a release or a person that did not check."""
+    await keep(config)
+    keys = MasterKeys.from_hex(MASTER_KEY)
+    rows = PartyRows("party-1", Sealer(keys))
+    share = KeyShareRecord(**as_dict(ONE) | {"secret": TWO.secret})
+    shares = (sealed(TWO, rows), sealed(share, rows))
+    wrong = Backup(party_id="party-1", created_at=NOW, shares=shares)
+    path = tmp_path / "wrong"
+    archive.write(path, wrong.to_bytes(keys))
+    ended = await backup(command, config, str(path))
+    assert ended.code == REFUSED
+    assert "does not belong to the public share" in ended.err
+    assert await kept(config) == []
 
 
 async def test_a_cut_backup_is_refused(config: Path, file: Path) -> None:

@@ -300,7 +300,7 @@ async def test_who_waits_for_what_is_there_is_served_by_the_next_look(shire: Wor
     async def dies(_: Any) -> None:
         raise asyncio.CancelledError
 
-    dying.pools.serve = dies  # type: ignore[assignment,method-assign]
+    dying.pools._line.serve = dies  # type: ignore[assignment,method-assign]
     healthy, shire.reports = shire.reports, dying.reports
     with pytest.raises(asyncio.CancelledError):
         await shire.run()

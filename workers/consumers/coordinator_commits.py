@@ -16,7 +16,7 @@ from ..store.interface import CoordinatorStore, StoreUnavailableError
 from ..store.records import CoordinatorChange, Event, Outcome, Outgoing, Received, Session
 from .clock import now_ms
 from .locks import SessionLocks
-from .publisher import FullError, Publisher, UnroutableError
+from .publisher import Publisher, publish_what_has_place
 from .recent import Known, RecentSessions
 from .scopes import uninterrupted
 
@@ -156,15 +156,10 @@ class CoordinatorCommits:
             await self.send(await self._store.outgoing(session_id, cause))
 
     async def send(self, messages: Sequence[Outgoing]) -> None:
-        """All at once; a result before the farewells that come with it. Those, a party that reads
-        no more may have no place for. It has a deadline of its own, and its full queue must not
-        hold up the others' work, nor bring the client its result again and again."""
+        """All at once; a result before the farewells that come with it, and whether those find a
+        place or not: a party's full queue must not bring the client its result again and again."""
         farewells = [message for message in messages if message.kind == CANCELLED]
         await self._publisher.publish_all(
             [message for message in messages if message.kind != CANCELLED]
         )
-        for message in farewells:
-            try:
-                await self._publisher.publish(message)
-            except (FullError, UnroutableError) as error:
-                logger.warning("farewell not sent", extra={"reason": str(error)})
+        await publish_what_has_place(self._publisher, farewells)

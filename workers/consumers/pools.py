@@ -1,88 +1,62 @@
 """The coordinator's pools of presignatures: made when they are wanted, and ahead while in use.
 
-Whoever finds too few waits in line; a batch that is done serves the line, oldest first. All of it
-may be done by any coordinator process: the store keeps the line and counts the batches.
+Any coordinator process may begin a batch: the store counts those that are in the making.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from contracts import sessions
-from contracts.envelope import Envelope
-from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey, KeyFacts
 from contracts.results import Status
 from contracts.sessions import Member, PresignTerms
 
-from ..session import inbox, pooling
+from ..session import pooling
 from ..session.choice import members_of, set_name
-from ..session.conduct import Conduct, Presigned, invitations
-from ..session.errors import EquivocationError
-from ..session.pooling import Batch, BatchProgress
+from ..session.pooling import Batch
 from ..settings import PoolLimits
 from ..store.interface import CoordinatorStore, StoreUnavailableError
 from ..store.records import (
     BatchRecord,
     CoordinatorChange,
-    Event,
     Outcome,
-    Outgoing,
     PoolName,
     PoolRecord,
-    Received,
-    Session,
-    WaiterRecord,
 )
 from .clock import now_ms
-from .coordinator_commits import UNASKED
 from .liveness import Liveness
-from .locks import SessionLocks
-from .publisher import FullError, Publisher, PublishError, UnroutableError
+from .publisher import Publisher, PublishError, publish_what_has_place
 from .scopes import uninterrupted
+from .waiting_line import WaitingLine
 
 logger = logging.getLogger(__name__)
 
 BEGUN = "batch"
-SERVED = "presigned"
-SERVED_AT_ONCE = 100
 REST_MS = 60_000
-SPOILT_IN_A_ROW = 3
-"""Batches, until those who wait hear of it for whom there are no other signers."""
 KEPT_KEYS = 2_000
-
-End = Callable[[bytes, str, Status, Failure], Awaitable[object]]
 
 
 class Pools:
-    """
-    Arguments:
-        end: Ends the session of a request: id, cause, status, failure.
-    """
-
     def __init__(
         self,
         store: CoordinatorStore,
         publisher: Publisher,
         liveness: Liveness,
         limits: PoolLimits,
-        locks: SessionLocks,
+        line: WaitingLine,
         *,
-        end: End,
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self._store = store
         self._publisher = publisher
         self._liveness = liveness
         self._limits = limits
-        self._locks = locks
+        self._line = line
         self._resting: dict[PoolName, int] = {}
         self._spoilt: Counter[PoolName] = Counter()
-        self._end = end
         self._clock = clock
         self._facts: dict[bytes, KeyFacts] = {}
         self._used: dict[PoolName, tuple[str, str]] = {}
@@ -102,11 +76,19 @@ class Pools:
         """The key's signer sets that had presignatures at the last look, the fullest first."""
         return self._stocked.get((facts.session_id, facts.epoch), [])
 
-    def rest(self, pool: PoolName) -> None:
-        """Leave a signer set alone for a while: what it made was spoilt, and nobody knows by whom.
-        Only if there are others."""
+    def rest(self, pool: PoolName) -> int:
+        """Leave a signer set alone for a while, if there are others: what it made was spoilt, and
+        nobody knows by whom. Returns how often in a row that was so."""
         self._resting[pool] = self._clock() + REST_MS
         self._spoilt[pool] += 1
+        return self._spoilt[pool]
+
+    def succeeded(self, pool: PoolName) -> None:
+        self._spoilt.pop(pool, None)
+
+    def quarrelled(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """At once; the store tells the other processes."""
+        self._quarrels |= {frozenset(pair) for pair in pairs}
 
     def resting(self, facts: KeyFacts) -> frozenset[str]:
         """The key's signer sets that are to be left alone."""
@@ -162,199 +144,12 @@ class Pools:
             )
             try:
                 if pool.waiting:
-                    await self.serve(pool.name)
+                    await self._line.serve(pool.name)
                 await self._fill(pool, ahead=not full)
             except (StoreUnavailableError, PublishError):
                 raise
             except Exception:  # one pool's trouble must not hide those behind it
                 logger.exception("pool put off", extra={"signers": pool.name.signers})
-
-    async def serve(self, pool: PoolName) -> None:
-        """Give those who wait their presignatures, the first first, as long as there are enough."""
-        for waiter in await self._store.waiters(pool, SERVED_AT_ONCE):
-            if not await self._serve(waiter):
-                return
-
-    async def expire(self, session: Session) -> bool:
-        """A batch's deadline has passed. False if another worker was faster."""
-        batch = Batch.model_validate_json(session.state)
-        progress = pooling.expired(batch, session.received)
-        return await self._commit(session, batch, progress, UNASKED, None)
-
-    ###
-    ### Reports
-    ###
-
-    async def advance(
-        self, session: Session, envelope: Envelope, report: sessions.Report, row: Received
-    ) -> bool:
-        """A report in a batch's session. False if another worker was faster."""
-        cause = inbox.cause_of(envelope)
-        batch = Batch.model_validate_json(session.state)
-        pooling.check_report(batch, envelope, report)
-        if Status(session.status).final:
-            await self._again(session, batch, cause)
-            return True
-        try:
-            if inbox.repeats(session.received, row.slot, row.sender, row.digest):
-                await self._again(session, batch, cause)
-                return True
-            progress = self._progress(batch, session, row.sender, report)
-        except EquivocationError as error:
-            row = inbox.evidence(row)
-            progress = BatchProgress(
-                status=Status.FAILED,
-                failure=Failure.of(FailureCode.PARTY_FAULT, str(error), culprits=[error.sender]),
-            )
-        return await self._commit(session, batch, progress, cause, row)
-
-    def _progress(
-        self, batch: Batch, session: Session, sender: str, report: sessions.Report
-    ) -> BatchProgress:
-        if isinstance(report, sessions.PresignaturesMade):
-            return pooling.presignatures_made(batch, sender, report, session.received)
-        assert isinstance(report, sessions.SessionFailed)
-        if report.failure.code is FailureCode.EXPIRED:
-            # Others may still speak; the deadline's own sweep sums up who was silent.
-            return BatchProgress(status=Status(session.status))
-        return pooling.batch_failed(batch, sender, report)
-
-    async def _commit(
-        self,
-        session: Session,
-        batch: Batch,
-        progress: BatchProgress,
-        cause: str,
-        row: Received | None,
-    ) -> bool:
-        now = self._clock()
-        outgoing = () if progress.failure is None else pooling.farewells(batch)
-        change = CoordinatorChange(
-            session_id=session.session_id,
-            expected_version=session.version,
-            protocol=session.protocol,
-            key_session=session.key_session,
-            status=progress.status.value,
-            deadline=now if progress.status.final else session.deadline,
-            state=session.state,
-            cause=cause,
-            received=() if row is None else (row,),
-            outgoing=outgoing,
-            events=(_event(progress),) if progress.status.final else (),
-            presignatures=progress.presignatures,
-            quarrels=pooling.quarrel_records(progress, now),
-        )
-        # To the end: the cancellation among the farewells comes back to us as well.
-        with uninterrupted():
-            if await self._store.commit(change) is not Outcome.COMMITTED:
-                return False
-            await self._send(outgoing)
-            if progress.failure is not None:
-                await self._failed(batch, progress)
-            if progress.status is Status.COMPLETED:
-                self._spoilt.pop(batch.pool, None)
-                await self.serve(batch.pool)
-        return True
-
-    async def _again(self, session: Session, batch: Batch, cause: str) -> None:
-        """A report came again: what it led to may not have been finished."""
-        with uninterrupted():
-            await self._send(await self._store.outgoing(session.session_id, cause))
-            await self.serve(batch.pool)
-
-    async def _failed(self, batch: Batch, progress: BatchProgress) -> None:
-        """Those who wait go on with other signers, or learn why they cannot. Not if nobody was
-        heard at all: it may be that the batch was never announced."""
-        failure = progress.failure
-        assert failure is not None
-        logger.warning(
-            "batch failed",
-            extra={"session_id": batch.session_id.hex(), "failure": failure.message},
-        )
-        if failure.silent == sorted(batch.party_ids):
-            return await self.make(batch.pool)
-        spoilt = failure.code is FailureCode.SPOILT
-        if spoilt:
-            self.rest(batch.pool)
-        self._quarrels |= {frozenset(pair) for pair in progress.quarrels}
-        # Nobody is to blame, and nobody else could sign: new coins may do better.
-        patient = spoilt and self._spoilt[batch.pool] < SPOILT_IN_A_ROW
-        for waiter in await self._store.waiters(batch.pool, SERVED_AT_ONCE):
-            if patient and not await self._replaceable(waiter, failure):
-                continue
-            await self._store.owe(waiter.session_id, self._clock())
-            await self._end(waiter.session_id, UNASKED, Status.FAILED, failure)
-            await self._store.paid(waiter.session_id)
-        return await self.make(batch.pool) if patient else None
-
-    async def _replaceable(self, waiter: WaiterRecord, failure: Failure) -> bool:
-        session = await self._store.session(waiter.session_id)
-        if session is None:
-            return False
-        conduct = Conduct.model_validate_json(session.state)
-        return conduct.may_go_on(failure, self._clock())
-
-    async def _send(self, messages: Iterable[Outgoing]) -> None:
-        await asyncio.gather(*map(self._send_one, messages))
-
-    async def _send_one(self, message: Outgoing) -> None:
-        """A party that reads no more may have no place for it. Then the batch expires; that must
-        not hold up the others, nor what else is to be done."""
-        try:
-            await self._publisher.publish(message)
-        except (FullError, UnroutableError) as error:
-            logger.warning("instruction not sent", extra={"reason": str(error)})
-
-    ###
-    ### Those who wait
-    ###
-
-    async def _serve(self, waiter: WaiterRecord) -> bool:
-        """False if there are not enough for this one."""
-        async with self._locks.of(waiter.session_id):
-            session = await self._store.session(waiter.session_id)
-            if session is not None and Status(session.status) is Status.WAITING:
-                return await self._invite(waiter, session)
-            if waiter in await self._store.waiters(waiter.pool, SERVED_AT_ONCE):
-                # Served before, by somebody who did not come to say so.
-                sent = await self._store.outgoing(waiter.session_id, SERVED)
-                await self._publisher.publish_all(sent)
-                await self._store.stop_waiting(waiter.session_id)
-            return True
-
-    async def _invite(self, waiter: WaiterRecord, session: Session) -> bool:
-        claimed = await self._store.claim_presignatures(waiter.pool, waiter.count)
-        if not claimed:
-            return False
-        request = await self._store.request_of(waiter.session_id)
-        assert request is not None  # in one transaction with its session
-        conduct = Conduct.model_validate_json(session.state).model_copy(
-            update={"presignatures": [Presigned.of(each) for each in claimed]}
-        )
-        now = self._clock()
-        deadline = conduct.until(now)
-        outgoing = invitations(
-            conduct,
-            request=request.body,
-            signature=request.signature,
-            time_left_ms=deadline - now,
-        )
-        change = CoordinatorChange(
-            session_id=session.session_id,
-            expected_version=session.version,
-            protocol=session.protocol,
-            key_session=session.key_session,
-            status=Status.IN_PROGRESS.value,
-            deadline=deadline,
-            state=conduct.model_dump_json().encode(),
-            cause=SERVED,
-            outgoing=outgoing,
-        )
-        with uninterrupted():
-            if await self._store.commit(change) is Outcome.COMMITTED:
-                await self._publisher.publish_all(outgoing)
-                await self._store.stop_waiting(waiter.session_id)
-        return True
 
     ###
     ### Batches
@@ -417,7 +212,7 @@ class Pools:
         with uninterrupted():
             if await self._store.commit(change) is not Outcome.COMMITTED:
                 return False
-            await self._send(outgoing)
+            await publish_what_has_place(self._publisher, outgoing)
         return True
 
     ###
@@ -451,11 +246,3 @@ def _urgency(pool: PoolRecord) -> tuple[bool, int]:
     """Those who wait come first, the longest unattended of them before all: only so many batches
     are made at once. Then the emptiest."""
     return pool.waiting == 0, pool.stock if pool.waiting == 0 else pool.used_at
-
-
-def _event(progress: BatchProgress) -> Event:
-    failure = progress.failure
-    return Event(
-        event=progress.status.value,
-        details="{}" if failure is None else failure.model_dump_json(),
-    )

@@ -7,6 +7,7 @@ handlers, and faststream's publisher swallows returned messages and time-outs.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from types import TracebackType
@@ -34,6 +35,8 @@ from aiormq.exceptions import InvalidFrameError
 from contracts import addresses
 
 from ..store.records import Outgoing
+
+logger = logging.getLogger(__name__)
 
 HEARTBEAT_S = 8
 CONFIRM_TIMEOUT_S = 10.0
@@ -217,3 +220,16 @@ def dead_letter(
             "warren-routing-key": routing_key[:255],
         },
     )
+
+
+async def publish_what_has_place(publisher: Publisher, messages: Iterable[Outgoing]) -> None:
+    """All at once. A party that reads no more may have no place for its own. It has a deadline, and
+    its full queue must not hold up what the others are to get."""
+
+    async def publish(message: Outgoing) -> None:
+        try:
+            await publisher.publish(message)
+        except (FullError, UnroutableError) as error:
+            logger.warning("message not sent", extra={"kind": message.kind, "reason": str(error)})
+
+    await asyncio.gather(*map(publish, messages))

@@ -22,6 +22,7 @@ from ..session.conduct import Conduct, Progress
 from ..session.errors import EquivocationError
 from ..store.interface import CoordinatorStore, StoreUnavailableError
 from ..store.records import Event, Received, RequestRecord, Session
+from .batches import BatchConsumer
 from .clock import now_ms
 from .coordinator_commits import RACES, UNASKED, CoordinatorCommits
 from .deliveries import Delivery
@@ -49,6 +50,7 @@ class ReportConsumer:
         recent: RecentSessions,
         commits: CoordinatorCommits,
         pools: Pools,
+        batches: BatchConsumer,
         *,
         grace_ms: int,
     ) -> None:
@@ -59,6 +61,7 @@ class ReportConsumer:
         self._recent = recent
         self._commits = commits
         self._pools = pools
+        self._batches = batches
         self._grace_ms = grace_ms
         self._locks = commits.locks
 
@@ -101,7 +104,7 @@ class ReportConsumer:
                 return
             await self._store.owe(session_id, now_ms())
             if session.protocol == pooling.PROTOCOL:
-                ended = await self._pools.expire(session)
+                ended = await self._batches.expire(session)
             else:
                 known = Known.read(session)
                 failure = _expired(known.conduct, session)
@@ -137,7 +140,7 @@ class ReportConsumer:
             if session is None:
                 raise ContractError("there is no such session")
             if session.protocol == pooling.PROTOCOL:
-                return await self._pools.advance(session, envelope, report, row)
+                return await self._batches.advance(session, envelope, report, row)
             if Status(session.status).final:
                 await self._commits.send_again(session.session_id, cause)
                 await self._commits.resume(session)

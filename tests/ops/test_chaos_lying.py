@@ -1,0 +1,236 @@
+"""What workers are told to do wrong, and what a tap hears of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from contracts import sessions
+from contracts.envelope import EVERYONE, Envelope, UnverifiedEnvelope
+from contracts.identity import Identity
+from contracts.primitives import Scheme
+from contracts.sessions import Member, NonceCommitment, PresignaturesUsed, SessionTerms
+from contracts.signing import sign_request
+from ops.chaos import greed
+from ops.chaos.facts import Sent
+from ops.chaos.faults import Kind
+from ops.chaos.lying import ALIVE, said
+from ops.chaos.orders import Obedience, OrderBook, Orders
+from ops.chaos.tap import Heard, note_envelope, note_instruction
+from tests.contracts import samples
+from workers.session.sending import report, round_message
+from workers.store.records import Outgoing
+
+PARTY = Identity.generate()
+SESSION = bytes([9]) * 32
+
+
+def first_round(payload: bytes = b"commitment") -> Outgoing:
+    content = Envelope(
+        session_id=SESSION,
+        epoch=0,
+        kind="keygen",
+        round=1,
+        sender="p1",
+        recipient=EVERYONE,
+        payload=payload,
+    )
+    (message,) = round_message(content, PARTY, ["p2"])
+    return message
+
+
+def share_signed(session_id: bytes = SESSION, sender: str = "p1") -> Outgoing:
+    content = sessions.ShareSigned(join_token=bytes(32), signature_shares=[bytes(32)], fresh=[])
+    return report(content, identity=PARTY, party_id=sender, session_id=session_id)
+
+
+def heard(message: Outgoing) -> Heard:
+    return Heard(
+        exchange=message.exchange,
+        routing_key=message.routing_key,
+        kind=message.kind,
+        content_type=message.content_type,
+        message_id=message.message_id,
+        headers=dict(message.headers),
+        body=message.body,
+    )
+
+
+def test_without_orders_everything_is_said_as_it_is() -> None:
+    message = first_round()
+    assert list(said(message, Orders(), PARTY)) == [message]
+
+
+def test_a_silent_party_gives_signs_of_life_and_says_nothing_else() -> None:
+    alive = report(sessions.PartyAlive(at=1), identity=PARTY, party_id="p1")
+    assert alive.kind == ALIVE
+    assert list(said(alive, Orders(silent=True), PARTY)) == [alive]
+    assert list(said(share_signed(), Orders(silent=True), PARTY)) == []
+
+
+def test_a_liar_signs_another_share_in_its_own_name() -> None:
+    (lie,) = said(share_signed(), Orders(liar=True), PARTY)
+    true, wrong = (UnverifiedEnvelope.from_bytes(each.body) for each in (share_signed(), lie))
+    assert wrong.verify(PARTY.public).payload != true.claimed.payload
+    told = sessions.REPORT.validate_json(wrong.claimed.payload)
+    assert isinstance(told, sessions.ShareSigned)
+    assert told.signature_shares != [bytes(32)]
+
+
+def test_an_equivocator_says_both() -> None:
+    message = first_round()
+    first, second = said(message, Orders(equivocator=True), PARTY)
+    assert first == message
+    assert second.body != message.body
+    assert UnverifiedEnvelope.from_bytes(second.body).verify(PARTY.public).sender == "p1"
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> OrderBook:
+    return OrderBook(tmp_path / "orders")
+
+
+def test_orders_reach_the_workers_of_a_role_and_no_others(book: OrderBook) -> None:
+    book.give("party-1", Orders(skew_ms=120_000, silent=True))
+    assert Obedience(book.directory, "party-1.2").orders == Orders(skew_ms=120_000, silent=True)
+    assert Obedience(book.directory, "party-2.1").orders == Orders()
+    book.lift("party-1")
+    assert Obedience(book.directory, "party-1.2").orders == Orders()
+
+
+def test_an_order_to_crash_is_for_one_worker_and_one_point_and_carried_out_once(
+    book: OrderBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: killed.append((pid, number)))
+    book.crash("party-1.1", Kind.AFTER_COMMIT)
+    told, other = (Obedience(book.directory, f"party-1.{i}") for i in (1, 2))
+    other.die_at(Kind.AFTER_COMMIT)
+    told.die_at(Kind.BEFORE_COMMIT)
+    assert killed == []
+    assert book.stands("party-1.1")
+    told.die_at(Kind.AFTER_COMMIT)
+    assert [pid for pid, _ in killed] == [os.getpid()]
+    assert not book.stands("party-1.1")
+    assert not book.pardon("party-1.1")
+
+
+def test_a_wired_worker_learns_its_port(book: OrderBook) -> None:
+    assert Obedience(book.directory, "party-1.2").wire_port() is None
+    book.wire({"party-1.2": 4711})
+    assert Obedience(book.directory, "party-1.2").wire_port() == 4711
+    assert Obedience(book.directory, "party-1.1").wire_port() is None
+
+
+###
+### The tap
+###
+
+
+def test_the_same_bytes_again_are_one_message_and_others_are_two() -> None:
+    sent = Sent()
+    first = first_round()
+    for _ in range(2):
+        note_envelope(sent, heard(first), ())
+    assert [len(bodies) for bodies in sent.bodies.values()] == [1]
+    note_envelope(sent, heard(first_round(b"another")), ())
+    assert [len(bodies) for bodies in sent.bodies.values()] == [2]
+    assert sent.copies == 3
+    assert sent.lies == set()
+
+
+def test_a_second_message_of_one_who_was_told_to_equivocate_makes_its_session_a_lie() -> None:
+    sent = Sent()
+    for message in (first_round(), first_round(b"another")):
+        note_envelope(sent, heard(message), {"p1"})
+    assert sent.lies == {SESSION.hex()}
+
+
+def instructed(scheme: Scheme) -> sessions.SessionCreated:
+    request = samples.sign_request(
+        scheme=scheme,
+        key_id="treasury",
+        message=bytes(32),
+    )
+    signed = sign_request(request, samples.CLIENT)
+    terms = SessionTerms(
+        protocol="sign",
+        request_digest=signed.digest,
+        key_session=bytes([5]) * 32,
+        epoch=0,
+        threshold=2,
+        members=[
+            Member(party_id=name, index=i, identity=samples.PARTIES[name].public.der)
+            for i, name in enumerate(("p1", "p2"), start=1)
+        ],
+        salt=bytes(32),
+    )
+    ecdsa = scheme is Scheme.ECDSA
+    commitments = [NonceCommitment(nonce_id=bytes([i]) * 32, commitment=b"c") for i in (1, 2)]
+    return sessions.SessionCreated(
+        session_id=terms.session_id(),
+        terms=terms,
+        commitments=[] if ecdsa else commitments,
+        presignatures=[PresignaturesUsed(batch=bytes([3]) * 32, positions=[4, 5])] if ecdsa else [],
+        request=signed.body,
+        request_signature=signed.signature,
+        join_token=bytes(32),
+        time_left_ms=1000,
+    )
+
+
+def used_up(scheme: Scheme) -> tuple[Sent, sessions.SessionCreated]:
+    sent = Sent()
+    created = instructed(scheme)
+    for member in created.terms.members:
+        note_instruction(sent, created, member.party_id)
+        share = share_signed(created.session_id, member.party_id)
+        note_envelope(sent, heard(share), ())
+    return sent, created
+
+
+def test_an_answer_uses_up_the_nonce_that_its_party_was_told_to_use() -> None:
+    sent, created = used_up(Scheme.ED25519)
+    assert sent.uses == {
+        ("p1", f"nonce {'01' * 32}"): {created.session_id.hex()},
+        ("p2", f"nonce {'02' * 32}"): {created.session_id.hex()},
+    }
+
+
+def test_an_answer_uses_up_every_presignature_of_its_session() -> None:
+    sent, created = used_up(Scheme.ECDSA)
+    batch = "03" * 32
+    assert sent.uses.keys() == {
+        (party, f"presignature {batch}/{position}") for party in ("p1", "p2") for position in (4, 5)
+    }
+    assert set().union(*sent.uses.values()) == {created.session_id.hex()}
+
+
+def test_only_what_has_answered_is_asked_again() -> None:
+    sent, created = used_up(Scheme.ED25519)
+    assert greed.answered(created, sent)
+    sent.uses["p2", f"nonce {'02' * 32}"].clear()
+    assert not greed.answered(created, sent)
+    assert not greed.answered(created, Sent())
+
+
+@pytest.mark.parametrize("scheme", [Scheme.ED25519, Scheme.ECDSA])
+def test_a_greedy_coordinator_asks_for_another_message_with_the_same_nonces(
+    scheme: Scheme,
+) -> None:
+    sent, created = used_up(scheme)
+    producer: Any = SimpleNamespace(settings=SimpleNamespace(identity=samples.CLIENT))
+    messages = greed.again(created, {"svcA": producer}, Random(1))
+    assert [message.routing_key for message in messages] == ["p1", "p2"]
+    asked = sessions.SessionCreated.model_validate_json(messages[0].body)
+    assert asked.session_id == asked.terms.session_id() != created.session_id
+    assert (asked.commitments, asked.presignatures) == (created.commitments, created.presignatures)
+    assert asked.request != created.request
+    note_instruction(sent, asked, "p1")
+    note_envelope(sent, heard(share_signed(asked.session_id, "p1")), ())
+    assert max(len(used_in) for used_in in sent.uses.values()) == 2

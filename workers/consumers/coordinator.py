@@ -1,0 +1,100 @@
+"""The coordinator's handlers, wired to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from contracts.signing import ClientPolicy
+
+from ..session.acceptance import Peer
+from ..settings import CoordinatorLimits, PoolLimits
+from ..store.interface import CoordinatorStore
+from .admission import Admission
+from .batches import BatchConsumer
+from .clock import now_ms
+from .coordinator_commits import CoordinatorCommits
+from .liveness import Liveness
+from .pools import Pools
+from .publisher import Publisher
+from .recent import RecentSessions
+from .reports import ReportConsumer
+from .requests import RequestConsumer
+from .scopes import SessionScopes
+from .signing_sessions import SigningSessions
+from .waiting_line import WaitingLine
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinator:
+    """What one process of the coordinator is made of."""
+
+    requests: RequestConsumer
+    reports: ReportConsumer
+    pools: Pools
+    liveness: Liveness
+    admission: Admission
+
+    @classmethod
+    def over(
+        cls,
+        store: CoordinatorStore,
+        publisher: Publisher,
+        *,
+        parties: Mapping[str, Peer],
+        clients: Sequence[ClientPolicy],
+        limits: CoordinatorLimits,
+        pool_limits: PoolLimits,
+        clock: Callable[[], int] = now_ms,
+    ) -> Coordinator:
+        scopes, recent = SessionScopes(), RecentSessions()
+        liveness = Liveness(
+            store, silent_after_ms=int(limits.party_silent_seconds * 1000), clock=clock
+        )
+        # What ends a session may begin another one, and what begins one may have to end it.
+        commits = CoordinatorCommits(
+            store,
+            publisher,
+            recent,
+            again=lambda *given: signings.begin_again(*given),  # noqa: PLW0108 - made below
+            clock=clock,
+        )
+        line = WaitingLine(store, publisher, commits.locks, end=commits.end, clock=clock)
+        pools = Pools(store, publisher, liveness, pool_limits, line, clock=clock)
+        batches = BatchConsumer(store, publisher, pools, line, clock=clock)
+        signings = SigningSessions(
+            store,
+            publisher,
+            liveness,
+            scopes,
+            recent,
+            pools,
+            nonce_batch=limits.nonce_batch,
+            try_ms=int(limits.try_seconds * 1000),
+            clock=clock,
+        )
+        reports = ReportConsumer(
+            parties,
+            store,
+            liveness,
+            scopes,
+            recent,
+            commits,
+            pools,
+            batches,
+            grace_ms=int(limits.grace_seconds * 1000),
+        )
+        admission = Admission(store, per_client=limits.sessions_per_client, in_all=limits.sessions)
+        requests = RequestConsumer(
+            parties,
+            clients,
+            store,
+            publisher,
+            liveness,
+            scopes,
+            reports,
+            recent,
+            signings,
+            admission,
+        )
+        return cls(requests, reports, pools, liveness, admission)
