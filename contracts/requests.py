@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
 from . import addresses
 from .primitives import (
@@ -95,13 +95,16 @@ class KeygenRequest(RequestBase):
         return self
 
 
+def _not_too_long(message: bytes) -> bytes:
+    if not 1 <= len(message) <= MAX_MESSAGE_BYTES:
+        raise ValueError(f"a message has 1 to {MAX_MESSAGE_BYTES} bytes, this one {len(message)}")
+    return message
+
+
 Message = Annotated[
     Hex,
-    Field(
-        min_length=1,
-        max_length=MAX_MESSAGE_BYTES,
-        json_schema_extra={"minLength": 2, "maxLength": 2 * MAX_MESSAGE_BYTES},  # hex digits
-    ),
+    AfterValidator(_not_too_long),
+    Field(json_schema_extra={"minLength": 2, "maxLength": 2 * MAX_MESSAGE_BYTES}),  # hex digits
 ]
 """The bytes that are signed, leading zeros and all. For bip340 and ecdsa a 32-byte digest."""
 

@@ -57,8 +57,19 @@ INVALID: dict[str, tuple[str, dict[str, Any], str]] = {
     "unknown curve": ("keygen", {"curve": "p256"}, "curve: Input should be"),
     "short digest": ("sign", {"scheme": "bip340", "message": "00" * 31}, "exactly 32 bytes"),
     "long digest": ("sign", {"scheme": "bip340", "message": "00" * 33}, "exactly 32 bytes"),
-    "no message": ("sign", {"message": ""}, "message: Data should have at least 1 byte"),
-    "long message": ("sign", {"message": "00" * 65_537}, "message: Data should have at most"),
+    "no message": ("sign", {"message": ""}, "a message has 1 to 65536 bytes, this one 0"),
+    "ecdsa digest": ("sign", {"scheme": "ecdsa", "message": "00" * 31}, "exactly 32 bytes"),
+    "hardened path": (
+        "sign",
+        {"scheme": "ecdsa", "message": "00" * 32, "derivation_path": "m/0'"},
+        "derivation_path",
+    ),
+    "two forms": (
+        "sign",
+        {"scheme": "ecdsa", "message": "00" * 32, "items": [{"message": "00" * 32}]},
+        "either message or items",
+    ),
+    "long message": ("sign", {"message": "00" * 65_537}, "bytes, this one 65537"),
     "half a byte": ("sign", {"message": "0"}, "not an even number of hex digits"),
     "party twice": (
         "keygen",
