@@ -140,7 +140,8 @@ def explain(error: ValidationError) -> str:
     parts = []
     for item in error.errors(include_url=False, include_input=False, include_context=False)[:5]:
         where = ".".join(str(step) for step in item["loc"] if step not in addresses.REQUEST_KEYS)
-        parts.append(f"{where}: {item['msg']}" if where else item["msg"])
+        what = item["msg"].removeprefix("Value error, ")
+        parts.append(f"{where}: {what}" if where else what)
     return "; ".join(parts)
 
 

@@ -91,7 +91,7 @@ def ask(
             with _spinner(waiting):
                 return asyncio.run(conversation())
         except ValueError as error:  # how the client library calls impossible arguments
-            text = str(error).removeprefix("Value error, ")  # pydantic's
+            text = str(error)
             leave(ExitCode.USAGE, "usage", f"{text}.", as_json=as_json)
 
 

@@ -201,7 +201,7 @@ def test_what_no_request_can_have_is_wrong_usage_in_the_requests_words(
 def test_an_empty_message_in_a_list_is_told_without_a_validators_prose(run: Run) -> None:
     ended = run(*ecdsa("--message-hex", DIGEST, "--message-hex", ""))
     assert ended.code == 2
-    assert ended.err == "message: Value should have at least 1 item after validation, not 0.\n"
+    assert ended.err == "message: a message has 1 to 65536 bytes, this one 0.\n"
 
 
 @pytest.mark.parametrize(
