@@ -68,8 +68,7 @@ def chaos(
         say(f"  {injection}")
     if plan:
         return
-    for noisy in ("aiormq", "aio_pika", "asyncio", "contracts"):
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what they shout about is our doing
+    hush()
     settings = Settings(seed=chosen, seconds=seconds, injections=injections, rate_per_s=rate)
     with _troubles_in_a_sentence():
         with running_services(directory, progress=say) as services, _bar(settings) as bar:
@@ -79,6 +78,12 @@ def chaos(
         raise typer.Exit(FAILED)
     if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+def hush() -> None:
+    """Lost connections are our own doing here, and nothing to shout about."""
+    for noisy in ("aiormq", "aio_pika", "asyncio", "contracts"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
 
 def say(line: str) -> None:

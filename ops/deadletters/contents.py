@@ -6,8 +6,9 @@ Nothing of it is verified. The payload of an envelope is never shown: it may be 
 from __future__ import annotations
 
 import base64
-import json
 from typing import Any
+
+import pydantic_core
 
 from contracts import envelope
 from contracts.envelope import UnverifiedEnvelope
@@ -79,8 +80,9 @@ def _json(body: bytes) -> dict[str, Any] | None:
     if len(body) > READABLE_BYTES:
         return None
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
+        # Not json.loads: it nests as deep as somebody has set Python's recursion limit, and dies.
+        value = pydantic_core.from_json(body, allow_inf_nan=False)
+    except ValueError:
         return None
     return value if isinstance(value, dict) else None
 

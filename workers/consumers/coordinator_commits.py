@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 UNASKED = "deadline"
 """Cause of an end that no delivery asks for again, as one by a deadline. What it sends is owed."""
 CANCELLED = "session_cancelled"
-Again = Callable[[bytes, Conduct, Failure | None, Collection[str]], Awaitable[None]]
+Again = Callable[[bytes, Conduct, Failure], Awaitable[None]]
 
 RACES = 20
 """Lost to other workers before a delivery is given back."""
@@ -71,6 +71,8 @@ class CoordinatorCommits:
         )
         if goes_on:
             outgoing = (*outgoing, *conducting.farewells(conduct))
+            # In the state, for whoever begins the next session if we do not come to it.
+            conduct = conduct.model_copy(update={"avoided": _avoided(progress)})
             # Until the next session has begun: whoever finds this one over must begin it.
             await self._store.owe(session.session_id, self._clock())
         elif progress.failure is not None:
@@ -87,7 +89,7 @@ class CoordinatorCommits:
             )
             outgoing = (*outgoing, *conducting.farewells(conduct))
         answer = None if content is None else result(content, conduct.request.reply_to)
-        over = (Event(event=progress.status.value),) if progress.status.final else ()
+        over = (_over(progress),) if progress.status.final else ()
         events = over if event is None else (event, *over)
         change = CoordinatorChange(
             session_id=session.session_id,
@@ -113,9 +115,7 @@ class CoordinatorCommits:
             await self.send(outgoing if answer is None else (answer, *outgoing))
             if goes_on:
                 assert progress.failure is not None
-                avoided = {*conduct.avoided, *progress.accused}
-                avoided.update(progress.failure.culprits, progress.failure.silent)
-                await self._again(session.session_id, conduct, progress.failure, avoided)
+                await self._again(session.session_id, conduct, progress.failure)
                 await self._store.paid(session.session_id)
         if not progress.status.final:
             self._recent.keep(change, session, conduct)
@@ -127,13 +127,24 @@ class CoordinatorCommits:
             return
         conduct = Conduct.model_validate_json(session.state)
         if conduct.try_ms is not None and Status(session.status) in {Status.FAILED, Status.EXPIRED}:
-            await self._again(session.session_id, conduct, None, conduct.avoided)
+            *_, over = await self._store.events(session.session_id)
+            failure = Failure.model_validate_json(over.details)
+            await self._again(session.session_id, conduct, failure)
 
-    async def end(self, session_id: bytes, cause: str, status: Status, failure: Failure) -> Status:
+    async def end(
+        self,
+        session_id: bytes,
+        cause: str,
+        status: Status,
+        failure: Failure,
+        *,
+        accused: Collection[str] = (),
+    ) -> Status:
         """End a session from outside; returns how it ended, which may be otherwise.
 
         Arguments:
             cause: Names who wished it; come again, it sends again what it sent.
+            accused: Who had better not sign instead, besides those whom the failure names.
         """
         async with self.locks.of(session_id):
             for _ in range(RACES):
@@ -144,7 +155,12 @@ class CoordinatorCommits:
                     await self.send_again(session_id, cause)
                     return Status(session.status)
                 known = Known.read(session)
-                progress = Progress(conduct=known.conduct, status=status, failure=failure)
+                progress = Progress(
+                    conduct=known.conduct,
+                    status=status,
+                    failure=failure,
+                    accused=frozenset(accused),
+                )
                 if await self.commit(known, progress, cause, None, None):
                     return status
             raise StoreUnavailableError("other workers were faster every time")
@@ -163,3 +179,19 @@ class CoordinatorCommits:
             [message for message in messages if message.kind != CANCELLED]
         )
         await publish_what_has_place(self._publisher, farewells)
+
+
+def _avoided(progress: Progress) -> list[str]:
+    """Who had better not sign next time."""
+    avoided = {*progress.conduct.avoided, *progress.accused}
+    if progress.failure is not None:
+        avoided.update(progress.failure.culprits, progress.failure.silent)
+    return sorted(avoided)
+
+
+def _over(progress: Progress) -> Event:
+    failure = progress.failure
+    return Event(
+        event=progress.status.value,
+        details="{}" if failure is None else failure.model_dump_json(),
+    )

@@ -122,17 +122,15 @@ class SigningSessions:
             return None
         return await self._store.request(record.owner, record.request_id)
 
-    async def begin_again(
-        self, ended: bytes, before: Conduct, failure: Failure | None, avoided: Collection[str]
-    ) -> None:
+    async def begin_again(self, ended: bytes, before: Conduct, failure: Failure) -> None:
         """Another session for the request of one that ended without a result, unless it has one.
 
         Arguments:
-            failure: Why it ended; None if that is not known any more.
-            avoided: Parties that had better not sign.
+            before: With those among `avoided` who failed it.
+            failure: Why it ended.
         """
         record = await self._store.request_of(ended)
-        request, facts = before.request, before.facts
+        request, facts, avoided = before.request, before.facts, before.avoided
         if record is None or record.result is not None:
             return
         assert isinstance(request, SignRequest)
@@ -153,8 +151,8 @@ class SigningSessions:
             tries=before.tries + 1,
             avoided=avoided,
         )
-        reason = {} if failure is None else {"after": failure.message}
-        await self._commit(conduct, record, event={"try": conduct.tries, **reason}, succeeds=ended)
+        event = {"try": conduct.tries, "after": failure.message}
+        await self._commit(conduct, record, event=event, succeeds=ended)
 
     def _sets(
         self, request: SignRequest, facts: KeyFacts, *, avoided: Collection[str]

@@ -5,7 +5,8 @@ The store keeps the line, so any coordinator process may serve it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Collection
+from typing import Protocol
 
 from contracts.failures import Failure
 from contracts.results import Status
@@ -22,13 +23,25 @@ from .scopes import uninterrupted
 SERVED = "presigned"
 SERVED_AT_ONCE = 100
 
-End = Callable[[bytes, str, Status, Failure], Awaitable[object]]
+
+class End(Protocol):
+    """`CoordinatorCommits.end`."""
+
+    async def __call__(
+        self,
+        session_id: bytes,
+        cause: str,
+        status: Status,
+        failure: Failure,
+        *,
+        accused: Collection[str],
+    ) -> object: ...
 
 
 class WaitingLine:
     """
     Arguments:
-        end: Ends the session of a request: id, cause, status, failure.
+        end: Ends the session of a request.
     """
 
     def __init__(
@@ -52,17 +65,27 @@ class WaitingLine:
             if not await self._serve(waiter):
                 return
 
-    async def give_up(self, pool: PoolName, failure: Failure, *, but_those_alone: bool) -> None:
+    async def give_up(
+        self,
+        pool: PoolName,
+        failure: Failure,
+        *,
+        accused: Collection[str],
+        but_those_alone: bool,
+    ) -> None:
         """Those who wait go on with other signers, or learn why they cannot.
 
         Arguments:
+            accused: Who had better not sign instead, besides those whom the failure names.
             but_those_alone: Let those wait on for whom there are no other signers.
         """
         for waiter in await self._store.waiters(pool, SERVED_AT_ONCE):
             if but_those_alone and not await self._replaceable(waiter, failure):
                 continue
             await self._store.owe(waiter.session_id, self._clock())
-            await self._end(waiter.session_id, UNASKED, Status.FAILED, failure)
+            await self._end(
+                waiter.session_id, UNASKED, Status.FAILED, failure, accused=accused
+            )
             await self._store.paid(waiter.session_id)
 
     async def _replaceable(self, waiter: WaiterRecord, failure: Failure) -> bool:

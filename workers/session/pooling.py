@@ -56,12 +56,14 @@ class BatchProgress:
         presignatures: Set when the batch is complete.
         failure: Set when it failed.
         quarrels: Who accuses whom, without the time. They had better not meet again soon.
+        accused: Whom the failure speaks against without naming them: those who refused.
     """
 
     status: Status
     presignatures: tuple[PooledPresignature, ...] = ()
     failure: Failure | None = None
     quarrels: tuple[tuple[str, str], ...] = ()
+    accused: frozenset[str] = frozenset()
 
 
 def instructions(batch: Batch, *, time_left_ms: int) -> tuple[Outgoing, ...]:
@@ -144,6 +146,7 @@ def batch_failed(batch: Batch, sender: str, report: sessions.SessionFailed) -> B
         status=Status.FAILED,
         failure=failure,
         quarrels=tuple((sender, culprit) for culprit in failure.culprits),
+        accused=frozenset({sender} if _refuses(failure) else ()),
     )
 
 
@@ -179,6 +182,11 @@ def quarrel_records(progress: BatchProgress, now: int) -> tuple[QuarrelRecord, .
         QuarrelRecord(accuser=accuser, accused=accused, at=now)
         for accuser, accused in progress.quarrels
     )
+
+
+def _refuses(failure: Failure) -> bool:
+    """Whether a party's failure is its own affair. It may also refuse because of somebody."""
+    return failure.code is FailureCode.PARTY_REFUSED and not failure.culprits
 
 
 def _failure(row: Received) -> Failure:
