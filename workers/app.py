@@ -52,13 +52,14 @@ READY_FILE = "WARREN_READY_FILE"
 """Environment variable: a file that is created once the worker consumes."""
 
 STARTUP_PATIENCE_S = 60
+BROKER_AWAY = (OSError, aio_pika.exceptions.AMQPConnectionError)
 GC_THRESHOLD = 20_000
 """Allocations between two looks at the young; some hundred deliveries."""
 STOP_S = GRACE_S + 1
 SWEEP_SECONDS = 0.25
 SWEEP_LIMIT = 100
 OWED_SECONDS = 5.0
-OWED_AFTER_MS = 15_000
+OWED_AFTER_MS = 5_000
 """Whoever ended the session is not still sending it by then."""
 HEARTBEAT_SECONDS = 2.0
 ATTEST_SECONDS = 2.0
@@ -98,7 +99,7 @@ async def run_party(settings: PartySettings, lane: Lane = Lane.ALL) -> None:
         witness=settings.incarnation_file,
         max_connections=limits.database_connections,
     )
-    async with _opened(closed) as store, Publisher(url, name=settings.party_id) as publisher:
+    async with _opened(closed) as store, _connected(url, settings.party_id) as publisher:
         consumer = PartyConsumer(party, store, publisher, limits)
         broker = make_broker(url)
         if inbox := queues.get(Lane.SIGNING):
@@ -161,7 +162,7 @@ async def run_coordinator(settings: CoordinatorSettings) -> None:
     closed = open_coordinator_store(
         settings.database_url, max_connections=limits.database_connections
     )
-    async with _opened(closed) as store, Publisher(url, name="coordinator") as publisher:
+    async with _opened(closed) as store, _connected(url, "coordinator") as publisher:
         coordinator = Coordinator.over(
             store,
             publisher,
@@ -215,7 +216,13 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await broker.start()
+    async for attempt in _patiently(BROKER_AWAY):
+        with attempt:
+            try:
+                await broker.start()
+            except BROKER_AWAY:
+                await broker.stop()
+                raise
     _spare_the_collector()
     tasks = [asyncio.create_task(_every(seconds, chore)) for chore, seconds in chores]
     _say_ready()
@@ -266,9 +273,26 @@ async def _purge(store: SessionStore, *, ended_before: int) -> None:
 
 
 async def _broker_reachable(url: str, *, queues: Iterable[str]) -> None:
-    async for attempt in _patiently((OSError, aio_pika.exceptions.AMQPConnectionError)):
+    async for attempt in _patiently(BROKER_AWAY):
         with attempt:
             await require_topology(url, queues=queues)
+
+
+@contextlib.asynccontextmanager
+async def _connected(url: str, name: str) -> AsyncIterator[Publisher]:
+    """The publisher, once the broker can be reached."""
+    publisher = Publisher(url, name=name)
+    async for attempt in _patiently(BROKER_AWAY):
+        with attempt:
+            try:
+                await publisher.__aenter__()
+            except BROKER_AWAY:
+                await publisher.__aexit__(None, None, None)
+                raise
+    try:
+        yield publisher
+    finally:
+        await publisher.__aexit__(None, None, None)
 
 
 @contextlib.asynccontextmanager

@@ -10,10 +10,10 @@ import asyncio
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aio_pika
-from aio_pika.abc import AbstractChannel
+from aio_pika.abc import AbstractChannel, AbstractQueue
 
 from contracts import addresses, results
 from contracts.client import ClientSettings
@@ -46,6 +46,27 @@ class _Asked:
     key: CertifiedKey
 
 
+@dataclass(slots=True)
+class _Inbox:
+    """One client's queue, and what was taken out of it so far."""
+
+    queue: AbstractQueue
+    taken: set[bytes] = field(default_factory=set)
+
+    async def next(self) -> bytes | None:
+        """A message's body; None if there is none now.
+
+        Delivery is at least once: a worker that died before it knew that its result had arrived
+        has another one send the same bytes again, and a client takes them for what they are. So a
+        repeat of what was taken is passed over. Other bytes for the same request are not.
+        """
+        while (message := await self.queue.get(no_ack=True, fail=False)) is not None:
+            if message.body not in self.taken:
+                self.taken.add(message.body)
+                return message.body
+        return None
+
+
 async def deliver(
     amqp_url: str, settings: Mapping[str, ClientSettings], outcomes: Sequence[Outcome]
 ) -> list[Delivered]:
@@ -66,11 +87,15 @@ async def deliver(
             await exchange.publish(
                 _message(signed), addresses.request_key(signed.request.operation)
             )
+        inboxes = [await _open(channel, queue) for queue in waiting]
         delivered = [
-            result for queue, own in waiting.items() for result in await _take(channel, queue, own)
+            result for inbox in inboxes for result in await _take(inbox, waiting[inbox.queue.name])
         ]
         # Only now: a result that went astray has had the time of all others to turn up.
-        for queue in (*waiting, addresses.UNCLAIMED, addresses.DEAD_QUEUE):
+        for inbox in inboxes:
+            if await inbox.next() is not None:
+                raise MisdeliveredError(f"a message too many is in queue {inbox.queue.name}")
+        for queue in (addresses.UNCLAIMED, addresses.DEAD_QUEUE):
             found = await channel.declare_queue(queue, passive=True)
             if left := found.declaration_result.message_count:
                 raise MisdeliveredError(f"{left} messages are left in queue {queue}")
@@ -105,18 +130,20 @@ def _message(signed: SignedRequest) -> aio_pika.Message:
     )
 
 
-async def _take(
-    channel: AbstractChannel, queue: str, waiting: Mapping[str, _Asked]
-) -> list[Delivered]:
+async def _open(channel: AbstractChannel, queue: str) -> _Inbox:
+    return _Inbox(await channel.declare_queue(queue, passive=True))
+
+
+async def _take(inbox: _Inbox, waiting: Mapping[str, _Asked]) -> list[Delivered]:
     """The result of every request, in whichever order they have come.
 
     Arguments:
         waiting: By request id.
     """
-    left, delivered = dict(waiting), []
+    queue, left, delivered = inbox.queue.name, dict(waiting), []
     while left:
         deadline_ms = min(asked.request.expires_at for asked in left.values())
-        result = await _next_result(channel, queue, deadline_ms)
+        result = await _next_result(inbox, deadline_ms)
         asked = left.pop(result.request_id, None)
         if asked is None or result.client_id != asked.request.client_id:
             raise MisdeliveredError(
@@ -143,14 +170,13 @@ def _checked(queue: str, result: Result, asked: _Asked) -> Delivered:
     )
 
 
-async def _next_result(channel: AbstractChannel, name: str, deadline_ms: int) -> Result:
-    queue = await channel.declare_queue(name, passive=True)
+async def _next_result(inbox: _Inbox, deadline_ms: int) -> Result:
     while _now_ms() < deadline_ms:
-        message = await queue.get(no_ack=True, fail=False)
-        if message is not None:
-            return results.ADAPTER.validate_json(message.body)
+        body = await inbox.next()
+        if body is not None:
+            return results.ADAPTER.validate_json(body)
         await asyncio.sleep(0.02)
-    raise MisdeliveredError(f"no result reached queue {name} in {LIFETIME_S} s")
+    raise MisdeliveredError(f"no result reached queue {inbox.queue.name} in {LIFETIME_S} s")
 
 
 def _now_ms() -> int:

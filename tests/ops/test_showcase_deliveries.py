@@ -81,8 +81,9 @@ def _to_another_request(request: Request) -> list[Result]:
     return [honest(request)[0].model_copy(update={"request_id": "an-older-one"})]
 
 
-def _twice(request: Request) -> list[Result]:
-    return 2 * honest(request)
+def _another_one(request: Request) -> list[Result]:
+    (result,) = honest(request)
+    return [result, result.model_copy(update={"finished_at": result.finished_at + 1})]
 
 
 def _failure(request: Request) -> list[Result]:
@@ -116,7 +117,7 @@ def _of_the_parent(request: Request) -> list[Result]:
     [
         (_to_another, MisdeliveredError, "result of client svcB"),
         (_to_another_request, MisdeliveredError, "warren.results.svcA"),
-        (_twice, MisdeliveredError, "1 messages are left in queue warren.results.svcA"),
+        (_another_one, MisdeliveredError, "too many is in queue warren.results.svcA"),
         (_failure, MisdeliveredError, "nobody was there"),
         (_another_signature, ContractError, "does not verify"),
     ],
@@ -132,6 +133,25 @@ async def test_a_wrong_result_in_a_queue_is_found(
         answer(request) if request.client_id == "svcA" else honest(request)
     )
     with pytest.raises(error, match=text):
+        await deliver(vhost, settings(vhost), outcomes())
+
+
+async def test_a_result_that_comes_again_is_no_mistake(
+    vhost: str, coordinator: FakeCoordinator
+) -> None:
+    # The three of svcB come between each other, the others after all is taken.
+    coordinator.answer = lambda request: 3 * honest(request)
+    delivered = await deliver(vhost, settings(vhost), outcomes())
+    assert len({each.request_id for each in delivered}) == len(delivered) == 5
+
+
+async def test_a_second_result_is_found_between_those_of_other_requests(
+    vhost: str, coordinator: FakeCoordinator
+) -> None:
+    coordinator.answer = lambda request: (
+        _another_one(request) if request.client_id == "svcB" else honest(request)
+    )
+    with pytest.raises(MisdeliveredError, match=r"warren\.results\.svcB got a result of client"):
         await deliver(vhost, settings(vhost), outcomes())
 
 

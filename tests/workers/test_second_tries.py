@@ -360,7 +360,7 @@ async def test_a_cancellation_reaches_the_session_that_the_request_went_on_in(
     shire: World, scheme: str
 ) -> None:
     key = await make_key(shire)
-    request, first, silent = await begun(shire, key, scheme=scheme)
+    request, first, _ = await begun(shire, key, scheme=scheme)
     await shire.run(dropped=lambda m: m.kind in {"session_created", "nonces_wanted"})
     await try_time_is_over(shire, first)
     second = await session_of(shire, request)
@@ -410,7 +410,7 @@ async def test_what_the_first_signers_say_late_changes_nothing(shire: World, at:
     key = await make_key(shire)
     for signers in (["party-1", "party-2"], ["party-2", "party-3"]):
         await sign(shire, key, scheme=FROST, signers=signers)
-    request, first, silent = await begun(shire, key, scheme=FROST)
+    request, first, _ = await begun(shire, key, scheme=FROST)
     late: list[Outgoing] = []
 
     def held(message: Outgoing) -> bool:

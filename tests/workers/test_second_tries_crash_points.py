@@ -111,17 +111,24 @@ async def pay_what_is_owed(shire: World) -> None:
         await shire.reports.send_owed(session_id)
 
 
-@pytest.mark.parametrize("death", DEATHS)
-async def test_the_sweep_begins_what_the_last_one_came_not_to(shire: World, death: str) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "death"),
+    # A batch that was begun and not announced is made again after its own deadline.
+    [*((FROST, death) for death in DEATHS), *(("ecdsa", death) for death in [*DEATHS][:-1])],
+)
+async def test_the_sweep_begins_what_the_last_one_came_not_to(
+    shire: World, scheme: str, death: str
+) -> None:
     key = await make_key(shire)
-    request, first, silent = await begun(shire, key, scheme=FROST)
-    await shire.run(dropped=lambda m: m.routing_key == silent)
+    request, first, silent = await begun(shire, key, scheme=scheme)
+    await shire.run(dropped=lambda m: m.kind in BEGINNINGS and m.routing_key == silent)
     await dead_between(shire, death, first)
     assert results_sent(shire, request) == []
     assert await shire.coordinator_store.owing(10**15, 10) == [first]
 
     await pay_what_is_owed(shire)
-    await shire.run(dropped=lambda m: m.routing_key == silent)
+    await shire.pools.tend()
+    await shire.run()
     result = await check_others_signed(shire, request, key, first, silent)
     assert result.session_id is not None
     assert (await conduct_of(shire, result.session_id)).tries == 2
@@ -137,6 +144,7 @@ async def test_the_report_come_again_begins_what_it_came_not_to_before(
     key = await make_key(shire)
     request, first, liar = await begun(shire, key, scheme=FROST)
     dying = DEATHS[death](shire)
+    await dying.liveness.refresh()
     last: list[Outgoing] = []
     deliver = shire.deliver
 
@@ -223,7 +231,7 @@ async def test_of_two_processes_that_begin_again_one_does(shire: World, scheme: 
     await asyncio.gather(
         *(coordinator(shire, store=store).reports.send_owed(first) for _ in range(2))
     )
-    assert sorted(store.outcomes) == sorted([Outcome.COMMITTED, Outcome.LOST_RACE])
+    assert set(store.outcomes) == {Outcome.COMMITTED, Outcome.LOST_RACE}
     await shire.run()
     result = check_success(shire, request, key)
     assert len(results_sent(shire, request)) == 1
@@ -249,15 +257,12 @@ async def test_one_result_whatever_goes_wrong_between_sessions(shire: World, see
 
     shire.deliver = until_it_goes_well  # type: ignore[method-assign]
     lie = wrong_share(shire, "party-2")
-    requests = [
-        ecdsa_request(shire, key, scheme=scheme) for scheme in (FROST, "ecdsa", FROST, "ecdsa")
-    ]
+    requests = [ecdsa_request(shire, key, scheme=FROST) for _ in range(6)]
     for request in requests:
         await redelivered(lambda request=request: asked(shire, request))  # type: ignore[misc]
-    for _ in range(6):
-        await shire.run(dropped=lie)
-        await redelivered(lambda: pay_what_is_owed(shire))
-        await redelivered(shire.pools.tend)
+    await shire.run(dropped=lie)
+    await redelivered(lambda: pay_what_is_owed(shire))
+    await shire.run(dropped=lie)
     for request in requests:
         result = check_success(shire, request, key)
         assert result.session_id == await session_of(shire, request)

@@ -140,7 +140,8 @@ class CoordinatorCommits:
         *,
         accused: Collection[str] = (),
     ) -> Status:
-        """End a session from outside; returns how it ended, which may be otherwise.
+        """End a session from outside; returns how it ended, which may be otherwise: its request may
+        have gone on in another one.
 
         Arguments:
             cause: Names who wished it; come again, it sends again what it sent.
@@ -153,6 +154,7 @@ class CoordinatorCommits:
                     return Status.EXPIRED  # so long ago that it was forgotten
                 if Status(session.status).final:
                     await self.send_again(session_id, cause)
+                    await self.resume(session)  # so that there is something to end
                     return Status(session.status)
                 known = Known.read(session)
                 progress = Progress(
@@ -165,11 +167,13 @@ class CoordinatorCommits:
                     return status
             raise StoreUnavailableError("other workers were faster every time")
 
-    async def send_again(self, session_id: bytes, cause: str) -> None:
-        """What this cause sent the first time, the session's result included. Uninterrupted: the
-        cancellation among it comes back to us as well."""
+    async def send_again(self, session_id: bytes, cause: str) -> bool:
+        """What this cause sent the first time, the session's result included; False if that is
+        nothing. Uninterrupted: the cancellation among it comes back to us as well."""
+        sent = await self._store.outgoing(session_id, cause)
         with uninterrupted():
-            await self.send(await self._store.outgoing(session_id, cause))
+            await self.send(sent)
+        return bool(sent)
 
     async def send(self, messages: Sequence[Outgoing]) -> None:
         """All at once; a result before the farewells that come with it, and whether those find a

@@ -231,6 +231,7 @@ class PartyConsumer:
         if await self._store.key_share(session_id, accepted.created.terms.epoch) is not None:
             # The session was here and is forgotten; begun again, it would replace the share.
             raise RefusedError("the session took place before")
+        await self._require_memory_of(accepted.request.issued_at)
         await self._commit_first(accepted, self._keygen.begin(accepted))
         return None
 
@@ -241,6 +242,7 @@ class PartyConsumer:
         key_share = await self._store.key_share(terms.key_session, terms.epoch)
         banned = {ban.party_id for ban in await self._store.bans()}
         try:
+            await self._require_memory_of(terms.issued_at)
             share = accept_batch(batch, self._party, key_share, banned, now=self._clock())
             step = await self._presign.begin(batch, share)
         except (RefusedError, ProtocolError) as error:
@@ -307,6 +309,19 @@ class PartyConsumer:
             raise RefusedError("the nonce was used for another session")
         if outcome is Outcome.PRESIGNATURE_GONE:
             raise RefusedError("a presignature was used for another session")
+
+    async def _require_memory_of(self, issued_at: int) -> None:
+        """A session of several rounds that we forgot must not begin again: with other coins we
+        would look like a liar. Clocks differ, so this may err by as much as they do.
+
+        Raises RefusedError.
+        """
+        incarnation = await self._store.incarnation()
+        if incarnation is not None and not incarnation.remembers(issued_at):
+            raise RefusedError(
+                "our database lost its memory after this was asked for, so we cannot tell whether "
+                "we began it before: ask again"
+            )
 
     def _left_ms(self, begun: sessions.SessionCreated | sessions.PresignBatch) -> int:
         return min(begun.time_left_ms, int(self._limits.session_seconds * 1000))

@@ -142,8 +142,8 @@ class ReportConsumer:
             if session.protocol == pooling.PROTOCOL:
                 return await self._batches.advance(session, envelope, report, row)
             if Status(session.status).final:
-                await self._commits.send_again(session.session_id, cause)
-                await self._commits.resume(session)
+                if await self._commits.send_again(session.session_id, cause):
+                    await self._commits.resume(session)  # it may have been what ended it
                 return True
             known = Known.read(session)
         session, conduct = known.session, known.conduct

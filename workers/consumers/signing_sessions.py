@@ -123,16 +123,19 @@ class SigningSessions:
         return await self._store.request(record.owner, record.request_id)
 
     async def begin_again(self, ended: bytes, before: Conduct, failure: Failure) -> None:
-        """Another session for the request of one that ended without a result, unless it has one.
+        """Another session for the request of one that ended without a result, unless it has one:
+        then that is begun for sure.
 
         Arguments:
             before: With those among `avoided` who failed it.
             failure: Why it ended.
         """
-        record = await self._store.request_of(ended)
         request, facts, avoided = before.request, before.facts, before.avoided
+        record = await self._store.request(request.client_id or "", request.request_id)
         if record is None or record.result is not None:
-            return
+            return None
+        if record.session_id != ended:
+            return await self._send_again(record.session_id)
         assert isinstance(request, SignRequest)
         assert facts is not None
         sets = self._sets(request, facts, avoided=avoided)
@@ -153,6 +156,14 @@ class SigningSessions:
         )
         event = {"try": conduct.tries, "after": failure.message}
         await self._commit(conduct, record, event=event, succeeds=ended)
+        return None
+
+    async def _send_again(self, session_id: bytes) -> None:
+        """What began a session, if nobody has answered yet: whoever began it may not have come to
+        send it."""
+        session = await self._store.session(session_id)
+        if session is not None and not session.received:
+            await self._publisher.publish_all(await self._store.outgoing(session_id, CAUSE))
 
     def _sets(
         self, request: SignRequest, facts: KeyFacts, *, avoided: Collection[str]

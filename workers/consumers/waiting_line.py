@@ -83,9 +83,7 @@ class WaitingLine:
             if but_those_alone and not await self._replaceable(waiter, failure):
                 continue
             await self._store.owe(waiter.session_id, self._clock())
-            await self._end(
-                waiter.session_id, UNASKED, Status.FAILED, failure, accused=accused
-            )
+            await self._end(waiter.session_id, UNASKED, Status.FAILED, failure, accused=accused)
             await self._store.paid(waiter.session_id)
 
     async def _replaceable(self, waiter: WaiterRecord, failure: Failure) -> bool:

@@ -43,8 +43,10 @@ class Found:
 
 def doubt(seen: Sighting | None, found: Found | None) -> str | None:
     """Why what is in the database may have been answered from before; None if it was not."""
+    if found is None and seen is None:
+        return IncarnationRecord.FIRST
     if found is None:
-        return "the database is in none: new, crashed, restored without round state, or promoted"
+        return "the database is in none: crashed, restored without round state, or promoted"
     if found.origin != found.place:
         return "the database was copied or restored, or its machine was started anew"
     if seen is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from .sessions import Session, SessionChange
 
@@ -118,10 +119,17 @@ class IncarnationRecord:
         begun_at: Unix milliseconds by this party's clock.
     """
 
+    FIRST: ClassVar[str] = "database and witness are new"
+    """The reason of one that nothing was lost for."""
+
     incarnation: bytes
     progress: int
     begun_at: int
     reason: str
+
+    def remembers(self, at: int) -> bool:
+        """Whether what this party did at that time is still known."""
+        return self.reason == self.FIRST or at > self.begun_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

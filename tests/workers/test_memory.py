@@ -1,0 +1,62 @@
+"""A party that has lost its memory does not begin again what it may have begun before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from contracts.failures import FailureCode
+from contracts.results import Status
+
+from .ecdsa import check_failure, check_success, ecdsa_request, make_key
+from .simulate import World, world
+
+
+@pytest.fixture
+async def shire(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path) as made:
+        yield made
+
+
+async def lose_memory(shire: World, party_id: str) -> None:
+    await shire.party_stores[party_id].begin_incarnation("crashed")
+    await asyncio.sleep(0.002)  # the next request is of another millisecond
+
+
+async def test_a_key_that_was_asked_for_before_the_loss_is_not_begun_after_it(
+    shire: World,
+) -> None:
+    await shire.ask(shire.keygen_request())
+    await lose_memory(shire, "party-2")
+    await shire.run()
+    (result,) = shire.results()
+    assert result.status is Status.FAILED
+    assert result.failure is not None
+    assert result.failure.code is FailureCode.PARTY_REFUSED
+    assert "party-2 reports: our database lost its memory" in result.failure.message
+    assert result.failure.culprits == []
+    assert result.failure.retryable
+
+
+async def test_what_is_asked_for_after_the_loss_is_begun(shire: World) -> None:
+    await lose_memory(shire, "party-2")
+    key = await make_key(shire)
+    await lose_memory(shire, "party-1")
+    request = ecdsa_request(shire, key)
+    await shire.ask(request)
+    await shire.run()
+    check_success(shire, request, key)
+
+
+async def test_a_batch_of_before_the_loss_is_not_begun_after_it(shire: World) -> None:
+    key = await make_key(shire)
+    request = ecdsa_request(shire, key, signers=["party-1", "party-2"])
+    await shire.ask(request)
+    await lose_memory(shire, "party-2")
+    await shire.run()
+    failure = check_failure(shire, request)
+    assert failure.code is FailureCode.PARTY_REFUSED
+    assert "lost its memory" in failure.message
