@@ -231,6 +231,30 @@ def test_secrets_do_not_print(group: Group) -> None:
         assert secret.hex() not in printed
 
 
+def test_secrets_of_presigning_do_not_print() -> None:
+    forms = of_ecdsa()
+    printed = "".join(repr(value) for value, _ in forms.values())
+    offered, _ = forms["dkls23.Offered"]
+    extended, _ = forms["dkls23.Extended"]
+    answered, _ = forms["dkls23.Answered"]
+    presignature, _ = forms["dkls23.Presignature"]
+    assert isinstance(offered, dkls23.Offered)
+    assert isinstance(extended, dkls23.Extended)
+    assert isinstance(answered, dkls23.Answered)
+    assert isinstance(presignature, dkls23.Presignature)
+    scalars = [*answered.nonces, *answered.masks, *answered.key_parts]
+    scalars += [presignature.phi, presignature.u, presignature.v]
+    seeds = [offered.seed, extended.seed]
+    for pair in extended.pairs.values():
+        seeds += [pair.zero_seed, pair.receiving.key, pair.receiving.choice]
+    for scalar in scalars:
+        assert str(scalar.value) not in printed
+        seeds.append(scalar.to_bytes())
+    for seed in seeds:
+        assert seed.hex() not in printed
+        assert repr(seed)[2:-1] not in printed
+
+
 if __name__ == "__main__":
     SNAPSHOTS.parent.mkdir(exist_ok=True)
     forms = {

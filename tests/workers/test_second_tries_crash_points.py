@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from contracts import addresses
 from contracts.results import Status
 from tests.workers.crew import Faults, FaultyNetwork, FaultyStore, coordinator, redelivered
 from tests.workers.ecdsa import check_success, ecdsa_request, make_key, only_result, sent
@@ -137,6 +138,20 @@ async def test_the_sweep_begins_what_the_last_one_came_not_to(
     await check_first_is_forgotten(shire, first)
 
 
+def echo(shire: World) -> None:
+    """Cancellations reach the process that sends them while it is still at work."""
+    network: Any = shire.network
+    ordinary = network.publish
+
+    async def publish(message: Outgoing) -> None:
+        await ordinary(message)
+        if message.exchange == addresses.CANCEL:
+            shire.reports.broadcast(message.body)
+        await asyncio.sleep(0)
+
+    network.publish = publish
+
+
 @pytest.mark.parametrize("death", DEATHS)
 async def test_the_report_come_again_begins_what_it_came_not_to_before(
     shire: World, death: str
@@ -167,8 +182,11 @@ async def test_the_report_come_again_begins_what_it_came_not_to_before(
     shire.network.waiting.clear()
     await everyone_is_alive(shire)
     assert results_sent(shire, request) == []
+    assert await shire.coordinator_store.owing(10**15, 10) == [first]
 
+    echo(shire)
     await shire.deliver(*last)
+    assert await session_of(shire, request) != first
     await shire.run(dropped=lie)
     result = await check_others_signed(shire, request, key, first, liar)
     assert result.session_id is not None

@@ -122,14 +122,16 @@ class CoordinatorCommits:
         return True
 
     async def resume(self, session: Session) -> None:
-        """Begin the session that should follow this one, if whoever ended it did not come to it."""
+        """Begin the session that should follow this one, if whoever ended it did not come to it.
+        Uninterrupted, as `send_again`."""
         if session.protocol != "sign":
             return
         conduct = Conduct.model_validate_json(session.state)
         if conduct.try_ms is not None and Status(session.status) in {Status.FAILED, Status.EXPIRED}:
-            *_, over = await self._store.events(session.session_id)
-            failure = Failure.model_validate_json(over.details)
-            await self._again(session.session_id, conduct, failure)
+            with uninterrupted():
+                *_, over = await self._store.events(session.session_id)
+                failure = Failure.model_validate_json(over.details)
+                await self._again(session.session_id, conduct, failure)
 
     async def end(
         self,
@@ -170,8 +172,8 @@ class CoordinatorCommits:
     async def send_again(self, session_id: bytes, cause: str) -> bool:
         """What this cause sent the first time, the session's result included; False if that is
         nothing. Uninterrupted: the cancellation among it comes back to us as well."""
-        sent = await self._store.outgoing(session_id, cause)
         with uninterrupted():
+            sent = await self._store.outgoing(session_id, cause)
             await self.send(sent)
         return bool(sent)
 
