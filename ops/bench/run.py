@@ -50,10 +50,12 @@ class _Prepared:
     """
     Attributes:
         tally: None where presignatures have no part in it, or cannot be seen.
+        batches: Those that are measured, where it is batches.
     """
 
     drive: Drive
     tally: Tally | None
+    batches: Batches | None = None
 
 
 async def run(
@@ -77,6 +79,9 @@ async def run(
         with interruption() as stop:
             warmup = await prepared.drive(count=load.warmup, stop=stop)
             counted = None if tally is None else await tally.count()
+            if prepared.batches is not None:
+                # What ended since the last look stands in that count, so it is not measured.
+                await prepared.batches.skip_ended()
             before = read(site.groups)
             outcome = await prepared.drive(count=load.count, stop=stop, advanced=onlooker.advanced)
             after = read(site.groups)
@@ -124,7 +129,7 @@ async def _prepare(
         batches = Batches(stock, key_session)
         await batches.skip_ended()
         tally = Tally(stock=stock, key_session=key_session, elsewhere=None)
-        return _Prepared(batches.drive, tally)
+        return _Prepared(batches.drive, tally, batches)
     signing = await subject(client, work)
     assert signing.key_session is not None
     wanted = supply_for(work, load).stock
