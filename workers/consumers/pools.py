@@ -119,7 +119,7 @@ class Pools:
         """Begin a batch for those who wait, unless enough are in the making."""
         for record in await self._store.pools(self._clock()):
             if record.name == pool:
-                await self._fill(record, ahead=False)
+                await self._fill(record, ahead=record.waiting > 1)
 
     ###
     ### Chores
