@@ -145,6 +145,9 @@ class NoncesWanted(Contract):
     epoch: int = Field(ge=0, lt=2**32)
     scheme: Scheme
     count: int = Field(ge=1, le=MAX_NONCE_BATCH)
+    issued_at: UnixMillis | None = None
+    """By the coordinator's clock: a party that forgot what it did then cannot tell whether it
+    answered before. None from a coordinator that does not say."""
 
 
 class PresignBatch(Contract):

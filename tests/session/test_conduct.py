@@ -174,12 +174,13 @@ def _nonces_made(conduct: Conduct, i: int, fresh: list[NonceCommitment]) -> Prog
 
 def test_only_who_lacks_a_commitment_is_asked_for_nonces() -> None:
     _, conduct = _waiting(1)
-    (wish,) = conducting.nonce_wishes(conduct, 4)
+    (wish,) = conducting.nonce_wishes(conduct, 4, now=NOW)
     assert wish.routing_key == "party-3"
     wanted = INSTRUCTION.validate_json(wish.body)
     assert isinstance(wanted, sessions.NoncesWanted)
     assert wanted.batch_id == batch_id(conduct.session_id, "party-3")
     assert (wanted.session_id, wanted.count) == (conduct.session_id, 4)
+    assert wanted.issued_at == NOW
     assert wanted.key_session == facts().session_id
 
 

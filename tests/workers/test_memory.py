@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from contracts.failures import FailureCode
-from contracts.results import Status
+from contracts.requests import KeygenRequest
+from contracts.results import SignResult, Status
 
 from .ecdsa import check_failure, check_success, ecdsa_request, make_key
 from .simulate import World, world
@@ -19,6 +20,13 @@ from .simulate import World, world
 async def shire(tmp_path: Path) -> AsyncIterator[World]:
     async with world(tmp_path) as made:
         yield made
+
+
+async def made_key(shire: World) -> KeygenRequest:
+    request = shire.keygen_request()
+    await shire.ask(request)
+    await shire.run()
+    return request
 
 
 async def lose_memory(shire: World, party_id: str) -> None:
@@ -60,3 +68,26 @@ async def test_a_batch_of_before_the_loss_is_not_begun_after_it(shire: World) ->
     failure = check_failure(shire, request)
     assert failure.code is FailureCode.PARTY_REFUSED
     assert "lost its memory" in failure.message
+
+
+async def test_nonces_wanted_before_the_loss_are_not_made_after_it(shire: World) -> None:
+    key = await made_key(shire)
+    request = shire.sign_request(key_id=key.key_id, signers=["party-1", "party-2"])
+    await shire.ask(request)
+    await lose_memory(shire, "party-2")
+    await shire.run()
+    failure = check_failure(shire, request)
+    assert failure.code is FailureCode.PARTY_REFUSED
+    assert "party-2 reports: our database lost its memory" in failure.message
+
+
+async def test_others_sign_when_one_has_forgotten_whether_it_made_nonces(shire: World) -> None:
+    key = await made_key(shire)
+    await shire.ask(shire.sign_request(key_id=key.key_id))
+    (asked, _) = [each for each in shire.network.waiting if each.kind == "nonces_wanted"]
+    await lose_memory(shire, asked.routing_key)
+    await shire.run()
+    result = shire.results()[-1]
+    assert isinstance(result, SignResult)
+    assert result.status is Status.COMPLETED
+    assert asked.routing_key not in result.signers

@@ -34,7 +34,7 @@ from ..session.errors import RefusedError
 from ..session.step import Step
 from ..settings import PartyLimits
 from ..store.interface import PartyStore
-from ..store.records import Outcome, PartyChange
+from ..store.records import Outcome
 from .clock import now_ms
 from .deliveries import Delivery
 from .locks import SessionLocks
@@ -42,7 +42,7 @@ from .machines import KeygenMachine, PresignMachine
 from .party_commits import PartyCommits
 from .publisher import Publisher
 from .rounds import RoundSessions
-from .scopes import SessionScopes, uninterrupted
+from .scopes import SessionScopes
 
 CREATED = "session_created"
 
@@ -182,6 +182,8 @@ class PartyConsumer:
                 return await self._commits.send_again(wanted.batch_id, wanted.instruction)
             key_share = await self._store.key_share(wanted.key_session, wanted.epoch)
             try:
+                if wanted.issued_at is not None:
+                    await self._require_memory_of(wanted.issued_at)
                 step = signing.make_nonces(
                     wanted,
                     self._party,
@@ -189,31 +191,22 @@ class PartyConsumer:
                     randomness=self._randomness(wanted.count * signing.NONCE_RANDOMNESS_BYTES),
                 )
             except RefusedError as error:
-                return await self._publisher.publish(
-                    self._commits.failed(wanted.session_id, error.failure, wanted.epoch)
-                )
-            change = PartyChange(
-                session_id=wanted.batch_id,
-                expected_version=0,
+                failed = self._commits.failed(wanted.session_id, error.failure, wanted.epoch)
+                step = Step(status=Status.FAILED, outgoing=(failed,))
+            outcome = await self._commits.first(
+                wanted.batch_id,
+                step,
                 protocol="nonces",
                 key_session=wanted.key_session,
-                status=step.status.value,
-                deadline=self._clock(),
-                state=b"",
                 cause=wanted.instruction,
-                outgoing=step.outgoing,
-                nonces=step.nonces,
             )
-            with uninterrupted():
-                if await self._store.commit(change) is not Outcome.COMMITTED:
-                    return await self._commits.send_again(wanted.batch_id, wanted.instruction)
-                await self._publisher.publish_all(step.outgoing)
-            await self._store.trim_nonces(
-                wanted.key_session,
-                wanted.epoch,
-                wanted.scheme.value,
-                max(self._limits.nonces_per_key, wanted.count),
-            )
+            if outcome is Outcome.COMMITTED:
+                await self._store.trim_nonces(
+                    wanted.key_session,
+                    wanted.epoch,
+                    wanted.scheme.value,
+                    max(self._limits.nonces_per_key, wanted.count),
+                )
             return None
 
     async def session_cancelled(self, over: sessions.SessionCancelled) -> None:
@@ -311,8 +304,8 @@ class PartyConsumer:
             raise RefusedError("a presignature was used for another session")
 
     async def _require_memory_of(self, issued_at: int) -> None:
-        """A session of several rounds that we forgot must not begin again: with other coins we
-        would look like a liar. Clocks differ, so this may err by as much as they do.
+        """What we answered with fresh coins and forgot must not be answered again: with other coins
+        we would look like a liar. Clocks differ, so this may err by as much as they do.
 
         Raises RefusedError.
         """

@@ -251,7 +251,7 @@ class SigningSessions:
                 waits_for, deadline = pool, conduct.deadline
                 await self._pools.note_used()
         if conduct.lacking():
-            outgoing = nonce_wishes(conduct, self._nonce_batch)
+            outgoing = nonce_wishes(conduct, self._nonce_batch, now=now)
         elif waits_for is None:
             outgoing = invitations(
                 conduct,

@@ -174,7 +174,7 @@ def invitations(
     )
 
 
-def nonce_wishes(conduct: Conduct, count: int) -> tuple[Outgoing, ...]:
+def nonce_wishes(conduct: Conduct, count: int, *, now: int) -> tuple[Outgoing, ...]:
     """`nonces_wanted` for every signer that lacks a commitment."""
     assert conduct.facts is not None
     assert isinstance(conduct.request, SignRequest)
@@ -188,6 +188,7 @@ def nonce_wishes(conduct: Conduct, count: int) -> tuple[Outgoing, ...]:
                 epoch=conduct.facts.epoch,
                 scheme=conduct.request.scheme,
                 count=count,
+                issued_at=now,
             ),
             member.party_id,
             session_id,
