@@ -31,6 +31,12 @@ REQUEST_KEYS = {
     "cancel": "mpc.cancel_request",
     "query_keys": "mpc.query_request",
     "query_session": "mpc.query_request",
+    "join_session": "mpc.join_request",
+    "query_accounts": "mpc.query_request",
+    "configure_account": "mpc.account_request",
+    "put_api_key": "mpc.api_key_request",
+    "revoke_api_key": "mpc.api_key_request",
+    "query_api_keys": "mpc.query_request",
 }
 """Operation -> routing key on `REQUESTS`."""
 
@@ -64,18 +70,15 @@ def result_key(
         key_id: Of the key that a ``keygen`` request asks for; None where the request
             named none that can stand in a routing key, and then the request id stands in.
     """
-    subject = {
-        "keygen": key_id or request_id,
-        "sign": "complete",
-        "cancel": request_id,
-        "query_keys": request_id,
-        "query_session": request_id,
-    }[operation]
-    kind = {
-        "keygen": "mpc_keygen_result",
-        "sign": "mpc_signing_result",
-        "cancel": "mpc_cancel_result",
-        "query_keys": "mpc_query_result",
-        "query_session": "mpc_query_result",
-    }[operation]
+    subject = {"keygen": key_id or request_id, "sign": "complete"}.get(operation, request_id)
+    kind = REQUEST_KEYS[operation].removeprefix("mpc.").removesuffix("_request")
+    return _key(f"mpc_{kind}_result", client_id, subject)
+
+
+def announcement_key(client_id: str | None, request_id: str) -> str:
+    """The routing key on `RESULTS` under which a request's session is announced."""
+    return _key("mpc_session_announced", client_id, request_id)
+
+
+def _key(kind: str, client_id: str | None, subject: str) -> str:
     return f"mpc.{kind}.{subject}" if client_id is None else f"mpc.{kind}.{client_id}.{subject}"

@@ -72,6 +72,35 @@ class Scheme(StrEnum):
         return 32 if self in {Scheme.BIP340, Scheme.ECDSA} else None
 
 
+class Status(StrEnum):
+    """Of a session; the last four are final."""
+
+    WAITING = "waiting"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        return self not in {Status.WAITING, Status.IN_PROGRESS}
+
+
+class Scope(StrEnum):
+    """What an API key lets its holder do at a gateway."""
+
+    KEYGEN = "keygen"
+    """Make keys and accounts."""
+    SIGN = "sign"
+    JOIN = "join"
+    CANCEL = "cancel"
+    CONFIGURE = "configure"
+    """Say which parties sign for an account."""
+    READ = "read"
+    """See accounts, sessions and their results."""
+
+
 def _from_hex(value: Any) -> Any:
     if not isinstance(value, str):
         return value
@@ -108,6 +137,9 @@ def _derivable(path: str) -> str:
 
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 """Of a client, request, key or party. Compared exactly, never rewritten."""
+
+Words = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,128}$")]
+"""What a caller calls something, in any script: kept and given back, never read."""
 
 Hex = Annotated[bytes, BeforeValidator(_from_hex), PlainSerializer(bytes.hex), _hex(None)]
 """Bytes, as lower-case hex digits on paper."""

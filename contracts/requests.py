@@ -20,15 +20,21 @@ from .primitives import (
     Curve,
     DerivationPath,
     Hex,
+    Hex32,
     Id,
     Scheme,
+    Scope,
     SessionId,
     UnixMillis,
+    Words,
 )
 
 MAX_LIFETIME_MS = 600_000
 """From issued_at to expires_at. A party remembers sessions for longer than any request lives, so
 that none can be begun a second time."""
+
+
+MAX_JOIN_WINDOW_MS = 10_000
 
 
 class RequestBase(Contract):
@@ -44,6 +50,17 @@ class RequestBase(Contract):
     """Also the session's deadline, unless a party's own limit is nearer."""
     reply_to: str
     """Routing key of the result; must be the one that `addresses.result_key` gives."""
+    tenant: Id | None = None
+    """Whom a client that serves many asks for. Each tenant's keys, accounts, sessions and request
+    ids are a world of their own."""
+    reference: Words | None = None
+    """The client's own words; shown with the session."""
+
+    @property
+    def owner(self) -> str:
+        """Whose keys and sessions these are. No two owners are written alike: ids have no slash."""
+        owner = self.client_id or ""
+        return owner if self.tenant is None else f"{owner}/{self.tenant}"
 
     @model_validator(mode="after")
     def _lifetime(self) -> RequestBase:
@@ -78,6 +95,13 @@ class KeygenRequest(RequestBase):
     party_count: int = Field(ge=2, le=MAX_PARTIES)
     parties: list[Id] | None = None
     """Who shall hold the shares; None lets the coordinator choose."""
+    user_id: Words | None = None
+    """Makes an account of the key: whose it is, in the client's words."""
+    announce: bool = False
+    """Tell of the session as soon as it exists, by a `SessionAnnounced` before the result."""
+    join_window_ms: int | None = Field(default=None, ge=1, le=MAX_JOIN_WINDOW_MS)
+    """Begin when every party was joined (see `JoinSessionRequest`), or else after so long. None:
+    at once."""
 
     @model_validator(mode="after")
     def _parties(self) -> KeygenRequest:
@@ -131,7 +155,12 @@ class SignRequest(RequestBase):
     """bip340 only: sign for the BIP-341 output key. Empty for an output without scripts,
     else 32 bytes; None signs for the key itself."""
     signers: list[Id] | None = Field(default=None, min_length=2, max_length=MAX_PARTIES)
-    """Exactly `threshold` parties of the key; None lets the coordinator choose."""
+    """Exactly `threshold` parties of the key; None lets the coordinator choose, among those that
+    the account is configured with."""
+    announce: bool = False
+    """As in `KeygenRequest`."""
+    join_window_ms: int | None = Field(default=None, ge=1, le=MAX_JOIN_WINDOW_MS)
+    """As in `KeygenRequest`."""
 
     @property
     def tasks(self) -> tuple[SignItem, ...]:
@@ -182,11 +211,20 @@ class SignRequest(RequestBase):
 
 
 class CancelRequest(RequestBase):
-    """End the session of an earlier request of the same client."""
+    """End a session: of an earlier request of the same owner, or by an operator's key anybody's,
+    which is then named by its session id."""
 
     operation: Literal["cancel"] = "cancel"
-    target: Id
+    target: Id | None = None
     """The request id of the request to cancel."""
+    session_id: SessionId | None = None
+    """In place of `target`."""
+
+    @model_validator(mode="after")
+    def _one(self) -> CancelRequest:
+        if (self.session_id is None) == (self.target is None):
+            raise ValueError("give either session_id or target")
+        return self
 
 
 class QueryKeysRequest(RequestBase):
@@ -212,8 +250,80 @@ class QuerySessionRequest(RequestBase):
         return self
 
 
+class JoinSessionRequest(RequestBase):
+    """Show one of the tokens that a session was announced with, in the name of a party."""
+
+    operation: Literal["join_session"] = "join_session"
+    session_id: SessionId
+    join_token: Hex32
+    party_id: Id | None = None
+    """May be left out with a token that is one party's; not with the session's."""
+
+
+class QueryAccountsRequest(RequestBase):
+    """This owner's accounts in the order of their ids, one or a page of them."""
+
+    operation: Literal["query_accounts"] = "query_accounts"
+    only: Id | None = None
+    after: Id | None = None
+    """The last account id of the page before."""
+    limit: int = Field(default=100, ge=1, le=200)
+
+
+class ConfigureAccountRequest(RequestBase):
+    """Which parties sign for an account where a request names none."""
+
+    operation: Literal["configure_account"] = "configure_account"
+    account_id: Id
+    signers: list[Id] | None = Field(default=None, min_length=2, max_length=MAX_PARTIES)
+    """At least `threshold` of the key's parties; None lets the coordinator choose again."""
+
+    @model_validator(mode="after")
+    def _signers(self) -> ConfigureAccountRequest:
+        if self.signers is not None and len(set(self.signers)) != len(self.signers):
+            raise ValueError("signers names a party twice")
+        return self
+
+
+class PutApiKeyRequest(RequestBase):
+    """Let whoever shows a certain secret in at this client's gateways. An id that exists already
+    must come with the same digest and holder; its scopes and time are replaced."""
+
+    operation: Literal["put_api_key"] = "put_api_key"
+    api_key_id: Id
+    holder: Id
+    """The tenant that it acts for. A tenant may have several keys, to change them in turn."""
+    key_digest: Hex32
+    """SHA-256 of the secret, which stays with its holder."""
+    scopes: list[Scope] = Field(min_length=1, max_length=len(Scope))
+    valid_until: UnixMillis | None = None
+
+
+class RevokeApiKeyRequest(RequestBase):
+    operation: Literal["revoke_api_key"] = "revoke_api_key"
+    api_key_id: Id
+
+
+class QueryApiKeysRequest(RequestBase):
+    """This client's API keys, in the order of their ids, a page of them."""
+
+    operation: Literal["query_api_keys"] = "query_api_keys"
+    after: Id | None = None
+    limit: int = Field(default=200, ge=1, le=500)
+
+
 Request = Annotated[
-    KeygenRequest | SignRequest | CancelRequest | QueryKeysRequest | QuerySessionRequest,
+    KeygenRequest
+    | SignRequest
+    | CancelRequest
+    | QueryKeysRequest
+    | QuerySessionRequest
+    | JoinSessionRequest
+    | QueryAccountsRequest
+    | ConfigureAccountRequest
+    | PutApiKeyRequest
+    | RevokeApiKeyRequest
+    | QueryApiKeysRequest,
     Field(discriminator="operation"),
 ]
 ADAPTER: TypeAdapter[Request] = TypeAdapter(Request)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
@@ -20,44 +19,38 @@ from .primitives import (
     Id,
     Scheme,
     SessionId,
+    Status,
     UnixMillis,
 )
+from .views import AccountView, ApiKeyView, SessionEvent, SessionView
 
-
-class Status(StrEnum):
-    """Of a session; the last four are final."""
-
-    WAITING = "waiting"
-    IN_PROGRESS = "in_progress"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    EXPIRED = "expired"
-    CANCELLED = "cancelled"
-
-    @property
-    def final(self) -> bool:
-        return self not in {Status.WAITING, Status.IN_PROGRESS}
-
-
-class SessionEvent(Contract):
-    """One line of a session's append-only history."""
-
-    sequence: int
-    at: UnixMillis
-    event: str
-    party_id: Id | None
-    details: dict[str, Any]
-
-
-class SessionView(Contract):
-    session_id: SessionId
-    request_id: Id
-    operation: str
-    key_id: Id
-    status: Status
-    deadline: UnixMillis
-    parties: list[Id]
-    events: list[SessionEvent]
+__all__ = [
+    "ADAPTER",
+    "DELIVERED",
+    "AccountView",
+    "ApiKeyView",
+    "CancelResult",
+    "ConfigureAccountResult",
+    "Delivered",
+    "EcdsaForms",
+    "JoinSessionResult",
+    "KeygenResult",
+    "PutApiKeyResult",
+    "QueryAccountsResult",
+    "QueryApiKeysResult",
+    "QueryKeysResult",
+    "QuerySessionResult",
+    "Result",
+    "ResultBase",
+    "RevokeApiKeyResult",
+    "SessionAnnounced",
+    "SessionEvent",
+    "SessionView",
+    "SignResult",
+    "SignedItem",
+    "Status",
+    "failed_result",
+]
 
 
 class ResultBase(Contract):
@@ -180,13 +173,84 @@ class QueryKeysResult(ResultBase):
 class QuerySessionResult(ResultBase):
     result: Literal["query_session"] = "query_session"
     session: SessionView | None = None
+    outcome: Annotated[KeygenResult | SignResult, Field(discriminator="result")] | None = None
+    """The session's own result, once it has one."""
+
+
+class JoinSessionResult(ResultBase):
+    result: Literal["join_session"] = "join_session"
+    party_id: Id | None = None
+    """Who has joined by it."""
+    session: SessionView | None = None
+
+
+class QueryAccountsResult(ResultBase):
+    result: Literal["query_accounts"] = "query_accounts"
+    accounts: list[AccountView] = Field(default_factory=list)
+    more: bool = False
+
+
+class ConfigureAccountResult(ResultBase):
+    result: Literal["configure_account"] = "configure_account"
+    account: AccountView | None = None
+
+
+class PutApiKeyResult(ResultBase):
+    result: Literal["put_api_key"] = "put_api_key"
+    api_key: ApiKeyView | None = None
+
+
+class RevokeApiKeyResult(ResultBase):
+    result: Literal["revoke_api_key"] = "revoke_api_key"
+    api_key: ApiKeyView | None = None
+
+
+class QueryApiKeysResult(ResultBase):
+    result: Literal["query_api_keys"] = "query_api_keys"
+    api_keys: list[ApiKeyView] = Field(default_factory=list)
+    more: bool = False
 
 
 Result = Annotated[
-    KeygenResult | SignResult | CancelResult | QueryKeysResult | QuerySessionResult,
+    KeygenResult
+    | SignResult
+    | CancelResult
+    | QueryKeysResult
+    | QuerySessionResult
+    | JoinSessionResult
+    | QueryAccountsResult
+    | ConfigureAccountResult
+    | PutApiKeyResult
+    | RevokeApiKeyResult
+    | QueryApiKeysResult,
     Field(discriminator="result"),
 ]
 ADAPTER: TypeAdapter[Result] = TypeAdapter(Result)
+
+
+class SessionAnnounced(Contract):
+    """That a request with `announce` has a session. Not its result, which is still to come; comes
+    again, the same, when the request does."""
+
+    result: Literal["session_announced"] = "session_announced"
+    version: Literal[1] = 1
+    request_id: Id
+    client_id: Id | None
+    session_id: SessionId
+    deadline: UnixMillis
+    parties: list[Id]
+    join_tokens: dict[Id, Hex32]
+    """Party -> what lets it be joined once, by whoever shows it."""
+    session_token: Hex32
+    """What lets each party be joined once."""
+
+
+Delivered = Annotated[
+    Result | SessionAnnounced,
+    Field(discriminator="result"),
+]
+DELIVERED: TypeAdapter[Delivered] = TypeAdapter(Delivered)
+"""Whatever comes to a client's queue."""
 
 
 def failed_result(
@@ -221,4 +285,16 @@ def failed_result(
             return QueryKeysResult(**base)
         case "query_session":
             return QuerySessionResult(**base)
+        case "join_session":
+            return JoinSessionResult(**base)
+        case "query_accounts":
+            return QueryAccountsResult(**base)
+        case "configure_account":
+            return ConfigureAccountResult(**base)
+        case "put_api_key":
+            return PutApiKeyResult(**base)
+        case "revoke_api_key":
+            return RevokeApiKeyResult(**base)
+        case "query_api_keys":
+            return QueryApiKeysResult(**base)
     raise ValueError(f"no such operation: {operation}")

@@ -1,0 +1,70 @@
+"""What the coordinator remembers, as its owner sees it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from .primitives import Contract, Curve, Hex, Hex32, Id, Scope, SessionId, Status, UnixMillis, Words
+
+
+class SessionEvent(Contract):
+    """One line of a session's append-only history."""
+
+    sequence: int
+    at: UnixMillis
+    event: str
+    party_id: Id | None
+    details: dict[str, Any]
+
+
+class SessionView(Contract):
+    session_id: SessionId
+    request_id: Id
+    operation: str
+    key_id: Id
+    status: Status
+    deadline: UnixMillis
+    parties: list[Id]
+    events: list[SessionEvent]
+    threshold: int = 0
+    """How many sign; 0 from a coordinator that does not say, as is None in what follows."""
+    party_count: int = 0
+    curve: Curve | None = None
+    reference: Words | None = None
+    """As in the request."""
+    joined: list[Id] = Field(default_factory=list)
+    """Parties whose token was shown, see `JoinSessionRequest`."""
+    join_tokens: dict[Id, Hex32] = Field(default_factory=dict)
+    session_token: Hex32 | None = None
+
+
+class AccountView(Contract):
+    """A key that was made for a user."""
+
+    account_id: Id
+    """Also the key's id."""
+    user_id: Words
+    status: Status
+    """Of the making of its key; completed: it can sign."""
+    session_id: SessionId
+    """Of that."""
+    created_at: UnixMillis
+    curve: Curve
+    threshold: int
+    parties: list[Id]
+    signers: list[Id] | None
+    """Who signs where a request names nobody; None: whom the coordinator chooses."""
+    public_key: Hex | None
+    """None until it is made."""
+
+
+class ApiKeyView(Contract):
+    api_key_id: Id
+    holder: Id
+    key_digest: Hex32
+    scopes: list[Scope]
+    created_at: UnixMillis
+    valid_until: UnixMillis | None
+    revoked_at: UnixMillis | None
