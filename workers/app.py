@@ -25,6 +25,7 @@ from tenacity import (
 
 from contracts import addresses, sessions
 
+from . import metrics
 from .consumers.clock import now_ms
 from .consumers.coordinator import Coordinator
 from .consumers.deliveries import (
@@ -37,6 +38,7 @@ from .consumers.deliveries import (
 )
 from .consumers.party import PartyConsumer
 from .consumers.publisher import Publisher, PublishError, require_topology
+from .health import Check, Health
 from .session.acceptance import Party
 from .session.sending import report
 from .settings import CoordinatorSettings, Lane, PartySettings
@@ -66,9 +68,10 @@ ATTEST_SECONDS = 2.0
 """Between two looks at whether the database is still the one that it was."""
 REFRESH_SECONDS = 1.0
 PURGE_SECONDS = 30.0
+HEALTH_PATIENCE_S = 1.0
 
 
-async def run_party(settings: PartySettings, lane: Lane = Lane.ALL) -> None:
+async def run_party(settings: PartySettings, lane: Lane, health: Health) -> None:
     """Serve one party's queues until SIGTERM or SIGINT.
 
     Raises:
@@ -134,6 +137,7 @@ async def run_party(settings: PartySettings, lane: Lane = Lane.ALL) -> None:
             before = now_ms() - OWED_AFTER_MS
             await _for_each(consumer.send_owed, await store.owing(before, SWEEP_LIMIT))
 
+        health.checks.update(database=store.ping, broker=_connection_of(broker, publisher))
         await _serve(
             broker,
             (sign_of_life, HEARTBEAT_SECONDS),
@@ -144,7 +148,7 @@ async def run_party(settings: PartySettings, lane: Lane = Lane.ALL) -> None:
         )
 
 
-async def run_coordinator(settings: CoordinatorSettings) -> None:
+async def run_coordinator(settings: CoordinatorSettings, health: Health) -> None:
     """Serve requests and reports until SIGTERM or SIGINT.
 
     Raises:
@@ -192,9 +196,14 @@ async def run_coordinator(settings: CoordinatorSettings) -> None:
         async def purge() -> None:
             await _purge(store, ended_before=now_ms() - int(limits.retention_seconds * 1000))
 
+        async def refresh_liveness() -> None:
+            await coordinator.liveness.refresh()
+            metrics.PARTIES_ALIVE.set(len(coordinator.liveness.alive()))
+
+        health.checks.update(database=store.ping, broker=_connection_of(broker, publisher))
         await _serve(
             broker,
-            (coordinator.liveness.refresh, REFRESH_SECONDS),
+            (refresh_liveness, REFRESH_SECONDS),
             (coordinator.admission.refresh, REFRESH_SECONDS),
             (coordinator.pools.tend, SWEEP_SECONDS),
             (sweep, SWEEP_SECONDS),
@@ -206,6 +215,18 @@ async def run_coordinator(settings: CoordinatorSettings) -> None:
 def _hear_cancellations(broker: RabbitBroker, name: str, handler: Callable[[bytes], None]) -> None:
     queue = f"{addresses.CANCEL}.{name}.{secrets.token_hex(8)}"
     subscribe_broadcast(broker, addresses.CANCEL, queue, handler)
+
+
+def _connection_of(broker: RabbitBroker, publisher: Publisher) -> Check:
+    """Whether both connections to the broker are up, as far as this side knows."""
+
+    async def check() -> None:
+        if not await broker.ping(HEALTH_PATIENCE_S):
+            raise ConnectionError("the consuming connection is down")
+        if not publisher.connected:
+            raise ConnectionError("the publishing connection is down")
+
+    return check
 
 
 async def _serve(
@@ -249,9 +270,11 @@ async def _every(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
             pause = seconds
         except (StoreUnavailableError, PublishError) as error:
             pause = min(2 * pause, max(seconds, 10.0))
+            metrics.CHORES_PUT_OFF.labels(chore.__name__).inc()
             logger.warning("chore put off", extra={"reason": str(error)})
         except Exception:
             pause = min(2 * pause, max(seconds, 10.0))
+            metrics.CHORES_PUT_OFF.labels(chore.__name__).inc()
             logger.exception("chore failed")
         await asyncio.sleep(pause)
 

@@ -19,11 +19,13 @@ from rich.table import Table
 
 from contracts.identity import Identity
 
+from . import evidence as proofs
 from .consumers.publisher import NoAdmissionError, TopologyError
+from .health import Health, parse_address, served
 from .settings import CoordinatorSettings, Lane, PartySettings, SettingsError
 from .store.interface import PartyStore, SchemaError, StoreUnavailableError, WitnessError
 from .store.opening import open_party_store
-from .store.records import BanRecord
+from .store.records import BanRecord, EvidenceRecord
 from .store.sealing import Sealer, SealError
 from .store.witness import look
 
@@ -38,6 +40,18 @@ EXIT_CONFIGURATION = 2
 EXIT_UNAVAILABLE = 4
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="TOML configuration.", dir_okay=False)]
+
+
+HealthAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--health",
+        envvar="WARREN_HEALTH",
+        metavar="HOST:PORT",
+        help="Answer GET /health, /health/ready and /metrics here, for operators only.",
+        show_default=False,
+    ),
+]
 
 
 class JsonFormatter(logging.Formatter):
@@ -97,11 +111,12 @@ def _load_coordinator(config: Path) -> CoordinatorSettings:
 
 
 @coordinator.command("run")
-def run_coordinator(config: Config) -> None:
+def run_coordinator(config: Config, health: HealthAddress = None) -> None:
     """Serve requests and reports. Start as many processes as you like."""
     from . import app
 
-    serve(app.run_coordinator(_load_coordinator(config)))
+    settings = _load_coordinator(config)
+    _serve_with_health("coordinator", health, lambda held: app.run_coordinator(settings, held))
 
 
 @party.command("run")
@@ -120,12 +135,29 @@ def run_party(
             "--nice", min=0, max=19, help="Yield the processor to others, as nice(1) does."
         ),
     ] = 0,
+    health: HealthAddress = None,
 ) -> None:
     """Serve one party's queues. Start as many processes for one party as you like."""
     from . import app
 
     os.nice(niceness)
-    serve(app.run_party(_load_party(config), lane))
+    settings = _load_party(config)
+    _serve_with_health("party", health, lambda held: app.run_party(settings, lane, held))
+
+
+def _serve_with_health(
+    service: str, address: str | None, work: Callable[[Health], Awaitable[None]]
+) -> None:
+    try:
+        at = None if address is None else parse_address(address)
+    except ValueError as error:
+        _leave(str(error), EXIT_CONFIGURATION)
+
+    async def run() -> None:
+        async with served(Health(service), at) as held:
+            await work(held)
+
+    serve(run())
 
 
 @party.command("bans")
@@ -169,6 +201,66 @@ def list_bans(
     for row in rows:
         table.add_row(*row.values())
     Console().print(table if rows else "Nobody is banned.")
+
+
+@party.command("evidence")
+def list_evidence(
+    config: Config,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Write it all, the messages too, as lines of JSON to a new file.",
+            show_default=False,
+        ),
+    ] = None,
+    discard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SESSION",
+            help="Forget what is kept of this session, once you have dealt with it.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """List the parties that said two different things in one place, with the proof.
+
+    Both messages are kept as they came, signed by who sent them: whoever has that party's public
+    key can check them. Kept until you discard it, long after the session is forgotten.
+    """
+    settings = _load_party(config)
+
+    async def work(opened: PartyStore) -> list[EvidenceRecord]:
+        kept = await opened.evidence()
+        if out is not None:
+            try:
+                proofs.write(out, kept, settings.peers)
+            except OSError as error:
+                _leave(f"{out}: {error.strerror}; nothing was written", EXIT_CONFIGURATION)
+        if discard is None:
+            return kept
+        if not await opened.discard_evidence(_session_id(discard)):
+            _leave(f"there is no evidence of session {discard}", EXIT_CONFIGURATION)
+        return await opened.evidence()
+
+    rows = [proofs.told(each, settings.peers) for each in _with_store(settings, work)]
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    table = Table(*("PARTY", "AT", "IN SESSION", "TWO MESSAGES", "PROVEN"), box=None)
+    for row in rows:
+        proof = "yes" if row["proven"] else "no, by the public key that is configured"
+        table.add_row(*(str(row[name]) for name in ("party", "at", "session", "message")), proof)
+    Console().print(table if rows else "No evidence against anybody.")
+
+
+def _session_id(digits: str) -> bytes:
+    try:
+        return bytes.fromhex(digits)
+    except ValueError:
+        _leave(f"{digits} is no session: 64 hex digits", EXIT_CONFIGURATION)
 
 
 @party.command("shares")

@@ -12,7 +12,8 @@ import pytest
 import migrations
 from tests.workers.examples_of_settings import party_file
 from workers import app
-from workers.settings import PartySettings
+from workers.health import Health
+from workers.settings import Lane, PartySettings
 from workers.store.witness import look
 
 
@@ -55,5 +56,5 @@ async def test_a_worker_looks_at_its_database_every_few_seconds(
     monkeypatch.setattr(app, "_broker_reachable", reachable)
     monkeypatch.setattr(app, "Publisher", NoPublisher)
     monkeypatch.setattr(app, "_serve", serve)
-    await app.run_party(settings)
+    await app.run_party(settings, Lane.ALL, Health("party"))
     assert looked

@@ -21,6 +21,7 @@ from ops.stack import vhosts
 from ops.stack.services import Services
 from tests.workers.examples_of_settings import coordinator_file, party_file
 from workers import cli
+from workers.health import Health
 from workers.settings import Lane, PartySettings
 from workers.store.opening import open_party_store
 from workers.store.records import BanRecord, KeyShareRecord, PartyChange
@@ -383,12 +384,13 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What `warren party run` would start, and how nice it is; nothing is started."""
     happened: list[object] = []
 
-    def run_party(settings: PartySettings, lane: Lane) -> Lane:
+    async def run_party(settings: PartySettings, lane: Lane, health: Health) -> None:
         assert settings.party_id == "party-1"
-        return lane
+        assert health.service == "party"
+        happened.append(lane)
 
     monkeypatch.setattr("workers.app.run_party", run_party)
-    monkeypatch.setattr("workers.cli.serve", happened.append)
+    monkeypatch.setattr("workers.cli.serve", asyncio.run)
     monkeypatch.setattr("os.nice", happened.append)
     return happened
 

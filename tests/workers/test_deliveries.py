@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from contracts import addresses
 from contracts.errors import ContractError, InvalidRequestError
 from tests.workers.doubles import FakeMessage, FakePublisher
+from workers import metrics
 from workers.consumers import deliveries
 from workers.consumers.deliveries import LONGEST_DELAY_S, TRIES, Delivery, settle
 from workers.consumers.publisher import FullError, PublishError, UnroutableError
@@ -43,6 +45,8 @@ def delivery(*, attempts: int = 0) -> Delivery:
         routing_key="party-1",
         message_id="message-1",
         attempts=attempts,
+        exchange="warren.rounds",
+        content_type="application/x-warren-envelope",
     )
 
 
@@ -88,6 +92,11 @@ async def test_what_is_not_ours_goes_to_the_dead_letters_with_the_reason() -> No
     assert letter.headers["warren-reason"] == "wrong signature"
     assert letter.headers["warren-queue"] == "warren.inbox.party-1"
     assert letter.headers["warren-routing-key"] == "party-1"
+    assert letter.headers["warren-exchange"] == "warren.rounds"
+    assert letter.headers["warren-kind"] == "keygen/1"
+    assert letter.headers["warren-content-type"] == "application/x-warren-envelope"
+    refused_at = datetime.fromisoformat(letter.headers["warren-refused-at"])
+    assert abs(datetime.now(UTC) - refused_at) < timedelta(minutes=1)
     assert letter.headers["session_id"] == "00" * 32
     assert "x-death" not in letter.headers
     assert all(len(value) <= 1_000 for value in letter.headers.values())
@@ -204,3 +213,24 @@ async def test_a_cancellation_while_a_delivery_is_held_leaves_it_to_the_broker(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert message.endings == []
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (None, "acked"),
+        (SessionOverError(), "over"),
+        (ContractError("not ours"), "refused"),
+        (ValueError("a fault of ours"), "returned"),
+    ],
+)
+async def test_each_end_of_a_delivery_is_counted(
+    error: Exception | None, outcome: str, pauses: list[float]
+) -> None:
+    def count() -> float:
+        labels = {"queue": "warren.inbox.party-1", "outcome": outcome}
+        return metrics.REGISTRY.get_sample_value("warren_deliveries_total", labels) or 0.0
+
+    before = count()
+    await settled(error)
+    assert count() == before + 1

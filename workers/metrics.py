@@ -1,0 +1,53 @@
+"""What a worker process counts, for Prometheus. Labels are few and never name a session or key."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+PlatformCollector(registry=REGISTRY)
+GCCollector(registry=REGISTRY)
+
+DELIVERIES = Counter(
+    "warren_deliveries",
+    "Deliveries that ended, by what became of them.",
+    ["queue", "outcome"],
+    registry=REGISTRY,
+)
+"""outcome: acked, over (their session was), refused, returned."""
+
+DELIVERY_SECONDS = Histogram(
+    "warren_delivery_seconds",
+    "From a delivery's arrival to its acknowledgement.",
+    ["queue"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60),
+    registry=REGISTRY,
+)
+
+DELIVERIES_IN_HAND = Gauge(
+    "warren_deliveries_in_hand", "Deliveries being handled.", ["queue"], registry=REGISTRY
+)
+
+CHORES_PUT_OFF = Counter(
+    "warren_chores_put_off",
+    "Rounds of a periodic chore that failed, mostly for want of store or broker.",
+    ["chore"],
+    registry=REGISTRY,
+)
+
+PARTIES_ALIVE = Gauge(
+    "warren_parties_alive",
+    "Parties that gave a sign of life lately, as the coordinator sees it.",
+    registry=REGISTRY,
+)
+
+READY = Gauge(
+    "warren_ready",
+    "Whether a dependency answered at the last look at /health/ready.",
+    ["dependency"],
+    registry=REGISTRY,
+)
