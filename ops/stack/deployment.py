@@ -13,7 +13,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import migrations
 import topology
 from contracts.identity import Identity
-from ops.stack import databases, vhosts
+from ops.stack import databases, sockets, vhosts
 from ops.stack.processes import Program, Supervisor
 from ops.stack.services import Progress, Services
 
@@ -41,6 +41,7 @@ class Plan:
         presigning_processes: Of each party, beside those that sign; low in priority.
         limits: Per role (``coordinator``, ``party``), as in their configuration files.
         pools: As in the coordinator's configuration file.
+        health: Whether the workers answer /health and /metrics, each on a port of its own.
         entry: What Python runs as a worker, before the words of `warren`: another entry can bring
             faults along.
     """
@@ -53,6 +54,7 @@ class Plan:
     coordinator_processes: int = 1
     limits: dict[str, dict[str, float]] = field(default_factory=dict)
     pools: dict[str, float] = field(default_factory=dict)
+    health: bool = False
     entry: tuple[str, ...] = ("-m", "ops.cli")
 
     @property
@@ -73,6 +75,7 @@ class Deployment:
         supervisor: Of all worker processes; those of party P are called ``P.1``, ``P.2``, ...,
             those that presign ``P.presigning.1``, ...
         programs: By name, to start one again after it was stopped.
+        health_urls: By name of the program, where the plan has it so.
     """
 
     plan: Plan
@@ -83,6 +86,7 @@ class Deployment:
     clients: dict[str, Path]
     supervisor: Supervisor
     programs: dict[str, Program]
+    health_urls: dict[str, str]
     database_urls: dict[str, str] = field(repr=False)
 
 
@@ -120,6 +124,7 @@ def running_deployment(
         clients = _write_configuration(directory, plan, amqp_url, urls)
         supervisor = stack.enter_context(Supervisor(directory / "logs"))
         programs = {program.name: program for program in _programs(directory, plan)}
+        health_urls = _give_health(programs) if plan.health else {}
         for program in programs.values():
             supervisor.start(program)
         supervisor.wait_ready()
@@ -133,6 +138,7 @@ def running_deployment(
             clients=clients,
             supervisor=supervisor,
             programs=programs,
+            health_urls=health_urls,
             database_urls=urls,
         )
 
@@ -274,3 +280,15 @@ def _programs(directory: Path, plan: Plan) -> Iterator[Program]:
         for i in range(1, plan.presigning_processes + 1):
             lane = ("--lane", "presigning", "--nice", PRESIGNING_NICENESS)
             yield program(f"{party_id}.presigning.{i}", "party", config, *lane)
+
+
+def _give_health(programs: dict[str, Program]) -> dict[str, str]:
+    """Let every worker answer on a port of its own. Returns where."""
+    urls = {}
+    for (name, program), port in zip(
+        list(programs.items()), sockets.free_ports(len(programs)), strict=True
+    ):
+        address = f"{sockets.LOOPBACK}:{port}"
+        programs[name] = replace(program, environment={"WARREN_HEALTH": address})
+        urls[name] = f"http://{address}"
+    return urls

@@ -17,7 +17,7 @@ KEY = "shared"
 
 @pytest.fixture(scope="session")
 def deployment(services: Services) -> Iterator[Deployment]:
-    with running_deployment(services, Plan()) as running:
+    with running_deployment(services, Plan(health=True)) as running:
         yield running
 
 
