@@ -33,6 +33,9 @@ signature when it verifies under such a key. A result may come twice.
 
 **Ids** of clients, requests, keys and parties match `{ID_PATTERN}` and are compared exactly.
 A producer without a client id has the result addresses with one word less.
+
+**A session may be announced.** A request with `announce` is answered by a `session_announced`
+before its result, on the same queue. It says how the session can be asked for, and proves nothing.
 """
 
 _ENVELOPE = """\
@@ -71,6 +74,18 @@ def asyncapi_document() -> dict[str, Any]:
                     "messages": [_message_of(f"results.{operation}{suffix}", answered)],
                 }
             }
+    announcement = results["session_announced"]
+    for suffix, client_id in ((".announced", "{client_id}"), (".announced.legacy", None)):
+        channels[f"results{suffix}"] = _channel(
+            addresses.RESULTS,
+            "topic",
+            addresses.announcement_key(client_id, "{request_id}"),
+            announcement,
+            queue=addresses.results_queue(client_id),
+        )
+        operations[f"producer.receive.results{suffix}"] = _operation(
+            "producer", "receive", f"results{suffix}", announcement
+        )
     for name, channel, told in _internal_channels():
         channels[name] = channel
         for role, action in told:
@@ -240,7 +255,14 @@ def _messages() -> dict[str, Any]:
     messages: dict[str, Any] = {}
     for operation, model in members("request").items():
         messages[model] = _message(operation, model, _request_headers())
-    for operation, model in members("result").items():
+    results = members("result")
+    announcement = results.pop("session_announced")
+    messages[announcement] = _message(
+        "session_announced",
+        announcement,
+        _headers(request_id=_ID, client_id=_ID, session_id=_HEX32),
+    )
+    for operation, model in results.items():
         messages[model] = _message(operation, model, _result_headers())
     for instruction, model in members("instruction").items():
         messages[model] = _message(instruction, model, _headers(session_id=_HEX32))

@@ -14,7 +14,7 @@ from . import requests, results, sessions
 
 SCHEMAS: dict[str, tuple[TypeAdapter[Any], str]] = {
     "request": (requests.ADAPTER, "What producers ask for"),
-    "result": (results.ADAPTER, "What producers get back"),
+    "result": (results.DELIVERED, "What producers get back"),
     "instruction": (sessions.INSTRUCTION, "What the coordinator tells parties"),
     "report": (sessions.REPORT, "What parties tell the coordinator, inside a signed envelope"),
 }

@@ -30,11 +30,13 @@ class ClientPolicy:
     Attributes:
         client_id: None: for producers without an id.
         operations: None: all of them.
+        operator: It may cancel anybody's sessions.
     """
 
     identity: PublicIdentity
     client_id: str | None
     operations: frozenset[str] | None = None
+    operator: bool = False
 
     def allows(self, client_id: str | None, operation: str) -> bool:
         return self.client_id == client_id and (

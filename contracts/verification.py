@@ -7,7 +7,7 @@ them, signatures because they verify under such a key.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import coincurve
 from cryptography.exceptions import InvalidSignature
@@ -20,26 +20,7 @@ from .errors import ContractError
 from .identity import PublicIdentity
 from .keys import CertifiedKey, KeyFacts
 from .primitives import Curve, Scheme
-from .requests import (
-    CancelRequest,
-    KeygenRequest,
-    QueryKeysRequest,
-    QuerySessionRequest,
-    Request,
-    SignItem,
-    SignRequest,
-)
-from .results import (
-    CancelResult,
-    EcdsaForms,
-    KeygenResult,
-    QueryKeysResult,
-    QuerySessionResult,
-    Result,
-    SignedItem,
-    SignResult,
-    Status,
-)
+from .results import EcdsaForms, SignedItem, SignResult
 
 _SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 _FROST_SECP256K1_CHALLENGE = b"FROST-secp256k1-SHA256-v1chal"
@@ -79,40 +60,6 @@ def check_key(
     for holder in facts.holders:
         check_point(facts.curve, holder.public_share)
     key.verify(pinned)
-
-
-def check_answer(request: Request, result: Result) -> None:
-    """Raises ContractError unless the result answers this request, as far as ids and echoed
-    fields tell; the key and the signature in it are still to be checked."""
-    _same("request_id", result.request_id, request.request_id)
-    _same("client_id", result.client_id, request.client_id)
-    _same("result", result.result, request.operation)
-    if result.status is not Status.COMPLETED:
-        return
-    match request, result:
-        case KeygenRequest(), KeygenResult():
-            _check_made_key(request, result)
-        case SignRequest(), SignResult():
-            _same("key_id", result.key_id, request.key_id)
-            _same("scheme", result.scheme, request.scheme)
-            _same("form", result.items is None, request.items is None)
-            _same("messages", _wanted(result.signed), _wanted(request.tasks))
-            if request.signers is not None:
-                _same("signers", sorted(result.signers), sorted(request.signers))
-        case CancelRequest(), CancelResult():
-            _same("target", result.target, request.target)
-        case QueryKeysRequest(), QueryKeysResult():
-            if request.only is not None and any(
-                key.facts.key_id != request.only for key in result.keys
-            ):
-                raise ContractError("the result lists a key that was not asked for")
-        case QuerySessionRequest(), QuerySessionResult():
-            if result.session is None:
-                raise ContractError("the result is completed and has no session")
-            if request.session_id is not None:
-                _same("session_id", result.session.session_id, request.session_id)
-            else:
-                _same("target", result.session.request_id, request.target)
 
 
 def check_signed(result: SignResult, key: CertifiedKey, taproot_merkle_root: bytes | None) -> None:
@@ -196,26 +143,6 @@ def _check_item(
         raise ContractError("the result's ecdsa forms go with ecdsa, and always do")
     if item.ecdsa is not None:
         _same("ecdsa", item.ecdsa, EcdsaForms.of(item.signature))
-
-
-def _wanted(items: Iterable[SignItem | SignedItem]) -> list[tuple[bytes, str | None]]:
-    return [(item.message, item.derivation_path) for item in items]
-
-
-def _check_made_key(request: KeygenRequest, result: KeygenResult) -> None:
-    if result.key is None:
-        raise ContractError("the result is completed and has no key")
-    facts = result.key.facts
-    _same("key_id", facts.key_id, request.key_id)
-    _same("key_id", result.key_id, request.key_id)
-    _same("client_id", facts.client_id, request.client_id)
-    _same("session_id", facts.session_id, result.session_id)
-    _same("curve", facts.curve, request.curve)
-    _same("threshold", facts.threshold, request.threshold)
-    _same("party_count", facts.party_count, request.party_count)
-    if request.parties is not None:
-        parties = sorted(holder.party_id for holder in facts.holders)
-        _same("parties", parties, sorted(request.parties))
 
 
 def _same(name: str, found: object, expected: object) -> None:

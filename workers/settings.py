@@ -2,7 +2,8 @@
 
 Addresses and secrets may come from the environment, so that the file holds none:
 ``WARREN_AMQP_URL``, ``WARREN_DATABASE_URL``, ``WARREN_MASTER_KEY``, ``WARREN_PRIVATE_KEY``.
-What a file does say itself wins, so that one machine can run several parties.
+What a file does say itself wins, so that one machine can run several parties. The broker's address
+may name all hosts of a cluster: ``amqp://user:password@host1,host2,host3/vhost``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -26,7 +27,9 @@ from pydantic import (
     model_validator,
 )
 
+from contracts import hosts
 from contracts.errors import ContractError
+from contracts.hosts import AddressError
 from contracts.identity import Identity, PublicIdentity
 from contracts.primitives import Id
 from contracts.requests import MAX_LIFETIME_MS
@@ -37,21 +40,23 @@ from .session.acceptance import Peer
 from .store.sealing import MasterKeys
 
 T = TypeVar("T", bound=BaseModel)
-Operation = Literal["keygen", "sign", "cancel", "query_keys", "query_session"]
+Operation = Literal[
+    "keygen",
+    "sign",
+    "cancel",
+    "query_keys",
+    "query_session",
+    "join_session",
+    "query_accounts",
+    "configure_account",
+    "put_api_key",
+    "revoke_api_key",
+    "query_api_keys",
+]
 
 _PORT = r"(:[0-9]+)?"
 _HOST = rf"(\[[0-9a-fA-F:.]+\]|[^/?#@:,]+){_PORT}"
-_ADDRESSES = {
-    "amqp_url": (
-        rf"amqps?://([^/?#]*@)?{_HOST}([/?].*)?",
-        "amqp://user:password@host:5672/vhost",
-    ),
-    "database_url": (
-        rf"postgres(ql)?://([^/?#]*@)?({_HOST}(,{_HOST})*)?/.+|sqlite:///.+",
-        "postgresql://user:password@host/database or sqlite:///path",
-    ),
-}
-"""Name -> what an address looks like, and an example."""
+_DATABASE_URL = rf"postgres(ql)?://([^/?#]*@)?({_HOST}(,{_HOST})*)?/.+|sqlite:///.+"
 
 
 class SettingsError(Exception):
@@ -88,6 +93,8 @@ class ClientSection(_Section):
     client_id: Id | None = None
     public_key: str
     operations: list[Operation] | None = None
+    operator: bool = False
+    """It may cancel anybody's sessions."""
 
 
 class PartyLimits(_Section):
@@ -260,10 +267,8 @@ class PartySettings:
             peers=_peers(path, "peers", [own, *others]),
             clients=_clients(path, file.clients),
             limits=file.limits,
-            amqp_url=_address(path, "amqp_url", party.amqp_url, environ, "WARREN_AMQP_URL"),
-            database_url=_address(
-                path, "database_url", party.database_url, environ, "WARREN_DATABASE_URL"
-            ),
+            amqp_url=_amqp_url(path, party.amqp_url, environ),
+            database_url=_database_url(path, party.database_url, environ),
             master_key_file=None
             if party.master_key_file is None
             else path.parent / party.master_key_file,
@@ -297,10 +302,8 @@ class CoordinatorSettings:
             clients=_clients(path, file.clients),
             limits=file.limits,
             pools=file.pools,
-            amqp_url=_address(path, "amqp_url", own.amqp_url, environ, "WARREN_AMQP_URL"),
-            database_url=_address(
-                path, "database_url", own.database_url, environ, "WARREN_DATABASE_URL"
-            ),
+            amqp_url=_amqp_url(path, own.amqp_url, environ),
+            database_url=_database_url(path, own.database_url, environ),
         )
 
 
@@ -344,12 +347,21 @@ def _identity(path: Path, party: PartySection, environ: Mapping[str, str]) -> Id
         raise SettingsError(f"{source}: {error}") from None
 
 
+def _amqp_url(path: Path, own: SecretStr | None, environ: Mapping[str, str]) -> str:
+    return _address(path, "amqp_url", own, environ, "WARREN_AMQP_URL", hosts.check)
+
+
+def _database_url(path: Path, own: SecretStr | None, environ: Mapping[str, str]) -> str:
+    return _address(path, "database_url", own, environ, "WARREN_DATABASE_URL", _check_database_url)
+
+
 def _address(
     path: Path,
     name: str,
     own: SecretStr | None,
     environ: Mapping[str, str],
     variable: str,
+    check: Callable[[str], str],
 ) -> str:
     if own is not None:
         source, url = f"{path}: {name}", own.get_secret_value()
@@ -357,9 +369,15 @@ def _address(
         source, url = variable, environ[variable]
     else:
         raise SettingsError(f"{path}: no {name}: set it there, or {variable} in the environment")
-    pattern, example = _ADDRESSES[name]
-    if re.fullmatch(pattern, url) is None:
-        raise SettingsError(f"{source}: not like {example}")
+    try:
+        return check(url)
+    except AddressError as error:
+        raise SettingsError(f"{source}: {error}") from None
+
+
+def _check_database_url(url: str) -> str:
+    if re.fullmatch(_DATABASE_URL, url) is None:
+        raise AddressError("not like postgresql://user:password@host/database or sqlite:///path")
     return url
 
 
@@ -380,6 +398,7 @@ def _clients(path: Path, sections: list[ClientSection]) -> tuple[ClientPolicy, .
             ),
             client_id=client.client_id,
             operations=None if client.operations is None else frozenset(client.operations),
+            operator=client.operator,
         )
         for client in sections
     )

@@ -7,10 +7,15 @@
         )
         done = await client.sign("treasury", message=b"...", scheme=Scheme.ED25519)
 
+`create_key` and `sign` return when they are done; `begin_key` and `begin_signature` as soon as
+there is a session, of which a `Begun` awaits the result. A client that serves many has the keys,
+accounts and sessions of each apart: `acting_for`.
+
 Nothing that does not verify is handed out. What goes wrong is a `ClientError`; its kinds are in
 `errors`. How results are shared by several processes of one client id is told in `mailbox`.
 """
 
+from .begun import Begun
 from .client import Client
 from .errors import (
     BrokerUnavailableError,
@@ -24,6 +29,7 @@ from .errors import (
 from .settings import ClientSettings
 
 __all__ = [
+    "Begun",
     "BrokerUnavailableError",
     "Client",
     "ClientClosedError",

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
-import time
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
-from ..addresses import result_key
 from ..keys import CertifiedKey
 from ..primitives import Curve, Scheme
 from ..requests import (
     CancelRequest,
+    JoinSessionRequest,
     KeygenRequest,
     QueryKeysRequest,
     QuerySessionRequest,
-    RequestBase,
     SignItem,
     SignRequest,
 )
 from ..results import (
     CancelResult,
+    JoinSessionResult,
     KeygenResult,
     QueryKeysResult,
     QuerySessionResult,
@@ -32,34 +27,49 @@ from ..results import (
     SignedItem,
     SignResult,
 )
-from ..signing import SignedRequest, explain, sign_request
+from ..signing import SignedRequest
+from .begun import Begun
+from .caller import present
 from .correspondence import Correspondence
-from .errors import RequestFailedError
+from .registers import Registers
 from .settings import ClientSettings
 from .trust import Trust
 
-T = TypeVar("T")
-RequestT = TypeVar("RequestT", bound=RequestBase)
 
-
-class Client:
+class Client(Registers):
     """For use by many tasks at once, on one event loop. Made by `connect`."""
-
-    def __init__(self, settings: ClientSettings) -> None:
-        self._settings = settings
-        trust = Trust(settings.client_id, settings.parties, fetch_key=self.keys)
-        self._correspondence = Correspondence(settings, trust.check)
 
     @classmethod
     @contextlib.asynccontextmanager
     async def connect(cls, settings: ClientSettings) -> AsyncGenerator[Client, None]:
         """Raises TopologyError or BrokerUnavailableError."""
-        client = cls(settings)
-        await client._correspondence.open()
+
+        async def fetch_key(tenant: str | None, key_id: str) -> None:
+            asking = client if tenant is None else client.acting_for(tenant)
+            await asking.keys(key_id)
+
+        trust = Trust(settings.client_id, settings.parties, fetch_key=fetch_key)
+        correspondence = Correspondence(settings, trust.check)
+        client = cls(settings, correspondence, tenant=None)
+        await correspondence.open()
         try:
             yield client
         finally:
-            await client._correspondence.close()
+            await correspondence.close()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker can be reached at this moment; if not, calls wait until it can."""
+        return self._correspondence.connected
+
+    def acting_for(self, tenant: str) -> Client:
+        """The same connection and queue, with keys, accounts and sessions of the tenant's own.
+        There is nothing to close.
+
+        Answers come back by request id alone, whoever asked. So a client that chooses request ids
+        itself must choose them so that no two tenants have the same.
+        """
+        return Client(self._settings, self._correspondence, tenant)
 
     async def create_key(
         self,
@@ -92,7 +102,7 @@ class Client:
             parties=None if parties is None else list(parties),
         )
         result = await self._ask(request, KeygenResult)
-        return _present(result.key)
+        return present(result.key)
 
     async def sign(
         self,
@@ -143,31 +153,116 @@ class Client:
         )
         return list((await self._ask(request, SignResult)).signed)
 
+    async def begin_key(
+        self,
+        key_id: str,
+        *,
+        curve: Curve,
+        threshold: int,
+        party_count: int,
+        parties: Sequence[str] | None = None,
+        user_id: str | None = None,
+        reference: str | None = None,
+        join_window_ms: int | None = None,
+        timeout_s: float | None = None,
+        request_id: str | None = None,
+    ) -> Begun:
+        """As `create_key`, but returns when the session is announced, or the result is here if
+        that is first; arguments as in `KeygenRequest`.
+
+        Raises RequestFailedError if there is no session, and will be none.
+        """
+        request = self._request(
+            KeygenRequest,
+            timeout_s or self._settings.timeout_s,
+            request_id,
+            key_id=key_id,
+            curve=curve,
+            threshold=threshold,
+            party_count=party_count,
+            parties=None if parties is None else list(parties),
+            user_id=user_id,
+            reference=reference,
+            announce=True,
+            join_window_ms=join_window_ms,
+        )
+        return await self._begin(request)
+
+    async def begin_signature(
+        self,
+        key_id: str,
+        *,
+        message: bytes | None = None,
+        items: Sequence[SignItem] | None = None,
+        scheme: Scheme,
+        derivation_path: str | None = None,
+        taproot_merkle_root: bytes | None = None,
+        signers: Sequence[str] | None = None,
+        reference: str | None = None,
+        join_window_ms: int | None = None,
+        timeout_s: float | None = None,
+        request_id: str | None = None,
+    ) -> Begun:
+        """As `sign` or `sign_all`, but returns when the session is announced, or the result is
+        here if that is first; arguments as in `SignRequest`.
+
+        Raises RequestFailedError if there is no session, and will be none.
+        """
+        request = self._request(
+            SignRequest,
+            timeout_s or self._settings.timeout_s,
+            request_id,
+            key_id=key_id,
+            message=message,
+            items=None if items is None else list(items),
+            derivation_path=derivation_path,
+            scheme=scheme,
+            taproot_merkle_root=taproot_merkle_root,
+            signers=None if signers is None else list(signers),
+            reference=reference,
+            announce=True,
+            join_window_ms=join_window_ms,
+        )
+        return await self._begin(request)
+
     async def cancel(self, request_id: str) -> CancelResult:
         """End the session of an earlier request; `target_status` says how it did end."""
-        request = self._request(
-            CancelRequest, self._settings.query_timeout_s, None, target=request_id
-        )
-        return await self._ask(request, CancelResult)
+        return await self._query(CancelRequest, CancelResult, target=request_id)
+
+    async def cancel_session(self, session_id: bytes) -> CancelResult:
+        """End a session of this client's, or with an operator's key anybody's."""
+        return await self._query(CancelRequest, CancelResult, session_id=session_id)
 
     async def keys(self, only: str | None = None) -> list[CertifiedKey]:
         """This client's keys, or the one of that id, each certified by all its parties."""
-        request = self._request(QueryKeysRequest, self._settings.query_timeout_s, None, only=only)
-        return (await self._ask(request, QueryKeysResult)).keys
+        return (await self._query(QueryKeysRequest, QueryKeysResult, only=only)).keys
+
+    async def look(
+        self, *, session_id: bytes | None = None, request_id: str | None = None
+    ) -> QuerySessionResult:
+        """One of this client's sessions, by either id. `outcome` is verified like any result;
+        `session` is as the coordinator tells it, nothing proves it."""
+        return await self._query(
+            QuerySessionRequest, QuerySessionResult, session_id=session_id, target=request_id
+        )
 
     async def session(
         self, *, session_id: bytes | None = None, request_id: str | None = None
     ) -> SessionView:
-        """One of this client's sessions with its events, by either id; as the coordinator
-        tells it, nothing proves it."""
-        request = self._request(
-            QuerySessionRequest,
-            self._settings.query_timeout_s,
-            None,
+        """The session of `look`, with its events."""
+        return present((await self.look(session_id=session_id, request_id=request_id)).session)
+
+    async def join(
+        self, session_id: bytes, join_token: bytes, party_id: str | None = None
+    ) -> JoinSessionResult:
+        """Show one of the tokens that a session was announced with, see `JoinSessionRequest`."""
+        return await self._query(
+            JoinSessionRequest,
+            JoinSessionResult,
             session_id=session_id,
-            target=request_id,
+            join_token=join_token,
+            party_id=party_id,
         )
-        return _present((await self._ask(request, QuerySessionResult)).session)
 
     async def submit(self, signed: SignedRequest) -> Result:
         """Publish and await the result, a failure included, of a request that was signed before.
@@ -182,42 +277,15 @@ class Client:
 
         Each is acked when the next one is asked for. Leave the loop, and the one in hand goes
         back; a result may come twice, so go by its `request_id`. Ends when the client is closed.
+
+        Not for a client that acts for tenants: a result does not say whose it is, and so not with
+        which key to verify it. See `discard_results`.
         """
         return self._correspondence.unclaimed()
 
-    def _request(
-        self, kind: type[RequestT], lifetime_s: float, request_id: str | None, **fields: Any
-    ) -> RequestT:
-        request_id = request_id or secrets.token_hex(16)
-        now_ms = time.time_ns() // 1_000_000
-        operation = kind.model_fields["operation"].default
-        try:
-            return kind(
-                request_id=request_id,
-                client_id=self._settings.client_id,
-                signer=self._settings.identity.public.der,
-                issued_at=now_ms,
-                expires_at=now_ms + round(lifetime_s * 1000),
-                reply_to=result_key(
-                    operation,
-                    client_id=self._settings.client_id,
-                    request_id=request_id,
-                    key_id=fields.get("key_id"),
-                ),
-                **fields,
-            )
-        except ValidationError as error:
-            raise ValueError(explain(error)) from None
-
-    async def _ask(self, request: Any, kind: type[T]) -> T:
-        result = await self.submit(sign_request(request, self._settings.identity))
-        if result.failure is not None:
-            raise RequestFailedError(result.failure, result)
-        assert isinstance(result, kind)
-        return result
-
-
-def _present(value: T | None) -> T:
-    """What `check_answer` has made sure of."""
-    assert value is not None
-    return value
+    async def discard_results(self) -> None:
+        """Take out of the queue, unread, what no call of any of its consumers waits for: where
+        the sessions' outcomes are asked for (`look`) when they are wanted. Returns when the client
+        is closed.
+        """
+        await self._correspondence.discard()

@@ -7,7 +7,6 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import tenacity
@@ -16,8 +15,9 @@ from pydantic import ValidationError
 
 from .. import results
 from ..errors import ContractError
-from ..results import Result
+from ..results import Result, SessionAnnounced
 from ..signing import SignedRequest, explain
+from .begun import Begun, Waiter
 from .errors import (
     BrokerUnavailableError,
     ClientClosedError,
@@ -36,18 +36,6 @@ REMEMBERED = 10_000
 Check = Callable[[Result, SignedRequest | None], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiter:
-    signed: SignedRequest
-    answer: asyncio.Future[Result]
-    rejected: list[str] = field(default_factory=list)
-
-    def fail(self, error: ClientError) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
-            self.answer.exception()  # read: the call may be ending for another reason
-
-
 class Correspondence:
     """
     Arguments:
@@ -58,8 +46,9 @@ class Correspondence:
         self._settings = settings
         self._check = check
         self._link = Link(settings, deliver=self._receive, lost=self._lose_held)
-        self._mailbox = Mailbox(self._link.shares_its_queue)
-        self._waiting: dict[str, _Waiter] = {}
+        self._mailbox = Mailbox(self._link.consumer_count)
+        self._waiting: dict[str, Waiter] = {}
+        self._pursuits: set[asyncio.Task[Result]] = set()
         self._answered: OrderedDict[str, None] = OrderedDict()
         self._closed = False
 
@@ -67,15 +56,20 @@ class Correspondence:
         """Raises TopologyError or BrokerUnavailableError."""
         await self._link.open()
 
+    @property
+    def connected(self) -> bool:
+        return self._link.is_up
+
     async def close(self) -> None:
         self._closed = True
         for waiter in self._waiting.values():
             waiter.fail(ClientClosedError("the client was closed"))
+        await asyncio.gather(*self._pursuits, return_exceptions=True)
         self._mailbox.close()
         await self._link.close()
 
-    async def submit(self, signed: SignedRequest) -> Result:
-        """Publish the request and await its result, a failure included."""
+    def begin(self, signed: SignedRequest) -> Begun:
+        """Publish the request until it is answered; whoever no longer cares has to `stop` it."""
         request = signed.request
         if self._closed:
             raise ClientClosedError("the client is closed")
@@ -83,9 +77,45 @@ class Correspondence:
             raise ValueError("the request is another client's: its result would go there")
         if request.request_id in self._waiting:
             raise ValueError(f"request {request.request_id} is being waited for already")
-        waiter = _Waiter(signed, asyncio.get_running_loop().create_future())
+        waiter = Waiter(signed)
         self._waiting[request.request_id] = waiter
         self._answered.pop(request.request_id, None)
+        pursuit = asyncio.create_task(self._pursue(waiter), name=f"request {request.request_id}")
+        self._pursuits.add(pursuit)
+        pursuit.add_done_callback(self._ended)
+        return Begun(waiter, pursuit, stopped=self._forget)
+
+    async def submit(self, signed: SignedRequest) -> Result:
+        """Publish the request and await its result, a failure included."""
+        begun = self.begin(signed)
+        try:
+            return await begun.result()
+        finally:
+            begun.stop()
+
+    async def unclaimed(self) -> AsyncGenerator[Result, None]:
+        """Checked results that no call waits for; acked when the next one is asked for."""
+        with self._mailbox.reading():
+            while (letter := await self._mailbox.next()) is not None:
+                result = letter.content
+                assert not isinstance(result, SessionAnnounced)  # nobody is handed these
+                try:
+                    if not await self._believed(letter, result):
+                        continue
+                    yield result
+                except BaseException:
+                    self._mailbox.hold(letter)
+                    raise
+                await letter.ack()
+
+    async def discard(self) -> None:
+        """Take what no call waits for out of the queue, unread, until closed."""
+        with self._mailbox.reading():
+            while (letter := await self._mailbox.next()) is not None:
+                await letter.ack()
+
+    async def _pursue(self, waiter: Waiter) -> Result:
+        signed = waiter.signed
         asking = asyncio.create_task(self._keep_asking(signed))
         try:
             async with asyncio.timeout(_left_s(signed) + self._settings.margin_s):
@@ -95,25 +125,21 @@ class Correspondence:
                     await asking
                 return await waiter.answer
         except TimeoutError:
-            raise ResultTimeoutError(request.request_id, waiter.rejected) from None
+            raise ResultTimeoutError(signed.request.request_id, waiter.rejected) from None
         finally:
-            del self._waiting[request.request_id]
-            waiter.answer.cancel()
+            self._forget(waiter)
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
 
-    async def unclaimed(self) -> AsyncGenerator[Result, None]:
-        """Checked results that no call waits for; acked when the next one is asked for."""
-        with self._mailbox.reading():
-            while (letter := await self._mailbox.next()) is not None:
-                try:
-                    if not await self._believed(letter):
-                        continue
-                    yield letter.result
-                except BaseException:
-                    self._mailbox.hold(letter)
-                    raise
-                await letter.ack()
+    def _ended(self, pursuit: asyncio.Task[Result]) -> None:
+        self._pursuits.discard(pursuit)
+        if not pursuit.cancelled():
+            pursuit.exception()  # read: nobody has to await a request that was begun
+
+    def _forget(self, waiter: Waiter) -> None:
+        request_id = waiter.signed.request.request_id
+        if self._waiting.get(request_id) is waiter:
+            del self._waiting[request_id]
 
     async def _keep_asking(self, signed: SignedRequest) -> None:
         """Until cancelled, or the deadline: the first confirm takes as many tries as it needs,
@@ -142,23 +168,33 @@ class Correspondence:
 
     async def _receive(self, delivery: AbstractIncomingMessage) -> None:
         try:
-            result = results.ADAPTER.validate_json(delivery.body)
+            content = results.DELIVERED.validate_json(delivery.body)
         except ValidationError as error:
             logger.warning("refused what is no result: %s", explain(error))
             await delivery.reject(requeue=False)
             return
-        letter = Letter(result, delivery)
-        waiter = self._waiting.get(result.request_id)
+        letter = Letter(content, delivery)
+        waiter = self._waiting.get(content.request_id)
         if waiter is not None and not waiter.answer.done():
-            await self._answer(waiter, letter)
-        elif waiter is not None or result.request_id in self._answered:
+            if isinstance(content, SessionAnnounced):
+                await self._announce(waiter, letter, content)
+            else:
+                await self._answer(waiter, letter, content)
+        elif waiter is not None or content.request_id in self._answered:
             await letter.ack()
         else:
             self._mailbox.hold(letter)
 
-    async def _answer(self, waiter: _Waiter, letter: Letter) -> None:
+    async def _announce(self, waiter: Waiter, letter: Letter, content: SessionAnnounced) -> None:
+        if content.client_id != self._settings.client_id:
+            await self._refuse(letter, ContractError("the announcement is another client's"))
+            return
+        waiter.announce(content)
+        await letter.ack()
+
+    async def _answer(self, waiter: Waiter, letter: Letter, result: Result) -> None:
         try:
-            await self._check(letter.result, waiter.signed)
+            await self._check(result, waiter.signed)
         except ContractError as error:
             waiter.rejected.append(str(error))
             await self._refuse(letter, error)
@@ -167,21 +203,20 @@ class Correspondence:
             waiter.fail(error)
             self._mailbox.hold(letter)
         else:
-            self._remember(letter.result)
-            if not waiter.answer.done():
-                waiter.answer.set_result(letter.result)
+            self._remember(result)
+            waiter.settle(result)
             await letter.ack()
 
-    async def _believed(self, letter: Letter) -> bool:
+    async def _believed(self, letter: Letter, result: Result) -> bool:
         try:
-            await self._check(letter.result, None)
+            await self._check(result, None)
         except ContractError as error:
             await self._refuse(letter, error)
             return False
         return True
 
     async def _refuse(self, letter: Letter, reason: ContractError) -> None:
-        logger.warning("refused a result of request %s: %s", letter.result.request_id, reason)
+        logger.warning("refused a result of request %s: %s", letter.content.request_id, reason)
         await letter.reject()
 
     def _remember(self, result: Result) -> None:

@@ -37,6 +37,7 @@ from aiormq.exceptions import ChannelAccessRefused
 from yarl import URL
 
 from .. import addresses
+from ..hosts import Hosts
 from ..signing import SignedRequest
 from .errors import BrokerUnavailableError, ClientError, TopologyError
 from .settings import ClientSettings
@@ -46,8 +47,14 @@ logger = logging.getLogger(__name__)
 PREFETCH = 1000
 """Results in hand at most, those that wait for `Client.results` included."""
 
+SHARED_FOR_S = 1.0
+"""For so long a queue that was seen to have other consumers is taken to have them still: who gives
+a result back to nobody gets it again."""
+
 _AWAY = (AMQPError, ChannelInvalidStateError, ConnectionError, TimeoutError, OSError)
 _REMEDY = "apply the topology: `warren topology apply`"
+_RENEWAL_S = 1.0
+"""Between two channels to publish on; what is under way on the old one has so long."""
 
 
 class LinkLostError(Exception):
@@ -72,15 +79,20 @@ class Link:
         self._settings = settings
         self._deliver = deliver
         self._on_lost = lost
-        self._url = URL(settings.amqp_url).update_query(heartbeat=str(settings.heartbeat_s))
+        self._hosts = Hosts(settings.amqp_url)
         self._queue_name = addresses.results_queue(settings.client_id)
         self._connection: AbstractConnection | None = None
+        self._publishing: AbstractChannel | None = None
+        self._retired: AbstractChannel | None = None
         self._exchange: AbstractExchange | None = None
         self._queue: AbstractQueue | None = None
         self._up = asyncio.Event()
         self._down = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._probe: asyncio.Task[int] | None = None
+        self._renewal: asyncio.Task[None] | None = None
+        self._consumers = 0
+        self._shared_until = 0.0
 
     async def open(self) -> None:
         """Raises TopologyError or BrokerUnavailableError."""
@@ -93,9 +105,16 @@ class Link:
             self._keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeper
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.gather(self._renewal, return_exceptions=True)
         await self._drop()
         if self._probe is not None:
             await asyncio.wait([self._probe])
+
+    @property
+    def is_up(self) -> bool:
+        return self._up.is_set()
 
     async def publish(self, signed: SignedRequest) -> None:
         """One try; returns when the broker has confirmed it.
@@ -119,6 +138,7 @@ class Link:
                 f"queue did: has the topology been applied? ({_REMEDY})"
             ) from None
         except DeliveryError:
+            self._renew_publishing()
             raise LinkLostError("the broker refused the message for now") from None
         except ChannelPreconditionFailed as error:
             raise TopologyError(f"the broker refuses the message: {error}") from None
@@ -134,21 +154,25 @@ class Link:
             # nobody asked for.
             raise LinkLostError("the connection was lost before the confirm") from None
 
-    async def shares_its_queue(self) -> bool:
-        """Whether another consumer is on our results queue. False while there is no telling."""
+    async def consumer_count(self) -> int:
+        """How many consume our results queue, this link included; 0 while there is no telling.
+
+        That there are others may be old news by `SHARED_FOR_S`; that there are none never is.
+        """
         if not self._up.is_set() or self._queue is None:
-            return False
+            return 0
+        if self._shared_until > time.monotonic():
+            return self._consumers
         if self._probe is None or self._probe.done():
             self._probe = asyncio.create_task(self._count_consumers(self._queue))
         # An RPC that is cancelled closes its channel, and everything unacked comes again. Whoever
         # asks may stop waiting at any time, so the question is a task of its own.
-        return await asyncio.shield(self._probe) > 1
+        return await asyncio.shield(self._probe)
 
     async def _count_consumers(self, queue: AbstractQueue) -> int:
-        """Of our results queue; 0 while there is no telling."""
         try:
             async with asyncio.timeout(self._settings.confirm_timeout_s):
-                return (await queue.declare()).consumer_count or 0
+                self._consumers = (await queue.declare()).consumer_count or 0
         except _AWAY:
             return 0
         except asyncio.CancelledError:
@@ -156,12 +180,35 @@ class Link:
             if task is not None and task.cancelling():
                 raise
             return 0  # the connection went, and ended the question with it
+        if self._consumers > 1:
+            self._shared_until = time.monotonic() + SHARED_FOR_S
+        return self._consumers
+
+    def _renew_publishing(self) -> None:
+        """A channel whose first message for a queue comes in the moment when that has no leader is
+        refused by RabbitMQ 3.10 for as long as the old leader's node is away. Other channels are
+        not."""
+        if self._connection is not None and (self._renewal is None or self._renewal.done()):
+            self._renewal = asyncio.create_task(self._renew(self._connection))
+
+    async def _renew(self, connection: AbstractConnection) -> None:
+        old = self._publishing
+        with contextlib.suppress(*_AWAY):
+            channel = await self._channel(connection, publisher_confirms=True)
+            exchange = await channel.get_exchange(addresses.REQUESTS, ensure=False)
+            if connection is not self._connection or old is None:
+                return  # it was lost meanwhile, with all its channels
+            self._publishing, self._exchange = channel, exchange
+            await asyncio.sleep(_RENEWAL_S)
+            self._retired = old
+            await old.close()
 
     async def _keep(self) -> None:
         while True:
             await self._down.wait()
             logger.warning("connection to the broker lost; connecting again")
             await self._drop()
+            self._hosts.go_on()
             async for attempt in tenacity.AsyncRetrying(
                 wait=tenacity.wait_random_exponential(multiplier=0.5, max=10),
                 retry=tenacity.retry_if_exception_type(ClientError),
@@ -172,6 +219,18 @@ class Link:
             logger.info("connected to the broker again")
 
     async def _establish(self) -> None:
+        """At the first host that lets us. Raises what the last one tried made of it."""
+        for left in reversed(range(len(self._hosts))):
+            try:
+                await self._establish_here()
+            except BrokerUnavailableError:
+                self._hosts.go_on()
+                if not left:
+                    raise
+            else:
+                return
+
+    async def _establish_here(self) -> None:
         self._down.clear()
         try:
             async with asyncio.timeout(3 * self._settings.confirm_timeout_s):
@@ -196,12 +255,15 @@ class Link:
                 await self._drop()
 
     async def _connect(self) -> None:
-        self._connection = connection = await aio_pika.connect(self._url)
+        self._connection = connection = await aio_pika.connect(
+            self._url, timeout=self._settings.confirm_timeout_s
+        )
         publishing = await self._channel(connection, publisher_confirms=True)
         try:
             self._exchange = await publishing.get_exchange(addresses.REQUESTS, ensure=True)
         except (ChannelNotFoundEntity, ChannelAccessRefused) as error:
             raise self._missing("exchange", addresses.REQUESTS, "write to", error) from None
+        self._publishing = publishing
         consuming = await self._channel(connection, publisher_confirms=False)
         await consuming.set_qos(prefetch_count=PREFETCH)
         try:
@@ -224,8 +286,8 @@ class Link:
         underlay.on_consumer_cancel_callbacks.add(lose)
         return channel
 
-    def _lose(self, connection: AbstractConnection, *_: object) -> None:
-        if connection is self._connection:
+    def _lose(self, connection: AbstractConnection, channel: object, *_: object) -> None:
+        if connection is self._connection and channel is not self._retired:
             self._up.clear()
             self._down.set()
 
@@ -262,6 +324,11 @@ class Link:
                 f"the broker's administrator grants it"
             )
         return TopologyError(f'{kind} "{name}" is missing at {self._place()}: {_REMEDY}')
+
+    @property
+    def _url(self) -> URL:
+        """Of the current host."""
+        return self._hosts.current.update_query(heartbeat=str(self._settings.heartbeat_s))
 
     def _place(self) -> str:
         return f"{self._url.host}:{self._url.port or 'default port'}{self._url.path}"

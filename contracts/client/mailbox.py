@@ -1,18 +1,22 @@
-"""Results on our queue that no call here waits for: kept for a reader, or given back.
+"""What comes to our queue and no call here waits for: kept for a reader, or given back.
 
 A queue may have several consumers: processes of one client id, or all producers without one.
-The broker hands each result to any of them. So a result that this process did not ask for is
+The broker hands each letter to any of them. So a result that this process did not ask for is
 
-- given back if others consume the same queue, so that it finds its owner: soon at first, then
-  after delays that grow with each time it was given back;
-- read by `Client.results`, if somebody here iterates over it, once it was offered around `OFFERS`
-  times, or at once if nobody else consumes the queue;
-- held unacked until this client closes after `MAX_RETURNS`: otherwise the queue's delivery limit
-  would make a dead letter of it;
+- given back if others consume the same queue, so that it finds its owner: the first times at
+  once, as the broker goes on to the next consumer; then after short delays, and when it was
+  offered around, to each consumer `OFFERS` times as it were, after delays that grow;
+- read by `Client.results`, if somebody here iterates over it, once it was offered around, or at
+  once if nobody else consumes the queue;
+- held unacked until this client closes if it was given back `LATE_RETURNS` times after that:
+  nobody wants it now, and each return counts as a delivery, of which the queue has a limit;
 - never acked unread. What is held when the client closes goes back to the queue.
 
+An announcement goes the same way, but is acked where a result would be read: whoever still wants
+it repeats the request, and gets it again.
+
 A call that waits does not depend on that: after a while it publishes its request again, the same
-bytes, which makes the coordinator send the result again. So whoever reads results must expect to
+bytes, which makes the coordinator send everything again. So whoever reads results must expect to
 see one twice.
 """
 
@@ -28,12 +32,15 @@ from dataclasses import dataclass
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 
-from ..results import Result
+from ..results import Delivered, SessionAnnounced
 
 logger = logging.getLogger(__name__)
 
-OFFERS = 4
-MAX_RETURNS = 8
+QUICK_OFFERS = 5
+"""Times that each consumer has, as it were, before those who give back begin to hesitate."""
+OFFERS = 8
+"""With these a letter misses its owner once in 3000 times, if the broker chooses at random."""
+LATE_RETURNS = 4
 FIRST_HOLD_S = 0.02
 LONGEST_HOLD_S = 2.0
 CROWDED = 900
@@ -42,8 +49,13 @@ CROWDED = 900
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Letter:
-    result: Result
+    content: Delivered
     delivery: AbstractIncomingMessage
+
+    @property
+    def fleeting(self) -> bool:
+        """Whether it can be had again by whoever wants it, and is kept for nobody else."""
+        return isinstance(self.content, SessionAnnounced)
 
     @property
     def returns(self) -> int:
@@ -70,11 +82,11 @@ class Letter:
 class Mailbox:
     """
     Arguments:
-        shared: Whether other processes consume the same queue.
+        consumers: How many consume our queue, this process included; 0 while there is no telling.
     """
 
-    def __init__(self, shared: Callable[[], Awaitable[bool]]) -> None:
-        self._shared = shared
+    def __init__(self, consumers: Callable[[], Awaitable[int]]) -> None:
+        self._consumers = consumers
         self._held: dict[Letter, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._readers = 0
@@ -83,7 +95,7 @@ class Mailbox:
     def hold(self, letter: Letter) -> None:
         if self._closed:
             return
-        self._held[letter] = asyncio.create_task(self._give_back_in_time(letter))
+        self._held[letter] = asyncio.create_task(self._pass_on(letter))
         self._changed.set()
         if len(self._held) == CROWDED:
             logger.warning(
@@ -108,9 +120,9 @@ class Mailbox:
         """
         while not self._closed:
             self._changed.clear()
-            alone = bool(self._held) and not await self._shared()
+            consumers = await self._consumers() if self._held else 0
             for letter in self._held:
-                if alone or letter.returns >= OFFERS:
+                if not letter.fleeting and _offered_around(letter, consumers):
                     self._held.pop(letter).cancel()
                     return letter
             await self._changed.wait()
@@ -127,18 +139,32 @@ class Mailbox:
         self._changed.set()
         self.forget()
 
-    async def _give_back_in_time(self, letter: Letter) -> None:
-        delay_s = FIRST_HOLD_S
-        if letter.returns >= OFFERS:
-            delay_s = min(FIRST_HOLD_S * 4 ** (letter.returns - OFFERS), LONGEST_HOLD_S)
-        while letter.returns < MAX_RETURNS:
-            # The broker serves consumers in turn. Two that give back in step would for ever get
-            # their own again; memoryless delays break every step.
-            await asyncio.sleep(random.expovariate(1 / delay_s))
-            to_be_read = self._readers and letter.returns >= OFFERS
-            if not to_be_read and await self._shared():
-                if self._held.pop(letter, None) is not None:
-                    await letter.give_back()
-                return
-            self._changed.set()
+    async def _pass_on(self, letter: Letter) -> None:
+        consumers = await self._consumers()
+        quick = letter.returns < QUICK_OFFERS * consumers and consumers > 1
+        late = letter.returns - OFFERS * consumers if consumers else 0
+        delay_s = min(FIRST_HOLD_S * 4.0 ** max(late, 0), LONGEST_HOLD_S)
+        while True:
+            if not quick:
+                # The broker serves consumers in turn. Two that give back in step would for ever
+                # get their own again; memoryless delays break every step.
+                await asyncio.sleep(random.expovariate(1 / delay_s))
+                consumers = await self._consumers()
+            offered_around = _offered_around(letter, consumers)
+            if letter.fleeting and offered_around:
+                return await self._part_with(letter, letter.ack)
+            elif self._readers and offered_around:
+                self._changed.set()
+            elif late >= LATE_RETURNS:
+                return None
+            elif consumers > 1:
+                return await self._part_with(letter, letter.give_back)
             delay_s = min(2 * delay_s, LONGEST_HOLD_S)
+
+    async def _part_with(self, letter: Letter, how: Callable[[], Awaitable[None]]) -> None:
+        if self._held.pop(letter, None) is not None:
+            await how()
+
+
+def _offered_around(letter: Letter, consumers: int) -> bool:
+    return consumers == 1 or letter.returns >= OFFERS * consumers > 0

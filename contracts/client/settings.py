@@ -2,7 +2,7 @@
 
 [client]
 client_id = "svcA"                      # leave out for a producer of the old kind
-amqp_url = "amqps://svcA:...@broker/warren"     # or WARREN_AMQP_URL
+amqp_url = "amqps://svcA:...@broker/warren"     # or WARREN_AMQP_URL; host1,host2 for a cluster
 private_key_file = "svcA.key"           # or private_key, or WARREN_PRIVATE_KEY
 
 [[parties]]                             # every party whose certificates are to be believed
@@ -17,9 +17,11 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from .. import hosts
 from ..errors import ContractError
 from ..identity import Identity, PublicIdentity
 from ..primitives import Id
@@ -57,19 +59,24 @@ class ClientSettings:
     @classmethod
     def load(cls, path: Path, environ: Mapping[str, str] = os.environ) -> ClientSettings:
         """Read a file as above. Raises SettingsError."""
-        file = _read(path)
+        return cls.of(read_toml(path), path, environ)
+
+    @classmethod
+    def of(
+        cls, tables: Mapping[str, Any], path: Path, environ: Mapping[str, str] = os.environ
+    ) -> ClientSettings:
+        """From the tables of a file that was read.
+
+        Arguments:
+            path: Of the file, for errors and for what it names relative to itself.
+
+        Raises SettingsError.
+        """
+        file = _validated(tables, path)
         client = file.client
-        if client.amqp_url is not None:
-            amqp_url = client.amqp_url.get_secret_value()
-        elif "WARREN_AMQP_URL" in environ:
-            amqp_url = environ["WARREN_AMQP_URL"]
-        else:
-            raise SettingsError(
-                f"{path}: no amqp_url: set it under [client], or WARREN_AMQP_URL in the environment"
-            )
         try:
             return cls(
-                amqp_url=amqp_url,
+                amqp_url=_amqp_url(path, client, environ),
                 client_id=client.client_id,
                 identity=Identity.from_base64(_private_key(path, client, environ)),
                 parties={
@@ -80,6 +87,21 @@ class ClientSettings:
             )
         except ContractError as error:
             raise SettingsError(f"{path}: {error}") from None
+
+
+def _amqp_url(path: Path, client: _ClientSection, environ: Mapping[str, str]) -> str:
+    if client.amqp_url is not None:
+        source, url = f"{path}: amqp_url", client.amqp_url.get_secret_value()
+    elif "WARREN_AMQP_URL" in environ:
+        source, url = "WARREN_AMQP_URL", environ["WARREN_AMQP_URL"]
+    else:
+        raise SettingsError(
+            f"{path}: no amqp_url: set it under [client], or WARREN_AMQP_URL in the environment"
+        )
+    try:
+        return hosts.check(url)
+    except hosts.AddressError as error:
+        raise SettingsError(f"{source}: {error}") from None
 
 
 class _Section(BaseModel):
@@ -106,14 +128,20 @@ class _File(_Section):
     parties: list[_PartySection] = Field(min_length=2)
 
 
-def _read(path: Path) -> _File:
+def read_toml(path: Path) -> dict[str, Any]:
+    """Raises SettingsError."""
     try:
         with path.open("rb") as file:
-            return _File.model_validate(tomllib.load(file))
+            return tomllib.load(file)
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: not TOML: {error}") from None
+
+
+def _validated(tables: Mapping[str, Any], path: Path) -> _File:
+    try:
+        return _File.model_validate(tables)
     except ValidationError as error:
         raise SettingsError(f"{path}: {explain(error)}") from None
 

@@ -22,7 +22,7 @@ from topology import TopologyError
 from .crew import WorkerStuckError
 from .experiment import Onlooker, Outcome, Settings, run
 from .facts import Facts
-from .faults import Kind
+from .faults import Kind, possible
 from .load import FirstKeyError
 from .report import as_json, render
 from .schedule import schedule
@@ -48,8 +48,17 @@ def chaos(
         list[Kind] | None,
         typer.Option("--fault", help="Only of this kind; may be given again.", show_default="all"),
     ] = None,
+    overlap: Annotated[
+        float,
+        typer.Option(
+            "--overlap", min=0, max=1, help="Chance of each fault that another one strikes with it."
+        ),
+    ] = 0,
     haste: Annotated[
         float, typer.Option("--haste", min=0.1, help="Faults last so many times shorter.")
+    ] = 1,
+    nodes: Annotated[
+        int, typer.Option("--nodes", min=1, help="Of the broker. With 3, one of them may die.")
     ] = 1,
     plan: Annotated[bool, typer.Option("--plan", help="Print the schedule, and do nothing.")] = (
         False
@@ -62,7 +71,9 @@ def chaos(
     """Break a throw-away stack under load by a schedule of faults, and see that all promises hold:
     every request one result, every signature true, nothing used twice, nothing left over."""
     chosen = secrets.randbelow(2**31) if seed is None else seed
-    injections = schedule(chosen, seconds, fault or tuple(Kind), haste=haste)
+    if fault and not set(fault) <= set(possible(nodes)):
+        raise typer.BadParameter("one node of one is the broker: see --nodes", param_hint="--fault")
+    injections = schedule(chosen, seconds, fault or possible(nodes), haste=haste, overlap=overlap)
     say(f"Seed {chosen}: {len(injections)} faults are planned.")
     for injection in injections:
         say(f"  {injection}")
@@ -71,7 +82,10 @@ def chaos(
     hush()
     settings = Settings(seed=chosen, seconds=seconds, injections=injections, rate_per_s=rate)
     with _troubles_in_a_sentence():
-        with running_services(directory, progress=say) as services, _bar(settings) as bar:
+        with (
+            running_services(directory, progress=say, nodes=nodes) as services,
+            _bar(settings) as bar,
+        ):
             outcome = run(services, settings, bar)
         _show(outcome, to_json)
     if outcome.violations:

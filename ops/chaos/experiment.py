@@ -17,7 +17,7 @@ from ops.bench.load import interruption
 from ops.stack.deployment import LEGACY, Deployment, Plan, running_deployment
 from ops.stack.services import Services
 
-from . import leftovers
+from . import bans, leftovers
 from .crew import Crew
 from .facts import Facts, Violation
 from .faults import CLIENTS, WIRED
@@ -36,8 +36,15 @@ from .wires import Wires
 ENTRY = ("-m", "ops.chaos.worker")
 SETTLES_S = 3.0
 LOOK_EVERY_S = 1.0
-POOLS: dict[str, float] = {"low": 8, "high": 24, "batch": 16, "batch_seconds": 8}
-"""Small: presignatures are made all the time, and no machine is busy with nothing else."""
+POOLS: dict[str, float] = {
+    "low": 8,
+    "high": 24,
+    "batch": 16,
+    "batch_seconds": 8,
+    "quarrel_seconds": 20,
+}
+"""Small: presignatures are made all the time, and no machine is busy with nothing else. And a
+quarrel lasts no longer than what follows a lie may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +56,7 @@ class Settings:
         waits_s: How long after its deadline a request may still be answered.
         mix, cancelled, cancelled_after_s: As `Load` has them.
         quiet_s: How long after the last answer until nothing may be left.
+        settles_s: Between the first keys and the load: memory is measured then.
         entry: What a worker is, before the folder with its orders.
     """
 
@@ -59,6 +67,7 @@ class Settings:
     lifetime_s: float = 30.0
     waits_s: float = 20.0
     quiet_s: float = 60.0
+    settles_s: float = SETTLES_S
     mix: Mapping[str, float] = field(default_factory=lambda: MIX)
     cancelled: float = 0.05
     cancelled_after_s: tuple[float, float] = (0.0, 0.2)
@@ -163,6 +172,7 @@ async def _run(stage: _Stage, settings: Settings, onlooker: Onlooker) -> Outcome
         cancelled_after_s=settings.cancelled_after_s,
     )
     injector = Injector(
+        deployment=deployment,
         crew=crew,
         machines=stage.machines,
         wires=stage.wires,
@@ -171,7 +181,6 @@ async def _run(stage: _Stage, settings: Settings, onlooker: Onlooker) -> Outcome
         producers=producers,
         facts=facts,
         clock=clock,
-        amqp_url=deployment.amqp_url,
         liars=liars,
     )
     async with AsyncExitStack() as stack:
@@ -180,7 +189,7 @@ async def _run(stage: _Stage, settings: Settings, onlooker: Onlooker) -> Outcome
             await stack.enter_async_context(producer.present())
         onlooker.says("Making the first keys ...")
         await load.make_first_keys()
-        await asyncio.sleep(SETTLES_S)
+        await asyncio.sleep(settings.settles_s)
         before = crew.resident()
         await stack.enter_async_context(crew.kept_alive())
         stack.push_async_callback(load.stop)
@@ -208,6 +217,7 @@ async def _run(stage: _Stage, settings: Settings, onlooker: Onlooker) -> Outcome
             interrupted = stop.is_set()
         after = crew.resident()
         facts.memory = {name: (before[name], after[name]) for name in before if name in after}
+        facts.accusations |= await bans.accusations(deployment)
         facts.letters = await leftovers.dead_letters(deployment)
         facts.log_errors = crew.log_errors()
     verifier = Verifier(producers[0].settings.parties)
@@ -235,17 +245,28 @@ class _Pace:
 
 
 async def _strike_all(injector: Injector, injections: tuple[Injection, ...], pace: _Pace) -> None:
-    """In order; none after the load. Where one takes longer than planned, all others come later:
+    """In order; none after the load. Where some take longer than planned, all others come later:
     what happens between faults is to be seen as well."""
-    behind_s = 0.0
-    for injection in injections:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, injection.at_s + behind_s - pace.passed_s)):
-                await pace.stop.wait()
-        if pace.stop.is_set() or pace.passed_s > pace.seconds:
-            return
-        await injector.strike(injection)
-        behind_s = max(behind_s, pace.passed_s - injection.at_s - injection.lasts_s)
+    behind_s, ends_s = 0.0, 0.0
+    lasting: list[asyncio.Task[None]] = []
+    try:
+        for injection in injections:
+            if not injection.alongside:
+                await asyncio.gather(*lasting)
+                behind_s = max(behind_s, pace.passed_s - ends_s) if lasting else behind_s
+                lasting, ends_s = [], 0.0
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, injection.at_s + behind_s - pace.passed_s)):
+                    await pace.stop.wait()
+            if pace.stop.is_set() or pace.passed_s > pace.seconds:
+                break
+            lasting.append(asyncio.create_task(injector.strike(injection), name="fault"))
+            ends_s = max(ends_s, injection.ends_s)
+        await asyncio.gather(*lasting)
+    finally:
+        for task in lasting:
+            task.cancel()
+        await asyncio.gather(*lasting, return_exceptions=True)
 
 
 async def _quiet(deployment: Deployment, facts: Facts, patience_s: float) -> None:

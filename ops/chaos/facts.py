@@ -23,7 +23,7 @@ class Struck:
     began_s: float
     ended_s: float
     hits: int = 1
-    """0: it found nothing to strike."""
+    """How often it was felt, where that is counted. 0: it found nothing to strike."""
 
     def excuses(self, code: str, began_s: float, ended_s: float) -> bool:
         """Whether it may be why a request of that time failed with that code."""
@@ -94,6 +94,14 @@ class Sent:
     lies: set[str] = field(default_factory=set)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Accusation:
+    """A party will not presign with another one, or has told the coordinator of its fault."""
+
+    by: str
+    against: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
     """Something that should have been gone after the quiet period."""
@@ -127,6 +135,7 @@ class Facts:
     sent: Sent = field(default_factory=Sent)
     leftovers: list[Leftover] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
+    accusations: set[Accusation] = field(default_factory=set)
     memory: dict[str, tuple[int, int]] = field(default_factory=dict)
     deaths: list[str] = field(default_factory=list)
     log_errors: list[str] = field(default_factory=list)

@@ -22,8 +22,12 @@ class Kind(StrEnum):
     ROLLING_RESTART = "rolling-restart"
     BROKER_RESTART = "broker-restart"
     BROKER_KILL = "broker-kill"
+    NODE = "node"
+    """SIGKILL for one node of a broker that has several."""
     DATABASE_RESTART = "database-restart"
     DATABASE_KILL = "database-kill"
+    """With all that is not logged: round state, nonces, presignatures. In the middle of what the
+    target names."""
     CUT = "cut"
     """The TCP connections of one worker to the broker, and none for a while."""
     BLACK_HOLE = "black-hole"
@@ -36,6 +40,8 @@ class Kind(StrEnum):
     """Deliveries are acknowledged and never handled."""
     LIAR = "liar"
     """A party signs shares and messages that are wrong."""
+    PRESIGNING_LIAR = "presigning-liar"
+    """A party seals for others what is wrong, while they make presignatures."""
     EQUIVOCATOR = "equivocator"
     """A party sends two different messages in one place."""
     SILENT = "silent"
@@ -43,6 +49,7 @@ class Kind(StrEnum):
     SKEW = "skew"
     """A party's clock is two minutes off."""
     DISK_FULL = "disk-full"
+    """A database has no place for what is new."""
     CLIENT_AWAY = "client-away"
     GREEDY = "greedy"
     """A coordinator asks for a second answer with nonces and presignatures that were used."""
@@ -74,6 +81,12 @@ WIRED = ("coordinator.2", "party-1.2", "party-2.presigning.1")
 """The workers whose connections go through a wire that can be cut."""
 CLIENTS = ("svcA", "svcB", "legacy")
 SQLITE_PARTY = "party-3"
+LEADING, FOLLOWING = "leading", "following"
+"""The nodes of the broker that lead most queues and fewest."""
+MOMENTS = {"keygen": "keygen/2", "presigning": "presign/2", "nonces": "nonces_wanted"}
+"""What a database may be killed in the middle of, and the message that tells that it has begun."""
+
+LIARS = frozenset({Kind.LIAR, Kind.EQUIVOCATOR, Kind.PRESIGNING_LIAR})
 
 _LOST_STATE = frozenset({SILENCE, FailureCode.PARTY_REFUSED, FailureCode.SPOILT})
 _LIES = frozenset({SILENCE, FailureCode.PARTY_FAULT, FailureCode.PARTY_REFUSED, FailureCode.SPOILT})
@@ -86,20 +99,54 @@ TRAITS: dict[Kind, Traits] = {
     Kind.ROLLING_RESTART: Traits(),
     Kind.BROKER_RESTART: Traits(lasts_s=(0, 2), excuses=frozenset({SILENCE})),
     Kind.BROKER_KILL: Traits(lasts_s=(0, 2), excuses=frozenset({SILENCE})),
+    Kind.NODE: Traits(targets=(LEADING, FOLLOWING), lasts_s=(2, 8)),
     Kind.DATABASE_RESTART: Traits(lasts_s=(0, 3), excuses=frozenset({SILENCE})),
     # What was made ahead is gone with the unlogged tables. Whoever finds that out pays with his
     # request, once for each pool and each party's nonces.
-    Kind.DATABASE_KILL: Traits(lasts_s=(0, 2), excuses=_LOST_STATE, aftermath_s=60),
+    Kind.DATABASE_KILL: Traits(
+        targets=("", *MOMENTS), lasts_s=(0, 2), excuses=_LOST_STATE, aftermath_s=60
+    ),
     Kind.CUT: Traits(targets=WIRED, lasts_s=(2, 5)),
     Kind.BLACK_HOLE: Traits(targets=WIRED, lasts_s=(3, 35), excuses=frozenset({SILENCE})),
     Kind.REPLAY: Traits(lasts_s=(3, 6)),
     Kind.WEATHER: Traits(targets=ROLES, lasts_s=(4, 8)),
     Kind.LOSS: Traits(targets=PARTIES, lasts_s=(2, 5), excuses=_LOST_STATE, aftermath_s=45),
     Kind.LIAR: Traits(targets=PARTIES, lasts_s=(2, 5), excuses=_LIES, aftermath_s=45),
+    Kind.PRESIGNING_LIAR: Traits(targets=PARTIES, lasts_s=(4, 6), excuses=_LIES, aftermath_s=45),
     Kind.EQUIVOCATOR: Traits(targets=PARTIES, lasts_s=(4, 6), excuses=_LIES, aftermath_s=45),
     Kind.SILENT: Traits(targets=PARTIES, lasts_s=(2, 5), excuses=_LOST_STATE, aftermath_s=45),
     Kind.SKEW: Traits(targets=PARTIES, lasts_s=(5, 10)),
-    Kind.DISK_FULL: Traits(lasts_s=(2, 5), excuses=frozenset({SILENCE})),
+    Kind.DISK_FULL: Traits(targets=ROLES, lasts_s=(2, 5), excuses=frozenset({SILENCE})),
     Kind.CLIENT_AWAY: Traits(targets=CLIENTS, lasts_s=(3, 8)),
     Kind.GREEDY: Traits(lasts_s=(2, 3)),
 }
+
+_ALONE = {
+    Kind.BROKER_RESTART: "broker",
+    Kind.BROKER_KILL: "broker",
+    Kind.NODE: "broker",
+    Kind.REPLAY: "broker",
+    Kind.GREEDY: "broker",
+    Kind.DATABASE_RESTART: "database",
+    Kind.DATABASE_KILL: "database",
+}
+
+
+def possible(nodes: int) -> tuple[Kind, ...]:
+    """What can happen to a stack whose broker has so many nodes."""
+    return tuple(kind for kind in Kind if kind is not Kind.NODE or nodes > 1)
+
+
+def claims(kind: Kind, target: str) -> frozenset[str]:
+    """What a fault has for itself while it lasts. Two that want the same cannot strike at once:
+    nobody stops what is stopped, and with two liars among three no threshold of two holds."""
+    if kind is Kind.ROLLING_RESTART:
+        return frozenset(WORKERS)
+    if kind is Kind.DISK_FULL:
+        return frozenset({target, *(() if target == SQLITE_PARTY else ("database",))})
+    if kind is Kind.PRESIGNING_LIAR:
+        # In its end bans are lifted, in databases.
+        return frozenset({target, "truth", "database"})
+    if kind in LIARS:
+        return frozenset({target, "truth"})
+    return frozenset({_ALONE.get(kind, target)})

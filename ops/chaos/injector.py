@@ -9,12 +9,14 @@ from random import Random
 import aio_pika
 from aio_pika.abc import AbstractChannel
 
+from contracts.connecting import connect
+from ops.stack.deployment import Deployment
 from workers.store.records import Outgoing
 
-from . import greed
+from . import bans, disks, greed, nodes
 from .crew import LOOK_EVERY_S, Crew
 from .facts import Facts, Struck
-from .faults import COORDINATORS, PRESIGNERS, SIGNERS, SQLITE_PARTY, Kind
+from .faults import COORDINATORS, LIARS, MOMENTS, PRESIGNERS, SIGNERS, SQLITE_PARTY, Kind
 from .machines import Machine, Machines
 from .orders import OrderBook, Orders
 from .producer import Producer
@@ -25,6 +27,9 @@ from .wires import Wires
 REPLAYS_PER_S = 20
 GREEDY_PER_S = 4
 SKEW_MS = 120_000
+MOMENT_WITHIN_S = 10.0
+LAST_LIES_S = 1.0
+"""Until somebody finds out what was sealed before the liar was called off."""
 ROLLING = (
     (COORDINATORS[0], *SIGNERS[0::2]),
     (COORDINATORS[1], *SIGNERS[1::2]),
@@ -36,12 +41,13 @@ ROLLING = (
 class Injector:
     """
     Arguments:
-        liars: Grows by those who are told to equivocate, before they do.
+        liars: Grows by those who are told to lie, before they do.
     """
 
     def __init__(
         self,
         *,
+        deployment: Deployment,
         crew: Crew,
         machines: Machines,
         wires: Wires,
@@ -50,9 +56,9 @@ class Injector:
         producers: Sequence[Producer],
         facts: Facts,
         clock: Callable[[], float],
-        amqp_url: str,
         liars: set[str],
     ) -> None:
+        self._deployment = deployment
         self._crew = crew
         self._machines = machines
         self._wires = wires
@@ -61,7 +67,6 @@ class Injector:
         self._producers = {producer.name: producer for producer in producers}
         self._facts = facts
         self._clock = clock
-        self._amqp_url = amqp_url
         self._liars = liars
 
     async def strike(self, injection: Injection) -> None:
@@ -97,9 +102,14 @@ class Injector:
                 return await self._down(self._machines.broker, Machine.stop, lasts_s)
             case Kind.BROKER_KILL:
                 return await self._down(self._machines.broker, Machine.kill, lasts_s)
+            case Kind.NODE:
+                node = await nodes.chosen(self._deployment, self._machines.broker, target)
+                return await self._down([node] if node else [], Machine.kill, lasts_s)
             case Kind.DATABASE_RESTART:
                 return await self._down(self._machines.database, Machine.stop, lasts_s)
             case Kind.DATABASE_KILL:
+                if target and not await self._tap.hears(MOMENTS[target], MOMENT_WITHIN_S):
+                    return 0
                 return await self._down(self._machines.database, Machine.kill, lasts_s)
             case Kind.CUT | Kind.BLACK_HOLE:
                 await self._unplug(target, lasts_s, frozen=kind is Kind.BLACK_HOLE)
@@ -115,19 +125,29 @@ class Injector:
                 finally:
                     await self._producers[target].come_back()
                 return 1
+            case Kind.DISK_FULL if target != SQLITE_PARTY:
+                async with disks.full(self._deployment.database_urls[target]) as disk:
+                    await asyncio.sleep(lasts_s)
+                return disk.refused
+            case Kind.PRESIGNING_LIAR:
+                hits = await self._command(kind, target, injection)
+                await asyncio.sleep(LAST_LIES_S)
+                self._facts.accusations |= await bans.accusations(self._deployment)
+                await bans.lift_all(self._deployment)
+                return hits
         return await self._command(kind, target, injection)
 
     async def _command(self, kind: Kind, target: str, injection: Injection) -> int:
         """What a role's workers do to themselves."""
-        if kind is Kind.DISK_FULL:
-            target = SQLITE_PARTY
-        if kind is Kind.EQUIVOCATOR:
+        if kind in LIARS:
             self._liars.add(target)
+        felt = self._book.felt(target)
         skew_ms = SKEW_MS if injection.seed % 2 else -SKEW_MS
         orders = Orders(
             skew_ms=skew_ms if kind is Kind.SKEW else 0,
             silent=kind is Kind.SILENT,
             liar=kind is Kind.LIAR,
+            presigning_liar=kind is Kind.PRESIGNING_LIAR,
             equivocator=kind is Kind.EQUIVOCATOR,
             weather=kind is Kind.WEATHER,
             loss=kind is Kind.LOSS,
@@ -137,9 +157,17 @@ class Injector:
         self._book.give(target, orders)
         try:
             await asyncio.sleep(injection.lasts_s)
+            if kind is Kind.PRESIGNING_LIAR:
+                await self._felt_after(target, felt)
         finally:
             self._book.lift(target)
-        return 1
+        return 1 if kind is Kind.SKEW else self._book.felt(target) - felt
+
+    async def _felt_after(self, target: str, felt: int) -> None:
+        """Presignatures are made now and then: wait for the next."""
+        until = self._clock() + MOMENT_WITHIN_S
+        while self._book.felt(target) == felt and self._clock() < until:  # noqa: ASYNC110  # a file
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _crash(self, target: str, point: Kind, within_s: float) -> int:
         self._crew.expect_death(target)
@@ -153,17 +181,17 @@ class Injector:
         return 1
 
     async def _down(
-        self, machine: Machine | None, end: Callable[[Machine], None], lasts_s: float
+        self, machines: Sequence[Machine], end: Callable[[Machine], None], lasts_s: float
     ) -> int:
-        if machine is None:
-            return 0  # not ours to stop
-        await asyncio.to_thread(end, machine)
+        """All together. None of them: they are not ours to stop."""
+        await asyncio.gather(*(asyncio.to_thread(end, each) for each in machines))
         try:
-            await asyncio.sleep(lasts_s)
+            await asyncio.sleep(lasts_s if machines else 0)
         finally:
-            machine.start()
-            await asyncio.to_thread(machine.wait_ready)
-        return 1
+            for each in machines:
+                each.start()
+            await asyncio.gather(*(asyncio.to_thread(each.wait_ready) for each in machines))
+        return len(machines)
 
     async def _unplug(self, target: str, lasts_s: float, *, frozen: bool) -> None:
         self._facts.cuts += 1
@@ -200,7 +228,7 @@ class Injector:
         one: Callable[[AbstractChannel], Awaitable[int]],
     ) -> int:
         count = 0
-        async with await aio_pika.connect(self._amqp_url) as connection:
+        async with await connect(self._deployment.amqp_url) as connection:
             channel = await connection.channel(publisher_confirms=True)
             until = self._clock() + lasts_s
             while self._clock() < until:

@@ -13,7 +13,7 @@ from contracts.requests import CancelRequest, KeygenRequest, SignRequest
 from contracts.results import KeygenResult, Result, Status
 
 from .facts import Asked, Facts, Violation
-from .faults import Kind
+from .faults import LIARS, Kind
 from .letters import expired_requests, is_expired_request, understood
 from .verifying import Verifier
 
@@ -23,6 +23,7 @@ RULES = {
     "wrong": "every signature verifies under its key, every key is certified by its parties",
     "unexplained": "every failure has a code that a fault of its time explains",
     "believed": "no session ends well after a party sent two different messages in one place",
+    "framed": "nobody is blamed who did not lie, unless by a liar",
     "twice": "no nonce and no presignature answers in two sessions",
     "two bytes": "nobody else sends two different messages in one place",
     "left over": "nothing is left when all is over",
@@ -44,6 +45,7 @@ def violations(facts: Facts, verifier: Verifier) -> list[Violation]:
         *_wrong(facts, verifier),
         *_failures(facts),
         *_believed(facts),
+        *_framed(facts),
         *_twice(facts),
         *_two_bytes(facts),
         *_leftovers(facts),
@@ -129,6 +131,23 @@ def _believed(facts: Facts) -> Iterator[Violation]:
             and result.status is Status.COMPLETED
         ):
             yield Violation("believed", f"{_name(asked)} ended well in spite of two messages")
+
+
+def _framed(facts: Facts) -> Iterator[Violation]:
+    # A liar is not told what its lies come to: it may well take the answers for others' lies.
+    liars = {each.target for each in facts.struck if each.kind in LIARS}
+    for each in facts.accusations:
+        if liars.isdisjoint((each.by, each.against)):
+            yield Violation("framed", f"{each.by} has banned or accused {each.against}")
+    for request_id, asked in facts.asked.items():
+        result = first_result(facts, request_id)
+        failure = None if result is None else result.failure
+        if failure is None or not failure.culprits:
+            continue
+        # The message names who says so.
+        if not any(liar in failure.culprits or liar in failure.message for liar in liars):
+            culprits = ", ".join(failure.culprits)
+            yield Violation("framed", f"{_name(asked)} blames {culprits}: {failure.message}")
 
 
 def _twice(facts: Facts) -> Iterator[Violation]:

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from typing import Any
 
-import aio_pika
 import asyncpg
 
 from contracts import addresses
+from contracts.connecting import connect
 from ops.stack.deployment import Deployment
 from topology.management import Management
 
@@ -77,7 +77,7 @@ async def look(deployment: Deployment) -> list[Leftover]:
 async def dead_letters(deployment: Deployment) -> list[DeadLetter]:
     """Takes them off their queue."""
     found = []
-    async with await aio_pika.connect(deployment.amqp_url) as connection:
+    async with await connect(deployment.amqp_url) as connection:
         channel = await connection.channel()
         queue = await channel.get_queue(addresses.DEAD_QUEUE)
         while (message := await queue.get(fail=False, no_ack=True)) is not None:

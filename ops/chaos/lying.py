@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 from contracts.envelope import CONTENT_TYPE, Envelope, UnverifiedEnvelope
 from contracts.identity import Identity
 from workers.consumers.publisher import Publisher
+from workers.session import presigning
 from workers.settings import PartySettings
 from workers.store.records import Outgoing
 
 from .orders import Obedience, Orders
 
 LIES_IN = frozenset({"keygen/2", "keygen/3", "share_signed"})
-"""Not when it presigns: whoever cheats there is banned for good, and no run would recover."""
+"""Presigning is for another liar: whoever cheats there is banned until somebody lifts the ban."""
 SAYS_TWICE = "keygen/1"
 ALIVE = "party_alive"
 
@@ -34,10 +36,36 @@ def wrap(obedience: Obedience) -> None:
     publish: Callable[..., Awaitable[None]] = Publisher.publish
 
     async def publish_as_told(self: Publisher, message: Outgoing) -> None:
-        for each in said(message, obedience.orders, identities[-1] if identities else None):
+        told = list(said(message, obedience.orders, identities[-1] if identities else None))
+        if told != [message]:
+            obedience.feel()
+        for each in told:
             await publish(self, each)
 
     Publisher.publish = publish_as_told  # type: ignore[method-assign]
+    _lie_under_seal(obedience)
+
+
+def _lie_under_seal(obedience: Obedience) -> None:
+    """What does not open proves nothing to its recipient; what opens and is wrong is a fault."""
+    anything: Any = presigning
+    seal: Callable[..., bytes] = anything.seal
+    dice = Random(obedience.worker)
+
+    def seal_as_told(key: Any, content: bytes) -> bytes:
+        if obedience.orders.presigning_liar:
+            obedience.feel()
+            content = spoilt(content, dice)
+        return seal(key, content)
+
+    anything.seal = seal_as_told
+
+
+def spoilt(content: bytes, random: Random) -> bytes:
+    """With one bit flipped, anywhere."""
+    wrong = bytearray(content)
+    wrong[random.randrange(len(wrong))] ^= 1 << random.randrange(8)
+    return bytes(wrong)
 
 
 def said(message: Outgoing, orders: Orders, identity: Identity | None) -> Iterator[Outgoing]:

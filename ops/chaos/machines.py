@@ -19,7 +19,7 @@ import psutil
 from ops.stack import children
 from ops.stack.children import Account
 from ops.stack.services import Services
-from ops.stack.sockets import listens, speaks_amqp, speaks_postgres
+from ops.stack.sockets import speaks_amqp, speaks_postgres
 
 GRACE_S = 40.0
 _POLL_S = 0.05
@@ -52,18 +52,29 @@ class Machine:
     Arguments:
         answers: Whether it serves.
         stop_signal: How it wants to be ended.
+        last_signal: How it ends at once and for good, with nothing left but its data.
     """
 
     def __init__(
-        self, name: str, pid: int, answers: Callable[[], bool], stop_signal: signal.Signals
+        self,
+        name: str,
+        pid: int,
+        answers: Callable[[], bool],
+        stop_signal: signal.Signals,
+        last_signal: signal.Signals = signal.SIGKILL,
     ) -> None:
         self._name = name
         self._answers = answers
         self._stop_signal = stop_signal
+        self._last_signal = last_signal
         self._born = Incarnation.of(pid)
         self._process = psutil.Process(pid)
         self._own: Popen[bytes] | None = None
         self._log = self._born.directory / "again.log"
+
+    @property
+    def name(self) -> str:
+        return self._name
 
     @property
     def pid(self) -> int:
@@ -103,7 +114,7 @@ class Machine:
 
     def close(self) -> None:
         if self._own is not None:
-            children.stop(self._own, self._stop_signal, grace_s=10)
+            children.stop(self._own, self._last_signal, grace_s=10)
 
     def _gone(self) -> None:
         if self._own is not None:
@@ -118,27 +129,19 @@ class Machine:
 
 
 class Machines:
-    """Those that are ours to break; None for a service that somebody else runs."""
+    """Those that are ours to break; none for a service that somebody else runs.
+
+    Attributes:
+        broker: Its nodes; each has the name that it has in the broker.
+    """
 
     def __init__(self, services: Services) -> None:
-        amqp, database = urlsplit(services.amqp_url), urlsplit(services.database_url)
-        management = urlsplit(services.management_url)
-        self.broker = None
-        self.database = None
-        if services.broker_pid is not None:
-            self.broker = Machine(
-                "RabbitMQ",
-                services.broker_pid,
-                lambda: speaks_amqp(amqp.port or 0) and listens(management.port or 0),
-                signal.SIGTERM,
-            )
-        if services.database_pid is not None:
-            self.database = Machine(
-                "PostgreSQL",
-                services.database_pid,
-                lambda: speaks_postgres(database.port or 0),
-                signal.SIGINT,
-            )
+        self.broker = tuple(_node(pid) for pid in services.broker_pids)
+        self.database = tuple(
+            _database(pid, urlsplit(services.database_url).port or 0)
+            for pid in (services.database_pid,)
+            if pid is not None
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -149,6 +152,22 @@ class Machines:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for machine in (self.broker, self.database):
-            if machine is not None:
-                machine.close()
+        for machine in (*self.broker, *self.database):
+            machine.close()
+
+
+def _node(pid: int) -> Machine:
+    environment = Incarnation.of(pid).environment
+    name, port = environment["RABBITMQ_NODENAME"], int(environment["RABBITMQ_NODE_PORT"])
+    # Plugins, the management API among them, start before the node takes AMQP connections.
+    return Machine(name, pid, lambda: speaks_amqp(port), signal.SIGTERM)
+
+
+def _database(pid: int, port: int) -> Machine:
+    return Machine(
+        "PostgreSQL",
+        pid,
+        lambda: speaks_postgres(port),
+        signal.SIGINT,
+        signal.SIGQUIT,  # SIGKILL would leave its shared memory behind
+    )

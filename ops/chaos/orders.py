@@ -25,6 +25,7 @@ class Orders:
     skew_ms: int = 0
     silent: bool = False
     liar: bool = False
+    presigning_liar: bool = False
     equivocator: bool = False
     weather: bool = False
     loss: bool = False
@@ -48,6 +49,11 @@ class OrderBook:
     def crash(self, worker: str, point: Kind) -> None:
         """Once, at the next such point."""
         _replace(self.directory / f"{worker}.crash", point.value)
+
+    def felt(self, role: str) -> int:
+        """How often its workers have done wrong by order, so far."""
+        path = self.directory / f"{role}.felt"
+        return path.stat().st_size if path.exists() else 0
 
     def stands(self, worker: str) -> bool:
         """Whether an order to crash is still to be carried out."""
@@ -75,6 +81,7 @@ class Obedience:
         self.orders = Orders()
         self._orders = directory / f"{self.role}.json"
         self._crash = directory / f"{worker}.crash"
+        self._felt = directory / f"{self.role}.felt"
         self._wires = directory / "wires"
         self._point: str | None = None
         self.look()
@@ -88,6 +95,11 @@ class Obedience:
     def wire_port(self) -> int | None:
         port: int | None = json.loads(_text(self._wires) or "{}").get(self.worker)
         return port
+
+    def feel(self) -> None:
+        """Count that an order was carried out."""
+        with self._felt.open("ab") as file:
+            file.write(b".")
 
     def die_at(self, point: Kind) -> None:
         if self._point == point.value:

@@ -13,7 +13,9 @@ import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
 from contracts import addresses, sessions
+from contracts.connecting import connect
 from contracts.envelope import CONTENT_TYPE, UnverifiedEnvelope
+from contracts.hosts import Hosts
 from contracts.primitives import Scheme
 from contracts.requests import ADAPTER, SignRequest
 
@@ -46,9 +48,21 @@ class Tap:
         self.sent = Sent()
         self.recent: deque[Heard] = deque(maxlen=REPLAYABLE)
         self.instructions: deque[sessions.SessionCreated] = deque(maxlen=200)
+        self._awaited: dict[str, asyncio.Event] = {}
         self._url = amqp_url
         self._parties = tuple(parties)
         self._liars = liars
+
+    async def hears(self, what: str, within_s: float) -> bool:
+        """Whether a message of that kind, or kind/round, is sent in so many seconds."""
+        event = self._awaited.setdefault(what, asyncio.Event())
+        event.clear()
+        try:
+            async with asyncio.timeout(within_s):
+                await event.wait()
+        except TimeoutError:
+            return False
+        return True
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -61,10 +75,14 @@ class Tap:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _declare(self) -> None:
-        async with await aio_pika.connect(self._url) as connection:
+        kind = "classic" if len(Hosts(self._url)) == 1 else "quorum"
+        async with await connect(self._url) as connection:
             channel = await connection.channel()
-            # Durable, so that a broker's restart costs nothing that was said before it.
-            queue = await channel.declare_queue(QUEUE, durable=True)
+            # Durable, so that a broker's restart costs nothing that was said before it, and that
+            # of one node of several neither.
+            queue = await channel.declare_queue(
+                QUEUE, durable=True, arguments={"x-queue-type": kind}
+            )
             for exchange in (addresses.REQUESTS, addresses.REPORTS):
                 await queue.bind(exchange, "#")
             for exchange in (addresses.SESSIONS, addresses.ROUNDS, addresses.PRESIGNING):
@@ -82,7 +100,7 @@ class Tap:
             await asyncio.sleep(0.3)
 
     async def _until_lost(self) -> None:
-        async with await aio_pika.connect(f"{self._url}?heartbeat=5", timeout=5) as connection:
+        async with await connect(f"{self._url}?heartbeat=5") as connection:
             channel = await connection.channel()
             await channel.set_qos(prefetch_count=200)
             queue = await channel.get_queue(QUEUE)
@@ -105,6 +123,8 @@ class Tap:
         )
         if heard.kind == ALIVE:
             return
+        if event := self._awaited.get(heard.kind):
+            event.set()
         if len(heard.body) <= LARGEST_REPLAYED:
             self.recent.append(heard)
         if heard.content_type == CONTENT_TYPE:

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import threading
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
+
+from contracts.hosts import Hosts
 
 
 class Wire:
     """Cut, it drops every connection and takes no more; frozen, it keeps them and passes nothing
-    on."""
+    on. Of several far ends it takes one that is there, like a load balancer."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._host, self._far_port = host, port
+    def __init__(self, far_ends: Sequence[tuple[str, int]]) -> None:
+        self._far_ends = far_ends
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._pumps: set[asyncio.Task[None]] = set()
@@ -46,9 +48,11 @@ class Wire:
         self._flowing.clear()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            far_reader, far_writer = await asyncio.open_connection(self._host, self._far_port)
-        except OSError:
+        for host, port in random.sample(self._far_ends, len(self._far_ends)):
+            with contextlib.suppress(OSError):
+                far_reader, far_writer = await asyncio.open_connection(host, port)
+                break
+        else:
             writer.transport.abort()
             return
         for source, sink in ((reader, far_writer), (far_reader, writer)):
@@ -73,11 +77,10 @@ class Wires:
     """By worker."""
 
     def __init__(self, amqp_url: str, workers: Iterable[str]) -> None:
-        target = urlsplit(amqp_url)
-        assert target.hostname is not None
+        far_ends = [(each.host or "", each.port or 5672) for each in Hosts(amqp_url).all]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="wires", daemon=True)
-        self._wires = {name: Wire(target.hostname, target.port or 5672) for name in workers}
+        self._wires = {name: Wire(far_ends) for name in workers}
 
     @property
     def ports(self) -> dict[str, int]:

@@ -8,7 +8,7 @@ import random
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from workers.consumers import deliveries
@@ -34,6 +34,8 @@ LATE, TWICE, BACK = 0.3, 0.3, 0.1
 LATE_S = 0.8
 LOST = 0.3
 _ANY_PAGES = 2**30
+
+Work: TypeAlias = Callable[[sqlite3.Connection], Any]
 
 _sent: ContextVar[bool] = ContextVar("sent", default=False)
 """Whether the handler that runs has committed something to send."""
@@ -122,11 +124,13 @@ def _weather(obedience: Obedience) -> None:
     ) -> None:
         orders = obedience.orders
         if orders.loss and delivery.kind != "party_alive" and dice.random() < LOST:
+            obedience.feel()
             await message.ack()
             return
         if not orders.weather:
             await settle(message, delivery, handler, publisher)
             return
+        obedience.feel()
         fate = dice.random()
         if fate < BACK and delivery.attempts < 2:
             await message.nack(requeue=True)
@@ -153,17 +157,38 @@ def _weather(obedience: Obedience) -> None:
 
 
 def _fill_disk(obedience: Obedience) -> None:
-    """SQLite believes that its file may grow no further."""
+    """SQLite believes that its file may grow no further, and that nothing in it is free."""
     database: Any = SqliteDatabase
     transact = database._transact
     full: dict[int, bool] = {}
 
-    def transact_on_full_disk(self: Any, *arguments: Any, **options: Any) -> Any:
+    def transact_on_full_disk(self: Any, work: Work, *, writing: bool) -> Any:
         wanted = obedience.orders.disk_full
         connection: sqlite3.Connection | None = self._connection
         if connection is not None and full.get(id(connection), False) != wanted:
             connection.execute(f"PRAGMA max_page_count = {1 if wanted else _ANY_PAGES}")
             full[id(connection)] = wanted
-        return transact(self, *arguments, **options)
+        crowded = _crowded(work) if wanted and writing else work
+        try:
+            return transact(self, crowded, writing=writing)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                obedience.feel()
+            raise
 
     database._transact = transact_on_full_disk
+
+
+def _crowded(work: Work) -> Work:
+    """All free pages are taken while it works; those of tables that have room left, have it."""
+
+    def work_without_place(connection: sqlite3.Connection) -> Any:
+        connection.execute("CREATE TABLE ballast (content)")
+        (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        connection.execute("INSERT INTO ballast VALUES (zeroblob(?))", (max(0, free * (size - 4)),))
+        result = work(connection)
+        connection.execute("DROP TABLE ballast")
+        return result
+
+    return work_without_place

@@ -39,6 +39,7 @@ PLACES = {
     "session": Place("ops.cli.session", "app", _USE),
     "coordinator": Place("workers.cli", "coordinator", _RUN),
     "party": Place("workers.cli", "party", _RUN),
+    "gateway": Place("gateway.cli", "app", _RUN),
     "store": Place("workers.cli", "store", _RUN),
     "backup": Place("workers.backup.cli", "app", _RUN),
     "identity": Place("workers.cli", "identity", _RUN),
@@ -46,7 +47,7 @@ PLACES = {
     "dead-letters": Place("ops.cli.dead_letters", "app", _RUN),
     "bench": Place("ops.bench.cli", "app", _KNOW),
     "chaos": Place("ops.chaos.cli", "chaos", _KNOW, group=False),
-    "docs": Place("contracts.cli", "docs", _KNOW, group=False),
+    "docs": Place("ops.cli.docs", "docs", _KNOW, group=False),
 }
 """By name, in the order of `warren --help`."""
 

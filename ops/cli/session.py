@@ -9,7 +9,7 @@ import typer
 
 from contracts.client import Client, RequestFailedError
 from contracts.failures import FailureCode
-from contracts.results import SessionEvent, SessionView
+from contracts.results import CancelResult, SessionEvent, SessionView
 from ops.cli.asking import AsJson, Config, ask
 from ops.cli.exits import IN_WORDS, print_json
 from ops.cli.text import print_fields, print_table
@@ -50,13 +50,16 @@ def show(
 @app.command(epilog=IN_WORDS)
 def cancel(
     context: typer.Context,
-    request_id: Annotated[
-        str, typer.Argument(metavar="REQUEST_ID", help="Of the request to give up.")
+    id_: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="Of the request to give up, or of its session."),
     ],
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """End the session of a request. What is over already stays as it ended.
+
+    An operator's key may end anybody's, by the session id.
 
     \b
     Example:
@@ -64,7 +67,7 @@ def cancel(
     """
     result = ask(
         context,
-        lambda client: client.cancel(request_id),
+        lambda client: _cancel(client, id_),
         config=config,
         as_json=as_json,
         waiting="Cancelling ...",
@@ -72,7 +75,8 @@ def cancel(
     if as_json:
         print_json(result.model_dump(mode="json"))
     else:
-        typer.echo(f"The session of request {request_id} is {result.target_status}.")
+        what = f"Session {id_}" if result.target is None else f"The session of request {id_}"
+        typer.echo(f"{what} is {result.target_status}.")
 
 
 async def _find(client: Client, id_: str) -> SessionView:
@@ -83,6 +87,16 @@ async def _find(client: Client, id_: str) -> SessionView:
             if error.failure.code is not FailureCode.UNKNOWN_REQUEST:
                 raise
     return await client.session(request_id=id_)
+
+
+async def _cancel(client: Client, id_: str) -> CancelResult:
+    if _SESSION_ID.fullmatch(id_):
+        try:
+            return await client.cancel_session(bytes.fromhex(id_))
+        except RequestFailedError as error:
+            if error.failure.code is not FailureCode.UNKNOWN_REQUEST:
+                raise
+    return await client.cancel(id_)
 
 
 def _print(view: SessionView) -> None:

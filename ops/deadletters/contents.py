@@ -20,6 +20,7 @@ READABLE_BYTES = 2 * MAX_BODY_BYTES
 
 UNREADABLE = "unreadable"
 _NOT_SHOWN = "not shown"
+_TOKENS = {"join_token", "join_tokens", "session_token"}
 _JSON = "application/json"
 
 
@@ -40,10 +41,9 @@ def shown(body: bytes) -> dict[str, Any]:
     value = _json(body)
     if value is None:
         return {"form": UNREADABLE}
-    if "join_token" in value:
-        value = {**value, "join_token": _NOT_SHOWN}  # a party's ticket into a session
     request = _request(value)
-    return {"form": "json", "value": value, **({} if request is None else {"request": request})}
+    tokenless = _without_tokens(value)
+    return {"form": "json", "value": tokenless, **({} if request is None else {"request": request})}
 
 
 def kind_of(body: bytes, *, report: bool) -> str:
@@ -66,6 +66,19 @@ def content_type_of(body: bytes) -> str:
     if _envelope(body) is not None:
         return envelope.CONTENT_TYPE
     return "application/octet-stream" if _json(body) is None else _JSON
+
+
+def _without_tokens(value: Any) -> Any:
+    """Tickets into sessions, of parties and of callers."""
+    match value:
+        case dict():
+            return {
+                name: _NOT_SHOWN if name in _TOKENS and inner else _without_tokens(inner)
+                for name, inner in value.items()
+            }
+        case list():
+            return [_without_tokens(inner) for inner in value]
+    return value
 
 
 def _envelope(body: bytes) -> envelope.Envelope | None:

@@ -29,6 +29,7 @@ from aiormq.abc import AbstractChannel as UnderlayChannel
 from aiormq.exceptions import ChannelAccessRefused
 from yarl import URL
 
+from contracts.connecting import connect
 from ops.deadletters.errors import AccessError, NotTakenError, broker_errors, parsed, place_of
 from ops.deadletters.letter import Letter
 from ops.deadletters.origin import Route
@@ -96,7 +97,7 @@ class Desk:
         where = parsed(url)
         with broker_errors(where):
             async with asyncio.timeout(TIMEOUT_S):
-                connection = await aio_pika.connect(where)
+                connection = await connect(url)
             async with connection:
                 yield cls(connection, where, queue)
 

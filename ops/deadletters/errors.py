@@ -15,6 +15,8 @@ from aio_pika.exceptions import (
 from aiormq.exceptions import ChannelAccessRefused, InvalidFrameError
 from yarl import URL
 
+from contracts.hosts import AddressError, Hosts
+
 _AWAY = (AMQPError, ChannelInvalidStateError, OSError)
 
 
@@ -58,15 +60,11 @@ def broker_errors(url: URL) -> Iterator[None]:
 
 
 def parsed(url: str) -> URL:
-    """Raises AccessError. A useless URL is not repeated: it may hold a password."""
+    """For what is said about it: of a cluster the first host. Raises AccessError."""
     try:
-        found = URL(url)
-        usable = found.scheme in ("amqp", "amqps") and found.host is not None
-    except ValueError:
-        usable = False
-    if not usable:
-        raise AccessError("the broker's URL has to look like amqp://user:password@host:5672/warren")
-    return found
+        return Hosts(url, first=0).current
+    except AddressError as error:
+        raise AccessError(f"the broker's URL is {error}") from None
 
 
 def place_of(url: URL) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from contracts import addresses
@@ -22,8 +22,14 @@ ID_DIGITS = 12
 REASON = "warren-reason"
 QUEUE = "warren-queue"
 ROUTING_KEY = "warren-routing-key"
+EXCHANGE = "warren-exchange"
+KIND = "warren-kind"
+CONTENT_TYPE = "warren-content-type"
+REFUSED_AT = "warren-refused-at"
 REFUSED = "refused"
 """The AMQP type of a worker's copy of what it refused."""
+
+_WORKERS = frozenset({REASON, QUEUE, ROUTING_KEY, EXCHANGE, KIND, CONTENT_TYPE, REFUSED_AT})
 
 _BROKERS_PREFIXES = ("x-death", "x-first-death-", "x-last-death-")
 _BROKERS = frozenset({"x-delivery-count", "x-acquired-count"})
@@ -111,15 +117,22 @@ class Letter:
 
     @property
     def kind(self) -> str:
-        """The AMQP type it had. A worker's copy has lost it; the body tells it then."""
+        """The AMQP type it had. Where nobody wrote it down, the body tells it."""
         type_ = str(self.properties.get("type") or "")
-        if type_ and not (self.refused and type_ == REFUSED):
+        if self.refused and type_ == REFUSED:
+            type_ = self._told(KIND)
+        if type_:
             return type_
         return contents.kind_of(self.body, report=self.source == addresses.REPORTS_QUEUE)
 
     @property
     def died_at(self) -> datetime | None:
-        return self.deaths[0].at if self.deaths else None
+        if self.deaths:
+            return self.deaths[0].at
+        try:
+            return datetime.fromisoformat(self._told(REFUSED_AT)).astimezone(UTC)
+        except (ValueError, OverflowError):
+            return None
 
     def digest(self) -> str:
         """64 hex digits, the same whenever it is looked at. Letters that share them are the same
@@ -140,12 +153,17 @@ class Letter:
             if name not in _BROKERS
             and name not in _DETOURS
             and not name.startswith(_BROKERS_PREFIXES)
-            and not (self.refused and name in (REASON, QUEUE, ROUTING_KEY))
+            and not (self.refused and name in _WORKERS)
         }
 
     def first_properties(self) -> dict[str, Any]:
         properties = dict(self.properties)
         if self.refused:
             properties["type"] = self.kind
-            properties["content_type"] = contents.content_type_of(self.body)
+            content_type = self._told(CONTENT_TYPE) or contents.content_type_of(self.body)
+            properties["content_type"] = content_type
         return properties
+
+    def _told(self, header: str) -> str:
+        """What a worker noted; "" if this is no worker's copy, or an older one."""
+        return str(self.headers.get(header, "")) if self.refused else ""

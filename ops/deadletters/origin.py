@@ -10,7 +10,7 @@ import functools
 from dataclasses import dataclass
 
 from contracts import addresses
-from ops.deadletters.letter import QUEUE, ROUTING_KEY, Letter
+from ops.deadletters.letter import EXCHANGE, QUEUE, ROUTING_KEY, Letter
 from ops.deadletters.reasons import addressee
 from topology.files import declared
 from topology.model import Members, is_id
@@ -86,8 +86,10 @@ def _of_refused(letter: Letter) -> Route:
     exchanges = _exchanges(queue)
     if not exchanges:
         raise UnknownOriginError(f'the topology that Warren comes with has no queue "{queue}"')
-    # An inbox has two, which lead to it by the same key: either will do.
-    return Route(exchange=exchanges[0], routing_key=key, queue=queue)
+    # An inbox has two, which lead to it by the same key: where nobody noted it, either will do.
+    noted = str(letter.headers.get(EXCHANGE, ""))
+    exchange = noted if noted in exchanges else exchanges[0]
+    return Route(exchange=exchange, routing_key=key, queue=queue)
 
 
 @functools.cache

@@ -33,7 +33,7 @@ class Entry:
     digest: str
     position: int
     died_at: str | None
-    """UTC, ISO 8601; None where nobody noted it, as for a worker's copy."""
+    """UTC, ISO 8601; None where nobody noted it."""
     source: str | None
     kind: str
     size: int

@@ -16,13 +16,14 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractQueue
 
 from contracts import addresses, results
+from contracts.answers import check_answer
 from contracts.client import ClientSettings
 from contracts.keys import CertifiedKey
 from contracts.primitives import Scheme
 from contracts.requests import SignRequest
 from contracts.results import Result, SignResult, Status
 from contracts.signing import SignedRequest, sign_request
-from contracts.verification import check_answer, check_signed
+from contracts.verification import check_signed
 from ops.showcase.errors import MisdeliveredError
 from ops.showcase.tour import Outcome
 

@@ -26,6 +26,7 @@ def as_text(deployment: Deployment, default_client: Path) -> Text:
         f"  {warren} session show REQUEST_ID",
         "As another client, set WARREN_CLIENT_CONFIG or --config to one of",
         *(f"  {path}" for path in deployment.clients.values()),
+        *_over_http(deployment, warren),
         "",
         f"AMQP URL       {urls['amqp_url']}",
         f"management UI  {urls['management_url']}  (vhost {deployment.vhost})",
@@ -40,8 +41,37 @@ def as_json(deployment: Deployment, default_client: Path) -> dict[str, Any]:
         "default_client": str(default_client),
         "vhost": deployment.vhost,
         **_urls(deployment),
+        **_gateways(deployment),
         "logs": str(deployment.directory / "logs"),
         "processes": dict(_processes(deployment)),
+    }
+
+
+def _over_http(deployment: Deployment, warren: str) -> Iterator[str]:
+    gateways = deployment.gateways
+    if gateways is None:
+        return
+    url, account = gateways.urls[0], '{"user_id": "alice"}'
+    yield ""
+    yield f"Over HTTP, at {url}:"
+    yield f"  curl {url}/health"
+    yield f"  KEY='X-API-Key: {gateways.api_key}'"
+    yield f"""  curl -H "$KEY" '{url}/api/v1/accounts?wait=10' -d '{account}'"""
+    sign = f"{url}/api/v1/accounts/ACCOUNT_ID/sign?wait=10"
+    yield f"""  curl -H "$KEY" '{sign}' -d '{{"message": "aGVsbG8="}}'"""
+    yield "Another API key, and what else there is:"
+    yield f"  {warren} gateway api-keys create NAME --holder TENANT -c {gateways.config}"
+    yield f"  {url}/openapi.json"
+
+
+def _gateways(deployment: Deployment) -> dict[str, Any]:
+    gateways = deployment.gateways
+    if gateways is None:
+        return {}
+    return {
+        "gateways": list(gateways.urls),
+        "gateway_config": str(gateways.config),
+        "api_key": gateways.api_key,
     }
 
 

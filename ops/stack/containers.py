@@ -52,7 +52,7 @@ def engine_answers() -> bool:
 class ContainedBroker:
     """RabbitMQ with its management plugin."""
 
-    pid: ClassVar[None] = None
+    pids: ClassVar[tuple[int, ...]] = ()
     container: DockerContainer
     password: str = field(repr=False)
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import migrations
 import topology
 from contracts.identity import Identity
-from ops.stack import databases, sockets, vhosts
+from ops.stack import databases, gateways, sockets, vhosts
 from ops.stack.processes import Program, Supervisor
 from ops.stack.services import Progress, Services
 
@@ -39,7 +39,8 @@ class Plan:
         sqlite_parties: How many of the parties, from the last, keep their shares in SQLite
             instead of PostgreSQL.
         presigning_processes: Of each party, beside those that sign; low in priority.
-        limits: Per role (``coordinator``, ``party``), as in their configuration files.
+        gateways: How many HTTP gateways.
+        limits: Per role (``coordinator``, ``party``, ``gateway``), as in their configuration files.
         pools: As in the coordinator's configuration file.
         health: Whether the workers answer /health and /metrics, each on a port of its own.
         entry: What Python runs as a worker, before the words of `warren`: another entry can bring
@@ -52,6 +53,7 @@ class Plan:
     processes_per_party: int = 1
     presigning_processes: int = 1
     coordinator_processes: int = 1
+    gateways: int = 0
     limits: dict[str, dict[str, float]] = field(default_factory=dict)
     pools: dict[str, float] = field(default_factory=dict)
     health: bool = False
@@ -63,7 +65,12 @@ class Plan:
 
     @property
     def client_ids(self) -> tuple[str, ...]:
-        return tuple(name for name in self.clients if name != LEGACY)
+        return tuple(name for name in self.all_clients if name != LEGACY)
+
+    @property
+    def all_clients(self) -> tuple[str, ...]:
+        """With that of the gateways."""
+        return (*self.clients, gateways.CLIENT) if self.gateways else self.clients
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +83,7 @@ class Deployment:
             those that presign ``P.presigning.1``, ...
         programs: By name, to start one again after it was stopped.
         health_urls: By name of the program, where the plan has it so.
+        gateways: None where the plan has none.
     """
 
     plan: Plan
@@ -88,6 +96,7 @@ class Deployment:
     programs: dict[str, Program]
     health_urls: dict[str, str]
     database_urls: dict[str, str] = field(repr=False)
+    gateways: gateways.Gateways | None
 
 
 @contextlib.contextmanager
@@ -122,13 +131,21 @@ def running_deployment(
         progress("The databases are migrated.")
 
         clients = _write_configuration(directory, plan, amqp_url, urls)
+        own = clients.pop(gateways.CLIENT, None)
         supervisor = stack.enter_context(Supervisor(directory / "logs"))
         programs = {program.name: program for program in _programs(directory, plan)}
         health_urls = _give_health(programs) if plan.health else {}
+        ports = sockets.free_ports(plan.gateways)
+        if own is not None:
+            config = gateways.write_configuration(
+                own, plan.party_ids, plan.limits.get("gateway", {})
+            )
+            programs |= {each.name: each for each in gateways.programs(config, ports, plan.entry)}
         for program in programs.values():
             supervisor.start(program)
         supervisor.wait_ready()
         progress(f"{len(programs)} workers are ready after {time.monotonic() - started:.1f} s.")
+        opened = asyncio.run(gateways.let_in(config, ports)) if own is not None else None
         yield Deployment(
             plan=plan,
             services=services,
@@ -140,6 +157,7 @@ def running_deployment(
             programs=programs,
             health_urls=health_urls,
             database_urls=urls,
+            gateways=opened,
         )
 
 
@@ -191,7 +209,7 @@ def _write_configuration(
 ) -> dict[str, Path]:
     """All files of all roles; returns the clients'."""
     parties = {party_id: Identity.generate() for party_id in plan.party_ids}
-    clients = {name: Identity.generate() for name in plan.clients}
+    clients = {name: Identity.generate() for name in plan.all_clients}
     peers = [
         {"party_id": party_id, "index": i, "public_key": identity.public.to_base64()}
         for i, (party_id, identity) in enumerate(parties.items(), start=1)

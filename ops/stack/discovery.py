@@ -56,14 +56,17 @@ class Choice:
     database: Source
 
 
-def choose(facts: Facts) -> Choice:
+def choose(facts: Facts, *, nodes: int = 1) -> Choice:
     """The first source that works, for each service by itself.
+
+    Arguments:
+        nodes: Of the broker; several are private ones in any case.
 
     Raises:
         StackError: The environment contradicts itself.
         MissingServiceError: No source works; the message says what to install.
     """
-    return Choice(broker=_choose_broker(facts), database=_choose_database(facts))
+    return Choice(broker=_choose_broker(facts, nodes), database=_choose_database(facts))
 
 
 def probe(environment: Mapping[str, str] = os.environ) -> Facts:
@@ -114,16 +117,21 @@ def postgres_programs(environment: Mapping[str, str]) -> Path | None:
     )
 
 
-def _choose_broker(facts: Facts) -> Source:
+def _choose_broker(facts: Facts, nodes: int) -> Source:
     if facts.amqp_url != facts.management_url:
         missing = MANAGEMENT_URL if facts.amqp_url else AMQP_URL
         raise StackError(
             f"{AMQP_URL} and {MANAGEMENT_URL} belong together, and {missing} is not set: "
             "messages go through the one, exchanges and queues are made through the other."
         )
+    if facts.amqp_url and nodes > 1:
+        raise StackError(
+            f"A cluster of {nodes} nodes is made here, and {AMQP_URL} names a broker that is not "
+            f"ours: leave {AMQP_URL} and {MANAGEMENT_URL} out."
+        )
     if facts.amqp_url:
         return Source.GIVEN
-    if facts.docker:
+    if facts.docker and nodes == 1:
         return Source.CONTAINER
     if facts.rabbitmq is not None:
         return Source.LOCAL

@@ -1,6 +1,6 @@
-"""A private RabbitMQ node: own name, cookie, epmd, ports and data; loopback only.
+"""Private RabbitMQ nodes: own names, cookie, epmd, ports and data; loopback only.
 
-Works with any release from 3.10 on.
+One node, or several that make one cluster. Works with any release from 3.10 on.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import secrets
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,110 +28,201 @@ _LOOPBACK_DISTRIBUTION = "-kernel inet_dist_use_interface {127,0,0,1}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    epmd: int
     amqp: int
     management: int
     distribution: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RabbitNode:
-    """A node that was started; not ready before `wait_ready` returns."""
+class Node:
+    """One node to be, with everything that is its own.
 
+    Attributes:
+        founder: The first node of its cluster, perhaps itself; None if it stays alone.
+    """
+
+    name: str
+    directory: Path
     ports: Ports
+    founder: str | None = None
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "node.log"
+
+    def answers(self) -> bool:
+        return speaks_amqp(self.ports.amqp) and listens(self.ports.management)
+
+
+@dataclass(slots=True, kw_only=True)
+class RabbitBroker:
+    """Nodes that were started; no broker before `wait_ready` returns.
+
+    Attributes:
+        programs: The folder of `rabbitmq-server`.
+        servers: Of the nodes, as far as those were started.
+    """
+
+    nodes: tuple[Node, ...]
     password: str = field(repr=False)
+    programs: Path
+    environment: Mapping[str, str] = field(repr=False)
     epmd: subprocess.Popen[bytes]
-    server: subprocess.Popen[bytes]
-    log: Path
+    servers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def amqp_url(self) -> str:
-        return f"amqp://{USER}:{self.password}@{LOOPBACK}:{self.ports.amqp}/"
+        """Of all nodes."""
+        hosts = ",".join(f"{LOOPBACK}:{node.ports.amqp}" for node in self.nodes)
+        return f"amqp://{USER}:{self.password}@{hosts}/"
 
     @property
     def management_url(self) -> str:
-        return f"http://{USER}:{self.password}@{LOOPBACK}:{self.ports.management}"
+        """Of the first node, which answers for all."""
+        return f"http://{USER}:{self.password}@{LOOPBACK}:{self.nodes[0].ports.management}"
 
     @property
-    def pid(self) -> int:
-        return self.server.pid
+    def pids(self) -> tuple[int, ...]:
+        return tuple(server.pid for server in self.servers)
 
     def wait_ready(self, timeout_s: float = 90) -> None:
-        children.wait_ready(
-            "RabbitMQ",
-            self.server,
-            lambda: speaks_amqp(self.ports.amqp) and listens(self.ports.management),
-            log=self.log,
-            timeout_s=timeout_s,
-        )
+        """On the thread that called `start`, and that stays: it may start the other nodes."""
+        self._wait(timeout_s)
+        self._start_others()
+        self._wait(timeout_s)
 
     def stop(self, *, keep: bool) -> None:
         """End it at once, or, if its data are kept, as it wants to be ended (6 s in 3.10)."""
-        children.stop(self.server, signal.SIGTERM if keep else signal.SIGKILL, grace_s=30)
-        children.stop(self.epmd)
+        how = signal.SIGTERM if keep else signal.SIGKILL
+        with contextlib.ExitStack() as stack:  # goes on when Ctrl-C comes again
+            stack.callback(children.stop, self.epmd)
+            for server in self.servers:
+                stack.callback(children.stop, server, how, grace_s=30)
+                if server.poll() is None:
+                    server.send_signal(how)
+
+    def start_first(self) -> None:
+        """Only one node, where a cluster is to be made: two that begin at once may become two
+        brokers. Those that were a cluster before wait for each other, so they start together."""
+        self._spawn(self.nodes[0])
+        if all((node.directory / "data").exists() for node in self.nodes):
+            self._start_others()
+
+    def _start_others(self) -> None:
+        for node in self.nodes[len(self.servers) :]:
+            self._spawn(node)
+
+    def _spawn(self, node: Node) -> None:
+        server = children.spawn(
+            [self.programs / "rabbitmq-server"],
+            environment={**self.environment, **_own_environment(node)},
+            directory=node.directory,
+            log=node.log,
+        )
+        self.servers.append(server)
+
+    def _wait(self, timeout_s: float) -> None:
+        for node, server in zip(self.nodes, self.servers, strict=False):
+            children.wait_ready("RabbitMQ", server, node.answers, log=node.log, timeout_s=timeout_s)
 
 
-def start(directory: Path, programs: Path) -> RabbitNode:
-    """Start a node that keeps everything in `directory`, with the programs found in `programs`."""
+def start(directory: Path, programs: Path, *, nodes: int = 1) -> RabbitBroker:
+    """Start a broker that keeps everything in `directory`, with the programs found in `programs`.
+
+    Arguments:
+        nodes: More than one make a cluster, as soon as somebody waits for it.
+    """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     home = directory / "home"
     home.mkdir(mode=0o700, exist_ok=True)
-    epmd_port, amqp, management, distribution = free_ports(4)
-    ports = Ports(epmd=epmd_port, amqp=amqp, management=management, distribution=distribution)
+    epmd_port, *ports = free_ports(1 + 3 * nodes)
     password = _secret(directory / "password")
     _secret(home / ".erlang.cookie")
-    _write(directory / "rabbitmq.conf", _configuration(ports, password))
-    _write(directory / "enabled_plugins", "[rabbitmq_management].\n")
-    _write(directory / "environment.conf", "")
+    members = _nodes(directory, ports)
+    for node in members:
+        node.directory.mkdir(mode=0o700, exist_ok=True)
+        _write(node.directory / "rabbitmq.conf", _configuration(node, password))
+        _write(node.directory / "enabled_plugins", "[rabbitmq_management].\n")
+        _write(node.directory / "environment.conf", "")
 
-    environment = _environment(directory, ports, os.environ)
-    log = directory / "node.log"
+    environment = _environment(home, epmd_port, os.environ)
+    log = directory / "epmd.log"
     # Our own epmd, in the foreground: erl would leave one behind as a daemon, on the standard port.
     epmd = children.spawn(
-        [_epmd(programs), "-port", str(ports.epmd), "-address", LOOPBACK],
+        [_epmd(programs), "-port", str(epmd_port), "-address", LOOPBACK],
         environment=environment,
         directory=directory,
         log=log,
     )
+    broker = RabbitBroker(
+        nodes=members, password=password, programs=programs, environment=environment, epmd=epmd
+    )
     try:
-        children.wait_ready("epmd", epmd, lambda: listens(ports.epmd), log=log, timeout_s=10)
-        server = children.spawn(
-            [programs / "rabbitmq-server"], environment=environment, directory=directory, log=log
-        )
+        children.wait_ready("epmd", epmd, lambda: listens(epmd_port), log=log, timeout_s=10)
+        broker.start_first()
     except BaseException:
-        children.stop(epmd)
+        broker.stop(keep=False)
         raise
-    return RabbitNode(ports=ports, password=password, epmd=epmd, server=server, log=log)
+    return broker
 
 
-def _configuration(ports: Ports, password: str) -> str:
+def _nodes(directory: Path, ports: Sequence[int]) -> tuple[Node, ...]:
+    """Three ports for each. A node that stays alone has the broker's folder for itself."""
+    triples = [
+        Ports(amqp=a, management=m, distribution=d)
+        for a, m, d in zip(ports[::3], ports[1::3], ports[2::3], strict=True)
+    ]
+    if len(triples) == 1:
+        return (Node(name=f"{USER}@localhost", directory=directory, ports=triples[0]),)
+    names = [f"{USER}-{i}@localhost" for i in range(1, len(triples) + 1)]
+    return tuple(
+        Node(name=name, directory=directory / name.partition("@")[0], ports=own, founder=names[0])
+        for name, own in zip(names, triples, strict=True)
+    )
+
+
+def _configuration(node: Node, password: str) -> str:
     settings: dict[str, object] = {
         "default_user": USER,
         "default_pass": password,
         "management.tcp.ip": LOOPBACK,
-        "management.tcp.port": ports.management,
+        "management.tcp.port": node.ports.management,
         "log.console": "true",
         "log.console.level": "warning",
         "log.file": "false",
         "vm_memory_high_watermark.absolute": "1GB",
     }
+    if node.founder is not None:
+        # What those who run a cluster are told to choose.
+        settings["cluster_partition_handling"] = "pause_minority"
+        settings["cluster_formation.peer_discovery_backend"] = "classic_config"
+        # Only the first and itself: in 4.x a first node that knows of others waits for them.
+        for i, name in enumerate(sorted({node.founder, node.name}), start=1):
+            settings[f"cluster_formation.classic_config.nodes.{i}"] = name
     return "".join(f"{name} = {value}\n" for name, value in settings.items())
 
 
-def _environment(directory: Path, ports: Ports, outer: Mapping[str, str]) -> dict[str, str]:
-    """Every path and port that the node would otherwise share with an installed one."""
+def _environment(home: Path, epmd_port: int, outer: Mapping[str, str]) -> dict[str, str]:
+    """What the nodes and the epmd of one broker have in common."""
     return {
         "PATH": outer.get("PATH", os.defpath),
         "LANG": outer.get("LANG", "C.UTF-8"),
-        "HOME": str(directory / "home"),  # where Erlang looks for its cookie
-        "ERL_EPMD_PORT": str(ports.epmd),
+        "HOME": str(home),  # where Erlang looks for its cookie
+        "ERL_EPMD_PORT": str(epmd_port),
         "ERL_EPMD_ADDRESS": LOOPBACK,
+    }
+
+
+def _own_environment(node: Node) -> dict[str, str]:
+    """Every path and port that the node would otherwise share with an installed one."""
+    directory = node.directory
+    return {
         "RABBITMQ_CONF_ENV_FILE": str(directory / "environment.conf"),  # empty: not the one in /etc
         "RABBITMQ_BASE": str(directory),
-        "RABBITMQ_NODENAME": "warren@localhost",
+        "RABBITMQ_NODENAME": node.name,
         "RABBITMQ_NODE_IP_ADDRESS": LOOPBACK,
-        "RABBITMQ_NODE_PORT": str(ports.amqp),
-        "RABBITMQ_DIST_PORT": str(ports.distribution),
+        "RABBITMQ_NODE_PORT": str(node.ports.amqp),
+        "RABBITMQ_DIST_PORT": str(node.ports.distribution),
         "RABBITMQ_MNESIA_BASE": str(directory / "data"),
         "RABBITMQ_LOG_BASE": str(directory / "log"),
         "RABBITMQ_LOGS": "-",

@@ -27,16 +27,21 @@ class Services:
     """Where broker and database are. The URLs hold passwords, so they stay out of `repr`."""
 
     amqp_url: str = field(repr=False)
-    """A user who may do everything, in the broker's default vhost."""
+    """A user who may do everything, in the broker's default vhost. With all hosts of a cluster."""
     management_url: str = field(repr=False)
     database_url: str = field(repr=False)
     """A user who may create databases."""
     directory: Path
     """For logs and files of this run; gone with it, unless it is kept."""
-    broker_pid: int | None = None
-    """Our own node's process. None if it is not ours to measure."""
+    broker_pids: tuple[int, ...] = ()
+    """Our own nodes' processes. Empty if they are not ours to measure."""
     database_pid: int | None = None
     """Our own server's first process, the parent of the others."""
+
+    @property
+    def broker_pid(self) -> int | None:
+        """Of the first node."""
+        return next(iter(self.broker_pids), None)
 
 
 class Broker(Protocol):
@@ -45,7 +50,7 @@ class Broker(Protocol):
     @property
     def management_url(self) -> str: ...
     @property
-    def pid(self) -> int | None: ...
+    def pids(self) -> tuple[int, ...]: ...
     def wait_ready(self) -> None: ...
     def stop(self, *, keep: bool) -> None: ...
 
@@ -65,6 +70,7 @@ def running_services(
     *,
     progress: Progress = lambda _: None,
     keep: bool = False,
+    nodes: int = 1,
     environment: Mapping[str, str] = os.environ,
 ) -> Iterator[Services]:
     """Find or start both services; stop on the way out whatever was started here.
@@ -73,19 +79,22 @@ def running_services(
     nodes. Call it on a thread that lives as long as the services should, best the main one. Data
     are thrown away at the end, unless `keep`: then private nodes find them again next time.
 
+    Arguments:
+        nodes: Of the broker; several are a cluster, always of private nodes.
+
     Raises:
         StackError: With a sentence for the person at the terminal.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(_termination_is_an_exit())
-        choice, facts = prepare(progress=progress, environment=environment)
+        choice, facts = prepare(nodes=nodes, progress=progress, environment=environment)
         private_database = choice.database is Source.LOCAL
         account = children.unprivileged_account() if private_database else None
         place = stack.enter_context(workspace(directory, keep=keep, account=account))
 
         started = time.monotonic()
         # Both start before either is waited for: one boots while the other is being initialised.
-        broker = _start_broker(choice.broker, place, facts, environment)
+        broker = _start_broker(choice.broker, place, facts, environment, nodes)
         stack.callback(broker.stop, keep=keep)
         database = _start_database(choice.database, place, facts, environment, account)
         stack.callback(database.stop, keep=keep)
@@ -100,17 +109,20 @@ def running_services(
             management_url=broker.management_url,
             database_url=database.database_url,
             directory=place.run,
-            broker_pid=broker.pid,
+            broker_pids=broker.pids,
             database_pid=database.pid,
         )
 
 
 def prepare(
-    *, progress: Progress = lambda _: None, environment: Mapping[str, str] = os.environ
+    *,
+    nodes: int = 1,
+    progress: Progress = lambda _: None,
+    environment: Mapping[str, str] = os.environ,
 ) -> tuple[Choice, Facts]:
     """Choose the sources, and install what the choice needs."""
     facts = discovery.probe(environment)
-    choice = discovery.choose(facts)
+    choice = discovery.choose(facts, nodes=nodes)
     wanted = [
         package
         for package, source in ((apt.RABBITMQ, choice.broker), (apt.POSTGRES, choice.database))
@@ -123,12 +135,16 @@ def prepare(
             rabbitmq=discovery.rabbitmq_programs(environment),
             postgres=discovery.postgres_programs(environment),
         )
-        choice = discovery.choose(facts)
+        choice = discovery.choose(facts, nodes=nodes)
     return choice, facts
 
 
 def _start_broker(
-    source: Source, place: Workspace, facts: Facts, environment: Mapping[str, str]
+    source: Source,
+    place: Workspace,
+    facts: Facts,
+    environment: Mapping[str, str],
+    nodes: int,
 ) -> Broker:
     if source is Source.GIVEN:
         return _GivenBroker(
@@ -138,7 +154,9 @@ def _start_broker(
         return containers.start_broker()
     if facts.rabbitmq is None:
         raise StackError("RabbitMQ was installed, but its programs are not where they should be.")
-    return rabbitmq.start(place.run / "rabbitmq", facts.rabbitmq)
+    # Nodes know their own names, so a cluster that is kept cannot become a single node.
+    name = "rabbitmq" if nodes == 1 else f"rabbitmq-{nodes}"
+    return rabbitmq.start(place.run / name, facts.rabbitmq, nodes=nodes)
 
 
 def _start_database(
@@ -160,7 +178,7 @@ def _start_database(
 
 @dataclass(frozen=True, slots=True)
 class _GivenBroker:
-    pid: ClassVar[None] = None
+    pids: ClassVar[tuple[int, ...]] = ()
     amqp_url: str = field(repr=False)
     management_url: str = field(repr=False)
 

@@ -14,11 +14,18 @@ from contracts import addresses
 from contracts.failures import Failure, FailureCode
 from contracts.primitives import Curve
 from contracts.requests import ADAPTER, KeygenRequest, QueryKeysRequest, Request, SignRequest
-from contracts.results import QueryKeysResult, Result, Status, failed_result
+from contracts.results import (
+    Delivered,
+    QueryKeysResult,
+    Result,
+    SessionAnnounced,
+    Status,
+    failed_result,
+)
 
 from .samples import SingleKey, keygen_result, sign_result
 
-Answer = Callable[[Request], Iterable[Result]]
+Answer = Callable[[Request], Iterable[Delivered]]
 KEYS = {curve: SingleKey(curve) for curve in Curve}
 
 
@@ -59,7 +66,7 @@ def honest(request: Request) -> list[Result]:
 class FakeCoordinator:
     """
     Attributes:
-        answer: What is published for each request, to its `reply_to`.
+        answer: What is published for each request, to its `reply_to` or as its announcement.
         asked: Every delivery of a request, in order.
     """
 
@@ -77,8 +84,10 @@ class FakeCoordinator:
             await coordinator._declare(clients)
             yield coordinator
 
-    async def publish(self, result: Result, reply_to: str) -> None:
-        await self.publish_raw(result.model_dump_json().encode(), reply_to)
+    async def publish(self, content: Delivered, reply_to: str) -> None:
+        if isinstance(content, SessionAnnounced):
+            reply_to = addresses.announcement_key(content.client_id, content.request_id)
+        await self.publish_raw(content.model_dump_json().encode(), reply_to)
 
     async def publish_raw(self, body: bytes, reply_to: str) -> None:
         exchange = await self._channel.get_exchange(addresses.RESULTS, ensure=False)
@@ -91,7 +100,7 @@ class FakeCoordinator:
             durable=True,
             arguments={
                 "x-queue-type": "quorum",
-                "x-delivery-limit": 10,
+                "x-delivery-limit": 1_000_000,  # as in the topology
                 "x-dead-letter-exchange": addresses.DEAD,
             },
         )

@@ -14,9 +14,17 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from contracts.addresses import result_key
 from contracts.identity import Identity, PublicIdentity
 from contracts.keys import CertifiedKey, Holder, KeyFacts
-from contracts.primitives import Curve, Scheme
+from contracts.primitives import Curve, Scheme, Scope
 from contracts.requests import KeygenRequest, SignItem, SignRequest
-from contracts.results import EcdsaForms, KeygenResult, SignedItem, SignResult, Status
+from contracts.results import (
+    EcdsaForms,
+    KeygenResult,
+    SessionAnnounced,
+    SessionView,
+    SignedItem,
+    SignResult,
+    Status,
+)
 from contracts.signing import ClientPolicy
 from contracts.verification import child
 
@@ -45,6 +53,17 @@ def fields(operation: str, **changes: Any) -> dict[str, Any]:
         "cancel": {"target": "r0"},
         "query_keys": {},
         "query_session": {"target": "r0"},
+        "join_session": {"session_id": bytes([8]) * 32, "join_token": bytes([9]) * 32},
+        "query_accounts": {},
+        "configure_account": {"account_id": "treasury", "signers": ["p1", "p3"]},
+        "put_api_key": {
+            "api_key_id": "first",
+            "holder": "shop",
+            "key_digest": bytes([10]) * 32,
+            "scopes": [Scope.SIGN, Scope.READ],
+        },
+        "revoke_api_key": {"api_key_id": "first"},
+        "query_api_keys": {},
     }
     given: dict[str, Any] = {
         "operation": operation,
@@ -217,3 +236,31 @@ def _taproot_tweaked(secret: bytes, root: bytes) -> coincurve.PrivateKey:
     tag = hashlib.sha256(b"TapTweak").digest()
     tweak = hashlib.sha256(tag + tag + public[1:] + root).digest()
     return coincurve.PrivateKey(((even + int.from_bytes(tweak)) % ORDER).to_bytes(32))
+
+
+def announcement(request: KeygenRequest | SignRequest, **changes: Any) -> SessionAnnounced:
+    given: dict[str, Any] = {
+        "request_id": request.request_id,
+        "client_id": request.client_id,
+        "session_id": bytes([5 if isinstance(request, KeygenRequest) else 8]) * 32,
+        "deadline": request.expires_at,
+        "parties": ["p1", "p3"],
+        "join_tokens": {"p1": bytes([1]) * 32, "p3": bytes([3]) * 32},
+        "session_token": bytes([9]) * 32,
+    }
+    return SessionAnnounced(**{**given, **changes})
+
+
+def session_view(**changes: Any) -> SessionView:
+    """Of a signature that `sign_request` asks for."""
+    given: dict[str, Any] = {
+        "session_id": bytes([8]) * 32,
+        "request_id": "r0",
+        "operation": "sign",
+        "key_id": "treasury",
+        "status": Status.COMPLETED,
+        "deadline": 2_000_000_000_000,
+        "parties": ["p1", "p3"],
+        "events": [],
+    }
+    return SessionView(**{**given, **changes})

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from contracts.addresses import (
     LEGACY_RESULTS_QUEUE,
     REQUEST_KEYS,
+    announcement_key,
     inbox_queue,
     report_key,
     request_key,
@@ -71,6 +72,9 @@ def test_queues_of_two_names_are_two(one: str, other: str) -> None:
         ("cancel", "mpc.mpc_cancel_result.R", "mpc.mpc_cancel_result.svcA.R"),
         ("query_keys", "mpc.mpc_query_result.R", "mpc.mpc_query_result.svcA.R"),
         ("query_session", "mpc.mpc_query_result.R", "mpc.mpc_query_result.svcA.R"),
+        ("join_session", "mpc.mpc_join_result.R", "mpc.mpc_join_result.svcA.R"),
+        ("put_api_key", "mpc.mpc_api_key_result.R", "mpc.mpc_api_key_result.svcA.R"),
+        ("configure_account", "mpc.mpc_account_result.R", "mpc.mpc_account_result.svcA.R"),
     ],
 )
 def test_the_routing_keys_that_clients_know(operation: str, legacy: str, own: str) -> None:
@@ -88,4 +92,21 @@ def test_every_operation_has_a_routing_key_of_its_kind() -> None:
         "mpc.signing_request",
         "mpc.cancel_request",
         "mpc.query_request",
+        "mpc.join_request",
+        "mpc.account_request",
+        "mpc.api_key_request",
+    }
+
+
+@given(IDS, IDS, IDS)
+def test_an_announcement_reaches_the_queue_of_the_result(
+    client: str, other: str, request_id: str
+) -> None:
+    key = announcement_key(client, request_id)
+    assert matches(f"mpc.*.{client}.*", key)
+    assert matches(f"mpc.*.{other}.*", key) == (other == client)
+    assert not matches("mpc.*.*", key)
+    assert matches("mpc.*.*", announcement_key(None, request_id))
+    assert key not in {
+        result_key(operation, client_id=client, request_id=request_id) for operation in REQUEST_KEYS
     }

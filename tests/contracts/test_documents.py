@@ -77,6 +77,8 @@ def test_every_exchange_queue_and_routing_key_is_documented() -> None:
                 )
                 in keys
             )
+    for client_id in (None, "{client_id}"):
+        assert addresses.announcement_key(client_id, "{request_id}") in keys
     queues = {channel.get("x-queue") for channel in channels}
     assert {
         addresses.LEGACY_RESULTS_QUEUE,

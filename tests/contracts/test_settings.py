@@ -64,6 +64,9 @@ def test_secrets_may_come_from_the_environment_or_stand_in_the_file(path: Path) 
         ('client_id = "svcA"', 'client_id = "svc.A"', "client.client_id"),
         ('client_id = "svcA"', 'name = "svcA"', "client.name: Extra inputs"),
         ("amqp_url", "# amqp_url", "no amqp_url: .* WARREN_AMQP_URL"),
+        ("amqp://", "http://", "amqp_url: not like amqp://"),
+        ("@broker/", "@broker:port/", "amqp_url: not like amqp://"),
+        ("@broker/warren", "@a/w,amqp://u:p@b/w", "amqp_url: several addresses: .*one vhost"),
         ("private_key_file", "# ", "no private key: .*warren identity new"),
         ('"svcA.key"', '"svcB.key"', "svcB.key: No such file"),
         ("svcA.key", "client.toml", "not a base64 DER private key"),
@@ -91,3 +94,16 @@ def test_settings_show_no_secret(path: Path) -> None:
     shown = repr(ClientSettings.load(path, {}))
     assert "hunter2" not in shown
     assert CLIENT.to_base64()[40:80] not in shown
+
+
+def test_the_address_of_a_cluster_is_taken_as_it_is(path: Path) -> None:
+    path.write_text(FILE.replace("@broker/", "@one:5671,two/"))
+    assert ClientSettings.load(path, {}).amqp_url == "amqp://svcA:hunter2@one:5671,two/warren"
+
+
+def test_a_wrong_variable_is_named_and_its_value_is_not(path: Path) -> None:
+    path.write_text(FILE.replace("amqp_url", "# "))
+    environ = {"WARREN_AMQP_URL": "amqp://u:hunter2@h:port/"}
+    with pytest.raises(SettingsError, match=r"^WARREN_AMQP_URL: not like") as caught:
+        ClientSettings.load(path, environ)
+    assert "hunter2" not in str(caught.value)

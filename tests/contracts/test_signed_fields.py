@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from contracts.addresses import REQUEST_KEYS
 from contracts.encoding import digest, pack, unpack
 from contracts.envelope import Envelope, UnverifiedEnvelope
 from contracts.errors import ContractError
@@ -142,7 +143,7 @@ def test_an_envelopes_signature_covers_every_field(name: str) -> None:
         forged.verify(PARTIES["p1"].public)
 
 
-@pytest.mark.parametrize("operation", ["keygen", "sign", "cancel", "query_keys", "query_session"])
+@pytest.mark.parametrize("operation", sorted(REQUEST_KEYS))
 def test_a_requests_signature_covers_every_field(operation: str) -> None:
     signed = sign_request(ADAPTER.validate_python(fields(operation)), CLIENT)
     request = signed.request

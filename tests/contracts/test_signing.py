@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from contracts.addresses import REQUEST_KEYS
 from contracts.errors import ContractError, InvalidRequestError
 from contracts.identity import Identity
 from contracts.primitives import MAX_BODY_BYTES, MAX_ITEMS, MAX_MESSAGE_BYTES
-from contracts.requests import ADAPTER, MAX_LIFETIME_MS, SignRequest
+from contracts.requests import ADAPTER, MAX_JOIN_WINDOW_MS, MAX_LIFETIME_MS, SignRequest
 from contracts.signing import (
     REQUEST_TAG,
     ClientPolicy,
@@ -40,7 +41,7 @@ def spoiled(operation: str, /, **changes: Any) -> bytes:
     return json.dumps({**right, **changes}).encode()
 
 
-@pytest.mark.parametrize("operation", ["keygen", "sign", "cancel", "query_keys", "query_session"])
+@pytest.mark.parametrize("operation", sorted(REQUEST_KEYS))
 def test_a_signed_request_opens_as_itself(operation: str) -> None:
     signed = sign_request(ADAPTER.validate_python(fields(operation)), CLIENT)
     found = open_request(signed.body, signature_of(signed.headers()), policies())
@@ -48,9 +49,7 @@ def test_a_signed_request_opens_as_itself(operation: str) -> None:
     check_metadata(
         found,
         headers=signed.headers(),
-        routing_key={"keygen": "mpc.keygen_request", "sign": "mpc.signing_request"}.get(
-            operation, f"mpc.{operation.partition('_')[0]}_request"
-        ),
+        routing_key=REQUEST_KEYS[operation],
         message_id="r1",
     )
 
@@ -128,6 +127,16 @@ def test_naming_another_signer_than_oneself_is_our_own_mistake() -> None:
         sign_request(keygen_request(), STRANGER)
 
 
+def test_each_client_and_each_of_its_tenants_is_an_owner_of_its_own() -> None:
+    owners = {
+        samples.sign_request(client_id=client_id, tenant=tenant).owner
+        for client_id in (None, "a", "b", "a-b")
+        for tenant in (None, "a", "b", "a-b")
+    }
+    assert len(owners) == 16
+    assert {"", "a", "/a", "a/b"} <= owners
+
+
 BAD_IDS = ["", "a.b", "a b", "x" * 65, "ä", "a\n", "a/b", "*", "#", 7, None, ["a"]]
 
 
@@ -197,6 +206,30 @@ def test_ids_are_64_letters_digits_underscores_and_hyphens_at_most(bad: Any) -> 
         ("keygen", {"curve": "p256"}, "curve"),
         ("keygen", {"parties": ["p1", "p2"]}, "names 2 of party_count 3"),
         ("keygen", {"parties": ["p1", "p2", "p2"]}, "names a party twice"),
+        ("keygen", {"user_id": ""}, "user_id"),
+        ("keygen", {"user_id": "a\nb"}, "user_id"),
+        ("keygen", {"user_id": "a" * 129}, "user_id"),
+        ("keygen", {"announce": 1}, "announce"),
+        ("keygen", {"join_window_ms": 0}, "join_window_ms"),
+        ("sign", {"join_window_ms": MAX_JOIN_WINDOW_MS + 1}, "join_window_ms"),
+        ("sign", {"tenant": "a/b"}, "tenant"),
+        ("sign", {"tenant": ""}, "tenant"),
+        ("sign", {"reference": "a\x7f"}, "reference"),
+        ("cancel", {"target": None}, "either session_id or target"),
+        ("cancel", {"session_id": "00" * 32}, "either session_id or target"),
+        ("cancel", {"session_id": "00" * 33, "target": None}, "session_id"),
+        ("join_session", {"join_token": "00" * 31}, "join_token"),
+        ("join_session", {"party_id": "a.b"}, "party_id"),
+        ("query_accounts", {"limit": 0}, "limit"),
+        ("query_accounts", {"limit": 201}, "limit"),
+        ("configure_account", {"signers": ["p1"]}, "signers"),
+        ("configure_account", {"signers": ["p1", "p1"]}, "names a party twice"),
+        ("put_api_key", {"scopes": []}, "scopes"),
+        ("put_api_key", {"scopes": ["admin"]}, "scopes"),
+        ("put_api_key", {"scopes": ["sign"] * 7}, "scopes"),
+        ("put_api_key", {"key_digest": "00" * 31}, "key_digest"),
+        ("put_api_key", {"holder": "a/b"}, "holder"),
+        ("query_api_keys", {"limit": 501}, "limit"),
         ("query_session", {"target": None}, "either session_id or target"),
         ("query_session", {"session_id": "00" * 32}, "either session_id or target"),
         ("query_session", {"session_id": "00" * 31, "target": None}, "session_id"),

@@ -4,15 +4,31 @@ from typing import Any
 
 import pytest
 
+from contracts.client import trust as trust_module
 from contracts.client.trust import Trust
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
 from contracts.primitives import Curve, Scheme
-from contracts.results import Status
-from contracts.signing import sign_request
+from contracts.requests import QueryKeysRequest, QuerySessionRequest
+from contracts.results import (
+    KeygenResult,
+    QueryKeysResult,
+    QuerySessionResult,
+    SignResult,
+    Status,
+)
+from contracts.signing import SignedRequest, sign_request
 
 from . import samples
-from .samples import CLIENT, PINNED, SingleKey, keygen_request, keygen_result, sign_result
+from .samples import (
+    CLIENT,
+    PINNED,
+    SingleKey,
+    keygen_request,
+    keygen_result,
+    session_view,
+    sign_result,
+)
 
 ED25519, SECP256K1 = (SingleKey(curve) for curve in Curve)
 TAPROOT: dict[str, Any] = {
@@ -22,7 +38,7 @@ TAPROOT: dict[str, Any] = {
 }
 
 
-async def fetches_nothing(key_id: str) -> None:
+async def fetches_nothing(tenant: str | None, key_id: str) -> None:
     pass
 
 
@@ -94,3 +110,88 @@ async def test_an_unclaimed_result_has_to_hold_its_own_key() -> None:
     ):
         with pytest.raises(ContractError, match="has not its key"):
             await trust().check(spoiled, None)
+
+
+OTHER = SingleKey(Curve.ED25519, secret=bytes([1]) * 32)
+
+
+def looked_at(outcome: KeygenResult | SignResult) -> QuerySessionResult:
+    return QuerySessionResult(
+        request_id="r1",
+        client_id="svcA",
+        session_id=outcome.session_id,
+        status=Status.COMPLETED,
+        finished_at=1,
+        session=session_view(
+            request_id=outcome.request_id,
+            operation=outcome.result,
+            session_id=outcome.session_id or bytes(32),
+        ),
+        outcome=outcome,
+    )
+
+
+def look(tenant: str | None) -> SignedRequest:
+    asked = QuerySessionRequest(**samples.fields("query_session", target="r0", tenant=tenant))
+    return sign_request(asked, CLIENT)
+
+
+async def test_each_tenant_has_its_own_key_of_the_same_id() -> None:
+    fetched: list[tuple[str | None, str]] = []
+    knowing = trust()
+
+    async def fetch(tenant: str | None, key_id: str) -> None:
+        fetched.append((tenant, key_id))
+        asked = QueryKeysRequest(**samples.fields("query_keys", only=key_id, tenant=tenant))
+        key = {"shop": ED25519, "bank": OTHER}[tenant or ""]
+        found = QueryKeysResult(
+            request_id="r1",
+            client_id="svcA",
+            session_id=None,
+            status=Status.COMPLETED,
+            finished_at=1,
+            keys=[key.certified()],
+        )
+        await knowing.check(found, sign_request(asked, CLIENT))
+
+    knowing = Trust("svcA", PINNED, fetch)
+    requests = {tenant: samples.sign_request(tenant=tenant) for tenant in ("shop", "bank")}
+    for tenant, key in (("shop", ED25519), ("bank", OTHER), ("bank", OTHER)):
+        result = sign_result(requests[tenant], key)
+        await knowing.check(result, sign_request(requests[tenant], CLIENT))
+    assert fetched == [("shop", "treasury"), ("bank", "treasury")]
+    with pytest.raises(ContractError, match="not what was asked"):
+        await knowing.check(
+            sign_result(requests["bank"], ED25519), sign_request(requests["bank"], CLIENT)
+        )
+
+
+@pytest.mark.parametrize("tenant", [None, "shop"])
+async def test_the_outcome_of_a_session_is_believed_like_any_result(tenant: str | None) -> None:
+    knowing = trust()
+    asked = keygen_request(request_id="r0")
+    await knowing.check(looked_at(keygen_result(asked, ED25519.certified())), look(tenant))
+    wish = samples.sign_request(request_id="r0")
+    await knowing.check(looked_at(sign_result(wish, ED25519)), look(tenant))
+    with pytest.raises(ContractError, match="public_key"):
+        await knowing.check(looked_at(sign_result(wish, OTHER)), look(tenant))
+    with pytest.raises(ContractError, match="another public key before"):
+        await knowing.check(looked_at(keygen_result(asked, OTHER.certified())), look(tenant))
+    with pytest.raises(ContractError, match="has not its key"):
+        await knowing.check(looked_at(keygen_result(asked, None)), look(tenant))
+
+
+async def test_the_key_that_was_used_longest_ago_is_forgotten_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trust_module, "KEPT", 2)
+    knowing = trust()
+    for at in range(2):
+        made = keygen_request(key_id=f"key-{at}")
+        await knowing.check(keygen_result(made, ED25519.certified(key_id=f"key-{at}")), None)
+    await knowing.check(sign_result(samples.sign_request(key_id="key-0"), ED25519), None)
+    made = keygen_request(key_id="key-2")
+    await knowing.check(keygen_result(made, ED25519.certified(key_id="key-2")), None)
+    await knowing.check(sign_result(samples.sign_request(key_id="key-0"), ED25519), None)
+    with pytest.raises(ContractError, match="there is no key key-1"):
+        await knowing.check(sign_result(samples.sign_request(key_id="key-1"), ED25519), None)

@@ -44,7 +44,7 @@ def letter(**changes: Any) -> Letter:
 
 
 def refused(**changes: Any) -> Letter:
-    """A worker's copy."""
+    """A worker's copy, as they were when only the reason and the place were noted."""
     headers = {
         "session_id": SESSION_ID.hex(),
         "warren-reason": "the sender is not in our configuration",
@@ -58,6 +58,18 @@ def refused(**changes: Any) -> Letter:
     }
     given = {"routing_key": "warren.inbox.p1", "properties": properties, "headers": headers}
     return letter(**{**given, **changes})
+
+
+def noted(**changes: Any) -> Letter:
+    """A worker's copy as they are now."""
+    headers = {
+        **refused().headers,
+        "warren-exchange": "warren.sessions",
+        "warren-kind": "session_created",
+        "warren-content-type": "application/json",
+        "warren-refused-at": DIED_AT.isoformat(),
+    }
+    return refused(headers={**headers, **changes})
 
 
 def envelope(**changes: Any) -> bytes:

@@ -82,14 +82,27 @@ class FakeClient:
         return sign_result(request, SingleKey(request.scheme.curve))
 
     async def cancel(self, request_id: str) -> CancelResult:
-        self._note(Client.cancel, request_id=request_id)
+        if self.asked:  # it was taken for a session id first
+            self.asked.append({"request_id": request_id})
+        else:
+            self._note(Client.cancel, request_id=request_id)
+        return self._cancelled(target=request_id)
+
+    async def cancel_session(self, session_id: bytes) -> CancelResult:
+        self.asked.append({"session_id": session_id})
+        if self.trouble is not None and len(self.asked) == 1:
+            raise self.trouble
+        return self._cancelled(session_id=session_id)
+
+    @staticmethod
+    def _cancelled(*, session_id: bytes | None = None, target: str | None = None) -> CancelResult:
         return CancelResult(
             request_id="r2",
             client_id="svcA",
-            session_id=None,
+            session_id=session_id,
             status=Status.COMPLETED,
             finished_at=1,
-            target=request_id,
+            target=target,
             target_status=Status.CANCELLED,
         )
 
@@ -346,6 +359,19 @@ def test_a_request_is_cancelled_by_its_id(run: Run, fake: FakeClient) -> None:
     assert ended.out == "The session of request r1 is cancelled.\n"
     assert fake.asked == [{"request_id": "r1"}]
     assert run("session", "cancel", "r1", "--json").json["target_status"] == "cancelled"
+
+
+def test_a_session_is_cancelled_by_its_id(run: Run, fake: FakeClient) -> None:
+    ended = run("session", "cancel", "ab" * 32)
+    assert ended.out == f"Session {'ab' * 32} is cancelled.\n"
+    assert fake.asked == [{"session_id": bytes.fromhex("ab" * 32)}]
+
+
+def test_64_hex_digits_may_be_a_request_to_cancel(run: Run, fake: FakeClient) -> None:
+    fake.trouble = refusal(FailureCode.UNKNOWN_REQUEST)
+    ended = run("session", "cancel", "ab" * 32)
+    assert ended.out == f"The session of request {'ab' * 32} is cancelled.\n"
+    assert len(fake.asked) == 2
 
 
 ###

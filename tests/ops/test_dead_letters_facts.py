@@ -22,12 +22,14 @@ from ops.deadletters.selection import (
 )
 from tests.contracts.samples import keygen_request
 from tests.ops.letter_samples import (
+    DIED_AT,
     PAYLOAD,
     SESSION_ID,
     death,
     envelope,
     instruction,
     letter,
+    noted,
     refused,
     signed,
 )
@@ -159,6 +161,18 @@ def test_of_an_instruction_the_clients_request_is_shown_and_the_join_token_is_no
     assert "ab" * 32 not in json.dumps(shown)
 
 
+def test_of_what_callers_are_told_no_token_is_shown() -> None:
+    token, request_id = "ab" * 32, "r1"
+    tokens = {"join_tokens": {"p1": token, "p2": token}, "session_token": token}
+    announcement = {"result": "session_announced", "request_id": request_id, **tokens}
+    answer = {"result": "query_session", "request_id": request_id, "session": tokens}
+    joining = {"operation": "join_session", "request_id": request_id, "join_token": token}
+    for value in (announcement, answer, {**answer, "all": [tokens]}, joining):
+        shown = contents.shown(json.dumps(value).encode())
+        assert shown["value"]["request_id"] == request_id
+        assert token not in json.dumps(shown)
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -214,6 +228,49 @@ def test_a_workers_copy_gets_back_the_type_that_it_has_lost(
     assert properties["message_id"] == "m1"
 
 
+def test_what_a_worker_noted_is_believed_before_the_body() -> None:
+    found = noted()
+    assert found.kind == "session_created"
+    properties = found.first_properties()
+    assert (properties["type"], properties["content_type"]) == (
+        "session_created",
+        "application/json",
+    )
+
+
+@pytest.mark.parametrize("nothing", ["warren-kind", "warren-content-type"])
+def test_what_a_message_did_not_have_is_told_from_its_body(nothing: str) -> None:
+    found = noted(**{nothing: ""})
+    expected = {"warren-kind": "keygen/1", "warren-content-type": "application/x-warren-envelope"}
+    properties = found.first_properties()
+    names = {"warren-kind": "type", "warren-content-type": "content_type"}
+    assert properties[names[nothing]] == expected[nothing]
+
+
+def test_a_workers_copy_tells_when_it_was_refused() -> None:
+    assert noted().died_at == DIED_AT
+    assert Entry.of(noted()).died_at == "2026-03-01T12:30:15Z"
+    elsewhere = noted(**{"warren-refused-at": "2026-03-01T14:30:15+02:00"})
+    assert Entry.of(elsewhere).died_at == "2026-03-01T12:30:15Z"
+
+
+@pytest.mark.parametrize("at", ["", "noon", "0001-01-01T00:00:00+14:00", "2026-03-01T12:30:15Z!"])
+def test_a_time_that_is_none_is_unknown(at: str) -> None:
+    assert noted(**{"warren-refused-at": at}).died_at is None
+
+
+def test_a_message_that_is_refused_again_keeps_its_id() -> None:
+    assert noted(**{"warren-refused-at": "2026-03-02T00:00:00+00:00"}).digest() == noted().digest()
+
+
+def test_what_a_sender_wrote_as_if_a_worker_had_is_not_believed_of_the_brokers_letters() -> None:
+    found = letter(headers={**noted().headers, "x-death": [death()]})
+    assert (found.kind, found.died_at) == ("keygen/1", DIED_AT)
+    later = noted(**{"warren-refused-at": "2027-03-01T12:30:15+00:00"}).headers
+    assert letter(headers={**later, "x-death": [death()]}).died_at == DIED_AT
+    assert origin(found).exchange == "warren.rounds"
+
+
 ###
 ### Origins
 ###
@@ -240,6 +297,21 @@ def test_a_workers_copy_goes_back_by_the_declared_topology(
     headers = {**refused().headers, "warren-queue": queue, "warren-routing-key": key}
     expected = Route(exchange=exchange, routing_key=key, queue=queue)
     assert origin(refused(headers=headers)) == expected
+
+
+@pytest.mark.parametrize(
+    ("exchange", "expected"),
+    [
+        ("warren.sessions", "warren.sessions"),
+        ("warren.rounds", "warren.rounds"),
+        ("", "warren.rounds"),
+        ("warren.requests", "warren.rounds"),  # from which nothing comes to an inbox
+    ],
+)
+def test_a_workers_copy_goes_back_by_the_exchange_that_it_came_by(
+    exchange: str, expected: str
+) -> None:
+    assert origin(noted(**{"warren-exchange": exchange})).exchange == expected
 
 
 def test_every_queue_with_dead_letters_has_an_origin() -> None:
@@ -290,6 +362,7 @@ def test_a_replayed_letter_carries_no_trace_of_its_death() -> None:
     }
     kept = {"session_id": SESSION_ID.hex(), "signature": "kept"}
     assert refused(headers=headers).first_headers() == kept
+    assert noted(signature="kept").first_headers() == kept
     assert "x-death" not in letter(headers={**headers, "x-death": [death()]}).first_headers()
 
 

@@ -27,8 +27,10 @@ OWNER = """
 import json, sys, time
 from pathlib import Path
 from ops.stack.services import running_services
-with running_services(Path(sys.argv[1]), keep="keep" in sys.argv) as services:
-    shown = {name: str(getattr(services, name)) for name in services.__slots__}
+nodes = 3 if "cluster" in sys.argv else 1
+with running_services(Path(sys.argv[1]), keep="keep" in sys.argv, nodes=nodes) as services:
+    names = (*services.__slots__, "broker_pid")
+    shown = {name: str(getattr(services, name)) for name in names}
     print(json.dumps(shown), flush=True)
     time.sleep(60)
 """

@@ -339,3 +339,35 @@ def test_twenty_that_quarrel_in_the_worst_way_are_searched_to_the_end() -> None:
     quarrels += combinations(names[16:], 2)
     assert sets(key, quarrels=quarrels) == sets(key)
     assert sets(key, quarrels=quarrels[:-1]) != sets(key)
+
+
+###
+### Among those whom the key's owner has configured
+###
+
+
+@given(
+    st.integers(),
+    st.sets(st.sampled_from(["party-1", "party-2", "party-3"])),
+    st.sets(st.sampled_from(["party-1", "party-2", "party-3"]), min_size=2),
+    st.sets(st.sampled_from(["1,2", "1,3", "2,3"])),
+)
+def test_nobody_else_is_chosen_dead_or_alive_in_stock_or_not(
+    seed: int, alive: set[str], among: set[str], stocked: set[str]
+) -> None:
+    chosen = signers(signing_request(), facts(), alive, Random(seed), among)
+    sets = signer_sets(signing_request(), facts(), alive, (), sorted(stocked), ["1,2"], among)
+    for members in (chosen, *sets):
+        names = {each.party_id for each in members}
+        assert len(names) == 2
+        assert names <= among
+        assert all(facts().holders[each.index - 1].party_id == each.party_id for each in members)
+
+
+def test_whom_a_request_names_need_not_be_configured() -> None:
+    request, among = signing_request(signers=["party-3", "party-1"]), ["party-1", "party-2"]
+    for chosen in (
+        signers(request, facts(), EVERYBODY, Random(0), among),
+        *signer_sets(request, facts(), EVERYBODY, (), (), (), among),
+    ):
+        assert [each.party_id for each in chosen] == ["party-1", "party-3"]

@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from contracts import addresses, envelope
+from contracts.answers import check_answer
 from contracts.envelope import Envelope, UnverifiedEnvelope
 from contracts.failures import Failure
 from contracts.keys import CertifiedKey
 from contracts.requests import Request, SignRequest
 from contracts.results import KeygenResult, Result, SignResult, Status
-from contracts.verification import check_answer, check_signed
+from contracts.verification import check_signed
 from tests.workers.crew import coordinator
 from tests.workers.simulate import World
 from workers.settings import PoolLimits

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -30,6 +30,7 @@ from workers.consumers.reports import ReportConsumer
 from workers.consumers.requests import RequestConsumer
 from workers.consumers.scopes import SessionOverError
 from workers.session.acceptance import Party, Peer
+from workers.session.announcing import ANNOUNCED
 from workers.settings import CoordinatorLimits, PartyLimits, PoolLimits
 from workers.store.interface import CoordinatorStore, PartyStore
 from workers.store.opening import open_coordinator_store, open_party_store
@@ -101,7 +102,7 @@ class World:
 
     def _request(self, operation: str, fields: dict[str, Any]) -> dict[str, Any]:
         number = next(_ids)
-        now = now_ms()
+        now = self.clock()
         request: dict[str, Any] = {
             "operation": operation,
             "request_id": f"request-{number}",
@@ -197,18 +198,35 @@ class World:
             if not dropped(message):
                 await self.deliver(message)
 
+    async def outlive(self, session_id: bytes) -> None:
+        """Let the time pass until the coordinator gives a session up; that it does so is another
+        matter."""
+        session = await self.coordinator_store.session(session_id)
+        assert session is not None
+        over = session.deadline + int(LIMITS.grace_seconds * 1000) + 1
+        self.clock.offset_ms += max(0, over - self.clock())
+
     def results(self) -> list[results.Result]:
         return [
             results.ADAPTER.validate_json(message.body)
             for message in self.network.sent
-            if message.exchange == addresses.RESULTS
+            if message.exchange == addresses.RESULTS and message.kind != ANNOUNCED
         ]
 
 
 @contextlib.asynccontextmanager
 async def world(
-    directory: Path, *, party_count: int = 3, pool_limits: PoolLimits = NOTHING_AHEAD
+    directory: Path,
+    *,
+    party_count: int = 3,
+    pool_limits: PoolLimits = NOTHING_AHEAD,
+    databases: Mapping[str, str] | None = None,
 ) -> AsyncIterator[World]:
+    """
+    Arguments:
+        directory: Of the parties' witnesses, and the databases if there are no others.
+        databases: URLs by party id, and of "coordinator".
+    """
     client = Identity.generate()
     identities = {f"party-{i}": Identity.generate() for i in range(1, party_count + 1)}
     peers = {
@@ -221,7 +239,7 @@ async def world(
     async with contextlib.AsyncExitStack() as stack:
         party_stores, parties = {}, {}
         for party_id, identity in identities.items():
-            url = f"sqlite:///{directory / party_id}.sqlite"
+            url = (databases or {}).get(party_id, f"sqlite:///{directory / party_id}.sqlite")
             await migrations.upgrade("party", url)
             store = await stack.enter_async_context(
                 open_party_store(
@@ -245,7 +263,7 @@ async def world(
                 PartyLimits(),
                 clock=clock,
             )
-        url = f"sqlite:///{directory / 'coordinator.sqlite'}"
+        url = (databases or {}).get("coordinator", f"sqlite:///{directory / 'coordinator.sqlite'}")
         await migrations.upgrade("coordinator", url)
         coordinator_store = await stack.enter_async_context(open_coordinator_store(url))
         coordinator = Coordinator.over(

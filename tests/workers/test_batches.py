@@ -180,6 +180,7 @@ async def expire(world: World, *party_ids: str) -> None:
     await world.run()
     for session_id in await world.coordinator_store.overdue(world.clock(), 10):
         if session_id in batches:
+            await world.outlive(session_id)
             await world.reports.expire(session_id)
     await world.run()
 

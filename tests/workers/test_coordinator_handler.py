@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -201,6 +202,7 @@ async def overdue(world: World) -> tuple[str, bytes]:
     await world.ask(request)
     world.network.waiting.clear()
     (session_id,) = await world.coordinator_store.overdue(request.expires_at + 1, 10)
+    await world.outlive(session_id)
     return request.request_id, session_id
 
 
@@ -216,14 +218,72 @@ async def test_a_deadlines_result_that_could_not_leave_is_sent_later_and_is_the_
     known = await store.request(CLIENT, request_id)
     assert known is not None
     assert known.result is not None
-    assert await store.overdue(now_ms() + 10**9, 10) == []
-    assert await store.owing(now_ms() - 60_000, 10) == []
-    assert await store.owing(now_ms() + 1, 10) == [session_id]
+    assert await store.overdue(fresh.clock() + 10**9, 10) == []
+    assert await store.owing(fresh.clock() - 60_000, 10) == []
+    assert await store.owing(fresh.clock() + 1, 10) == [session_id]
 
     _, other = coordinator_worker(fresh)
     await other.send_owed(session_id)
     assert sent_results(fresh) == [known.result]
-    assert await store.owing(now_ms() + 1, 10) == []
+    assert await store.owing(fresh.clock() + 1, 10) == []
+
+
+class ConfirmsLost(FakePublisher):
+    """The broker has each result, and what confirms so many of them does not come."""
+
+    def __init__(self, lost: int) -> None:
+        super().__init__()
+        self.lost = lost
+
+    async def publish(self, message: Outgoing) -> None:
+        await super().publish(message)
+        if message.exchange == addresses.RESULTS and self.lost:
+            self.lost -= 1
+            raise PublishError("broker away: TimeoutError")
+
+    @property
+    def results(self) -> list[Outgoing]:
+        return [message for message in self.sent if message.exchange == addresses.RESULTS]
+
+
+@pytest.mark.parametrize("lost", [1, 3])
+async def test_a_deadlines_result_comes_again_once_for_each_confirm_that_was_lost(
+    fresh: World, lost: int
+) -> None:
+    """The same bytes under the same id, which a client is told to expect; then never again."""
+    request_id, session_id = await overdue(fresh)
+    network: Any = ConfirmsLost(lost)
+    _, reports = coordinator_worker(fresh, network=network)
+    with pytest.raises(PublishError):
+        await reports.expire(session_id)
+    store = fresh.coordinator_store
+    for _ in range(lost + 3):
+        for owed in await store.owing(fresh.clock() + 1, 10):
+            with contextlib.suppress(PublishError):
+                await reports.send_owed(owed)
+    known = await store.request(CLIENT, request_id)
+    assert known is not None
+    assert network.results == [known.result] * (lost + 1)
+
+
+async def test_a_result_whose_confirm_was_lost_comes_again_with_its_report_and_no_more(
+    fresh: World,
+) -> None:
+    request = fresh.keygen_request()
+    await fresh.ask(request)
+    *_, last = await held_back(fresh, "key_certified")
+    for message in [m for m in fresh.network.sent if m.kind == "key_certified"]:
+        if message is not last:
+            await fresh.deliver(message)
+    network: Any = ConfirmsLost(1)
+    _, fresh.reports = coordinator_worker(fresh, network=network)
+    with pytest.raises(PublishError):
+        await fresh.deliver(last)
+    await fresh.deliver(last)
+    known = await fresh.coordinator_store.request(CLIENT, request.request_id)
+    assert known is not None
+    assert network.results == [known.result] * 2
+    assert await fresh.coordinator_store.owing(fresh.clock() + 10**6, 10) == []
 
 
 async def test_a_result_stays_owed_until_it_has_left(fresh: World) -> None:
@@ -233,7 +293,7 @@ async def test_a_result_stays_owed_until_it_has_left(fresh: World) -> None:
     for attempt in (dying.expire, dying.send_owed, dying.send_owed):
         with pytest.raises(PublishError):
             await attempt(session_id)
-        assert await fresh.coordinator_store.owing(now_ms() + 1, 10) == [session_id]
+        assert await fresh.coordinator_store.owing(fresh.clock() + 1, 10) == [session_id]
 
 
 @pytest.mark.parametrize("error", [FullError("full"), UnroutableError("missing")])
@@ -252,19 +312,19 @@ async def test_an_inbox_that_takes_no_farewell_does_not_hold_up_a_result(
     _, reports = coordinator_worker(fresh, network=network)
     await reports.expire(session_id)
     assert [each.exchange for each in network.sent] == [addresses.RESULTS, addresses.CANCEL]
-    assert await fresh.coordinator_store.owing(now_ms() + 1, 10) == []
+    assert await fresh.coordinator_store.owing(fresh.clock() + 1, 10) == []
 
 
 async def test_a_deadline_that_a_worker_died_before_is_met_by_the_next(fresh: World) -> None:
     _, session_id = await overdue(fresh)
     store = fresh.coordinator_store
-    await store.owe(session_id, now_ms())  # and then nothing
-    assert await store.owing(now_ms() + 1, 10) == []
+    await store.owe(session_id, fresh.clock())  # and then nothing
+    assert await store.owing(fresh.clock() + 1, 10) == []
     await fresh.reports.expire(session_id)
     await fresh.reports.expire(session_id)
     (sent,) = sent_results(fresh)
     assert results.ADAPTER.validate_json(sent.body).status is Status.EXPIRED
-    assert await store.owing(now_ms() + 1, 10) == []
+    assert await store.owing(fresh.clock() + 1, 10) == []
 
 
 async def test_what_is_owed_for_a_session_that_ended_well_after_all_is_nothing(

@@ -127,6 +127,48 @@ async def test_nothing_is_made_ahead_beyond_a_limit(shire: World, limit: str) ->
     assert await begun(shire, **{limit: AHEAD.high + 1}) == [AHEAD.high]
 
 
+@pytest.mark.parametrize("limit", ["per_key", "in_all"])
+async def test_what_lies_in_a_pool_that_nobody_uses_any_more_counts(
+    shire: World, limit: str
+) -> None:
+    key = await stocked(shire, signers=FIRST)
+    shire.clock.offset_ms += 40_000  # when the request below is not late yet
+    await sign(shire, key, signers=OTHER)
+    assert await begun(shire, idle_seconds=30, **{limit: AHEAD.high}) == []
+    assert await begun(shire, idle_seconds=30, **{limit: AHEAD.high + 1}) == [AHEAD.high]
+
+
+async def test_signers_who_do_not_live_leave_others_a_place(shire: World) -> None:
+    key, healthy = await make_key(shire), await make_key(shire)
+    limited(shire, batches=4, batches_per_pool=4, batch=1, low=0)
+    for _ in range(4):
+        await shire.ask(ecdsa_request(shire, key, signers=OTHER))
+    (pool,) = await pools_of(shire, key)
+    assert (pool.waiting, pool.making) == (4, 2)
+    for party_id in FIRST:
+        await shire.liveness.seen(party_id)
+    for _ in range(4):
+        await shire.ask(ecdsa_request(shire, healthy, signers=FIRST))
+    (pool,) = await pools_of(shire, healthy)
+    assert (pool.waiting, pool.making) == (4, 2)
+
+
+async def test_signers_who_live_may_have_every_place(shire: World) -> None:
+    key = await make_key(shire)
+    limited(shire, batches=4, batches_per_pool=4, batch=1, low=0)
+    await everyone_is_alive(shire)
+    for _ in range(5):
+        await shire.ask(ecdsa_request(shire, key, signers=OTHER))
+    (pool,) = await pools_of(shire, key)
+    assert (pool.waiting, pool.making) == (5, 4)
+
+
+async def test_the_only_place_is_for_everybody(shire: World) -> None:
+    key = await make_key(shire)
+    limited(shire, batches=1)
+    await sign(shire, key)
+
+
 async def test_the_limit_of_one_key_is_not_anothers(shire: World) -> None:
     await stocked(shire, signers=FIRST)
     other = await make_key(shire)
@@ -157,19 +199,20 @@ async def test_so_many_batches_are_in_the_making_for_a_pool_and_in_all(shire: Wo
 
 async def test_those_who_wait_are_served_before_anything_is_made_ahead(shire: World) -> None:
     ahead, wanted = await make_key(shire), await make_key(shire)
-    limited(shire, batches=1, batch=1)
+    limited(shire, batches=0)
     requests = [ecdsa_request(shire, wanted) for _ in range(3)]
     for request in requests:
         await shire.ask(request)
+    limited(shire, batches=1, batch=1)
     # Used after it, so that nothing but its need puts the other one first.
     shire.pools.use(ahead.facts, members_of(ahead.facts, "1,2"))
     await everyone_is_alive(shire)
-    for request in requests:
-        await shire.run()
-        check_success(shire, request, wanted)
-        assert await stock(shire, ahead) == 0
-        await shire.pools.tend()
+    await shire.pools.tend()
     await shire.run()
+    for request in requests:
+        check_success(shire, request, wanted)
+    assert await stock(shire, ahead) == 0
+    await look(shire)
     assert await stock(shire, ahead) + await stock(shire, wanted) == 1
 
 

@@ -36,6 +36,7 @@ from tests.workers.tries import (
     conduct_of,
     deaf,
     everyone_is_alive,
+    held_back,
     history,
     out_of_stock,
     results_sent,
@@ -44,7 +45,6 @@ from tests.workers.tries import (
     try_time_is_over,
     wrong_share,
 )
-from workers.consumers import reports
 from workers.protocols import dkls23
 from workers.protocols.groups import SECP256K1
 from workers.session import presigning
@@ -93,7 +93,6 @@ async def test_signers_that_make_progress_get_more_time(
     shire: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = await make_key(shire)
-    monkeypatch.setattr(reports, "now_ms", shire.clock)
     request, session_id, _ = await begun(shire, key, scheme=FROST)
     deadlines = []
 
@@ -118,6 +117,38 @@ async def test_signers_that_make_progress_get_more_time(
     assert len(progress) == 3
     for one, next_ in itertools.pairwise(progress):
         assert next_ - one >= TRY_MS // 2
+
+
+async def test_a_report_beside_the_sweep_keeps_its_signers_at_work(shire: World) -> None:
+    """The sweep had found the session late, and waited for the report to be dealt with."""
+    key = await make_key(shire)
+    request, session_id, _ = await begun(shire, key, scheme=FROST)
+    first, second = await held_back(shire, "nonces_made")
+    session = await shire.coordinator_store.session(session_id)
+    assert session is not None
+    shire.clock.offset_ms += session.deadline - 100 - shire.clock()
+    await shire.deliver(first)
+    shire.clock.offset_ms += 100 + int(LIMITS.grace_seconds * 1000)
+
+    await shire.reports.expire(session_id)
+    assert results_sent(shire, request) == []
+    await shire.deliver(second)
+    await shire.run()
+    assert check_success(shire, request, key).session_id == session_id
+    assert await shire.coordinator_store.owing(10**15, 10) == []
+
+
+async def test_a_session_is_given_up_when_its_grace_is_over_and_not_before(shire: World) -> None:
+    key = await make_key(shire)
+    request, session_id, _ = await begun(shire, key, scheme=FROST)
+    await shire.outlive(session_id)
+    shire.clock.offset_ms -= 1_000
+    await shire.reports.expire(session_id)
+    assert await session_of(shire, request) == session_id
+    shire.clock.offset_ms += 1_000
+    await everyone_is_alive(shire)
+    await shire.reports.expire(session_id)
+    assert await session_of(shire, request) != session_id
 
 
 async def test_others_sign_when_a_signer_lies(shire: World) -> None:
@@ -212,6 +243,7 @@ async def test_those_who_wait_for_a_batch_that_fails_go_on_with_other_signers(
             for party in shire.parties.values():
                 await party.expire(batch)
             await shire.run(dropped=lost)
+            await shire.outlive(batch)
             await shire.reports.expire(batch)
     for _ in range(3):  # only so many batches are made at once
         await shire.run(dropped=lost)

@@ -201,6 +201,7 @@ async def test_a_party_that_is_away_is_named_and_its_key_id_is_free_again(fresh:
     await fresh.ask(request)
     await fresh.run()
     (session_id,) = await fresh.coordinator_store.overdue(request.expires_at + 1, 10)
+    await fresh.outlive(session_id)
     await fresh.reports.expire(session_id)
     gone = await result_of(fresh, request)
     assert gone.status is Status.EXPIRED
@@ -228,6 +229,7 @@ async def test_a_party_that_falls_silent_in_the_middle_is_named_by_the_others(
         assert await fresh.party_stores[party_id].overdue(fresh.clock(), 10) == [session_id]
         await fresh.parties[party_id].expire(session_id)
     await fresh.run()
+    await fresh.outlive(session_id)
     await fresh.reports.expire(session_id)
     gone = await result_of(fresh, request)
     assert gone.failure is not None

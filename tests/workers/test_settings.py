@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from contracts import addresses
 from contracts.identity import Identity
 from workers.settings import CoordinatorSettings, PartySettings, PoolLimits, SettingsError
 
@@ -80,6 +81,7 @@ def test_a_party_is_read_whole(path: Path) -> None:
     }
     (client,) = settings.clients
     assert (client.client_id, client.identity, client.operations) == ("svcA", CLIENT.public, None)
+    assert not client.operator
     assert settings.limits.prefetch == 7
     assert settings.amqp_url == f"amqp://party-1:{PASSWORD}@broker/warren"
     assert settings.master_key_file is None
@@ -90,6 +92,15 @@ def test_a_coordinator_is_read_whole(path: Path) -> None:
     settings = CoordinatorSettings.load(path, {})
     assert list(settings.parties) == list(IDENTITIES)
     assert settings.database_url == "sqlite:///coordinator.sqlite"
+
+
+def test_a_clients_key_may_be_an_operators(path: Path) -> None:
+    key, operations = CLIENT.public.to_base64(), [*addresses.REQUEST_KEYS]
+    more = section("[[clients]]", public_key=key, operations=operations) + "operator = true\n"
+    path.write_text(f"{COORDINATOR}\n{more}")
+    *_, client = CoordinatorSettings.load(path, {}).clients
+    assert client.operator
+    assert client.operations == frozenset(operations)
 
 
 def test_settings_do_not_show_their_secrets(path: Path) -> None:
@@ -143,7 +154,12 @@ def test_the_file_wins_over_the_environment_so_that_a_machine_can_run_several_pa
 
 @pytest.mark.parametrize(
     "url",
-    ["amqp://broker", "amqps://u:p@[::1]:5671/%2F?heartbeat=5", "amqp://u:p%40@10.0.0.1:5672/v"],
+    [
+        "amqp://broker",
+        "amqps://u:p@[::1]:5671/%2F?heartbeat=5",
+        "amqp://u:p%40@10.0.0.1:5672/v",
+        "amqp://u:p@one:5671,two,[::1]:5673/v",
+    ],
 )
 def test_broker_addresses_of_every_shape_are_taken(path: Path, url: str) -> None:
     assert load(path, FILE.replace(f"amqp://party-1:{PASSWORD}@broker/warren", url)).amqp_url == url
@@ -174,6 +190,7 @@ THIRD_KEY = IDENTITIES["party-3"].public.to_base64()
         ("client_id", "clientid", "clients.0.clientid: Extra inputs"),
         ("'svcA'", "'svc A'", "clients.0.client_id"),
         ("client_id = 'svcA'", "operations = ['signs']", "clients.0.operations.0"),
+        ("client_id = 'svcA'", "operator = 'perhaps'", "clients.0.operator"),
         ("private_key_file = 'own.key'\n", "", "no private key: .*private_key_file .*identity new"),
         ("'own.key'", "'none.key'", "party.private_key_file .*none.key: No such file"),
         ("'own.key'", "'party.toml'", "party.private_key_file .*: not a base64 DER private key"),
@@ -183,6 +200,7 @@ THIRD_KEY = IDENTITIES["party-3"].public.to_base64()
         ("amqp://", "http://", "amqp_url: not like amqp://"),
         ("@broker/", "@broker:port/", "amqp_url: not like amqp://"),
         ("@broker/warren", "", "amqp_url: not like amqp://"),
+        ("@broker/warren", "@a/w,amqp://u:p@b/w", "amqp_url: several addresses: .*one vhost"),
         ("postgresql://", "mysql://", "database_url: not like postgresql://.* or sqlite:///path"),
         ("@database/", "@database:port/", "database_url: not like"),
         (OTHER_KEY, "AAAA", "peers: party-2: public_key: "),

@@ -88,7 +88,7 @@ async def test_a_request_that_is_cancelled_waits_no_more(shire: World) -> None:
 async def test_a_request_whose_time_runs_out_while_it_waits_blames_nobody(shire: World) -> None:
     key, request, session_id = await waiting(shire)
     assert await shire.coordinator_store.overdue(request.expires_at + 1, 1) != []
-    shire.clock.offset_ms = 60_001
+    await shire.outlive(session_id)
     await shire.reports.expire(session_id)
     result = only_result(shire, request)
     assert result.status is Status.EXPIRED
@@ -107,6 +107,7 @@ async def test_a_request_that_was_served_and_expires_names_who_was_silent(shire:
     await shire.run(dropped=lambda m: m.kind == "session_created" and m.routing_key == "party-2")
     known = await shire.coordinator_store.request(CLIENT, request.request_id)
     assert known is not None
+    await shire.outlive(known.session_id)
     await shire.reports.expire(known.session_id)
     failure = only_result(shire, request).failure
     assert failure is not None

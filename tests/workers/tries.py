@@ -9,7 +9,7 @@ from typing import Any
 from contracts import addresses, sessions
 from contracts.envelope import UnverifiedEnvelope
 from contracts.keys import CertifiedKey
-from contracts.requests import CancelRequest, SignRequest
+from contracts.requests import CancelRequest, KeygenRequest, SignRequest
 from contracts.results import CancelResult, SignResult, Status
 from contracts.signing import SignedRequest, sign_request
 from tests.workers.ecdsa import (
@@ -74,12 +74,36 @@ def deaf(party_id: str) -> Callable[[Outgoing], bool]:
 
 async def try_time_is_over(shire: World, session_id: bytes) -> None:
     """The deadline of a session's signers passes; all parties are seen to live."""
-    session = await shire.coordinator_store.session(session_id)
-    assert session is not None
-    shire.clock.offset_ms += session.deadline + 1 - shire.clock()
+    await shire.outlive(session_id)
     await everyone_is_alive(shire)
     assert session_id in await shire.coordinator_store.overdue(shire.clock(), 10)
     await shire.reports.expire(session_id)
+
+
+def flipped_bits(shire: World, kind: str, liar: str) -> Callable[[Outgoing], bool]:
+    """For `World.run`: the last bit of whatever this party says in such messages."""
+
+    def flip(message: Outgoing) -> Outgoing:
+        payload = UnverifiedEnvelope.from_bytes(message.body).claimed.payload
+        return forged(shire, message, payload=payload[:-1] + bytes([payload[-1] ^ 1]))
+
+    return swapped(shire, lambda m: m.kind == kind and sender(m) == liar, flip)
+
+
+async def held_back(
+    shire: World, kind: str, wanted: Callable[[Outgoing], bool] = lambda _: True
+) -> list[Outgoing]:
+    """Run without such messages; they are returned."""
+    held: list[Outgoing] = []
+
+    def hold(message: Outgoing) -> bool:
+        if message.kind == kind and wanted(message):
+            held.append(message)
+            return True
+        return False
+
+    await shire.run(dropped=hold)
+    return held
 
 
 async def out_of_stock(shire: World, party_id: str, key: CertifiedKey) -> None:
@@ -154,7 +178,9 @@ async def check_first_is_forgotten(shire: World, first: bytes) -> None:
         assert await store.parked(first) == []
 
 
-def cancel(shire: World, request: SignRequest, name: str = "cancel-it") -> SignedRequest:
+def cancel(
+    shire: World, request: KeygenRequest | SignRequest, name: str = "cancel-it"
+) -> SignedRequest:
     now = now_ms()
     wish = CancelRequest(
         request_id=name,

@@ -119,6 +119,7 @@ class BatchConsumer:
             if progress.status is Status.COMPLETED:
                 self._pools.succeeded(batch.pool)
                 await self._line.serve(batch.pool)
+                await self._pools.make(batch.pool)  # the next one, for those who still wait
         return True
 
     async def _again(self, session: Session, batch: Batch, cause: str) -> None:

@@ -10,16 +10,23 @@ from contracts.signing import ClientPolicy
 from ..session.acceptance import Peer
 from ..settings import CoordinatorLimits, PoolLimits
 from ..store.interface import CoordinatorStore
+from .accounts import Accounts
 from .admission import Admission
+from .answers import Answers
+from .api_keys import ApiKeys
 from .batches import BatchConsumer
+from .beginnings import Beginnings
+from .cancelling import Cancelling
 from .clock import now_ms
 from .coordinator_commits import CoordinatorCommits
+from .joining import Joining
 from .liveness import Liveness
 from .pools import Pools
 from .publisher import Publisher
+from .questions import Questions
 from .recent import RecentSessions
 from .reports import ReportConsumer
-from .requests import RequestConsumer
+from .requests import Desks, RequestConsumer
 from .scopes import SessionScopes
 from .signing_sessions import SigningSessions
 from .waiting_line import WaitingLine
@@ -59,17 +66,27 @@ class Coordinator:
             again=lambda *given: signings.begin_again(*given),  # noqa: PLW0108 - made below
             clock=clock,
         )
-        line = WaitingLine(store, publisher, commits.locks, end=commits.end, clock=clock)
+        line = WaitingLine(store, publisher, recent, end=commits.end, clock=clock)
         pools = Pools(store, publisher, liveness, pool_limits, line, clock=clock)
         batches = BatchConsumer(store, publisher, pools, line, clock=clock)
+        grace_ms = int(limits.grace_seconds * 1000)
+        beginnings = Beginnings(
+            store,
+            publisher,
+            scopes,
+            recent,
+            commits,
+            pools,
+            nonce_batch=limits.nonce_batch,
+            grace_ms=grace_ms,
+            clock=clock,
+        )
         signings = SigningSessions(
             store,
             publisher,
             liveness,
-            scopes,
-            recent,
             pools,
-            nonce_batch=limits.nonce_batch,
+            beginnings,
             try_ms=int(limits.try_seconds * 1000),
             clock=clock,
         )
@@ -82,19 +99,29 @@ class Coordinator:
             commits,
             pools,
             batches,
-            grace_ms=int(limits.grace_seconds * 1000),
+            beginnings,
+            grace_ms=grace_ms,
+            clock=clock,
         )
         admission = Admission(store, per_client=limits.sessions_per_client, in_all=limits.sessions)
+        answers = Answers(publisher, clock=clock)
         requests = RequestConsumer(
             parties,
             clients,
             store,
             publisher,
             liveness,
-            scopes,
-            reports,
-            recent,
+            beginnings,
             signings,
             admission,
+            answers,
+            Desks(
+                questions=Questions(store, answers, clock=clock),
+                cancelling=Cancelling(clients, store, answers, scopes, reports, clock=clock),
+                joining=Joining(store, answers, commits, beginnings, clock=clock),
+                accounts=Accounts(store, answers, clock=clock),
+                api_keys=ApiKeys(store, answers, clock=clock),
+            ),
+            clock=clock,
         )
         return cls(requests, reports, pools, liveness, admission)

@@ -82,7 +82,7 @@ class CoordinatorCommits:
                 progress.failure,
                 request_id=request.request_id,
                 client_id=request.client_id,
-                session_id=session.session_id,
+                session_id=conduct.public_id,
                 key_id=request.key_id,
                 status=progress.status,
                 finished_at=self._clock(),
@@ -108,10 +108,13 @@ class CoordinatorCommits:
             key=progress.key,
             commitments=progress.commitments,
             result=answer,
+            waiter=progress.waiter,
         )
         with uninterrupted():
             if await self._store.commit(change) is not Outcome.COMMITTED:
                 return False
+            if progress.status.final:
+                self._recent.take(session.session_id)  # it may be there from the last report
             await self.send(outgoing if answer is None else (answer, *outgoing))
             if goes_on:
                 assert progress.failure is not None

@@ -19,8 +19,11 @@ from faststream.middlewares import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker, RabbitExchange, RabbitQueue
 from faststream.rabbit.message import RabbitMessage
 
+from contracts.connecting import CONNECT_TIMEOUT_S
 from contracts.errors import ContractError
+from contracts.hosts import Hosts
 
+from .. import metrics
 from ..store.interface import StoreUnavailableError
 from .publisher import (
     HEARTBEAT_S,
@@ -30,6 +33,7 @@ from .publisher import (
     UnroutableError,
     dead_letter,
 )
+from .roaming import RoamingBroker
 from .scopes import SessionOverError
 
 logger = logging.getLogger(__name__)
@@ -53,6 +57,8 @@ class Delivery:
     message_id: str | None
     attempts: int
     """Earlier deliveries of this message, as the quorum queue counted them."""
+    exchange: str = ""
+    content_type: str = ""
 
 
 Handler = Callable[[Delivery], Awaitable[None]]
@@ -78,9 +84,10 @@ async def _raw(message: StreamMessage[Any]) -> bytes:
 
 def make_broker(url: str) -> RabbitBroker:
     """The consuming side of a worker. It declares nothing and publishes nothing."""
-    return RabbitBroker(
-        url,
+    return RoamingBroker(
+        Hosts(url),
         apply_types=False,
+        timeout=CONNECT_TIMEOUT_S,
         logger=None,
         graceful_timeout=GRACE_S,
         reconnect_interval=1.0,
@@ -105,10 +112,14 @@ def subscribe(
 ) -> None:
     """Consume a declared queue; `prefetch` deliveries are handled at once."""
 
+    in_hand = metrics.DELIVERIES_IN_HAND.labels(queue)
+    seconds = metrics.DELIVERY_SECONDS.labels(queue)
+
     async def consume(_: bytes) -> None:
         message = _message.get()
         assert isinstance(message, RabbitMessage)
-        await settle(message, _delivery(queue, message), handler, publisher)
+        with in_hand.track_inprogress(), seconds.time():
+            await settle(message, _delivery(queue, message), handler, publisher)
 
     subscriber = broker.subscriber(
         RabbitQueue(queue, declare=False),
@@ -163,19 +174,25 @@ async def settle(
         await _handle(handler, delivery)
     except SessionOverError:
         await message.ack()
+        outcome = "over"
     except ContractError as error:
         await _refuse(message, delivery, str(error), publisher)
+        outcome = "refused"
     except (StoreUnavailableError, PublishError) as error:
         logger.warning(
             "delivery given back",
             extra={"queue": delivery.queue, "kind": delivery.kind, "reason": str(error)},
         )
         await _give_back(message, delivery)
+        outcome = "returned"
     except Exception:
         logger.exception("handler failed", extra={"queue": delivery.queue, "kind": delivery.kind})
         await _give_back(message, delivery)
+        outcome = "returned"
     else:
         await message.ack()
+        outcome = "acked"
+    metrics.DELIVERIES.labels(delivery.queue, outcome).inc()
 
 
 async def _handle(handler: Handler, delivery: Delivery) -> None:
@@ -207,6 +224,9 @@ async def _refuse(
         routing_key=delivery.routing_key,
         reason=reason,
         source=delivery.queue,
+        kind=delivery.kind,
+        content_type=delivery.content_type,
+        exchange=delivery.exchange,
     )
     try:
         await publisher.publish(letter)
@@ -238,4 +258,6 @@ def _delivery(queue: str, message: RabbitMessage) -> Delivery:
         routing_key=raw.routing_key or "",
         message_id=raw.message_id,
         attempts=count if isinstance(count, int) else 0,
+        exchange=raw.exchange or "",
+        content_type=raw.content_type or "",
     )

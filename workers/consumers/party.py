@@ -191,8 +191,17 @@ class PartyConsumer:
                     randomness=self._randomness(wanted.count * signing.NONCE_RANDOMNESS_BYTES),
                 )
             except RefusedError as error:
-                failed = self._commits.failed(wanted.session_id, error.failure, wanted.epoch)
-                step = Step(status=Status.FAILED, outgoing=(failed,))
+                # In the session that waits: whoever gives it up here says so once, and does not
+                # give it up again, for another reason, when it begins.
+                return await self._commits.refuse(
+                    wanted.session_id,
+                    error,
+                    (),
+                    protocol=signing.PROTOCOL,
+                    key_session=wanted.key_session,
+                    epoch=wanted.epoch,
+                    cause=wanted.instruction,
+                )
             outcome = await self._commits.first(
                 wanted.batch_id,
                 step,

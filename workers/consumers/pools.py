@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from contracts.keys import CertifiedKey, KeyFacts
@@ -30,6 +30,7 @@ from .clock import now_ms
 from .liveness import Liveness
 from .publisher import Publisher, PublishError, publish_what_has_place
 from .scopes import uninterrupted
+from .turns import Turns
 from .waiting_line import WaitingLine
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,8 @@ class Pools:
         self._used: dict[PoolName, tuple[str, str]] = {}
         self._stocked: dict[tuple[bytes, int], list[str]] = {}
         self._quarrels: frozenset[frozenset[str]] = frozenset()
+        self._kept: Counter[bytes] = Counter()
+        self._turns = Turns(self._make)
 
     ###
     ### For requests
@@ -116,10 +119,16 @@ class Pools:
             self._used.pop(name, None)
 
     async def make(self, pool: PoolName) -> None:
-        """Begin a batch for those who wait, unless enough are in the making."""
+        """Serve those who wait, and begin a batch for the others of them, unless enough are in the
+        making."""
+        await self._turns.take(pool)
+
+    async def _make(self, pool: PoolName) -> None:
         for record in await self._store.pools(self._clock()):
             if record.name == pool:
-                await self._fill(record, ahead=record.waiting > 1)
+                if record.waiting and record.stock:
+                    await self._line.serve(pool)
+                await self._fill(record, ahead=record.waiting > 1 and not self._full(pool))
 
     ###
     ### Chores
@@ -133,19 +142,18 @@ class Pools:
         self._quarrels = frozenset(frozenset((each.accuser, each.accused)) for each in quarrels)
         pools = await self._store.pools(now - int(self._limits.idle_seconds * 1000))
         self._note_stocked(pools)
-        in_all = sum(pool.stock + pool.making for pool in pools)
-        per_key: defaultdict[bytes, int] = defaultdict(int)
-        for pool in pools:
-            per_key[pool.name.key_session] += pool.stock + pool.making
+        kept: Counter[bytes] = Counter()
+        if any(_spare(pool) < self._limits.low for pool in pools):
+            # Also what lies in pools that nobody uses any more: parties have to keep it.
+            kept.update(await self._store.stock())
+            for pool in pools:
+                kept[pool.name.key_session] += pool.making
+        self._kept = kept
         for pool in sorted(pools, key=_urgency):
-            full = (
-                in_all >= self._limits.in_all
-                or per_key[pool.name.key_session] >= self._limits.per_key
-            )
             try:
-                if pool.waiting:
+                if pool.waiting or pool.leaving:
                     await self._line.serve(pool.name)
-                await self._fill(pool, ahead=not full)
+                await self._fill(pool, ahead=not self._full(pool.name))
             except (StoreUnavailableError, PublishError):
                 raise
             except Exception:  # one pool's trouble must not hide those behind it
@@ -161,16 +169,22 @@ class Pools:
         if facts is None:
             return
         members = members_of(facts, pool.name.signers)
-        coming = pool.stock + pool.making
-        wanted = pool.waiting - coming
-        if wanted > 0:
+        spare = _spare(pool)
+        wanted = -spare
+        if ahead and self._limits.low and spare < self._limits.low:
             # One that waits gets its own as soon as can be. Where more do, the next are not far.
-            if pool.waiting > 1 and ahead and self._limits.low:
-                wanted += self._limits.high
-        elif ahead and coming < self._limits.low and not pool.waiting and self._willing(members):
-            wanted = self._limits.high - coming
+            demand = pool.waiting > 1
+            if demand or (not pool.waiting and self._willing(members)):
+                wanted = self._limits.high - spare
         while wanted > 0 and await self._begin(pool.name, members, min(wanted, self._limits.batch)):
             wanted -= self._limits.batch
+
+    def _full(self, pool: PoolName) -> bool:
+        """Whether there is as much as may be made ahead, as of the last look at all pools."""
+        return (
+            self._kept.total() >= self._limits.in_all
+            or self._kept[pool.key_session] >= self._limits.per_key
+        )
 
     def _willing(self, members: Sequence[Member]) -> bool:
         """Whether a batch is likely to succeed, so that it is worth making one ahead."""
@@ -181,6 +195,8 @@ class Pools:
         """False if too many batches are in the making."""
         now = self._clock()
         lifetime_ms = int(self._limits.batch_seconds * 1000)
+        # What is likely to come to nothing takes its time for it, and has to leave others a place.
+        most = self._limits.batches if self._willing(members) else max(1, self._limits.batches // 2)
         batch = Batch(
             terms=PresignTerms(
                 key_session=pool.key_session,
@@ -206,7 +222,7 @@ class Pools:
                 pool=pool,
                 count=count,
                 limit_pool=self._limits.batches_per_pool,
-                limit_all=self._limits.batches,
+                limit_all=most,
             ),
         )
         with uninterrupted():
@@ -240,6 +256,11 @@ class Pools:
         if facts.session_id not in self._facts and len(self._facts) >= KEPT_KEYS:
             del self._facts[next(iter(self._facts))]
         self._facts[facts.session_id] = facts
+
+
+def _spare(pool: PoolRecord) -> int:
+    """Of what there is or will be, what nobody waits for. Serving moves none of it."""
+    return pool.stock + pool.making - pool.waiting
 
 
 def _urgency(pool: PoolRecord) -> tuple[bool, int]:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 from urllib.parse import unquote, urlsplit
@@ -33,13 +34,19 @@ from aio_pika.exceptions import PublishError as ReturnedError
 from aiormq.exceptions import InvalidFrameError
 
 from contracts import addresses
+from contracts.connecting import CONNECT_TIMEOUT_S, connect
+from contracts.hosts import Hosts
 
 from ..store.records import Outgoing
+from .roaming import roaming
 
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_S = 8
 CONFIRM_TIMEOUT_S = 10.0
+RENEWAL_S = 1.0
+"""Between two channels; what is under way on the old one has so long to be confirmed."""
+_AWAY = (AMQPError, ChannelInvalidStateError, ConnectionError, TimeoutError)
 EXCHANGES = (
     addresses.SESSIONS,
     addresses.ROUNDS,
@@ -81,24 +88,23 @@ class Publisher:
     """Publishes `Outgoing` messages; safe for use by many tasks at once."""
 
     def __init__(self, url: str, *, name: str) -> None:
-        self._url = url
+        self._hosts = Hosts(url)
         self._name = name
         self._exchanges: dict[str, AbstractExchange] = {}
         self._connection: AbstractRobustConnection | None = None
         self._channel: AbstractChannel | None = None
+        self._renewal: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         self._connection = await aio_pika.connect_robust(
-            self._url,
+            self._hosts.current,
             client_properties={"connection_name": f"{self._name} publisher {os.getpid()}"},
+            connection_class=roaming(self._hosts),
+            timeout=CONNECT_TIMEOUT_S,
             heartbeat=HEARTBEAT_S,
             reconnect_interval=1,
         )
-        self._channel = await self._connection.channel(
-            publisher_confirms=True, on_return_raises=True
-        )
-        for name in EXCHANGES:
-            self._exchanges[name] = await self._channel.get_exchange(name, ensure=False)
+        await self._open_channel()
         return self
 
     async def __aexit__(
@@ -107,8 +113,41 @@ class Publisher:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.gather(self._renewal, return_exceptions=True)
         if self._connection is not None:
             await self._connection.close()
+
+    async def _open_channel(self) -> None:
+        assert self._connection is not None
+        channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
+        self._exchanges = {
+            name: await channel.get_exchange(name, ensure=False) for name in EXCHANGES
+        }
+        self._channel = channel
+
+    def _renew_channel(self) -> None:
+        """A channel whose first message for a queue comes in the moment when that has no leader is
+        refused by RabbitMQ 3.10 for as long as the old leader's node is away. Other channels are
+        not."""
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.create_task(self._renew(), name="another channel")
+
+    async def _renew(self) -> None:
+        old = self._channel
+        try:
+            await self._open_channel()
+            await asyncio.sleep(RENEWAL_S)
+            if old is not None:
+                await old.close()
+        except _AWAY as error:
+            logger.warning("no other channel", extra={"reason": type(error).__name__})
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is up, as far as this side knows."""
+        return self._connection is not None and self._connection.connected.is_set()
 
     async def publish_all(self, messages: Iterable[Outgoing]) -> None:
         """All at once; returns when the broker has confirmed every one. Raises PublishError."""
@@ -141,6 +180,7 @@ class Publisher:
                 f'"{message.exchange}": has the topology been applied?'
             ) from None
         except DeliveryError:
+            self._renew_channel()
             raise FullError(
                 f"the broker would not take {message.kind} for {message.routing_key!r} at exchange "
                 f'"{message.exchange}": its queue is full'
@@ -151,7 +191,7 @@ class Publisher:
                 f'an exchange is missing from the broker, perhaps "{message.exchange}": '
                 "has the topology been applied?"
             ) from None
-        except (AMQPError, ChannelInvalidStateError, ConnectionError, TimeoutError) as error:
+        except _AWAY as error:
             raise PublishError(f"broker away: {type(error).__name__}") from error
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -184,7 +224,7 @@ async def require_topology(url: str, *, queues: Iterable[str]) -> None:
 
 async def _admitted(url: str) -> AbstractConnection:
     try:
-        return await aio_pika.connect(url)
+        return await connect(url)
     except (AuthenticationError, ProbableAuthenticationError):
         user = urlsplit(url).username or "guest"
         raise NoAdmissionError(
@@ -202,9 +242,25 @@ async def _admitted(url: str) -> AbstractConnection:
 
 
 def dead_letter(
-    *, body: bytes, headers: Mapping[str, object], routing_key: str, reason: str, source: str
+    *,
+    body: bytes,
+    headers: Mapping[str, object],
+    routing_key: str,
+    reason: str,
+    source: str,
+    kind: str = "",
+    content_type: str = "",
+    exchange: str = "",
+    at: datetime | None = None,
 ) -> Outgoing:
-    """A refused message with the reason in words, for `warren.dead`."""
+    """A refused message for `warren.dead`, with the reason in words, and in headers what it was and
+    how it came: the copy has a type, an exchange and a routing key of its own.
+
+    Arguments:
+        source: The queue in which it was.
+        at: When it was refused; now, unless given.
+    """
+    refused_at = (at or datetime.now(UTC)).astimezone(UTC)
     kept = {name: value for name, value in headers.items() if isinstance(value, str)}
     return Outgoing(
         exchange=addresses.DEAD,
@@ -218,6 +274,10 @@ def dead_letter(
             "warren-reason": reason[:1000],
             "warren-queue": source,
             "warren-routing-key": routing_key[:255],
+            "warren-exchange": exchange[:255],
+            "warren-kind": kind[:255],
+            "warren-content-type": content_type[:255],
+            "warren-refused-at": refused_at.isoformat(timespec="seconds"),
         },
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pydantic import ValidationError
 
@@ -23,6 +23,7 @@ from ..session.errors import EquivocationError
 from ..store.interface import CoordinatorStore, StoreUnavailableError
 from ..store.records import Event, Received, RequestRecord, Session
 from .batches import BatchConsumer
+from .beginnings import Beginnings
 from .clock import now_ms
 from .coordinator_commits import RACES, UNASKED, CoordinatorCommits
 from .deliveries import Delivery
@@ -39,6 +40,7 @@ class ReportConsumer:
     Arguments:
         parties: Those whose word counts, by id.
         grace_ms: For the parties' last words after a session's deadline.
+        clock: Unix milliseconds.
     """
 
     def __init__(
@@ -51,8 +53,10 @@ class ReportConsumer:
         commits: CoordinatorCommits,
         pools: Pools,
         batches: BatchConsumer,
+        beginnings: Beginnings,
         *,
         grace_ms: int,
+        clock: Callable[[], int] = now_ms,
     ) -> None:
         self._parties = parties
         self._store = store
@@ -62,7 +66,9 @@ class ReportConsumer:
         self._commits = commits
         self._pools = pools
         self._batches = batches
+        self._beginnings = beginnings
         self._grace_ms = grace_ms
+        self._clock = clock
         self._locks = commits.locks
 
     async def handle(self, delivery: Delivery) -> None:
@@ -94,6 +100,7 @@ class ReportConsumer:
             over = sessions.SessionCancelled.model_validate_json(body)
         except ValidationError as error:
             raise ContractError(f"not a cancellation: {explain(error)}") from None
+        self._recent.take(over.session_id)
         self._scopes.cancel(over.session_id)
 
     async def expire(self, session_id: bytes) -> None:
@@ -102,7 +109,15 @@ class ReportConsumer:
             session = await self._store.session(session_id)
             if session is None or Status(session.status).final:
                 return
-            await self._store.owe(session_id, now_ms())
+            if session.deadline >= self._clock() - self._grace_ms:
+                return  # a report moved it after the sweep had looked
+            if session.protocol != pooling.PROTOCOL:
+                known = Known.read(session)
+                begins_at = known.conduct.begins_at
+                if begins_at is not None and self._clock() < known.conduct.deadline:
+                    await self._beginnings.begin(known)  # or else the next sweep
+                    return
+            await self._store.owe(session_id, self._clock())
             if session.protocol == pooling.PROTOCOL:
                 ended = await self._batches.expire(session)
             else:
@@ -122,9 +137,9 @@ class ReportConsumer:
             await self._commits.resume(session)
         await self._store.paid(session_id)
 
-    async def cancel(self, session_id: bytes, cause: str) -> Status:
-        """The client's wish; returns how the session ended, which may be otherwise."""
-        failure = Failure.of(FailureCode.CANCELLED, "cancelled by its client")
+    async def cancel(self, session_id: bytes, cause: str, *, by: str = "its client") -> Status:
+        """Somebody's wish; returns how the session ended, which may be otherwise."""
+        failure = Failure.of(FailureCode.CANCELLED, f"cancelled by {by}")
         return await self._commits.end(session_id, cause, Status.CANCELLED, failure)
 
     ###
@@ -147,7 +162,7 @@ class ReportConsumer:
                 return True
             known = Known.read(session)
         session, conduct = known.session, known.conduct
-        seconds_left = (session.deadline + self._grace_ms - now_ms()) / 1000
+        seconds_left = (session.deadline + self._grace_ms - self._clock()) / 1000
         self._scopes.tighten(session.session_id, seconds_left)
         conducting.check_report(conduct, envelope, report)
         try:
@@ -195,7 +210,7 @@ class ReportConsumer:
     async def _progress(
         self, session: Session, conduct: Conduct, sender: str, report: sessions.Report
     ) -> Progress:
-        now = now_ms()
+        now = self._clock()
         match report:
             case sessions.NoncesMade():
                 request = await self._request(session.session_id)

@@ -17,7 +17,7 @@ from ..session.errors import EquivocationError, RefusedError
 from ..session.step import Step, failure_of
 from ..settings import PartyLimits
 from ..store.interface import PartyStore, StoreUnavailableError
-from ..store.records import Parked, Received, Session
+from ..store.records import EvidenceRecord, Parked, Received, Session
 from .locks import SessionLocks
 from .machines import Machine
 from .party_commits import PartyCommits
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 DEADLINE = "deadline"
 RACES = 20
 """Lost to other workers before a delivery is given back."""
+EVIDENCE_OF_ONE_SENDER = 50
+"""Up to some megabytes each. The rest proves nothing new."""
 
 
 class RoundSessions:
@@ -132,7 +134,7 @@ class RoundSessions:
             step = await machine.advance(session, (*session.received, row))
         except (ProtocolError, RefusedError, EquivocationError, ContractError) as error:
             if isinstance(error, EquivocationError):
-                row = inbox.evidence(row)
+                await self._keep_evidence(session, row)
             failure = failure_of(error, state.members, round_=envelope.round)
             bans = self._commits.bans(session.session_id, error, state.members)
             return await self._commits.fail(session, failure, cause, Status.FAILED, row, bans=bans)
@@ -144,22 +146,39 @@ class RoundSessions:
             await machine.finished(session)
         return True
 
+    async def _keep_evidence(self, session: Session, second: Received) -> None:
+        """Before the session ends: its end wipes the inbox, where the first one is."""
+        first = inbox.first_of(session.received, second)
+        kept = await self._store.keep_evidence(
+            EvidenceRecord(
+                session_id=session.session_id,
+                slot=second.slot,
+                sender=second.sender,
+                first=first.body,
+                second=second.body,
+                at=self._clock(),
+            ),
+            max_count=EVIDENCE_OF_ONE_SENDER,
+        )
+        logger.warning(
+            "equivocation",
+            extra={
+                "session_id": session.session_id.hex(),
+                "party": second.sender,
+                "slot": second.slot,
+                "kept": kept,
+            },
+        )
+
     async def _park(self, envelope: Envelope, body: bytes) -> bool:
         """False if the session exists by now: what is parked after its start would not be played.
 
         Raises ContractError if the sender has too much parked already.
         """
-        parked = await self._store.park(
-            Parked(
-                session_id=envelope.session_id,
-                sender=envelope.sender,
-                slot=inbox.slot_of(envelope),
-                body=body,
-            ),
-            max_count=self._limits.parked_messages,
-            max_bytes=self._limits.parked_bytes,
-            now=self._clock(),
-        )
+        slot = inbox.slot_of(envelope)
+        parked = await self._keep_parked(envelope, slot, body)
+        if parked and await self._parked_another(envelope, slot):
+            parked = await self._keep_parked(envelope, inbox.beside(slot), body)
         if await self._store.session(envelope.session_id) is not None:
             return False
         if not parked:
@@ -168,3 +187,19 @@ class RoundSessions:
                 "the sessions they belong to never started"
             )
         return True
+
+    async def _keep_parked(self, envelope: Envelope, slot: str, body: bytes) -> bool:
+        return await self._store.park(
+            Parked(session_id=envelope.session_id, sender=envelope.sender, slot=slot, body=body),
+            max_count=self._limits.parked_messages,
+            max_bytes=self._limits.parked_bytes,
+            now=self._clock(),
+        )
+
+    async def _parked_another(self, envelope: Envelope, slot: str) -> bool:
+        """Whether another message stands in this one's place. Both have to be played."""
+        return any(
+            UnverifiedEnvelope.from_bytes(each.body).claimed.digest() != envelope.digest()
+            for each in await self._store.parked(envelope.session_id)
+            if (each.slot, each.sender) == (slot, envelope.sender)
+        )

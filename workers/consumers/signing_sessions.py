@@ -7,48 +7,37 @@ transaction in which it begins, so only one session's result counts, whoever die
 
 from __future__ import annotations
 
-import json
 import os
 import random
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 
 from contracts.failures import Failure
 from contracts.keys import KeyFacts
 from contracts.primitives import Scheme
 from contracts.requests import SignRequest
-from contracts.results import Status
 from contracts.sessions import Member, NonceCommitment, SessionTerms
 from contracts.signing import SignedRequest
 
 from ..session import choice
-from ..session.conduct import Conduct, Presigned, invitations, nonce_wishes
+from ..session.conduct import Conduct, Presigned
 from ..store.interface import CoordinatorStore
 from ..store.records import (
     CommitmentRecord,
-    CoordinatorChange,
-    Event,
     Outcome,
-    Outgoing,
     PooledPresignature,
     PoolName,
     RequestRecord,
-    WaiterRecord,
 )
+from .beginnings import CAUSE, Beginnings, begins_at
 from .clock import now_ms
 from .liveness import Liveness
 from .pools import Pools
 from .publisher import Publisher
-from .recent import RecentSessions
-from .scopes import SessionScopes, uninterrupted
-
-CAUSE = "request"
 
 
 class SigningSessions:
     """
     Arguments:
-        nonce_batch: How many nonces a party is asked for that has none left.
         try_ms: Without progress for so long, other signers are tried.
     """
 
@@ -57,34 +46,40 @@ class SigningSessions:
         store: CoordinatorStore,
         publisher: Publisher,
         liveness: Liveness,
-        scopes: SessionScopes,
-        recent: RecentSessions,
         pools: Pools,
+        beginnings: Beginnings,
         *,
-        nonce_batch: int,
         try_ms: int,
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self._store = store
         self._publisher = publisher
         self._liveness = liveness
-        self._scopes = scopes
-        self._recent = recent
         self._pools = pools
-        self._nonce_batch = nonce_batch
+        self._beginnings = beginnings
         self._try_ms = try_ms
         self._clock = clock
         self._random = random.Random()
 
     async def begin(
-        self, signed: SignedRequest, request: SignRequest, facts: KeyFacts, *, deadline: int
+        self,
+        signed: SignedRequest,
+        request: SignRequest,
+        facts: KeyFacts,
+        *,
+        deadline: int,
+        among: Collection[str] | None = None,
     ) -> RequestRecord | None:
         """The first session of a request. Returns the request as it is known, if it came before.
 
-        Raises ChoiceError.
+        Arguments:
+            among: Whom signers are chosen from where the request names none; None: all holders.
+
+        Raises:
+            ChoiceError.
         """
         record = RequestRecord(
-            owner=request.client_id or "",
+            owner=request.owner,
             request_id=request.request_id,
             operation=request.operation,
             digest=signed.digest,
@@ -93,7 +88,7 @@ class SigningSessions:
             session_id=b"",
         )
         presigned = request.scheme is Scheme.ECDSA
-        sets = self._sets(request, facts, avoided=())
+        sets = self._sets(request, facts, avoided=(), among=among)
         by_name = {choice.set_name(members): members for members in sets}
         admission = await self._store.admit(
             record.owner,
@@ -116,8 +111,11 @@ class SigningSessions:
             deadline=deadline,
             commitments=admission.claimed,
             presignatures=taken,
+            among=among,
         )
-        outcome = await self._commit(conduct, record, event={})
+        window = begins_at(request, self._clock(), deadline)
+        conduct = conduct.model_copy(update={"begins_at": window})
+        outcome = await self._beginnings.commit(conduct, record)
         if outcome is Outcome.COMMITTED:
             return None
         return await self._store.request(record.owner, record.request_id)
@@ -131,14 +129,14 @@ class SigningSessions:
             failure: Why it ended.
         """
         request, facts, avoided = before.request, before.facts, before.avoided
-        record = await self._store.request(request.client_id or "", request.request_id)
+        record = await self._store.request(request.owner, request.request_id)
         if record is None or record.result is not None:
             return None
         if record.session_id != ended:
             return await self._send_again(record.session_id)
         assert isinstance(request, SignRequest)
         assert facts is not None
-        sets = self._sets(request, facts, avoided=avoided)
+        sets = self._sets(request, facts, avoided=avoided, among=before.among)
         members, taken = (
             await self._claim(facts, sets, len(request.tasks))
             if before.presigned
@@ -153,9 +151,16 @@ class SigningSessions:
             presignatures=taken,
             tries=before.tries + 1,
             avoided=avoided,
+            among=before.among,
         )
+        kept = {
+            "join_secret": before.join_secret,
+            "succeeded": before.first,
+            "joined": before.joined,
+        }
+        conduct = conduct.model_copy(update=kept)
         event = {"try": conduct.tries, "after": failure.message}
-        await self._commit(conduct, record, event=event, succeeds=ended)
+        await self._beginnings.commit(conduct, record, event=event, succeeds=ended)
         return None
 
     async def _send_again(self, session_id: bytes) -> None:
@@ -166,12 +171,17 @@ class SigningSessions:
             await self._publisher.publish_all(await self._store.outgoing(session_id, CAUSE))
 
     def _sets(
-        self, request: SignRequest, facts: KeyFacts, *, avoided: Collection[str]
+        self,
+        request: SignRequest,
+        facts: KeyFacts,
+        *,
+        avoided: Collection[str],
+        among: Collection[str] | None,
     ) -> list[list[Member]]:
         """Who may sign, the best first."""
         alive = self._liveness.alive() - set(avoided)
         if request.scheme is not Scheme.ECDSA:
-            return [choice.signers(request, facts, alive, self._random)]
+            return [choice.signers(request, facts, alive, self._random, among)]
         return choice.signer_sets(
             request,
             facts,
@@ -179,6 +189,7 @@ class SigningSessions:
             self._pools.quarrels,
             self._pools.stocked(facts),
             self._pools.resting(facts),
+            among,
         )
 
     async def _claim(
@@ -202,8 +213,10 @@ class SigningSessions:
         presignatures: tuple[PooledPresignature, ...] = (),
         tries: int = 1,
         avoided: Collection[str] = (),
+        among: Collection[str] | None,
     ) -> Conduct:
-        others_could = request.signers is None and facts.party_count > facts.threshold
+        choosable = facts.party_count if among is None else len(among)
+        others_could = request.signers is None and choosable > facts.threshold
         return Conduct(
             request=request,
             terms=SessionTerms(
@@ -226,68 +239,8 @@ class SigningSessions:
                 for party_id, each in (commitments or {}).items()
             },
             presignatures=[Presigned.of(each) for each in presignatures],
+            among=None if among is None else list(among),
         )
-
-    async def _commit(
-        self,
-        conduct: Conduct,
-        record: RequestRecord,
-        *,
-        event: Mapping[str, object],
-        succeeds: bytes | None = None,
-    ) -> Outcome:
-        """One transaction: session, its first event, the messages that start it, and the request:
-        new, or taken over from the session that this one succeeds."""
-        session_id, now = conduct.session_id, self._clock()
-        request, facts = conduct.request, conduct.facts
-        assert isinstance(request, SignRequest)
-        assert facts is not None
-        waits_for: PoolName | None = None
-        outgoing: tuple[Outgoing, ...] = ()
-        deadline = conduct.until(now)
-        if conduct.presigned:
-            pool = self._pools.use(facts, conduct.terms.members)
-            if not conduct.presignatures:
-                waits_for, deadline = pool, conduct.deadline
-                await self._pools.note_used()
-        if conduct.lacking():
-            outgoing = nonce_wishes(conduct, self._nonce_batch, now=now)
-        elif waits_for is None:
-            outgoing = invitations(
-                conduct,
-                request=record.body,
-                signature=record.signature,
-                time_left_ms=deadline - now,
-            )
-        parties = [member.party_id for member in conduct.terms.members]
-        change = CoordinatorChange(
-            session_id=session_id,
-            expected_version=0,
-            protocol=conduct.terms.protocol,
-            key_session=conduct.terms.key_session,
-            status=Status.WAITING.value,
-            deadline=deadline,
-            state=conduct.model_dump_json().encode(),
-            cause=CAUSE,
-            outgoing=outgoing,
-            request=None if succeeds is not None else replace(record, session_id=session_id),
-            events=(
-                Event(event="session_created", details=json.dumps({"parties": parties, **event})),
-            ),
-            waiter=None
-            if waits_for is None
-            else WaiterRecord(session_id=session_id, pool=waits_for, count=len(request.tasks)),
-            succeeds=succeeds,
-        )
-        seconds_left = (conduct.deadline - now) / 1000
-        with self._scopes.enter(session_id, seconds_left=seconds_left), uninterrupted():
-            outcome = await self._store.commit(change)
-            if outcome is Outcome.COMMITTED:
-                self._recent.keep(change, None, conduct)
-                await self._publisher.publish_all(outgoing)
-        if outcome is Outcome.COMMITTED and waits_for is not None:
-            await self._pools.make(waits_for)
-        return outcome
 
 
 def _pool(facts: KeyFacts, members: list[Member]) -> PoolName:

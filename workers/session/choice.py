@@ -53,12 +53,23 @@ def holders(
 
 
 def signers(
-    request: SignRequest, facts: KeyFacts, alive: Collection[str], random: Random
+    request: SignRequest,
+    facts: KeyFacts,
+    alive: Collection[str],
+    random: Random,
+    among: Collection[str] | None = None,
 ) -> list[Member]:
-    """Exactly `threshold` holders of the key. Raises ChoiceError."""
+    """Exactly `threshold` holders of the key.
+
+    Arguments:
+        among: Those to choose from, at least `threshold`; None: all.
+
+    Raises:
+        ChoiceError.
+    """
     if request.signers is not None:
         return _named(request.signers, facts)
-    members = _members(facts)
+    members = _members(facts, among)
     chosen = _living_first(list(members), alive, random)[: facts.threshold]
     return _ordered(members[party_id] for party_id in chosen)
 
@@ -70,6 +81,7 @@ def signer_sets(
     quarrels: Collection[frozenset[str]],
     stocked: Iterable[str],
     resting: Collection[str] = (),
+    among: Collection[str] | None = None,
 ) -> list[list[Member]]:
     """Signer sets whose presignatures may serve the request, the best first; at least one.
 
@@ -81,13 +93,14 @@ def signer_sets(
         quarrels: Pairs of parties that make no presignatures together.
         stocked: Names of the key's signer sets (see `set_name`) that had presignatures lately.
         resting: Those that spoilt something lately: only if there is no other set.
+        among: As for `signers`.
 
     Raises:
         ChoiceError.
     """
     if request.signers is not None:
         return [_named(request.signers, facts)]
-    members = _members(facts)
+    members = _members(facts, among)
     ranked = tuple(
         sorted(
             members, key=lambda party_id: (party_id not in alive, _rank(facts.session_id, party_id))
@@ -142,11 +155,12 @@ def members_of(facts: KeyFacts, name: str) -> list[Member]:
 ###
 
 
-def _members(facts: KeyFacts) -> dict[str, Member]:
+def _members(facts: KeyFacts, among: Collection[str] | None = None) -> dict[str, Member]:
     """A key's holders by id, in the order of their indices."""
     return {
         holder.party_id: Member(party_id=holder.party_id, index=i, identity=holder.identity)
         for i, holder in enumerate(facts.holders, start=1)
+        if among is None or holder.party_id in among
     }
 
 

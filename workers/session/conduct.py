@@ -19,14 +19,21 @@ from contracts.envelope import Envelope, UnverifiedEnvelope
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey, KeyFacts
-from contracts.primitives import Contract, Hex, Hex32, Scheme, UnixMillis
+from contracts.primitives import Contract, Curve, Hex, Hex32, Id, Scheme, SessionId, UnixMillis
 from contracts.requests import KeygenRequest, SignRequest
 from contracts.results import KeygenResult, Result, SignedItem, SignResult, Status
 from contracts.sessions import Member, NonceCommitment, SessionTerms
 from contracts.verification import check_point
 
 from ..protocols.rounds import PartyFaultError, PartyIndex, ProtocolError
-from ..store.records import CommitmentRecord, KeyRecord, Outgoing, PooledPresignature, Received
+from ..store.records import (
+    CommitmentRecord,
+    KeyRecord,
+    Outgoing,
+    PooledPresignature,
+    Received,
+    WaiterRecord,
+)
 from .batches import batch_id
 from .combining import combine_ecdsa, combine_frost, well_formed
 from .errors import RefusedError
@@ -57,11 +64,20 @@ class Presigned(Contract):
         return cls(batch=pooled.batch, position=pooled.position, point=pooled.point)
 
 
+class First(Contract):
+    """The first session of a request. Its owner knows all of them by it, and was told of these
+    parties."""
+
+    session_id: SessionId
+    parties: list[Id]
+
+
 class Conduct(Contract):
     """The coordinator's state of a session.
 
     Attributes:
-        join_secret: Each party's join token is derived from it. Secret.
+        join_secret: All join tokens are derived from it; all sessions of a request have the same.
+            Secret.
         deadline: The request's, by the coordinator's clock.
         try_ms: How long these signers may make no progress before others are tried; None if there
             are no others.
@@ -71,6 +87,11 @@ class Conduct(Contract):
         commitments: FROST: party id -> the nonce commitment that this session uses up.
         presignatures: ECDSA: those that this session uses up, one for each message; none as long
             as it waits for them.
+        among: Whom the signers are chosen from; None: from all that hold the key.
+        succeeded: The first session of the request, in those that follow it.
+        joined: Parties whose callers have shown a token.
+        begins_at: It waits for callers, until all parties were joined but no longer than this. None
+            as soon as its first messages have gone out to the parties.
     """
 
     request: KeygenRequest | SignRequest
@@ -83,10 +104,36 @@ class Conduct(Contract):
     facts: KeyFacts | None = None
     commitments: dict[str, NonceCommitment] = Field(default_factory=dict)
     presignatures: list[Presigned] = Field(default_factory=list)
+    among: list[Id] | None = None
+    succeeded: First | None = None
+    joined: list[Id] = Field(default_factory=list)
+    begins_at: UnixMillis | None = None
 
     @property
     def session_id(self) -> bytes:
         return self.terms.session_id()
+
+    @property
+    def first(self) -> First:
+        return self.succeeded or First(
+            session_id=self.session_id,
+            parties=[member.party_id for member in self.terms.members],
+        )
+
+    @property
+    def public_id(self) -> bytes:
+        """The session id that the result has: the one that was announced, if one was."""
+        return self.first.session_id if self.request.announce else self.session_id
+
+    @property
+    def curve(self) -> Curve:
+        request = self.request
+        return request.curve if isinstance(request, KeygenRequest) else request.scheme.curve
+
+    @property
+    def party_count(self) -> int:
+        """All that hold the key, or shall."""
+        return len(self.terms.members) if self.facts is None else self.facts.party_count
 
     def join_token(self, party_id: str) -> bytes:
         message = self.session_id + party_id.encode()
@@ -126,6 +173,7 @@ class Progress:
         accused: Whom the failure speaks against: the silent, the guilty, those who refused.
         result: Set when the session is over.
         failure: Set when it failed.
+        waiter: Set when the session is to wait for presignatures from now on.
     """
 
     conduct: Conduct
@@ -137,6 +185,7 @@ class Progress:
     accused: frozenset[str] = frozenset()
     result: Result | None = None
     failure: Failure | None = None
+    waiter: WaiterRecord | None = None
 
 
 ###
@@ -328,7 +377,7 @@ def share_signed(
         result=SignResult(
             request_id=request.request_id,
             client_id=request.client_id,
-            session_id=conduct.session_id,
+            session_id=conduct.public_id,
             status=Status.COMPLETED,
             finished_at=now,
             key_id=request.key_id,
@@ -388,7 +437,7 @@ def key_certified(
         conduct=conduct,
         status=Status.COMPLETED,
         key=KeyRecord(
-            owner=request.client_id or "",
+            owner=request.owner,
             key_id=request.key_id,
             key_session=facts.session_id,
             epoch=facts.epoch,
@@ -457,8 +506,8 @@ def _signed_fields(request: SignRequest, signed: list[SignedItem]) -> dict[str, 
 def silent_parties(conduct: Conduct, received: Iterable[Received]) -> list[str]:
     """Who kept a session from finishing, as far as anyone can say: those of whom nothing was
     heard at all; else those whom the others name; else those who did not get to their end. None
-    while it waits for presignatures: then nobody was asked."""
-    if conduct.presigned and not conduct.presignatures:
+    while it waits for callers or presignatures: then nobody was asked."""
+    if conduct.begins_at is not None or (conduct.presigned and not conduct.presignatures):
         return []
     rows = tuple(received)
     expected = [member.party_id for member in conduct.lacking() or conduct.terms.members]

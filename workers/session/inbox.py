@@ -66,7 +66,17 @@ def repeats(received: Iterable[Received], slot: str, sender: str, digest: bytes)
 
 def evidence(row: Received) -> Received:
     """A second, different message for a place that is taken: kept beside the first."""
-    return replace(row, slot=f"{row.slot}/second")
+    return replace(row, slot=beside(row.slot))
+
+
+def beside(slot: str) -> str:
+    """Where a second, different message for a slot is kept."""
+    return f"{slot}/second"
+
+
+def first_of(received: Iterable[Received], row: Received) -> Received:
+    """What came before in a row's place."""
+    return next(each for each in received if (each.slot, each.sender) == (row.slot, row.sender))
 
 
 def payloads(

@@ -10,14 +10,16 @@ At a party, what was sealed is opened on its way out: `sealing.SealError` if tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeAlias
 
 from .records import (
     Admission,
+    ApiKeyRecord,
     BanRecord,
     CoordinatorChange,
+    EvidenceRecord,
     IncarnationRecord,
     KeyRecord,
     KeyShareRecord,
@@ -33,9 +35,14 @@ from .records import (
     RequestRecord,
     Session,
     SigningMaterial,
+    StoredAccount,
     StoredEvent,
     WaiterRecord,
+    WaitingSession,
 )
+
+GoOn: TypeAlias = Callable[[WaitingSession, tuple[PooledPresignature, ...]], CoordinatorChange]
+"""What becomes of a session that waited, with the presignatures that it is given."""
 
 
 class StoreUnavailableError(Exception):
@@ -91,8 +98,8 @@ class SessionStore(Protocol):
 
 
 class PartyStore(SessionStore, Protocol):
-    """Opened without a witness, it is for key shares and bans only: it neither seals nor opens
-    round state, nonces or presignatures (NoIncarnationError)."""
+    """Opened without a witness, it is for key shares, bans and evidence only: it neither seals nor
+    opens round state, nonces or presignatures (NoIncarnationError)."""
 
     async def commit(self, change: PartyChange) -> Outcome:
         """LOST_RACE also if (session, slot, sender) was received, or `cause` sent, before."""
@@ -152,6 +159,19 @@ class PartyStore(SessionStore, Protocol):
     async def lift_ban(self, party_id: str) -> bool:
         """False if there was none."""
 
+    async def keep_evidence(self, evidence: EvidenceRecord, *, max_count: int) -> bool:
+        """In a transaction of its own, before the one that wipes the session's inbox: it proves
+        what it proves whether that one comes or not.
+
+        False if there is some of this place already, or so much of this sender.
+        """
+
+    async def evidence(self) -> list[EvidenceRecord]:
+        """The latest first. It stays until it is discarded."""
+
+    async def discard_evidence(self, session_id: bytes) -> int:
+        """Returns how much there was."""
+
     async def attest(self) -> None:
         """Compare the database with the witness, and tell it how far the database has come; every
         few seconds. Does nothing without a witness.
@@ -193,7 +213,7 @@ class CoordinatorStore(SessionStore, Protocol):
 
         Without `pools`, that is one commitment of each of the parties. With them, signer sets as in
         `PoolName.signers`, it is so many presignatures of the first of these pools that has as many
-        and nobody waiting for it, the newest ones; or none.
+        besides what others wait for, the newest ones; or none.
         """
 
     async def forget_commitments(
@@ -232,8 +252,23 @@ class CoordinatorStore(SessionStore, Protocol):
     async def waiters(self, pool: PoolName, limit: int) -> list[WaiterRecord]:
         """In the order in which they came."""
 
-    async def stop_waiting(self, session_id: bytes) -> None:
-        """Leave the line, once what the session waited for is sent."""
+    async def serve(self, pool: PoolName, limit: int, go_on: GoOn) -> list[CoordinatorChange]:
+        """Give those who wait their presignatures, the first first and so many at most, as long as
+        there are enough; nobody else who serves this pool comes between. What is given and what
+        those sessions go on with is one transaction: either happened, or neither.
+
+        Whoever was served stays in the line until `stop_waiting`, as nobody knows yet whether what
+        it sends was sent.
+
+        Arguments:
+            go_on: Pure; maybe called more than once.
+        """
+
+    async def leaving(self, pool: PoolName, limit: int) -> list[bytes]:
+        """Sessions in the line that were served, in its order."""
+
+    async def stop_waiting(self, session_ids: Sequence[bytes]) -> None:
+        """Leave the line, once what the sessions go on with is sent."""
 
     async def use_pool(self, name: PoolName, owner: str, key_id: str, now: int) -> None:
         """Remember that the pool was asked for presignatures, and whose it is."""
@@ -242,8 +277,37 @@ class CoordinatorStore(SessionStore, Protocol):
         """Those used after that, and those which sessions wait for or make presignatures for. The
         one used last comes first; `used_at` is 0 where no use was noted."""
 
+    async def stock(self) -> dict[bytes, int]:
+        """Key's session -> how many presignatures there are, of all its pools, used or not. Reads
+        them all."""
+
     async def forget_presignatures(self, pool: PoolName) -> int:
         """Drop what its signers cannot keep; returns how many there were."""
 
     async def quarrels(self, since: int) -> list[QuarrelRecord]:
         """The latest first."""
+
+    async def account(self, owner: str, account_id: str) -> StoredAccount | None: ...
+
+    async def accounts(self, owner: str, *, after: str, limit: int) -> list[StoredAccount]:
+        """In the order of their ids, from the first one after `after`, which may be empty."""
+
+    async def configure_account(
+        self, owner: str, account_id: str, signers: tuple[str, ...] | None, *, asked_at: int
+    ) -> bool:
+        """False if there is no such account, or a later wish was heeded."""
+
+    async def put_api_key(self, api_key: ApiKeyRecord) -> bool:
+        """Add it, or replace the scopes and time of the one with the same id, holder and digest.
+
+        False if the id is another holder's or digest's, if the digest is another id's, if it was
+        revoked, or if a later wish was heeded.
+        """
+
+    async def revoke_api_key(self, owner: str, api_key_id: str, now: int) -> bool:
+        """False if there is no such key; it was revoked when it first was."""
+
+    async def api_key(self, owner: str, api_key_id: str) -> ApiKeyRecord | None: ...
+
+    async def api_keys(self, owner: str, *, after: str, limit: int) -> list[ApiKeyRecord]:
+        """As `accounts`; those that were revoked, too."""

@@ -25,7 +25,7 @@ def open_party_store(
 
     Arguments:
         witness: The file that tells whether the database has gone back. Without one, the store is
-            for key shares and bans only.
+            for key shares, bans and evidence only.
         max_connections: For PostgreSQL.
     """
     rows = PartyRows(party_id, sealer)

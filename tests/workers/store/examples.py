@@ -8,10 +8,13 @@ from typing import Any
 
 from workers.store.interface import CoordinatorStore
 from workers.store.records import (
+    AccountRecord,
+    ApiKeyRecord,
     BanRecord,
     BatchRecord,
     CommitmentRecord,
     CoordinatorChange,
+    EvidenceRecord,
     KeyRecord,
     KeyShareRecord,
     NonceRecord,
@@ -125,6 +128,18 @@ def ban(party_id: str = "party-2", **other: Any) -> BanRecord:
     return BanRecord(**(values | other))
 
 
+def evidence(sender: str = "party-2", name: str = "session", **other: Any) -> EvidenceRecord:
+    values: dict[str, Any] = {
+        "session_id": session_id(name),
+        "slot": "keygen/2",
+        "sender": sender,
+        "first": b"\x00one",
+        "second": b"\xffanother",
+        "at": 7,
+    }
+    return EvidenceRecord(**(values | other))
+
+
 def parked(name: str = "session", **other: Any) -> Parked:
     values: dict[str, Any] = {
         "session_id": session_id(name),
@@ -212,3 +227,30 @@ async def claim(store: CoordinatorStore, parties: Sequence[str]) -> Mapping[str,
         "svcA", "nobody's", key_session=KEY, scheme="ed25519", parties=parties
     )
     return admission.claimed
+
+
+def account(account_id: str = "treasury", **other: Any) -> AccountRecord:
+    values: dict[str, Any] = {
+        "owner": "svcA",
+        "account_id": account_id,
+        "user_id": "Zoë, first floor",
+        "session_id": session_id(),
+        "curve": "secp256k1",
+        "threshold": 2,
+        "parties": ("party-1", "party-2", "party-3"),
+        "created_at": 5,
+    }
+    return AccountRecord(**(values | other))
+
+
+def api_key(api_key_id: str = "first", **other: Any) -> ApiKeyRecord:
+    values: dict[str, Any] = {
+        "owner": "svcA",
+        "api_key_id": api_key_id,
+        "holder": "shop",
+        "key_digest": session_id(f"secret of {api_key_id}"),
+        "scopes": ("read", "sign"),
+        "created_at": 5,
+        "asked_at": 5,
+    }
+    return ApiKeyRecord(**(values | other))

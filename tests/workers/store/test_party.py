@@ -14,6 +14,7 @@ from .conftest import RawDatabase
 from .examples import (
     FAR_FUTURE,
     KEY,
+    evidence,
     key_share,
     nonce,
     outgoing,
@@ -333,3 +334,46 @@ async def test_a_key_share_outlives_its_session(party: PartyStore) -> None:
     await party.commit(party_change(status="completed", key_share=key_share(), nonces=(nonce(),)))
     assert await party.purge(ended_before=FAR_FUTURE) == 1
     assert await party.key_share(KEY, 0) == key_share()
+
+
+async def test_evidence_comes_back_as_it_was_kept_the_latest_first(party: PartyStore) -> None:
+    older, newer = evidence(), evidence(name="another", at=8)
+    for each in (older, newer):
+        assert await party.keep_evidence(each, max_count=10)
+    assert await party.evidence() == [newer, older]
+
+
+async def test_evidence_of_one_place_is_kept_once_and_stays_the_first(party: PartyStore) -> None:
+    assert await party.keep_evidence(evidence(), max_count=10)
+    assert not await party.keep_evidence(evidence(second=b"a third"), max_count=10)
+    assert await party.keep_evidence(evidence(slot="keygen/3"), max_count=10)
+    assert await party.evidence() == [evidence(), evidence(slot="keygen/3")]
+
+
+async def test_one_sender_cannot_fill_the_database_with_evidence(party: PartyStore) -> None:
+    for name in "abc":
+        assert await party.keep_evidence(evidence(name=name), max_count=3)
+    assert not await party.keep_evidence(evidence(name="d"), max_count=3)
+    assert await party.keep_evidence(evidence("party-3", name="d"), max_count=3)
+    assert len(await party.evidence()) == 4
+
+
+async def test_evidence_outlives_its_session_and_the_incarnation(party: PartyStore) -> None:
+    await party.commit(party_change(status="failed", received=(received(),)))
+    await party.keep_evidence(evidence(), max_count=10)
+    assert await party.purge(ended_before=FAR_FUTURE) == 1
+    await party.begin_incarnation("a test")
+    assert await party.evidence() == [evidence()]
+
+
+async def test_evidence_goes_when_it_is_discarded(party: PartyStore) -> None:
+    kept = evidence(name="another")
+    for each in (evidence(), evidence(slot="keygen/3"), kept):
+        await party.keep_evidence(each, max_count=10)
+    assert await party.discard_evidence(session_id()) == 2
+    assert await party.discard_evidence(session_id()) == 0
+    assert await party.evidence() == [kept]
+
+
+def test_evidence_is_not_in_what_a_record_shows() -> None:
+    assert "another" not in repr(evidence())

@@ -194,3 +194,39 @@ class Quarrel(CoordinatorTable, table=True):
     accuser: str = Words(primary_key=True)
     accused: str = Words(primary_key=True)
     at: int = Number()
+
+
+class Account(CoordinatorTable, table=True):
+    """What a session to make a key for a user is about; the session's own rows are forgotten
+    earlier. `parties` and `signers` are words, `configured_at` is when the owner wrote these."""
+
+    __tablename__ = "accounts"
+
+    owner: str = Words(primary_key=True)
+    account_id: str = Words(primary_key=True)
+    user_id: str = Words()
+    session_id: bytes = Bytes()
+    curve: str = Words()
+    threshold: int = Number()
+    parties: str = Words()
+    created_at: int = Number()
+    signers: str | None = Words()
+    configured_at: int | None = Number()
+
+
+class ApiKey(CoordinatorTable, table=True):
+    """`key_digest` tells whoever shows the secret and does not give it away. `asked_at` is when the
+    owner wrote what it may do. A row stays for good, so that nothing revoked comes back."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (Index("api_keys_key_digest_idx", "owner", "key_digest", unique=True),)
+
+    owner: str = Words(primary_key=True)
+    api_key_id: str = Words(primary_key=True)
+    holder: str = Words()
+    key_digest: bytes = Bytes()
+    scopes: str = Words()
+    created_at: int = Number()
+    asked_at: int = Number()
+    valid_until: int | None = Number()
+    revoked_at: int | None = Number()

@@ -1,8 +1,8 @@
 """A party's tables.
 
-Key shares and bans are all that may outlive a crash of the database. Everything else is UNLOGGED on
-PostgreSQL: round state, a nonce or a presignature that came back from a backup or on a promoted
-replica could be answered from twice.
+Key shares, bans and evidence are all that may outlive a crash of the database. Everything else is
+UNLOGGED on PostgreSQL: round state, a nonce or a presignature that came back from a backup or on a
+promoted replica could be answered from twice.
 """
 
 from sqlalchemy import Boolean, Index
@@ -106,6 +106,20 @@ class Ban(PartyTable, table=True):
     party_id: str = Words(primary_key=True)
     session_id: bytes = Bytes()
     failed_check: str = Words()
+    at: int = Number()
+
+
+class Evidence(PartyTable, table=True):
+    """Two different messages of one sender for one place of a session, as they came: signed, and
+    what was secret in them sealed. Outlives the session, whose inbox does not."""
+
+    __tablename__ = "evidence"
+
+    session_id: bytes = Bytes(primary_key=True)
+    slot: str = Words(primary_key=True)
+    sender: str = Words(primary_key=True)
+    first_body: bytes = Bytes()
+    second_body: bytes = Bytes()
     at: int = Number()
 
 

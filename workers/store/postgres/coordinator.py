@@ -4,14 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from ..database import RefusedError, Row
+from ..interface import GoOn
 from ..records import Admission, CoordinatorChange, Outcome, PooledPresignature, PoolName
 from ..rows import coordinator as rows
 from ..rows import pools as pool_rows
+from ..rows.accounts import account_values
 from ..rows.coordinator import COMMITMENT_COLUMNS
 from ..rows.pools import PRESIGNATURE_COLUMNS
+from ..shared.accounts import KEEP_ACCOUNT
 from ..shared.coordinator import REQUEST, TAKE_OVER, SharedCoordinatorStore
+from ..shared.pools import LINE, in_turn
 from .database import PostgresDatabase
 from .sessions import PostgresStore, advance_values, arrays, purge_statement
 
@@ -49,13 +54,31 @@ ADMIT = f"""
     SELECT * FROM (VALUES (true)) AS always LEFT JOIN asked ON true LEFT JOIN claimed ON true
 """
 
-# The request if it is known, otherwise presignatures of the first pool that has as many.
+# The request if it is known, otherwise presignatures of the first pool that has as many besides
+# what others wait for. Whoever has been served, and is in the line still, counts as well: it is not
+# for long. Requests of the same moment do not see each other here; then some of them may be faster
+# than the line.
 ADMIT_IN_POOLS = f"""
     WITH {_ASKED},
+    spare AS MATERIALIZED (
+        SELECT coalesce(array_agg(signers ORDER BY place), '{{}}') AS pools
+        FROM unnest($3::text[]) WITH ORDINALITY AS named (signers, place)
+        WHERE NOT EXISTS (
+            SELECT FROM waiters
+            WHERE key_session = $1 AND epoch = $2 AND waiters.signers = named.signers
+        ) OR $4::bigint <= (
+            SELECT count(*) FROM presignatures
+            WHERE key_session = $1 AND epoch = $2 AND presignatures.signers = named.signers
+        ) - (
+            SELECT sum(count) FROM waiters
+            WHERE key_session = $1 AND epoch = $2 AND waiters.signers = named.signers
+        )
+    ),
     claimed AS MATERIALIZED (
         SELECT {PRESIGNATURE_COLUMNS}
         FROM claim_presignatures_v1(
-            $1, $2, $3, CASE WHEN EXISTS (SELECT FROM asked) THEN 0 ELSE $4::bigint END, true
+            $1, $2, (SELECT pools FROM spare),
+            CASE WHEN EXISTS (SELECT FROM asked) THEN 0 ELSE $4::bigint END, false
         )
     )
     SELECT asked.*, claimed.*
@@ -66,7 +89,17 @@ CLAIM_PRESIGNATURES = f"""
     SELECT {PRESIGNATURE_COLUMNS} FROM claim_presignatures_v1($1, $2, ARRAY[$3], $4, false)
 """
 
+# As in claim_presignatures_v1, but held for longer: who is served next is decided once.
+LOCK_CLAIMS = "SELECT pg_advisory_xact_lock(4, hashtext(encode($1, 'hex')))"
+
+# Nobody ends them meanwhile.
+LOCKED_LINE = f"{LINE} FOR UPDATE OF sessions"
+
+STOP_WAITING = "DELETE FROM waiters WHERE session_id = ANY ($1::bytea[])"
+
 _NO_REQUEST = (None,) * 7
+COMMIT = "commit_coordinator_v2"
+
 _NO_NAME = (None,) * 2
 _NO_KEY = (None,) * 6
 _NO_BATCH = (None,) * 6
@@ -81,10 +114,25 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
         super().__init__(self._database)
 
     async def commit(self, change: CoordinatorChange) -> Outcome:
-        results = () if change.result is None else (change.result,)
         in_pools = _pool_values(change)
-        call = (
-            "commit_coordinator_and_pools_v1" if in_pools else "commit_coordinator_v2",
+        function = "commit_coordinator_and_pools_v1" if in_pools else COMMIT
+        values = (*self._values(change), *in_pools)
+        try:
+            if change.account is not None:
+                kept = account_values(change.account)
+                committed = await self._database.call_and(KEEP_ACCOUNT, kept, function, *values)
+            elif change.succeeds is None:
+                committed = await self._database.call(function, *values)
+            else:
+                takes = (change.succeeds, change.session_id)
+                committed = await self._database.call_and(TAKE_OVER, takes, function, *values)
+        except RefusedError as refused:
+            return refused.outcome
+        return Outcome.COMMITTED if committed else Outcome.LOST_RACE
+
+    def _values(self, change: CoordinatorChange) -> tuple[object, ...]:
+        results = () if change.result is None else (change.result,)
+        return (
             *advance_values(self._rows, change, (*change.outgoing, *results)),
             len(change.outgoing) if results else None,
             *(_NO_REQUEST if change.request is None else rows.request_values(change.request)),
@@ -92,17 +140,7 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
             *(_NO_KEY if change.key is None else rows.key_values(change.key)),
             *arrays([rows.event_values(event) for event in change.events], 3),
             *arrays([rows.commitment_values(made) for made in change.commitments], 6),
-            *in_pools,
         )
-        try:
-            if change.succeeds is None:
-                committed = await self._database.call(*call)
-            else:
-                takes = (change.succeeds, change.session_id)
-                committed = await self._database.call_and(TAKE_OVER, takes, *call)
-        except RefusedError as refused:
-            return refused.outcome
-        return Outcome.COMMITTED if committed else Outcome.LOST_RACE
 
     async def admit(
         self,
@@ -140,6 +178,28 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
             CLAIM_PRESIGNATURES, *pool_rows.pool_name_values(pool), count
         )
         return _presignatures(found)
+
+    async def serve(self, pool: PoolName, limit: int, go_on: GoOn) -> list[CoordinatorChange]:
+        name = pool_rows.pool_name_values(pool)
+        async with self._database.transaction() as transaction:
+            # First the lock, so that whatever was decided before it is seen.
+            await transaction.fetch(LOCK_CLAIMS, pool.key_session)
+            found = await transaction.fetch(LOCKED_LINE, *name, limit)
+            stock = found[0]["stock"] if found else 0
+            line = list(in_turn(map(pool_rows.waiting_session, found), stock))
+            if not line:
+                return []
+            wanted = sum(waiting.count for waiting in line)
+            taken = _presignatures(await transaction.fetch(CLAIM_PRESIGNATURES, *name, wanted))
+            if not taken:  # they are being forgotten
+                return []
+            claimed = iter(taken)
+            changes = [go_on(each, tuple(islice(claimed, each.count))) for each in line]
+            await transaction.call_all(COMMIT, [self._values(change) for change in changes])
+        return changes
+
+    async def stop_waiting(self, session_ids: Sequence[bytes]) -> None:
+        await self._database.execute(STOP_WAITING, list(session_ids))
 
 
 def _pool_values(change: CoordinatorChange) -> tuple[object, ...]:

@@ -7,8 +7,8 @@ and there is nothing that a cancelled task could leave open.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 
 import asyncpg
@@ -112,6 +112,14 @@ class PostgresDatabase:
                     raise RefusedError(Outcome.LOST_RACE)
         return True
 
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Several statements, for what comes out of the first and goes into the last through our
+        hands. Whatever they lock, they hold for so many round trips."""
+        with _translated():
+            async with self._pool.connection() as connection, connection.transaction():
+                yield Transaction(connection)
+
     async def call_in(self, incarnation: bytes, function: str, *values: object) -> bool:
         """The same, if the database is in this incarnation. Raises StoreUnavailableError if not;
         then it is in another one, where nothing is left of what the values were made from."""
@@ -146,6 +154,24 @@ class PostgresDatabase:
                 connection.terminate()
                 raise
         return connection
+
+
+class Transaction:
+    """What was done in it so far is seen by what is done next."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def fetch(self, statement: str, *values: object) -> Sequence[Row]:
+        return await self._connection.fetch(statement, *values)
+
+    async def call_all(self, function: str, calls: Sequence[Sequence[object]]) -> None:
+        """Call a function of the migrations' once for each, all in one round trip. Raises
+        RefusedError where one of them refuses or finds itself too late."""
+        statement = _calling(function, len(calls[0]))
+        answers = await self._connection.fetchmany(statement, calls)
+        if not all(row[0] for row in answers):
+            raise RefusedError(Outcome.LOST_RACE)
 
 
 @cache

@@ -4,6 +4,7 @@ A *change* is one transaction: everything in it happens, or nothing does. `cause
 delivery that made it, so that the same delivery, come again, finds the bytes it sent.
 """
 
+from .accounts import AccountRecord, ApiKeyRecord, StoredAccount
 from .coordinator import (
     Admission,
     CommitmentRecord,
@@ -16,6 +17,7 @@ from .coordinator import (
 )
 from .party import (
     BanRecord,
+    EvidenceRecord,
     IncarnationRecord,
     KeyShareRecord,
     NonceRecord,
@@ -31,6 +33,7 @@ from .pools import (
     PoolRecord,
     QuarrelRecord,
     WaiterRecord,
+    WaitingSession,
 )
 from .sessions import (
     Outcome,
@@ -41,12 +44,15 @@ from .sessions import (
 )
 
 __all__ = [
+    "AccountRecord",
     "Admission",
+    "ApiKeyRecord",
     "BanRecord",
     "BatchRecord",
     "CommitmentRecord",
     "CoordinatorChange",
     "Event",
+    "EvidenceRecord",
     "IncarnationRecord",
     "KeyRecord",
     "KeyShareRecord",
@@ -66,6 +72,8 @@ __all__ = [
     "Session",
     "SessionChange",
     "SigningMaterial",
+    "StoredAccount",
     "StoredEvent",
     "WaiterRecord",
+    "WaitingSession",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .accounts import AccountRecord
 from .pools import BatchRecord, PooledPresignature, QuarrelRecord, WaiterRecord
 from .sessions import Outgoing, SessionChange
 
@@ -92,6 +93,7 @@ class CoordinatorChange(SessionChange):
         quarrels: Insert these; the latest of an accuser and an accused stays.
         succeeds: The ended session whose request this new one takes over; LOST_RACE if that
             request has its result, or another session.
+        account: What `reserve_key` is for; takes the place of an account whose session failed.
     """
 
     reserve_key: tuple[str, str] | None = None
@@ -106,6 +108,7 @@ class CoordinatorChange(SessionChange):
     served: bool = False
     quarrels: tuple[QuarrelRecord, ...] = ()
     succeeds: bytes | None = None
+    account: AccountRecord | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

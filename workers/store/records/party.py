@@ -73,6 +73,23 @@ class BanRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceRecord:
+    """Two different messages that one party signed for the same place of a session.
+
+    Attributes:
+        first, second: Envelopes, byte for byte as they came.
+        at: Unix milliseconds by this party's clock.
+    """
+
+    session_id: bytes
+    slot: str
+    sender: str
+    first: bytes = field(repr=False)
+    second: bytes = field(repr=False)
+    at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PartyChange(SessionChange):
     """One delivery's transaction at a party.
 

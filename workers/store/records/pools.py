@@ -5,7 +5,9 @@ A pool is one key's in one epoch and for one signer set: a presignature is of no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from .sessions import Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,7 @@ class PoolRecord:
         stock: There.
         making: What the batches in the making will add.
         waiting: What the sessions that wait for some want.
+        leaving: Sessions that were given theirs and are still in the line.
     """
 
     name: PoolName
@@ -58,6 +61,7 @@ class PoolRecord:
     stock: int
     making: int
     waiting: int
+    leaving: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,23 @@ class WaiterRecord:
     session_id: bytes
     pool: PoolName
     count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingSession:
+    """A session in a pool's line, with what it takes to let it go on.
+
+    Attributes:
+        session: Without what it received.
+        count: Of presignatures that it waits for.
+        request: The producer's bytes.
+        signature: And the signature over them.
+    """
+
+    session: Session
+    count: int
+    request: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from contracts.results import Status
 from ..database import Row
 from ..records import (
     BanRecord,
+    EvidenceRecord,
     KeyShareRecord,
     NonceRecord,
     Parked,
@@ -28,13 +29,14 @@ NONCE_COLUMNS = "nonce_id, key_session, epoch, scheme, secret"
 PRESIGNATURE_COLUMNS = "batch, position, key_session, epoch, secret"
 PRESIGNATURE_NAMES = PRESIGNATURE_COLUMNS.split(", ")
 BAN_COLUMNS = "party_id, session_id, failed_check, at"
+EVIDENCE_COLUMNS = "session_id, slot, sender, first_body, second_body, at"
 
 
 class NoIncarnationError(RuntimeError):
     """A mistake of ours: the store was opened without a witness, and only for what outlives one."""
 
     def __init__(self) -> None:
-        super().__init__("without a witness a store is for key shares and bans only")
+        super().__init__("without a witness a store is for key shares, bans and evidence only")
 
 
 class PartyRows(SessionRows):
@@ -219,6 +221,29 @@ def ban(row: Row) -> BanRecord:
         party_id=row["party_id"],
         session_id=row["session_id"],
         check=row["failed_check"],
+        at=row["at"],
+    )
+
+
+def evidence_values(evidence: EvidenceRecord) -> tuple[object, ...]:
+    """In the order of `EVIDENCE_COLUMNS`."""
+    return (
+        evidence.session_id,
+        evidence.slot,
+        evidence.sender,
+        evidence.first,
+        evidence.second,
+        evidence.at,
+    )
+
+
+def evidence(row: Row) -> EvidenceRecord:
+    return EvidenceRecord(
+        session_id=row["session_id"],
+        slot=row["slot"],
+        sender=row["sender"],
+        first=row["first_body"],
+        second=row["second_body"],
         at=row["at"],
     )
 

@@ -9,7 +9,9 @@ from ..records import (
     PoolName,
     PoolRecord,
     QuarrelRecord,
+    Session,
     WaiterRecord,
+    WaitingSession,
 )
 
 POOL_NAME_COLUMNS = "key_session, epoch, signers"
@@ -36,6 +38,7 @@ def pool(row: Row) -> PoolRecord:
         stock=row["stock"],
         making=row["making"],
         waiting=row["waiting"],
+        leaving=row["leaving"],
     )
 
 
@@ -74,6 +77,24 @@ def waiter_values(waiter: WaiterRecord) -> tuple[object, ...]:
 
 def waiter(row: Row) -> WaiterRecord:
     return WaiterRecord(session_id=row["session_id"], pool=pool_name(row), count=row["count"])
+
+
+def waiting_session(row: Row) -> WaitingSession:
+    return WaitingSession(
+        session=Session(
+            session_id=row["session_id"],
+            version=row["version"],
+            protocol=row["protocol"],
+            key_session=row["key_session"],
+            status=row["status"],
+            deadline=row["deadline"],
+            state=row["state"],
+            received=(),
+        ),
+        count=row["count"],
+        request=row["request_body"],
+        signature=row["signature"],
+    )
 
 
 def quarrel_values(quarrel: QuarrelRecord) -> tuple[object, ...]:

@@ -8,6 +8,7 @@ from ..records import KeyRecord, PartySeen, RequestRecord, StoredEvent
 from ..rows import coordinator as rows
 from ..rows.coordinator import EVENT_COLUMNS, KEY_COLUMNS, REQUEST_COLUMNS
 from ..rows.sessions import OUTGOING_COLUMNS, SessionRows
+from .accounts import SharedAccounts
 from .pools import SharedPools
 
 # A request with its result, whose columns are null as long as there is none.
@@ -61,7 +62,7 @@ SEEN = """
 PARTIES = "SELECT party_id, last_seen FROM parties ORDER BY party_id"
 
 
-class SharedCoordinatorStore(SharedPools):
+class SharedCoordinatorStore(SharedAccounts, SharedPools):
     def __init__(self, database: Database) -> None:
         super().__init__(database, SessionRows(), "coordinator")
 

@@ -8,9 +8,9 @@ from typing import Self
 from ..database import Database
 from ..incarnation import COLUMNS as INCARNATION_COLUMNS
 from ..incarnation import record
-from ..records import BanRecord, IncarnationRecord, KeyShareRecord, Parked
+from ..records import BanRecord, EvidenceRecord, IncarnationRecord, KeyShareRecord, Parked
 from ..rows import party as rows
-from ..rows.party import BAN_COLUMNS, KEY_SHARE_COLUMNS, PartyRows
+from ..rows.party import BAN_COLUMNS, EVIDENCE_COLUMNS, KEY_SHARE_COLUMNS, PartyRows
 from .sessions import SharedStore
 
 INCARNATION = f"SELECT {INCARNATION_COLUMNS} FROM incarnation"
@@ -58,6 +58,18 @@ TRIM_ALL_PRESIGNATURES = """
 BANS = f"SELECT {BAN_COLUMNS} FROM bans ORDER BY party_id"
 
 LIFT_BAN = "DELETE FROM bans WHERE party_id = $1"
+
+# Two workers may each add one at the same time; one more does no harm.
+KEEP_EVIDENCE = f"""
+    INSERT INTO evidence ({EVIDENCE_COLUMNS})
+    SELECT $1, $2, $3, $4, $5, $6
+    WHERE (SELECT count(*) FROM evidence WHERE sender = $3) < $7
+    ON CONFLICT DO NOTHING
+"""
+
+EVIDENCE = f"SELECT {EVIDENCE_COLUMNS} FROM evidence ORDER BY at DESC, session_id, slot, sender"
+
+DISCARD_EVIDENCE = "DELETE FROM evidence WHERE session_id = $1"
 
 # In the order in which they came.
 PARKED = """
@@ -128,6 +140,16 @@ class SharedPartyStore(SharedStore):
 
     async def lift_ban(self, party_id: str) -> bool:
         return bool(await self._database.execute(LIFT_BAN, party_id))
+
+    async def keep_evidence(self, evidence: EvidenceRecord, *, max_count: int) -> bool:
+        values = rows.evidence_values(evidence)
+        return bool(await self._database.execute(KEEP_EVIDENCE, *values, max_count))
+
+    async def evidence(self) -> list[EvidenceRecord]:
+        return [rows.evidence(row) for row in await self._database.fetch(EVIDENCE)]
+
+    async def discard_evidence(self, session_id: bytes) -> int:
+        return await self._database.execute(DISCARD_EVIDENCE, session_id)
 
     async def parked(self, session_id: bytes) -> list[Parked]:
         return [rows.parked(row) for row in await self._database.fetch(PARKED, session_id)]

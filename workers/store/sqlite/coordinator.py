@@ -10,6 +10,7 @@ from pathlib import Path
 from contracts.results import Status
 
 from ..database import RefusedError
+from ..interface import GoOn
 from ..records import (
     Admission,
     CommitmentRecord,
@@ -21,7 +22,9 @@ from ..records import (
     RequestRecord,
 )
 from ..rows import coordinator as rows
+from ..rows.accounts import account_values
 from ..rows.coordinator import COMMITMENT_COLUMNS, EVENT_COLUMNS, KEY_COLUMNS, REQUEST_COLUMNS
+from ..shared.accounts import KEEP_ACCOUNT
 from ..shared.coordinator import REQUEST, TAKE_OVER, SharedCoordinatorStore
 from . import pools as in_pools
 from .database import SqliteDatabase, change, now, select
@@ -105,6 +108,8 @@ class SqliteCoordinatorStore(SharedCoordinatorStore, SqliteStore):
             connection, RESERVE_KEY, *wanted.reserve_key, session_id
         ):
             raise RefusedError(Outcome.KEY_EXISTS)
+        if wanted.account is not None:
+            change(connection, KEEP_ACCOUNT, *account_values(wanted.account))
         if wanted.key is not None:
             _save_key(connection, wanted.key)
         for event in wanted.events:
@@ -157,6 +162,23 @@ class SqliteCoordinatorStore(SharedCoordinatorStore, SqliteStore):
     ) -> tuple[PooledPresignature, ...]:
         return await self._database.write(
             lambda connection: in_pools.claim(connection, pool, count)
+        )
+
+    async def serve(self, pool: PoolName, limit: int, go_on: GoOn) -> list[CoordinatorChange]:
+        def work(connection: sqlite3.Connection) -> list[CoordinatorChange]:
+            changes = [
+                go_on(waiting, in_pools.claim(connection, pool, waiting.count))
+                for waiting in in_pools.line(connection, pool, limit)
+            ]
+            for each in changes:
+                self._commit(connection, each)
+            return changes
+
+        return await self._database.write(work)
+
+    async def stop_waiting(self, session_ids: Sequence[bytes]) -> None:
+        await self._database.write(
+            lambda connection: in_pools.stop_waiting(connection, session_ids)
         )
 
 

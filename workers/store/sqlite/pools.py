@@ -4,11 +4,19 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 from contracts.results import Status
 
 from ..database import RefusedError
-from ..records import BatchRecord, CoordinatorChange, Outcome, PooledPresignature, PoolName
+from ..records import (
+    BatchRecord,
+    CoordinatorChange,
+    Outcome,
+    PooledPresignature,
+    PoolName,
+    WaitingSession,
+)
 from ..rows import pools as rows
 from ..rows.pools import (
     POOL_NAME_COLUMNS,
@@ -16,6 +24,7 @@ from ..rows.pools import (
     QUARREL_COLUMNS,
     WAITER_COLUMNS,
 )
+from ..shared.pools import LINE, in_turn
 from .database import change, now, select
 
 ADD_PRESIGNATURE = f"""
@@ -47,7 +56,14 @@ QUARREL = f"""
     ON CONFLICT (accuser, accused) DO UPDATE SET at = excluded.at WHERE quarrels.at < excluded.at
 """
 
-WAITED_FOR = "SELECT 1 FROM waiters WHERE key_session = $1 AND epoch = $2 AND signers = $3 LIMIT 1"
+# What is left when everybody who waits has been served. Whoever has been, and is in the line still,
+# counts as well: it is not for long.
+SPARE = """
+    SELECT (
+        SELECT count(*) FROM presignatures WHERE key_session = $1 AND epoch = $2 AND signers = $3
+    ) - coalesce(sum(count), 0) AS spare
+    FROM waiters WHERE key_session = $1 AND epoch = $2 AND signers = $3
+"""
 
 # The newest: a party that has too many forgets the oldest ones.
 NEWEST = f"""
@@ -83,13 +99,24 @@ def keep(connection: sqlite3.Connection, wanted: CoordinatorChange) -> None:
 def claim_in_turn(
     connection: sqlite3.Connection, pools: list[PoolName], count: int
 ) -> tuple[PooledPresignature, ...]:
-    """From the first that has so many and nobody waiting for it."""
+    """From the first that has so many besides what others wait for."""
     for pool in pools:
-        if select(connection, WAITED_FOR, *rows.pool_name_values(pool)):
-            continue
-        if claimed := claim(connection, pool, count):
-            return claimed
+        (found,) = select(connection, SPARE, *rows.pool_name_values(pool))
+        if found["spare"] >= count:
+            return claim(connection, pool, count)
     return ()
+
+
+def line(connection: sqlite3.Connection, pool: PoolName, limit: int) -> list[WaitingSession]:
+    """Those who can be served now."""
+    found = select(connection, LINE, *rows.pool_name_values(pool), limit)
+    stock = found[0]["stock"] if found else 0
+    return list(in_turn(map(rows.waiting_session, found), stock))
+
+
+def stop_waiting(connection: sqlite3.Connection, session_ids: Sequence[bytes]) -> None:
+    for session_id in session_ids:
+        change(connection, END_WAIT, session_id)
 
 
 def claim(

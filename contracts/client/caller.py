@@ -1,0 +1,92 @@
+"""Requests of one client or tenant, made, signed and answered."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from ..addresses import result_key
+from ..requests import RequestBase
+from ..results import Result
+from ..signing import SignedRequest, explain, sign_request
+from .begun import Begun
+from .correspondence import Correspondence
+from .errors import RequestFailedError
+from .settings import ClientSettings
+
+T = TypeVar("T")
+RequestT = TypeVar("RequestT", bound=RequestBase)
+
+
+class Caller:
+    def __init__(
+        self, settings: ClientSettings, correspondence: Correspondence, tenant: str | None
+    ) -> None:
+        self._settings = settings
+        self._correspondence = correspondence
+        self._tenant = tenant
+
+    def _request(
+        self, kind: type[RequestT], lifetime_s: float, request_id: str | None, **fields: Any
+    ) -> RequestT:
+        request_id = request_id or secrets.token_hex(16)
+        now_ms = time.time_ns() // 1_000_000
+        operation = kind.model_fields["operation"].default
+        try:
+            return kind(
+                request_id=request_id,
+                client_id=self._settings.client_id,
+                signer=self._settings.identity.public.der,
+                issued_at=now_ms,
+                expires_at=now_ms + round(lifetime_s * 1000),
+                reply_to=result_key(
+                    operation,
+                    client_id=self._settings.client_id,
+                    request_id=request_id,
+                    key_id=fields.get("key_id"),
+                ),
+                tenant=self._tenant,
+                **fields,
+            )
+        except ValidationError as error:
+            raise ValueError(explain(error)) from None
+
+    async def _query(self, kind: type[RequestBase], answer: type[T], **fields: Any) -> T:
+        """Of the requests that begin no session."""
+        request = self._request(kind, self._settings.query_timeout_s, None, **fields)
+        return await self._ask(request, answer)
+
+    async def _ask(self, request: Any, kind: type[T]) -> T:
+        result = await self._correspondence.submit(self._sign(request))
+        if result.failure is not None:
+            raise RequestFailedError(result.failure, result)
+        assert isinstance(result, kind)
+        return result
+
+    async def _begin(self, request: Any) -> Begun:
+        begun = self._correspondence.begin(self._sign(request))
+        try:
+            await begun.opened()
+            if begun.announced is None:
+                _had_a_session(await begun.result())
+        except BaseException:
+            begun.stop()
+            raise
+        return begun
+
+    def _sign(self, request: Any) -> SignedRequest:
+        return sign_request(request, self._settings.identity)
+
+
+def present(value: T | None) -> T:
+    """What `check_answer` has made sure of."""
+    assert value is not None
+    return value
+
+
+def _had_a_session(result: Result) -> None:
+    if result.failure is not None and result.session_id is None:
+        raise RequestFailedError(result.failure, result)

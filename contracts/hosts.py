@@ -1,0 +1,90 @@
+"""Where the broker is: one address, which may name several hosts of one cluster.
+
+    amqp://user:password@host1:5672,host2:5672,host3:5672/vhost
+
+As in the addresses of PostgreSQL and MongoDB: with one login and one vhost for all, no two hosts
+can be told different things.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+
+from yarl import URL
+
+_ADDRESS = re.compile(
+    r"(?P<scheme>amqps?://)(?P<login>[^/?#]*@)?(?P<hosts>[^/?#@]+)(?P<rest>[/?].*)?"
+)
+_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+)(:[0-9]+)?")
+
+
+class AddressError(ValueError):
+    """It cannot be used. The text says why, and not what it is: it may hold a password."""
+
+
+class Hosts:
+    """A round through the hosts of an address; each connection has one of its own.
+
+    Attributes:
+        all: The address with one host only, for each of them.
+        current: That of the host where to connect next.
+
+    Arguments:
+        first: Where to begin. At random unless given, so that connections spread over the cluster.
+
+    Raises:
+        AddressError: See there.
+    """
+
+    def __init__(self, address: str, *, first: int | None = None) -> None:
+        self.all = _split(address)
+        self._at = random.randrange(len(self.all)) if first is None else first
+
+    def __len__(self) -> int:
+        return len(self.all)
+
+    def __repr__(self) -> str:
+        return f"Hosts({', '.join(url.raw_authority.rpartition('@')[2] for url in self.all)})"
+
+    @property
+    def current(self) -> URL:
+        return self.all[self._at % len(self.all)]
+
+    def go_on(self) -> None:
+        """To the next host, and after the last one to the first."""
+        self._at += 1
+
+    def here(self, url: URL) -> URL:
+        """The URL, at the current host."""
+        host = self.current.host
+        assert host is not None
+        return url.with_host(host).with_port(self.current.explicit_port)
+
+
+def check(address: str) -> str:
+    """The address itself. Raises AddressError."""
+    _split(address)
+    return address
+
+
+def _split(address: str) -> tuple[URL, ...]:
+    path, _, _ = address.partition("?")
+    if path.count("://") > 1:
+        raise AddressError(
+            "several addresses: the hosts of a cluster stand in one, with one user and one vhost, "
+            "like amqp://user:password@host1:5672,host2:5672/vhost"
+        )
+    found = _ADDRESS.fullmatch(address)
+    hosts = [] if found is None else found["hosts"].split(",")
+    if found is None or not all(_HOST.fullmatch(host) for host in hosts):
+        raise _unlike()
+    before, after = found["scheme"] + (found["login"] or ""), found["rest"] or ""
+    try:
+        return tuple(URL(f"{before}{host}{after}") for host in hosts)
+    except ValueError:
+        raise _unlike() from None
+
+
+def _unlike() -> AddressError:
+    return AddressError("not like amqp://user:password@host:5672/vhost")

@@ -1,0 +1,268 @@
+"""Accounts: keys that were made for a user, with a say in which parties sign."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, Query
+from pydantic import model_validator
+
+from contracts.primitives import Curve, Id, Scope, Status, Words
+from contracts.views import AccountView
+
+from ..entry.api_keys import Caller, require
+from ..problems import PROBLEM_RESPONSES
+from . import examples, views
+from .beginning import CREATED, ABeginner
+from .fields import AccountId, Parties, PartyCount, Wait
+from .fields import Body as RequestBody
+from .mpc import MpcCreated
+from .names import PartyNames
+from .service import DeskAtHand, Names
+from .wishes import NewKey, Signature, check_thresholds
+
+PAGE = 100
+LONGEST_PAGE = 200
+
+router = APIRouter(prefix="/api/v1/accounts", tags=["accounts"])
+
+
+class NewAccount(NewKey):
+    """Make a key for a user; of 2 of 3 parties unless told otherwise."""
+
+    user_id: Words
+    """Whose it is, in your words: 1 to 128 characters."""
+    threshold_n: PartyCount = 3
+    """How many parties hold a share of the key."""
+    threshold_t: PartyCount = 2
+    """How many of them sign."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> NewAccount:
+        check_thresholds(self.threshold_n, self.threshold_t, self.participants)
+        return self
+
+
+class AccountSign(Signature):
+    """Sign with the account's key, by the parties that it is configured with."""
+
+
+class Account(views.Answer):
+    account_id: str
+    """Also its key's `key_id`."""
+    user_id: str
+    status: Status
+    """Of the making of its key; `completed`: it can sign."""
+    session_id: views.HexDigits
+    """Of that."""
+    threshold_n: int
+    threshold_t: int
+    curve: Curve
+    public_key: views.HexDigits | None = None
+    """Compressed; once it is made."""
+    parties: list[str]
+    """Who holds a share."""
+    created_at: views.Moment
+
+
+class Accounts(views.Answer):
+    accounts: list[Account]
+    next: str | None = None
+    """Of the next page the `after`; missing on the last one."""
+
+
+class NewSigningConfig(RequestBody):
+    """Let these parties sign."""
+
+    parties: Parties
+    """From threshold_t of the account's parties to all of them."""
+
+
+class SigningConfig(views.Answer):
+    account_id: str
+    configured: bool
+    """False: the default, which is that any of the account's parties sign."""
+    threshold_t: int
+    """How many of them sign, whoever is up."""
+    parties: list[str]
+
+
+@router.post(
+    "",
+    operation_id="create_account",
+    summary="Make an account",
+    status_code=201,
+    response_model=Account,
+    response_model_exclude_none=True,
+    responses=examples.answer(CREATED, 201, examples.ACCOUNT),
+)
+async def create(
+    caller: Annotated[Caller, Depends(require(Scope.KEYGEN))],
+    begin: ABeginner,
+    wish: Annotated[NewAccount, Body(openapi_examples=examples.NEW_ACCOUNT)],
+    wait: Wait = 0,
+) -> Account:
+    """Its key is made at once; `wait` for it, or look at the account until it is completed."""
+    await begin.key(
+        caller,
+        wish,
+        threshold_n=wish.threshold_n,
+        threshold_t=wish.threshold_t,
+        wait=wait,
+        user_id=wish.user_id,
+    )
+    # The coordinator's word for it: a repeated request finds the account as it is now.
+    account_id = begin.attempt.key_id(caller.tenant)
+    return _account(await begin.desk.account(caller.tenant, account_id), begin.names)
+
+
+@router.get(
+    "",
+    operation_id="list_accounts",
+    summary="List accounts",
+    response_model=Accounts,
+    response_model_exclude_none=True,
+    responses=examples.answer(PROBLEM_RESPONSES, 200, examples.ACCOUNTS),
+)
+async def page(
+    caller: Annotated[Caller, Depends(require(Scope.READ))],
+    desk: DeskAtHand,
+    names: Names,
+    after: Annotated[
+        Id | None, Query(description="The `next` of the page before; none for the first.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=LONGEST_PAGE)] = PAGE,
+) -> Accounts:
+    """In the order of their ids."""
+    found = await desk.accounts(caller.tenant, after=after, limit=limit)
+    return Accounts(
+        accounts=[_account(each, names) for each in found.accounts],
+        next=found.accounts[-1].account_id if found.more and found.accounts else None,
+    )
+
+
+@router.get(
+    "/{id}",
+    operation_id="get_account",
+    summary="Look at an account",
+    response_model=Account,
+    response_model_exclude_none=True,
+    responses=examples.answer(PROBLEM_RESPONSES, 200, examples.ACCOUNT),
+)
+async def look(
+    caller: Annotated[Caller, Depends(require(Scope.READ))],
+    desk: DeskAtHand,
+    names: Names,
+    account_id: AccountId,
+    wait: Wait = 0,
+) -> Account:
+    """With `wait`, once its key is made."""
+    found = await desk.account(caller.tenant, account_id)
+    if wait and not found.status.final:
+        await desk.wait(caller.tenant, found.session_id, wait)
+        found = await desk.account(caller.tenant, account_id)
+    return _account(found, names)
+
+
+@router.post(
+    "/{id}/sign",
+    operation_id="account_sign",
+    summary="Sign with an account",
+    status_code=201,
+    response_model=MpcCreated,
+    response_model_exclude_none=True,
+    responses=examples.answer(CREATED, 201, examples.MPC_SIGN_CREATED),
+)
+async def sign(
+    caller: Annotated[Caller, Depends(require(Scope.SIGN))],
+    begin: ABeginner,
+    account_id: AccountId,
+    wish: Annotated[AccountSign, Body(openapi_examples=examples.ACCOUNT_SIGN)],
+    wait: Wait = 0,
+) -> MpcCreated:
+    """The signature comes with `wait`, or from the session."""
+    begun = await begin.signature(caller, wish, key_id=account_id, parties=None, wait=wait)
+    return MpcCreated(**begun.told(), join_tokens=begun.join_tokens)
+
+
+_CONFIG: dict[str, Any] = {
+    "response_model": SigningConfig,
+    "response_model_exclude_none": True,
+}
+
+
+@router.get(
+    "/{id}/signing-config",
+    operation_id="get_signing_config",
+    summary="Who signs for an account",
+    responses=examples.answer(PROBLEM_RESPONSES, 200, examples.SIGNING_CONFIG),
+    **_CONFIG,
+)
+async def signing_config(
+    caller: Annotated[Caller, Depends(require(Scope.READ))],
+    desk: DeskAtHand,
+    names: Names,
+    account_id: AccountId,
+) -> SigningConfig:
+    return _signing_config(await desk.account(caller.tenant, account_id), names)
+
+
+@router.put(
+    "/{id}/signing-config",
+    operation_id="put_signing_config",
+    summary="Say who signs for an account",
+    responses=examples.answer(PROBLEM_RESPONSES, 200, examples.SIGNING_CONFIG),
+    **_CONFIG,
+)
+async def configure(
+    caller: Annotated[Caller, Depends(require(Scope.CONFIGURE))],
+    desk: DeskAtHand,
+    names: Names,
+    account_id: AccountId,
+    wish: Annotated[NewSigningConfig, Body(openapi_examples=examples.NEW_SIGNING_CONFIG)],
+) -> SigningConfig:
+    """It counts for signatures that name no parties themselves, from the next one on."""
+    parties = names.party_ids(wish.parties, "parties")
+    configured = await desk.configure_account(caller.tenant, account_id, parties)
+    return _signing_config(configured, names.spoken(wish.parties))
+
+
+@router.delete(
+    "/{id}/signing-config",
+    operation_id="delete_signing_config",
+    summary="Let any of an account's parties sign",
+    responses=examples.answer(PROBLEM_RESPONSES, 200, examples.DEFAULT_SIGNING_CONFIG),
+    **_CONFIG,
+)
+async def unconfigure(
+    caller: Annotated[Caller, Depends(require(Scope.CONFIGURE))],
+    desk: DeskAtHand,
+    names: Names,
+    account_id: AccountId,
+) -> SigningConfig:
+    """Back to the default, which is answered."""
+    return _signing_config(await desk.configure_account(caller.tenant, account_id, None), names)
+
+
+def _account(view: AccountView, names: PartyNames) -> Account:
+    return Account(
+        account_id=view.account_id,
+        user_id=view.user_id,
+        status=view.status,
+        session_id=view.session_id.hex(),
+        threshold_n=len(view.parties),
+        threshold_t=view.threshold,
+        curve=view.curve,
+        public_key=None if view.public_key is None else view.public_key.hex(),
+        parties=names.names(view.parties),
+        created_at=views.moment(view.created_at),
+    )
+
+
+def _signing_config(view: AccountView, names: PartyNames) -> SigningConfig:
+    return SigningConfig(
+        account_id=view.account_id,
+        configured=view.signers is not None,
+        threshold_t=view.threshold,
+        parties=names.names(view.signers or view.parties),
+    )

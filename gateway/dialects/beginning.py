@@ -1,0 +1,252 @@
+"""How every dialect begins a session, and what it then has to tell of it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Response
+
+from contracts.keys import KeyFacts
+from contracts.results import KeygenResult, SignResult, Status
+
+from ..entry.api_keys import Caller
+from ..problems import Problem, problem_responses
+from ..sessions import Desk, Opened, ReferenceConflictError
+from . import views
+from .attempts import Attempt, IdempotencyKey, attempt
+from .fields import names_of
+from .names import PartyNames
+from .refusals import invalid
+from .service import desk_at_hand, party_names
+from .wishes import NewKey, Signature
+
+SESSIONS = "/api/v1/sessions"
+
+CREATED: dict[int | str, Any] = {
+    **problem_responses(404, 409),
+    201: {
+        "description": "It is begun; with `wait`, it may be over. Also where the same was asked "
+        "for before under the same Idempotency-Key.",
+        "headers": {
+            "Location": {
+                "description": "Where to look for what becomes of it.",
+                "schema": {"type": "string"},
+            },
+            "Idempotent-Replayed": {
+                "description": "`true` if this answers a repetition.",
+                "schema": {"type": "string", "enum": ["true"]},
+            },
+        },
+    },
+}
+
+
+class Created(views.Answer):
+    """What all dialects tell of a session that they have begun."""
+
+    session_id: views.HexDigits
+    session_type: views.SessionType
+    threshold_n: int
+    """How many parties hold a share of the key."""
+    threshold_t: int
+    """How many of them sign."""
+    status: Status
+    result: views.KeyMade | views.SignatureMade | None = None
+    """With `wait`, if the session completed meanwhile."""
+    failure: views.FailureView | None = None
+    """With `wait`, if it failed meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """A session that was just begun, or found again.
+
+    Attributes:
+        session_token: Joins every party once.
+        join_tokens: Party, by the name that the caller has for it -> what joins it once.
+    """
+
+    session_id: str
+    session_type: views.SessionType
+    threshold_n: int
+    threshold_t: int
+    status: Status
+    outcome: KeygenResult | SignResult | None
+    join_tokens: dict[str, str]
+    session_token: str
+    names: PartyNames
+
+    def told(self) -> dict[str, Any]:
+        """The fields of `Created`."""
+        failure = None if self.outcome is None else self.outcome.failure
+        return {
+            "session_id": self.session_id,
+            "session_type": self.session_type,
+            "threshold_n": self.threshold_n,
+            "threshold_t": self.threshold_t,
+            "status": self.status,
+            "result": views.result(self.outcome, self.names),
+            "failure": None if failure is None else views.failed(failure, self.names),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Beginner:
+    """Begins what one HTTP request asks for."""
+
+    desk: Desk
+    attempt: Attempt
+    names: PartyNames
+    response: Response
+
+    async def key(
+        self,
+        caller: Caller,
+        wish: NewKey,
+        *,
+        threshold_n: int,
+        threshold_t: int,
+        wait: float,
+        user_id: str | None = None,
+        join_window_ms: int | None = None,
+    ) -> Beginning:
+        named = names_of(wish.participants)
+        parties = None if named is None else self.names.party_ids(named, "participants")
+        with _one_wish_per_key():
+            opened = await self.desk.begin_key(
+                caller.tenant,
+                key_id=self.attempt.key_id(caller.tenant),
+                curve=wish.curve,
+                threshold=threshold_t,
+                party_count=threshold_n,
+                parties=parties,
+                user_id=user_id,
+                reference=self.attempt.reference,
+                join_window_ms=join_window_ms,
+                request_id=self.attempt.request_id,
+                fresh=self.attempt.fresh,
+            )
+        names = self.names.spoken(named)
+        return await self._told(caller, opened, "keygen", threshold_n, threshold_t, names, wait)
+
+    async def signature(
+        self,
+        caller: Caller,
+        wish: Signature,
+        *,
+        key_id: str,
+        parties: tuple[str, list[str]] | None,
+        wait: float,
+        thresholds: tuple[int | None, int | None] = (None, None),
+        join_window_ms: int | None = None,
+    ) -> Beginning:
+        """
+        Arguments:
+            parties: Who shall sign, behind the field that says so.
+            thresholds: n and t of the key, if the caller says what he takes them for.
+        """
+        facts = (await self.desk.key(caller.tenant, key_id)).facts
+        scheme, message = wish.by(facts)
+        _check_thresholds(facts, *thresholds)
+        signers = None if parties is None else self._signers(facts, *parties)
+        with _one_wish_per_key():
+            opened = await self.desk.begin_signature(
+                caller.tenant,
+                key_id=key_id,
+                message=message,
+                scheme=scheme,
+                derivation_path=wish.derivation_path,
+                taproot_merkle_root=None,
+                signers=signers,
+                reference=self.attempt.reference,
+                join_window_ms=join_window_ms,
+                request_id=self.attempt.request_id,
+                fresh=self.attempt.fresh,
+            )
+        names = self.names.spoken(None if parties is None else parties[1])
+        return await self._told(
+            caller, opened, "sign", facts.party_count, facts.threshold, names, wait
+        )
+
+    def _signers(self, facts: KeyFacts, field: str, named: list[str]) -> list[str]:
+        if len(named) != facts.threshold:
+            raise invalid(
+                field,
+                f"names {len(named)} parties, and exactly {facts.threshold} sign with this key; "
+                "or leave it out",
+            )
+        return self.names.party_ids(named, field)
+
+    async def _told(
+        self,
+        caller: Caller,
+        opened: Opened,
+        session_type: views.SessionType,
+        threshold_n: int,
+        threshold_t: int,
+        names: PartyNames,
+        wait: float,
+    ) -> Beginning:
+        outcome, view = opened.outcome, opened.view
+        if outcome is None and wait:
+            outcome = await self.desk.outcome(caller.tenant, opened.session_id, wait)
+        # Without a result, there is a status to tell; and where a result was faster than the
+        # announcement, there are tokens.
+        if (outcome is None and wait) or (opened.announced is None and view is None):
+            view = (await self.desk.look(caller.tenant, opened.session_id)).session
+        tokens = opened.announced or view
+        assert tokens is not None
+        status = Status.WAITING if view is None else view.status
+        if opened.replayed:
+            self.response.headers["Idempotent-Replayed"] = "true"
+        self.response.headers["Location"] = f"{SESSIONS}/{opened.session_id.hex()}"
+        return Beginning(
+            session_id=opened.session_id.hex(),
+            session_type=session_type,
+            threshold_n=threshold_n,
+            threshold_t=threshold_t,
+            status=status if outcome is None else outcome.status,
+            outcome=outcome,
+            join_tokens={
+                names.name(party_id): token.hex() for party_id, token in tokens.join_tokens.items()
+            },
+            session_token=(tokens.session_token or b"").hex(),
+            names=names,
+        )
+
+
+@contextlib.contextmanager
+def _one_wish_per_key() -> Iterator[None]:
+    try:
+        yield
+    except ReferenceConflictError:
+        raise Problem(
+            "idempotency_conflict", "Another path or body came with this Idempotency-Key before."
+        ) from None
+
+
+def _check_thresholds(facts: KeyFacts, threshold_n: int | None, threshold_t: int | None) -> None:
+    """Who believes something else of the key would learn it too late."""
+    for field, said, true in (
+        ("threshold_n", threshold_n, facts.party_count),
+        ("threshold_t", threshold_t, facts.threshold),
+    ):
+        if said not in {None, true}:
+            raise invalid(field, f"is {true} for this key, and you say {said}; or leave it out")
+
+
+async def beginner(
+    request: Request, response: Response, idempotency_key: IdempotencyKey = None
+) -> Beginner:
+    return Beginner(
+        desk=await desk_at_hand(request),
+        attempt=await attempt(request, idempotency_key),
+        names=await party_names(request),
+        response=response,
+    )
+
+
+ABeginner = Annotated[Beginner, Depends(beginner)]

@@ -1,0 +1,176 @@
+"""A session's changes as server-sent events.
+
+Each event is the whole session as it then is, so that whoever misses one has missed nothing. Its id
+is the number of the last line in the session's history: a browser that comes back says it in
+`Last-Event-ID`, and is told only what is newer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Request, Response
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from contracts.client import ClientError
+from contracts.primitives import Scope
+from contracts.results import QuerySessionResult
+
+from .. import faults
+from ..entry.api_keys import Caller, require
+from ..problems import Problem, problem_responses
+from ..sessions import Desk
+from ..settings import Limits
+from . import examples, views
+from .fields import SessionId
+from .names import PartyNames
+from .service import DeskAtHand, Names
+
+KEEP_ALIVE_S = 15
+"""Between two comments that keep proxies from closing a silent connection."""
+
+EVENT = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "description": "Missing with a problem."},
+        "event": {"type": "string", "enum": ["session", "end", "problem"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["event", "data"],
+}
+"""One of the stream's, which is what the schema of a stream means in OpenAPI 3.1."""
+
+router = APIRouter(prefix="/api/v1/sessions", tags=["sessions"])
+
+
+class Streams:
+    """How many streams each API key holds open in this process."""
+
+    def __init__(self) -> None:
+        self._open: Counter[str] = Counter()
+
+    def check(self, api_key_id: str, limit: int) -> None:
+        """Raises a Problem if one more would be too many."""
+        if self._open[api_key_id] >= limit:
+            raise Problem(
+                "rate_exceeded",
+                f"This API key follows {limit} sessions already; close one, or poll.",
+            )
+
+    @contextlib.contextmanager
+    def counted(self, api_key_id: str) -> Iterator[None]:
+        self._open[api_key_id] += 1
+        try:
+            yield
+        finally:
+            self._open[api_key_id] -= 1
+            self._open += Counter()  # which forgets the zeros
+
+
+_STREAMS = Streams()
+
+
+async def streams() -> Streams:
+    return _STREAMS
+
+
+@router.get(
+    "/{id}/events",
+    operation_id="session_events",
+    summary="Follow a session",
+    response_class=EventSourceResponse,
+    responses={
+        **problem_responses(404),
+        200: {
+            "description": "An event `session` for each change and one `end` for the last, after "
+            "which the stream ends. The data of each is what `GET /api/v1/sessions/{id}` answers. "
+            "An event `problem` tells why the stream ends early; come back.",
+            "content": {
+                "text/event-stream": {
+                    "schema": EVENT,
+                    "examples": examples.SESSION_EVENTS,
+                }
+            },
+        },
+        204: {
+            "description": "The session is over, and `Last-Event-ID` was its last event: "
+            "do not come back."
+        },
+    },
+)
+async def events(
+    caller: Annotated[Caller, Depends(require(Scope.READ))],
+    desk: DeskAtHand,
+    names: Names,
+    request: Request,
+    opened: Annotated[Streams, Depends(streams)],
+    session_id: SessionId,
+    last_event_id: Annotated[
+        str | None,
+        Header(
+            alias="Last-Event-ID",
+            pattern=r"^[0-9]{1,18}$",
+            description="The id of the last event that you have seen.",
+        ),
+    ] = None,
+) -> Response:
+    """Comments keep the connection alive between events."""
+    limits: Limits = request.app.state.limits
+    opened.check(caller.api_key_id, limits.event_streams_per_key)
+    asked_for = bytes.fromhex(session_id)
+    # Before the stream begins, since later there is no status left to say no with.
+    looked = await desk.look(caller.tenant, asked_for)
+    seen = -1 if last_event_id is None else int(last_event_id)
+    if _is_over(looked) and _number(looked) <= seen:
+        return Response(status_code=204)
+    return EventSourceResponse(
+        _counted(opened, caller, _changes(desk, caller, asked_for, names, seen)),
+        ping=KEEP_ALIVE_S,
+        ping_message_factory=lambda: ServerSentEvent(comment="still here"),
+        send_timeout=limits.read_seconds,
+    )
+
+
+async def _counted(
+    opened: Streams, caller: Caller, changes: AsyncGenerator[ServerSentEvent, None]
+) -> AsyncGenerator[ServerSentEvent, None]:
+    with opened.counted(caller.api_key_id):
+        async with contextlib.aclosing(changes):
+            async for change in changes:
+                yield change
+
+
+async def _changes(
+    desk: Desk, caller: Caller, asked_for: bytes, names: PartyNames, seen: int
+) -> AsyncGenerator[ServerSentEvent, None]:
+    following = desk.follow(caller.tenant, asked_for)
+    try:
+        async for looked in following:
+            number, over = _number(looked), _is_over(looked)
+            if number > seen or over:
+                seen = number
+                yield ServerSentEvent(
+                    views.looked_at(asked_for, looked, names).model_dump_json(exclude_none=True),
+                    event="end" if over else "session",
+                    id=str(number),
+                )
+    except ClientError as error:
+        problem = faults.problem_of(error)
+        yield ServerSentEvent(json.dumps(problem.document(None)), event="problem")
+    finally:
+        await following.aclose()
+
+
+def _number(looked: QuerySessionResult) -> int:
+    """Of the last line in the session's history."""
+    assert looked.session is not None  # `check_answer` has made sure
+    return max((event.sequence for event in looked.session.events), default=0)
+
+
+def _is_over(looked: QuerySessionResult) -> bool:
+    assert looked.session is not None  # `check_answer` has made sure
+    return looked.session.status.final

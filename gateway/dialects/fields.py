@@ -1,0 +1,124 @@
+"""The types that requests of all dialects are made of. Whatever they let through, a contract can
+say; what they refuse, they refuse by name."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Any
+
+from fastapi import Path, Query
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from contracts.primitives import ID_PATTERN, MAX_MESSAGE_BYTES, MAX_PARTIES, Words
+
+SESSION_ID_PATTERN = r"^[0-9a-f]{64}$"
+MAX_WAIT_S = 60
+"""Of `?wait=`. Proxies tend to give up at 60 s or later."""
+
+
+class Body(BaseModel):
+    """What a caller sends. An unknown field is an error: it may be one that the caller counts on,
+    such as a threshold under another name."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
+
+
+PartyName = Words
+"""A caller's name for a party, or ours."""
+
+
+class Participant(Body):
+    """What a caller says of the device behind a party changes nothing, whatever it says; so it is
+    accepted and left aside."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    party_id: PartyName
+    device_type: Words | None = None
+    device_id: Words | None = None
+
+
+def _hex(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("must be a string of hex digits")  # noqa: TRY004 - for pydantic
+    try:
+        return binascii.unhexlify(value.removeprefix("0x"))
+    except ValueError:
+        raise ValueError("must be an even number of hex digits, with or without 0x") from None
+
+
+def _base64(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("must be a string of base64")  # noqa: TRY004 - for pydantic
+    try:
+        return base64.b64decode(value, validate=True)
+    except ValueError:
+        raise ValueError("must be standard base64 with padding") from None
+
+
+def _sized(value: bytes) -> bytes:
+    if not 1 <= len(value) <= MAX_MESSAGE_BYTES:
+        raise ValueError(f"must have 1 to {MAX_MESSAGE_BYTES} bytes, and has {len(value)}")
+    return value
+
+
+MessageHash = Annotated[
+    bytes,
+    BeforeValidator(_hex),
+    AfterValidator(_sized),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^(0x)?([0-9A-Fa-f]{2})+$",
+            "maxLength": len("0x") + 2 * MAX_MESSAGE_BYTES,
+        }
+    ),
+]
+
+Message = Annotated[
+    bytes,
+    BeforeValidator(_base64),
+    AfterValidator(_sized),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "contentEncoding": "base64",
+            "pattern": r"^([A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{2}(==|[A-Za-z0-9+/][A-Za-z0-9+/=])$",
+            "maxLength": 4 * ((MAX_MESSAGE_BYTES + 2) // 3),
+        }
+    ),
+]
+
+# Strict, or "3" and true would be numbers.
+PartyCount = Annotated[int, Field(strict=True, ge=2, le=MAX_PARTIES)]
+Parties = Annotated[list[PartyName], Field(min_length=2, max_length=MAX_PARTIES)]
+Participants = Annotated[list[Participant], Field(min_length=2, max_length=MAX_PARTIES)]
+
+SessionId = Annotated[
+    str,
+    Path(
+        alias="id",
+        pattern=SESSION_ID_PATTERN,
+        description="The `session_id` that the session was created with.",
+    ),
+]
+AccountId = Annotated[
+    str, Path(alias="id", pattern=ID_PATTERN, description="The `account_id` of an account.")
+]
+Wait = Annotated[
+    float,
+    Query(
+        ge=0,
+        le=MAX_WAIT_S,
+        allow_inf_nan=False,
+        description="Seconds to wait for the session's end before answering. The answer comes as "
+        "soon as it is over, or else after that time with what there is by then.",
+    ),
+]
+
+
+def names_of(participants: list[Participant] | None) -> list[str] | None:
+    return None if participants is None else [each.party_id for each in participants]

@@ -1,0 +1,185 @@
+"""The generic dialect: sessions of any type, one join token, and joining as a step of its own.
+
+A session that was created here begins when each of its parties was joined, or after
+`JOIN_WINDOW_MS` without: parties of this service join by themselves, so nobody has to.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Body, Depends, Request
+from pydantic import Field, model_validator
+
+from contracts.primitives import Hex32, Id, Scope, Words
+
+from ..entry.api_keys import HEADER, Caller, require
+from ..problems import PROBLEM_RESPONSES
+from . import examples, views
+from .beginning import CREATED, ABeginner, Created
+from .fields import Body as RequestBody
+from .fields import Participants, PartyCount, PartyName, SessionId, Wait, names_of
+from .service import DeskAtHand, Names, looked_at
+from .wishes import NewThresholdKey, Signature, named_key
+
+JOIN_WINDOW_MS = 1000
+
+router = APIRouter(prefix="/api/v1/sessions", tags=["sessions"])
+
+
+class KeygenSession(NewThresholdKey):
+    """Make a key."""
+
+    session_type: Literal["keygen"]
+
+
+class SignSession(Signature):
+    """Sign with a key, or with an account's. Exactly one of `account_id` and `key_id`."""
+
+    session_type: Literal["sign"]
+    account_id: Id | None = None
+    key_id: Id | None = None
+    threshold_n: PartyCount | None = None
+    """May be left out; must be the key's otherwise."""
+    threshold_t: PartyCount | None = None
+    """May be left out; must be the key's otherwise."""
+    participants: Participants | None = None
+    """Who shall sign: exactly threshold_t of the key's parties. Left out: whom the account is
+    configured with, else whom the service chooses."""
+
+    @model_validator(mode="after")
+    def _key(self) -> SignSession:
+        named_key(self.key_id, self.account_id)
+        return self
+
+
+NewSession = Annotated[KeygenSession | SignSession, Field(discriminator="session_type")]
+
+
+class SessionCreated(Created):
+    join_token: str
+    """Joins each of the session's parties once."""
+
+
+class Join(RequestBody):
+    """Join a party to a session."""
+
+    join_token: Hex32
+    """The session's, or that party's own from the other dialect."""
+    party_id: PartyName | None = None
+    """May be left out with a token that is one party's."""
+    device_type: Words | None = None
+    device_id: Words | None = None
+
+
+class Joined(views.Session):
+    party_id: str
+    """Who has joined by it."""
+
+
+@router.post(
+    "",
+    operation_id="create_session",
+    summary="Create a session",
+    status_code=201,
+    response_model=SessionCreated,
+    response_model_exclude_none=True,
+    responses=examples.answer(CREATED, 201, examples.SESSION_CREATED),
+    # The scope depends on the body, so no dependency can ask for it and declare this.
+    openapi_extra={"security": [{HEADER: []}]},
+)
+async def create(
+    request: Request,
+    begin: ABeginner,
+    wish: Annotated[NewSession, Body(openapi_examples=examples.NEW_SESSION)],
+    wait: Wait = 0,
+) -> SessionCreated:
+    """It begins when all its parties were joined, or after a second: joining is possible and not
+    needed. An API key needs the scope `keygen` or `sign`."""
+    if isinstance(wish, KeygenSession):
+        begun = await begin.key(
+            await require(Scope.KEYGEN)(request),
+            wish,
+            threshold_n=wish.threshold_n,
+            threshold_t=wish.threshold_t,
+            wait=wait,
+            join_window_ms=JOIN_WINDOW_MS,
+        )
+    else:
+        named = names_of(wish.participants)
+        begun = await begin.signature(
+            await require(Scope.SIGN)(request),
+            wish,
+            key_id=named_key(wish.key_id, wish.account_id),
+            parties=None if named is None else ("participants", named),
+            thresholds=(wish.threshold_n, wish.threshold_t),
+            wait=wait,
+            join_window_ms=JOIN_WINDOW_MS,
+        )
+    return SessionCreated(**begun.told(), join_token=begun.session_token)
+
+
+@router.post(
+    "/{id}/join",
+    operation_id="join_session",
+    summary="Join a party",
+    response_model=Joined,
+    response_model_exclude_none=True,
+    responses=examples.answer(PROBLEM_RESPONSES, 200, examples.JOINED),
+)
+async def join(
+    caller: Annotated[Caller, Depends(require(Scope.JOIN))],
+    desk: DeskAtHand,
+    names: Names,
+    session_id: SessionId,
+    wish: Annotated[Join, Body(openapi_examples=examples.JOIN)],
+) -> Joined:
+    """Once for each party. A token is refused in another session, for another party, a second
+    time, and when the session is over."""
+    asked_for = bytes.fromhex(session_id)
+    named = None if wish.party_id is None else names.party_id(wish.party_id, "party_id")
+    joined = await desk.join(caller.tenant, asked_for, wish.join_token, named)
+    names = names.spoken([] if wish.party_id is None else [wish.party_id])
+    # `check_answer` has made sure of both.
+    assert joined.party_id is not None
+    assert joined.session is not None
+    seen = views.session(asked_for, joined.session, None, names)
+    return Joined(**dict(seen), party_id=names.name(joined.party_id))
+
+
+@router.get(
+    "/{id}",
+    operation_id="get_session",
+    summary="Look at a session",
+    response_model=views.Session,
+    response_model_exclude_none=True,
+    responses=examples.answer(PROBLEM_RESPONSES, 200, examples.SESSION),
+)
+async def look(
+    caller: Annotated[Caller, Depends(require(Scope.READ))],
+    desk: DeskAtHand,
+    names: Names,
+    session_id: SessionId,
+    wait: Wait = 0,
+) -> views.Session:
+    """Whichever dialect began it."""
+    return await looked_at(desk, caller, names, session_id, wait)
+
+
+@router.post(
+    "/{id}/cancel",
+    operation_id="cancel_session",
+    summary="Cancel a session",
+    response_model=views.Session,
+    response_model_exclude_none=True,
+    responses=examples.answer(PROBLEM_RESPONSES, 200, examples.CANCELLED),
+)
+async def cancel(
+    caller: Annotated[Caller, Depends(require(Scope.CANCEL))],
+    desk: DeskAtHand,
+    names: Names,
+    session_id: SessionId,
+) -> views.Session:
+    """What is over already stays as it is: the status says how it ended."""
+    await desk.cancel(caller.tenant, bytes.fromhex(session_id))
+    return await looked_at(desk, caller, names, session_id)

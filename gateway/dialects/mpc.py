@@ -1,0 +1,111 @@
+"""The specialised dialect: an endpoint for each thing to do, and a join token for each party."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Depends
+from pydantic import model_validator
+
+from contracts.primitives import Id, Scope
+
+from ..entry.api_keys import Caller, require
+from ..problems import PROBLEM_RESPONSES
+from . import examples, views
+from .beginning import CREATED, ABeginner, Created
+from .fields import Parties, SessionId, Wait
+from .service import DeskAtHand, Names, looked_at
+from .wishes import NewThresholdKey, Signature, named_key
+
+router = APIRouter(prefix="/api/v1/mpc", tags=["mpc"])
+
+
+class MpcKeygen(NewThresholdKey):
+    """Make a key."""
+
+
+class MpcSign(Signature):
+    """Sign with a key, or with an account's. Exactly one of `account_id` and `key_id`."""
+
+    account_id: Id | None = None
+    key_id: Id | None = None
+    parties: Parties | None = None
+    """Who shall sign: exactly as many as the key's threshold_t. Left out: whom the account is
+    configured with, else whom the service chooses."""
+
+    @model_validator(mode="after")
+    def _key(self) -> MpcSign:
+        named_key(self.key_id, self.account_id)
+        return self
+
+
+class MpcCreated(Created):
+    join_tokens: dict[str, str]
+    """Party -> what joins it, once, and only in this session."""
+
+
+@router.post(
+    "/keygen",
+    operation_id="mpc_keygen",
+    summary="Make a key",
+    status_code=201,
+    response_model=MpcCreated,
+    response_model_exclude_none=True,
+    responses=examples.answer(CREATED, 201, examples.MPC_KEYGEN_CREATED),
+)
+async def keygen(
+    caller: Annotated[Caller, Depends(require(Scope.KEYGEN))],
+    begin: ABeginner,
+    wish: Annotated[MpcKeygen, Body(openapi_examples=examples.MPC_KEYGEN)],
+    wait: Wait = 0,
+) -> MpcCreated:
+    """The parties begin at once; nobody has to join them."""
+    begun = await begin.key(
+        caller, wish, threshold_n=wish.threshold_n, threshold_t=wish.threshold_t, wait=wait
+    )
+    return MpcCreated(**begun.told(), join_tokens=begun.join_tokens)
+
+
+@router.post(
+    "/sign",
+    operation_id="mpc_sign",
+    summary="Sign",
+    status_code=201,
+    response_model=MpcCreated,
+    response_model_exclude_none=True,
+    responses=examples.answer(CREATED, 201, examples.MPC_SIGN_CREATED),
+)
+async def sign(
+    caller: Annotated[Caller, Depends(require(Scope.SIGN))],
+    begin: ABeginner,
+    wish: Annotated[MpcSign, Body(openapi_examples=examples.MPC_SIGN)],
+    wait: Wait = 0,
+) -> MpcCreated:
+    """The signature comes with `wait`, or from the session."""
+    begun = await begin.signature(
+        caller,
+        wish,
+        key_id=named_key(wish.key_id, wish.account_id),
+        parties=None if wish.parties is None else ("parties", wish.parties),
+        wait=wait,
+    )
+    return MpcCreated(**begun.told(), join_tokens=begun.join_tokens)
+
+
+@router.get(
+    "/sessions/{id}",
+    operation_id="mpc_session",
+    summary="Look at a session",
+    response_model=views.Session,
+    response_model_exclude_none=True,
+    responses=examples.answer(PROBLEM_RESPONSES, 200, examples.SESSION),
+)
+async def look(
+    caller: Annotated[Caller, Depends(require(Scope.READ))],
+    desk: DeskAtHand,
+    names: Names,
+    session_id: SessionId,
+    wait: Wait = 0,
+) -> views.Session:
+    """The same as `GET /api/v1/sessions/{id}`."""
+    return await looked_at(desk, caller, names, session_id, wait)

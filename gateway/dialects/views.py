@@ -1,0 +1,246 @@
+"""A session as callers see it, whichever dialect began it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.failures import Failure, FailureCode
+from contracts.keys import CertifiedKey
+from contracts.primitives import Curve, Scheme
+from contracts.results import EcdsaForms, KeygenResult, QuerySessionResult, SignResult, Status
+from contracts.views import SessionView
+
+from .names import PartyNames
+
+SessionType = Literal["keygen", "sign"]
+Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+"""RFC 3339, UTC."""
+HexDigits = Annotated[str, Field(pattern=r"^([0-9a-f]{2})*$")]
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class ParticipantStatus(StrEnum):
+    WAITING = "waiting"
+    JOINED = "joined"
+    COMPLETED = "completed"
+    """Its part is done."""
+    FAILED = "failed"
+    """It gave up, broke the protocol, or was waited for in vain."""
+
+
+class ParticipantView(Answer):
+    party_id: str
+    status: ParticipantStatus
+
+
+class RoundProgress(Answer):
+    round: int
+    name: Literal["joined", "certified", "signed"]
+    done: int
+    """Parties that have done it."""
+    total: int
+    """Parties that are to do it."""
+
+
+class KeyMade(Answer):
+    key_id: str
+    curve: Curve
+    public_key: HexDigits
+    """Compressed: 33 bytes on secp256k1, 32 on ed25519."""
+    certified_key: CertifiedKey
+    """What all its parties signed; in it the parties have the service's own names for them."""
+
+
+class SignatureMade(Answer):
+    key_id: str
+    scheme: Scheme
+    message_hash: HexDigits
+    """What was signed: the digest, or the message itself where the scheme signs that."""
+    derivation_path: str | None = None
+    public_key: HexDigits
+    """What verifies it; of the child key where there is a path. 32 bytes for ed25519 and bip340,
+    33 for the others."""
+    signature: HexDigits
+    """For ecdsa 65 bytes: r || s || recovery_id, with a low s."""
+    r: HexDigits | None = None
+    """This and the next four for ecdsa only."""
+    s: HexDigits | None = None
+    recovery_id: int | None = None
+    der: HexDigits | None = None
+    ethereum: HexDigits | None = None
+    """r || s || 27 + recovery_id."""
+    signers: list[str]
+
+
+class FailureView(Answer):
+    code: FailureCode
+    message: str
+    retryable: bool
+    """Whether the same wish, in a new request, may well succeed."""
+    round: int | None = None
+    culprits: list[str]
+    silent: list[str]
+
+
+class Session(Answer):
+    session_id: HexDigits
+    session_type: SessionType
+    status: Status
+    """The last four are final."""
+    threshold_n: int | None = None
+    """How many parties hold a share of the key."""
+    threshold_t: int | None = None
+    """How many of them sign."""
+    participants: list[ParticipantView]
+    progress: list[RoundProgress]
+    key_id: str
+    created_at: Moment | None = None
+    deadline: Moment
+    result: KeyMade | SignatureMade | None = None
+    """Once the status is completed."""
+    failure: FailureView | None = None
+    """Once it is failed, expired or cancelled."""
+
+
+def moment(at_ms: int) -> str:
+    at = dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def looked_at(asked_for: bytes, looked: QuerySessionResult, names: PartyNames) -> Session:
+    assert looked.session is not None  # `check_answer` has made sure
+    return session(asked_for, looked.session, looked.outcome, names)
+
+
+def session(
+    asked_for: bytes,
+    view: SessionView,
+    outcome: KeygenResult | SignResult | None,
+    names: PartyNames,
+) -> Session:
+    """
+    Arguments:
+        asked_for: The id that the caller has. A request that others sign for, when the first
+            signers fail, goes on in a session of another id; he keeps his.
+    """
+    failure = None if outcome is None else outcome.failure
+    return Session(
+        session_id=asked_for.hex(),
+        session_type="keygen" if view.operation == "keygen" else "sign",
+        status=view.status if outcome is None else outcome.status,
+        threshold_n=view.party_count or None,
+        threshold_t=view.threshold or None,
+        participants=_participants(view, failure, names),
+        progress=_progress(view),
+        key_id=view.key_id,
+        created_at=moment(view.events[0].at) if view.events else None,
+        deadline=moment(view.deadline),
+        result=result(outcome, names),
+        failure=None if failure is None else failed(failure, names),
+    )
+
+
+def result(
+    outcome: KeygenResult | SignResult | None, names: PartyNames
+) -> KeyMade | SignatureMade | None:
+    if outcome is None or outcome.status is not Status.COMPLETED:
+        return None
+    if isinstance(outcome, KeygenResult):
+        assert outcome.key is not None
+        facts = outcome.key.facts
+        return KeyMade(
+            key_id=facts.key_id,
+            curve=facts.curve,
+            public_key=facts.public_key.hex(),
+            certified_key=outcome.key,
+        )
+    (signed,) = outcome.signed  # the gateway asks for one at a time
+    assert outcome.key_id is not None
+    assert outcome.scheme is not None
+    return SignatureMade(
+        key_id=outcome.key_id,
+        scheme=outcome.scheme,
+        message_hash=signed.message.hex(),
+        derivation_path=signed.derivation_path,
+        public_key=signed.public_key.hex(),
+        signature=signed.signature.hex(),
+        signers=names.names(outcome.signers),
+        **_forms(signed.ecdsa),
+    )
+
+
+def failed(failure: Failure, names: PartyNames) -> FailureView:
+    return FailureView(
+        code=failure.code,
+        message=failure.message,
+        retryable=failure.retryable,
+        round=failure.round,
+        culprits=names.names(failure.culprits),
+        silent=names.names(failure.silent),
+    )
+
+
+def _forms(ecdsa: EcdsaForms | None) -> dict[str, str | int | None]:
+    if ecdsa is None:
+        return {}
+    return {
+        "r": ecdsa.r.hex(),
+        "s": ecdsa.s.hex(),
+        "recovery_id": ecdsa.recovery_id,
+        "der": ecdsa.der.hex(),
+        "ethereum": None if ecdsa.ethereum is None else ecdsa.ethereum.hex(),
+    }
+
+
+_DONE = {"key_certified", "share_signed"}
+_CAME = {"party_joined", "caller_joined", "nonces_made", *_DONE}
+"""Events of a party which show that it takes part."""
+
+
+def _those(view: SessionView, events: Iterable[str]) -> set[str]:
+    return {each.party_id for each in view.events if each.event in events and each.party_id}
+
+
+def _joined(view: SessionView) -> set[str]:
+    return _those(view, _CAME).union(view.joined)
+
+
+def _participants(
+    view: SessionView, failure: Failure | None, names: PartyNames
+) -> list[ParticipantView]:
+    failing = _those(view, {"session_failed"})
+    if failure is not None:
+        failing |= {*failure.culprits, *failure.silent}
+    joined, done = _joined(view), _those(view, _DONE)
+
+    def status(party_id: str) -> ParticipantStatus:
+        if party_id in failing:
+            return ParticipantStatus.FAILED
+        if party_id in done or view.status is Status.COMPLETED:
+            return ParticipantStatus.COMPLETED
+        return ParticipantStatus.JOINED if party_id in joined else ParticipantStatus.WAITING
+
+    return [
+        ParticipantView(party_id=names.name(each), status=status(each)) for each in view.parties
+    ]
+
+
+def _progress(view: SessionView) -> list[RoundProgress]:
+    """As far as the coordinator is told: what parties say to each other it does not hear of."""
+    members, over = set(view.parties), view.status is Status.COMPLETED
+    joined, done = (
+        len(members if over else members & those) for those in (_joined(view), _those(view, _DONE))
+    )
+    last: Literal["certified", "signed"] = "certified" if view.operation == "keygen" else "signed"
+    return [
+        RoundProgress(round=1, name="joined", done=joined, total=len(members)),
+        RoundProgress(round=2, name=last, done=done, total=len(members)),
+    ]

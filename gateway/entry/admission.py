@@ -1,0 +1,57 @@
+"""Who is calling: found before anything of the body is read."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..problems import Problem
+from .api_keys import CALLER, HEADER, ApiKeys, unauthenticated
+from .networks import ADDRESS
+from .rates import FailedKeys
+
+_HEADER = HEADER.lower().encode()
+MAX_KEY_BYTES = 512
+
+
+class Admission:
+    """Middleware: 401 without a valid API key, else its `Caller` in the scope.
+
+    Arguments:
+        exempt: Paths that need no key.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, keys: ApiKeys, failed: FailedKeys, exempt: frozenset[str]
+    ) -> None:
+        self._app = app
+        self._keys = keys
+        self._failed = failed
+        self._exempt = exempt
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in self._exempt:
+            try:
+                await self._identify(scope)
+            except Problem as problem:
+                await problem.answer(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    async def _identify(self, scope: Scope) -> None:
+        shown = [value for name, value in scope["headers"] if name == _HEADER]
+        secret = shown[0] if len(shown) == 1 and 0 < len(shown[0]) <= MAX_KEY_BYTES else None
+        # A valid key enters from any allowed address, whatever its neighbours there have tried:
+        # a limit that shut them all out would be a weapon, and no secret here can be guessed.
+        caller = None
+        if secret is not None:
+            caller = await self._keys.find(secret, patiently=False)
+        if caller is None:
+            address = scope[ADDRESS]
+            if not self._failed.may_try(address):
+                raise self._failed.problem(address)
+            if secret is not None:
+                caller = await self._keys.find(secret)
+            if caller is None:
+                self._failed.count(address)
+                raise unauthenticated()
+        scope[CALLER] = caller

@@ -1,0 +1,114 @@
+"""Sessions that are begun once, however often and at however many gateways it is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
+
+from contracts.client import Begun, Client, RequestFailedError
+from contracts.failures import FailureCode
+from contracts.results import KeygenResult, SessionAnnounced, SignResult
+from contracts.views import SessionView
+
+Begin = Callable[[str], Awaitable[Begun]]
+"""Sends the request, under the request id that it is told."""
+
+
+class ReferenceConflictError(Exception):
+    """Something else was asked for under this request id before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A session that was begun, or found to be there already.
+
+    Attributes:
+        view: Of one that was found.
+        announced: Of one that was begun, unless its result was here first.
+        replayed: It was there already.
+        outcome: If it is known yet.
+    """
+
+    session_id: bytes
+    view: SessionView | None = None
+    announced: SessionAnnounced | None = None
+    replayed: bool = False
+    outcome: KeygenResult | SignResult | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """
+    Attributes:
+        request_id: Of the tenant's choice.
+        reference: What is asked for, in a form that tells two wishes apart.
+        fresh: The request id was made up just now: no session can have it.
+    """
+
+    tenant: str
+    request_id: str
+    reference: str
+    fresh: bool
+
+    @property
+    def name(self) -> str:
+        """The request id as it is sent. Answers come back by request id alone, so no two tenants
+        may have the same one."""
+        return hashlib.sha256(f"{self.tenant}/{self.request_id}".encode()).hexdigest()
+
+
+class Opening:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def open(self, attempt: Attempt, begin: Begin) -> tuple[Opened, Begun | None]:
+        """The session, and if it was begun here, what awaits its result.
+
+        Raises ReferenceConflictError, and RequestFailedError if there is no session.
+        """
+        async with self._locks.setdefault(attempt.name, asyncio.Lock()):
+            # What is there already is looked for first. To send the request and see would do, but
+            # the refusal has the id of the request that was there, and may be taken for its
+            # answer by the gateway that waits for that.
+            found = None if attempt.fresh else await self._found(attempt)
+            if found is not None:
+                return found, None
+            try:
+                begun = await begin(attempt.name)
+            except RequestFailedError as error:
+                if error.failure.code is not FailureCode.CONFLICT:
+                    raise
+                found = await self._found(attempt)  # another gateway was asked at the same time
+                if found is None:
+                    raise
+                return found, None
+            return await _begun(begun), begun
+
+    async def _found(self, attempt: Attempt) -> Opened | None:
+        try:
+            found = await self._client.acting_for(attempt.tenant).look(request_id=attempt.name)
+        except RequestFailedError as error:
+            if error.failure.code is FailureCode.UNKNOWN_REQUEST:
+                return None
+            raise
+        session = found.session
+        assert session is not None  # `check_answer` has made sure
+        if session.reference != attempt.reference:
+            raise ReferenceConflictError(session.request_id)
+        return Opened(
+            session_id=session.session_id, view=session, replayed=True, outcome=found.outcome
+        )
+
+
+async def _begun(begun: Begun) -> Opened:
+    announced = begun.announced
+    if announced is not None:
+        return Opened(session_id=announced.session_id, announced=announced)
+    result = await begun.result()
+    assert isinstance(result, KeygenResult | SignResult)
+    assert result.session_id is not None  # or it would have been raised
+    return Opened(session_id=result.session_id, outcome=result)

@@ -1,0 +1,186 @@
+"""The HTTP server: uvicorn, with patience limited where it has no limits of its own.
+
+uvicorn closes idle connections after an answer, but waits for ever for a first request, and for
+the rest of one whose headers have begun; it keeps headers of any length; it holds an answer for
+ever that nobody reads. Who does that to it a thousand times keeps others out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from .entry.headers import SECURITY_HEADERS
+from .problems import Problem
+from .settings import GatewaySettings, Limits
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+logger = logging.getLogger(__name__)
+
+READY_FILE = "WARREN_READY_FILE"
+"""Environment variable: a file that is created once the gateway serves."""
+
+BACKLOG = 2048
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """One connection. `configuration` makes the class that has its `limits`."""
+
+    limits: Limits = Limits()
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._waiting: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
+        self._header_bytes: int | None = None  # so far, while headers have begun and not ended
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.connections:
+            logger.warning("too many connections")
+            transport.abort()
+            return
+        self._wait_for_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        self._stop_holding()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        counted = self._header_bytes
+        super().data_received(data)
+        if self._header_bytes is None:
+            if not self._answering:  # bytes before a request begins, which uvicorn takes for one
+                self._wait_for_headers()
+        # What comes with the end of an earlier request is not counted: one read, at most.
+        elif counted is not None:
+            self._header_bytes += len(data)
+            if self._header_bytes > self.limits.header_bytes:
+                text = f"The request's line and headers may have {self.limits.header_bytes} bytes."
+                self._refuse(Problem("headers_too_large", text))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._header_bytes = 0
+        self._wait_for_headers()
+
+    def on_headers_complete(self) -> None:
+        self._header_bytes = None
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stop_holding()
+        self._unread = self.loop.call_later(self.limits.read_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stop_holding()
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(Problem("not_http", msg))
+
+    def _wait_for_headers(self) -> None:
+        if self._waiting is None:
+            self._waiting = self.loop.call_later(self.limits.header_seconds, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _stop_holding(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _give_up(self) -> None:
+        self._waiting = None
+        if self._header_bytes is None:
+            self.transport.close()
+            return
+        text = f"The headers took longer than {self.limits.header_seconds:g} s."
+        self._refuse(Problem("too_slow", text))
+
+    @property
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _refuse(self, problem: Problem) -> None:
+        """Before there is a request that the application could answer."""
+        if self.transport.is_closing():
+            return
+        if not self._answering:  # else the bytes would stand in the middle of another answer
+            body = problem.body()
+            headers = [
+                *self.server_state.default_headers,
+                *problem.raw_headers(len(body)),
+                *SECURITY_HEADERS,
+            ]
+            lines = b"".join(b"%s: %s\r\n" % pair for pair in headers)
+            status = f"HTTP/1.1 {problem.status} {problem.kind.title}\r\n".encode()
+            self.transport.write(status + lines + b"\r\n" + body)
+        self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """Ends with exit code 0 when it was told to; says when it serves."""
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            _say_ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Unlike uvicorn's, without raising them once more when all is done."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self.handle_exit) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _say_ready() -> None:
+    logger.info("ready")
+    if (path := os.environ.get(READY_FILE)) is not None:
+        with contextlib.suppress(OSError):
+            Path(path).touch()
+
+
+def configuration(app: FastAPI, settings: GatewaySettings) -> uvicorn.Config:
+    door, limits = settings.door, settings.limits
+    return uvicorn.Config(
+        app,
+        host=door.host,
+        port=door.port,
+        http=type("Protocol", (PatientProtocol,), {"limits": limits}),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # `entry.networks` knows whom to believe
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=limits.idle_seconds,
+        timeout_graceful_shutdown=door.shutdown_seconds,
+        ssl_certfile=door.tls_certificate_file,
+        ssl_keyfile=door.tls_key_file,
+    )

@@ -1,0 +1,89 @@
+"""From settings to a process that serves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import resource
+import signal
+import socket
+
+import tenacity
+
+from contracts.client import BrokerUnavailableError, Client
+
+from .app import create_app
+from .server import Server, configuration
+from .settings import Door, GatewaySettings
+
+logger = logging.getLogger(__name__)
+
+STARTUP_PATIENCE_S = 60
+GC_THRESHOLD = 20_000
+PARENT_LOOK_S = 1.0
+
+
+def listen(door: Door) -> socket.socket:
+    """Raises OSError if the address is not to be had."""
+    family = socket.AF_INET6 if ":" in door.host else socket.AF_INET
+    if family is socket.AF_INET:
+        family = socket.getaddrinfo(door.host, door.port, type=socket.SOCK_STREAM)[0][0]
+    return socket.create_server((door.host, door.port), family=family)
+
+
+def allow_many_files() -> None:
+    """As many as may be: every connection is one, and a shell's default is a thousand."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+async def serve(settings: GatewaySettings, listener: socket.socket) -> None:
+    """Until SIGTERM or SIGINT; then stop accepting, and finish what is in flight.
+
+    Raises:
+        TopologyError, BrokerUnavailableError: What is missing, and how to mend it.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        client = await _connect(stack, settings)
+        server = Server(configuration(create_app(settings, client), settings))
+        _spare_the_collector()
+        await server.serve([listener])
+
+
+async def serve_as_child(settings: GatewaySettings, listener: socket.socket) -> None:
+    """The same, and no longer than the process that forked this one."""
+    watch = asyncio.create_task(_end_with(os.getppid()))
+    try:
+        await serve(settings, listener)
+    finally:
+        watch.cancel()
+
+
+async def _end_with(parent: int) -> None:
+    while os.getppid() == parent:  # noqa: ASYNC110 - nothing else tells of its end
+        await asyncio.sleep(PARENT_LOOK_S)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+async def _connect(stack: contextlib.AsyncExitStack, settings: GatewaySettings) -> Client:
+    async for attempt in tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception_type(BrokerUnavailableError),
+        wait=tenacity.wait_random_exponential(multiplier=0.2, max=5),
+        stop=tenacity.stop_after_delay(STARTUP_PATIENCE_S),
+        before_sleep=tenacity.before_sleep_log(logger, logging.WARNING),
+        reraise=True,
+    ):
+        with attempt:
+            client = await stack.enter_async_context(Client.connect(settings.client))
+    return client
+
+
+def _spare_the_collector() -> None:
+    """What was loaded at start is never garbage."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 20, 20)

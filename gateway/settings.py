@@ -1,0 +1,189 @@
+"""What a gateway needs to know. One file, read once:
+
+[gateway]
+host = "127.0.0.1"
+port = 8080
+allowed_ips = ["127.0.0.0/8", "::1"]    # or WARREN_ALLOWED_IPS, which wins; else loopback only
+trusted_proxies = ["10.0.0.5"]          # whose X-Forwarded-For is believed; nobody's unless given
+
+[limits]                                # see `Limits`; of each process
+requests = 200
+
+[party_names]                           # callers' names for parties, where they have their own
+server-party-1 = "party-1"
+
+[client]                                # as any producer's: `contracts.client.ClientSettings`
+client_id = "gateway"
+...
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from contracts.client import ClientSettings, SettingsError
+from contracts.client.settings import read_toml
+from contracts.primitives import Id, Words
+from contracts.signing import explain
+
+from .entry.networks import LOOPBACK, Network, parse_networks
+
+ALLOWED_IPS = "WARREN_ALLOWED_IPS"
+"""Environment variable: addresses and networks, separated by commas. Empty: loopback only."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Door(_Section):
+    """Where the gateway listens, and to whom."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, lt=2**16)
+    allowed_ips: list[str] = Field(default=list(LOOPBACK))
+    trusted_proxies: list[str] = []
+    health_from_anywhere: bool = False
+    """Whether /health and /health/ready answer addresses that are not allowed."""
+    cors_origins: list[str] = []
+    """Origins of pages that browsers may let call this gateway, such as ``https://a.example``."""
+    tls_certificate_file: Path | None = None
+    """PEM, with its chain. Without, a proxy that ends TLS has to stand before any address but
+    loopback: API keys travel in the clear."""
+    tls_key_file: Path | None = None
+    access_log: bool = True
+    """One line for each request: method, route, status, time, API key's id."""
+    shutdown_seconds: int = Field(default=10, ge=0)
+    """How long requests in flight may take after SIGTERM."""
+
+    @field_validator("allowed_ips", "trusted_proxies")
+    @classmethod
+    def _networks(cls, value: list[str]) -> list[str]:
+        parse_networks(value)
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: list[str]) -> list[str]:
+        for origin in value:
+            scheme, found, host = origin.partition("://")
+            if scheme not in {"http", "https"} or not found or not host or "/" in host:
+                raise ValueError(f"{origin!r} is not an origin such as https://a.example")
+        return value
+
+    @model_validator(mode="after")
+    def _tls(self) -> Door:
+        if (self.tls_certificate_file is None) != (self.tls_key_file is None):
+            raise ValueError("give both tls_certificate_file and tls_key_file, or neither")
+        return self
+
+    @property
+    def allowed(self) -> tuple[Network, ...]:
+        return parse_networks(self.allowed_ips)
+
+    @property
+    def proxies(self) -> tuple[Network, ...]:
+        return parse_networks(self.trusted_proxies)
+
+
+class Limits(_Section):
+    """What one caller may take from the others. Each process of a gateway counts for itself."""
+
+    requests: int = Field(default=200, ge=1)
+    """Of one API key in any `window_seconds`: so many at once, and no more a second on average
+    than what one divided by the other gives."""
+    window_seconds: int = Field(default=2, ge=1, le=3600)
+    failed_keys: int = Field(default=20, ge=1)
+    """Requests without a valid key, of one address (IPv6: of one /64), in
+    `failed_keys_window_seconds`; after that they are not even looked at."""
+    failed_keys_window_seconds: int = Field(default=10, ge=1, le=3600)
+    in_flight_per_key: int = Field(default=64, ge=1)
+    """Requests of one API key at the same time, those that wait for a result included."""
+    in_flight: int = Field(default=1024, ge=1)
+    """The same for all keys together."""
+    event_streams_per_key: int = Field(default=16, ge=1)
+    """Of these, how many may be streams of a session's events."""
+    body_bytes: int = Field(default=1_048_576, ge=1024)
+    body_seconds: float = Field(default=10, gt=0)
+    """How long a body may take to arrive."""
+    header_bytes: int = Field(default=32_768, ge=1024)
+    """Of one request's line and headers."""
+    header_seconds: float = Field(default=10, gt=0)
+    """How long they may take, from the connection or the request's first byte."""
+    idle_seconds: int = Field(default=15, ge=1)
+    """How long a connection is kept after an answer."""
+    read_seconds: float = Field(default=30, gt=0)
+    """How long a caller may not read what it is sent."""
+    connections: int = Field(default=4096, ge=16)
+
+
+class _File(_Section):
+    gateway: Door = Door()
+    limits: Limits = Limits()
+    party_names: dict[Words, Id] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings:
+    """
+    Attributes:
+        party_names: Caller's name -> party id.
+    """
+
+    client: ClientSettings
+    door: Door = field(default_factory=Door)
+    limits: Limits = field(default_factory=Limits)
+    party_names: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: Path, environ: Mapping[str, str] = os.environ) -> GatewaySettings:
+        """Read a file as above. Raises SettingsError."""
+        tables = read_toml(path)
+        theirs: dict[str, Any] = {
+            name: tables.pop(name) for name in ("client", "parties") if name in tables
+        }
+        try:
+            file = _File.model_validate(tables)
+            door = _from_environment(file.gateway, environ)
+        except ValidationError as error:
+            raise SettingsError(f"{path}: {explain(error)}") from None
+        client = ClientSettings.of(theirs, path, environ)
+        if client.client_id is None:
+            raise SettingsError(f"{path}: client: a gateway needs a client_id of its own")
+        return cls(
+            client=client,
+            door=_absolute(door, path.parent),
+            limits=file.limits,
+            party_names=file.party_names,
+        )
+
+    def listening(self, *, host: str | None, port: int | None) -> GatewaySettings:
+        """The same, at another address where one is given."""
+        update = {"host": host, "port": port}
+        given = {name: value for name, value in update.items() if value is not None}
+        return replace(self, door=self.door.model_copy(update=given))
+
+
+def _from_environment(door: Door, environ: Mapping[str, str]) -> Door:
+    if ALLOWED_IPS not in environ:
+        return door
+    listed = [part.strip() for part in environ[ALLOWED_IPS].split(",") if part.strip()]
+    try:
+        parse_networks(listed)
+    except ValueError as error:
+        raise SettingsError(f"{ALLOWED_IPS}: {error}") from None
+    return door.model_copy(update={"allowed_ips": listed or list(LOOPBACK)})
+
+
+def _absolute(door: Door, folder: Path) -> Door:
+    """Files are named relative to the configuration."""
+    named = {"tls_certificate_file": door.tls_certificate_file, "tls_key_file": door.tls_key_file}
+    return door.model_copy(
+        update={name: folder / path for name, path in named.items() if path is not None}
+    )

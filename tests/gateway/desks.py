@@ -1,0 +1,393 @@
+"""A desk without a queue behind it: sessions end when somebody waits for them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, TypeVar
+
+from contracts.client import RequestFailedError
+from contracts.failures import Failure, FailureCode
+from contracts.identity import Identity
+from contracts.keys import CertifiedKey, Holder
+from contracts.primitives import Curve, Scheme, Status
+from contracts.results import (
+    CancelResult,
+    EcdsaForms,
+    JoinSessionResult,
+    KeygenResult,
+    QueryAccountsResult,
+    QuerySessionResult,
+    SessionAnnounced,
+    SignResult,
+    failed_result,
+)
+from contracts.views import AccountView, SessionEvent, SessionView
+from gateway.sessions import Opened, ReferenceConflictError
+
+from ..contracts.samples import SingleKey, child_of
+
+N = TypeVar("N")
+T = TypeVar("T")
+
+PARTIES = {f"party-{number}": Identity.generate() for number in range(1, 6)}
+CREATED_AT = 1_763_705_640_000
+LIFETIME_MS = 60_000
+
+
+def digest(*parts: object) -> bytes:
+    return hashlib.sha256(repr(parts).encode()).digest()
+
+
+@dataclass
+class Running:
+    """A session of the double."""
+
+    view: SessionView
+    asked: dict[str, Any]
+    outcome: KeygenResult | SignResult | None = None
+    changes: list[QuerySessionResult] = field(default_factory=list)
+
+    def add(self, event: str, party_id: str | None = None, **changes: Any) -> None:
+        events = [
+            *self.view.events,
+            SessionEvent(
+                sequence=len(self.view.events) + 1,
+                at=CREATED_AT + len(self.view.events),
+                event=event,
+                party_id=party_id,
+                details={},
+            ),
+        ]
+        self.view = self.view.model_copy(update={"events": events, **changes})
+        self.changes.append(self.looked())
+
+    def looked(self) -> QuerySessionResult:
+        return QuerySessionResult(
+            request_id="query",
+            client_id="gateway",
+            session_id=self.view.session_id,
+            status=Status.COMPLETED,
+            finished_at=CREATED_AT,
+            session=self.view,
+            outcome=self.outcome,
+        )
+
+
+@dataclass
+class Tenant:
+    keys: dict[str, CertifiedKey] = field(default_factory=dict)
+    accounts: dict[str, AccountView] = field(default_factory=dict)
+    sessions: dict[bytes, Running] = field(default_factory=dict)
+    requests: dict[str, bytes] = field(default_factory=dict)
+
+
+class DeskDouble:
+    """
+    Attributes:
+        failing: What sessions come to, instead of completing.
+        refusing: What every call is answered with, if set.
+        asked: Arguments of all creations, in order.
+    """
+
+    def __init__(self) -> None:
+        self.tenants: dict[str, Tenant] = {}
+        self.failing: Failure | None = None
+        self.refusing: Exception | None = None
+        self.asked: list[dict[str, Any]] = []
+
+    async def begin_key(self, tenant: str, **asked: Any) -> Opened:
+        parties = asked["parties"] or list(PARTIES)[: asked["party_count"]]
+        return self._begin(tenant, "keygen", asked, parties, asked["curve"])
+
+    async def begin_signature(self, tenant: str, **asked: Any) -> Opened:
+        facts = (await self.key(tenant, asked["key_id"])).facts
+        account = self._of(tenant).accounts.get(asked["key_id"])
+        configured = None if account is None else account.signers
+        holders = configured or [holder.party_id for holder in facts.holders]
+        signers = asked["signers"] or holders[: facts.threshold]
+        if not {*signers} <= {holder.party_id for holder in facts.holders}:
+            self._fail(FailureCode.UNKNOWN_PARTY, "a signer holds no share of the key")
+        return self._begin(tenant, "sign", asked, signers, facts.curve)
+
+    async def key(self, tenant: str, key_id: str) -> CertifiedKey:
+        return self._found(self._of(tenant).keys, key_id, FailureCode.UNKNOWN_KEY)
+
+    async def look(self, tenant: str, session_id: bytes) -> QuerySessionResult:
+        return self._session(tenant, session_id).looked()
+
+    async def wait(self, tenant: str, session_id: bytes, seconds: float) -> QuerySessionResult:
+        assert seconds > 0
+        running = self._session(tenant, session_id)
+        self._finish(tenant, running)
+        return running.looked()
+
+    async def outcome(
+        self, tenant: str, session_id: bytes, seconds: float
+    ) -> KeygenResult | SignResult | None:
+        return (await self.wait(tenant, session_id, seconds)).outcome
+
+    async def follow(
+        self, tenant: str, session_id: bytes
+    ) -> AsyncGenerator[QuerySessionResult, None]:
+        running = self._session(tenant, session_id)
+        self._finish(tenant, running)
+        for change in running.changes:
+            yield change
+
+    async def cancel(self, tenant: str, session_id: bytes) -> CancelResult:
+        running = self._session(tenant, session_id)
+        if not running.view.status.final:
+            failure = Failure.of(FailureCode.CANCELLED, "cancelled by its client")
+            self._end(running, Status.CANCELLED, failure)
+        return CancelResult(
+            request_id="cancel",
+            client_id="gateway",
+            session_id=session_id,
+            status=Status.COMPLETED,
+            finished_at=CREATED_AT,
+            target=running.view.request_id,
+            target_status=running.view.status,
+        )
+
+    async def join(
+        self, tenant: str, session_id: bytes, token: bytes, party_id: str | None
+    ) -> JoinSessionResult:
+        running = self._session(tenant, session_id)
+        view = running.view
+        if view.status.final:
+            self._fail(FailureCode.SESSION_OVER, "the session is over")
+        if token != view.session_token:
+            named = [name for name, own in view.join_tokens.items() if own == token]
+            party_id = named[0] if named and party_id in {None, named[0]} else None
+        if party_id is None or party_id not in view.parties or party_id in view.joined:
+            self._fail(FailureCode.TOKEN_REFUSED, "the token joins nobody here")
+        running.add("caller_joined", party_id, joined=[*view.joined, party_id])
+        return JoinSessionResult(
+            request_id="join",
+            client_id="gateway",
+            session_id=session_id,
+            status=Status.COMPLETED,
+            finished_at=CREATED_AT,
+            party_id=party_id,
+            session=running.view,
+        )
+
+    async def accounts(
+        self, tenant: str, after: str | None = None, limit: int = 100
+    ) -> QueryAccountsResult:
+        own = self._of(tenant).accounts
+        left = [own[name] for name in sorted(own) if after is None or name > after]
+        return QueryAccountsResult(
+            request_id="accounts",
+            client_id="gateway",
+            session_id=None,
+            status=Status.COMPLETED,
+            finished_at=CREATED_AT,
+            accounts=left[:limit],
+            more=len(left) > limit,
+        )
+
+    async def account(self, tenant: str, account_id: str) -> AccountView:
+        return self._found(self._of(tenant).accounts, account_id, FailureCode.UNKNOWN_ACCOUNT)
+
+    async def configure_account(
+        self, tenant: str, account_id: str, signers: Sequence[str] | None
+    ) -> AccountView:
+        account = await self.account(tenant, account_id)
+        if signers is not None and not {*signers} <= {*account.parties}:
+            self._fail(FailureCode.UNKNOWN_PARTY, "a signer holds no share of the account's key")
+        changes = {"signers": None if signers is None else list(signers)}
+        own = self._of(tenant).accounts
+        own[account_id] = account.model_copy(update=changes)
+        return own[account_id]
+
+    ###
+    ### Helpers
+    ###
+
+    def _of(self, tenant: str) -> Tenant:
+        if self.refusing is not None:
+            raise self.refusing
+        return self.tenants.setdefault(tenant, Tenant())
+
+    def _fail(self, code: FailureCode, text: str) -> NoReturn:
+        failure = Failure.of(code, text)
+        result = failed_result(
+            "query_session", failure, request_id="r", client_id="gateway", finished_at=CREATED_AT
+        )
+        raise RequestFailedError(failure, result)
+
+    def _found(self, things: Mapping[N, T], name: N, code: FailureCode) -> T:
+        if name not in things:
+            self._fail(code, "it does not exist")
+        return things[name]
+
+    def _session(self, tenant: str, session_id: bytes) -> Running:
+        return self._found(self._of(tenant).sessions, session_id, FailureCode.UNKNOWN_REQUEST)
+
+    def _begin(
+        self,
+        tenant: str,
+        operation: str,
+        asked: dict[str, Any],
+        parties: list[str],
+        curve: Curve,
+    ) -> Opened:
+        own, request_id = self._of(tenant), asked["request_id"]
+        known = own.sessions.get(own.requests.get(request_id, b""))
+        if known is not None:
+            if known.view.reference != asked["reference"]:
+                raise ReferenceConflictError(request_id)
+            return Opened(
+                session_id=known.view.session_id,
+                view=known.view,
+                announced=None,
+                replayed=True,
+                outcome=known.outcome,
+            )
+        if not {*parties} <= {*PARTIES}:
+            self._fail(FailureCode.UNKNOWN_PARTY, "there is no such party")
+        self.asked.append({"tenant": tenant, **asked})
+        facts = None if operation == "keygen" else own.keys[asked["key_id"]].facts
+        session_id = digest(tenant, request_id)
+        running = Running(
+            SessionView(
+                session_id=session_id,
+                request_id=request_id,
+                operation=operation,
+                key_id=asked["key_id"],
+                status=Status.WAITING,
+                deadline=CREATED_AT + LIFETIME_MS,
+                parties=parties,
+                events=[],
+                threshold=asked["threshold"] if facts is None else facts.threshold,
+                party_count=asked["party_count"] if facts is None else facts.party_count,
+                curve=curve,
+                reference=asked["reference"],
+                join_tokens={name: digest(session_id, name) for name in parties},
+                session_token=digest(session_id),
+            ),
+            asked,
+        )
+        running.add("session_created")
+        own.requests[request_id] = session_id
+        own.sessions[session_id] = running
+        if asked.get("user_id") is not None:
+            own.accounts[asked["key_id"]] = AccountView(
+                account_id=asked["key_id"],
+                user_id=asked["user_id"],
+                status=Status.WAITING,
+                session_id=session_id,
+                created_at=CREATED_AT,
+                curve=curve,
+                threshold=asked["threshold"],
+                parties=parties,
+                signers=None,
+                public_key=None,
+            )
+        view = running.view
+        assert view.session_token is not None
+        announced = SessionAnnounced(
+            request_id=request_id,
+            client_id="gateway",
+            session_id=session_id,
+            deadline=view.deadline,
+            parties=parties,
+            join_tokens=view.join_tokens,
+            session_token=view.session_token,
+        )
+        return Opened(
+            session_id=session_id, view=None, announced=announced, replayed=False, outcome=None
+        )
+
+    def _finish(self, tenant: str, running: Running) -> None:
+        if running.view.status.final:
+            return
+        if self.failing is not None:
+            self._end(running, Status.FAILED, self.failing)
+        elif running.view.operation == "keygen":
+            self._make_key(self._of(tenant), running)
+        else:
+            self._sign(self._of(tenant), running)
+
+    def _end(self, running: Running, status: Status, failure: Failure) -> None:
+        outcome = failed_result(
+            running.view.operation,
+            failure,
+            request_id=running.view.request_id,
+            client_id="gateway",
+            finished_at=CREATED_AT,
+            status=status,
+            session_id=running.view.session_id,
+            key_id=running.view.key_id,
+        )
+        assert isinstance(outcome, KeygenResult | SignResult)
+        running.outcome = outcome
+        running.add(status.value, status=status)
+
+    def _make_key(self, own: Tenant, running: Running) -> None:
+        view = running.view
+        assert view.curve is not None
+        key = SingleKey(view.curve)
+        facts = key.facts(
+            client_id="gateway",
+            key_id=view.key_id,
+            session_id=view.session_id,
+            threshold=view.threshold,
+            holders=[
+                Holder(
+                    party_id=name,
+                    identity=PARTIES[name].public.der,
+                    public_share=key.public_key,
+                )
+                for name in view.parties
+            ],
+        )
+        certificates = {name: facts.certify(PARTIES[name]) for name in view.parties}
+        certified = CertifiedKey(facts=facts, certificates=certificates)
+        for name in view.parties:
+            running.add("party_joined", name, status=Status.IN_PROGRESS)
+        for name in view.parties:
+            running.add("key_certified", name)
+        running.outcome = KeygenResult(
+            request_id=view.request_id,
+            client_id="gateway",
+            session_id=view.session_id,
+            status=Status.COMPLETED,
+            finished_at=CREATED_AT,
+            key_id=view.key_id,
+            curve=view.curve,
+            key=certified,
+        )
+        running.add("completed", status=Status.COMPLETED)
+        own.keys[view.key_id] = certified
+        if view.key_id in own.accounts:
+            own.accounts[view.key_id] = own.accounts[view.key_id].model_copy(
+                update={"status": Status.COMPLETED, "public_key": key.public_key}
+            )
+
+    def _sign(self, own: Tenant, running: Running) -> None:
+        view, asked = running.view, running.asked
+        scheme: Scheme = asked["scheme"]
+        signing = child_of(SingleKey(scheme.curve), asked["derivation_path"])
+        signature, public_key = signing.sign(scheme, asked["message"])
+        for name in view.parties:
+            running.add("share_signed", name, status=Status.IN_PROGRESS)
+        running.outcome = SignResult(
+            request_id=view.request_id,
+            client_id="gateway",
+            session_id=view.session_id,
+            status=Status.COMPLETED,
+            finished_at=CREATED_AT,
+            key_id=view.key_id,
+            scheme=scheme,
+            message=asked["message"],
+            derivation_path=asked["derivation_path"],
+            public_key=public_key,
+            signature=signature,
+            ecdsa=EcdsaForms.of(signature) if scheme is Scheme.ECDSA else None,
+            signers=view.parties,
+        )
+        running.add("completed", status=Status.COMPLETED)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from contracts.client import ResultTimeoutError
+from gateway.entry.api_keys import ApiKeys
+from gateway.health import readiness
+from tests.gateway.entrance import SECRET, Coordinator, opened, until
+from tests.gateway.test_api_keys import Clock
+
+
+async def test_health_needs_no_key_and_asks_nobody() -> None:
+    async with opened() as entrance, entrance.client() as anybody:
+        answer = await anybody.get("/health")
+    assert answer.status_code == 200
+    assert answer.json() == {"service": "gateway", "status": "healthy"}
+
+
+async def test_a_gateway_is_ready_once_it_knows_the_keys() -> None:
+    async with opened() as entrance, entrance.client() as anybody:
+        await until(lambda: entrance.keys.fresh)
+        answer = await anybody.get("/health/ready")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "service": "gateway",
+        "status": "ready",
+        "dependencies": {
+            "broker": "available",
+            "coordinator": "available",
+            "api_keys": "available",
+        },
+    }
+
+
+async def test_a_gateway_without_an_answer_yet_is_starting() -> None:
+    async with (
+        opened(coordinator=Coordinator(silent=True)) as entrance,
+        entrance.client() as anybody,
+    ):
+        answer = await anybody.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["status"] == "starting"
+
+
+async def test_readiness_names_what_is_away() -> None:
+    clock = Clock()
+    coordinator = Coordinator()
+    keys = ApiKeys(coordinator.api_keys, refresh_s=0.01, clock=clock)
+    async with keys.kept_fresh():
+        await keys.find(SECRET.encode())
+
+        coordinator.error = ResultTimeoutError("r")
+        clock.now += 30
+        await until(lambda: keys.last_error is not None)
+        assert readiness(keys, connected=True).model_dump() == {
+            "service": "gateway",
+            "status": "not ready",
+            "dependencies": {
+                "broker": "available",
+                "coordinator": "unavailable",
+                "api_keys": "available",
+            },
+        }
+
+        clock.now += 60
+        assert set(readiness(keys, connected=False).dependencies.values()) == {"unavailable"}
+
+        coordinator.error = None
+        await until(lambda: keys.last_error is None)
+        assert readiness(keys, connected=True).status == "ready"
+
+
+async def test_without_a_broker_a_gateway_is_not_ready_at_once() -> None:
+    coordinator = Coordinator()
+    async with opened(coordinator=coordinator) as entrance, entrance.client() as anybody:
+        await until(lambda: entrance.keys.fresh)
+        coordinator.connected = False
+        answer = await anybody.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["dependencies"]["broker"] == "unavailable"

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.gateway.entrance import OTHER_SECRET, SECRET, opened
+
+
+def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def test_requests_are_counted_by_route_and_not_by_path() -> None:
+    async with opened() as entrance, entrance.caller() as caller:
+        for name in ("a", "b", "c"):
+            await caller.get(f"/things/{name}")
+        answer = await caller.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    found = samples(answer.text)
+    labels = {("method", "GET"), ("route", "/things/{name}")}
+    assert found["warren_gateway_requests_total", frozenset({*labels, ("status", "200")})] == 3
+    assert found["warren_gateway_request_seconds_count", frozenset(labels)] == 3
+    assert found["warren_gateway_requests_in_flight", frozenset()] == 1  # this one
+
+
+async def test_whoever_was_turned_away_is_counted_by_the_reason() -> None:
+    async with opened() as entrance, entrance.client() as stranger:
+        await stranger.get("/who")
+        await stranger.get("/who", headers={"X-API-Key": OTHER_SECRET})
+        found = samples((await stranger.get("/metrics")).text)
+    reason = frozenset({("code", "unauthenticated")})
+    assert found["warren_gateway_problems_total", reason] == 2
+    labels = frozenset({("method", "GET"), ("route", "none"), ("status", "401")})
+    assert found["warren_gateway_requests_total", labels] == 2
+
+
+async def test_no_figure_and_no_line_tells_a_secret(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        async with opened() as entrance, entrance.caller() as caller:
+            await caller.get("/who", params={"token": "t0ken"})
+            await caller.get("/things/t0ken", headers={"X-API-Key": OTHER_SECRET})
+            text = (await caller.get("/metrics")).text
+    for secret in (SECRET, OTHER_SECRET):
+        assert secret not in text
+        assert secret not in caplog.text
+    assert "shop" not in text
+    assert "t0ken" not in text
+    lines = [vars(record) for record in caplog.records if record.name == "gateway.access"]
+    assert [(line["status"], line["api_key"], line["problem"]) for line in lines] == [
+        (200, "shop-1", None),
+        (401, None, "unauthenticated"),
+        (200, None, None),
+    ]
+    assert "t0ken" not in str(lines)
+
+
+async def test_the_access_log_can_be_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "gateway.access"):
+        async with opened(access_log=False) as entrance, entrance.caller() as caller:
+            await caller.get("/who")
+    assert not [record for record in caplog.records if record.name == "gateway.access"]
+
+
+async def test_a_method_that_nobody_knows_is_one_label_for_all() -> None:
+    async with opened() as entrance, entrance.caller() as caller:
+        for method in ("FOO", "BAR"):
+            assert (await caller.request(method, "/who")).status_code == 405
+        found = samples((await caller.get("/metrics")).text)
+    assert {dict(labels).get("method") for _, labels in found} <= {None, "other", "GET"}

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+SCRIPT = """
+import os, signal, sys, time
+from pathlib import Path
+from gateway import processes
+processes.PAUSE_S = 0.01
+folder = Path(sys.argv[1])
+
+def end(*_):
+    (folder / f"ended-{os.getpid()}").touch()
+    os._exit(0)
+
+def work():
+    (folder / f"began-{os.getpid()}").touch()
+    if (folder / "hopeless").exists():
+        return 2
+    signal.signal(signal.SIGTERM, end)
+    while True:
+        time.sleep(0.01)
+
+ended = lambda pid: (folder / f"noted-{pid}").touch()
+sys.exit(processes.keep_running(2, work, hopeless=frozenset({2}), ended=ended))
+"""
+
+
+def started(folder: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)])
+
+
+def pids(folder: Path, word: str) -> set[int]:
+    return {int(path.name.partition("-")[2]) for path in folder.glob(f"{word}-*")}
+
+
+def wait_for(folder: Path, word: str, count: int) -> set[int]:
+    deadline = time.monotonic() + 20
+    while len(found := pids(folder, word)) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return found
+
+
+def test_a_process_that_ends_is_replaced_and_all_end_together(tmp_path: Path) -> None:
+    parent = started(tmp_path)
+    try:
+        first = min(wait_for(tmp_path, "began", 2))
+        os.kill(first, signal.SIGKILL)
+        assert wait_for(tmp_path, "noted", 1) == {first}
+        began = wait_for(tmp_path, "began", 3)
+        time.sleep(0.2)  # the new one has its handler by then
+        parent.terminate()
+        assert parent.wait(20) == 0
+        assert pids(tmp_path, "ended") == began - {first}
+    finally:
+        parent.kill()
+        parent.wait()
+
+
+def test_all_end_where_there_is_no_hope(tmp_path: Path) -> None:
+    (tmp_path / "hopeless").touch()
+    parent = started(tmp_path)
+    try:
+        assert parent.wait(20) == 2
+    finally:
+        parent.kill()
+        parent.wait()

@@ -1,0 +1,190 @@
+"""The server on a real socket, with callers that do not keep to good manners."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from gateway.server import configuration
+from tests.gateway.entrance import SECRET, Entrance, opened, settings, until
+
+HOST = "127.0.0.1"
+
+
+class QuietServer(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    limits: dict[str, Any] | None = None, **door: Any
+) -> AsyncIterator[tuple[Entrance, int]]:
+    with socket.create_server((HOST, 0)) as listener:
+        async with opened(limits) as entrance:
+            app: Any = entrance.app
+            server = QuietServer(configuration(app, settings(limits, **door)))
+            running = asyncio.create_task(server.serve([listener]))
+            await until(lambda: server.started)
+            try:
+                yield entrance, listener.getsockname()[1]
+            finally:
+                entrance.going.set()
+                server.should_exit = True
+                await running
+
+
+async def said(reader: asyncio.StreamReader) -> bytes:
+    """All until the end of the connection."""
+    with contextlib.suppress(ConnectionError):
+        return await reader.read()
+    return b""
+
+
+def taken_apart(answer: bytes) -> tuple[int, dict[str, str], dict[str, Any]]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    return int(status.split()[1]), headers, json.loads(body)
+
+
+REQUEST = f"GET /who HTTP/1.1\r\nHost: g\r\nX-API-Key: {SECRET}\r\n".encode()
+
+
+@pytest.mark.parametrize("sent", [b"", b"\r\n\r\n"])
+async def test_a_connection_that_says_nothing_is_closed(sent: bytes) -> None:
+    async with serving({"header_seconds": 0.1}) as (_, port):
+        reader, writer = await asyncio.open_connection(HOST, port)
+        writer.write(sent)
+        assert await said(reader) == b""
+        writer.close()
+
+
+async def test_headers_that_do_not_end_are_not_waited_for() -> None:
+    async with serving({"header_seconds": 0.1}) as (_, port):
+        reader, writer = await asyncio.open_connection(HOST, port)
+        writer.write(REQUEST)
+        status, headers, document = taken_apart(await said(reader))
+        writer.close()
+    assert status == 408
+    assert document["code"] == "too_slow"
+    assert headers["content-type"] == "application/problem+json"
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+async def test_empty_lines_do_not_keep_a_connection_after_an_answer() -> None:
+    async with serving({"header_seconds": 0.1, "idle_seconds": 60}) as (_, port):
+        reader, writer = await asyncio.open_connection(HOST, port)
+        writer.write(REQUEST + b"\r\n")
+        assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"\r\n")
+        await said(reader)
+        writer.close()
+
+
+async def test_a_slow_answer_is_not_cut_off_by_the_time_for_headers() -> None:
+    async with serving({"header_seconds": 0.1}) as (entrance, port):
+        reader, writer = await asyncio.open_connection(HOST, port)
+        writer.write(REQUEST.replace(b"/who", b"/slow") + b"\r\n")
+        await until(lambda: entrance.waiting == 1)
+        await asyncio.sleep(0.2)
+        entrance.going.set()
+        assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+
+async def test_headers_without_end_are_not_kept() -> None:
+    async with serving({"header_bytes": 1024}) as (_, port):
+        reader, writer = await asyncio.open_connection(HOST, port)
+        writer.write(REQUEST + b"X-Long: ")
+        await writer.drain()
+        for _ in range(3):
+            await asyncio.sleep(0.02)  # so that the server reads it in several pieces
+            writer.write(b"x" * 500)
+        answer = await said(reader)
+        writer.close()
+    assert taken_apart(answer)[0] == 431
+
+
+async def test_what_is_no_http_is_a_problem_too() -> None:
+    async with serving() as (_, port):
+        reader, writer = await asyncio.open_connection(HOST, port)
+        writer.write(b"HELLO?\r\n\r\n")
+        status, headers, document = taken_apart(await said(reader))
+        writer.close()
+    assert status == 400
+    assert document["code"] == "not_http"
+    assert headers["cache-control"] == "no-store"
+    assert "server" not in headers
+
+
+async def test_a_connection_too_many_is_closed_and_the_others_stay() -> None:
+    async with serving({"connections": 16}) as (_, port):
+        held = [await asyncio.open_connection(HOST, port) for _ in range(16)]
+        reader, writer = await asyncio.open_connection(HOST, port)
+        assert await said(reader) == b""
+        writer.close()
+        reader, writer = held[0]
+        writer.write(REQUEST + b"\r\n")
+        assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+        for _, writer in held:
+            writer.close()
+
+
+async def test_who_does_not_read_his_answer_is_not_waited_for() -> None:
+    async with serving({"read_seconds": 0.1}) as (entrance, port):
+        ended = asyncio.Event()
+
+        async def torrent(scope: Scope, receive: Receive, send: Send) -> None:
+            async def gone() -> None:
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+
+            caller = asyncio.create_task(gone())
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            part = {"type": "http.response.body", "body": b"x" * 65536, "more_body": True}
+            while not caller.done():
+                await send(part)
+                await asyncio.sleep(0)
+            ended.set()
+
+        entrance.app.mount("/torrent", torrent)
+        _, writer = await asyncio.open_connection(HOST, port, limit=1024)
+        writer.write(REQUEST.replace(b"/who", b"/torrent/") + b"\r\n")
+        async with asyncio.timeout(10):
+            await ended.wait()
+        writer.close()
+
+
+async def test_a_body_that_is_too_large_is_refused_while_it_is_sent() -> None:
+    async with serving({"body_bytes": 10_000}) as (entrance, port):
+        reader, writer = await asyncio.open_connection(HOST, port)
+        writer.write(
+            f"POST /notes HTTP/1.1\r\nHost: g\r\nX-API-Key: {SECRET}\r\n"
+            "Content-Length: 100000000\r\n\r\n".encode()
+        )
+        writer.write(b"x" * 200_000)
+        status, headers, document = taken_apart(await reader.readuntil(b"}"))
+        assert entrance.bodies == 0
+        writer.close()
+    assert status == 413
+    assert headers["connection"] == "close"
+    assert document["code"] == "body_too_large"
+
+
+async def test_requests_in_flight_are_finished_when_the_gateway_ends() -> None:
+    async with serving() as (entrance, port):
+        reader, writer = await asyncio.open_connection(HOST, port)
+        writer.write(REQUEST.replace(b"/who", b"/slow") + b"\r\n")
+        await until(lambda: entrance.waiting == 1)
+    assert b"200 OK" in await said(reader)
+    writer.close()

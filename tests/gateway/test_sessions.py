@@ -1,0 +1,485 @@
+"""The desk, over a client library that is a double: one coordinator, as many gateways as wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+
+from contracts.client import Begun, Client, ClientClosedError, RequestFailedError
+from contracts.failures import Failure, FailureCode
+from contracts.primitives import Curve, Scheme, Status
+from contracts.results import (
+    KeygenResult,
+    QuerySessionResult,
+    Result,
+    SessionAnnounced,
+    SignResult,
+    failed_result,
+)
+from contracts.views import SessionView
+from gateway import sessions, watching
+from gateway.sessions import Desk, Opened, ReferenceConflictError
+
+from ..contracts.samples import (
+    SingleKey,
+    announcement,
+    keygen_request,
+    keygen_result,
+    session_view,
+    sign_request,
+    sign_result,
+)
+
+KEY = SingleKey(Curve.ED25519)
+
+
+class BegunDouble:
+    def __init__(self, request_id: str, announced: SessionAnnounced | None) -> None:
+        self.request_id = request_id
+        self.announced = announced
+        self.stopped = False
+        self.ending: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+    @property
+    def done(self) -> bool:
+        return self.ending.done()
+
+    async def result(self) -> Result:
+        return await asyncio.shield(self.ending)
+
+    def stop(self) -> None:
+        self.stopped = True
+        if not self.done:
+            self.ending.set_exception(ClientClosedError("stopped"))
+            self.ending.exception()
+
+
+class Coordinator:
+    """What all gateways ask.
+
+    Attributes:
+        sessions: By the request id as it is sent.
+        looks: How often it was asked for a session.
+        instant: Results are there before announcements.
+        gate: Whoever looks has to pass it.
+    """
+
+    def __init__(self) -> None:
+        self.sessions: dict[tuple[str, str], SessionView] = {}
+        self.outcomes: dict[bytes, KeygenResult | SignResult] = {}
+        self.begun: list[BegunDouble] = []
+        self.looks = 0
+        self.key_queries = 0
+        self.instant = False
+        self.refusal: FailureCode | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    def begin(self, tenant: str, request_id: str, reference: str, result: Any) -> BegunDouble:
+        if self.refusal is not None:
+            raise refused(self.refusal)
+        known = self.sessions.get((tenant, request_id))
+        if known is not None:
+            raise refused(FailureCode.CONFLICT)
+        session_id = bytes([len(self.sessions) + 1]) * 32
+        self.sessions[tenant, request_id] = session_view(
+            session_id=session_id,
+            request_id=request_id,
+            reference=reference,
+            status=Status.WAITING,
+            operation=result.result,
+        )
+        announced = announcement(sign_request(request_id=request_id), session_id=session_id)
+        begun = BegunDouble(request_id, None if self.instant else announced)
+        self.begun.append(begun)
+        if self.instant:
+            begun.ending.set_result(result.model_copy(update={"session_id": session_id}))
+        return begun
+
+    def move(self, session_id: bytes, **changes: Any) -> None:
+        for name, view in self.sessions.items():
+            if view.session_id == session_id:
+                self.sessions[name] = view.model_copy(update=changes)
+
+    def end(self, session_id: bytes) -> SignResult:
+        self.move(session_id, status=Status.COMPLETED)
+        outcome = sign_result(sign_request(), KEY, session_id=session_id)
+        self.outcomes[session_id] = outcome
+        return outcome
+
+
+def refused(code: FailureCode) -> RequestFailedError:
+    failure = Failure.of(code, "no")
+    result = failed_result("sign", failure, request_id="r", client_id="gateway", finished_at=1)
+    return RequestFailedError(failure, result)
+
+
+class ClientDouble:
+    """One gateway's connection."""
+
+    def __init__(self, coordinator: Coordinator, tenant: str = "") -> None:
+        self.coordinator = coordinator
+        self.tenant = tenant
+        self.discarding = asyncio.Event()
+
+    def acting_for(self, tenant: str) -> ClientDouble:
+        return ClientDouble(self.coordinator, tenant)
+
+    async def begin_key(self, key_id: str, **asked: Any) -> BegunDouble:
+        request = keygen_request(key_id=key_id)
+        result = keygen_result(request, KEY.certified(key_id=key_id))
+        return self._begin(asked, result)
+
+    async def begin_signature(self, key_id: str, **asked: Any) -> BegunDouble:
+        return self._begin(asked, sign_result(sign_request(), KEY))
+
+    def _begin(self, asked: dict[str, Any], result: Result) -> BegunDouble:
+        return self.coordinator.begin(self.tenant, asked["request_id"], asked["reference"], result)
+
+    async def look(
+        self, *, session_id: bytes | None = None, request_id: str | None = None
+    ) -> QuerySessionResult:
+        self.coordinator.looks += 1
+        await self.coordinator.gate.wait()
+        for (tenant, known), view in self.coordinator.sessions.items():
+            if tenant == self.tenant and (known == request_id or view.session_id == session_id):
+                return QuerySessionResult(
+                    request_id="query",
+                    client_id="gateway",
+                    session_id=view.session_id,
+                    status=Status.COMPLETED,
+                    finished_at=1,
+                    session=view,
+                    outcome=self.coordinator.outcomes.get(view.session_id),
+                )
+        raise refused(FailureCode.UNKNOWN_REQUEST)
+
+    async def keys(self, only: str) -> list[Any]:
+        self.coordinator.key_queries += 1
+        return [KEY.certified(key_id=only)]
+
+    async def discard_results(self) -> None:
+        self.discarding.set()
+        await asyncio.Event().wait()
+
+
+@pytest.fixture
+def coordinator(monkeypatch: pytest.MonkeyPatch) -> Coordinator:
+    monkeypatch.setattr(watching, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(watching, "LONGEST_PAUSE_S", 0.01)
+    return Coordinator()
+
+
+def gateway(coordinator: Coordinator) -> Desk:
+    return Desk(cast("Client", ClientDouble(coordinator)), timeout_s=30)
+
+
+@pytest.fixture
+async def desk(coordinator: Coordinator) -> AsyncIterator[Desk]:
+    async with gateway(coordinator) as opened:
+        yield opened
+
+
+async def begin(desk: Desk, tenant: str = "shop", **changes: Any) -> Opened:
+    asked: dict[str, Any] = {
+        "key_id": "treasury",
+        "message": b"message",
+        "scheme": Scheme.ED25519,
+        "reference": "wish",
+        "request_id": "mine",
+    }
+    return await desk.begin_signature(tenant, **{**asked, **changes})
+
+
+async def until(happened: Any) -> None:
+    for _ in range(1000):
+        if happened():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it did not happen")
+
+
+async def test_a_session_is_opened_with_what_was_announced(
+    desk: Desk, coordinator: Coordinator
+) -> None:
+    opened = await begin(desk)
+    (begun,) = coordinator.begun
+    assert opened == Opened(session_id=bytes([1]) * 32, announced=begun.announced)
+    made = await desk.begin_key(
+        "shop",
+        key_id="k",
+        curve=Curve.ED25519,
+        threshold=2,
+        party_count=3,
+        reference="a key",
+        request_id="another",
+    )
+    assert (made.session_id, made.replayed) == (bytes([2]) * 32, False)
+
+
+async def test_a_result_that_was_first_is_the_outcome(desk: Desk, coordinator: Coordinator) -> None:
+    coordinator.instant = True
+    opened = await begin(desk)
+    assert (opened.announced, opened.view, opened.replayed) == (None, None, False)
+    assert isinstance(opened.outcome, SignResult)
+
+
+async def test_a_repetition_at_any_gateway_gives_the_same_session(
+    desk: Desk, coordinator: Coordinator
+) -> None:
+    first = await begin(desk)
+    async with gateway(coordinator) as another:
+        for each in (desk, another):
+            again = await begin(each)
+            assert (again.session_id, again.replayed) == (first.session_id, True)
+            assert again.view is not None
+            assert again.view.reference == "wish"
+            assert again.outcome is None
+        outcome = coordinator.end(first.session_id)
+        assert (await begin(another)).outcome == outcome
+    assert len(coordinator.begun) == 1
+
+
+async def test_repetitions_at_the_same_moment_begin_one_session(
+    desk: Desk, coordinator: Coordinator
+) -> None:
+    opened = await asyncio.gather(*(begin(desk) for _ in range(5)))
+    assert {each.session_id for each in opened} == {bytes([1]) * 32}
+    assert sorted(each.replayed for each in opened) == [False, True, True, True, True]
+
+
+async def test_who_loses_against_another_gateway_finds_its_session(
+    desk: Desk, coordinator: Coordinator
+) -> None:
+    opened = [await begin(desk, fresh=True), await begin(desk, fresh=True)]
+    assert opened[0].session_id == opened[1].session_id
+    assert [each.replayed for each in opened] == [False, True]
+    with pytest.raises(ReferenceConflictError):
+        await begin(desk, fresh=True, reference="another wish")
+
+
+async def test_a_conflict_about_nothing_stays_one(desk: Desk, coordinator: Coordinator) -> None:
+    coordinator.refusal = FailureCode.CONFLICT
+    with pytest.raises(RequestFailedError) as caught:
+        await begin(desk)
+    assert caught.value.failure.code is FailureCode.CONFLICT
+
+
+async def test_another_wish_under_the_same_id_is_refused(desk: Desk) -> None:
+    await begin(desk)
+    with pytest.raises(ReferenceConflictError):
+        await begin(desk, reference="another wish")
+
+
+async def test_what_was_refused_can_be_asked_for_again(
+    desk: Desk, coordinator: Coordinator
+) -> None:
+    coordinator.refusal = FailureCode.OVERLOADED
+    with pytest.raises(RequestFailedError, match="overloaded"):
+        await begin(desk)
+    coordinator.refusal = None
+    assert not (await begin(desk)).replayed
+
+
+async def test_tenants_with_the_same_id_have_sessions_of_their_own(
+    desk: Desk, coordinator: Coordinator
+) -> None:
+    shop, bank = await begin(desk, "shop"), await begin(desk, "bank", reference="another wish")
+    assert shop.session_id != bank.session_id
+    # Results tell the request id and not the tenant.
+    assert len({begun.request_id for begun in coordinator.begun}) == 2
+    with pytest.raises(RequestFailedError, match="unknown_request"):
+        await desk.look("bank", shop.session_id)
+
+
+async def test_who_waits_where_it_was_begun_asks_once_when_the_result_is_there(
+    desk: Desk, coordinator: Coordinator
+) -> None:
+    opened = await begin(desk)
+    coordinator.looks = 0
+    waiting = asyncio.create_task(desk.wait("shop", opened.session_id, 60))
+    await asyncio.sleep(0.01)
+    assert coordinator.looks == 0
+    outcome = coordinator.end(opened.session_id)
+    coordinator.begun[0].ending.set_result(outcome)
+    found = await waiting
+    assert found.outcome == outcome
+    assert coordinator.looks == 1
+
+
+async def test_an_outcome_that_came_here_costs_no_question(
+    desk: Desk, coordinator: Coordinator
+) -> None:
+    opened = await begin(desk)
+    coordinator.looks = 0
+    waiting = asyncio.create_task(desk.outcome("shop", opened.session_id, 60))
+    await asyncio.sleep(0)
+    outcome = coordinator.end(opened.session_id)
+    coordinator.begun[0].ending.set_result(outcome)
+    assert await waiting == outcome
+    assert coordinator.looks == 0
+    assert await desk.outcome("shop", opened.session_id, 60) == outcome  # it is no longer here
+
+
+async def test_many_who_wait_elsewhere_share_one_that_asks(
+    coordinator: Coordinator, desk: Desk
+) -> None:
+    opened = await begin(desk)
+    async with gateway(coordinator) as another:
+        waiting = [
+            asyncio.create_task(another.wait("shop", opened.session_id, 60)) for _ in range(20)
+        ]
+        await until(lambda: coordinator.looks > 25)
+        coordinator.gate.clear()
+        held = coordinator.looks
+        await asyncio.sleep(0.01)
+        assert coordinator.looks <= held + 1
+        waiting[0].cancel()  # one less changes nothing
+        outcome = coordinator.end(opened.session_id)
+        coordinator.gate.set()
+        found = await asyncio.gather(*waiting[1:])
+        assert {each.outcome == outcome for each in found} == {True}
+        assert len(another._watches) == 0
+
+
+async def test_a_wait_that_is_over_tells_how_it_is(desk: Desk, coordinator: Coordinator) -> None:
+    opened = await begin(desk)
+    coordinator.move(opened.session_id, status=Status.IN_PROGRESS)
+    async with gateway(coordinator) as another:
+        for each in (desk, another):
+            for seconds in (0, 0.01):
+                found = await each.wait("shop", opened.session_id, seconds)
+                assert found.session is not None
+                assert found.session.status is Status.IN_PROGRESS
+            assert await each.outcome("shop", opened.session_id, 0) is None
+    assert not coordinator.begun[0].stopped
+
+
+async def test_a_session_that_nobody_has_is_an_error_for_all_who_wait(desk: Desk) -> None:
+    for call in (
+        desk.wait("shop", bytes(32), 60),
+        anext(desk.follow("shop", bytes(32))),
+    ):
+        with pytest.raises(RequestFailedError, match="unknown_request"):
+            await call
+
+
+@pytest.mark.parametrize("end", ["conflict", "lost"])
+async def test_what_does_not_come_here_is_asked_for(
+    desk: Desk, coordinator: Coordinator, end: str
+) -> None:
+    opened = await begin(desk)
+    waiting = asyncio.create_task(desk.wait("shop", opened.session_id, 60))
+    await asyncio.sleep(0)
+    begun = coordinator.begun[0]
+    if end == "conflict":  # of a repetition at another gateway, which has the same request id
+        begun.ending.set_result(refused(FailureCode.CONFLICT).result)
+    else:
+        begun.stop()
+    looks = coordinator.looks
+    await until(lambda: coordinator.looks > looks + 2)
+    assert not waiting.done()
+    outcome = coordinator.end(opened.session_id)
+    assert (await waiting).outcome == outcome
+
+
+async def test_who_follows_sees_each_change_once_and_the_end(
+    desk: Desk, coordinator: Coordinator
+) -> None:
+    opened = await begin(desk)
+    following = desk.follow("shop", opened.session_id)
+    seen = [await anext(following)]
+    looks = coordinator.looks
+    await until(lambda: coordinator.looks > looks + 3)
+    coordinator.move(opened.session_id, joined=["p1"])
+    seen.append(await anext(following))
+    outcome = coordinator.end(opened.session_id)
+    coordinator.begun[0].ending.set_result(outcome)
+    seen += [found async for found in following]
+    assert [(each.session.status, each.session.joined) for each in seen if each.session] == [
+        (Status.WAITING, []),
+        (Status.WAITING, ["p1"]),
+        (Status.COMPLETED, ["p1"]),
+    ]
+    assert seen[-1].outcome == outcome
+    looks = coordinator.looks
+    await asyncio.sleep(0.03)
+    assert coordinator.looks == looks
+
+
+async def test_a_result_that_comes_here_cuts_the_pause_short(
+    desk: Desk, coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "FIRST_PAUSE_S", 1000)
+    opened = await begin(desk)
+    following = desk.follow("shop", opened.session_id)
+    await anext(following)
+    coordinator.begun[0].ending.set_result(coordinator.end(opened.session_id))
+    assert (await anext(following)).outcome is not None
+
+
+async def test_who_stops_following_stops_the_asking(desk: Desk, coordinator: Coordinator) -> None:
+    opened = await begin(desk)
+    async with contextlib.aclosing(desk.follow("shop", opened.session_id)) as following:
+        await anext(following)
+    looks = coordinator.looks
+    await asyncio.sleep(0.03)
+    assert coordinator.looks == looks
+
+
+async def test_no_more_results_are_awaited_than_there_is_room_for(
+    desk: Desk, coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "RUNNING", 2)
+    opened = [await begin(desk, request_id=f"r{at}") for at in range(3)]
+    assert [begun.stopped for begun in coordinator.begun] == [True, False, False]
+    coordinator.end(opened[0].session_id)
+    assert (await desk.wait("shop", opened[0].session_id, 60)).outcome is not None
+
+
+async def test_what_is_over_is_not_kept(desk: Desk, coordinator: Coordinator) -> None:
+    opened = await begin(desk)
+    coordinator.begun[0].ending.set_result(coordinator.end(opened.session_id))
+    await until(lambda: not desk._running)
+
+
+async def test_closing_ends_all_that_waits(coordinator: Coordinator) -> None:
+    async with gateway(coordinator) as desk:
+        client = cast("ClientDouble", desk._client)
+        await client.discarding.wait()
+        opened = await begin(desk)
+        elsewhere = await begin(desk, request_id="other")
+        coordinator.begun[1].stop()
+        waiting = [
+            asyncio.create_task(desk.wait("shop", each.session_id, 60))
+            for each in (opened, elsewhere)
+        ]
+        await until(lambda: len(desk._watches) == 1)
+    assert all(begun.stopped for begun in coordinator.begun)
+    for each in (*waiting, anext(desk.follow("shop", opened.session_id))):
+        with pytest.raises(ClientClosedError):
+            await each
+
+
+async def test_a_key_is_asked_for_once_in_a_while(
+    desk: Desk, coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for tenant in ("shop", "shop", "bank"):
+        assert (await desk.key(tenant, "treasury")).facts.key_id == "treasury"
+    assert coordinator.key_queries == 2
+    monkeypatch.setattr(sessions, "KEYS", 2)
+    for name in ("another", "treasury"):
+        await desk.key("shop", name)
+    assert coordinator.key_queries == 4
+    monkeypatch.setattr(sessions, "KEY_FOR_S", 0.0)
+    await desk.key("shop", "treasury")
+    assert coordinator.key_queries == 5
+
+
+def test_the_double_has_what_the_desk_uses_of_a_request_that_was_begun() -> None:
+    for name in ("announced", "done", "request_id", "result", "stop"):
+        assert hasattr(Begun, name)

@@ -1,0 +1,149 @@
+"""What clients that serve many ask a simulated Warren for, and are told."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from typing import Any, TypeVar
+
+from contracts import addresses
+from contracts.failures import FailureCode
+from contracts.identity import Identity
+from contracts.requests import ADAPTER, Request
+from contracts.results import (
+    DELIVERED,
+    JoinSessionResult,
+    QuerySessionResult,
+    SessionAnnounced,
+    SessionView,
+)
+from contracts.signing import SignedRequest, sign_request
+from tests.workers.simulate import CLIENT, World
+from workers.session.announcing import ANNOUNCED
+from workers.store.records import Outgoing
+
+R = TypeVar("R")
+_ids = itertools.count(1)
+
+
+def wish(
+    world: World,
+    operation: str,
+    *,
+    by: Identity | None = None,
+    client_id: str | None = CLIENT,
+    **fields: Any,
+) -> SignedRequest:
+    identity = world.client if by is None else by
+    now = world.clock()
+    request: dict[str, Any] = {
+        "operation": operation,
+        "request_id": f"wish-{next(_ids)}",
+        "client_id": client_id,
+        "signer": identity.public.der,
+        "issued_at": now,
+        "expires_at": now + 60_000,
+    } | fields
+    request["reply_to"] = addresses.result_key(
+        operation,
+        client_id=client_id,
+        request_id=request["request_id"],
+        key_id=request.get("key_id"),
+    )
+    return sign_request(ADAPTER.validate_python(request, strict=False), identity)
+
+
+async def answered(world: World, signed: SignedRequest, kind: type[R]) -> R:
+    """The answer that this request has now."""
+    before = len(world.network.sent)
+    await world.submit(signed)
+    return answer(world, signed.request, kind, since=before)
+
+
+def answer(world: World, request: Request, kind: type[R], *, since: int = 0) -> R:
+    *_, last = [
+        message
+        for message in world.network.sent[since:]
+        if message.exchange == addresses.RESULTS and message.message_id == request.request_id
+    ]
+    found = DELIVERED.validate_json(last.body)
+    assert isinstance(found, kind), found
+    return found
+
+
+async def ask(world: World, kind: type[R], operation: str, **fields: Any) -> R:
+    """Ask for something that is answered at once."""
+    found = await answered(world, wish(world, operation, **fields), kind)
+    assert getattr(found, "failure") is None, found  # noqa: B009 - every result has one
+    return found
+
+
+async def refusal(world: World, operation: str, **fields: Any) -> FailureCode:
+    return await refused(world, wish(world, operation, **fields))
+
+
+async def refused(world: World, signed: SignedRequest) -> FailureCode:
+    result: Any = await answered(world, signed, object)
+    assert result.failure is not None, result
+    code: FailureCode = result.failure.code
+    return code
+
+
+###
+### Sessions
+###
+
+
+def announcements(world: World, request: Request) -> list[Outgoing]:
+    return [
+        message
+        for message in world.network.sent
+        if message.kind == ANNOUNCED and message.headers["request_id"] == request.request_id
+    ]
+
+
+def announced(world: World, request: Request) -> SessionAnnounced:
+    """What was announced, the same however often."""
+    (body,) = {message.body for message in announcements(world, request)}
+    return SessionAnnounced.model_validate_json(body)
+
+
+async def view(world: World, *, tenant: str | None = None, **named: Any) -> SessionView:
+    found = await seen(world, tenant=tenant, **named)
+    assert found.session is not None
+    return found.session
+
+
+async def seen(world: World, *, tenant: str | None = None, **named: Any) -> QuerySessionResult:
+    return await ask(world, QuerySessionResult, "query_session", tenant=tenant, **named)
+
+
+def joining(
+    world: World, told: SessionAnnounced, token_of: str | None, /, **changes: Any
+) -> SignedRequest:
+    """With a party's token, and without a word about whose it is."""
+    fields: dict[str, Any] = {"session_id": told.session_id}
+    if token_of is not None:
+        fields["join_token"] = told.join_tokens[token_of]
+    return wish(world, "join_session", **(fields | changes))
+
+
+async def join(world: World, told: SessionAnnounced, party_id: str) -> JoinSessionResult:
+    result = await answered(world, joining(world, told, party_id), JoinSessionResult)
+    assert result.failure is None, result
+    return result
+
+
+def instructions(world: World, session_id: bytes, *kinds: str) -> list[Outgoing]:
+    """What the coordinator has told parties about a session."""
+    return [
+        message
+        for message in world.network.sent
+        if message.exchange == addresses.SESSIONS
+        and message.headers["session_id"] == session_id.hex()
+        and (not kinds or message.kind in kinds)
+    ]
+
+
+def digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()

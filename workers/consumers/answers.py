@@ -1,0 +1,68 @@
+"""What the coordinator answers to requests that begin no session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from contracts import addresses
+from contracts.errors import InvalidRequestError
+from contracts.failures import Failure, FailureCode
+from contracts.requests import Request
+from contracts.results import Result, Status, failed_result
+
+from ..session.sending import result
+from .clock import now_ms
+from .publisher import Publisher
+
+
+class Answers:
+    def __init__(self, publisher: Publisher, *, clock: Callable[[], int] = now_ms) -> None:
+        self._publisher = publisher
+        self._clock = clock
+
+    async def give(self, request: Request, content: Result) -> None:
+        await self._publisher.publish(result(content, request.reply_to))
+
+    async def fail(self, request: Request, failure: Failure) -> None:
+        """Without a trace: nothing was begun, and the same request again is as new."""
+        late = failure.code is FailureCode.EXPIRED
+        content = failed_result(
+            request.operation,
+            failure,
+            request_id=request.request_id,
+            client_id=request.client_id,
+            key_id=getattr(request, "key_id", None),
+            target=getattr(request, "target", None),
+            status=Status.EXPIRED if late else Status.FAILED,
+            # Late once is late for ever: then all deliveries of a request have the same answer.
+            finished_at=request.expires_at if late else self._clock(),
+        )
+        await self.give(request, content)
+
+    async def refuse(self, error: InvalidRequestError) -> None:
+        """To a request that cannot be read, under what could be read of it."""
+        content = failed_result(
+            error.operation,
+            Failure.of(FailureCode.INVALID_REQUEST, str(error)[:2000]),
+            request_id=error.request_id,
+            client_id=error.client_id,
+            key_id=error.key_id,
+            finished_at=self._clock(),
+        )
+        reply_to = addresses.result_key(
+            error.operation,
+            client_id=error.client_id,
+            request_id=error.request_id,
+            key_id=error.key_id,
+        )
+        await self._publisher.publish(result(content, reply_to))
+
+
+def late() -> Failure:
+    return Failure.of(
+        FailureCode.EXPIRED, "the request had expired when it arrived; is a clock wrong?"
+    )
+
+
+def unknown(what: str) -> Failure:
+    return Failure.of(FailureCode.UNKNOWN_REQUEST, f"you have no such thing: {what}")
