@@ -55,9 +55,9 @@ class Created(views.Answer):
     """How many of them sign."""
     status: Status
     result: views.KeyMade | views.SignatureMade | None = None
-    """With `wait`, if the session completed meanwhile."""
+    """With `wait` or in a repetition, if the session has completed by then."""
     failure: views.FailureView | None = None
-    """With `wait`, if it failed meanwhile."""
+    """With `wait` or in a repetition, if it has failed by then."""
 
 
 @dataclass(frozen=True, slots=True)

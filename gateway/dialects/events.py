@@ -1,7 +1,7 @@
 """A session's changes as server-sent events.
 
 Each event is the whole session as it then is, so that whoever misses one has missed nothing. Its id
-is the number of the last line in the session's history: a browser that comes back says it in
+is the place of the last line in the session's history: a browser that comes back says it in
 `Last-Event-ID`, and is told only what is newer.
 """
 
@@ -11,7 +11,7 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -25,6 +25,7 @@ from ..entry.api_keys import Caller, require
 from ..problems import Problem, problem_responses
 from ..sessions import Desk
 from ..settings import Limits
+from ..watching import is_over
 from . import examples, views
 from .fields import SessionId
 from .names import PartyNames
@@ -45,6 +46,30 @@ EVENT = {
 """One of the stream's, which is what the schema of a stream means in OpenAPI 3.1."""
 
 router = APIRouter(prefix="/api/v1/sessions", tags=["sessions"])
+
+
+class Place(NamedTuple):
+    """In a session's history, which begins anew when other parties are tried."""
+
+    attempt: int
+    line: int
+
+    @classmethod
+    def of(cls, event_id: str) -> Place:
+        attempt, line = event_id.split(".")
+        return cls(int(attempt), int(line))
+
+    @classmethod
+    def reached(cls, looked: QuerySessionResult) -> Place:
+        assert looked.session is not None  # `check_answer` has made sure
+        attempt = line = 0
+        for event in looked.session.events:
+            attempt = max(attempt, event.details.get("try", 1))
+            line = max(line, event.sequence)
+        return cls(attempt, line)
+
+
+START = Place(-1, -1)
 
 
 class Streams:
@@ -113,7 +138,7 @@ async def events(
         str | None,
         Header(
             alias="Last-Event-ID",
-            pattern=r"^[0-9]{1,18}$",
+            pattern=r"^[0-9]{1,9}\.[0-9]{1,9}$",
             description="The id of the last event that you have seen.",
         ),
     ] = None,
@@ -121,14 +146,14 @@ async def events(
     """Comments keep the connection alive between events."""
     limits: Limits = request.app.state.limits
     opened.check(caller.api_key_id, limits.event_streams_per_key)
-    asked_for = bytes.fromhex(session_id)
+    known_as = bytes.fromhex(session_id)
     # Before the stream begins, since later there is no status left to say no with.
-    looked = await desk.look(caller.tenant, asked_for)
-    seen = -1 if last_event_id is None else int(last_event_id)
-    if _is_over(looked) and _number(looked) <= seen:
+    looked = await desk.look(caller.tenant, known_as)
+    seen = START if last_event_id is None else Place.of(last_event_id)
+    if is_over(looked) and Place.reached(looked) <= seen:
         return Response(status_code=204)
     return EventSourceResponse(
-        _counted(opened, caller, _changes(desk, caller, asked_for, names, seen)),
+        _counted(opened, caller, _changes(desk, caller, known_as, names, seen)),
         ping=KEEP_ALIVE_S,
         ping_message_factory=lambda: ServerSentEvent(comment="still here"),
         send_timeout=limits.read_seconds,
@@ -145,32 +170,21 @@ async def _counted(
 
 
 async def _changes(
-    desk: Desk, caller: Caller, asked_for: bytes, names: PartyNames, seen: int
+    desk: Desk, caller: Caller, session_id: bytes, names: PartyNames, seen: Place
 ) -> AsyncGenerator[ServerSentEvent, None]:
-    following = desk.follow(caller.tenant, asked_for)
+    following = desk.follow(caller.tenant, session_id)
     try:
         async for looked in following:
-            number, over = _number(looked), _is_over(looked)
-            if number > seen or over:
-                seen = number
+            place, over = Place.reached(looked), is_over(looked)
+            if place > seen or over:
+                seen = place
                 yield ServerSentEvent(
-                    views.looked_at(asked_for, looked, names).model_dump_json(exclude_none=True),
+                    views.looked_at(looked, names).model_dump_json(exclude_none=True),
                     event="end" if over else "session",
-                    id=str(number),
+                    id=f"{place.attempt}.{place.line}",
                 )
     except ClientError as error:
         problem = faults.problem_of(error)
         yield ServerSentEvent(json.dumps(problem.document(None)), event="problem")
     finally:
         await following.aclose()
-
-
-def _number(looked: QuerySessionResult) -> int:
-    """Of the last line in the session's history."""
-    assert looked.session is not None  # `check_answer` has made sure
-    return max((event.sequence for event in looked.session.events), default=0)
-
-
-def _is_over(looked: QuerySessionResult) -> bool:
-    assert looked.session is not None  # `check_answer` has made sure
-    return looked.session.status.final

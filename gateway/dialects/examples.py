@@ -233,6 +233,6 @@ DEFAULT_SIGNING_CONFIG = {**SIGNING_CONFIG, "configured": False, "parties": list
 SESSION_EVENTS = {
     "end": {
         "summary": "The last one",
-        "value": f"id: 7\nevent: end\ndata: {json.dumps(SESSION)}\n\n",
+        "value": f"id: 1.4\nevent: end\ndata: {json.dumps(SESSION)}\n\n",
     }
 }

@@ -136,14 +136,13 @@ async def join(
 ) -> Joined:
     """Once for each party. A token is refused in another session, for another party, a second
     time, and when the session is over."""
-    asked_for = bytes.fromhex(session_id)
-    named = None if wish.party_id is None else names.party_id(wish.party_id, "party_id")
-    joined = await desk.join(caller.tenant, asked_for, wish.join_token, named)
+    party_id = None if wish.party_id is None else names.party_id(wish.party_id, "party_id")
+    joined = await desk.join(caller.tenant, bytes.fromhex(session_id), wish.join_token, party_id)
     names = names.spoken([] if wish.party_id is None else [wish.party_id])
     # `check_answer` has made sure of both.
     assert joined.party_id is not None
     assert joined.session is not None
-    seen = views.session(asked_for, joined.session, None, names)
+    seen = views.session(joined.session, None, names)
     return Joined(**dict(seen), party_id=names.name(joined.party_id))
 
 

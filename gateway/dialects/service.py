@@ -32,9 +32,9 @@ async def looked_at(
     desk: Desk, caller: Caller, names: PartyNames, session_id: str, wait: float = 0
 ) -> views.Session:
     """One of the caller's sessions, when it is over or after so many seconds."""
-    asked_for = bytes.fromhex(session_id)
+    known_as = bytes.fromhex(session_id)
     if wait:
-        looked = await desk.wait(caller.tenant, asked_for, wait)
+        looked = await desk.wait(caller.tenant, known_as, wait)
     else:
-        looked = await desk.look(caller.tenant, asked_for)
-    return views.looked_at(asked_for, looked, names)
+        looked = await desk.look(caller.tenant, known_as)
+    return views.looked_at(looked, names)

@@ -115,25 +115,17 @@ def moment(at_ms: int) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def looked_at(asked_for: bytes, looked: QuerySessionResult, names: PartyNames) -> Session:
+def looked_at(looked: QuerySessionResult, names: PartyNames) -> Session:
     assert looked.session is not None  # `check_answer` has made sure
-    return session(asked_for, looked.session, looked.outcome, names)
+    return session(looked.session, looked.outcome, names)
 
 
 def session(
-    asked_for: bytes,
-    view: SessionView,
-    outcome: KeygenResult | SignResult | None,
-    names: PartyNames,
+    view: SessionView, outcome: KeygenResult | SignResult | None, names: PartyNames
 ) -> Session:
-    """
-    Arguments:
-        asked_for: The id that the caller has. A request that others sign for, when the first
-            signers fail, goes on in a session of another id; he keeps his.
-    """
     failure = None if outcome is None else outcome.failure
     return Session(
-        session_id=asked_for.hex(),
+        session_id=view.session_id.hex(),
         session_type="keygen" if view.operation == "keygen" else "sign",
         status=view.status if outcome is None else outcome.status,
         threshold_n=view.party_count or None,

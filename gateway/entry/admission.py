@@ -42,9 +42,7 @@ class Admission:
         secret = shown[0] if len(shown) == 1 and 0 < len(shown[0]) <= MAX_KEY_BYTES else None
         # A valid key enters from any allowed address, whatever its neighbours there have tried:
         # a limit that shut them all out would be a weapon, and no secret here can be guessed.
-        caller = None
-        if secret is not None:
-            caller = await self._keys.find(secret, patiently=False)
+        caller = None if secret is None else self._keys.known(secret)
         if caller is None:
             address = scope[ADDRESS]
             if not self._failed.may_try(address):

@@ -111,27 +111,28 @@ class ApiKeys:
         """Whether the snapshot is new enough to go by."""
         return self.age_s is not None and self.age_s <= STALE_S
 
-    async def find(self, secret: bytes, *, patiently: bool = True) -> Caller | None:
-        """Whose secret it is, None if nobody's.
+    def known(self, secret: bytes) -> Caller | None:
+        """Whose secret it is, as far as the snapshot goes."""
+        found = self._look_up(digest(secret))
+        if found is None or not self.fresh or not _valid(found):
+            return None
+        return Caller(found.api_key_id, found.holder, frozenset(found.scopes))
 
-        Arguments:
-            patiently: Whether a key that the snapshot lacks is worth asking the coordinator.
+    async def find(self, secret: bytes) -> Caller | None:
+        """Whose secret it is, None if nobody's; has the snapshot made anew if that may help.
 
         Raises Problem if the snapshot is too old to tell.
         """
-        shown = digest(secret)
-        found = self._look_up(shown)
-        if found is None and patiently and (self._is_refreshing or self._is_due):
+        caller = self.known(secret)
+        if caller is None and (self._is_refreshing or self._is_due):
             await asyncio.wait([self._refresh()], timeout=PATIENCE_S)
-            found = self._look_up(shown)
+            caller = self.known(secret)
         if not self.fresh:
             raise Problem(
                 "keys_unknown",
                 "The coordinator has not told for too long which API keys are valid.",
             )
-        if found is None or not _valid(found):
-            return None
-        return Caller(found.api_key_id, found.holder, frozenset(found.scopes))
+        return caller
 
     def _look_up(self, shown: bytes) -> ApiKeyView | None:
         # Nobody can choose what a secret's digest begins with, so a dictionary's time tells

@@ -70,13 +70,15 @@ class Crew:
     async def restart(self, names: Iterable[str]) -> None:
         """SIGTERM, and start them again when they have ended. Raises WorkerStuckError."""
         names = [name for name in names if name in self._programs]
+        # Who still starts does not hear the signal yet, and just ends by it.
+        starting = {name for name in names if not self._ready(name).exists()}
         self._leaving.update(names)
         try:
             for name in names:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self._supervisor.pids[name], signal.SIGTERM)
             for name in names:
-                await self._ended(name)
+                await self._ended(name, starting=name in starting)
                 self._start(name)
         finally:
             self._leaving.difference_update(names)
@@ -84,7 +86,7 @@ class Crew:
 
     async def ready(self, names: Iterable[str] | None = None) -> None:
         """Raises WorkerStuckError."""
-        wanted = [self._logs / f"{name}.ready" for name in names or self.names]
+        wanted = [self._ready(name) for name in names or self.names]
         try:
             async with asyncio.timeout(READY_WITHIN_S):
                 while not all(path.exists() for path in wanted):  # noqa: ASYNC110  # a file
@@ -122,6 +124,9 @@ class Crew:
                 await asyncio.sleep(RESTART_PAUSE_S)
                 self._start(name)
 
+    def _ready(self, name: str) -> Path:
+        return self._logs / f"{name}.ready"
+
     def _log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
 
@@ -129,7 +134,7 @@ class Crew:
         self._facts.restarts += 1
         self._supervisor.start(self._programs[name])
 
-    async def _ended(self, name: str) -> None:
+    async def _ended(self, name: str, *, starting: bool) -> None:
         try:
             async with asyncio.timeout(END_WITHIN_S):
                 while (ending := self._ending(name)) is None:  # noqa: ASYNC110  # a process
@@ -137,7 +142,7 @@ class Crew:
         except TimeoutError:
             self._facts.deaths.append(f"{name} did not end {END_WITHIN_S:g} s after SIGTERM")
         else:
-            if ending != "ended with status 0":
+            if ending != "ended with status 0" and not starting:
                 said = tail(self._log(name), 5)
                 self._facts.deaths.append(f"{name}, told to stop, {ending}.{said}")
 

@@ -73,7 +73,7 @@ def _answered(facts: Facts) -> Iterator[Violation]:
         name = _name(asked)
         if not answers and asked.published:
             if request_id not in unheard:
-                yield Violation("lost", f"{name} has no result")
+                yield Violation("lost", f"{name}, asked at {asked.asked_s:.1f} s, has no result")
             elif not excused(facts, FailureCode.EXPIRED, asked.asked_s, asked.due_s):
                 yield Violation("unexplained", f"{name} was not taken from its queue in time")
         if begins_session(asked) and len({answer.body for answer in answers}) > 1:

@@ -117,10 +117,11 @@ class Producer:
 
     async def _receive(self, delivery: AbstractIncomingMessage) -> None:
         result = ADAPTER.validate_json(delivery.body)
-        await delivery.ack()
         self._facts.answers[result.request_id].append(
             Answer(at_s=self._clock(), client=self.name, body=delivery.body)
         )
         waiting = self._waiting.get(result.request_id)
         if waiting is not None and not waiting.done():
             waiting.set_result(result)
+        # Last: an ack may have reached the broker when the lost connection cancels us here.
+        await delivery.ack()

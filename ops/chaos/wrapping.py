@@ -168,9 +168,9 @@ def _fill_disk(obedience: Obedience) -> None:
         if connection is not None and full.get(id(connection), False) != wanted:
             connection.execute(f"PRAGMA max_page_count = {1 if wanted else _ANY_PAGES}")
             full[id(connection)] = wanted
-        crowded = _crowded(work) if wanted and writing else work
+        chosen = crowded(work) if wanted and writing else work
         try:
-            return transact(self, crowded, writing=writing)
+            return transact(self, chosen, writing=writing)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
                 obedience.feel()
@@ -179,7 +179,7 @@ def _fill_disk(obedience: Obedience) -> None:
     database._transact = transact_on_full_disk
 
 
-def _crowded(work: Work) -> Work:
+def crowded(work: Work) -> Work:
     """All free pages are taken while it works; those of tables that have room left, have it."""
 
     def work_without_place(connection: sqlite3.Connection) -> Any:

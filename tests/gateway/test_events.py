@@ -44,7 +44,7 @@ async def test_each_change_is_an_event_and_the_last_one_is_the_end() -> None:
     told = parsed(answer.text)
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert [each["event"] for each in told] == ["session"] * (len(told) - 1) + ["end"]
-    assert [int(each["id"]) for each in told] == list(range(1, len(told) + 1))
+    assert [each["id"] for each in told] == [f"1.{n}" for n in range(1, len(told) + 1)]
     assert json.loads(told[0]["data"])["status"] == "waiting"
     assert json.loads(told[-1]["data"]) == final
 
@@ -66,7 +66,7 @@ async def test_who_has_heard_the_end_is_told_not_to_come_back() -> None:
     assert answer.content == b""
 
 
-@pytest.mark.parametrize("last", ["x", "-1", "9" * 19])
+@pytest.mark.parametrize("last", ["x", "-1", "1", "1.", "1.2.3", "1." + "9" * 10])
 async def test_an_event_id_that_is_none_is_refused(last: str) -> None:
     async with calls(gateway(DeskDouble())) as http:
         assert (await stream(http, (await created(http))["session_id"], last)).status_code == 422
@@ -79,6 +79,41 @@ async def test_a_failure_is_an_end_too() -> None:
         told = parsed((await stream(http, (await created(http))["session_id"])).text)
     assert told[-1]["event"] == "end"
     assert json.loads(told[-1]["data"])["failure"]["silent"] == ["server-party-3"]
+
+
+class Succeeded(DeskDouble):
+    """Other parties are tried when the first ones have said much, and say little."""
+
+    async def look(self, tenant: str, session_id: bytes) -> QuerySessionResult:
+        looked = await super().look(tenant, session_id)
+        assert looked.session is not None
+        if not looked.session.status.final:
+            return looked
+        created, *_, last = looked.session.events
+        events = [
+            created.model_copy(update={"details": {"try": 2}}),
+            last.model_copy(update={"sequence": 2}),
+        ]
+        view = looked.session.model_copy(update={"events": events})
+        return looked.model_copy(update={"session": view})
+
+    async def follow(
+        self, tenant: str, session_id: bytes
+    ) -> AsyncGenerator[QuerySessionResult, None]:
+        async for change in super().follow(tenant, session_id):
+            assert change.session is not None
+            yield await self.look(tenant, session_id) if change.session.status.final else change
+
+
+async def test_what_other_parties_do_later_is_newer_however_little_it_is() -> None:
+    async with calls(gateway(Succeeded())) as http:
+        session_id = (await created(http))["session_id"]
+        told = parsed((await stream(http, session_id)).text)
+        again = parsed((await stream(http, session_id, told[-2]["id"])).text)
+        after = await stream(http, session_id, told[-1]["id"])
+    assert (told[-2]["id"], told[-1]["id"]) == (f"1.{len(told) - 1}", "2.2")
+    assert again == told[-1:]
+    assert after.status_code == 204
 
 
 class Breaking(DeskDouble):

@@ -62,13 +62,20 @@ def good_facts() -> Facts:
     return facts
 
 
-def fail(facts: Facts, request_id: str, code: FailureCode, *, at_s: float = 11.0) -> None:
+def fail(
+    facts: Facts,
+    request_id: str,
+    code: FailureCode,
+    *,
+    at_s: float = 11.0,
+    culprits: list[str] | None = None,
+) -> None:
     """In place of the answer there is."""
     facts.answers[request_id] = []
     operation = facts.asked[request_id].request.operation
     failed = failed_result(
         operation,
-        Failure.of(code, "why"),
+        Failure.of(code, "why", culprits=culprits),
         request_id=request_id,
         client_id="svcA",
         finished_at=1,

@@ -11,14 +11,14 @@ from typer.testing import CliRunner
 from contracts.failures import FailureCode
 from ops.chaos.experiment import Outcome, Settings
 from ops.chaos.facts import Facts, Leftover, Violation
-from ops.chaos.faults import Kind
+from ops.chaos.faults import Kind, possible
 from ops.chaos.figures import AFTERSHOCK_S, figures
 from ops.chaos.report import as_json, render
 from ops.chaos.schedule import schedule
 from ops.cli.main import app
 from tests.ops.chaos_samples import fail, good_facts, judged, struck
 
-INJECTIONS = schedule(7, 60)
+INJECTIONS = schedule(7, 60, possible(nodes=1))
 
 
 def outcome_of(facts: Facts, violations: list[Violation] | None = None) -> Outcome:

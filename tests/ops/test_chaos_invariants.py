@@ -11,7 +11,7 @@ from contracts.failures import FailureCode
 from contracts.primitives import Scheme
 from contracts.requests import CancelRequest
 from contracts.results import CancelResult, Status
-from ops.chaos.facts import DeadLetter, Facts, Leftover
+from ops.chaos.facts import Accusation, DeadLetter, Facts, Leftover
 from ops.chaos.faults import TRAITS, Kind
 from ops.chaos.invariants import RULES
 from tests.contracts import samples
@@ -169,6 +169,27 @@ def test_a_session_that_ended_well_after_a_lie_was_told_in_it_was_believed() -> 
     assert broken(facts) == {"believed"}
 
 
+def test_who_is_banned_or_accused_without_a_lie_is_framed() -> None:
+    facts = good_facts()
+    facts.accusations = {Accusation("party-1", "party-2")}
+    assert broken(facts) == {"framed"}
+    facts.struck = [struck(Kind.LIAR, target="party-3", began_s=1, ended_s=2)]
+    assert broken(facts) == {"framed"}
+    # Who lies may well take an honest answer for a lie.
+    for liar in ("party-1", "party-2"):
+        facts.struck = [struck(Kind.PRESIGNING_LIAR, target=liar, began_s=1, ended_s=2)]
+        assert broken(facts) == set()
+
+
+def test_a_failure_that_blames_somebody_other_than_the_liar_frames_him() -> None:
+    facts = good_facts()
+    facts.struck = [struck(Kind.LIAR, target="party-2", began_s=9, ended_s=12)]
+    fail(facts, "s-ecdsa", FailureCode.PARTY_FAULT, culprits=["party-2"])
+    assert broken(facts) == set()
+    fail(facts, "s-ecdsa", FailureCode.PARTY_FAULT, culprits=["party-3"])
+    assert broken(facts) == {"framed"}
+
+
 def test_a_nonce_that_answers_in_two_sessions_is_used_twice() -> None:
     facts = good_facts()
     facts.sent.uses["party-1", "nonce 00"] = {"s1"}
@@ -214,4 +235,4 @@ def test_a_dead_letter_needs_a_fault_that_explains_its_reason() -> None:
 def test_every_rule_that_can_be_broken_is_told_in_words() -> None:
     facts = Facts(deaths=["x"], leftovers=[Leftover(where="x", what="x", count=1)])
     assert broken(facts) <= RULES.keys()
-    assert len(RULES) == 11
+    assert len(RULES) == 12

@@ -9,6 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from contracts import sessions
 from contracts.envelope import EVERYONE, Envelope, UnverifiedEnvelope
@@ -19,7 +21,7 @@ from contracts.signing import sign_request
 from ops.chaos import greed
 from ops.chaos.facts import Sent
 from ops.chaos.faults import Kind
-from ops.chaos.lying import ALIVE, said
+from ops.chaos.lying import ALIVE, said, spoilt
 from ops.chaos.orders import Obedience, OrderBook, Orders
 from ops.chaos.tap import Heard, note_envelope, note_instruction
 from tests.contracts import samples
@@ -101,6 +103,21 @@ def test_orders_reach_the_workers_of_a_role_and_no_others(book: OrderBook) -> No
     assert Obedience(book.directory, "party-2.1").orders == Orders()
     book.lift("party-1")
     assert Obedience(book.directory, "party-1.2").orders == Orders()
+
+
+def test_what_was_done_by_order_is_counted_for_all_workers_of_a_role(book: OrderBook) -> None:
+    assert book.felt("party-1") == 0
+    for name in ("party-1.1", "party-1.presigning.1", "party-2.1"):
+        Obedience(book.directory, name).feel()
+    assert book.felt("party-1") == 2
+    assert book.felt("party-2") == 1
+
+
+@given(st.binary(min_size=1), st.randoms(use_true_random=False))
+def test_a_lie_under_seal_differs_from_the_truth_in_one_bit(content: bytes, random: Random) -> None:
+    wrong = spoilt(content, random)
+    different = int.from_bytes(wrong) ^ int.from_bytes(content)
+    assert (len(wrong), different.bit_count()) == (len(content), 1)
 
 
 def test_an_order_to_crash_is_for_one_worker_and_one_point_and_carried_out_once(

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.chaos.faults import TRAITS, Kind
+from ops.chaos.faults import LIARS, TRAITS, Kind, claims
 from ops.chaos.schedule import FIRST_AFTER_S, LAST_BEFORE_S, schedule
 
 SEEDS = st.integers(min_value=0, max_value=2**32)
@@ -57,6 +57,45 @@ def test_only_the_kinds_asked_for_strike_and_none_if_none_is() -> None:
 
 def test_in_haste_faults_last_shorter() -> None:
     assert max(each.lasts_s for each in schedule(1, 1000, haste=10)) <= 3.5
+
+
+@given(SEEDS)
+def test_those_that_overlap_strike_while_the_other_lasts_and_want_nothing_of_its(
+    seed: int,
+) -> None:
+    injections = schedule(seed, 600, overlap=1)
+    assert any(injection.alongside for injection in injections)
+    for earlier, later in pairwise(injections):
+        if later.alongside:
+            assert not earlier.alongside
+            assert 0 <= later.at_s - earlier.at_s <= max(earlier.lasts_s, 1.0) + 0.1
+            one, other = (claims(each.kind, each.target) for each in (earlier, later))
+            assert one.isdisjoint(other)
+
+
+@given(SEEDS)
+def test_a_fault_that_strikes_alone_waits_until_all_before_it_are_over(seed: int) -> None:
+    injections = schedule(seed, 600, overlap=0.5)
+    for number, injection in enumerate(injections):
+        if not injection.alongside:
+            assert all(each.ends_s < injection.at_s for each in injections[:number])
+
+
+@given(SEEDS)
+def test_with_overlaps_too_every_kind_comes_once_before_any_comes_again(seed: int) -> None:
+    kinds = [injection.kind for injection in schedule(seed, 2000, overlap=1)]
+    assert set(kinds[: len(Kind)]) == set(Kind)
+    assert set(kinds[len(Kind) : 2 * len(Kind)]) == set(Kind)
+
+
+def test_two_never_lie_at_once_and_nobody_stops_what_is_stopped() -> None:
+    for one in LIARS:
+        for other in LIARS:
+            assert claims(one, "party-1") & claims(other, "party-2")
+    assert claims(Kind.ROLLING_RESTART, "") & claims(Kind.KILL, "party-1.1")
+    assert claims(Kind.DATABASE_KILL, "keygen") & claims(Kind.DISK_FULL, "party-1")
+    assert not claims(Kind.DATABASE_KILL, "keygen") & claims(Kind.DISK_FULL, "party-3")
+    assert not claims(Kind.KILL, "party-1.1") & claims(Kind.KILL, "party-1.2")
 
 
 def test_a_line_of_the_schedule_tells_when_what_and_whom() -> None:

@@ -251,7 +251,19 @@ def results_of(shire: World, request: KeygenRequest | SignRequest) -> list[Outgo
     ]
 
 
-@pytest.mark.parametrize("end", ENDS, ids=lambda end: end.__name__)
+ON_POSTGRES = [completed, cancelled_half_way, expired]
+"""Between them they run every statement; the others differ in what the parties do."""
+
+PLACES = [
+    *(pytest.param("sqlite", end, id=f"{end.__name__}-sqlite") for end in ENDS),
+    *(
+        pytest.param("postgres", end, id=f"{end.__name__}-postgres", marks=pytest.mark.system)
+        for end in ON_POSTGRES
+    ),
+]
+
+
+@pytest.mark.parametrize(("used_places", "end"), PLACES, indirect=["used_places"])
 @pytest.mark.parametrize("name", OPERATIONS)
 async def test_of_a_session_that_is_over_nothing_is_left(
     tmp_path: Path,

@@ -11,6 +11,7 @@ import pytest
 from contracts.failures import FailureCode
 from contracts.requests import KeygenRequest
 from contracts.results import SignResult, Status
+from workers.store.records import Outgoing
 
 from .ecdsa import check_failure, check_success, ecdsa_request, make_key
 from .simulate import World, world
@@ -91,3 +92,26 @@ async def test_others_sign_when_one_has_forgotten_whether_it_made_nonces(shire: 
     assert isinstance(result, SignResult)
     assert result.status is Status.COMPLETED
     assert asked.routing_key not in result.signers
+
+
+async def test_a_session_that_is_given_up_for_its_nonces_is_not_given_up_again_when_it_begins(
+    shire: World,
+) -> None:
+    key = await made_key(shire)
+    await shire.ask(shire.sign_request(key_id=key.key_id, signers=["party-1", "party-2"]))
+    await shire.run(dropped=begins_at_party_2)
+    asked, begun = (
+        [each for each in shire.network.sent if (each.kind, each.routing_key) == (kind, "party-2")]
+        for kind in ("nonces_wanted", "session_created")
+    )
+    shire.network.sent.clear()
+    await lose_memory(shire, "party-2")
+    for message in (asked[-1], begun[-1], asked[-1]):
+        await shire.deliver(message)
+    told = [each for each in shire.network.sent if each.kind == "session_failed"]
+    assert len(told) == 2
+    assert len({each.body for each in told}) == 1
+
+
+def begins_at_party_2(message: Outgoing) -> bool:
+    return (message.kind, message.routing_key) == ("session_created", "party-2")

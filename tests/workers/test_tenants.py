@@ -22,7 +22,7 @@ from contracts.results import (
 from contracts.signing import ClientPolicy, SignedRequest, sign_request
 from tests.workers import crew
 from tests.workers.callers import announced, answer, ask, refusal, refused, seen, view, wish
-from tests.workers.simulate import LIMITS, World, world
+from tests.workers.simulate import CLIENT, LIMITS, World, world
 from workers.consumers.coordinator import Coordinator
 
 TENANTS = [None, "shop", "bank"]
@@ -176,3 +176,19 @@ async def test_an_operators_client_has_other_keys_that_are_none(
     for by, client_id in [(clerk, "ops"), (operator, "elsewhere")]:
         signed = wish(shire, "cancel", by=by, client_id=client_id, session_id=session_id)
         assert await refused(shire, signed) is FailureCode.UNKNOWN_REQUEST
+
+
+async def test_an_operator_ends_its_own_requests_as_any_client_does(shire: World) -> None:
+    policy = ClientPolicy(identity=shire.client.public, client_id=CLIENT, operator=True)
+    allow(shire, policy)
+    for named in ("target", "session_id"):
+        request = shire.keygen_request(announce=True)
+        await shire.ask(request)
+        told = announced(shire, request)
+        names = {"target": request.request_id, "session_id": told.session_id}
+        result = await ask(shire, CancelResult, "cancel", **{named: names[named]})
+        assert result.target_status is Status.CANCELLED
+        await shire.run()
+        over = answer(shire, request, KeygenResult)
+        assert over.failure is not None
+        assert over.failure.message == "cancelled by its client"

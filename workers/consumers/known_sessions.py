@@ -76,7 +76,4 @@ async def _request_of(store: CoordinatorStore, session_id: bytes) -> RequestReco
         return None
     # One that did not succeed; its request has gone on in another.
     conduct = Conduct.model_validate_json(session.state)
-    record = await store.request(conduct.request.owner, conduct.request.request_id)
-    if record is None or record.digest != conduct.terms.request_digest:
-        return None
-    return record
+    return await store.request(conduct.request.owner, conduct.request.request_id)

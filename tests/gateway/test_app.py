@@ -1,0 +1,101 @@
+"""The application as it is put together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from contracts.client import Client
+from gateway import document, sessions
+from gateway.app import WITHOUT_KEY, create_app, described
+from gateway.metrics import CountingDesk, Metrics
+from gateway.sessions import Opened
+from tests.gateway.entrance import SECRET, Coordinator, problem, settings
+
+OPERATIONS = [
+    (method.upper(), path)
+    for path, operations in described().openapi()["paths"].items()
+    for method in operations
+]
+
+
+class FakeClient(Coordinator):
+    async def discard_results(self) -> None:
+        await asyncio.Event().wait()
+
+
+@contextlib.asynccontextmanager
+async def running(**door: Any) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
+    app = create_app(settings(**door), cast(Client, FakeClient()))
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://gateway") as caller,
+    ):
+        yield app, caller
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+async def test_every_operation_but_health_needs_a_key(method: str, path: str) -> None:
+    async with running() as (_, caller):
+        answer = await caller.request(method, re.sub("{.*?}", "x", path))
+    if path in WITHOUT_KEY:
+        assert answer.status_code in {200, 503}
+    else:
+        assert answer.status_code == 401
+        assert problem(answer)["code"] == "unauthenticated"
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+async def test_every_operation_with_a_key_declares_that_it_wants_one(
+    method: str, path: str
+) -> None:
+    operation = described().openapi()["paths"][path][method.lower()]
+    assert operation.get("security") == (None if path in WITHOUT_KEY else [{"X-API-Key": []}])
+
+
+async def test_the_document_is_served_and_no_page_that_loads_scripts() -> None:
+    async with running() as (_, caller):
+        assert (await caller.get("/openapi.json")).json() == described().openapi()
+        for path in ("/docs", "/redoc"):
+            answer = await caller.get(path, headers={"X-API-Key": SECRET})
+            assert answer.status_code == 404
+
+
+def test_the_document_in_the_tree_is_that_of_this_code() -> None:
+    assert not document.is_stale(), "run `warren docs`"
+
+
+async def test_sessions_are_counted_when_they_are_begun_and_not_when_they_are_found_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replayed = False
+
+    async def begin(*_: object, **__: object) -> Opened:
+        return Opened(
+            session_id=bytes(32), view=None, announced=None, replayed=replayed, outcome=None
+        )
+
+    monkeypatch.setattr(sessions.Desk, "begin_key", begin)
+    monkeypatch.setattr(sessions.Desk, "begin_signature", begin)
+    metrics = Metrics()
+    desk = CountingDesk(cast(Client, FakeClient()), timeout_s=1, metrics=metrics)
+
+    def begun(kind: str) -> float | None:
+        return metrics.registry.get_sample_value(
+            "warren_gateway_sessions_begun_total", {"type": kind}
+        )
+
+    await desk.begin_key("shop")
+    await desk.begin_signature("shop")
+    await desk.begin_signature("shop")
+    replayed = True
+    await desk.begin_key("shop")
+    assert (begun("keygen"), begun("sign")) == (1, 2)
