@@ -45,11 +45,10 @@ class Admission:
         caller = None if secret is None else self._keys.known(secret)
         if caller is None:
             address = scope[ADDRESS]
-            if not self._failed.may_try(address):
+            if not self._failed.count(address):
                 raise self._failed.problem(address)
-            if secret is not None:
-                caller = await self._keys.find(secret)
+            # Counted first: whoever waits here for the coordinator must not be many.
+            caller = None if secret is None else await self._keys.find(secret)
             if caller is None:
-                self._failed.count(address)
                 raise unauthenticated()
         scope[CALLER] = caller

@@ -2,7 +2,8 @@
 
 The keys are the coordinator's; it keeps their SHA-256 only. Every gateway process has a snapshot
 of them, made anew every few seconds, so that a revoked key stops working everywhere within that
-time. A key that the snapshot lacks has it made anew out of turn, at most once a second.
+time. Who shows a key that the snapshot lacks waits until it is made anew, out of turn, at most once
+a second: so a new key works from the first request on.
 """
 
 from __future__ import annotations
@@ -78,15 +79,18 @@ class ApiKeys:
         fetch: Fetch,
         *,
         refresh_s: float = REFRESH_S,
+        out_of_turn_s: float = OUT_OF_TURN_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._fetch = fetch
         self._refresh_s = refresh_s
+        self._out_of_turn_s = out_of_turn_s
         self._clock = clock
         self._by_digest: Mapping[bytes, ApiKeyView] = {}
         self._fresh_at: float | None = None
         self._asked_at = float("-inf")
         self._refreshing: asyncio.Task[None] | None = None
+        self._out_of_turn: asyncio.Task[None] | None = None
         self.last_error: ClientError | None = None
 
     @contextlib.asynccontextmanager
@@ -96,7 +100,8 @@ class ApiKeys:
         try:
             yield
         finally:
-            tasks = [task for task in (keeper, self._refreshing) if task is not None]
+            mine = (keeper, self._out_of_turn, self._refreshing)
+            tasks = [task for task in mine if task is not None]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -124,8 +129,8 @@ class ApiKeys:
         Raises Problem if the snapshot is too old to tell.
         """
         caller = self.known(secret)
-        if caller is None and (self._is_refreshing or self._is_due):
-            await asyncio.wait([self._refresh()], timeout=PATIENCE_S)
+        if caller is None:
+            await asyncio.wait([self._refresh_out_of_turn()], timeout=PATIENCE_S)
             caller = self.known(secret)
         if not self.fresh:
             raise Problem(
@@ -149,13 +154,16 @@ class ApiKeys:
             self._refreshing = asyncio.create_task(self._make_anew())
         return self._refreshing
 
-    @property
-    def _is_refreshing(self) -> bool:
-        return self._refreshing is not None and not self._refreshing.done()
+    def _refresh_out_of_turn(self) -> asyncio.Task[None]:
+        """One for all who wait for it."""
+        if self._out_of_turn is None or self._out_of_turn.done():
+            self._out_of_turn = asyncio.create_task(self._refresh_when_due())
+        return self._out_of_turn
 
-    @property
-    def _is_due(self) -> bool:
-        return self._clock() - self._asked_at >= OUT_OF_TURN_S
+    async def _refresh_when_due(self) -> None:
+        if self._fresh_at is not None:
+            await asyncio.sleep(self._asked_at + self._out_of_turn_s - self._clock())
+        await asyncio.wait([self._refresh()])
 
     async def _make_anew(self) -> None:
         asked_at = self._clock()

@@ -27,11 +27,9 @@ class FailedKeys:
         # Fixed windows, because their memory is freed: there are many addresses.
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
 
-    def may_try(self, address: Address) -> bool:
-        return self._limiter.test(self._limit, _site(address))
-
-    def count(self, address: Address) -> None:
-        self._limiter.hit(self._limit, _site(address))
+    def count(self, address: Address) -> bool:
+        """Whether it may be looked at, too."""
+        return self._limiter.hit(self._limit, _site(address))
 
     def problem(self, address: Address) -> Problem:
         reset = self._limiter.get_window_stats(self._limit, _site(address)).reset_time

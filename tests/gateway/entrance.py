@@ -120,7 +120,7 @@ async def opened(
     **door: Any,
 ) -> AsyncIterator[Entrance]:
     coordinator = coordinator or Coordinator()
-    keys = ApiKeys(coordinator.api_keys, refresh_s=refresh_s)
+    keys = ApiKeys(coordinator.api_keys, refresh_s=refresh_s, out_of_turn_s=0)
     metrics = Metrics()
     app = FastAPI(**MANNERS, middleware=doors(settings(limits, **door), keys, metrics))
     app.state.api_keys = keys

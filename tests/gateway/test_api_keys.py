@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 
@@ -91,40 +92,54 @@ async def test_an_expired_or_revoked_key_does_not_open() -> None:
 
 
 async def test_a_key_is_changed_without_a_moment_in_between() -> None:
-    clock = Clock()
     coordinator = Coordinator()
-    keys = ApiKeys(coordinator.api_keys, clock=clock)
+    keys = ApiKeys(coordinator.api_keys, out_of_turn_s=0)
     async with keys.kept_fresh():
         assert await keys.find(SECRET.encode())
 
         coordinator.keys.append(api_key("shop-2", secret=OTHER_SECRET))
-        clock.now += 1.5
         second = await keys.find(OTHER_SECRET.encode())
         assert second is not None
         assert second.tenant == "shop"
         assert await keys.find(SECRET.encode())
 
         coordinator.keys[0] = api_key(revoked_at=1)
-        clock.now += 1.5
         await keys.find(b"unknown, so the snapshot is made anew")
         assert await keys.find(SECRET.encode()) is None
         assert await keys.find(OTHER_SECRET.encode())
 
 
-async def test_unknown_keys_have_the_coordinator_asked_once_a_second_at_most() -> None:
-    clock = Clock()
+async def test_a_new_key_works_from_the_first_request_on_however_fresh_the_snapshot() -> None:
     coordinator = Coordinator()
-    keys = ApiKeys(coordinator.api_keys, clock=clock)
+    keys = ApiKeys(coordinator.api_keys, out_of_turn_s=0.1)
     async with keys.kept_fresh():
-        await keys.find(SECRET.encode())
-        before = coordinator.asked
-        for i in range(50):
-            assert await keys.find(b"guess %d" % i) is None
-        assert coordinator.asked == before
-        clock.now += 1.1
-        for i in range(50):
-            assert await keys.find(b"guess %d" % i) is None
-        assert coordinator.asked == before + 1
+        await until(lambda: keys.fresh)
+        coordinator.keys.append(api_key("shop-2", secret=OTHER_SECRET))
+        assert await keys.find(OTHER_SECRET.encode())
+
+
+async def test_unknown_keys_have_the_coordinator_asked_once_for_all_who_wait() -> None:
+    coordinator = Coordinator()
+    keys = ApiKeys(coordinator.api_keys, out_of_turn_s=0.1)
+    async with keys.kept_fresh():
+        await until(lambda: keys.fresh)
+        for asked in (2, 3):
+            found = await asyncio.gather(*(keys.find(b"guess %d" % i) for i in range(50)))
+            assert found == [None] * 50
+            assert coordinator.asked == asked
+
+
+async def test_who_waits_for_a_silent_coordinator_is_answered_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.entry.api_keys.PATIENCE_S", 0.05)
+    coordinator = Coordinator()
+    keys = ApiKeys(coordinator.api_keys, out_of_turn_s=0)
+    async with keys.kept_fresh():
+        await until(lambda: keys.fresh)
+        coordinator.silent = True
+        assert await keys.find(b"guess") is None
+        assert keys.known(SECRET.encode())
 
 
 async def test_a_revoked_key_is_shut_out_by_the_next_refresh() -> None:

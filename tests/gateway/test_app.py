@@ -33,7 +33,7 @@ class FakeClient(Coordinator):
 
 @contextlib.asynccontextmanager
 async def running(**door: Any) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
-    app = create_app(settings(**door), cast(Client, FakeClient()))
+    app = create_app(settings(**door), cast("Client", FakeClient()))
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
@@ -86,7 +86,7 @@ async def test_sessions_are_counted_when_they_are_begun_and_not_when_they_are_fo
     monkeypatch.setattr(sessions.Desk, "begin_key", begin)
     monkeypatch.setattr(sessions.Desk, "begin_signature", begin)
     metrics = Metrics()
-    desk = CountingDesk(cast(Client, FakeClient()), timeout_s=1, metrics=metrics)
+    desk = CountingDesk(cast("Client", FakeClient()), timeout_s=1, metrics=metrics)
 
     def begun(kind: str) -> float | None:
         return metrics.registry.get_sample_value(

@@ -246,8 +246,12 @@ def test_up_runs_as_many_parties_as_it_is_told_until_ctrl_c(
         shown = running.read_json()
         assert set(shown["processes"]) == {
             *("coordinator.1", "party-1.1", "party-1.2", "party-2.1", "party-2.2"),
-            *("party-1.presigning.1", "party-2.presigning.1"),
+            *("party-1.presigning.1", "party-2.presigning.1", "gateway.1"),
         }
+        (gateway,) = shown["gateways"]
+        key = {"X-API-Key": shown["api_key"]}
+        assert httpx.get(f"{gateway}/api/v1/accounts", headers=key).json()["accounts"] == []
+        assert httpx.get(f"{gateway}/api/v1/accounts").status_code == 401
         assert running.interrupt() == 130
         assert running.process.stdout is not None
         assert running.process.stdout.read() == ""  # one JSON object, and that was it

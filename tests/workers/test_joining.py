@@ -22,6 +22,7 @@ from contracts.results import (
     SignResult,
     Status,
 )
+from contracts.sessions import SessionCreated
 from tests.workers.callers import (
     announced,
     announcements,
@@ -292,6 +293,17 @@ async def test_parties_may_be_joined_after_the_session_has_begun(shire: World) -
     await join(shire, told, "party-1")
     assert (await view(shire, session_id=told.session_id)).joined == ["party-1"]
     assert len(instructions(shire, told.session_id, "session_created")) == 3
+
+
+async def test_parties_have_no_more_time_than_is_left_after_the_window(shire: World) -> None:
+    request, told = await waiting(shire)
+    begins_at = (await conduct_of(shire, told.session_id)).begins_at
+    assert begins_at is not None
+    window_is_over(shire)
+    await sweep(shire)
+    for message in instructions(shire, told.session_id, "session_created"):
+        created = SessionCreated.model_validate_json(message.body)
+        assert created.time_left_ms == request.expires_at - begins_at
 
 
 async def test_the_window_is_not_longer_than_the_request_lives(shire: World) -> None:

@@ -183,7 +183,7 @@ class Publisher:
             self._renew_channel()
             raise FullError(
                 f"the broker would not take {message.kind} for {message.routing_key!r} at exchange "
-                f'"{message.exchange}": its queue is full'
+                f'"{message.exchange}": its queue is full, or has no leader at the moment'
             ) from None
         except ChannelNotFoundEntity:
             # Or the exchange of another message, which shares the channel with this one.

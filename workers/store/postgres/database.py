@@ -62,6 +62,7 @@ class PostgresDatabase:
 
     async def open(self) -> None:
         """Connections are opened when they are needed."""
+        self._pool.open()
 
     async def close(self) -> None:
         with _translated():

@@ -50,6 +50,10 @@ class Pool:
                 raise
             self._give_back(connection)
 
+    def open(self) -> None:
+        """Again, if it was closed."""
+        self._closed = False
+
     async def close(self) -> None:
         """Also those in use, as soon as they are given back."""
         self._closed = True

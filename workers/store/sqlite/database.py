@@ -56,10 +56,13 @@ class SqliteDatabase:
     def __init__(self, path: Path, fence: SqliteFence | None = None) -> None:
         self._path = path
         self._fence = fence
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
+        self._thread = _one_thread()
         self._connection: sqlite3.Connection | None = None
 
     async def open(self) -> None:
+        """Or again, if it was closed: a store that could not be entered is entered once more."""
+        self._thread.shutdown(wait=False)
+        self._thread = _one_thread()
         self._connection = await self._run(self._connect)
 
     async def close(self) -> None:
@@ -166,6 +169,10 @@ class SqliteDatabase:
             if error.sqlite_errorcode & 0xFF in _UNAVAILABLE:
                 raise StoreUnavailableError(f"{self._path}: {error}") from error
             raise
+
+
+def _one_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
 
 
 def select(connection: sqlite3.Connection, statement: str, *values: object) -> list[sqlite3.Row]:
