@@ -68,7 +68,8 @@ def run_demo(
         from ops.showcase import report
         from ops.stack.deployment import Plan
 
-        deployment = _start(stack, narrator, directory, Plan(gateways=1 if keep else 0))
+        plan = Plan(gateways=1, health=True) if keep else Plan()
+        deployment = _start(stack, narrator, directory, plan)
         outcomes, delivered = _perform(narrator, deployment)
         if not keep:
             with narrator.step("stop", "Everything is stopped"):
@@ -105,7 +106,7 @@ def run_up(
     with _known_errors(as_json=as_json), contextlib.ExitStack() as stack:
         from ops.stack.deployment import Plan
 
-        plan = Plan(party_count=parties, processes_per_party=processes, gateways=1)
+        plan = Plan(party_count=parties, processes_per_party=processes, gateways=1, health=True)
         deployment = _start(stack, narrator, directory, plan)
         _stay(narrator, deployment, directory, as_json=as_json, more={})
 

@@ -31,6 +31,7 @@ def as_text(deployment: Deployment, default_client: Path) -> Text:
         f"AMQP URL       {urls['amqp_url']}",
         f"management UI  {urls['management_url']}  (vhost {deployment.vhost})",
         f"logs           {deployment.directory / 'logs'}",
+        *_health(deployment),
     ]
     return Text("\n".join(lines))
 
@@ -43,8 +44,17 @@ def as_json(deployment: Deployment, default_client: Path) -> dict[str, Any]:
         **_urls(deployment),
         **_gateways(deployment),
         "logs": str(deployment.directory / "logs"),
+        "health": deployment.health_urls,
         "processes": dict(_processes(deployment)),
     }
+
+
+def _health(deployment: Deployment) -> Iterator[str]:
+    if deployment.health_urls:
+        yield "workers        each answers /health, /health/ready and /metrics:"
+        width = max(map(len, deployment.health_urls))
+        for name, url in deployment.health_urls.items():
+            yield f"  {name:{width}}  {url}"
 
 
 def _over_http(deployment: Deployment, warren: str) -> Iterator[str]:

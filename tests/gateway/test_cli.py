@@ -28,7 +28,8 @@ from contracts.primitives import Scope
 from contracts.results import failed_result
 from contracts.views import ApiKeyView
 from gateway import document
-from gateway.cli import Surroundings, app
+from gateway.cli import app
+from gateway.key_commands import Surroundings
 from tests.gateway.entrance import api_key
 from tests.gateway.test_settings import written
 

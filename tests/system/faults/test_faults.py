@@ -35,6 +35,7 @@ def test_every_fault_strikes_and_nothing_is_lost_or_doubled_or_wrong_or_left_ove
         seconds=SECONDS,
         injections=injections,
         lifetime_s=15,
+        settles_s=0,
         ends_with_faults=True,
     )
     with running_services(STACK) as services:  # broker and database die in this test

@@ -1,0 +1,39 @@
+"""What all of `warren gateway` shares: the configuration, and how commands end."""
+
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from contracts.client import SettingsError
+
+from .settings import GatewaySettings
+
+EXIT_FAILED = 1
+EXIT_CONFIGURATION = 2
+EXIT_TIMED_OUT = 3
+EXIT_UNAVAILABLE = 4
+
+Config = Annotated[
+    Path,
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="WARREN_GATEWAY_CONFIG",
+        help="The gateway's TOML configuration.",
+        dir_okay=False,
+    ),
+]
+
+
+def load(config: Path, *, host: str | None = None, port: int | None = None) -> GatewaySettings:
+    try:
+        settings = GatewaySettings.load(config)
+    except SettingsError as error:
+        leave(str(error), EXIT_CONFIGURATION)
+    return settings.listening(host=host, port=port)
+
+
+def leave(message: str, code: int) -> NoReturn:
+    typer.secho(message, fg="red", err=True)
+    raise typer.Exit(code)
