@@ -19,7 +19,8 @@ from workers.session.announcing import (
     join,
     session_token,
 )
-from workers.session.conduct import Conduct, First, silent_parties
+from workers.session.conduct import Conduct, First
+from workers.session.reports import silent_parties
 
 PARTIES = ["party-1", "party-2", "party-3"]
 

@@ -49,8 +49,8 @@ from tests.session.ecdsa_sessions import (
 )
 from workers.protocols import frost
 from workers.protocols.groups import group_by_name
-from workers.session import conduct as conducting
-from workers.session import tasks
+from workers.session import instructions, key_reports, tasks
+from workers.session import reports as reporting
 from workers.session.batches import batch_id
 from workers.session.conduct import Conduct, Presigned, Progress
 from workers.store.records import PooledPresignature, Received
@@ -82,14 +82,14 @@ def new_facts(conduct: Conduct, **changes: Any) -> KeyFacts:
 def key_certified(
     conduct: Conduct, i: int, report: KeyCertified, received: tuple[Received, ...] = ()
 ) -> Progress:
-    return conducting.key_certified(conduct, f"party-{i}", report, received, now=NOW)
+    return key_reports.key_certified(conduct, f"party-{i}", report, received, now=NOW)
 
 
 def share_signed(session: Signing, i: int, *others: int, **changes: Any) -> Progress:
     """Party i's report after those of the others, changed as given."""
     rows = [received_report(j, session.share(j)) for j in others]
     report = session.share(i).model_copy(update=changes)
-    return conducting.share_signed(session.conduct(), f"party-{i}", report, rows, now=NOW)
+    return reporting.share_signed(session.conduct(), f"party-{i}", report, rows, now=NOW)
 
 
 ###
@@ -99,7 +99,7 @@ def share_signed(session: Signing, i: int, *others: int, **changes: Any) -> Prog
 
 def test_everybody_is_invited_with_all_commitments_and_a_token_of_its_own() -> None:
     session = signing_session()
-    invited = conducting.invitations(
+    invited = instructions.invitations(
         session.conduct(),
         request=session.signed.body,
         signature=session.signed.signature,
@@ -120,7 +120,7 @@ def test_everybody_is_invited_with_all_commitments_and_a_token_of_its_own() -> N
 
 def test_an_invitation_of_the_last_moment_still_has_time_left() -> None:
     session = signing_session()
-    (first, _) = conducting.invitations(
+    (first, _) = instructions.invitations(
         session.conduct(), request=b"{}", signature=b"", time_left_ms=-5
     )
     assert SessionCreated.model_validate_json(first.body).time_left_ms == 1
@@ -129,7 +129,7 @@ def test_an_invitation_of_the_last_moment_still_has_time_left() -> None:
 def test_a_new_key_needs_no_commitments() -> None:
     conduct = keygen_conduct()
     assert conduct.lacking() == []
-    invited = conducting.invitations(conduct, request=b"{}", signature=b"", time_left_ms=1)
+    invited = instructions.invitations(conduct, request=b"{}", signature=b"", time_left_ms=1)
     assert len(invited) == 3
     assert SessionCreated.model_validate_json(invited[0].body).commitments == []
 
@@ -162,7 +162,7 @@ def _waiting(*present: int) -> tuple[Signing, Conduct]:
 
 
 def _nonces_made(conduct: Conduct, i: int, fresh: list[NonceCommitment]) -> Progress:
-    return conducting.nonces_made(
+    return reporting.nonces_made(
         conduct,
         f"party-{i}",
         nonces_made(fresh),
@@ -174,7 +174,7 @@ def _nonces_made(conduct: Conduct, i: int, fresh: list[NonceCommitment]) -> Prog
 
 def test_only_who_lacks_a_commitment_is_asked_for_nonces() -> None:
     _, conduct = _waiting(1)
-    (wish,) = conducting.nonce_wishes(conduct, 4, now=NOW)
+    (wish,) = instructions.nonce_wishes(conduct, 4, now=NOW)
     assert wish.routing_key == "party-3"
     wanted = INSTRUCTION.validate_json(wish.body)
     assert isinstance(wanted, sessions.NoncesWanted)
@@ -222,7 +222,7 @@ def test_nonces_of_a_party_that_lacked_none_are_all_kept() -> None:
 
 def _check(conduct: Conduct, sender: str, report: sessions.Report, **changes: Any) -> None:
     envelope = report_envelope(sender, report, session_id=conduct.session_id)
-    conducting.check_report(conduct, replace(envelope, **changes), report)
+    reporting.check_report(conduct, replace(envelope, **changes), report)
 
 
 def test_reports_that_fit_their_session_are_heard() -> None:
@@ -247,7 +247,7 @@ def test_a_commitment_that_is_none_names_its_sender_when_it_comes() -> None:
     rubbish = NonceCommitment(nonce_id=bytes(32), commitment=b"\xff" * 64)
     session, conduct = _waiting(1)
     asked = _nonces_made(conduct, 3, [rubbish])
-    shared = conducting.share_signed(
+    shared = reporting.share_signed(
         session.conduct(),
         "party-3",
         session.share(3).model_copy(update={"fresh": [rubbish]}),
@@ -270,7 +270,7 @@ def test_a_party_that_gives_up_can_only_speak_of_others_in_its_session() -> None
         silent=["ghost", "party-3"],
         retryable=False,
     )
-    progress = conducting.session_failed(conduct, "party-3", told)
+    progress = reporting.session_failed(conduct, "party-3", told)
     assert progress.failure is not None
     assert progress.failure.code is FailureCode.INTERNAL
     assert progress.failure.retryable
@@ -367,7 +367,7 @@ def test_a_wrong_share_fails_the_session_and_names_its_sender() -> None:
 def test_a_key_that_contradicts_itself_fails_the_session_and_blames_nobody() -> None:
     session = signing_session()
     conduct = session.conduct().model_copy(update={"facts": contradicting_facts()})
-    progress = conducting.share_signed(
+    progress = reporting.share_signed(
         conduct,
         "party-1",
         contradicting_share(session, 1),
@@ -511,14 +511,14 @@ def _expired(*silent: str) -> sessions.SessionFailed:
 
 def test_silent_is_first_of_all_who_was_never_heard_of() -> None:
     rows = [received_report(1, JOINED), received_report(1, _expired("party-2"))]
-    assert conducting.silent_parties(keygen_conduct(), rows) == ["party-2", "party-3"]
-    assert conducting.silent_parties(keygen_conduct(), []) == ["party-1", "party-2", "party-3"]
+    assert reporting.silent_parties(keygen_conduct(), rows) == ["party-2", "party-3"]
+    assert reporting.silent_parties(keygen_conduct(), []) == ["party-1", "party-2", "party-3"]
 
 
 def test_silent_is_then_whom_the_others_name() -> None:
     rows = [received_report(i, JOINED) for i in (1, 2, 3)]
     rows += [received_report(1, _expired("party-3")), received_report(2, _expired("party-3"))]
-    assert conducting.silent_parties(keygen_conduct(), rows) == ["party-3"]
+    assert reporting.silent_parties(keygen_conduct(), rows) == ["party-3"]
 
 
 @pytest.mark.parametrize("named", ["party-2", "party-4", "nobody"])
@@ -527,24 +527,24 @@ def test_nobody_names_itself_or_a_stranger_silent(named: str) -> None:
     rows.append(received_report(2, _expired(named)))
     report = certified(new_facts(keygen_conduct()))
     rows += [received_report(i, report) for i in (1, 2)]
-    assert conducting.silent_parties(keygen_conduct(), rows) == ["party-3"]
+    assert reporting.silent_parties(keygen_conduct(), rows) == ["party-3"]
 
 
 def test_silent_is_at_last_who_did_not_get_to_the_end() -> None:
     session = signing_session()
     rows = [received_report(i, JOINED) for i in (1, 3)]
     rows.append(received_report(1, session.share(1)))
-    assert conducting.silent_parties(session.conduct(), rows) == ["party-3"]
+    assert reporting.silent_parties(session.conduct(), rows) == ["party-3"]
 
 
 def test_a_session_that_waits_for_nonces_waits_only_for_who_lacks_them() -> None:
     _, conduct = _waiting(1)
-    assert conducting.silent_parties(conduct, []) == ["party-3"]
+    assert reporting.silent_parties(conduct, []) == ["party-3"]
 
 
 def test_farewells_go_to_every_party_and_to_all_who_listen() -> None:
     conduct = keygen_conduct()
-    first, *others = conducting.farewells(conduct)
+    first, *others = instructions.farewells(conduct)
     assert (first.exchange, first.routing_key) == (addresses.CANCEL, "")
     assert [(each.exchange, each.routing_key) for each in others] == [
         (addresses.SESSIONS, f"party-{i}") for i in (1, 2, 3)
@@ -568,7 +568,7 @@ def _presigned(session: EcdsaSigning, i: int, *others: int, **changes: Any) -> P
     """Party i's report after those of the others, changed as given."""
     rows = [received_report(j, session.share(j)) for j in others]
     report = session.share(i).model_copy(update=changes)
-    return conducting.share_signed(session.conduct(), f"party-{i}", report, rows, now=NOW)
+    return reporting.share_signed(session.conduct(), f"party-{i}", report, rows, now=NOW)
 
 
 def _verified(made: SignedItem, asked: dict[str, Any]) -> None:
@@ -591,7 +591,7 @@ def test_nobody_lacks_a_commitment_where_there_are_presignatures() -> None:
 
 def test_everybody_is_invited_with_the_presignatures_runs_of_a_batch_together() -> None:
     session = list_session()
-    invited = conducting.invitations(
+    invited = instructions.invitations(
         session.conduct(),
         request=session.signed.body,
         signature=session.signed.signature,
@@ -684,7 +684,7 @@ def test_other_signers_are_not_tried_for_ever() -> None:
 
 def test_progress_gives_the_signers_their_time_anew() -> None:
     session = ecdsa_session()
-    progress = conducting.share_signed(
+    progress = reporting.share_signed(
         _replaceable(), "party-1", session.share(1), (), now=NOW + 1_000
     )
     assert (progress.status, progress.deadline) == (Status.IN_PROGRESS, NOW + 6_000)
@@ -692,7 +692,7 @@ def test_progress_gives_the_signers_their_time_anew() -> None:
 
 def test_whoever_refuses_is_accused_and_whoever_only_complains_is_not() -> None:
     for code, accused in ((FailureCode.PARTY_REFUSED, {"party-1"}), (FailureCode.SPOILT, set())):
-        progress = conducting.session_failed(_replaceable(), "party-1", Failure.of(code, "because"))
+        progress = reporting.session_failed(_replaceable(), "party-1", Failure.of(code, "because"))
         assert progress.accused == accused
 
 
@@ -726,7 +726,7 @@ def test_a_path_that_leads_to_no_key_fails_the_session(monkeypatch: pytest.Monke
         raise ContractError("use the next index")
 
     monkeypatch.setattr(tasks, "child", no_child)
-    progress = conducting.share_signed(session.conduct(), "party-1", report, [row], now=NOW)
+    progress = reporting.share_signed(session.conduct(), "party-1", report, [row], now=NOW)
     assert progress.failure is not None
     assert progress.failure.code is FailureCode.PARTY_REFUSED
     assert progress.failure.message == "path m/5: use the next index"
@@ -735,8 +735,8 @@ def test_a_path_that_leads_to_no_key_fails_the_session(monkeypatch: pytest.Monke
 def test_nobody_is_silent_while_a_session_waits_for_presignatures() -> None:
     session = ecdsa_session()
     waiting = session.conduct().model_copy(update={"presignatures": []})
-    assert conducting.silent_parties(waiting, []) == []
-    assert conducting.silent_parties(session.conduct(), []) == ["party-1", "party-3"]
+    assert reporting.silent_parties(waiting, []) == []
+    assert reporting.silent_parties(session.conduct(), []) == ["party-1", "party-3"]
 
 
 def test_nonces_are_not_heard_where_there_are_presignatures() -> None:

@@ -15,7 +15,8 @@ from contracts.requests import KeygenRequest, SignRequest
 from contracts.results import Status
 
 from ..session.announcing import ANNOUNCED, announcement
-from ..session.conduct import Conduct, Progress, invitations, nonce_wishes
+from ..session.conduct import Conduct, Progress
+from ..session.instructions import invitations, nonce_wishes
 from ..store.interface import CoordinatorStore
 from ..store.records import (
     AccountRecord,

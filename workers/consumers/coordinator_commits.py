@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from contracts.failures import Failure
 from contracts.results import Status, failed_result
 
-from ..session import conduct as conducting
+from ..session import instructions
 from ..session.conduct import Conduct, Progress
 from ..session.sending import result
 from ..store.interface import CoordinatorStore, StoreUnavailableError
@@ -70,7 +70,7 @@ class CoordinatorCommits:
             progress.failure, self._clock()
         )
         if goes_on:
-            outgoing = (*outgoing, *conducting.farewells(conduct))
+            outgoing = (*outgoing, *instructions.farewells(conduct))
             # In the state, for whoever begins the next session if we do not come to it.
             conduct = conduct.model_copy(update={"avoided": _avoided(progress)})
             # Until the next session has begun: whoever finds this one over must begin it.
@@ -87,7 +87,7 @@ class CoordinatorCommits:
                 status=progress.status,
                 finished_at=self._clock(),
             )
-            outgoing = (*outgoing, *conducting.farewells(conduct))
+            outgoing = (*outgoing, *instructions.farewells(conduct))
         answer = None if content is None else result(content, conduct.request.reply_to)
         over = (_over(progress),) if progress.status.final else ()
         events = over if event is None else (event, *over)

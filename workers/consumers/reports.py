@@ -15,8 +15,8 @@ from contracts.requests import SignRequest
 from contracts.results import Status
 from contracts.signing import explain
 
-from ..session import conduct as conducting
-from ..session import inbox, pooling
+from ..session import inbox, key_reports, pooling
+from ..session import reports as reporting
 from ..session.acceptance import Peer
 from ..session.conduct import Conduct, Progress
 from ..session.errors import EquivocationError
@@ -164,7 +164,7 @@ class ReportConsumer:
         session, conduct = known.session, known.conduct
         seconds_left = (session.deadline + self._grace_ms - self._clock()) / 1000
         self._scopes.tighten(session.session_id, seconds_left)
-        conducting.check_report(conduct, envelope, report)
+        reporting.check_report(conduct, envelope, report)
         try:
             if inbox.repeats(session.received, row.slot, row.sender, row.digest):
                 await self._commits.send_again(session.session_id, cause)
@@ -214,7 +214,7 @@ class ReportConsumer:
         match report:
             case sessions.NoncesMade():
                 request = await self._request(session.session_id)
-                return conducting.nonces_made(
+                return reporting.nonces_made(
                     conduct,
                     sender,
                     report,
@@ -223,14 +223,14 @@ class ReportConsumer:
                     now=now,
                 )
             case sessions.ShareSigned():
-                return conducting.share_signed(conduct, sender, report, session.received, now=now)
+                return reporting.share_signed(conduct, sender, report, session.received, now=now)
             case sessions.KeyCertified():
-                return conducting.key_certified(conduct, sender, report, session.received, now=now)
+                return key_reports.key_certified(conduct, sender, report, session.received, now=now)
             case sessions.SessionFailed(failure=failure):
                 if failure.code is FailureCode.EXPIRED:
                     # Others may still speak; the deadline's own sweep sums up who was silent.
                     return Progress(conduct=conduct, status=Status(session.status))
-                return conducting.session_failed(conduct, sender, failure)
+                return reporting.session_failed(conduct, sender, failure)
             case _:
                 return Progress(conduct=conduct, status=Status.IN_PROGRESS)
 
@@ -245,7 +245,7 @@ def _expired(conduct: Conduct, session: Session) -> Failure:
     if conduct.presigned and not conduct.presignatures:
         # Its own parties were not asked yet.
         return Failure.of(FailureCode.EXPIRED, "the deadline passed before presignatures were made")
-    silent = conducting.silent_parties(conduct, session.received)
+    silent = reporting.silent_parties(conduct, session.received)
     return Failure.of(
         FailureCode.EXPIRED,
         f"the deadline passed; nothing was heard of {', '.join(silent)}"

@@ -14,7 +14,8 @@ from typing import Protocol
 from contracts.failures import Failure
 from contracts.results import Status
 
-from ..session.conduct import Conduct, Presigned, invitations
+from ..session.conduct import Conduct, Presigned
+from ..session.instructions import invitations
 from ..store.interface import CoordinatorStore
 from ..store.records import (
     CoordinatorChange,
