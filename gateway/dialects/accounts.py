@@ -14,6 +14,7 @@ from ..entry.api_keys import Caller, require
 from ..problems import PROBLEM_RESPONSES
 from . import examples, views
 from .beginning import CREATED, ABeginner
+from .bodies import BoundedRoute
 from .fields import AccountId, Parties, PartyCount, Wait
 from .fields import Body as RequestBody
 from .mpc import MpcCreated
@@ -24,7 +25,7 @@ from .wishes import NewKey, Signature, check_thresholds
 PAGE = 100
 LONGEST_PAGE = 200
 
-router = APIRouter(prefix="/api/v1/accounts", tags=["accounts"])
+router = APIRouter(prefix="/api/v1/accounts", tags=["accounts"], route_class=BoundedRoute)
 
 
 class NewAccount(NewKey):

@@ -27,6 +27,7 @@ from ..sessions import Desk
 from ..settings import Limits
 from ..watching import is_over
 from . import examples, views
+from .bodies import BoundedRoute
 from .fields import SessionId
 from .names import PartyNames
 from .service import DeskAtHand, Names
@@ -45,7 +46,7 @@ EVENT = {
 }
 """One of the stream's, which is what the schema of a stream means in OpenAPI 3.1."""
 
-router = APIRouter(prefix="/api/v1/sessions", tags=["sessions"])
+router = APIRouter(prefix="/api/v1/sessions", tags=["sessions"], route_class=BoundedRoute)
 
 
 class Place(NamedTuple):

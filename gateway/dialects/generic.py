@@ -17,6 +17,7 @@ from ..entry.api_keys import HEADER, Caller, require
 from ..problems import PROBLEM_RESPONSES
 from . import examples, views
 from .beginning import CREATED, ABeginner, Created
+from .bodies import BoundedRoute
 from .fields import Body as RequestBody
 from .fields import Participants, PartyCount, PartyName, SessionId, Wait, names_of
 from .service import DeskAtHand, Names, looked_at
@@ -24,7 +25,7 @@ from .wishes import NewThresholdKey, Signature, named_key
 
 JOIN_WINDOW_MS = 1000
 
-router = APIRouter(prefix="/api/v1/sessions", tags=["sessions"])
+router = APIRouter(prefix="/api/v1/sessions", tags=["sessions"], route_class=BoundedRoute)
 
 
 class KeygenSession(NewThresholdKey):

@@ -13,11 +13,12 @@ from ..entry.api_keys import Caller, require
 from ..problems import PROBLEM_RESPONSES
 from . import examples, views
 from .beginning import CREATED, ABeginner, Created
+from .bodies import BoundedRoute
 from .fields import Parties, SessionId, Wait
 from .service import DeskAtHand, Names, looked_at
 from .wishes import NewThresholdKey, Signature, named_key
 
-router = APIRouter(prefix="/api/v1/mpc", tags=["mpc"])
+router = APIRouter(prefix="/api/v1/mpc", tags=["mpc"], route_class=BoundedRoute)
 
 
 class MpcKeygen(NewThresholdKey):

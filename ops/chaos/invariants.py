@@ -124,8 +124,10 @@ def _failures(facts: Facts) -> Iterator[Violation]:
 def _believed(facts: Facts) -> Iterator[Violation]:
     for request_id, asked in facts.asked.items():
         result = first_result(facts, request_id)
+        # A question about a session that was lied to may well be answered.
         if (
-            result is not None
+            begins_session(asked)
+            and result is not None
             and result.session_id is not None
             and result.session_id.hex() in facts.sent.lies
             and result.status is Status.COMPLETED

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -314,8 +316,25 @@ async def test_a_key_needs_the_scope(path: str, lacking: Scope) -> None:
     assert not desk.asked
 
 
+@pytest.fixture
+def no_recursion_limit() -> Iterator[None]:
+    """As some packages leave it behind for everybody."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000_000)
+    yield
+    sys.setrecursionlimit(before)
+
+
+@pytest.mark.usefixtures("no_recursion_limit")
 async def test_a_body_nested_beyond_reason_does_no_harm() -> None:
     deep = '{"threshold_n": 3, "threshold_t": 2, "x": ' + "[" * 100_000 + "]" * 100_000 + "}"
     async with calls(gateway(DeskDouble())) as http:
         answer = await http.post("/api/v1/mpc/keygen", content=deep)
+    assert answer.status_code == 422
+
+
+async def test_what_json_does_not_know_is_refused() -> None:
+    async with calls(gateway(DeskDouble())) as http:
+        body = '{"threshold_n": NaN, "threshold_t": 2}'
+        answer = await http.post("/api/v1/mpc/keygen", content=body)
     assert answer.status_code == 422

@@ -169,6 +169,23 @@ def test_a_session_that_ended_well_after_a_lie_was_told_in_it_was_believed() -> 
     assert broken(facts) == {"believed"}
 
 
+def test_a_session_that_was_lied_to_can_be_cancelled_all_the_same() -> None:
+    facts = good_facts()
+    ask(facts, CancelRequest(**samples.fields("cancel", request_id="c-1", target="t")))
+    told = CancelResult(
+        request_id="c-1",
+        client_id="svcA",
+        session_id=bytes([7]) * 32,
+        status=Status.COMPLETED,
+        finished_at=1,
+        target="t",
+        target_status=Status.FAILED,
+    )
+    answer(facts, told)
+    facts.sent.lies.add((bytes([7]) * 32).hex())
+    assert broken(facts) == set()
+
+
 def test_who_is_banned_or_accused_without_a_lie_is_framed() -> None:
     facts = good_facts()
     facts.accusations = {Accusation("party-1", "party-2")}

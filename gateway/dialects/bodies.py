@@ -1,0 +1,37 @@
+"""How bodies are read: by a parser that gives up on what is nested deeply, wherever it runs.
+
+Python's own follows the nesting with the machine's stack. How far it goes is a setting of the
+process that any package may raise, until a body of brackets ends the process.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from pydantic_core import from_json
+
+
+class BoundedRequest(Request):
+    async def json(self) -> Any:
+        """Raises json.JSONDecodeError, as its callers expect."""
+        if not hasattr(self, "_json"):
+            body = await self.body()
+            try:
+                self._json = from_json(body, allow_inf_nan=False)
+            except ValueError as error:
+                raise json.JSONDecodeError(str(error), "", 0) from None
+        return self._json
+
+
+class BoundedRoute(APIRoute):
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def bounded(request: Request) -> Response:
+            return await handle(BoundedRequest(request.scope, request.receive))
+
+        return bounded
