@@ -7,12 +7,15 @@ process that any package may raise, until a body of brackets ends the process.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic_core import from_json
+
+_PLACE = re.compile(r"line (\d+) column (\d+)$")
 
 
 class BoundedRequest(Request):
@@ -23,8 +26,18 @@ class BoundedRequest(Request):
             try:
                 self._json = from_json(body, allow_inf_nan=False)
             except ValueError as error:
-                raise json.JSONDecodeError(str(error), "", 0) from None
+                raise json.JSONDecodeError(str(error), "", _position(str(error), body)) from None
         return self._json
+
+
+def _position(message: str, body: bytes) -> int:
+    """Where in the body, if the parser's sentence ends in a place."""
+    place = _PLACE.search(message)
+    if place is None:
+        return 0
+    line, column = map(int, place.groups())
+    before = body.split(b"\n", line - 1)[: line - 1]
+    return max(0, sum(len(each) + 1 for each in before) + column - 1)
 
 
 class BoundedRoute(APIRoute):

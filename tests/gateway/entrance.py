@@ -18,6 +18,7 @@ from contracts.primitives import Scope
 from contracts.views import ApiKeyView
 from gateway import faults, health
 from gateway.app import MANNERS, doors
+from gateway.dialects.bodies import BoundedRoute
 from gateway.entry.api_keys import ApiKeys, Caller, digest, require
 from gateway.metrics import Metrics
 from gateway.settings import Door, GatewaySettings, Limits
@@ -123,6 +124,7 @@ async def opened(
     keys = ApiKeys(coordinator.api_keys, refresh_s=refresh_s, out_of_turn_s=0)
     metrics = Metrics()
     app = FastAPI(**MANNERS, middleware=doors(settings(limits, **door), keys, metrics))
+    app.router.route_class = BoundedRoute
     app.state.api_keys = keys
     app.state.connected = lambda: coordinator.connected
     app.state.metrics = metrics

@@ -16,6 +16,8 @@ from contracts.client import (
 from contracts.failures import Failure, FailureCode
 from contracts.results import failed_result
 from gateway.problems import ALWAYS, KINDS, PROBLEM_RESPONSES, Problem, ProblemDetails
+from tests.gateway.callers import calls, gateway
+from tests.gateway.desks import DeskDouble
 from tests.gateway.entrance import SECRET, opened, problem
 
 STATUSES = {
@@ -103,7 +105,8 @@ async def test_what_the_gateway_cannot_help_is_told_without_details(
         (b'"s3cret"', {"body"}),
         (b"", {"body"}),
         (b"\xff\xfe", {"body.0"}),
-        (b"[" * 100_000, {"body"}),
+        (b'{"text":\n "x",\n y}', {"body.16"}),
+        (b"[" * 100_000, {"body.201"}),  # no deeper
     ],
 )
 async def test_a_body_that_does_not_fit_names_its_fields_and_is_not_given_back(
@@ -118,6 +121,29 @@ async def test_a_body_that_does_not_fit_names_its_fields_and_is_not_given_back(
     assert document["code"] == "invalid_request"
     assert "s3cret" not in answer.text
     assert {error["field"] for error in document.get("errors", [{"field": "body"}])} == fields
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {f"field-{number}": 1 for number in range(1000)},
+        {"f" * 10_000: 1},
+        {"session_type": "s" * 10_000},
+    ],
+)
+async def test_what_does_not_fit_in_a_thousand_ways_is_not_told_at_length(body: Any) -> None:
+    async with calls(gateway(DeskDouble())) as http:
+        answer = await http.post("/api/v1/sessions", json={"session_type": "keygen", **body})
+    assert problem(answer)["code"] == "invalid_request"
+    assert len(answer.content) < 5000
+
+
+async def test_a_session_type_that_there_is_not_is_answered_with_those_that_there_are() -> None:
+    async with calls(gateway(DeskDouble())) as http:
+        answer = await http.post("/api/v1/sessions", json={"session_type": "s3cret"})
+    (error,) = problem(answer)["errors"]
+    assert error["message"] == "'session_type' must be one of 'keygen', 'sign'"
+    assert "s3cret" not in answer.text
 
 
 async def test_what_does_not_exist_is_a_problem_too() -> None:
