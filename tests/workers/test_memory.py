@@ -15,6 +15,7 @@ from workers.store.records import Outgoing
 
 from .ecdsa import check_failure, check_success, ecdsa_request, make_key
 from .simulate import World, world
+from .tries import everyone_is_alive
 
 
 @pytest.fixture
@@ -84,6 +85,7 @@ async def test_nonces_wanted_before_the_loss_are_not_made_after_it(shire: World)
 
 async def test_others_sign_when_one_has_forgotten_whether_it_made_nonces(shire: World) -> None:
     key = await made_key(shire)
+    await everyone_is_alive(shire)
     await shire.ask(shire.sign_request(key_id=key.key_id))
     (asked, _) = [each for each in shire.network.waiting if each.kind == "nonces_wanted"]
     await lose_memory(shire, asked.routing_key)
