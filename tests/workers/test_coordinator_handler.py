@@ -410,3 +410,19 @@ async def test_a_request_that_does_not_fit_is_answered_and_begins_nothing(fresh:
     assert answer.failure is not None
     assert answer.failure.code is FailureCode.INVALID_REQUEST
     assert await fresh.coordinator_store.overdue(now_ms() + 10**9, 10) == []
+
+
+@pytest.mark.parametrize("operation", ["keygen", "sign"])
+async def test_what_comes_too_late_has_one_answer_however_often_it_comes(
+    fresh: World, operation: str
+) -> None:
+    now = now_ms()
+    when = {"issued_at": now - 60_000, "expires_at": now - 1}
+    request = fresh.keygen_request(**when) if operation == "keygen" else fresh.sign_request(**when)
+    signed = await fresh.ask(request)
+    fresh.clock.offset_ms += 1_000
+    await fresh.submit(signed)
+    first, second = fresh.network.sent
+    assert first.kind == operation
+    assert first.body == second.body
+    assert [result.status for result in fresh.results()] == [Status.EXPIRED] * 2
