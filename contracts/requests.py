@@ -255,7 +255,7 @@ class JoinSessionRequest(RequestBase):
 
     operation: Literal["join_session"] = "join_session"
     session_id: SessionId
-    join_token: Hex32
+    join_token: Hex32 = Field(repr=False)
     party_id: Id | None = None
     """May be left out with a token that is one party's; not with the session's."""
 

@@ -59,6 +59,9 @@ class ResultBase(Contract):
     client_id: Id | None
     session_id: SessionId | None
     """None where the request began no session."""
+    request_digest: Hex32 | None = None
+    """SHA-256 of the request's bytes, of those that begin sessions: two requests may have come
+    under one id, and this answers one of them. None from a coordinator that does not say."""
     status: Status
     failure: Failure | None = None
     """Set unless the status is completed."""
@@ -237,11 +240,13 @@ class SessionAnnounced(Contract):
     request_id: Id
     client_id: Id | None
     session_id: SessionId
+    request_digest: Hex32 | None = None
+    """As in `ResultBase`."""
     deadline: UnixMillis
     parties: list[Id]
-    join_tokens: dict[Id, Hex32]
+    join_tokens: dict[Id, Hex32] = Field(repr=False)
     """Party -> what lets it be joined once, by whoever shows it."""
-    session_token: Hex32
+    session_token: Hex32 = Field(repr=False)
     """What lets each party be joined once."""
 
 
@@ -262,6 +267,7 @@ def failed_result(
     finished_at: int,
     status: Status = Status.FAILED,
     session_id: bytes | None = None,
+    request_digest: bytes | None = None,
     key_id: str | None = None,
     target: str | None = None,
 ) -> Result:
@@ -270,6 +276,7 @@ def failed_result(
         "request_id": request_id,
         "client_id": client_id,
         "session_id": session_id,
+        "request_digest": request_digest,
         "status": status,
         "failure": failure,
         "finished_at": finished_at,

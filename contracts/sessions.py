@@ -128,7 +128,7 @@ class SessionCreated(Contract):
     terms either: each signs once, and its part of the signature covers what it signs."""
     request: Base64
     request_signature: Base64
-    join_token: Hex32
+    join_token: Hex32 = Field(repr=False)
     time_left_ms: int = Field(gt=0)
     """Until the deadline, from when this was sent: clocks need not agree."""
 
@@ -181,7 +181,7 @@ INSTRUCTION: TypeAdapter[Instruction] = TypeAdapter(Instruction)
 
 class PartyJoined(Contract):
     report: Literal["party_joined"] = "party_joined"
-    join_token: Hex32
+    join_token: Hex32 = Field(repr=False)
 
 
 class KeyCertified(Contract):
@@ -197,7 +197,7 @@ class ShareSigned(Contract):
     for the one it used up, where the scheme has them."""
 
     report: Literal["share_signed"] = "share_signed"
-    join_token: Hex32
+    join_token: Hex32 = Field(repr=False)
     signature_shares: list[Hex] = Field(min_length=1, max_length=MAX_ITEMS)
     """As the protocol encodes them: 32 bytes for FROST, 64 for ecdsa."""
     fresh: list[NonceCommitment] = Field(max_length=1)

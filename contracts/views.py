@@ -36,8 +36,8 @@ class SessionView(Contract):
     """As in the request."""
     joined: list[Id] = Field(default_factory=list)
     """Parties whose token was shown, see `JoinSessionRequest`."""
-    join_tokens: dict[Id, Hex32] = Field(default_factory=dict)
-    session_token: Hex32 | None = None
+    join_tokens: dict[Id, Hex32] = Field(default_factory=dict, repr=False)
+    session_token: Hex32 | None = Field(default=None, repr=False)
 
 
 class AccountView(Contract):

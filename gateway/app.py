@@ -48,7 +48,12 @@ def create_app(settings: GatewaySettings, client: Client) -> FastAPI:
     """
     keys = ApiKeys(client.api_keys)
     metrics = Metrics()
-    desk = CountingDesk(client, timeout_s=settings.client.timeout_s, metrics=metrics)
+    desk = CountingDesk(
+        client,
+        timeout_s=settings.client.timeout_s,
+        at_once=settings.limits.sessions_at_once_per_holder,
+        metrics=metrics,
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -71,9 +71,8 @@ class Opening:
         Raises ReferenceConflictError, and RequestFailedError if there is no session.
         """
         async with self._locks.setdefault(attempt.name, asyncio.Lock()):
-            # What is there already is looked for first. To send the request and see would do, but
-            # the refusal has the id of the request that was there, and may be taken for its
-            # answer by the gateway that waits for that.
+            # What is there already is looked for first: this process may be waiting for its result,
+            # and it can wait for one request of an id only.
             found = None if attempt.fresh else await self._found(attempt)
             if found is not None:
                 return found, None

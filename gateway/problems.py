@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -281,12 +282,23 @@ PROBLEM_RESPONSES: dict[int | str, Any] = problem_responses(404, 409)
 """Of the dialects' operations."""
 
 
+MAX_FIELD_ERRORS = 20
+MAX_FIELD_CHARACTERS = 200
+
+
 def field_errors(errors: Iterable[Any]) -> list[dict[str, str]]:
-    """Of pydantic's errors the places and sentences, never the input."""
+    """Of pydantic's errors the places and sentences, never the input. Not all and not at any
+    length: the names of unknown fields are the caller's own, and as many as a body has room for."""
     return [
         {
-            "field": ".".join(str(part) for part in error["loc"]) or "body",
-            "message": str(error["msg"]).removeprefix("Value error, "),
+            "field": (".".join(map(str, error["loc"])) or "body")[:MAX_FIELD_CHARACTERS],
+            "message": _sentence(error),
         }
-        for error in errors
+        for error in islice(errors, MAX_FIELD_ERRORS)
     ]
+
+
+def _sentence(error: Any) -> str:
+    if error["type"] == "union_tag_invalid":  # pydantic's own repeats what was sent
+        return f"{error['ctx']['discriminator']} must be one of {error['ctx']['expected_tags']}"
+    return str(error["msg"]).removeprefix("Value error, ")

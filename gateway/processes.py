@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -38,7 +39,8 @@ def keep_running(
         nonlocal stopping
         stopping = True
         for pid in began:
-            os.kill(pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(pid, signal.SIGTERM)
 
     def begin() -> None:
         # A signal waits until the new process is known, or none is begun.

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,9 @@ READY_FILE = "WARREN_READY_FILE"
 """Environment variable: a file that is created once the gateway serves."""
 
 BACKLOG = 2048
+CHUNK_BYTES = 8
+"""For each byte of a body that comes in chunks: its chunk's size and ends of lines. What a caller
+sends besides is kept and read by nobody, and the parser would gather it."""
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -44,6 +47,9 @@ class PatientProtocol(HttpToolsProtocol):
         self._waiting: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
         self._header_bytes: int | None = None  # so far, while headers have begun and not ended
+        self._messages = 0  # requests that have begun
+        self._body_bytes = 0  # of the latest
+        self._other_bytes = 0  # of it since its headers: chunks' sizes, and what follows them
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -61,8 +67,13 @@ class PatientProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
-        counted = self._header_bytes
+        counted, message, body_bytes = self._header_bytes, self._messages, self._body_bytes
         super().data_received(data)
+        if counted is None and message == self._messages:
+            self._other_bytes += len(data) - (self._body_bytes - body_bytes)
+            if self._other_bytes > self.limits.header_bytes + CHUNK_BYTES * self._body_bytes:
+                self.transport.close()
+                return
         if self._header_bytes is None:
             if not self._answering:  # bytes before a request begins, which uvicorn takes for one
                 self._wait_for_headers()
@@ -75,13 +86,24 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._header_bytes = 0
+        self._messages += 1
+        self._header_bytes = self._body_bytes = self._other_bytes = 0
         self._wait_for_headers()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Behind a chunked body there may be more, from whoever wrote the body: no proxy has looked
+        # at them, and the application takes its headers for what it was asked with.
+        if self._header_bytes is not None:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._header_bytes = None
         self._stop_waiting()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        super().on_body(body)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -139,7 +161,19 @@ class PatientProtocol(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """Ends with exit code 0 when it was told to; says when it serves."""
+    """Ends with exit code 0 when it was told to; says when it serves.
+
+    Arguments:
+        stopping: Called when it begins to end: long polls are to be answered.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, stopping: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        self._stopping()
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)

@@ -49,7 +49,8 @@ async def serve(settings: GatewaySettings, listener: socket.socket) -> None:
     """
     async with contextlib.AsyncExitStack() as stack:
         client = await _connect(stack, settings)
-        server = Server(configuration(create_app(settings, client), settings))
+        app = create_app(settings, client)
+        server = Server(configuration(app, settings), stopping=app.state.desk.hang_up)
         _spare_the_collector()
         await server.serve([listener])
 

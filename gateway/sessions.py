@@ -11,11 +11,10 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Self
 
 from contracts.client import Begun, Client, ClientError
-from contracts.failures import FailureCode
 from contracts.keys import CertifiedKey
 from contracts.primitives import Curve, Scheme
 from contracts.results import (
@@ -29,6 +28,7 @@ from contracts.results import (
 from contracts.views import AccountView
 
 from .opening import Attempt, Begin, Opened, Opening, ReferenceConflictError
+from .turns import AT_ONCE, Leave, Turns
 from .watching import Name, Watches, is_over
 
 __all__ = ["Desk", "Opened", "ReferenceConflictError"]
@@ -45,16 +45,20 @@ class Desk:
     Arguments:
         client: Whose calls are all made for tenants; connected for longer than the desk is open.
         timeout_s: Lifetime of the sessions that are begun.
+        at_once: How many one tenant has in the making without waiting for a turn.
     """
 
-    def __init__(self, client: Client, *, timeout_s: float) -> None:
+    def __init__(self, client: Client, *, timeout_s: float, at_once: int = AT_ONCE) -> None:
         self._client = client
         self._timeout_s = timeout_s
         self._running: OrderedDict[Name, Begun] = OrderedDict()
         self._watches = Watches(self.look)
         self._opening = Opening(client)
+        self._turns = Turns(at_once)
         self._keys: OrderedDict[tuple[str, str], tuple[float, CertifiedKey]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._waits: set[asyncio.Timeout] = set()
+        self._hung_up = False
 
     async def __aenter__(self) -> Self:
         # Results of sessions that a gateway began which is no more. The coordinator has them.
@@ -68,6 +72,15 @@ class Desk:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def hang_up(self) -> None:
+        """From now on nobody is kept waiting: who waits is told what there is by now."""
+        self._hung_up = True
+        now = asyncio.get_running_loop().time()
+        for wait in self._waits:
+            if not wait.expired():
+                wait.reschedule(now)
+        self._watches.stop()
 
     async def begin_key(
         self,
@@ -154,10 +167,10 @@ class Desk:
         ends_at = time.monotonic() + seconds
         await self._result_here(name, seconds)
         found = await self.look(tenant, session_id)
-        if is_over(found):
+        if is_over(found) or self._hung_up:
             return found
         with self._watches.watching(name) as watch, contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(ends_at - time.monotonic(), 0)):
+            async with self._patience(ends_at - time.monotonic()):
                 while not is_over(found):
                     found = await watch.next(found)
         return found
@@ -218,21 +231,31 @@ class Desk:
         return await self._client.acting_for(tenant).configure_account(account_id, signers)
 
     async def _open(self, attempt: Attempt, begin: Begin) -> Opened:
-        opened, begun = await self._opening.open(attempt, begin)
+        leave = await self._turns.take(attempt.tenant)
+        try:
+            opened, begun = await self._opening.open(attempt, begin)
+        except BaseException:
+            leave()
+            raise
         if begun is not None and not begun.done:
-            self._await((attempt.tenant, opened.session_id), begun)
+            self._await((attempt.tenant, opened.session_id), begun, leave)
+        else:
+            leave()
         return opened
 
-    def _await(self, name: Name, begun: Begun) -> None:
+    def _await(self, name: Name, begun: Begun, leave: Leave) -> None:
         self._running[name] = begun
         if len(self._running) > RUNNING:
             _, oldest = self._running.popitem(last=False)
             oldest.stop()
-        self._keep(asyncio.create_task(self._forget_in_time(name, begun)))
+        self._keep(asyncio.create_task(self._forget_in_time(name, begun, leave)))
 
-    async def _forget_in_time(self, name: Name, begun: Begun) -> None:
-        with contextlib.suppress(ClientError):
-            await begun.result()
+    async def _forget_in_time(self, name: Name, begun: Begun, leave: Leave) -> None:
+        try:
+            with contextlib.suppress(ClientError):
+                await begun.result()
+        finally:
+            leave()
         if self._running.get(name) is begun:
             del self._running[name]
         self._watches.hurry(name)
@@ -244,17 +267,22 @@ class Desk:
         if begun is None or seconds <= 0:
             return None
         with contextlib.suppress(TimeoutError, ClientError):
-            async with asyncio.timeout(seconds):
+            async with self._patience(seconds):
                 result = await begun.result()
-            if isinstance(result, KeygenResult | SignResult) and not _of_another(result):
+            if isinstance(result, KeygenResult | SignResult):
                 return result
         return None
+
+    @contextlib.asynccontextmanager
+    async def _patience(self, seconds: float) -> AsyncIterator[None]:
+        """Raises TimeoutError after so many seconds, or when the desk hangs up."""
+        async with asyncio.timeout(0 if self._hung_up else max(seconds, 0)) as wait:
+            self._waits.add(wait)
+            try:
+                yield
+            finally:
+                self._waits.discard(wait)
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _of_another(result: KeygenResult | SignResult) -> bool:
-    """The refusal of a repetition, at whichever gateway it was tried."""
-    return result.failure is not None and result.failure.code is FailureCode.CONFLICT

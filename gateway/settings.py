@@ -33,6 +33,7 @@ from contracts.primitives import Id, Words
 from contracts.signing import explain
 
 from .entry.networks import LOOPBACK, Network, parse_networks
+from .turns import AT_ONCE
 
 ALLOWED_IPS = "WARREN_ALLOWED_IPS"
 """Environment variable: addresses and networks, separated by commas. Empty: loopback only."""
@@ -107,9 +108,12 @@ class Limits(_Section):
     """Requests of one API key at the same time, those that wait for a result included."""
     in_flight: int = Field(default=1024, ge=1)
     """The same for all keys together."""
+    sessions_at_once_per_holder: int = Field(default=AT_ONCE, ge=1)
+    """Sessions in the making; the next one waits for its turn, for seconds at most. More than keep
+    the parties busy make nothing faster, and others' sessions slower."""
     event_streams_per_key: int = Field(default=16, ge=1)
     """Of these, how many may be streams of a session's events."""
-    body_bytes: int = Field(default=1_048_576, ge=1024)
+    body_bytes: int = Field(default=262_144, ge=1024)
     body_seconds: float = Field(default=10, gt=0)
     """How long a body may take to arrive."""
     header_bytes: int = Field(default=32_768, ge=1024)

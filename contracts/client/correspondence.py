@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from .. import results
 from ..errors import ContractError
-from ..results import Result, SessionAnnounced
+from ..results import Delivered, Result, SessionAnnounced
 from ..signing import SignedRequest, explain
 from .begun import Begun, Waiter
 from .errors import (
@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 REMEMBERED = 10_000
 """Answered requests whose results are known for duplicates when they come again."""
 
+Asked = tuple[str, bytes | None]
+"""Request id and digest. The digest is None in what comes from a coordinator that says none."""
 Check = Callable[[Result, SignedRequest | None], Awaitable[None]]
 
 
@@ -49,7 +51,7 @@ class Correspondence:
         self._mailbox = Mailbox(self._link.consumer_count)
         self._waiting: dict[str, Waiter] = {}
         self._pursuits: set[asyncio.Task[Result]] = set()
-        self._answered: OrderedDict[str, None] = OrderedDict()
+        self._answered: OrderedDict[Asked, None] = OrderedDict()
         self._closed = False
 
     async def open(self) -> None:
@@ -79,7 +81,8 @@ class Correspondence:
             raise ValueError(f"request {request.request_id} is being waited for already")
         waiter = Waiter(signed)
         self._waiting[request.request_id] = waiter
-        self._answered.pop(request.request_id, None)
+        for digest in (signed.digest, None):
+            self._answered.pop((request.request_id, digest), None)
         pursuit = asyncio.create_task(self._pursue(waiter), name=f"request {request.request_id}")
         self._pursuits.add(pursuit)
         pursuit.add_done_callback(self._ended)
@@ -175,12 +178,14 @@ class Correspondence:
             return
         letter = Letter(content, delivery)
         waiter = self._waiting.get(content.request_id)
+        if waiter is not None and content.request_digest not in {None, waiter.signed.digest}:
+            waiter = None  # another process of ours has another request of this id
         if waiter is not None and not waiter.answer.done():
             if isinstance(content, SessionAnnounced):
                 await self._announce(waiter, letter, content)
             else:
                 await self._answer(waiter, letter, content)
-        elif waiter is not None or content.request_id in self._answered:
+        elif waiter is not None or _asked(content) in self._answered:
             await letter.ack()
         else:
             self._mailbox.hold(letter)
@@ -220,12 +225,16 @@ class Correspondence:
         await letter.reject()
 
     def _remember(self, result: Result) -> None:
-        self._answered[result.request_id] = None
+        self._answered[_asked(result)] = None
         if len(self._answered) > REMEMBERED:
             self._answered.popitem(last=False)
 
     def _lose_held(self) -> None:
         self._mailbox.forget()
+
+
+def _asked(content: Delivered) -> Asked:
+    return content.request_id, content.request_digest
 
 
 def _left_s(signed: SignedRequest) -> float:

@@ -62,7 +62,8 @@ class Registers(Caller):
         scopes: Sequence[Scope],
         valid_until: int | None = None,
     ) -> ApiKeyView:
-        """As in `PutApiKeyRequest`. API keys are the client's, whatever tenant this acts for."""
+        """As in `PutApiKeyRequest`. Not for a client that acts for a tenant: a gateway asks for its
+        own keys only, and each says whom it acts for."""
         result = await self._query(
             PutApiKeyRequest,
             PutApiKeyResult,

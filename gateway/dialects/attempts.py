@@ -17,12 +17,15 @@ from fastapi import Header, Request
 
 from contracts.primitives import ID_PATTERN
 
+from ..problems import Problem
+
+HEADER = "Idempotency-Key"
 PRINTABLE = r"^[!-~]([ -~]*[!-~])?$"
 
 IdempotencyKey = Annotated[
     str | None,
     Header(
-        alias="Idempotency-Key",
+        alias=HEADER,
         min_length=1,
         max_length=255,
         pattern=PRINTABLE,
@@ -50,6 +53,9 @@ class Attempt:
 
 
 async def attempt(request: Request, idempotency_key: str | None) -> Attempt:
+    """Raises a Problem where it is not one key under which it is asked for."""
+    if len(request.headers.getlist(HEADER)) > 1:
+        raise Problem("invalid_request", f"{HEADER} came more than once.")
     path: str = request.scope["path"]
     asked = f"{request.method} {path}\n".encode() + await _canonical(request)
     return Attempt(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
@@ -75,8 +75,8 @@ class Beginning:
     threshold_t: int
     status: Status
     outcome: KeygenResult | SignResult | None
-    join_tokens: dict[str, str]
-    session_token: str
+    join_tokens: dict[str, str] = field(repr=False)
+    session_token: str = field(repr=False)
     names: PartyNames
 
     def told(self) -> dict[str, Any]:
@@ -230,12 +230,12 @@ def _one_wish_per_key() -> Iterator[None]:
 
 def _check_thresholds(facts: KeyFacts, threshold_n: int | None, threshold_t: int | None) -> None:
     """Who believes something else of the key would learn it too late."""
-    for field, said, true in (
+    for name, said, true in (
         ("threshold_n", threshold_n, facts.party_count),
         ("threshold_t", threshold_t, facts.threshold),
     ):
         if said not in {None, true}:
-            raise invalid(field, f"is {true} for this key, and you say {said}; or leave it out")
+            raise invalid(name, f"is {true} for this key, and you say {said}; or leave it out")
 
 
 async def beginner(

@@ -58,14 +58,14 @@ NewSession = Annotated[KeygenSession | SignSession, Field(discriminator="session
 
 
 class SessionCreated(Created):
-    join_token: str
+    join_token: str = Field(repr=False)
     """Joins each of the session's parties once."""
 
 
 class Join(RequestBody):
     """Join a party to a session."""
 
-    join_token: Hex32
+    join_token: Hex32 = Field(repr=False)
     """The session's, or that party's own from the other dialect."""
     party_id: PartyName | None = None
     """May be left out with a token that is one party's."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from contracts.primitives import Id, Scope
 
@@ -41,7 +41,7 @@ class MpcSign(Signature):
 
 
 class MpcCreated(Created):
-    join_tokens: dict[str, str]
+    join_tokens: dict[str, str] = Field(repr=False)
     """Party -> what joins it, once, and only in this session."""
 
 

@@ -5,17 +5,31 @@ Dependencies are coroutines although they wait for nothing: for others the frame
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from ..entry.api_keys import Caller
+from ..problems import Problem
 from ..sessions import Desk
 from . import views
 from .names import PartyNames
 
+WITHOUT_BROKER_S = 3.0
+"""How long a request waits for a connection that was lost. Short breaks nobody notices; in long
+ones callers are told, and do not pile up until each has waited for its own deadline."""
+LOOK_S = 0.05
+
 
 async def desk_at_hand(request: Request) -> Desk:
+    """Raises a Problem while there is no broker."""
+    ends_at = time.monotonic() + WITHOUT_BROKER_S
+    while not request.app.state.connected():
+        if time.monotonic() >= ends_at:
+            raise Problem("broker_unavailable", "The gateway has no connection to the queue.")
+        await asyncio.sleep(LOOK_S)
     found: Desk = request.app.state.desk
     return found
 

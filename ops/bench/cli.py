@@ -13,7 +13,7 @@ from contracts.primitives import Curve, Scheme
 from contracts.sessions import MAX_PRESIGN_BATCH
 
 from . import options
-from .console import Output, measure, say
+from .console import Output, measure, measure_abuse, measure_hop, say
 from .load import Load
 from .site import Processes, Site, Store, own_site, plan_for, running_site
 from .supply import supply_for
@@ -100,6 +100,68 @@ def sign(
     )
     site = _site(config, directory, work, load, processes, store)
     measure(work, load, site, Output(to_json=to_json, plot=plot))
+
+
+@app.command()
+def http(
+    curve: options.CurveOption = Curve.ED25519,
+    scheme: options.SchemeOption = None,
+    warm: options.Warm = False,
+    cold: options.Cold = False,
+    count: options.Count = 300,
+    concurrency: options.Concurrency = 1,
+    warmup: options.Warmup = None,
+    parties: options.Parties = 3,
+    threshold: options.Threshold = 2,
+    processes_per_party: options.PartyProcesses = 1,
+    presigning_processes: options.PresigningProcesses = 1,
+    coordinator_processes: options.CoordinatorProcesses = 1,
+    store: options.StoreOption = Store.POSTGRES,
+    timeout: options.Timeout = 60.0,
+    to_json: options.AsJson = False,
+    directory: options.Directory = Path(".warren"),
+) -> None:
+    """What HTTP costs: the same signatures by the client library and through a gateway, in turns.
+
+    `--count` of each. Through a gateway it is POST /api/v1/accounts/{id}/sign?wait=10, and the
+    gateway verifies them.
+    """
+    _check_threshold(threshold, parties)
+    scheme = scheme or (Scheme.ED25519 if curve is Curve.ED25519 else Scheme.ECDSA)
+    _check_scheme(scheme, curve, 1, presigned=warm or cold)
+    _check_pool(warm, cold, False, running=False)
+    work = Work(
+        operation="sign",
+        curve=curve,
+        scheme=scheme,
+        threshold=threshold,
+        party_count=parties,
+        pool=None if scheme is not Scheme.ECDSA else _pool(warm, cold),
+    )
+    load = _load(count, concurrency, warmup, timeout)
+    processes = Processes(
+        party=processes_per_party,
+        presigning=presigning_processes,
+        coordinator=coordinator_processes,
+    )
+    site = _site(None, directory, work, load, processes, store, gateways=1)
+    measure_hop(work, load, site, to_json=to_json)
+
+
+@app.command()
+def abuse(
+    seconds: options.WindowSeconds = 8.0,
+    to_json: options.AsJson = False,
+    directory: options.Directory = Path(".warren"),
+) -> None:
+    """What bad manners of one caller do to another: slow ones, huge bodies, idle connections, a
+    burst of 2,000 requests; each while another API key signs steadily."""
+    work = Work(
+        operation="sign", curve=Curve.ED25519, scheme=Scheme.ED25519, threshold=2, party_count=3
+    )
+    plan = plan_for(party_count=work.party_count, gateways=1, gateway_limits={})
+    site = own_site(directory, plan, Store.POSTGRES, say)
+    measure_abuse(work, seconds, site, to_json=to_json)
 
 
 @app.command()
@@ -198,6 +260,7 @@ def _site(
     load: Load,
     processes: Processes,
     store: Store,
+    gateways: int = 0,
 ) -> AbstractContextManager[Site]:
     if config is not None:
         return running_site(config)
@@ -206,5 +269,6 @@ def _site(
         processes=processes,
         store=store,
         supply=supply_for(work, load),
+        gateways=gateways,
     )
     return own_site(directory, plan, store, say)

@@ -17,7 +17,9 @@ from contracts.client import ClientError, SettingsError
 from ops.stack.errors import StackError
 from topology import TopologyError
 
+from . import abuse, hop
 from . import run as runs
+from .both import render_both, render_endurance
 from .load import Load, Outcome
 from .plot import PlotError, draw, require_matplotlib
 from .report import Report, as_json, render
@@ -58,6 +60,37 @@ def measure(work: Work, load: Load, site: AbstractContextManager[Site], output: 
     if report.interrupted:
         raise typer.Exit(INTERRUPTED)
     if report.failures:
+        raise typer.Exit(FAILED)
+
+
+def measure_hop(
+    work: Work, load: Load, site: AbstractContextManager[Site], *, to_json: bool
+) -> None:
+    """Raises typer.Exit unless all operations succeeded."""
+    with _troubles_in_a_sentence(), site as found:
+        with _bars(load.count) as bars:
+            comparison = uvloop.run(hop.compare(found, work, load, bars))
+        if to_json:
+            typer.echo(hop.as_json(comparison))
+        else:
+            Console(highlight=False).print(render_both(comparison))
+    if comparison.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if comparison.failed:
+        raise typer.Exit(FAILED)
+
+
+def measure_abuse(
+    work: Work, seconds: float, site: AbstractContextManager[Site], *, to_json: bool
+) -> None:
+    """Raises typer.Exit unless all operations succeeded."""
+    with _troubles_in_a_sentence(), site as found:
+        endurance = uvloop.run(abuse.endure(found, work, seconds, say))
+        if to_json:
+            typer.echo(abuse.as_json(endurance))
+        else:
+            Console(highlight=False).print(render_endurance(endurance))
+    if endurance.failed:
         raise typer.Exit(FAILED)
 
 

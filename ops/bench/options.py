@@ -70,6 +70,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.
 Plot = Annotated[
     Path | None, typer.Option("--plot", dir_okay=False, help="Write a PNG to this file.")
 ]
+WindowSeconds = Annotated[
+    float, typer.Option("--seconds", min=1, help="Of each attack, and of each pause before one.")
+]
 Directory = Annotated[
     Path, typer.Option("--directory", file_okay=False, help="For the throw-away stack.")
 ]

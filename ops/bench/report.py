@@ -116,19 +116,21 @@ def as_json(report: Report) -> str:
 
 
 def render(report: Report) -> RenderableType:
-    parts: list[RenderableType] = [
+    parts: list[RenderableType] = [*heading(report), "", outcome(report), ""]
+    if report.latency_ms is not None:
+        parts += [_latency(report.latency_ms, report.latency_title), ""]
+    parts += [_processes(report), noise(report)]
+    return Group(*parts)
+
+
+def heading(report: Report) -> list[RenderableType]:
+    """What was measured, and on what."""
+    return [
         Text(report.title, style="bold"),
         Text(f"{report.date}, commit {report.commit or 'unknown'}", style="dim"),
         "",
         _facts(report),
-        "",
-        _outcome(report),
-        "",
     ]
-    if report.latency_ms is not None:
-        parts += [_latency(report.latency_ms, report.latency_title), ""]
-    parts += [_processes(report), _noise(report)]
-    return Group(*parts)
 
 
 def _facts(report: Report) -> Table:
@@ -145,7 +147,10 @@ def _facts(report: Report) -> Table:
         rows["processes"] = (
             f"coordinator {stack.coordinator_processes}, "
             f"{report.work.party_count} parties x {stack.processes_per_party} "
-            f"and {stack.presigning_processes} to presign, client 1; "
+            f"and {stack.presigning_processes} to presign, "
+            + f"gateways {stack.gateways}, "
+            * (stack.gateways > 0)
+            + "client 1; "
             f"the parties' store: {stack.store}"
         )
         rows["durability"] = (
@@ -169,7 +174,7 @@ def _presigned(seen: Presignatures, elapsed_s: float) -> str:
     return text
 
 
-def _outcome(report: Report) -> Text:
+def outcome(report: Report) -> Text:
     text = Text()
     if report.interrupted:
         text.append("Interrupted. ", style="bold yellow")
@@ -229,7 +234,7 @@ def _memory(memory_bytes: dict[str, int], group: str) -> str:
     return ", ".join(f"{resident / MIB:.0f}" for resident in of_group) or "-"
 
 
-def _noise(report: Report) -> Text:
+def noise(report: Report) -> Text:
     return Text(
         f"Meanwhile {report.other_cores:.2f} of {report.machine.cores} cores were busy with "
         "what is not in this table.",

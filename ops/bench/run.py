@@ -18,12 +18,12 @@ from .filling import fill, key_in_use, prime, refilling
 from .latency import summarise
 from .load import Load, Outcome, drive, interruption
 from .machine import commit, this_machine
-from .measure import memory_bytes, read, usage
+from .measure import Reading, memory_bytes, read, usage
 from .report import Report
 from .site import Site
 from .stock import Stock
 from .supply import supply_for
-from .tally import Tally
+from .tally import Presignatures, Tally
 from .work import Work, subject
 
 _CHECK_EVERY_S = 1.0
@@ -58,6 +58,19 @@ class _Prepared:
     batches: Batches | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a report is made of."""
+
+    started: datetime
+    warmup: Outcome
+    outcome: Outcome
+    before: Reading
+    after: Reading
+    interrupted: bool
+    presignatures: Presignatures | None
+
+
 async def run(
     site: Site, work: Work, load: Load, onlooker: Onlooker | None = None
 ) -> tuple[Report, list[float]]:
@@ -87,11 +100,25 @@ async def run(
             after = read(site.groups)
             interrupted = stop.is_set()
         presignatures = None if tally is None or counted is None else await tally.since(counted)
+    measured = Measured(
+        started=started,
+        warmup=warmup,
+        outcome=outcome,
+        before=before,
+        after=after,
+        interrupted=interrupted,
+        presignatures=presignatures,
+    )
+    return report_of(site, work, load, measured), outcome.latencies_s
+
+
+def report_of(site: Site, work: Work, load: Load, measured: Measured) -> Report:
+    outcome, before, after = measured.outcome, measured.before, measured.after
     cpu = usage(site.groups, before, after, finished=outcome.finished, batch=work.batch)
     machine_cores = (after.machine_s - before.machine_s) / (after.at - before.at)
     per_s = len(outcome.latencies_s) / outcome.elapsed_s
-    report = Report(
-        date=started.isoformat(timespec="seconds"),
+    return Report(
+        date=measured.started.isoformat(timespec="seconds"),
         commit=commit(),
         machine=this_machine(),
         stack=site.stack,
@@ -99,8 +126,8 @@ async def run(
         count=load.count,
         concurrency=load.concurrency,
         warmup=load.warmup,
-        warmup_failures=dict(warmup.failures),
-        interrupted=interrupted,
+        warmup_failures=dict(measured.warmup.failures),
+        interrupted=measured.interrupted,
         elapsed_s=outcome.elapsed_s,
         succeeded=len(outcome.latencies_s),
         failures=dict(outcome.failures),
@@ -108,12 +135,11 @@ async def run(
         throughput_per_s=per_s,
         items_per_s=per_s * work.batch,
         latency_ms=summarise(outcome.latencies_s),
-        presignatures=presignatures,
+        presignatures=measured.presignatures,
         cpu=cpu,
         other_cores=max(0.0, machine_cores - sum(group.cores for group in cpu)),
         memory_bytes=memory_bytes(site.groups),
     )
-    return report, outcome.latencies_s
 
 
 async def _prepare(

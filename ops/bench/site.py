@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import groupby
@@ -15,9 +15,11 @@ import asyncpg
 
 from contracts.client import ClientSettings
 from ops.stack.deployment import Deployment, Plan, running_deployment
+from ops.stack.gateways import Gateways
 from ops.stack.services import Progress, running_services
 from topology.management import Management
 
+from .accounts import UNTHROTTLED
 from .measure import Group
 from .supply import DEFAULT_SUPPLY, Supply
 
@@ -60,6 +62,7 @@ class Stack:
     Attributes:
         store: Of the parties; the coordinator's is PostgreSQL always.
         presigning_processes: Of each party, beside those that sign.
+        gateways: HTTP gateways.
         queues: The kinds of the durable queues, "classic" among them if there is one.
     """
 
@@ -67,6 +70,7 @@ class Stack:
     coordinator_processes: int
     processes_per_party: int
     presigning_processes: int
+    gateways: int = 0
     rabbitmq: str
     postgresql: str
     queues: list[str]
@@ -81,6 +85,7 @@ class Site:
         groups: The processes to measure, the client's own first.
         stack: None for one that runs already: it is not ours to look into.
         coordinator_url: Its database; None where `stack` is.
+        gateways: None where it has none, or where `stack` is.
         check: Raises ChildDiedError if a worker of ours has ended.
     """
 
@@ -89,6 +94,7 @@ class Site:
     stack: Stack | None
     check: Callable[[], None]
     coordinator_url: str | None = field(default=None, repr=False)
+    gateways: Gateways | None = None
 
 
 @contextlib.contextmanager
@@ -107,6 +113,8 @@ def plan_for(
     processes: Processes = ONE_EACH,
     store: Store = Store.POSTGRES,
     supply: Supply = DEFAULT_SUPPLY,
+    gateways: int = 0,
+    gateway_limits: Mapping[str, float] = UNTHROTTLED,
 ) -> Plan:
     return Plan(
         party_count=party_count,
@@ -115,7 +123,8 @@ def plan_for(
         processes_per_party=processes.party,
         presigning_processes=processes.presigning,
         coordinator_processes=processes.coordinator,
-        limits=supply.limits,
+        gateways=gateways,
+        limits={**supply.limits, "gateway": dict(gateway_limits)},
         pools=supply.pools,
     )
 
@@ -132,6 +141,7 @@ def site_of(deployment: Deployment, store: Store) -> Site:
         stack=asyncio.run(_describe(deployment, store)),
         check=deployment.supervisor.check,
         coordinator_url=deployment.database_urls["coordinator"],
+        gateways=deployment.gateways,
     )
 
 
@@ -178,6 +188,7 @@ async def _describe(deployment: Deployment, store: Store) -> Stack:
         coordinator_processes=deployment.plan.coordinator_processes,
         processes_per_party=deployment.plan.processes_per_party,
         presigning_processes=deployment.plan.presigning_processes,
+        gateways=deployment.plan.gateways,
         rabbitmq=str(overview["rabbitmq_version"]),
         postgresql=version.partition(" ")[0],
         queues=sorted({str(queue["type"]) for queue in queues if queue["durable"]}),

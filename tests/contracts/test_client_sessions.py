@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
@@ -179,6 +180,34 @@ async def test_who_gets_neither_announcement_nor_result_asks_again_with_the_same
     async with Client.connect(settings(vhost, ask_again_s=0.05)) as client:
         assert (await begin(client)).announced is not None
     assert len({message.body for message in coordinator.asked}) == 1
+
+
+async def test_what_answers_another_request_of_the_same_id_is_left_to_others(
+    vhost: str, coordinator: FakeCoordinator
+) -> None:
+    """Two processes that share a queue may ask for different things under one id at once."""
+    coordinator.answer = lambda request: []
+    async with Client.connect(settings(vhost)) as client:
+        beginning = asyncio.create_task(begin(client, request_id="mine"))
+        await eventually(lambda: len(coordinator.asked) == 1)
+        (delivery,) = coordinator.asked
+        request = ADAPTER.validate_json(delivery.body)
+        assert isinstance(request, SignRequest)
+        own = {"request_digest": hashlib.sha256(delivery.body).digest()}
+        another = {"request_digest": bytes(32)}
+        told = announcement(request)
+        refusal = failing(request, FailureCode.CONFLICT, None)
+        for content in (told, refusal):
+            await coordinator.publish(content.model_copy(update=another), request.reply_to)
+        await coordinator.publish(told.model_copy(update=own), request.reply_to)
+        begun = await beginning
+        assert begun.announced == told.model_copy(update=own)
+        assert await anext(client.results()) == refusal.model_copy(update=another)
+        assert not begun.done
+        coordinator.answer = honest
+        result = sign_result(request, KEYS[Curve.ED25519]).model_copy(update=own)
+        await coordinator.publish(result, request.reply_to)
+        assert await begun.result() == result
 
 
 async def test_who_stops_waiting_leaves_the_result_to_others(

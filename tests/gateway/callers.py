@@ -40,10 +40,11 @@ def _app() -> FastAPI:
     return described()  # which takes a while
 
 
-def gateway(desk: DeskDouble, limits: Limits | None = None) -> FastAPI:
+def gateway(desk: DeskDouble, limits: Limits | None = None, *, connected: bool = True) -> FastAPI:
     """One at a time."""
     app = _app()
     app.state.desk = desk
+    app.state.connected = lambda: connected
     app.state.party_names = PARTY_NAMES
     app.state.limits = limits or Limits()
     return app

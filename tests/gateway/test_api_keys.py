@@ -4,12 +4,16 @@ import asyncio
 import hashlib
 import time
 
+import httpx
 import pytest
 
 from contracts.client import BrokerUnavailableError
 from contracts.primitives import Scope
+from contracts.views import ApiKeyView
 from gateway.entry.api_keys import ApiKeys
 from gateway.problems import Problem
+from tests.gateway.callers import gateway
+from tests.gateway.desks import DeskDouble
 from tests.gateway.entrance import (
     OTHER_SECRET,
     SECRET,
@@ -65,7 +69,15 @@ async def test_two_keys_in_one_request_are_none() -> None:
 
 async def test_a_path_that_does_not_exist_needs_a_key_too() -> None:
     async with opened() as entrance, entrance.client() as stranger:
-        assert (await stranger.get("/nothing")).status_code == 401
+        for path in ("/nothing", "/health/", "/health/more", "/metrics/more", "//health"):
+            assert (await stranger.get(path)).status_code == 401
+
+
+async def test_an_operation_behind_no_door_is_shut() -> None:
+    transport = httpx.ASGITransport(gateway(DeskDouble()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as stranger:
+        answer = await stranger.get("/api/v1/accounts")
+    assert answer.status_code == 401
 
 
 async def test_a_key_without_the_scope_is_told_which_one_it_lacks() -> None:
@@ -167,14 +179,30 @@ async def test_a_snapshot_outlives_a_short_absence_of_the_coordinator_and_no_lon
         clock.now += 2
         with pytest.raises(Problem) as refused:
             await keys.find(SECRET.encode())
+        assert keys.known(SECRET.encode()) is None
     assert refused.value.status == 503
+
+
+async def test_a_snapshot_is_as_old_as_the_question_and_not_as_the_answer() -> None:
+    clock = Clock()
+
+    async def slow() -> list[ApiKeyView]:
+        clock.now += 40
+        return [api_key()]
+
+    keys = ApiKeys(slow, clock=clock)
+    async with keys.kept_fresh():
+        assert await keys.find(SECRET.encode())
+        assert keys.age_s == 40
 
 
 async def test_before_the_first_snapshot_nobody_is_told_that_his_key_is_wrong() -> None:
     coordinator = Coordinator(error=BrokerUnavailableError("away"))
-    async with opened(coordinator=coordinator) as entrance, entrance.caller() as caller:
-        answer = await caller.get("/who")
-    assert answer.status_code == 503
+    limits = {"failed_keys": 1}
+    async with opened(limits, coordinator=coordinator) as entrance, entrance.caller() as caller:
+        for _ in range(3):
+            answer = await caller.get("/who")
+            assert answer.status_code == 503
     assert problem(answer)["code"] == "keys_unknown"
     assert "retry-after" in answer.headers
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.problems import Problem
 from tests.gateway.entrance import opened, problem
 
 PAGE = "https://wallet.example"
@@ -74,3 +75,10 @@ async def test_another_origin_is_refused_where_one_is_configured() -> None:
         assert "access-control-allow-origin" not in asked.headers
         answer = await browser.get("/health", headers={"Origin": "https://evil.example"})
         assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_an_operation_cannot_loosen_what_every_answer_says() -> None:
+    async with opened() as entrance, entrance.caller() as caller:
+        entrance.error = Problem("not_found", "No.", headers={"Cache-Control": "public"})
+        answer = await caller.get("/boom")
+    assert answer.headers.get_list("cache-control") == ["no-store"]

@@ -157,6 +157,21 @@ async def test_a_body_without_a_length_is_read_no_further_than_the_limit() -> No
     assert entrance.bodies == 0
 
 
+async def test_a_body_that_is_too_large_by_its_own_word_is_not_waited_for() -> None:
+    begun = asyncio.Event()
+
+    async def late() -> AsyncIterator[bytes]:
+        await begun.wait()
+        yield b"{}"
+
+    limits = {"body_bytes": 4000, "body_seconds": 0.2}
+    async with opened(limits) as entrance, entrance.caller() as caller:
+        headers = {"Content-Length": "4001"}
+        answer = await caller.post("/notes", content=late(), headers=headers)
+        begun.set()
+    assert answer.status_code == 413
+
+
 async def test_a_body_that_does_not_arrive_is_not_waited_for() -> None:
     async with opened({"body_seconds": 0.05}) as entrance, entrance.caller() as caller:
 

@@ -279,6 +279,17 @@ async def test_without_an_idempotency_key_each_request_is_a_new_one() -> None:
     assert first["reference"] == second["reference"]
 
 
+async def test_two_idempotency_keys_are_none() -> None:
+    desk = DeskDouble()
+    async with calls(gateway(desk)) as http:
+        for second in ("once", "twice"):
+            headers = [("Idempotency-Key", "once"), ("Idempotency-Key", second)]
+            answer = await http.post("/api/v1/mpc/keygen", json=KEYGEN, headers=headers)
+            assert answer.status_code == 422
+            assert answer.json()["detail"] == "Idempotency-Key came more than once."
+    assert desk.asked == []
+
+
 async def test_the_same_word_of_two_tenants_makes_two_keys() -> None:
     desk, headers = DeskDouble(), {"Idempotency-Key": "once"}
     app = gateway(desk)

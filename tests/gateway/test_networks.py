@@ -107,7 +107,8 @@ async def test_health_answers_anybody_only_if_so_configured() -> None:
         entrance.client("192.0.2.1") as stranger,
     ):
         assert (await stranger.get("/health")).status_code == 200
-        assert (await stranger.get("/metrics")).status_code == 403
+        for path in ("/metrics", "/health/", "/health/more"):
+            assert (await stranger.get(path)).status_code == 403
     async with opened() as entrance, entrance.client("192.0.2.1") as stranger:
         assert (await stranger.get("/health")).status_code == 403
 

@@ -71,3 +71,23 @@ def test_all_end_where_there_is_no_hope(tmp_path: Path) -> None:
     finally:
         parent.kill()
         parent.wait()
+
+
+IN_BETWEEN = """
+import os, signal, sys
+from gateway import processes
+real = os.wait
+
+def wait():
+    found = real()
+    os.kill(os.getpid(), signal.SIGTERM)  # while the ended process is still taken to run
+    return found
+
+os.wait = wait
+sys.exit(processes.keep_running(1, lambda: 0, hopeless=frozenset()))
+"""
+
+
+def test_a_process_that_has_just_ended_does_not_keep_the_others_from_ending() -> None:
+    parent = subprocess.run([sys.executable, "-c", IN_BETWEEN], capture_output=True, timeout=20)
+    assert (parent.returncode, parent.stderr) == (0, b"")

@@ -30,7 +30,7 @@ async def serving(
     limits: dict[str, Any] | None = None, **door: Any
 ) -> AsyncIterator[tuple[Entrance, int]]:
     with socket.create_server((HOST, 0)) as listener:
-        async with opened(limits) as entrance:
+        async with opened(limits, **door) as entrance:
             app: Any = entrance.app
             server = QuietServer(configuration(app, settings(limits, **door)))
             running = asyncio.create_task(server.serve([listener]))
@@ -113,6 +113,56 @@ async def test_headers_without_end_are_not_kept() -> None:
         answer = await said(reader)
         writer.close()
     assert taken_apart(answer)[0] == 431
+
+
+@pytest.mark.parametrize(
+    ("header", "trailer", "status"),
+    [
+        (b"X-Forwarded-For: 192.0.2.1", b"X-API-Key: another", b"200 OK"),
+        (b"X-Forwarded-For: 198.51.100.7", b"X-Forwarded-For: 192.0.2.1", b"403 Forbidden"),
+    ],
+)
+async def test_what_follows_a_chunked_body_is_no_header(
+    header: bytes, trailer: bytes, status: bytes
+) -> None:
+    """Nor has a proxy looked at it, that passes it on."""
+    door: dict[str, Any] = {"trusted_proxies": [HOST], "allowed_ips": ["192.0.2.1"]}
+    async with serving(**door) as (_, port):
+        reader, writer = await asyncio.open_connection(HOST, port)
+        head = REQUEST.replace(b"GET /who", b"POST /notes") + header
+        head += b"\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        writer.write(head + b'c\r\n{"text":"a"}\r\n0\r\n' + trailer + b"\r\n\r\n")
+        assert status in await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+
+async def test_what_follows_a_chunked_body_without_end_is_not_kept() -> None:
+    """The parser would gather it, slower and slower, also of who may not enter at all."""
+    async with serving({"header_bytes": 1024, "header_seconds": 60}) as (_, port):
+        reader, writer = await asyncio.open_connection(HOST, port)
+        writer.write(b"POST /notes HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert b"401" in await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"0\r\nX-Long: ")
+        for _ in range(3):
+            await asyncio.sleep(0.02)  # so that the server reads it in several pieces
+            writer.write(b"x" * 500)
+        await said(reader)
+        writer.close()
+
+
+async def test_a_body_may_come_in_the_smallest_chunks() -> None:
+    async with serving({"header_bytes": 1024}) as (entrance, port):
+        reader, writer = await asyncio.open_connection(HOST, port)
+        head = REQUEST.replace(b"GET /who", b"POST /notes")
+        writer.write(head + b"Transfer-Encoding: chunked\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        for byte in json.dumps({"text": "x" * 1000}).encode():
+            writer.write(b"01\r\n%c\r\n" % byte)
+        writer.write(b"0\r\n\r\n")
+        assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+        assert entrance.bodies == 1
+        writer.close()
 
 
 async def test_what_is_no_http_is_a_problem_too() -> None:

@@ -21,7 +21,7 @@ from contracts.results import (
     failed_result,
 )
 from contracts.views import SessionView
-from gateway import sessions, watching
+from gateway import sessions, turns, watching
 from gateway.sessions import Desk, Opened, ReferenceConflictError
 
 from ..contracts.samples import (
@@ -171,6 +171,7 @@ class ClientDouble:
 def coordinator(monkeypatch: pytest.MonkeyPatch) -> Coordinator:
     monkeypatch.setattr(watching, "FIRST_PAUSE_S", 0.001)
     monkeypatch.setattr(watching, "LONGEST_PAUSE_S", 0.01)
+    monkeypatch.setattr(turns, "PATIENCE_S", 30)
     return Coordinator()
 
 
@@ -368,18 +369,11 @@ async def test_a_session_that_nobody_has_is_an_error_for_all_who_wait(desk: Desk
             await call
 
 
-@pytest.mark.parametrize("end", ["conflict", "lost"])
-async def test_what_does_not_come_here_is_asked_for(
-    desk: Desk, coordinator: Coordinator, end: str
-) -> None:
+async def test_what_does_not_come_here_is_asked_for(desk: Desk, coordinator: Coordinator) -> None:
     opened = await begin(desk)
     waiting = asyncio.create_task(desk.wait("shop", opened.session_id, 60))
     await asyncio.sleep(0)
-    begun = coordinator.begun[0]
-    if end == "conflict":  # of a repetition at another gateway, which has the same request id
-        begun.ending.set_result(refused(FailureCode.CONFLICT).result)
-    else:
-        begun.stop()
+    coordinator.begun[0].stop()
     looks = coordinator.looks
     await until(lambda: coordinator.looks > looks + 2)
     assert not waiting.done()
@@ -463,6 +457,45 @@ async def test_closing_ends_all_that_waits(coordinator: Coordinator) -> None:
     for each in (*waiting, anext(desk.follow("shop", opened.session_id))):
         with pytest.raises(ClientClosedError):
             await each
+
+
+async def test_no_tenant_has_more_in_the_making_than_has_its_turn(coordinator: Coordinator) -> None:
+    desk = Desk(cast("Client", ClientDouble(coordinator)), timeout_s=30, at_once=2)
+    async with desk:
+        asked = [asyncio.create_task(begin(desk, request_id=f"r{i}")) for i in range(4)]
+        await until(lambda: len(coordinator.begun) == 2)
+        coordinator.refusal = FailureCode.OVERLOADED
+        coordinator.begun[0].ending.set_result(coordinator.end(bytes([1]) * 32))
+        with pytest.raises(RequestFailedError):  # which makes room for the next
+            await asked[2]
+        with pytest.raises(RequestFailedError):
+            await asked[3]
+        coordinator.refusal, coordinator.instant = None, True
+        for i in range(3):
+            assert (await begin(desk, request_id=f"instant{i}")).outcome is not None
+    assert len(coordinator.begun) == 5
+
+
+async def test_a_desk_that_hangs_up_lets_nobody_wait_on(
+    desk: Desk, coordinator: Coordinator
+) -> None:
+    async with gateway(coordinator) as another:
+        opened = await begin(desk)
+        waiting = [
+            asyncio.create_task(desk.wait("shop", opened.session_id, 60)),
+            asyncio.create_task(another.wait("shop", opened.session_id, 60)),
+        ]
+        result = asyncio.create_task(desk.outcome("shop", opened.session_id, 60))
+        await until(lambda: coordinator.looks > 1)
+        for each in (desk, another):
+            each.hang_up()
+        async with asyncio.timeout(10):
+            for looked in await asyncio.gather(*waiting):
+                assert looked.session is not None
+                assert looked.session.status is Status.WAITING
+            assert await result is None
+            late = await another.wait("shop", opened.session_id, 60)
+        assert late.outcome is None
 
 
 async def test_a_key_is_asked_for_once_in_a_while(

@@ -35,7 +35,7 @@ def test_a_file_that_says_nothing_lets_nobody_in_but_loopback(tmp_path: Path) ->
     assert settings.door.host == "127.0.0.1"
     assert settings.door.proxies == ()
     assert settings.door.cors_origins == []
-    assert settings.limits.body_bytes == 1_048_576
+    assert settings.limits.body_bytes == 262_144
     assert settings.client.client_id == "gateway"
 
 

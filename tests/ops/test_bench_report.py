@@ -55,8 +55,8 @@ KEYS = {
     "interrupted elapsed_s succeeded failures abandoned throughput_per_s items_per_s "
     "latency_ms presignatures cpu other_cores memory_bytes",
     "machine": "cpu cores memory_bytes kernel python",
-    "stack": "store coordinator_processes processes_per_party presigning_processes rabbitmq "
-    "postgresql queues fsync synchronous_commit",
+    "stack": "store coordinator_processes processes_per_party presigning_processes "
+    "gateways rabbitmq postgresql queues fsync synchronous_commit",
     "work": "operation curve scheme threshold party_count batch pool refill",
     "presignatures": "before after made made_elsewhere",
     "latency_ms": "p50 p95 p99 max mean min",

@@ -12,10 +12,12 @@ import pytest
 from contracts import addresses
 from contracts.failures import FailureCode
 from contracts.results import CancelResult, KeygenResult, SignResult, Status
+from contracts.signing import sign_request
 from tests.workers.callers import (
     announced,
     announcements,
     answer,
+    answered,
     ask,
     refusal,
     seen,
@@ -61,6 +63,31 @@ async def test_a_session_is_announced_before_anything_else_is_sent(shire: World)
     assert result.status is Status.COMPLETED
     assert result.session_id == told.session_id
     assert len(announcements(shire, request)) == 1
+
+
+async def test_an_answer_says_to_which_of_two_requests_of_one_id_it_is(shire: World) -> None:
+    asked = sign_request(shire.keygen_request(announce=True), shire.client)
+    await shire.submit(asked)
+    assert announced(shire, asked.request).request_digest == asked.digest
+    other = sign_request(asked.request.model_copy(update={"reference": "other"}), shire.client)
+    refused = await answered(shire, other, KeygenResult)
+    assert refused.failure is not None
+    assert refused.failure.code is FailureCode.CONFLICT
+    assert refused.request_digest == other.digest
+    await shire.run()
+    assert answer(shire, asked.request, KeygenResult).request_digest == asked.digest
+
+    key_id = answer(shire, asked.request, KeygenResult).key_id
+    signing = sign_request(shire.sign_request(key_id=key_id), shire.client)
+    await shire.submit(signing)
+    await shire.run()
+    assert answer(shire, signing.request, SignResult).request_digest == signing.digest
+    unknown = sign_request(shire.sign_request(key_id="nobody-s"), shire.client)
+    assert (await answered(shire, unknown, SignResult)).request_digest == unknown.digest
+    ended = sign_request(shire.sign_request(key_id=key_id), shire.client)
+    await shire.submit(ended)
+    await ask(shire, CancelResult, "cancel", target=ended.request.request_id)
+    assert answer(shire, ended.request, SignResult).request_digest == ended.digest
 
 
 async def test_callers_and_parties_have_other_tokens(shire: World) -> None:

@@ -45,6 +45,7 @@ from tests.workers.tries import (
     conduct_of,
     deaf,
     everyone_is_alive,
+    history,
     try_time_is_over,
 )
 from workers.consumers.publisher import PublishError
@@ -103,6 +104,8 @@ async def test_each_token_joins_its_party(shire: World) -> None:
     assert seen.joined == PARTIES
     events = [event.party_id for event in seen.events if event.event == "caller_joined"]
     assert events == PARTIES
+    assert len(instructions(shire, told.session_id, "session_created")) == 3
+    assert "begun" not in {event.event for event in seen.events}
     await shire.run()
     assert answer(shire, request, KeygenResult).status is Status.COMPLETED
 
@@ -205,6 +208,14 @@ async def test_the_same_request_to_join_is_answered_alike_however_often_it_comes
     assert await answered(shire, request, JoinSessionResult) == first
 
 
+async def test_another_request_to_join_is_another_one_whatever_its_id(shire: World) -> None:
+    _, told = await making(shire)
+    await answered(shire, joining(shire, told, "party-1", request_id="mine"), JoinSessionResult)
+    other = joining(shire, told, "party-2", request_id="mine", party_id="party-3")
+    assert await refused(shire, other) is FailureCode.TOKEN_REFUSED
+    assert (await view(shire, session_id=told.session_id)).joined == ["party-1"]
+
+
 async def test_of_many_who_show_one_token_at_once_one_is_let_in(shire: World) -> None:
     _, told = await making(shire)
     workers = [coordinator_worker(shire)[0] for _ in range(2)]
@@ -249,6 +260,30 @@ async def test_who_was_joined_stays_so_when_other_signers_serve_the_request(shir
     (other,) = set(told.parties) - {silent}
     await join(shire, told, other)
     assert (await view(shire, session_id=first)).joined == [silent, other]
+
+
+async def test_nobody_joins_between_two_sessions_of_a_request(
+    shire: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await make_key(shire)
+    request, first, silent = await begun(shire, key, scheme=FROST, announce=True)
+    told = announced(shire, request)
+    await shire.run(dropped=deaf(silent))
+
+    async def dies(*_: object) -> None:
+        raise PublishError("before it has begun the next one")
+
+    with monkeypatch.context() as worker:
+        worker.setattr(shire.reports._commits, "_again", dies)
+        with pytest.raises(PublishError):
+            await try_time_is_over(shire, first)
+    joins = joining(shire, told, silent)
+    with pytest.raises(StoreUnavailableError):
+        await shire.submit(joins)
+    assert [event for event, _ in await history(shire, first)][-1] == "expired"
+    await shire.reports.send_owed(first)
+    assert (await answered(shire, joins, JoinSessionResult)).failure is None
+    assert (await view(shire, session_id=first)).joined == [silent]
 
 
 ###

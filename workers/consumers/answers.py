@@ -23,14 +23,21 @@ class Answers:
     async def give(self, request: Request, content: Result) -> None:
         await self._publisher.publish(result(content, request.reply_to))
 
-    async def fail(self, request: Request, failure: Failure) -> None:
-        """Without a trace: nothing was begun, and the same request again is as new."""
+    async def fail(
+        self, request: Request, failure: Failure, *, digest: bytes | None = None
+    ) -> None:
+        """Without a trace: nothing was begun, and the same request again is as new.
+
+        Arguments:
+            digest: Of a request that would have begun a session: another one may have its id.
+        """
         late = failure.code is FailureCode.EXPIRED
         content = failed_result(
             request.operation,
             failure,
             request_id=request.request_id,
             client_id=request.client_id,
+            request_digest=digest,
             key_id=getattr(request, "key_id", None),
             target=getattr(request, "target", None),
             status=Status.EXPIRED if late else Status.FAILED,

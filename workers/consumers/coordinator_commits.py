@@ -83,6 +83,7 @@ class CoordinatorCommits:
                 request_id=request.request_id,
                 client_id=request.client_id,
                 session_id=conduct.public_id,
+                request_digest=conduct.terms.request_digest,
                 key_id=request.key_id,
                 status=progress.status,
                 finished_at=self._clock(),

@@ -70,8 +70,6 @@ class Joining:
         except JoinError as error:
             await self._answers.fail(request, error.failure)
             return True
-        if Status(found.session.status).final:  # and another one is to follow it
-            return False
         answer = await self._answer(found, conduct, request, party_id)
         progress = Progress(
             conduct=conduct,

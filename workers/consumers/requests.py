@@ -156,13 +156,13 @@ class RequestConsumer:
             return await self._repeat(signed, known)
         now = self._clock()
         if request.expires_at <= now:
-            return await self._answers.fail(request, late())
+            return await self._refuse(signed, late())
         if (overload := self._admission.refusal(request.owner)) is not None:
-            return await self._answers.fail(request, overload)
+            return await self._refuse(signed, overload)
         try:
             members = choice.holders(request, self._parties, self._liveness.alive(), self._random)
         except choice.ChoiceError as error:
-            return await self._answers.fail(request, error.failure)
+            return await self._refuse(signed, error.failure)
         deadline = _deadline(request, now)
         conduct = Conduct(
             request=request,
@@ -193,7 +193,7 @@ class RequestConsumer:
                     FailureCode.KEY_EXISTS,
                     f"key {request.key_id} exists or is being made; choose another id",
                 )
-                await self._answers.fail(request, failure)
+                await self._refuse(signed, failure)
             case _:
                 known = await self._store.request(request.owner, request.request_id)
                 assert known is not None
@@ -209,7 +209,7 @@ class RequestConsumer:
             if known is not None:
                 return await self._repeat(signed, known)
             failure = late() if expired else overload or _unfit(request, key)
-            return await self._answers.fail(request, failure)
+            return await self._refuse(signed, failure)
         try:
             known = await self._signings.begin(
                 signed,
@@ -219,7 +219,7 @@ class RequestConsumer:
                 among=await self._configured(request, key),
             )
         except choice.ChoiceError as error:
-            return await self._answers.fail(request, error.failure)
+            return await self._refuse(signed, error.failure)
         if known is not None:
             return await self._repeat(signed, known)
         self._admission.began(request.owner)
@@ -232,7 +232,7 @@ class RequestConsumer:
                 FailureCode.CONFLICT,
                 f"request id {known.request_id} was used before for another request",
             )
-            return await self._answers.fail(signed.request, failure)
+            return await self._refuse(signed, failure)
         if known.result is None:
             return await self._beginnings.send_again(known.session_id)
         messages = [known.result]
@@ -241,6 +241,9 @@ class RequestConsumer:
             if session is not None:
                 messages.insert(0, announcement(Known.read(session).conduct))
         return await self._publisher.publish_all(messages)
+
+    async def _refuse(self, signed: SignedRequest, failure: Failure) -> None:
+        await self._answers.fail(signed.request, failure, digest=signed.digest)
 
     async def _key(self, request: SignRequest) -> _SigningKey | None:
         """Facts of an epoch do not change, so those of some keys are kept."""

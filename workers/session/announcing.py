@@ -47,6 +47,7 @@ def announced(conduct: Conduct) -> SessionAnnounced:
         request_id=request.request_id,
         client_id=request.client_id,
         session_id=first.session_id,
+        request_digest=conduct.terms.request_digest,
         deadline=conduct.deadline,
         parties=first.parties,
         join_tokens={party_id: caller_token(conduct, party_id) for party_id in first.parties},

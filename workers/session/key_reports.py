@@ -79,6 +79,7 @@ def key_certified(
             request_id=request.request_id,
             client_id=request.client_id,
             session_id=facts.session_id,
+            request_digest=conduct.terms.request_digest,
             status=Status.COMPLETED,
             finished_at=now,
             key_id=request.key_id,

@@ -157,6 +157,7 @@ def share_signed(
             request_id=request.request_id,
             client_id=request.client_id,
             session_id=conduct.public_id,
+            request_digest=conduct.terms.request_digest,
             status=Status.COMPLETED,
             finished_at=now,
             key_id=request.key_id,
