@@ -292,13 +292,7 @@ def field_errors(errors: Iterable[Any]) -> list[dict[str, str]]:
     return [
         {
             "field": (".".join(map(str, error["loc"])) or "body")[:MAX_FIELD_CHARACTERS],
-            "message": _sentence(error),
+            "message": str(error["msg"]).removeprefix("Value error, "),
         }
         for error in islice(errors, MAX_FIELD_ERRORS)
     ]
-
-
-def _sentence(error: Any) -> str:
-    if error["type"] == "union_tag_invalid":  # pydantic's own repeats what was sent
-        return f"{error['ctx']['discriminator']} must be one of {error['ctx']['expected_tags']}"
-    return str(error["msg"]).removeprefix("Value error, ")

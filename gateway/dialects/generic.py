@@ -6,10 +6,10 @@ A session that was created here begins when each of its parties was joined, or a
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Depends, Request
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from contracts.primitives import Hex32, Id, Scope, Words
 
@@ -28,10 +28,19 @@ JOIN_WINDOW_MS = 1000
 router = APIRouter(prefix="/api/v1/sessions", tags=["sessions"], route_class=BoundedRoute)
 
 
+def _type_spelt_out(wish: Any) -> Any:
+    """Some callers of old say `type` for `session_type`."""
+    if isinstance(wish, dict) and "type" in wish and "session_type" not in wish:
+        return {"session_type" if name == "type" else name: told for name, told in wish.items()}
+    return wish
+
+
 class KeygenSession(NewThresholdKey):
     """Make a key."""
 
     session_type: Literal["keygen"]
+
+    _type = model_validator(mode="before")(_type_spelt_out)
 
 
 class SignSession(Signature):
@@ -48,13 +57,26 @@ class SignSession(Signature):
     """Who shall sign: exactly threshold_t of the key's parties. Left out: whom the account is
     configured with, else whom the service chooses."""
 
+    _type = model_validator(mode="before")(_type_spelt_out)
+
     @model_validator(mode="after")
     def _key(self) -> SignSession:
         named_key(self.key_id, self.account_id)
         return self
 
 
-NewSession = Annotated[KeygenSession | SignSession, Field(discriminator="session_type")]
+def _named_type(wish: Any) -> Any:
+    return wish.get("session_type", wish.get("type")) if isinstance(wish, dict) else None
+
+
+NewSession = Annotated[
+    Annotated[KeygenSession, Tag("keygen")] | Annotated[SignSession, Tag("sign")],
+    Discriminator(
+        _named_type,
+        custom_error_type="session_type",
+        custom_error_message="'session_type' must be one of 'keygen', 'sign'",
+    ),
+]
 
 
 class SessionCreated(Created):

@@ -43,6 +43,16 @@ async def test_a_session_is_created_with_one_token_for_all() -> None:
     assert desk.asked[0]["join_window_ms"] == 1000
 
 
+async def test_the_type_may_be_called_type() -> None:
+    desk = DeskDouble()
+    async with calls(gateway(desk)) as http:
+        answer = await http.post(SESSIONS, json={**KEYGEN, "type": "keygen"})
+        both = await http.post(SESSIONS, json={**KEYGEN, "type": "keygen", "session_type": "sign"})
+    assert answer.status_code == 201
+    assert answer.json()["session_type"] == "keygen"
+    assert both.status_code == 422
+
+
 async def test_the_one_token_joins_each_party_once() -> None:
     async with calls(gateway(DeskDouble())) as http:
         told = await created(http)
