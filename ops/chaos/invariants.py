@@ -25,7 +25,8 @@ RULES = {
     "believed": "no session ends well after a party sent two different messages in one place",
     "framed": "nobody is blamed who did not lie, unless by a liar",
     "twice": "no nonce and no presignature answers in two sessions",
-    "two bytes": "nobody else sends two different messages in one place",
+    "two bytes": "nobody else sends two different messages in one place, but for refusals "
+    "before and after a loss of memory",
     "left over": "nothing is left when all is over",
     "dead letter": "every dead letter has a reason that a fault explains",
     "died": "no worker ends by itself",
@@ -34,6 +35,8 @@ RULES = {
 
 MEMORY_FACTOR, MEMORY_SLACK = 1.3, 40 * 2**20
 """A worker may be larger at the end by so much: caches fill, arenas are kept."""
+
+REFUSAL = "session_failed/0"
 
 _ALWAYS = frozenset({FailureCode.UNKNOWN_REQUEST})
 """For questions about a request, and its cancellation: they may overtake it."""
@@ -162,7 +165,12 @@ def _twice(facts: Facts) -> Iterator[Violation]:
 def _two_bytes(facts: Facts) -> Iterator[Violation]:
     lying = {Kind.EQUIVOCATOR, Kind.LIAR}
     liars = {each.target for each in facts.struck if each.kind in lying}
+    # Whoever lost its memory and is asked again for what it refused before refuses it once more, in
+    # words of today. A refusal contradicts nothing: the first to arrive ends the session.
+    forgetful = any(each.kind is Kind.DATABASE_KILL for each in facts.struck)
     for (session_id, kind, sender, recipient), bodies in facts.sent.bodies.items():
+        if kind == REFUSAL and forgetful:
+            continue
         if len(bodies) > 1 and sender not in liars:
             place = f"{kind} of session {session_id[:12]} from {sender} to {recipient}"
             yield Violation("two bytes", f"{len(bodies)} different messages: {place}")

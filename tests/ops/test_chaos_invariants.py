@@ -228,6 +228,16 @@ def test_two_messages_in_one_place_are_a_violation_unless_their_sender_was_told_
     assert broken(facts) == set()
 
 
+def test_who_lost_its_memory_may_refuse_twice_and_nothing_else() -> None:
+    facts = good_facts()
+    facts.sent.bodies[HEX, "session_failed/0", "party-1", "@coordinator"] = {b"a", b"b"}
+    assert broken(facts) == {"two bytes"}
+    facts.struck = [struck(Kind.DATABASE_KILL, target="", began_s=1, ended_s=2)]
+    assert broken(facts) == set()
+    facts.sent.bodies[HEX, "share_signed/0", "party-1", "@coordinator"] = {b"a", b"b"}
+    assert broken(facts) == {"two bytes"}
+
+
 def test_what_is_left_and_who_died_and_who_grew_are_violations() -> None:
     facts = good_facts()
     facts.leftovers = [Leftover(where="party-1's database", what="sessions", count=2)]
