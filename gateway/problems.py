@@ -84,6 +84,7 @@ KINDS: Mapping[str, Kind] = {
     # What the coordinator answers.
     "invalid_request": Kind(422, "The request does not fit", _CORRECT),
     "unknown_party": Kind(422, "No such party", _CORRECT),
+    "too_few_parties": Kind(422, "There are not so many parties", _CORRECT),
     "conflict": Kind(409, "It conflicts with an earlier request", "Look at what exists first."),
     "key_exists": Kind(409, "The key exists", "Use another id."),
     "session_over": Kind(409, "The session is over", "Begin a new session."),
@@ -97,7 +98,6 @@ KINDS: Mapping[str, Kind] = {
         "The join token is refused",
         "Use the token of this session and party, and each only once.",
     ),
-    "too_few_parties": Kind(503, "Too few parties are up", _ANEW, retryable=True),
     "overloaded": Kind(503, "The coordinator has too much to do", _LATER, retryable=True),
     "party_fault": Kind(503, "A party broke the protocol", _ANEW, retryable=True),
     "party_refused": Kind(503, "A party refused", _ANEW, retryable=True),
@@ -155,7 +155,9 @@ class Problem(Exception):  # noqa: N818 - its name in RFC 9457
         return cls(
             failure.code.value,
             failure.message,
-            retryable=failure.retryable,
+            # Whoever takes the queue for his own may wait for another party to be added; a caller
+            # who is told to ask again asks again at once.
+            retryable=failure.retryable and KINDS[failure.code.value].retryable,
             more={name: parties for name, parties in named.items() if parties},
         )
 

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable
 from weakref import WeakValueDictionary
 
-AT_ONCE = 4
+AT_ONCE = 8
 PATIENCE_S = 3.0
 """How long a session waits for its turn. Then it begins without: sessions that hang must not keep
 others of the same tenant from beginning, and more than to spread a burst is not wanted."""

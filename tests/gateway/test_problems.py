@@ -27,7 +27,7 @@ STATUSES = {
     FailureCode.UNKNOWN_KEY: 404,
     FailureCode.UNKNOWN_REQUEST: 404,
     FailureCode.UNKNOWN_PARTY: 422,
-    FailureCode.TOO_FEW_PARTIES: 503,
+    FailureCode.TOO_FEW_PARTIES: 422,
     FailureCode.EXPIRED: 504,
     FailureCode.CANCELLED: 409,
     FailureCode.PARTY_FAULT: 503,
@@ -57,7 +57,7 @@ async def test_every_no_of_the_coordinator_has_a_status(code: FailureCode) -> No
     document = problem(answer)
     assert document["code"] == code
     assert document["detail"] == "So it is."
-    assert document["retryable"] == code.retryable
+    assert document["retryable"] == (code.retryable and answer.status_code >= 500)
     assert document["instance"] == "/boom"
     assert ("retry-after" in answer.headers) == (answer.status_code == 503)
 

@@ -132,3 +132,11 @@ async def test_the_same_wish_at_two_gateways_at_once_is_one_session(
         assert replayed.count(None) <= 1
         other = await at_another.post(path, json={"message": "b3RoZXI="}, headers=same)
         assert code(other, 409) == "idempotency_conflict"
+
+
+async def test_more_parties_than_there_are_is_the_callers_mistake(
+    caller: httpx.AsyncClient,
+) -> None:
+    refused = await caller.post("/api/v1/mpc/keygen", json={"threshold_n": 5, "threshold_t": 2})
+    assert code(refused, 422) == "too_few_parties"
+    assert refused.json()["retryable"] is False
