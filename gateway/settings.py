@@ -109,8 +109,8 @@ class Limits(_Section):
     in_flight: int = Field(default=1024, ge=1)
     """The same for all keys together."""
     sessions_at_once_per_holder: int = Field(default=AT_ONCE, ge=1)
-    """Sessions in the making; the next one waits for its turn, for seconds at most. More than keep
-    the parties busy make nothing faster, and others' sessions slower."""
+    """Sessions in the making, and two while others have some too; the next one waits for its turn,
+    for seconds at most. More than keep the parties busy make nothing faster, and others' slower."""
     event_streams_per_key: int = Field(default=16, ge=1)
     """Of these, how many may be streams of a session's events."""
     body_bytes: int = Field(default=262_144, ge=1024)

@@ -1,41 +1,97 @@
 """How many sessions one tenant has in the making at once: a burst of one would otherwise stand in
-all queues before what anybody else asks for next."""
+all queues before what anybody else asks for next. Alone, a tenant may have more of them."""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import OrderedDict, deque
 from collections.abc import Callable
-from weakref import WeakValueDictionary
+from dataclasses import dataclass, field
 
 AT_ONCE = 8
+BESIDE_OTHERS = 2
 PATIENCE_S = 3.0
 """How long a session waits for its turn. Then it begins without: sessions that hang must not keep
 others of the same tenant from beginning, and more than to spread a burst is not wanted."""
+REMEMBERED_S = 1.0
+"""How long after its last session somebody still counts as there: whoever signs one thing after
+another has moments without any."""
 
 Leave = Callable[[], None]
+
+
+@dataclass(slots=True)
+class _Line:
+    """One tenant's."""
+
+    taken: int = 0
+    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+    seen_s: float = 0.0
 
 
 class Turns:
     """
     Arguments:
-        at_once: Of one tenant.
+        at_once: Of a tenant that is alone.
+        beside_others: Of each, where there are several.
+        clock: Monotonic, in seconds.
     """
 
-    def __init__(self, at_once: int) -> None:
+    def __init__(
+        self,
+        at_once: int,
+        beside_others: int = BESIDE_OTHERS,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._at_once = at_once
-        self._by_tenant: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._beside_others = min(at_once, beside_others)
+        self._clock = clock
+        self._lines: OrderedDict[str, _Line] = OrderedDict()
+        """Those seen longest ago first."""
 
     async def take(self, tenant: str) -> Leave:
         """Wait for a turn; call what is returned when it is over, once."""
-        places = self._by_tenant.get(tenant)
-        if places is None:
-            places = self._by_tenant[tenant] = asyncio.Semaphore(self._at_once)
+        line = self._seen(tenant)
+        if not line.waiting and line.taken < self._room:
+            line.taken += 1
+            return lambda: self._leave(tenant)
+        turn = asyncio.get_running_loop().create_future()
+        line.waiting.append(turn)
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                await places.acquire()
-        except TimeoutError:
-            return _nothing
-        return places.release
+            await asyncio.wait([turn], timeout=PATIENCE_S)
+        except asyncio.CancelledError:
+            if turn.done():
+                self._leave(tenant)
+            raise
+        finally:
+            if not turn.done():
+                line.waiting.remove(turn)
+        return (lambda: self._leave(tenant)) if turn.done() else _nothing
+
+    @property
+    def _room(self) -> int:
+        return self._at_once if len(self._lines) == 1 else self._beside_others
+
+    def _seen(self, tenant: str) -> _Line:
+        now = self._clock()
+        line = self._lines.setdefault(tenant, _Line())
+        line.seen_s = now
+        self._lines.move_to_end(tenant)
+        for name, other in list(self._lines.items()):
+            if other.seen_s > now - REMEMBERED_S:
+                break
+            if not other.taken and not other.waiting:
+                del self._lines[name]
+        return line
+
+    def _leave(self, tenant: str) -> None:
+        line = self._seen(tenant)
+        line.taken -= 1
+        while line.waiting and line.taken < self._room:
+            line.taken += 1
+            line.waiting.popleft().set_result(None)
 
 
 def _nothing() -> None:

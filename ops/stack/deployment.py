@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
+
 import migrations
 import topology
 from contracts.identity import Identity
@@ -118,7 +120,7 @@ def running_deployment(
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
 
-        stack.callback(vhosts.delete, services.management_url, vhost)
+        stack.callback(_forget, services, vhost, progress)
         vhosts.create(services.management_url, vhost)
         members = topology.Members(parties=plan.party_ids, clients=plan.client_ids)
         asyncio.run(topology.apply_all(services.management_url, members=members, vhost=vhost))
@@ -189,6 +191,14 @@ async def _create_databases(services: Services, urls: dict[str, str]) -> None:
     # One after another: PostgreSQL copies its template for one at a time.
     for name, url in urls.items():
         await make(name, url)
+
+
+def _forget(services: Services, vhost: str, progress: Progress) -> None:
+    """A broker that is gone must not hide why."""
+    try:
+        vhosts.delete(services.management_url, vhost)
+    except httpx.TransportError as error:
+        progress(f"The vhost {vhost} was not deleted: {error}")
 
 
 def _drop(services: Services, urls: list[str]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import aio_pika
+import httpx
 import pytest
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage, AbstractQueue
 from typer.testing import CliRunner, Result
@@ -328,6 +329,20 @@ async def test_an_ambiguous_id_is_said_to_be_so_and_nothing_is_done(office: Offi
 ###
 
 
+def own_headers(message: AbstractIncomingMessage) -> dict[str, Any]:
+    """Without the broker's counter, which must have begun anew: at 0 in 3.10, at nothing in 4.x."""
+    headers = dict(message.headers)
+    assert headers.pop("x-delivery-count", 0) == 0
+    return headers
+
+
+async def releases_major(office: Office) -> int:
+    """Of RabbitMQ."""
+    async with httpx.AsyncClient() as http:
+        answer = await http.get(f"{office.management_url}/api/overview")
+    return int(answer.json()["rabbitmq_version"].partition(".")[0])
+
+
 async def test_a_replayed_letter_is_what_it_was_before_it_died(office: Office) -> None:
     await office.publish(
         "warren.rounds",
@@ -350,8 +365,7 @@ async def test_a_replayed_letter_is_what_it_was_before_it_died(office: Office) -
     assert message.content_type == "application/x-warren-envelope"
     assert message.correlation_id == "c1"
     assert message.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
-    # The counter is the broker's own, and begins anew.
-    assert message.headers == {"session_id": "ab", "x-delivery-count": 0}
+    assert own_headers(message) == {"session_id": "ab"}
     assert await office.depth(DEAD) == 0
 
 
@@ -377,7 +391,7 @@ async def test_a_replayed_copy_is_what_a_worker_refused(office: Office) -> None:
     assert (message.body, message.type, message.message_id) == (b"{}", "session_created", "m1")
     assert (message.exchange, message.routing_key) == ("warren.sessions", "p1")
     assert message.content_type == "application/json"
-    assert message.headers == {"session_id": "ab", "x-delivery-count": 0}
+    assert own_headers(message) == {"session_id": "ab"}
 
 
 async def test_a_replayed_request_is_one_that_the_coordinator_takes(office: Office) -> None:
@@ -487,6 +501,11 @@ async def test_a_forged_origin_is_not_followed_unless_somebody_says_where_to(
     headers: Any = {"x-death": [forged], "CC": ["nowhere"]}
     await office.publish("warren.requests", SIGNING, b"{}", headers=headers)
     await office.reject("warren.requests.signing")
+    if await releases_major(office) >= 4:  # it throws away what a client says of deaths
+        (letter,) = await office.listed()
+        shown = await office.told("show", letter["id"])
+        assert shown["replay_to"]["queue"] == "warren.requests.signing"
+        return
     told = await office.told("replay", "--all", "--yes", code=1)
     assert "give --to-queue" in told["stayed"][0]["why"]
     assert await office.depth(INBOX) == 0
@@ -496,7 +515,7 @@ async def test_a_forged_origin_is_not_followed_unless_somebody_says_where_to(
     told = await office.told("replay", letter["id"], "--to-queue", "nowhere", code=1)
     assert "no queue takes it" in told["stayed"][0]["why"]
     await office.told("replay", letter["id"], "--to-queue", target)
-    assert (await office.take(target)).headers == {"x-delivery-count": 0}
+    assert own_headers(await office.take(target)) == {}
     assert await office.depth(DEAD) == 0
 
 
