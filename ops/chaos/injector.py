@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 
 import aio_pika
+import tenacity
 from aio_pika.abc import AbstractChannel
 
 from contracts.connecting import connect
 from ops.stack.deployment import Deployment
+from ops.stack.errors import ChildDiedError
 from workers.store.records import Outgoing
 
 from . import bans, disks, greed, nodes
@@ -24,6 +26,7 @@ from .schedule import Injection
 from .tap import Heard, Tap
 from .wires import Wires
 
+STARTS = 3
 REPLAYS_PER_S = 20
 GREEDY_PER_S = 4
 SKEW_MS = 120_000
@@ -188,9 +191,7 @@ class Injector:
         try:
             await asyncio.sleep(lasts_s if machines else 0)
         finally:
-            for each in machines:
-                each.start()
-            await asyncio.gather(*(asyncio.to_thread(each.wait_ready) for each in machines))
+            await asyncio.gather(*map(_up, machines))
         return len(machines)
 
     async def _unplug(self, target: str, lasts_s: float, *, frozen: bool) -> None:
@@ -235,6 +236,19 @@ class Injector:
                 count += await one(channel)
                 await asyncio.sleep(1 / per_s)
         return count
+
+
+async def _up(machine: Machine) -> None:
+    """Started again when it ends at its start, as those who run services have it: nodes of RabbitMQ
+    3.10 that begin at one moment now and then find each other incompatible."""
+    async for attempt in tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception_type(ChildDiedError),
+        stop=tenacity.stop_after_attempt(STARTS),
+        reraise=True,
+    ):
+        with attempt:
+            machine.start()
+            await asyncio.to_thread(machine.wait_ready)
 
 
 async def _publish(channel: AbstractChannel, content: Heard | Outgoing) -> None:
