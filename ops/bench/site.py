@@ -124,7 +124,7 @@ def plan_for(
         presigning_processes=processes.presigning,
         coordinator_processes=processes.coordinator,
         gateways=gateways,
-        limits={**supply.limits, "gateway": dict(gateway_limits)},
+        limits=supply.limits | ({"gateway": dict(gateway_limits)} if gateways else {}),
         pools=supply.pools,
     )
 
