@@ -30,7 +30,7 @@ STARTS = 3
 REPLAYS_PER_S = 20
 GREEDY_PER_S = 4
 SKEW_MS = 120_000
-MOMENT_WITHIN_S = 10.0
+MOMENT_WITHIN_S = 30.0
 LAST_LIES_S = 1.0
 """Until somebody finds out what was sealed before the liar was called off."""
 ROLLING = (

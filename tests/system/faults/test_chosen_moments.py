@@ -13,7 +13,7 @@ from ops.chaos.schedule import Injection
 from ops.stack.services import running_services
 from tests.conftest import STACK
 
-MIX = {"keygen": 1, "ed25519": 4, "bip340": 2, "ecdsa": 6}
+MIX = {"keygen": 2, "ed25519": 4, "bip340": 2, "ecdsa": 6}
 EVERY_S = 4.0
 LIAR = "party-2"
 
