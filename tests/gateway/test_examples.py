@@ -25,7 +25,7 @@ OPERATIONS = {
     if path.startswith("/api/v1/")
     for method, operation in methods.items()
 }
-KEY: str = examples.ACCOUNT["account_id"]  # type: ignore[assignment]
+KEY = str(examples.ACCOUNT["account_id"])
 JSON = "application/json"
 
 

@@ -19,7 +19,7 @@ from gateway.entry.api_keys import Caller
 from .callers import BOB, calls, gateway
 from .desks import DeskDouble
 
-KEYGEN = {
+KEYGEN: dict[str, Any] = {
     "threshold_n": 3,
     "threshold_t": 2,
     "participants": [
@@ -111,7 +111,7 @@ async def test_a_keygen_that_cannot_be_is_refused_in_words(
 
 
 async def test_what_a_caller_says_of_a_device_changes_nothing() -> None:
-    more = [{**each, "app_version": "7"} for each in KEYGEN["participants"]]  # type: ignore[attr-defined]
+    more = [{**each, "app_version": "7"} for each in KEYGEN["participants"]]
     async with calls(gateway(DeskDouble())) as http:
         answer = await http.post("/api/v1/mpc/keygen", json={**KEYGEN, "participants": more})
     assert answer.status_code == 201

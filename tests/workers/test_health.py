@@ -27,6 +27,10 @@ async def away() -> None:
     raise ConnectionError("amqp://user:secret@broker is away")
 
 
+async def hanging() -> None:
+    await asyncio.Event().wait()
+
+
 async def asked(health: Health, path: str) -> httpx.Response:
     transport = httpx.ASGITransport(app=health.app())
     async with httpx.AsyncClient(transport=transport, base_url="http://worker") as client:
@@ -70,7 +74,7 @@ async def test_ready_names_each_dependency(
 async def test_a_dependency_that_hangs_counts_as_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHECK_S", 0.01)
     health = Health("party")
-    health.checks["database"] = asyncio.Event().wait  # type: ignore[assignment]
+    health.checks["database"] = hanging
     assert await health.dependencies() == {"database": False}
 
 
