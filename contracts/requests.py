@@ -55,6 +55,9 @@ class RequestBase(Contract):
     ids are a world of their own."""
     reference: Words | None = None
     """The client's own words; shown with the session."""
+    salt: Id | None = None
+    """Anything new: it makes the same wish, asked twice in one millisecond, two requests, of which
+    the second is refused as a conflict."""
 
     @property
     def owner(self) -> str:

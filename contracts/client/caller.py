@@ -49,6 +49,7 @@ class Caller:
                     key_id=fields.get("key_id"),
                 ),
                 tenant=self._tenant,
+                salt=secrets.token_hex(8),
                 **fields,
             )
         except ValidationError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import json
 import logging
 import secrets
 import time
@@ -165,6 +166,21 @@ async def test_a_request_says_everything_the_contract_asks_for(
     assert message.routing_key == "mpc.keygen_request"
     assert dict(message.headers) == signed.headers()
     assert message.expiration is not None
+
+
+async def test_one_wish_of_two_processes_is_two_requests_even_in_the_same_millisecond(
+    vhost: str, coordinator: FakeCoordinator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time_ns()
+    monkeypatch.setattr("contracts.client.caller.time.time_ns", lambda: now)
+    for _ in range(2):
+        async with Client.connect(settings(vhost)) as client:
+            await client.create_key(
+                "k", curve=Curve.ED25519, threshold=2, party_count=3, request_id="mine"
+            )
+    first, second = (json.loads(message.body) for message in coordinator.asked)
+    assert first.pop("salt") != second.pop("salt")
+    assert first == second
 
 
 @pytest.mark.parametrize("lost", ["there", "back"])
