@@ -20,7 +20,7 @@ def limited(shire: World, *, per_client: int = 2, in_all: int = 100) -> Admissio
 
 
 @pytest.mark.parametrize("limits", [{"per_client": 2}, {"in_all": 2}])
-async def test_what_is_too_much_is_told_so_and_leaves_no_trace(
+async def test_what_is_too_much_is_told_so_and_begins_nothing(
     tmp_path: Path, limits: dict[str, int]
 ) -> None:
     async with world(tmp_path) as shire:
@@ -34,7 +34,9 @@ async def test_what_is_too_much_is_told_so_and_leaves_no_trace(
         assert refused.failure is not None
         assert refused.failure.code is FailureCode.OVERLOADED
         assert refused.failure.retryable
-        assert await shire.coordinator_store.request(CLIENT, asked[2].request_id) is None
+        known = await shire.coordinator_store.request(CLIENT, asked[2].request_id)
+        assert known is not None
+        assert known.refused
         assert await shire.coordinator_store.unfinished() == {CLIENT: 2}
 
 

@@ -26,25 +26,12 @@ class Answers:
     async def fail(
         self, request: Request, failure: Failure, *, digest: bytes | None = None
     ) -> None:
-        """Without a trace: nothing was begun, and the same request again is as new.
+        """Without a trace: the same request again is looked at again.
 
         Arguments:
             digest: Of a request that would have begun a session: another one may have its id.
         """
-        late = failure.code is FailureCode.EXPIRED
-        content = failed_result(
-            request.operation,
-            failure,
-            request_id=request.request_id,
-            client_id=request.client_id,
-            request_digest=digest,
-            key_id=getattr(request, "key_id", None),
-            target=getattr(request, "target", None),
-            status=Status.EXPIRED if late else Status.FAILED,
-            # Late once is late for ever: then all deliveries of a request have the same answer.
-            finished_at=request.expires_at if late else self._clock(),
-        )
-        await self.give(request, content)
+        await self.give(request, failed(request, failure, digest=digest, now=self._clock()))
 
     async def refuse(self, error: InvalidRequestError) -> None:
         """To a request that cannot be read, under what could be read of it."""
@@ -63,6 +50,22 @@ class Answers:
             key_id=error.key_id,
         )
         await self._publisher.publish(result(content, reply_to))
+
+
+def failed(request: Request, failure: Failure, *, digest: bytes | None, now: int) -> Result:
+    late = failure.code is FailureCode.EXPIRED
+    return failed_result(
+        request.operation,
+        failure,
+        request_id=request.request_id,
+        client_id=request.client_id,
+        request_digest=digest,
+        key_id=getattr(request, "key_id", None),
+        target=getattr(request, "target", None),
+        status=Status.EXPIRED if late else Status.FAILED,
+        # Late once is late for ever: then all deliveries of a request have the same answer.
+        finished_at=request.expires_at if late else now,
+    )
 
 
 def late() -> Failure:

@@ -25,6 +25,7 @@ from .pools import Pools
 from .publisher import Publisher
 from .questions import Questions
 from .recent import RecentSessions
+from .refusals import Refusals
 from .reports import ReportConsumer
 from .requests import Desks, RequestConsumer
 from .scopes import SessionScopes
@@ -115,6 +116,7 @@ class Coordinator:
             signings,
             admission,
             answers,
+            Refusals(store, publisher, clock=clock),
             Desks(
                 questions=Questions(store, answers, clock=clock),
                 cancelling=Cancelling(clients, store, answers, scopes, reports, clock=clock),

@@ -13,7 +13,7 @@ from contracts.results import Status
 from ..session import pooling
 from ..session.conduct import Conduct
 from ..store.interface import CoordinatorStore
-from ..store.records import RequestRecord, Session
+from ..store.records import REFUSED, RequestRecord, Session
 from .recent import Known
 
 
@@ -58,7 +58,7 @@ async def find(
         record = await store.request(owner, target)
     else:
         record = None
-    if record is None or owner not in {None, record.owner}:
+    if record is None or record.refused or owner not in {None, record.owner}:
         return None
     session = await store.session(record.session_id)
     if session is None:
@@ -72,7 +72,7 @@ async def _request_of(store: CoordinatorStore, session_id: bytes) -> RequestReco
     if record is not None:
         return record
     session = await store.session(session_id)
-    if session is None or session.protocol == pooling.PROTOCOL:
+    if session is None or session.protocol in {pooling.PROTOCOL, REFUSED}:
         return None
     # One that did not succeed; its request has gone on in another.
     conduct = Conduct.model_validate_json(session.state)

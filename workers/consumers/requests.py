@@ -56,6 +56,7 @@ from .liveness import Liveness
 from .publisher import Publisher
 from .questions import Questions
 from .recent import Known
+from .refusals import Refusals
 from .signing_sessions import SigningSessions
 
 KEPT_FACTS = 2_000
@@ -96,6 +97,7 @@ class RequestConsumer:
         signings: SigningSessions,
         admission: Admission,
         answers: Answers,
+        refusals: Refusals,
         desks: Desks,
         *,
         clock: Callable[[], int] = now_ms,
@@ -109,6 +111,7 @@ class RequestConsumer:
         self._signings = signings
         self._admission = admission
         self._answers = answers
+        self._refusals = refusals
         self._desks = desks
         self._clock = clock
         self._random = random.Random()
@@ -151,7 +154,7 @@ class RequestConsumer:
         return None
 
     async def _keygen(self, signed: SignedRequest, request: KeygenRequest) -> None:
-        known = await self._store.request(request.owner, request.request_id)
+        known = await self._known(signed)
         if known is not None:
             return await self._repeat(signed, known)
         now = self._clock()
@@ -195,7 +198,7 @@ class RequestConsumer:
                 )
                 await self._refuse(signed, failure)
             case _:
-                known = await self._store.request(request.owner, request.request_id)
+                known = await self._known(signed)
                 assert known is not None
                 await self._repeat(signed, known)
         return None
@@ -205,7 +208,7 @@ class RequestConsumer:
         now, overload = self._clock(), self._admission.refusal(request.owner)
         expired = request.expires_at <= now
         if key is None or expired or overload or key.facts.curve is not request.scheme.curve:
-            known = await self._store.request(request.owner, request.request_id)
+            known = await self._known(signed)
             if known is not None:
                 return await self._repeat(signed, known)
             failure = late() if expired else overload or _unfit(request, key)
@@ -232,18 +235,24 @@ class RequestConsumer:
                 FailureCode.CONFLICT,
                 f"request id {known.request_id} was used before for another request",
             )
-            return await self._refuse(signed, failure)
+            return await self._answers.fail(signed.request, failure, digest=signed.digest)
         if known.result is None:
             return await self._beginnings.send_again(known.session_id)
         messages = [known.result]
-        if getattr(signed.request, "announce", False):
+        if getattr(signed.request, "announce", False) and not known.refused:
             session = await self._store.session(known.session_id)
             if session is not None:
                 messages.insert(0, announcement(Known.read(session).conduct))
         return await self._publisher.publish_all(messages)
 
+    async def _known(self, signed: SignedRequest) -> RequestRecord | None:
+        request = signed.request
+        return await self._store.request(request.owner, request.request_id, signed.digest)
+
     async def _refuse(self, signed: SignedRequest, failure: Failure) -> None:
-        await self._answers.fail(signed.request, failure, digest=signed.digest)
+        known = await self._refusals.refuse(signed, failure)
+        if known is not None:
+            await self._repeat(signed, known)
 
     async def _key(self, request: SignRequest) -> _SigningKey | None:
         """Facts of an epoch do not change, so those of some keys are kept."""

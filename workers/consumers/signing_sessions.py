@@ -93,6 +93,7 @@ class SigningSessions:
         admission = await self._store.admit(
             record.owner,
             record.request_id,
+            record.digest,
             key_session=facts.session_id,
             epoch=facts.epoch,
             scheme=request.scheme.value,
@@ -118,7 +119,7 @@ class SigningSessions:
         outcome = await self._beginnings.commit(conduct, record)
         if outcome is Outcome.COMMITTED:
             return None
-        return await self._store.request(record.owner, record.request_id)
+        return await self._store.request(record.owner, record.request_id, record.digest)
 
     async def begin_again(self, ended: bytes, before: Conduct, failure: Failure) -> None:
         """Another session for the request of one that ended without a result, unless it has one:

@@ -201,6 +201,7 @@ class CoordinatorStore(SessionStore, Protocol):
         self,
         owner: str,
         request_id: str,
+        digest: bytes,
         *,
         key_session: bytes | None = None,
         epoch: int = 0,
@@ -224,7 +225,14 @@ class CoordinatorStore(SessionStore, Protocol):
     async def unfinished(self) -> dict[str, int]:
         """Owner -> how many of its requests have a session that is not over."""
 
-    async def request(self, owner: str, request_id: str) -> RequestRecord | None: ...
+    async def request(
+        self, owner: str, request_id: str, digest: bytes | None = None
+    ) -> RequestRecord | None:
+        """
+        Arguments:
+            digest: Of a request that wants the id; then one that was refused and is other bytes
+                does not stand in its way, and is not found.
+        """
 
     async def request_of(self, session_id: bytes) -> RequestRecord | None: ...
 

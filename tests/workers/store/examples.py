@@ -224,7 +224,7 @@ def quarrel(accuser: str = "party-1", accused: str = "party-2", at: int = 7) -> 
 async def claim(store: CoordinatorStore, parties: Sequence[str]) -> Mapping[str, CommitmentRecord]:
     """Commitments of the key's that a request nobody knows gets."""
     admission = await store.admit(
-        "svcA", "nobody's", key_session=KEY, scheme="ed25519", parties=parties
+        "svcA", "nobody's", request().digest, key_session=KEY, scheme="ed25519", parties=parties
     )
     return admission.claimed
 

@@ -56,7 +56,7 @@ async def test_the_result_of_a_session_is_its_request_s_and_is_sent_last(
     answered = request(result=outgoing("result"))
     assert await coordinator.request("svcA", "request") == answered
     assert await coordinator.request_of(session_id()) == answered
-    assert (await coordinator.admit("svcA", "request")).request == answered
+    assert (await coordinator.admit("svcA", "request", request().digest)).request == answered
     sent = await coordinator.outgoing(session_id(), "last")
     assert sent == (outgoing("a"), outgoing("b"), outgoing("result"))
 
@@ -323,6 +323,7 @@ async def test_a_new_request_is_admitted_with_its_commitments(
     admission = await coordinator.admit(
         "svcA",
         "new",
+        request().digest,
         key_session=KEY,
         epoch=0,
         scheme="ed25519",
@@ -357,7 +358,7 @@ async def test_a_known_request_claims_nothing(coordinator: CoordinatorStore) -> 
     await coordinator.commit(coordinator_change(request=request(), commitments=(commitment(),)))
 
     admission = await coordinator.admit(
-        "svcA", "request", key_session=KEY, scheme="ed25519", parties=["party-1"]
+        "svcA", "request", request().digest, key_session=KEY, scheme="ed25519", parties=["party-1"]
     )
 
     assert admission == Admission(request=request(), claimed={})
@@ -369,7 +370,9 @@ async def test_an_admission_that_needs_no_commitments_gets_none(
     coordinator: CoordinatorStore,
 ) -> None:
     await coordinator.commit(coordinator_change(commitments=(commitment(),)))
-    assert await coordinator.admit("svcA", "new") == Admission(request=None, claimed={})
+    assert await coordinator.admit("svcA", "new", request().digest) == Admission(
+        request=None, claimed={}
+    )
 
 
 async def test_a_party_was_last_seen_at_its_latest_sign_of_life(

@@ -55,7 +55,13 @@ async def ask(
 ) -> tuple[PooledPresignature, ...]:
     """What a request that nobody knows gets."""
     admission = await store.admit(
-        "svcA", "nobody's", key_session=KEY, epoch=0, pools=pools, presignatures=count
+        "svcA",
+        "nobody's",
+        request().digest,
+        key_session=KEY,
+        epoch=0,
+        pools=pools,
+        presignatures=count,
     )
     assert admission.request is None
     assert admission.claimed == {}
@@ -127,7 +133,7 @@ async def test_only_that_key_s_and_epoch_s_presignatures_are_claimed(
     )
     assert await ask(coordinator, ["1,2"]) == ()
     admission = await coordinator.admit(
-        "svcA", "new", key_session=KEY, epoch=1, pools=["1,2"], presignatures=1
+        "svcA", "new", request().digest, key_session=KEY, epoch=1, pools=["1,2"], presignatures=1
     )
     assert admission.presignatures == pooled(1, batch="other epoch", epoch=1)
 
@@ -148,7 +154,13 @@ async def test_a_known_request_takes_no_presignature(
 ) -> None:
     await coordinator.commit(coordinator_change(request=request(), presignatures=pooled(2)))
     admission = await coordinator.admit(
-        "svcA", "request", key_session=KEY, epoch=0, pools=["1,2"], presignatures=2
+        "svcA",
+        "request",
+        request().digest,
+        key_session=KEY,
+        epoch=0,
+        pools=["1,2"],
+        presignatures=2,
     )
     assert admission == Admission(request=request(), claimed={})
     assert await left(raw) == 2
@@ -164,7 +176,7 @@ async def test_presignatures_and_commitments_are_not_each_other_s(
     assert len(await raw.query("SELECT * FROM commitments")) == 1
 
     admission = await coordinator.admit(
-        "svcA", "new", key_session=KEY, scheme="ed25519", parties=["party-1"]
+        "svcA", "new", request().digest, key_session=KEY, scheme="ed25519", parties=["party-1"]
     )
     assert admission == Admission(request=None, claimed={"party-1": commitment()})
 

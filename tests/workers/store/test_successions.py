@@ -68,7 +68,7 @@ async def test_a_session_takes_over_the_request_of_an_ended_one(
     assert await coordinator.request("svcA", "request") == taken
     assert await coordinator.request_of(session_id("second")) == taken
     assert await coordinator.request_of(session_id()) is None
-    assert (await coordinator.admit("svcA", "request")).request == taken
+    assert (await coordinator.admit("svcA", "request", request().digest)).request == taken
     begun = await coordinator.session(session_id("second"))
     assert begun is not None
     assert (begun.version, begun.status) == (1, "waiting")

@@ -8,22 +8,30 @@ from itertools import islice
 
 from ..database import RefusedError, Row
 from ..interface import GoOn
-from ..records import Admission, CoordinatorChange, Outcome, PooledPresignature, PoolName
+from ..records import (
+    Admission,
+    CoordinatorChange,
+    Outcome,
+    PooledPresignature,
+    PoolName,
+    RequestRecord,
+)
 from ..rows import coordinator as rows
 from ..rows import pools as pool_rows
 from ..rows.accounts import account_values
 from ..rows.coordinator import COMMITMENT_COLUMNS
 from ..rows.pools import PRESIGNATURE_COLUMNS
 from ..shared.accounts import KEEP_ACCOUNT
-from ..shared.coordinator import REQUEST, TAKE_OVER, SharedCoordinatorStore
+from ..shared.coordinator import STANDING, SUPERSEDE, TAKE_OVER, SharedCoordinatorStore
 from ..shared.pools import LINE, in_turn
 from .database import PostgresDatabase
 from .sessions import PostgresStore, advance_values, arrays, purge_statement
 
 _COMMITMENT = ", ".join(f"commitments.{column}" for column in COMMITMENT_COLUMNS.split(", "))
 
-# The request if it is known.
-_ASKED = f"asked AS MATERIALIZED ({REQUEST.replace('$1', '$5').replace('$2', '$6')})"
+# The request if it is known, or another one has its id.
+_STANDING = STANDING.replace("$3", "$7").replace("$2", "$6").replace("$1", "$5")
+_ASKED = f"asked AS MATERIALIZED ({_STANDING})"
 
 # The request if it is known, otherwise one commitment of each party that has one.
 #
@@ -114,9 +122,13 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
         super().__init__(self._database)
 
     async def commit(self, change: CoordinatorChange) -> Outcome:
-        in_pools = _pool_values(change)
-        function = "commit_coordinator_and_pools_v1" if in_pools else COMMIT
-        values = (*self._values(change), *in_pools)
+        outcome = await self._commit(change)
+        if outcome is Outcome.DUPLICATE_REQUEST and change.request is not None:
+            return await self._supersede(change, change.request)
+        return outcome
+
+    async def _commit(self, change: CoordinatorChange) -> Outcome:
+        function, values = self._call(change)
         try:
             if change.account is not None:
                 kept = account_values(change.account)
@@ -129,6 +141,28 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
         except RefusedError as refused:
             return refused.outcome
         return Outcome.COMMITTED if committed else Outcome.LOST_RACE
+
+    async def _supersede(self, change: CoordinatorChange, request: RequestRecord) -> Outcome:
+        """Commit it in the place of a refused request. Nobody who asks for that one finds neither:
+        it is one transaction."""
+        function, values = self._call(change)
+        try:
+            async with self._database.transaction() as transaction:
+                await transaction.fetch(
+                    SUPERSEDE, request.owner, request.request_id, request.digest
+                )
+                await transaction.call_all(function, [values])
+                if change.account is not None:
+                    await transaction.fetch(KEEP_ACCOUNT, *account_values(change.account))
+        except RefusedError as refused:
+            return refused.outcome
+        return Outcome.COMMITTED
+
+    def _call(self, change: CoordinatorChange) -> tuple[str, tuple[object, ...]]:
+        """The function that commits the change, and what it takes."""
+        in_pools = _pool_values(change)
+        function = "commit_coordinator_and_pools_v1" if in_pools else COMMIT
+        return function, (*self._values(change), *in_pools)
 
     def _values(self, change: CoordinatorChange) -> tuple[object, ...]:
         results = () if change.result is None else (change.result,)
@@ -146,6 +180,7 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
         self,
         owner: str,
         request_id: str,
+        digest: bytes,
         *,
         key_session: bytes | None = None,
         epoch: int = 0,
@@ -160,7 +195,7 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
             else (ADMIT, scheme, list(parties))
         )
         found = await self._database.fetch(
-            statement, key_session, epoch, *wanted, owner, request_id
+            statement, key_session, epoch, *wanted, owner, request_id, digest
         )
         if found[0]["request_id"] is not None:
             return Admission(request=rows.request(found[0]), claimed={})

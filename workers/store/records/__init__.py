@@ -6,6 +6,7 @@ delivery that made it, so that the same delivery, come again, finds the bytes it
 
 from .accounts import AccountRecord, ApiKeyRecord, StoredAccount
 from .coordinator import (
+    REFUSED,
     Admission,
     CommitmentRecord,
     CoordinatorChange,
@@ -44,6 +45,7 @@ from .sessions import (
 )
 
 __all__ = [
+    "REFUSED",
     "AccountRecord",
     "Admission",
     "ApiKeyRecord",

@@ -9,14 +9,18 @@ from .accounts import AccountRecord
 from .pools import BatchRecord, PooledPresignature, QuarrelRecord, WaiterRecord
 from .sessions import Outgoing, SessionChange
 
+REFUSED = "refused"
+"""Protocol and cause of a session that is none, see `RequestRecord.refused`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRecord:
-    """A request that was accepted. (owner, request_id) is unique.
+    """A request that was accepted or refused. (owner, request_id) is unique.
 
     Attributes:
         digest: Tells a repeat from a conflict.
         result: The result's message, once there is one.
+        refused: Its session is none: it ended before it began, and says nothing but the result.
     """
 
     owner: str
@@ -27,6 +31,7 @@ class RequestRecord:
     signature: bytes
     session_id: bytes
     result: Outgoing | None = None
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +89,8 @@ class CoordinatorChange(SessionChange):
         reserve_key: (owner, key_id) that this new session is to make; KEY_EXISTS if the name is
             taken by a key or by another unfinished session. Freed when the session ends without
             a key.
-        request: Insert it; DUPLICATE_REQUEST if it is there.
+        request: Insert it, in the place of a refused one that was other bytes; DUPLICATE_REQUEST
+            if the id is taken otherwise.
         result: Becomes the result of the session's request, and is sent like `outgoing`.
         presignatures: Put these into their pools.
         batch: The session makes presignatures; BATCH_REFUSED if too many do. Until it ends.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..database import Row
 from ..records import (
+    REFUSED,
     CommitmentRecord,
     Event,
     KeyRecord,
@@ -43,6 +44,7 @@ def request(row: Row) -> RequestRecord:
         signature=row["signature"],
         session_id=row["session_id"],
         result=None if row["exchange"] is None else outgoing_from_row(row),
+        refused=row["result_cause"] == REFUSED,
     )
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ..database import Database
-from ..records import KeyRecord, PartySeen, RequestRecord, StoredEvent
+from ..records import REFUSED, KeyRecord, PartySeen, RequestRecord, StoredEvent
 from ..rows import coordinator as rows
 from ..rows.coordinator import EVENT_COLUMNS, KEY_COLUMNS, REQUEST_COLUMNS
 from ..rows.sessions import OUTGOING_COLUMNS, SessionRows
@@ -14,13 +14,26 @@ from .pools import SharedPools
 # A request with its result, whose columns are null as long as there is none.
 _REQUESTS = f"""
     SELECT {", ".join(f"requests.{column}" for column in REQUEST_COLUMNS.split(", "))},
-        {OUTGOING_COLUMNS}
+        requests.result_cause, {OUTGOING_COLUMNS}
     FROM requests
     LEFT JOIN outbox ON outbox.session_id = requests.session_id
         AND outbox.cause = requests.result_cause AND outbox.position = requests.result_position
 """
 
 REQUEST = f"{_REQUESTS} WHERE requests.owner = $1 AND requests.request_id = $2"
+
+# The request that has the id, unless it was refused and is other bytes than these.
+STANDING = f"""
+    {REQUEST}
+        AND (requests.result_cause IS NULL OR requests.result_cause <> '{REFUSED}'
+            OR requests.digest = $3)
+"""
+
+# Room for a request of an id that only a refused one has, which was other bytes.
+SUPERSEDE = f"""
+    DELETE FROM requests
+    WHERE owner = $1 AND request_id = $2 AND result_cause = '{REFUSED}' AND digest <> $3
+"""
 
 REQUEST_OF = f"{_REQUESTS} WHERE requests.session_id = $1"
 
@@ -76,8 +89,14 @@ class SharedCoordinatorStore(SharedAccounts, SharedPools):
     async def unfinished(self) -> dict[str, int]:
         return {row["owner"]: row["count"] for row in await self._database.fetch(UNFINISHED)}
 
-    async def request(self, owner: str, request_id: str) -> RequestRecord | None:
-        found = await self._database.fetch(REQUEST, owner, request_id)
+    async def request(
+        self, owner: str, request_id: str, digest: bytes | None = None
+    ) -> RequestRecord | None:
+        found = await (
+            self._database.fetch(REQUEST, owner, request_id)
+            if digest is None
+            else self._database.fetch(STANDING, owner, request_id, digest)
+        )
         return rows.request(found[0]) if found else None
 
     async def request_of(self, session_id: bytes) -> RequestRecord | None:

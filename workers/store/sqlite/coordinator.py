@@ -25,7 +25,7 @@ from ..rows import coordinator as rows
 from ..rows.accounts import account_values
 from ..rows.coordinator import COMMITMENT_COLUMNS, EVENT_COLUMNS, KEY_COLUMNS, REQUEST_COLUMNS
 from ..shared.accounts import KEEP_ACCOUNT
-from ..shared.coordinator import REQUEST, TAKE_OVER, SharedCoordinatorStore
+from ..shared.coordinator import STANDING, SUPERSEDE, TAKE_OVER, SharedCoordinatorStore
 from . import pools as in_pools
 from .database import SqliteDatabase, change, now, select
 from .sessions import SqliteStore, advance
@@ -130,6 +130,7 @@ class SqliteCoordinatorStore(SharedCoordinatorStore, SqliteStore):
         self,
         owner: str,
         request_id: str,
+        digest: bytes,
         *,
         key_session: bytes | None = None,
         epoch: int = 0,
@@ -144,7 +145,7 @@ class SqliteCoordinatorStore(SharedCoordinatorStore, SqliteStore):
         ]
 
         def work(connection: sqlite3.Connection) -> Admission:
-            found = select(connection, REQUEST, owner, request_id)
+            found = select(connection, STANDING, owner, request_id, digest)
             if found:
                 return Admission(request=rows.request(found[0]), claimed={})
             if names:
@@ -183,6 +184,7 @@ class SqliteCoordinatorStore(SharedCoordinatorStore, SqliteStore):
 
 
 def _add_request(connection: sqlite3.Connection, request: RequestRecord) -> None:
+    change(connection, SUPERSEDE, request.owner, request.request_id, request.digest)
     if not change(connection, ADD_REQUEST, *rows.request_values(request)):
         raise RefusedError(Outcome.DUPLICATE_REQUEST)
 
