@@ -25,6 +25,9 @@ CONTROL_QUEUE = "warren.requests.control"
 REPORTS_QUEUE = "warren.reports"
 DEAD_QUEUE = "warren.dead"
 
+REQUEST_QUEUES = (KEYGEN_QUEUE, SIGNING_QUEUE, CONTROL_QUEUE)
+"""For everybody; a client with an id has three of its own."""
+
 REQUEST_KEYS = {
     "keygen": "mpc.keygen_request",
     "sign": "mpc.signing_request",
@@ -38,11 +41,18 @@ REQUEST_KEYS = {
     "revoke_api_key": "mpc.api_key_request",
     "query_api_keys": "mpc.query_request",
 }
-"""Operation -> routing key on `REQUESTS`."""
+"""Operation -> routing key on `REQUESTS`, of the queues for everybody."""
 
 
-def request_key(operation: str) -> str:
-    return REQUEST_KEYS[operation]
+def request_key(operation: str, client_id: str | None = None) -> str:
+    """The routing key on `REQUESTS` that leads to the client's own queue, or to everybody's."""
+    key = REQUEST_KEYS[operation]
+    return key if client_id is None else f"{key}.{client_id}"
+
+
+def request_queues(client_id: str) -> tuple[str, ...]:
+    """The client's own, in which nobody else's requests are before its own."""
+    return tuple(f"{queue}.{client_id}" for queue in REQUEST_QUEUES)
 
 
 def inbox_queue(party_id: str) -> str:

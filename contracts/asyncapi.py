@@ -53,10 +53,10 @@ def asyncapi_document() -> dict[str, Any]:
     operations: dict[str, Any] = {}
     for operation in addresses.REQUEST_KEYS:
         asked, answered = requests[operation], results[operation]
-        channels[f"requests.{operation}"] = _channel(
-            addresses.REQUESTS, "topic", addresses.request_key(operation), asked
-        )
         for suffix, client_id in ("", "{client_id}"), (".legacy", None):
+            channels[f"requests.{operation}{suffix}"] = _channel(
+                addresses.REQUESTS, "topic", addresses.request_key(operation, client_id), asked
+            )
             channels[f"results.{operation}{suffix}"] = _channel(
                 addresses.RESULTS,
                 "topic",
@@ -67,7 +67,7 @@ def asyncapi_document() -> dict[str, Any]:
                 queue=addresses.results_queue(client_id),
             )
             operations[f"{operation}{suffix}"] = _operation(
-                "producer", "send", f"requests.{operation}", asked
+                "producer", "send", f"requests.{operation}{suffix}", asked
             ) | {
                 "reply": {
                     "channel": {"$ref": f"#/channels/results.{operation}{suffix}"},
@@ -102,7 +102,7 @@ def asyncapi_document() -> dict[str, Any]:
                 "protocol": "amqps",
                 "protocolVersion": "0-9-1",
                 "pathname": "/warren",
-                "description": "RabbitMQ 3.10 or later. Exchanges, queues, users and permissions "
+                "description": "RabbitMQ 3.10 or later. Exchanges, queues, bindings and policies "
                 "are declared by `warren topology apply`, by nobody else.",
                 "security": [{"$ref": "#/components/securitySchemes/user"}],
             }

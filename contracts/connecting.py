@@ -8,9 +8,12 @@ import aio_pika
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AMQPConnectionError
 
+from . import frames
 from .hosts import Hosts
 
 logger = logging.getLogger(__name__)
+
+frames.survive_unreadable()
 
 CONNECT_TIMEOUT_S = 10.0
 """For one host. A machine that is gone says nothing, and the kernel would wait for two minutes."""

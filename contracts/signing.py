@@ -129,9 +129,12 @@ def check_metadata(
     for name, value in expected.items():
         if name in headers and headers[name] != value:
             raise ContractError(f"header {name!r} contradicts the body, which has {value!r}")
-    if routing_key != addresses.request_key(request.operation):
+    # Which of the two, a client is free to choose; another's own queue it is not.
+    keys = {addresses.request_key(request.operation, each) for each in (None, request.client_id)}
+    if routing_key not in keys:
         raise ContractError(
-            f"routing key {routing_key!r} contradicts operation {request.operation!r}"
+            f"routing key {routing_key!r} contradicts operation {request.operation!r} of client "
+            f"{request.client_id!r}"
         )
     if message_id != request.request_id:
         raise ContractError(f"message_id must be the request id {request.request_id!r}")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from contracts.client import BrokerUnavailableError, TopologyError
+from contracts.client import BrokerUnavailableError, SettingsError, TopologyError
 
 from . import document, key_commands
 from .console import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_UNAVAILABLE, Config, leave, load
@@ -41,10 +41,14 @@ def run(
         serving.allow_many_files()
         door = settings.door
         try:
+            serving.check_certificate(door)
+        except SettingsError as error:
+            leave(f"{config}: {error}", EXIT_CONFIGURATION)
+        try:
             listener = serving.listen(door)
         except OSError as error:
             where = f"{door.host}:{door.port}"
-            leave(f"cannot listen on {where}: {error.strerror}", EXIT_CONFIGURATION)
+            leave(f"cannot listen on {where}: {_reason(error)}", EXIT_CONFIGURATION)
         typer.echo(f"listening on {_address(listener.getsockname())}", err=True)
         if workers == 1:
             raise typer.Exit(_served(serving.serve(settings, listener)))
@@ -106,6 +110,12 @@ def openapi(
     if stale:
         document.write()
     typer.echo(f"{'written' if stale else 'up to date'}: {document.PATH}")
+
+
+def _reason(error: OSError) -> str:
+    """Without the address, which some errors repeat."""
+    number = error.errno or 0
+    return os.strerror(number) if number > 0 else str(error.strerror)  # below: an unknown name
 
 
 def _address(name: Any) -> str:

@@ -294,7 +294,15 @@ def field_errors(errors: Iterable[Any]) -> list[dict[str, str]]:
     return [
         {
             "field": (".".join(map(str, error["loc"])) or "body")[:MAX_FIELD_CHARACTERS],
-            "message": str(error["msg"]).removeprefix("Value error, "),
+            "message": _sentence(error),
         }
         for error in islice(errors, MAX_FIELD_ERRORS)
     ]
+
+
+def _sentence(error: Any) -> str:
+    if error["type"] == "json_invalid":
+        return f"is not JSON: {error['ctx']['error']}"
+    if tuple(error["loc"]) == ("body",) and error["type"] == "model_attributes_type":
+        return "must be a JSON object; send it with Content-Type: application/json"
+    return str(error["msg"]).removeprefix("Value error, ")

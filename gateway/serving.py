@@ -10,10 +10,11 @@ import os
 import resource
 import signal
 import socket
+import ssl
 
 import tenacity
 
-from contracts.client import BrokerUnavailableError, Client
+from contracts.client import BrokerUnavailableError, Client, SettingsError
 
 from .app import create_app
 from .server import Server, configuration
@@ -32,6 +33,25 @@ def listen(door: Door) -> socket.socket:
     if family is socket.AF_INET:
         family = socket.getaddrinfo(door.host, door.port, type=socket.SOCK_STREAM)[0][0]
     return socket.create_server((door.host, door.port), family=family)
+
+
+def check_certificate(door: Door) -> None:
+    """Before anything listens. Raises SettingsError that names the files."""
+    certificate, key = door.tls_certificate_file, door.tls_key_file
+    if certificate is None or key is None:
+        return
+    try:
+        for path in (certificate, key):
+            path.open("rb").close()
+    except OSError as error:
+        raise SettingsError(f"{error.filename}: {error.strerror}") from None
+    try:
+        # An empty password, or OpenSSL asks for one at the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (ssl.SSLError, OSError) as error:
+        raise SettingsError(
+            f"{certificate} and {key} are no certificate and key in PEM that fit ({error})"
+        ) from None
 
 
 def allow_many_files() -> None:
@@ -75,12 +95,17 @@ async def _connect(stack: contextlib.AsyncExitStack, settings: GatewaySettings) 
         retry=tenacity.retry_if_exception_type(BrokerUnavailableError),
         wait=tenacity.wait_random_exponential(multiplier=0.2, max=5),
         stop=tenacity.stop_after_delay(STARTUP_PATIENCE_S),
-        before_sleep=tenacity.before_sleep_log(logger, logging.WARNING),
+        before_sleep=_log_retry,
         reraise=True,
     ):
         with attempt:
             client = await stack.enter_async_context(Client.connect(settings.client))
     return client
+
+
+def _log_retry(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome is not None else None
+    logger.warning("not connected yet: %s", error)
 
 
 def _spare_the_collector() -> None:

@@ -93,7 +93,7 @@ class Entry:
         return str(self.node.value)
 
     def integer(self) -> int:
-        if _kind(self.node) != "int" or not re.fullmatch(r"-?[0-9]+", self.node.value):
+        if _kind(self.node) != "int" or not re.fullmatch(r"-?[0-9]{1,18}", self.node.value):
             self._wrong("a whole number")
             return 0
         return int(self.node.value)
@@ -130,6 +130,8 @@ def read(file: Traversable, problems: Problems, *, name: str) -> Entry | None:
         problems.add(Place(name, line), f"not YAML: {error.problem or error.context}")
     except (YAMLError, UnicodeDecodeError):
         problems.add(Place(name, 1), "not YAML in UTF-8")
+    except RecursionError:
+        problems.add(Place(name, 1), "is nested too deeply")
     except OSError as error:
         problems.add(Place(name, 1), f"cannot be read: {error.strerror}")
     else:

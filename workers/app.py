@@ -156,12 +156,9 @@ async def run_coordinator(settings: CoordinatorSettings, health: Health) -> None
     """
     limits = settings.limits
     url = with_heartbeat(settings.amqp_url)
-    queues = [
-        addresses.SIGNING_QUEUE,
-        addresses.KEYGEN_QUEUE,
-        addresses.CONTROL_QUEUE,
-        addresses.REPORTS_QUEUE,
-    ]
+    clients = {policy.client_id for policy in settings.clients} - {None}
+    own = [queue for each in clients if each for queue in addresses.request_queues(each)]
+    queues = (*addresses.REQUEST_QUEUES, *own, addresses.REPORTS_QUEUE)
     await _broker_reachable(url, queues=queues)
     closed = open_coordinator_store(
         settings.database_url, max_connections=limits.database_connections
@@ -179,8 +176,11 @@ async def run_coordinator(settings: CoordinatorSettings, health: Health) -> None
         await coordinator.liveness.refresh()
         grace_ms = int(limits.grace_seconds * 1000)
         broker = make_broker(url)
-        for queue in queues[:-1]:
+        for queue in addresses.REQUEST_QUEUES:
             subscribe(broker, publisher, queue, requests.handle, prefetch=limits.prefetch)
+        prefetch = limits.prefetch_of_each(len(clients))
+        for queue in own:
+            subscribe(broker, publisher, queue, requests.handle, prefetch=prefetch)
         subscribe(
             broker, publisher, addresses.REPORTS_QUEUE, reports.handle, prefetch=limits.prefetch
         )

@@ -6,7 +6,7 @@ import logging
 import os
 import stat
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
@@ -197,10 +197,8 @@ def list_bans(
     if as_json:
         typer.echo(json.dumps(rows))
         return
-    table = Table(*("PARTY", "SINCE", "FAILED CHECK", "IN SESSION"), box=None)
-    for row in rows:
-        table.add_row(*row.values())
-    Console().print(table if rows else "Nobody is banned.")
+    headings = ("PARTY", "SINCE", "FAILED CHECK", "IN SESSION")
+    _show(headings, [list(row.values()) for row in rows], nothing="Nobody is banned.")
 
 
 @party.command("evidence")
@@ -249,11 +247,25 @@ def list_evidence(
     if as_json:
         typer.echo(json.dumps(rows))
         return
-    table = Table(*("PARTY", "AT", "IN SESSION", "TWO MESSAGES", "PROVEN"), box=None)
+    lines = [
+        [
+            *(str(row[name]) for name in ("party", "at", "session", "message")),
+            "yes" if row["proven"] else "no, by the public key that is configured",
+        ]
+        for row in rows
+    ]
+    headings = ("PARTY", "AT", "IN SESSION", "TWO MESSAGES", "PROVEN")
+    _show(headings, lines, nothing="No evidence against anybody.")
+
+
+def _show(headings: Sequence[str], rows: Sequence[Sequence[str]], *, nothing: str) -> None:
+    """Nothing is cut or broken, however narrow the terminal: ids are there to be compared."""
+    console, table = Console(), Table(*headings, box=None)
     for row in rows:
-        proof = "yes" if row["proven"] else "no, by the public key that is configured"
-        table.add_row(*(str(row[name]) for name in ("party", "at", "session", "message")), proof)
-    Console().print(table if rows else "No evidence against anybody.")
+        table.add_row(*row)
+    wide = console.options.update(max_width=10_000)
+    console.width = max(console.width, console.measure(table, options=wide).maximum)
+    console.print(table if rows else nothing)
 
 
 def _session_id(digits: str) -> bytes:
@@ -283,17 +295,18 @@ def list_shares(
     if as_json:
         typer.echo(json.dumps(rows))
         return
-    table = Table(*("CLIENT", "KEY", "EPOCH", "USABLE", "MADE IN SESSION"), box=None)
-    for row in rows:
-        usable = "yes" if row["usable"] else "no, certificates are missing"
-        table.add_row(
+    lines = [
+        [
             str(row["client"] or "(none)"),
             str(row["key"]),
             str(row["epoch"]),
-            usable,
+            "yes" if row["usable"] else "no, certificates are missing",
             str(row["session"]),
-        )
-    Console().print(table if rows else "No key shares.")
+        ]
+        for row in rows
+    ]
+    headings = ("CLIENT", "KEY", "EPOCH", "USABLE", "MADE IN SESSION")
+    _show(headings, lines, nothing="No key shares.")
 
 
 @party.command("incarnation")

@@ -130,6 +130,10 @@ class PartyLimits(_Section):
         return self
 
 
+LEAST_PREFETCH = 8
+"""A client's own queue is emptied no slower than that many at once allow."""
+
+
 class CoordinatorLimits(_Section):
     grace_seconds: float = Field(default=1.0, ge=0)
     """After the deadline, for the parties' last words about who was silent."""
@@ -145,7 +149,12 @@ class CoordinatorLimits(_Section):
     retention_seconds: float = Field(default=86_400, gt=0)
     """How long a request is answered with the same result again."""
     prefetch: int = Field(default=64, ge=1, le=1000)
+    """Deliveries of a queue that are handled at once; of the clients' own queues, all together."""
     database_connections: int = Field(default=8, ge=1)
+
+    def prefetch_of_each(self, clients: int) -> int:
+        """Of one client's own queue. However many clients there are, some."""
+        return min(self.prefetch, max(LEAST_PREFETCH, self.prefetch // max(clients, 1)))
 
 
 class PoolLimits(_Section):

@@ -33,16 +33,18 @@ from aio_pika.exceptions import (
     ProbableAuthenticationError,
     PublishError,
 )
-from aiormq.exceptions import ChannelAccessRefused
+from aiormq.exceptions import ChannelAccessRefused, InvalidFrameError
 from yarl import URL
 
-from .. import addresses
+from .. import addresses, frames
 from ..hosts import Hosts
 from ..signing import SignedRequest
 from .errors import BrokerUnavailableError, ClientError, TopologyError
 from .settings import ClientSettings
 
 logger = logging.getLogger(__name__)
+
+frames.survive_unreadable()
 
 PREFETCH = 1000
 """Results in hand at most, those that wait for `Client.results` included."""
@@ -53,6 +55,7 @@ a result back to nobody gets it again."""
 
 _AWAY = (AMQPError, ChannelInvalidStateError, ConnectionError, TimeoutError, OSError)
 _REMEDY = "apply the topology: `warren topology apply`"
+_DEFAULT_PORTS = {"amqp": 5672, "amqps": 5671}
 _RENEWAL_S = 1.0
 """Between two channels to publish on; what is under way on the old one has so long."""
 
@@ -129,7 +132,7 @@ class Link:
                 assert self._exchange is not None
                 await self._exchange.publish(
                     self._message(signed),
-                    addresses.request_key(signed.request.operation),
+                    addresses.request_key(signed.request.operation, signed.request.client_id),
                     mandatory=True,
                 )
         except PublishError:
@@ -239,6 +242,11 @@ class Link:
             raise BrokerUnavailableError(
                 f"the broker at {self._place()} refuses user {self._url.user!r} or the vhost"
             ) from error
+        except InvalidFrameError as error:  # its text is an object's repr
+            raise BrokerUnavailableError(
+                f"the broker at {self._place()} does not open the vhost: it is not there, or user "
+                f"{self._url.user!r} may not use it"
+            ) from error
         except _AWAY as error:
             raise BrokerUnavailableError(
                 f"no connection to the broker at {self._place()}: {type(error).__name__}: {error}"
@@ -331,7 +339,8 @@ class Link:
         return self._hosts.current.update_query(heartbeat=str(self._settings.heartbeat_s))
 
     def _place(self) -> str:
-        return f"{self._url.host}:{self._url.port or 'default port'}{self._url.path}"
+        port = self._url.port or _DEFAULT_PORTS[self._url.scheme]
+        return f"{self._url.host}:{port}{self._url.path}"
 
 
 def _log_retry(state: tenacity.RetryCallState) -> None:

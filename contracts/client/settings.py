@@ -137,6 +137,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: {error.strerror}") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: not TOML: {error}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: not TOML: not UTF-8 text") from None
 
 
 def _validated(tables: Mapping[str, Any], path: Path) -> _File:
@@ -155,6 +157,8 @@ def _private_key(path: Path, client: _ClientSection, environ: Mapping[str, str])
             return key_path.read_text().strip()
         except OSError as error:
             raise SettingsError(f"{key_path}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise SettingsError(f"{key_path}: not a base64 private key") from None
     if "WARREN_PRIVATE_KEY" in environ:
         return environ["WARREN_PRIVATE_KEY"]
     raise SettingsError(

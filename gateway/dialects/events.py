@@ -11,10 +11,11 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette import types
 
 from contracts.client import ClientError
 from contracts.primitives import Scope
@@ -79,16 +80,14 @@ class Streams:
     def __init__(self) -> None:
         self._open: Counter[str] = Counter()
 
-    def check(self, api_key_id: str, limit: int) -> None:
-        """Raises a Problem if one more would be too many."""
+    @contextlib.contextmanager
+    def one(self, api_key_id: str, limit: int) -> Iterator[None]:
+        """One more, while it is open. Raises a Problem if that would be too many."""
         if self._open[api_key_id] >= limit:
             raise Problem(
                 "rate_exceeded",
                 f"This API key follows {limit} sessions already; close one, or poll.",
             )
-
-    @contextlib.contextmanager
-    def counted(self, api_key_id: str) -> Iterator[None]:
         self._open[api_key_id] += 1
         try:
             yield
@@ -102,6 +101,21 @@ _STREAMS = Streams()
 
 async def streams() -> Streams:
     return _STREAMS
+
+
+class _Stream(EventSourceResponse):
+    """
+    Arguments:
+        held: Closed when it ends, however it does.
+    """
+
+    def __init__(self, held: contextlib.ExitStack, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._held = held
+
+    async def __call__(self, scope: types.Scope, receive: types.Receive, send: types.Send) -> None:
+        with self._held:
+            await super().__call__(scope, receive, send)
 
 
 @router.get(
@@ -146,28 +160,22 @@ async def events(
 ) -> Response:
     """Comments keep the connection alive between events."""
     limits: Limits = request.app.state.limits
-    opened.check(caller.api_key_id, limits.event_streams_per_key)
     known_as = bytes.fromhex(session_id)
-    # Before the stream begins, since later there is no status left to say no with.
-    looked = await desk.look(caller.tenant, known_as)
-    seen = START if last_event_id is None else Place.of(last_event_id)
-    if is_over(looked) and Place.reached(looked) <= seen:
-        return Response(status_code=204)
-    return EventSourceResponse(
-        _counted(opened, caller, _changes(desk, caller, known_as, names, seen)),
-        ping=KEEP_ALIVE_S,
-        ping_message_factory=lambda: ServerSentEvent(comment="still here"),
-        send_timeout=limits.read_seconds,
-    )
-
-
-async def _counted(
-    opened: Streams, caller: Caller, changes: AsyncGenerator[ServerSentEvent, None]
-) -> AsyncGenerator[ServerSentEvent, None]:
-    with opened.counted(caller.api_key_id):
-        async with contextlib.aclosing(changes):
-            async for change in changes:
-                yield change
+    with contextlib.ExitStack() as held:
+        # Before anything is awaited, or a burst of streams would find that there are none yet.
+        held.enter_context(opened.one(caller.api_key_id, limits.event_streams_per_key))
+        # Before the stream begins, since later there is no status left to say no with.
+        looked = await desk.look(caller.tenant, known_as)
+        seen = START if last_event_id is None else Place.of(last_event_id)
+        if is_over(looked) and Place.reached(looked) <= seen:
+            return Response(status_code=204)
+        return _Stream(
+            held.pop_all(),
+            _changes(desk, caller, known_as, names, seen),
+            ping=KEEP_ALIVE_S,
+            ping_message_factory=lambda: ServerSentEvent(comment="still here"),
+            send_timeout=limits.read_seconds,
+        )
 
 
 async def _changes(

@@ -9,9 +9,6 @@ from contracts import addresses
 from .facts import DeadLetter
 from .faults import Kind
 
-REQUEST_QUEUES = frozenset(
-    {addresses.KEYGEN_QUEUE, addresses.SIGNING_QUEUE, addresses.CONTROL_QUEUE}
-)
 EXPIRED = "expired"
 
 EXPLAINED: Mapping[str, frozenset[Kind]] = {
@@ -35,4 +32,4 @@ def expired_requests(letters: Iterable[DeadLetter]) -> frozenset[str]:
 
 
 def is_expired_request(letter: DeadLetter) -> bool:
-    return letter.queue in REQUEST_QUEUES and letter.reason == EXPIRED
+    return letter.queue.startswith(addresses.REQUESTS) and letter.reason == EXPIRED

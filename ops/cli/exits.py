@@ -38,9 +38,14 @@ def leave(code: ExitCode, kind: str, text: str, /, *, as_json: bool, **details: 
         print_json({"error": {"kind": kind, "message": text, **details}})
     else:
         typer.secho(text, fg="red", err=True)
-        for name, value in details.items():
-            if value not in (None, []):
-                typer.echo(f"  {name.replace('_', ' '):<12} {_in_words(value)}", err=True)
+        lines = {
+            name.replace("_", " "): _in_words(value)
+            for name, value in details.items()
+            if value not in (None, [])
+        }
+        width = max(12, *map(len, lines)) if lines else 0
+        for name, words in lines.items():
+            typer.echo(f"  {name:<{width}} {words}", err=True)
     raise typer.Exit(code)
 
 
@@ -87,7 +92,9 @@ def clients_errors(*, as_json: bool, request_id: str | None = None) -> Iterator[
         }
         leave(ExitCode.FAILED, "failed", failure.message, as_json=as_json, **details)
     except ResultTimeoutError as error:
-        text = f"{error}. It may have ended well: see `warren session show {error.request_id}`."
+        text = f"{error}. Does the coordinator run, and know this client's key?"
+        if request_id is not None:
+            text = f"{error}. It may have ended well: see `warren session show {request_id}`."
         leave(ExitCode.TIMED_OUT, "timed_out", text, as_json=as_json, request_id=error.request_id)
     except BrokerUnavailableError as error:
         leave(ExitCode.UNREACHABLE, "unreachable", str(error), as_json=as_json)

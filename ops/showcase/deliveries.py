@@ -86,7 +86,8 @@ async def deliver(
         for each, outcome in zip(asked, outcomes, strict=True):
             signed = sign_request(each.request, settings[outcome.act.client].identity)
             await exchange.publish(
-                _message(signed), addresses.request_key(signed.request.operation)
+                _message(signed),
+                addresses.request_key(signed.request.operation, signed.request.client_id),
             )
         inboxes = [await _open(channel, queue) for queue in waiting]
         delivered = [

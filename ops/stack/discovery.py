@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from contracts import hosts
 from ops.stack import containers
 from ops.stack.errors import MissingServiceError, StackError
 
@@ -70,8 +72,13 @@ def choose(facts: Facts, *, nodes: int = 1) -> Choice:
 
 
 def probe(environment: Mapping[str, str] = os.environ) -> Facts:
-    """Look around. Starts nothing, and talks to nobody but the Docker engine."""
+    """Look around. Starts nothing, and talks to nobody but the Docker engine.
+
+    Raises StackError for what is given and cannot be meant.
+    """
     given = {name for name in (AMQP_URL, MANAGEMENT_URL, DATABASE_URL) if environment.get(name)}
+    for name in sorted(given):
+        _check_url(name, environment[name])
     return Facts(
         amqp_url=AMQP_URL in given,
         management_url=MANAGEMENT_URL in given,
@@ -156,6 +163,27 @@ def _choose_database(facts: Facts) -> Source:
         "No PostgreSQL here: install the package postgresql (it need not run), "
         f"or start a Docker engine, or set {DATABASE_URL}."
     )
+
+
+def _check_url(variable: str, url: str) -> None:
+    """Says what a URL has to look like, and never what it is: it may hold a password."""
+    if variable == AMQP_URL:
+        try:
+            hosts.check(url)
+        except hosts.AddressError as error:
+            raise StackError(f"{variable}: {error}.") from None
+        return
+    schemes, example = {
+        MANAGEMENT_URL: ({"http", "https"}, "http://user:password@host:15672"),
+        DATABASE_URL: ({"postgresql"}, "postgresql://user:password@host/database"),
+    }[variable]
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in schemes and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits:
+        raise StackError(f"{variable}: not like {example}.")
 
 
 def _required(variable: str, place: Path, program: str) -> Path:

@@ -63,6 +63,12 @@ def honest(request: Request) -> list[Result]:
     ]
 
 
+def another_key(request: Request) -> Result:
+    """What a coordinator that lies would say: a good signature, of a key of its own."""
+    assert isinstance(request, SignRequest)
+    return sign_result(request, SingleKey(Curve.ED25519, secret=bytes([1]) * 32))
+
+
 class FakeCoordinator:
     """
     Attributes:
@@ -117,12 +123,11 @@ class FakeCoordinator:
     async def dead_letter(self) -> bytes:
         """Takes the oldest from the dead letters, when there is one."""
         queue = await self._channel.get_queue(addresses.DEAD_QUEUE)
-        async with asyncio.timeout(20):
-            while True:
-                message = await queue.get(no_ack=True, fail=False)
-                if message is not None:
-                    return message.body
-                await asyncio.sleep(0.05)
+        while True:
+            message = await queue.get(no_ack=True, fail=False)
+            if message is not None:
+                return message.body
+            await asyncio.sleep(0.05)
 
     async def _declare(self, clients: Iterable[str | None]) -> None:
         topic, durable = aio_pika.ExchangeType.TOPIC, True
@@ -134,7 +139,7 @@ class FakeCoordinator:
             await self.declare_results_queue(client_id)
         await self._channel.declare_exchange(addresses.REQUESTS, topic, durable=durable)
         requests = await self._channel.declare_queue(addresses.SIGNING_QUEUE, durable=True)
-        await requests.bind(addresses.REQUESTS, "mpc.*")
+        await requests.bind(addresses.REQUESTS, "mpc.#")
         await requests.consume(self._serve)
 
     async def _serve(self, message: AbstractIncomingMessage) -> None:
@@ -147,7 +152,11 @@ class FakeCoordinator:
 
 
 class Network:
-    """A way to the broker that can hold what passes, and be cut."""
+    """A way to the broker that can hold what passes, and be cut.
+
+    Attributes:
+        held: Set when something does not pass.
+    """
 
     def __init__(self, broker_url: str) -> None:
         self._broker = urlsplit(broker_url)
@@ -155,6 +164,7 @@ class Network:
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self.url = ""
+        self.held = asyncio.Event()
         self.heal()
 
     @classmethod
@@ -207,6 +217,8 @@ class Network:
     ) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await source.read(65536):
+                if not self._open[direction].is_set():
+                    self.held.set()
                 await self._open[direction].wait()
                 target.write(data)
                 await target.drain()

@@ -15,6 +15,7 @@ from contracts.addresses import (
     inbox_queue,
     report_key,
     request_key,
+    request_queues,
     result_key,
     results_queue,
 )
@@ -96,6 +97,15 @@ def test_every_operation_has_a_routing_key_of_its_kind() -> None:
         "mpc.account_request",
         "mpc.api_key_request",
     }
+
+
+def test_a_client_has_a_routing_key_and_three_queues_of_its_own() -> None:
+    assert request_key("sign", "svcA") == "mpc.signing_request.svcA"
+    assert request_queues("svcA") == (
+        "warren.requests.keygen.svcA",
+        "warren.requests.signing.svcA",
+        "warren.requests.control.svcA",
+    )
 
 
 @given(IDS, IDS, IDS)

@@ -4,15 +4,14 @@ answers by script."""
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from contracts import addresses, results
-from contracts.client import Begun, Client, ClientClosedError, ClientSettings, RequestFailedError
+from contracts.client import Begun, Client, ClientClosedError, RequestFailedError
 from contracts.failures import Failure, FailureCode
 from contracts.primitives import Curve, Scheme, Scope, Status
 from contracts.requests import (
@@ -28,10 +27,12 @@ from contracts.requests import (
 )
 from contracts.results import Delivered, Result, SignResult, failed_result
 from contracts.signing import sign_request
+from tests.patience import until
 
 from . import samples
 from .fakes import KEYS, FakeCoordinator, honest
-from .samples import CLIENT, PINNED, SingleKey, announcement, session_view, sign_result
+from .producers import settings
+from .samples import CLIENT, SingleKey, announcement, session_view, sign_result
 from .test_answers import ACCOUNT, API_KEY, REVOKED, VIEW, answer, changed
 
 pytestmark = pytest.mark.system
@@ -42,27 +43,8 @@ TENANTS = {
 }
 
 
-def settings(url: str, **changes: Any) -> ClientSettings:
-    given = ClientSettings(amqp_url=url, client_id="svcA", identity=CLIENT, parties=PINNED)
-    return dataclasses.replace(given, **changes)
-
-
-@pytest.fixture
-async def coordinator(vhost: str) -> AsyncIterator[FakeCoordinator]:
-    async with FakeCoordinator.running(vhost, "svcA") as running:
-        yield running
-
-
 async def begin(client: Client, message: bytes = b"message", **more: Any) -> Begun:
     return await client.begin_signature("ed25519", message=message, scheme=Scheme.ED25519, **more)
-
-
-async def eventually(happened: Callable[[], bool]) -> None:
-    for _ in range(500):
-        if happened():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("it did not happen")
 
 
 async def emptied(coordinator: FakeCoordinator) -> bool:
@@ -189,7 +171,7 @@ async def test_what_answers_another_request_of_the_same_id_is_left_to_others(
     coordinator.answer = lambda request: []
     async with Client.connect(settings(vhost)) as client:
         beginning = asyncio.create_task(begin(client, request_id="mine"))
-        await eventually(lambda: len(coordinator.asked) == 1)
+        await until(lambda: len(coordinator.asked) == 1)
         (delivery,) = coordinator.asked
         request = ADAPTER.validate_json(delivery.body)
         assert isinstance(request, SignRequest)
@@ -376,11 +358,11 @@ async def test_accounts_and_api_keys_are_told_as_the_coordinator_has_them(
         ended = await client.cancel_session(VIEW.session_id)
         assert ended.target_status is Status.CANCELLED
     assert {message.routing_key for message in coordinator.asked} == {
-        "mpc.query_request",
-        "mpc.account_request",
-        "mpc.api_key_request",
-        "mpc.join_request",
-        "mpc.cancel_request",
+        "mpc.query_request.svcA",
+        "mpc.account_request.svcA",
+        "mpc.api_key_request.svcA",
+        "mpc.join_request.svcA",
+        "mpc.cancel_request.svcA",
     }
 
 
@@ -413,12 +395,13 @@ async def test_what_was_for_a_process_that_died_is_discarded_and_no_dead_letter(
     (result,) = of_tenants(lost)  # which nobody can verify who does not know the tenant
     for content in (announcement(lost), result):
         await coordinator.publish(content, lost.reply_to)
-    for _ in range(20):
+
+    async def discarded() -> bool:
         async with Client.connect(settings(vhost)) as client:
             discarding = asyncio.create_task(client.discard_results())
             await client.keys("ed25519")
             await asyncio.sleep(0.1)
         await discarding
-        if await emptied(coordinator):
-            return
-    raise AssertionError("it is still there")
+        return await emptied(coordinator)
+
+    await until(discarded)

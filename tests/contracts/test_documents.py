@@ -69,8 +69,8 @@ def test_every_exchange_queue_and_routing_key_is_documented() -> None:
     }
     keys = {channel["address"] for channel in channels}
     for operation in addresses.REQUEST_KEYS:
-        assert addresses.request_key(operation) in keys
         for client_id in (None, "{client_id}"):
+            assert addresses.request_key(operation, client_id) in keys
             assert (
                 addresses.result_key(
                     operation, client_id=client_id, request_id="{request_id}", key_id="{key_id}"

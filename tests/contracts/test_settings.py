@@ -89,6 +89,17 @@ def test_a_missing_file_is_named(path: Path) -> None:
         ClientSettings.load(path, {})
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("client.toml", "client.toml: not TOML"), ("svcA.key", "svcA.key: not a base64")],
+)
+def test_a_file_that_is_no_text_is_named(path: Path, name: str, reason: str) -> None:
+    path.write_text(FILE)
+    path.with_name(name).write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match=reason):
+        ClientSettings.load(path, {})
+
+
 def test_settings_show_no_secret(path: Path) -> None:
     path.write_text(FILE)
     shown = repr(ClientSettings.load(path, {}))

@@ -323,11 +323,31 @@ def test_a_client_id_in_a_header_contradicts_a_body_without_one() -> None:
         )
 
 
+@pytest.mark.parametrize("routing_key", ["mpc.signing_request", "mpc.signing_request.svcA"])
+def test_a_request_may_come_by_its_clients_own_queue_or_by_everybodys(routing_key: str) -> None:
+    signed = sign_request(samples.sign_request(), CLIENT)
+    check_metadata(signed, headers=signed.headers(), routing_key=routing_key, message_id="r1")
+
+
+def test_who_has_no_id_has_no_queue_of_its_own() -> None:
+    signed = sign_request(samples.sign_request(client_id=None), CLIENT)
+    with pytest.raises(ContractError, match="routing key"):
+        check_metadata(
+            signed,
+            headers=signed.headers(),
+            routing_key="mpc.signing_request.None",
+            message_id="r1",
+        )
+
+
 @pytest.mark.parametrize(
     ("routing_key", "message_id", "reason"),
     [
         ("mpc.keygen_request", "r1", "routing key"),
         ("", "r1", "routing key"),
+        ("mpc.keygen_request.svcA", "r1", "routing key"),
+        ("mpc.signing_request.svcB", "r1", "routing key"),
+        ("mpc.signing_request.", "r1", "routing key"),
         ("mpc.signing_request", "r2", "message_id"),
         ("mpc.signing_request", None, "message_id"),
     ],

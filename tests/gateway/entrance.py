@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -172,8 +172,3 @@ def problem(response: httpx.Response) -> dict[str, Any]:
     assert document["detail"]
     assert document["remedy"]
     return document
-
-
-async def until(true: Callable[[], bool]) -> None:
-    while not true():  # noqa: ASYNC110 - what it looks at tells nobody of its changes
-        await asyncio.sleep(0.001)

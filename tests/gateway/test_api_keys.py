@@ -14,15 +14,8 @@ from gateway.entry.api_keys import ApiKeys
 from gateway.problems import Problem
 from tests.gateway.callers import gateway
 from tests.gateway.desks import DeskDouble
-from tests.gateway.entrance import (
-    OTHER_SECRET,
-    SECRET,
-    Coordinator,
-    api_key,
-    opened,
-    problem,
-    until,
-)
+from tests.gateway.entrance import OTHER_SECRET, SECRET, Coordinator, api_key, opened, problem
+from tests.patience import until
 
 
 class Clock:

@@ -186,7 +186,19 @@ def test_an_address_that_is_taken_is_a_sentence(tmp_path: Path) -> None:
         config = str(written(tmp_path))
         ended = CliRunner().invoke(app, ["run", "--config", config, "--port", port])
     assert ended.exit_code == 2
-    assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
+    assert ended.stderr.endswith(f"cannot listen on 127.0.0.1:{port}: Address already in use\n")
+
+
+@pytest.mark.parametrize("certificate", ["none.pem", "gateway.toml"])
+def test_a_certificate_that_cannot_be_used_is_named_before_anything_listens(
+    tmp_path: Path, certificate: str
+) -> None:
+    tls = f'tls_certificate_file = "{certificate}"\ntls_key_file = "gateway.toml"'
+    config = str(written(tmp_path, f"[gateway]\nport = 0\n{tls}\n"))
+    ended = CliRunner().invoke(app, ["run", "--config", config])
+    assert ended.exit_code == 2
+    assert str(tmp_path / certificate) in ended.stderr
+    assert "listening" not in ended.stderr
 
 
 def test_the_document_is_checked_and_written(

@@ -16,6 +16,7 @@ from contracts.results import QuerySessionResult
 from gateway.dialects import events
 from gateway.problems import Problem
 from gateway.settings import Limits
+from tests.patience import until
 
 from .callers import ALICE, calls, gateway
 from .desks import DeskDouble
@@ -167,17 +168,51 @@ async def test_each_key_may_follow_so_many_sessions_at_once() -> None:
         await desk.left.wait()
     assert second.status_code == 429
     assert second.json()["code"] == "rate_exceeded"
-    (await events.streams()).check(ALICE.api_key_id, 1)  # the place is free again
+    with (await events.streams()).one(ALICE.api_key_id, 1):
+        pass  # the place is free again
+
+
+class Slow(DeskDouble):
+    """Whose coordinator takes its time to answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+        self.answers = asyncio.Event()
+
+    async def look(self, tenant: str, session_id: bytes) -> QuerySessionResult:
+        self.looks += 1
+        await self.answers.wait()
+        return await super().look(tenant, session_id)
+
+
+async def test_a_burst_of_streams_is_no_way_around_their_limit() -> None:
+    desk = Slow()
+    async with calls(gateway(desk, Limits(event_streams_per_key=2))) as http:
+        session_id = (await created(http))["session_id"]
+        burst = [asyncio.create_task(stream(http, session_id)) for _ in range(5)]
+        await until(lambda: sum(each.done() for each in burst) == 3)
+        assert desk.looks == 2
+        desk.answers.set()
+        answers = await asyncio.gather(*burst)
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 429, 429, 429]
+
+
+async def test_a_stream_that_is_refused_takes_no_place() -> None:
+    async with calls(gateway(DeskDouble(), Limits(event_streams_per_key=1))) as http:
+        for _ in range(2):
+            assert (await stream(http, 64 * "0")).status_code == 404
 
 
 def test_streams_are_counted_for_each_key_by_itself() -> None:
     streams = events.Streams()
-    with streams.counted("a"), streams.counted("a"):
-        streams.check("a", 3)
-        streams.check("b", 1)
-        with pytest.raises(Problem, match="follows 2 sessions already"):
-            streams.check("a", 2)
-    streams.check("a", 1)
+    with streams.one("a", 2), streams.one("a", 2):
+        with streams.one("a", 3), streams.one("b", 1):
+            pass
+        with pytest.raises(Problem, match="follows 2 sessions already"), streams.one("a", 2):
+            pass
+    with streams.one("a", 1):
+        pass
 
 
 async def test_silence_is_broken_by_comments(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,9 @@ from __future__ import annotations
 from contracts.client import ResultTimeoutError
 from gateway.entry.api_keys import ApiKeys
 from gateway.health import readiness
-from tests.gateway.entrance import SECRET, Coordinator, opened, until
+from tests.gateway.entrance import SECRET, Coordinator, opened
 from tests.gateway.test_api_keys import Clock
+from tests.patience import until
 
 
 async def test_health_needs_no_key_and_asks_nobody() -> None:

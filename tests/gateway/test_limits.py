@@ -21,8 +21,8 @@ from tests.gateway.entrance import (
     api_key,
     opened,
     problem,
-    until,
 )
+from tests.patience import until
 
 BOTH = [api_key(), api_key("bank-1", secret=OTHER_SECRET, holder="bank")]
 

@@ -124,6 +124,24 @@ async def test_a_body_that_does_not_fit_names_its_fields_and_is_not_given_back(
 
 
 @pytest.mark.parametrize(
+    ("body", "content_type", "said"),
+    [
+        (b'{"text": x}', "application/json", "is not JSON: expected value at line 1 column 10"),
+        (b'{"text": "x",}', "application/json", "is not JSON: trailing comma at line 1 column 14"),
+        (b'{"text": "x"}', "text/plain", "send it with Content-Type: application/json"),
+        (b"[]", "application/json", "must be a JSON object"),
+    ],
+)
+async def test_what_is_no_json_object_is_told_why(
+    body: bytes, content_type: str, said: str
+) -> None:
+    async with opened() as entrance, entrance.caller() as caller:
+        answer = await caller.post("/notes", content=body, headers={"Content-Type": content_type})
+    (error,) = problem(answer)["errors"]
+    assert said in error["message"]
+
+
+@pytest.mark.parametrize(
     "body",
     [
         {f"field-{number}": 1 for number in range(1000)},

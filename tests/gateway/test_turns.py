@@ -9,6 +9,7 @@ import pytest
 
 from gateway import turns
 from gateway.turns import Turns
+from tests.patience import settle
 
 
 @pytest.fixture
@@ -20,17 +21,15 @@ def line(monkeypatch: pytest.MonkeyPatch) -> Turns:
 async def test_the_next_begins_when_one_is_over(line: Turns) -> None:
     leave, _ = await line.take("shop"), await line.take("shop")
     waiting = asyncio.create_task(line.take("shop"))
-    await asyncio.sleep(0.01)
+    await settle()
     assert not waiting.done()
     leave()
-    async with asyncio.timeout(10):
-        await waiting
+    await waiting
 
 
 async def test_another_tenant_does_not_wait(line: Turns) -> None:
     held = [await line.take("shop") for _ in range(2)]
-    async with asyncio.timeout(10):
-        await line.take("bank")
+    await line.take("bank")
     assert len(held) == 2
 
 
@@ -39,26 +38,23 @@ async def test_who_waited_long_enough_goes_without_and_makes_no_room(
 ) -> None:
     held = [await line.take("shop") for _ in range(2)]
     monkeypatch.setattr(turns, "PATIENCE_S", 0.01)
-    async with asyncio.timeout(10):
-        (await line.take("shop"))()
+    (await line.take("shop"))()
     monkeypatch.setattr(turns, "PATIENCE_S", 60)
     waiting = asyncio.create_task(line.take("shop"))
-    await asyncio.sleep(0.01)
+    await settle()
     assert not waiting.done()
     held.pop()()
-    async with asyncio.timeout(10):
-        await waiting
+    await waiting
 
 
 async def test_who_goes_away_while_he_waits_takes_no_place(line: Turns) -> None:
     held = [await line.take("shop") for _ in range(2)]
     waiting = asyncio.create_task(line.take("shop"))
-    await asyncio.sleep(0.01)
+    await settle()
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     held.pop()()
-    async with asyncio.timeout(10):
-        await line.take("shop")
+    await line.take("shop")
 
 
 @dataclass
@@ -72,7 +68,7 @@ class Shared:
 
     async def waits(self, tenant: str) -> bool:
         waiting = asyncio.create_task(self.line.take(tenant))
-        await asyncio.sleep(0.01)
+        await settle()
         waits = not waiting.done()
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
@@ -99,24 +95,23 @@ async def test_alone_a_tenant_has_more_at_once_than_beside_others(shared: Shared
 async def test_those_who_waited_beside_another_all_begin_when_he_is_gone(shared: Shared) -> None:
     mine, _ = await shared.line.take("shop"), (await shared.line.take("bank"))()
     waiting = [asyncio.create_task(shared.line.take("shop")) for _ in range(4)]
-    await asyncio.sleep(0.01)
+    await settle()
     shared.now_s += 2
     mine()
-    await asyncio.sleep(0.01)
+    await settle()
     assert [each.done() for each in waiting] == [True, True, True, False]
     waiting[0].result()()
-    await asyncio.sleep(0.01)
+    await settle()
     assert waiting[3].done()
 
 
 async def test_a_turn_that_is_given_to_one_who_just_went_away_is_passed_on(line: Turns) -> None:
     held = [await line.take("shop") for _ in range(2)]
     first, second = (asyncio.create_task(line.take("shop")) for _ in range(2))
-    await asyncio.sleep(0.01)
+    await settle()
     held.pop()()
     first.cancel()
-    async with asyncio.timeout(10):
-        await second
+    await second
     assert first.cancelled()
 
 

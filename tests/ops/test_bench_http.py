@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from io import StringIO
 from typing import Any
@@ -15,16 +16,16 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import ops.bench.cli as bench
+from gateway.settings import Limits
 from ops.bench import abuse
-from ops.bench import site as sites
 from ops.bench.accounts import failure_of
 from ops.bench.attackers import ATTACKS
 from ops.bench.both import render_both
 from ops.bench.caller import Answer, Caller, GatewayUnavailableError
 from ops.bench.hop import Comparison, as_json
-from ops.stack.services import Services
 from tests.ops.bench_samples import group, report
 
+LIMITS = Limits()
 HOST = "127.0.0.1"
 BODY = b'{"a": 1}'
 ANSWER = b"HTTP/1.1 201 Created\r\nContent-Type: x\r\ncontent-length: %d\r\n\r\n" % len(BODY) + BODY
@@ -114,17 +115,6 @@ def test_without_any_latency_there_is_no_hop() -> None:
     assert (hop.p50, hop.p99, hop.gateway_cpu) == (None, None, None)
 
 
-@pytest.fixture
-def own_stack(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Broker and database are there already; the rest is begun by the command."""
-
-    @contextmanager
-    def shared(*_: Any, **__: Any) -> Iterator[Services]:
-        yield services
-
-    monkeypatch.setattr(sites, "running_services", shared)
-
-
 def measured(*words: str) -> dict[str, Any]:
     done = CliRunner().invoke(bench.app, [*words, "--json"])
     assert done.exit_code == 0, done.stderr
@@ -151,6 +141,9 @@ def test_who_signs_steadily_gets_through_all_bad_manners(monkeypatch: pytest.Mon
     assert set(windows) == {abuse.UNDISTURBED, *ATTACKS}
     assert all(each["succeeded"] > 0 and each["failures"] == {} for each in found["windows"])
     assert set(windows["huge bodies"]["answered"]) <= {"413", "429"}
-    burst = windows["burst"]["answered"]
+    burst = Counter(windows["burst"]["answered"])
     assert burst["201"] >= 1
-    assert burst["429"] > burst["201"]
+    # What a key may ask for in twice the time; on a busy machine nobody gets as far as that.
+    allowed = LIMITS.requests * (1 + 2 * 2 / LIMITS.window_seconds)
+    if burst["201"] + burst["429"] > 2 * allowed:
+        assert burst["429"] > burst["201"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 import ops.bench.cli as bench
-from ops.bench import site as sites
 from ops.stack.deployment import Plan, running_deployment
 from ops.stack.services import Services
 
 PARTIES = [f"party-{i}{lane}" for i in (1, 2, 3) for lane in ("", ".presigning")]
-
-
-@pytest.fixture
-def own_stack(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Broker and database are there already; the rest is begun by the command."""
-
-    @contextmanager
-    def shared(*_: Any, **__: Any) -> Iterator[Services]:
-        yield services
-
-    monkeypatch.setattr(sites, "running_services", shared)
 
 
 def measured(*words: str | Path) -> dict[str, Any]:

@@ -33,8 +33,8 @@ def port() -> Iterator[int]:
 
 
 def connect(wires: Wires) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", wires.ports["w"]), 5)
-    connection.settimeout(5)
+    connection = socket.create_connection(("127.0.0.1", wires.ports["w"]), 30)
+    connection.settimeout(30)
     return connection
 
 
@@ -75,6 +75,6 @@ def test_a_frozen_wire_keeps_what_was_sent_and_passes_it_on_when_it_is_mended(po
         connection.settimeout(0.3)
         with pytest.raises(TimeoutError):
             connection.recv(100)
-        connection.settimeout(5)
+        connection.settimeout(30)
         wires.mend("w")
         assert connection.recv(100) == b"later"

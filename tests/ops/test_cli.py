@@ -2,200 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
-import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
-from typer.testing import CliRunner
 
-from contracts.client import (
-    BrokerUnavailableError,
-    Client,
-    ClientSettings,
-    RequestFailedError,
-    ResultTimeoutError,
-    TopologyError,
-)
-from contracts.failures import Failure, FailureCode
-from contracts.identity import Identity
-from contracts.keys import CertifiedKey
+from contracts.client import BrokerUnavailableError, ResultTimeoutError, TopologyError
+from contracts.failures import FailureCode
 from contracts.primitives import Curve, Scheme
-from contracts.results import (
-    CancelResult,
-    SessionEvent,
-    SessionView,
-    SignResult,
-    Status,
-    failed_result,
-)
-from ops.cli.asking import Surroundings
 from ops.cli.main import PLACES, app
-from tests.contracts.samples import PINNED, SingleKey, sign_request, sign_result
-
-SESSION_ID = bytes([9]) * 32
-RUNNER = CliRunner()
-
-
-def refusal(code: FailureCode, **details: Any) -> RequestFailedError:
-    failure = Failure.of(code, "somebody did something", **details)
-    return RequestFailedError(
-        failure,
-        failed_result("sign", failure, request_id="r1", client_id="svcA", finished_at=1),
-    )
-
-
-@dataclass
-class FakeClient:
-    """Answers well, or raises `trouble`; remembers what it was asked."""
-
-    trouble: BaseException | None = None
-    keys_known: list[CertifiedKey] = field(default_factory=list)
-    asked: list[dict[str, Any]] = field(default_factory=list)
-    settings: ClientSettings | None = None
-
-    @asynccontextmanager
-    async def connect(self, settings: ClientSettings) -> AsyncIterator[Client]:
-        self.settings = settings
-        yield cast("Client", self)
-
-    def _note(self, method: Callable[..., object], **question: Any) -> None:
-        inspect.signature(method).bind(self, **question)  # the real one would take it too
-        self.asked.append(question)
-        if self.trouble is not None:
-            raise self.trouble
-
-    async def create_key(self, key_id: str, **arguments: Any) -> CertifiedKey:
-        self._note(Client.create_key, key_id=key_id, **arguments)
-        return SingleKey(arguments["curve"]).certified(key_id=key_id)
-
-    async def sign(self, key_id: str, **arguments: Any) -> SignResult:
-        self._note(Client.sign, key_id=key_id, **arguments)
-        names = ("scheme", "message", "taproot_merkle_root")
-        request = sign_request(key_id=key_id, **{name: arguments[name] for name in names})
-        return sign_result(request, SingleKey(request.scheme.curve))
-
-    async def cancel(self, request_id: str) -> CancelResult:
-        if self.asked:  # it was taken for a session id first
-            self.asked.append({"request_id": request_id})
-        else:
-            self._note(Client.cancel, request_id=request_id)
-        return self._cancelled(target=request_id)
-
-    async def cancel_session(self, session_id: bytes) -> CancelResult:
-        self.asked.append({"session_id": session_id})
-        if self.trouble is not None and len(self.asked) == 1:
-            raise self.trouble
-        return self._cancelled(session_id=session_id)
-
-    @staticmethod
-    def _cancelled(*, session_id: bytes | None = None, target: str | None = None) -> CancelResult:
-        return CancelResult(
-            request_id="r2",
-            client_id="svcA",
-            session_id=session_id,
-            status=Status.COMPLETED,
-            finished_at=1,
-            target=target,
-            target_status=Status.CANCELLED,
-        )
-
-    async def keys(self, only: str | None = None) -> list[CertifiedKey]:
-        self._note(Client.keys, only=only)
-        return self.keys_known
-
-    async def session(
-        self, *, session_id: bytes | None = None, request_id: str | None = None
-    ) -> SessionView:
-        self.asked.append({"session_id": session_id, "request_id": request_id})
-        if self.trouble is not None and len(self.asked) == 1:
-            raise self.trouble
-        return SessionView(
-            session_id=SESSION_ID,
-            request_id="r1",
-            operation="sign",
-            key_id="treasury",
-            status=Status.EXPIRED,
-            deadline=1_800_000_000_000,
-            parties=["p1", "p3"],
-            events=[
-                SessionEvent(
-                    sequence=1,
-                    at=1_700_000_000_000,
-                    event="session_created",
-                    party_id=None,
-                    details={"parties": ["p1", "p3"]},
-                ),
-                SessionEvent(
-                    sequence=2,
-                    at=1_700_000_001_250,
-                    event="share_signed",
-                    party_id="p3",
-                    details={"round": 1},
-                ),
-            ],
-        )
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """Of all that was written to standard output: a second object would be an error."""
-        return json.loads(self.out)
-
-
-Run = Callable[..., Ended]
-
-
-@pytest.fixture
-def fake() -> FakeClient:
-    return FakeClient()
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    identity = Identity.generate()
-    (tmp_path / "own.key").write_text(identity.to_base64())
-    parties = "".join(
-        f'[[parties]]\nparty_id = "{name}"\npublic_key = "{party.to_base64()}"\n'
-        for name, party in PINNED.items()
-    )
-    path = tmp_path / "client.toml"
-    path.write_text(
-        '[client]\nclient_id = "svcA"\namqp_url = "amqp://svcA:hunter2@127.0.0.1/warren"\n'
-        f'private_key_file = "own.key"\n{parties}'
-    )
-    return path
-
-
-@pytest.fixture
-def run(fake: FakeClient, config: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.delenv("WARREN_CLIENT_CONFIG", raising=False)
-
-    def invoke(*arguments: str, stack: Path | None = config, **options: Any) -> Ended:
-        surroundings = Surroundings(connect=fake.connect, current_client=lambda: stack)
-        result = RUNNER.invoke(app, arguments, obj=surroundings, **options)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return Ended(result.exit_code, result.stdout, result.stderr)
-
-    return invoke
-
-
-def key(curve: Curve, key_id: str) -> CertifiedKey:
-    return SingleKey(curve).certified(key_id=key_id)
-
+from tests.contracts.samples import PINNED, SingleKey
+from tests.ops.terminals import RUNNER, SESSION_ID, FakeClient, Run, key, refusal
 
 ###
 ### Keys
@@ -435,6 +254,16 @@ def test_whoever_stops_waiting_learns_what_may_still_go_on(
     fake.trouble = trouble
     assert "mine" in run(*SIGN).err
     assert run(*SIGN, "--json").json["error"]["request_id"] == "mine"
+
+
+def test_a_question_without_an_answer_sends_nobody_to_look_for_a_session(
+    run: Run, fake: FakeClient
+) -> None:
+    fake.trouble = ResultTimeoutError("q1")
+    ended = run("key", "list")
+    assert ended.code == 3
+    assert "Does the coordinator run" in ended.err
+    assert "session show" not in ended.err
 
 
 def test_without_configuration_and_stack_the_user_learns_both_ways(run: Run) -> None:

@@ -15,10 +15,7 @@ from ops.showcase.bitcoin import SegwitSpend, TaprootSpend
 from ops.showcase.ethereum import EthereumTransaction
 from ops.showcase.solana import SolanaTransaction
 from tests.contracts.samples import SingleKey
-from tests.ops import test_cli
-from tests.ops.test_cli import FakeClient, Run, key
-
-fake, config, run = test_cli.fake, test_cli.config, test_cli.run
+from tests.ops.terminals import FakeClient, Run, key
 
 KEYS = st.binary(min_size=32, max_size=32) | st.binary(min_size=3, max_size=3).map(
     lambda end: bytes(29) + end

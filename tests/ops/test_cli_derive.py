@@ -8,10 +8,7 @@ from contracts.primitives import Curve
 from contracts.verification import child
 from contracts.wallets import bitcoin_p2tr, bitcoin_p2wpkh, ethereum_address, xpub
 from tests.contracts.samples import SingleKey
-from tests.ops import test_cli
-from tests.ops.test_cli import FakeClient, Run, key
-
-fake, config, run = test_cli.fake, test_cli.config, test_cli.run
+from tests.ops.terminals import FakeClient, Run, key
 
 PATH = "m/44/60/0/0/7"
 CHILD = child(SingleKey(Curve.SECP256K1).facts(), PATH)

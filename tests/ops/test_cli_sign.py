@@ -17,10 +17,7 @@ from contracts.requests import SignItem, SignRequest
 from contracts.results import SignedItem, SignResult
 from contracts.verification import check_signature, child
 from tests.contracts.samples import SingleKey, sign_result
-from tests.ops import test_cli
-from tests.ops.test_cli import Run
-
-config, run = test_cli.config, test_cli.run
+from tests.ops.terminals import Run
 
 PATH = "m/44/60/0/0/0"
 DIGEST = "11" * 32

@@ -99,12 +99,32 @@ def test_facts_show_that_an_url_is_there_and_never_the_url(
     assert "hunter2" not in repr(facts)
 
 
+@pytest.mark.parametrize(
+    ("variable", "url"),
+    [
+        ("WARREN_AMQP_URL", "http://u:hunter2@h/"),
+        ("WARREN_MANAGEMENT_URL", "u:hunter2@h"),
+        ("WARREN_MANAGEMENT_URL", "http://u:hunter2@h:port"),
+        ("WARREN_DATABASE_URL", "mysql://u:hunter2@h/"),
+        ("WARREN_DATABASE_URL", "hunter2"),
+    ],
+)
+def test_an_url_that_cannot_be_meant_is_named_before_anything_starts(
+    variable: str, url: str
+) -> None:
+    with pytest.raises(StackError, match=f"{variable}: not like") as problem:
+        discovery.probe({variable: url})
+    assert "hunter2" not in str(problem.value)
+
+
 def test_docker_is_not_asked_when_all_urls_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = iter([True])
     monkeypatch.setattr(containers, "engine_answers", lambda: next(asked))
-    given = dict.fromkeys(
-        ("WARREN_AMQP_URL", "WARREN_MANAGEMENT_URL", "WARREN_DATABASE_URL"), "url://"
-    )
+    given = {
+        "WARREN_AMQP_URL": "amqp://broker/",
+        "WARREN_MANAGEMENT_URL": "http://broker:15672",
+        "WARREN_DATABASE_URL": "postgresql://server/",
+    }
     assert not discovery.probe(given).docker
     assert discovery.probe({}).docker
 

@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -15,6 +13,7 @@ import pytest
 
 from ops.stack.errors import ChildDiedError, StartError
 from ops.stack.processes import Program, Supervisor
+from tests.patience import wait_until
 
 SERVES = """
 import os, pathlib, signal, sys, time
@@ -95,7 +94,7 @@ def test_a_program_that_is_killed_later_is_reported(tmp_path: Path) -> None:
         pid = supervisor.start(program("worker", SERVES))
         supervisor.wait_ready()
         os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: is_zombie(pid))
+        wait_until(lambda: is_zombie(pid))
         with pytest.raises(ChildDiedError, match="worker was killed by SIGKILL"):
             supervisor.check()
 
@@ -103,7 +102,7 @@ def test_a_program_that_is_killed_later_is_reported(tmp_path: Path) -> None:
 def test_a_program_that_is_never_ready_is_reported_with_its_log(tmp_path: Path) -> None:
     with Supervisor(tmp_path) as supervisor:
         supervisor.start(program("slow", NEVER_READY))
-        wait_for(lambda: "thinking" in (tmp_path / "slow.log").read_text())
+        wait_until(lambda: "thinking" in (tmp_path / "slow.log").read_text())
         with pytest.raises(StartError, match=r"slow was not ready after 0\.1 s\..*\n    thinking"):
             supervisor.wait_ready(timeout_s=0.1)
 
@@ -117,7 +116,7 @@ def test_a_program_may_be_started_again(tmp_path: Path) -> None:
             supervisor.check()
             return supervisor.pids["worker"] != first
 
-        wait_for(restarted)
+        wait_until(restarted)
         supervisor.wait_ready()
 
 
@@ -139,19 +138,12 @@ time.sleep(60)
         assert owner.stdout is not None
         pid = int(owner.stdout.readline())
         owner.kill()
-    wait_for(lambda: not psutil.pid_exists(pid) or is_zombie(pid))
+    wait_until(lambda: not psutil.pid_exists(pid) or is_zombie(pid))
 
 
 def test_secrets_of_a_program_are_not_shown() -> None:
     secret = Program(name="party", arguments=(), environment={"WARREN_MASTER_KEY": "hunter2"})
     assert "hunter2" not in repr(secret)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def is_zombie(pid: int) -> bool:

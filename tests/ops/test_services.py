@@ -75,7 +75,7 @@ async def test_the_fixtures_give_a_broker_and_a_database_that_work(
     async with connection, connection.channel() as channel:
         queue = await channel.declare_queue("hello", exclusive=True)
         await channel.default_exchange.publish(aio_pika.Message(b"!"), routing_key="hello")
-        message = await queue.get(timeout=5)
+        message = await queue.get(timeout=60)
         assert message is not None
         assert message.body == b"!"
 
@@ -226,7 +226,7 @@ def family(pid: int) -> list[int]:
 
 def gone(pids: list[int]) -> bool:
     """Have all ended? They get the moment that a signal takes."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not all(gone_now(pid) for pid in pids):
         if time.monotonic() > deadline:
             return False

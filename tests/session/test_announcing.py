@@ -9,7 +9,7 @@ import pytest
 from contracts import addresses
 from contracts.failures import FailureCode
 from contracts.results import DELIVERED, SessionAnnounced
-from tests.session.test_conduct import keygen_conduct
+from tests.session.conducts import keygen_conduct
 from workers.session.announcing import (
     JoinError,
     all_joined,

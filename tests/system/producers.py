@@ -52,7 +52,7 @@ class Producer:
             "client_id": self.client_id,
             "signer": self.identity.public.to_base64(),
             "issued_at": now,
-            "expires_at": now + 20_000,
+            "expires_at": now + 60_000,
         }
         if operation == "keygen":
             fields |= {
@@ -94,6 +94,7 @@ class Producer:
         identity: Identity | None = None,
         signature: str | None = None,
         headers: dict[str, Any] | None = None,
+        routing_key: str | None = None,
     ) -> None:
         """Sign as the contract says: DER ECDSA over the length-prefixed tag and body."""
         if signature is None:
@@ -108,18 +109,18 @@ class Producer:
                 delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
                 headers={"signature": signature, **(headers or {})},
             ),
-            addresses.REQUEST_KEYS[operation],
+            routing_key or addresses.request_key(operation),
             mandatory=True,
         )
 
-    async def result(self, request_id: str, *, patience_s: float = 20) -> dict[str, Any]:
+    async def result(self, request_id: str, *, patience_s: float = 60) -> dict[str, Any]:
         """The result of a request; every other message on the queue is a failure."""
         message = await self._take(addresses.results_queue(self.client_id), patience_s)
         result: dict[str, Any] = json.loads(message.body)
         assert result["request_id"] == request_id
         return result
 
-    async def refusal(self, *, patience_s: float = 20) -> tuple[str, bytes]:
+    async def refusal(self, *, patience_s: float = 60) -> tuple[str, bytes]:
         """The reason in words and the body of the next dead letter."""
         message = await self._take(addresses.DEAD_QUEUE, patience_s)
         return str(message.headers["warren-reason"]), message.body

@@ -42,7 +42,7 @@ def new_request(operation: str, client_id: str, signer: bytes, **fields: Any) ->
         "client_id": client_id,
         "signer": base64.b64encode(signer).decode(),
         "issued_at": now,
-        "expires_at": now + 30_000,
+        "expires_at": now + 60_000,
         "reply_to": f"mpc.{kind}.{client_id}.{subject}",
         **fields,
     }
@@ -108,7 +108,7 @@ async def main(amqp_url: str, client_id: str, private_key: str, parties: dict[st
                 routing_key,
                 mandatory=True,
             )
-            async with asyncio.timeout(40), queue.iterator() as messages:
+            async with asyncio.timeout(60), queue.iterator() as messages:
                 async for message in messages:
                     await message.ack()
                     result: dict[str, Any] = json.loads(message.body)
@@ -122,14 +122,16 @@ async def main(amqp_url: str, client_id: str, private_key: str, parties: dict[st
         keygen = new_request(
             "keygen", client_id, signer, key_id=key_id, curve="ed25519", threshold=2, party_count=3
         )
-        key = (await ask(keygen, "mpc.keygen_request"))["key"]
+        key = (await ask(keygen, f"mpc.keygen_request.{client_id}"))["key"]
         check_key(key, parties)
 
         message = b"\0 from any language"
         sign = new_request(
             "sign", client_id, signer, key_id=key_id, scheme="ed25519", message=message.hex()
         )
-        signature = bytes.fromhex((await ask(sign, "mpc.signing_request"))["signature"])
+        signature = bytes.fromhex(
+            (await ask(sign, f"mpc.signing_request.{client_id}"))["signature"]
+        )
         public_key = bytes.fromhex(key["facts"]["public_key"])
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
         sys.stdout.write(signature.hex() + "\n")

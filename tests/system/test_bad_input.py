@@ -1,6 +1,7 @@
 """Bad input at the real queue: a clear error each time, and nothing changed.
 
-What an authorised client has signed is answered with a failed result. What nobody authorised has
+What an authorised client has signed is answered with a failed result, which is kept where the
+request could have been served at another time. What nobody authorised has
 signed is answered by nobody; it stands among the dead letters with the reason.
 """
 
@@ -40,6 +41,18 @@ async def nothing_changes(deployment: Deployment, key_id: str) -> AsyncIterator[
     assert before["requests"] >= 1
     yield
     assert await count_rows(deployment) == before
+
+
+@pytest.fixture
+async def nothing_but_the_refusal_is_kept(
+    deployment: Deployment, key_id: str
+) -> AsyncIterator[None]:
+    """The request, its result, and that no session came of it."""
+    assert key_id
+    before = await count_rows(deployment)
+    yield
+    kept = {name: before[name] + 1 for name in ("requests", "sessions", "outbox")}
+    assert await count_rows(deployment) == before | kept
 
 
 INVALID: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -126,13 +139,17 @@ SEMANTIC: dict[str, tuple[str, dict[str, Any], str, str]] = {
 }
 
 
-@pytest.mark.usefixtures("nothing_changes")
+@pytest.mark.usefixtures("nothing_but_the_refusal_is_kept")
 @pytest.mark.parametrize("case", SEMANTIC)
-async def test_a_request_that_cannot_be_served_says_why(producer: Producer, case: str) -> None:
+async def test_a_request_that_cannot_be_served_says_why_and_says_it_again(
+    producer: Producer, case: str
+) -> None:
     operation, changes, code, expected = SEMANTIC[case]
     fields = producer.body(operation, **changes)
-    await producer.send(fields)
+    body = await producer.send(fields)
     result = await producer.result(fields["request_id"])
+    await producer.send_bytes(body, operation=operation, message_id=fields["request_id"])
+    assert await producer.result(fields["request_id"]) == result
     if case == "expired":
         code, expected = "expired", "had expired when it arrived"
         assert result["status"] == "expired"

@@ -81,7 +81,7 @@ async def test_a_session_that_waits_to_be_joined_begins_when_all_are(client: Cli
 async def test_two_gateways_answer_one_wish_with_one_session(
     client: Client, another: Client
 ) -> None:
-    async with Desk(client, timeout_s=30) as one, Desk(another, timeout_s=30) as other:
+    async with Desk(client, timeout_s=60) as one, Desk(another, timeout_s=60) as other:
         asked: dict[str, Any] = {
             "key_id": f"key-{secrets.token_hex(4)}",
             "curve": Curve.ED25519,
@@ -93,10 +93,10 @@ async def test_two_gateways_answer_one_wish_with_one_session(
         first = await one.begin_key("shop", **asked)
         again = await other.begin_key("shop", **asked)
         assert (again.session_id, again.replayed) == (first.session_id, True)
-        found = await other.wait("shop", first.session_id, 20)
+        found = await other.wait("shop", first.session_id, 60)
         assert found.outcome is not None
         assert found.outcome.status is Status.COMPLETED
-        assert await one.outcome("shop", first.session_id, 20) == found.outcome
+        assert await one.outcome("shop", first.session_id, 60) == found.outcome
         statuses = [
             looked.session.status
             async for looked in other.follow("shop", first.session_id)

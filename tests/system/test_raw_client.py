@@ -32,7 +32,7 @@ def test_a_client_without_our_library_makes_a_key_and_signs(
         [sys.executable, "-I", SOURCE, deployment.amqp_url, "svcB", key_file, parties_file],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
     assert done.returncode == 0, done.stderr

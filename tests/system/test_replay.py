@@ -74,7 +74,7 @@ class Office:
             )
         )
         queue = await self.producer.channel.get_queue(self.queue)
-        async with asyncio.timeout(30), queue.iterator(no_ack=True) as messages:
+        async with asyncio.timeout(60), queue.iterator(no_ack=True) as messages:
             message = await anext(messages)
         told: dict[str, Any] = json.loads(message.body)
         assert (told["request_id"], told["status"]) == (request_id, "completed"), told

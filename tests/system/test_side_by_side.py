@@ -8,11 +8,13 @@ import signal
 
 import pytest
 
+from contracts import addresses
 from contracts.client import Client, ClientSettings, RequestFailedError
 from contracts.failures import FailureCode
 from contracts.primitives import Curve, Scheme
 from contracts.results import SignResult, Status
 from ops.stack.deployment import LEGACY, Deployment
+from tests.patience import until
 from tests.system.producers import Producer
 
 
@@ -61,7 +63,7 @@ async def test_a_party_that_is_stopped_is_named_when_the_deadline_passes(
     try:
         with pytest.raises(RequestFailedError) as caught:
             await client.create_key(
-                "never", curve=Curve.SECP256K1, threshold=2, party_count=3, timeout_s=2
+                "never", curve=Curve.SECP256K1, threshold=2, party_count=3, timeout_s=10
             )
     finally:
         os.kill(stopped, signal.SIGCONT)
@@ -87,3 +89,43 @@ async def test_a_party_that_is_killed_in_the_middle_goes_on_when_it_is_back(
         "survivor", message=b"alive", scheme=Scheme.ED25519, signers=["party-1", "party-3"]
     )
     assert signed.public_key == key.facts.public_key
+
+
+async def test_a_pile_of_one_clients_requests_does_not_delay_anothers(
+    deployment: Deployment,
+) -> None:
+    pile, answered = 600, addresses.results_queue("svcB")
+    coordinators = [
+        pid for name, pid in deployment.supervisor.pids.items() if name.startswith("coordinator")
+    ]
+    async with (
+        Producer.connect(deployment, "svcB") as greedy,
+        Producer.connect(deployment, "svcA") as modest,
+    ):
+
+        async def ask(producer: Producer) -> str:
+            fields = producer.body("sign", key_id="nobody-s")
+            own = addresses.request_key("sign", producer.client_id)
+            await producer.send(fields, routing_key=own)
+            return str(fields["request_id"])
+
+        async def answers() -> int:
+            queue = await greedy.channel.declare_queue(answered, passive=True)
+            return queue.declaration_result.message_count or 0
+
+        for pid in coordinators:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            await asyncio.gather(*(ask(greedy) for _ in range(pile)))
+            asked = await ask(modest)
+        finally:
+            for pid in coordinators:
+                os.kill(pid, signal.SIGCONT)
+        await modest.result(asked)
+        assert await answers() < pile / 2
+
+        async def all_answered() -> bool:
+            return await answers() == pile
+
+        await until(all_answered)
+        await (await greedy.channel.get_queue(answered)).purge()

@@ -27,8 +27,8 @@ from tests.workers.doubles import Wire
 
 KEY = "burst"
 BURST = 60
-PATIENCE_S = 30
-GRACE_S = 15
+PATIENCE_S = 60
+GRACE_S = 60
 """For a process to end; its own is shorter."""
 
 

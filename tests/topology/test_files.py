@@ -147,6 +147,7 @@ def test_a_pattern_covers_its_names_and_nothing_that_only_looks_like_them(tmp_pa
         (spoiled("  jobs:\n", "  7:\n"), "flow.yaml:8: queues: every key has to be a text"),
         (spoiled("  dead:\n    type: fanout", "  dead: fanout"), "but fanout is a text"),
         ("queues: [\n", "flow.yaml:2: not YAML:"),
+        ("queues: " + 5000 * "[", "flow.yaml:1: is nested too deeply"),
         ("", "flow.yaml:1: the file is empty"),
         ("- a\n", "flow.yaml:1: has to be a mapping, but is a list"),
     ],
@@ -235,6 +236,11 @@ def test_a_file_that_is_no_utf8_is_named(tmp_path: Path, name: str) -> None:
 def test_a_missing_members_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidTopologyError, match=r"nobody\.yaml:1: cannot be read"):
         declared(tmp_path / "nobody.yaml")
+
+
+def test_a_number_without_end_is_a_problem_of_its_line(tmp_path: Path) -> None:
+    found = problems(tmp_path, spoiled("delivery-limit: 10\n", f"delivery-limit: {5000 * '9'}\n"))
+    assert any("delivery-limit: has to be a whole number" in problem for problem in found), found
 
 
 def test_a_directory_without_files_is_a_problem_and_not_an_empty_broker(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ops.stack.services import Services
+from tests.patience import until
 from topology import BlockedError, apply_all, declared
 from topology.apply import apply
 from topology.broker import Broker, QueueInUseError
@@ -63,14 +64,6 @@ async def vhost(services: Services) -> AsyncIterator[Vhost]:
         yield Vhost(name, services.management_url, services.amqp_url, management, broker)
         await management.send("DELETE", "vhosts/{}", name)
         await management.send("DELETE", "global-parameters/{}", f"warren_topology.{name}")
-
-
-async def until(true: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for what the broker does in its own time; the test's own limit ends it."""
-    while True:
-        if await true():
-            return
-        await asyncio.sleep(0.05)
 
 
 async def publish(

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from contracts import addresses
 from contracts.failures import FailureCode
 from contracts.identity import Identity
-from contracts.requests import ADAPTER, Request
+from contracts.requests import ADAPTER, KeygenRequest, Request
 from contracts.results import (
     DELIVERED,
     JoinSessionResult,
@@ -23,6 +23,7 @@ from workers.session.announcing import ANNOUNCED
 from workers.store.records import Outgoing
 
 R = TypeVar("R")
+PARTIES = ["party-1", "party-2", "party-3"]
 _ids = itertools.count(1)
 
 
@@ -106,6 +107,12 @@ def announced(world: World, request: Request) -> SessionAnnounced:
     """What was announced, the same however often."""
     (body,) = {message.body for message in announcements(world, request)}
     return SessionAnnounced.model_validate_json(body)
+
+
+async def making(world: World, **fields: Any) -> tuple[KeygenRequest, SessionAnnounced]:
+    request = world.keygen_request(announce=True, **fields)
+    await world.ask(request)
+    return request, announced(world, request)
 
 
 async def view(world: World, *, tenant: str | None = None, **named: Any) -> SessionView:

@@ -1,4 +1,4 @@
-"""Databases for a simulated Warren, on both backends."""
+"""A simulated Warren, and databases for one on both backends."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import migrations
 from ops.stack import databases
 from ops.stack.services import Services
+from tests.workers.simulate import World, world
 from tests.workers.store.conftest import RawDatabase
 
 PARTIES = ["party-1", "party-2", "party-3"]
@@ -51,3 +52,9 @@ async def places(used_places: Mapping[str, RawDatabase]) -> Mapping[str, RawData
             tables = [table for table in await place.tables() if table != kept]
             await place.query(*(f"DELETE FROM {table}" for table in tables))
     return used_places
+
+
+@pytest.fixture
+async def shire(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path) as made:
+        yield made

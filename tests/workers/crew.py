@@ -147,10 +147,11 @@ class FaultyNetwork:
             await self._network.publish(message)
 
 
-async def redelivered(handle: Callable[[], Awaitable[None]]) -> None:
+async def redelivered(handle: Callable[[], Awaitable[object]]) -> None:
     """As broker and `settle` do: until it goes well."""
     while True:
         try:
-            return await handle()
+            await handle()
         except (PublishError, StoreUnavailableError, asyncio.CancelledError):
             continue
+        return

@@ -114,7 +114,7 @@ class Wire:
 
 
 @contextlib.asynccontextmanager
-async def eventually(timeout_s: float = 15.0) -> AsyncIterator[None]:
+async def eventually(timeout_s: float = 60.0) -> AsyncIterator[None]:
     """A bound for what must happen, however slow the machine."""
     async with asyncio.timeout(timeout_s):
         yield

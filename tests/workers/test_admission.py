@@ -72,3 +72,31 @@ async def test_one_clients_work_is_not_counted_against_another(tmp_path: Path) -
         admission.began("svcB")
         assert admission.refusal("svcB") is not None
         assert admission.refusal(CLIENT) is None
+
+
+async def test_tenants_of_one_client_leave_room_for_another_client(tmp_path: Path) -> None:
+    async with world(tmp_path) as shire:
+        admission = limited(shire, per_client=2, in_all=6)
+        for tenant in range(4):
+            assert admission.refusal(f"gate/{tenant}") is None
+            admission.began(f"gate/{tenant}")
+        refused = admission.refusal("gate/another")
+        assert refused is not None
+        assert "this client's tenants" in refused.message
+        for _ in range(2):
+            assert admission.refusal(CLIENT) is None
+            admission.began(CLIENT)
+        everybody = admission.refusal("svcC")
+        assert everybody is not None
+        assert "all clients" in everybody.message
+
+
+async def test_what_tenants_have_under_way_is_counted_from_the_store(tmp_path: Path) -> None:
+    async with world(tmp_path) as shire:
+        admission = limited(shire, per_client=1, in_all=2)
+        await shire.ask(shire.keygen_request(tenant="shop"))
+        await admission.refresh()
+        assert admission.refusal(f"{CLIENT}/bank") is not None
+        await shire.run()
+        await admission.refresh()
+        assert admission.refusal(f"{CLIENT}/bank") is None

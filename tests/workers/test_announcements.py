@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +24,7 @@ from tests.workers.callers import (
 from tests.workers.crew import Together, coordinator_worker
 from tests.workers.doubles import FakePublisher
 from tests.workers.ecdsa import ecdsa_request, make_key
-from tests.workers.simulate import CLIENT, World, world
+from tests.workers.simulate import CLIENT, World
 from tests.workers.tries import (
     FROST,
     begun,
@@ -37,12 +35,6 @@ from tests.workers.tries import (
     try_time_is_over,
 )
 from workers.consumers.publisher import PublishError
-
-
-@pytest.fixture
-async def shire(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as made:
-        yield made
 
 
 async def test_a_session_is_announced_before_anything_else_is_sent(shire: World) -> None:

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contracts.failures import FailureCode
 from contracts.primitives import Scope
-from contracts.results import (
-    ApiKeyView,
-    PutApiKeyResult,
-    QueryApiKeysResult,
-    RevokeApiKeyResult,
-)
+from contracts.results import ApiKeyView, PutApiKeyResult, QueryApiKeysResult, RevokeApiKeyResult
 from tests.workers.callers import answered, ask, digest, refusal, refused, wish
-from tests.workers.simulate import World, world
-
-
-@pytest.fixture
-async def shire(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as made:
-        yield made
+from tests.workers.simulate import World
 
 
 def key(api_key_id: str = "first", **changes: Any) -> dict[str, Any]:

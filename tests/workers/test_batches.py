@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,19 +26,13 @@ from tests.workers.ecdsa import (
     sign,
     swapped,
 )
-from tests.workers.simulate import World, world
+from tests.workers.simulate import World
 from workers.session.inbox import cause_of
 from workers.settings import PartyLimits
 from workers.store.records import KeyShareRecord, Outgoing
 
 FIRST = ["party-1", "party-2"]
 LIAR = "party-2"
-
-
-@pytest.fixture
-async def shire(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as made:
-        yield made
 
 
 ###

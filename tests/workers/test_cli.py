@@ -59,7 +59,7 @@ async def warren(*arguments: str, impatient: bool = False, **environment: str) -
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        out, err = await asyncio.wait_for(process.communicate(), 40)
+        out, err = await asyncio.wait_for(process.communicate(), 100)
     except TimeoutError:
         process.kill()
         await process.communicate()

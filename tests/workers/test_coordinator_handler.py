@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,22 +12,15 @@ from contracts import addresses, envelope, results, sessions
 from contracts.envelope import Envelope, UnverifiedEnvelope
 from contracts.failures import FailureCode
 from contracts.primitives import Scheme
-from contracts.requests import CancelRequest
 from contracts.results import Status
-from contracts.signing import SignedRequest, sign_request
+from contracts.signing import SignedRequest
+from tests.workers.callers import wish
 from tests.workers.crew import coordinator_worker
 from tests.workers.doubles import FakePublisher
-from tests.workers.simulate import CLIENT, World, world
+from tests.workers.simulate import CLIENT, World
 from workers.consumers import requests as requests_module
-from workers.consumers.clock import now_ms
 from workers.consumers.publisher import FullError, PublishError, UnroutableError
 from workers.store.records import Outgoing
-
-
-@pytest.fixture
-async def fresh(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as made:
-        yield made
 
 
 async def held_back(world: World, *kinds: str) -> list[Outgoing]:
@@ -107,41 +98,41 @@ async def joined(world: World, **fields: Any) -> Outgoing:
     ],
 )
 async def test_a_report_that_does_not_fit_is_a_dead_letter_and_changes_nothing(
-    fresh: World, changes: dict[str, Any], reason: str
+    shire: World, changes: dict[str, Any], reason: str
 ) -> None:
-    message = await joined(fresh)
+    message = await joined(shire)
     session_id = UnverifiedEnvelope.from_bytes(message.body).claimed.session_id
-    before = await fresh.coordinator_store.session(session_id)
-    sent = len(fresh.network.sent)
-    await fresh.deliver(report(fresh, message, **changes))
-    ((_, told),) = fresh.dead
+    before = await shire.coordinator_store.session(session_id)
+    sent = len(shire.network.sent)
+    await shire.deliver(report(shire, message, **changes))
+    ((_, told),) = shire.dead
     assert reason in told
-    assert await fresh.coordinator_store.session(session_id) == before
-    assert fresh.network.sent[sent:] == []
+    assert await shire.coordinator_store.session(session_id) == before
+    assert shire.network.sent[sent:] == []
 
 
-async def test_a_party_that_takes_no_part_is_not_heard(fresh: World) -> None:
-    message = await joined(fresh, party_count=2, parties=["party-1", "party-2"])
-    await fresh.deliver(report(fresh, message, sender="party-3"))
-    ((_, told),) = fresh.dead
+async def test_a_party_that_takes_no_part_is_not_heard(shire: World) -> None:
+    message = await joined(shire, party_count=2, parties=["party-1", "party-2"])
+    await shire.deliver(report(shire, message, sender="party-3"))
+    ((_, told),) = shire.dead
     assert told == "party-3 takes no part in this session"
 
 
-async def test_a_partys_join_token_is_of_no_use_to_another_party(fresh: World) -> None:
-    message = await joined(fresh)
+async def test_a_partys_join_token_is_of_no_use_to_another_party(shire: World) -> None:
+    message = await joined(shire)
     own = UnverifiedEnvelope.from_bytes(message.body).claimed.sender
-    other = next(party_id for party_id in fresh.identities if party_id != own)
-    await fresh.deliver(report(fresh, message, sender=other))
-    ((_, told),) = fresh.dead
+    other = next(party_id for party_id in shire.identities if party_id != own)
+    await shire.deliver(report(shire, message, sender=other))
+    ((_, told),) = shire.dead
     assert "another join token" in told
 
 
-async def test_a_sign_of_life_needs_no_session(fresh: World) -> None:
-    message = await joined(fresh)
+async def test_a_sign_of_life_needs_no_session(shire: World) -> None:
+    message = await joined(shire)
     alive = payload(sessions.PartyAlive(at=1))
-    await fresh.deliver(
+    await shire.deliver(
         report(
-            fresh,
+            shire,
             message,
             kind="party_alive",
             payload=alive,
@@ -149,28 +140,28 @@ async def test_a_sign_of_life_needs_no_session(fresh: World) -> None:
             sender="party-3",
         )
     )
-    assert not fresh.dead
-    seen = {each.party_id for each in await fresh.coordinator_store.parties()}
+    assert not shire.dead
+    seen = {each.party_id for each in await shire.coordinator_store.parties()}
     assert seen == {"party-3"}
 
 
 async def test_a_result_that_was_committed_and_not_sent_is_sent_with_the_report_come_again(
-    fresh: World,
+    shire: World,
 ) -> None:
-    key = fresh.keygen_request()
-    await fresh.ask(key)
-    *_, last = await held_back_last(fresh, "key_certified")
+    key = shire.keygen_request()
+    await shire.ask(key)
+    *_, last = await held_back_last(shire, "key_certified")
     away: Any = FakePublisher(trouble=[PublishError("broker away")])
-    healthy, (_, fresh.reports) = fresh.reports, coordinator_worker(fresh, network=away)
+    healthy, (_, shire.reports) = shire.reports, coordinator_worker(shire, network=away)
     with pytest.raises(PublishError):
-        await fresh.deliver(last)
-    known = await fresh.coordinator_store.request(CLIENT, key.request_id)
+        await shire.deliver(last)
+    known = await shire.coordinator_store.request(CLIENT, key.request_id)
     assert known is not None
     assert known.result is not None
-    assert sent_results(fresh) == []
-    fresh.reports = healthy
-    await fresh.deliver(last)
-    assert sent_results(fresh) == [known.result]
+    assert sent_results(shire) == []
+    shire.reports = healthy
+    await shire.deliver(last)
+    assert sent_results(shire) == [known.result]
 
 
 async def held_back_last(world: World, kind: str) -> list[Outgoing]:
@@ -180,16 +171,16 @@ async def held_back_last(world: World, kind: str) -> list[Outgoing]:
     return kept
 
 
-async def test_reports_of_a_session_that_is_over_send_nothing_new(fresh: World) -> None:
-    key = fresh.keygen_request()
-    await fresh.ask(key)
-    kept = await held_back(fresh, "party_joined")
-    assert len(sent_results(fresh)) == 1
-    before = len(fresh.network.sent)
+async def test_reports_of_a_session_that_is_over_send_nothing_new(shire: World) -> None:
+    key = shire.keygen_request()
+    await shire.ask(key)
+    kept = await held_back(shire, "party_joined")
+    assert len(sent_results(shire)) == 1
+    before = len(shire.network.sent)
     for message in kept:
-        await fresh.deliver(message)
-    assert fresh.network.sent[before:] == []
-    assert not fresh.dead
+        await shire.deliver(message)
+    assert shire.network.sent[before:] == []
+    assert not shire.dead
 
 
 ###
@@ -207,25 +198,25 @@ async def overdue(world: World) -> tuple[str, bytes]:
 
 
 async def test_a_deadlines_result_that_could_not_leave_is_sent_later_and_is_the_same(
-    fresh: World,
+    shire: World,
 ) -> None:
-    request_id, session_id = await overdue(fresh)
+    request_id, session_id = await overdue(shire)
     away: Any = FakePublisher(trouble=[PublishError("broker away")] * 5)
-    _, dying = coordinator_worker(fresh, network=away)
+    _, dying = coordinator_worker(shire, network=away)
     with pytest.raises(PublishError):
         await dying.expire(session_id)
-    store = fresh.coordinator_store
+    store = shire.coordinator_store
     known = await store.request(CLIENT, request_id)
     assert known is not None
     assert known.result is not None
-    assert await store.overdue(fresh.clock() + 10**9, 10) == []
-    assert await store.owing(fresh.clock() - 60_000, 10) == []
-    assert await store.owing(fresh.clock() + 1, 10) == [session_id]
+    assert await store.overdue(shire.clock() + 10**9, 10) == []
+    assert await store.owing(shire.clock() - 60_000, 10) == []
+    assert await store.owing(shire.clock() + 1, 10) == [session_id]
 
-    _, other = coordinator_worker(fresh)
+    _, other = coordinator_worker(shire)
     await other.send_owed(session_id)
-    assert sent_results(fresh) == [known.result]
-    assert await store.owing(fresh.clock() + 1, 10) == []
+    assert sent_results(shire) == [known.result]
+    assert await store.owing(shire.clock() + 1, 10) == []
 
 
 class ConfirmsLost(FakePublisher):
@@ -248,17 +239,17 @@ class ConfirmsLost(FakePublisher):
 
 @pytest.mark.parametrize("lost", [1, 3])
 async def test_a_deadlines_result_comes_again_once_for_each_confirm_that_was_lost(
-    fresh: World, lost: int
+    shire: World, lost: int
 ) -> None:
     """The same bytes under the same id, which a client is told to expect; then never again."""
-    request_id, session_id = await overdue(fresh)
+    request_id, session_id = await overdue(shire)
     network: Any = ConfirmsLost(lost)
-    _, reports = coordinator_worker(fresh, network=network)
+    _, reports = coordinator_worker(shire, network=network)
     with pytest.raises(PublishError):
         await reports.expire(session_id)
-    store = fresh.coordinator_store
+    store = shire.coordinator_store
     for _ in range(lost + 3):
-        for owed in await store.owing(fresh.clock() + 1, 10):
+        for owed in await store.owing(shire.clock() + 1, 10):
             with contextlib.suppress(PublishError):
                 await reports.send_owed(owed)
     known = await store.request(CLIENT, request_id)
@@ -267,40 +258,40 @@ async def test_a_deadlines_result_comes_again_once_for_each_confirm_that_was_los
 
 
 async def test_a_result_whose_confirm_was_lost_comes_again_with_its_report_and_no_more(
-    fresh: World,
+    shire: World,
 ) -> None:
-    request = fresh.keygen_request()
-    await fresh.ask(request)
-    *_, last = await held_back(fresh, "key_certified")
-    for message in [m for m in fresh.network.sent if m.kind == "key_certified"]:
+    request = shire.keygen_request()
+    await shire.ask(request)
+    *_, last = await held_back(shire, "key_certified")
+    for message in [m for m in shire.network.sent if m.kind == "key_certified"]:
         if message is not last:
-            await fresh.deliver(message)
+            await shire.deliver(message)
     network: Any = ConfirmsLost(1)
-    _, fresh.reports = coordinator_worker(fresh, network=network)
+    _, shire.reports = coordinator_worker(shire, network=network)
     with pytest.raises(PublishError):
-        await fresh.deliver(last)
-    await fresh.deliver(last)
-    known = await fresh.coordinator_store.request(CLIENT, request.request_id)
+        await shire.deliver(last)
+    await shire.deliver(last)
+    known = await shire.coordinator_store.request(CLIENT, request.request_id)
     assert known is not None
     assert network.results == [known.result] * 2
-    assert await fresh.coordinator_store.owing(fresh.clock() + 10**6, 10) == []
+    assert await shire.coordinator_store.owing(shire.clock() + 10**6, 10) == []
 
 
-async def test_a_result_stays_owed_until_it_has_left(fresh: World) -> None:
-    _, session_id = await overdue(fresh)
+async def test_a_result_stays_owed_until_it_has_left(shire: World) -> None:
+    _, session_id = await overdue(shire)
     away: Any = FakePublisher(trouble=[PublishError("broker away")] * 100)
-    _, dying = coordinator_worker(fresh, network=away)
+    _, dying = coordinator_worker(shire, network=away)
     for attempt in (dying.expire, dying.send_owed, dying.send_owed):
         with pytest.raises(PublishError):
             await attempt(session_id)
-        assert await fresh.coordinator_store.owing(fresh.clock() + 1, 10) == [session_id]
+        assert await shire.coordinator_store.owing(shire.clock() + 1, 10) == [session_id]
 
 
 @pytest.mark.parametrize("error", [FullError("full"), UnroutableError("missing")])
 async def test_an_inbox_that_takes_no_farewell_does_not_hold_up_a_result(
-    fresh: World, error: PublishError
+    shire: World, error: PublishError
 ) -> None:
-    _, session_id = await overdue(fresh)
+    _, session_id = await overdue(shire)
 
     class Full(FakePublisher):
         async def publish(self, message: Outgoing) -> None:
@@ -309,37 +300,37 @@ async def test_an_inbox_that_takes_no_farewell_does_not_hold_up_a_result(
             await super().publish(message)
 
     network: Any = Full()
-    _, reports = coordinator_worker(fresh, network=network)
+    _, reports = coordinator_worker(shire, network=network)
     await reports.expire(session_id)
     assert [each.exchange for each in network.sent] == [addresses.RESULTS, addresses.CANCEL]
-    assert await fresh.coordinator_store.owing(fresh.clock() + 1, 10) == []
+    assert await shire.coordinator_store.owing(shire.clock() + 1, 10) == []
 
 
-async def test_a_deadline_that_a_worker_died_before_is_met_by_the_next(fresh: World) -> None:
-    _, session_id = await overdue(fresh)
-    store = fresh.coordinator_store
-    await store.owe(session_id, fresh.clock())  # and then nothing
-    assert await store.owing(fresh.clock() + 1, 10) == []
-    await fresh.reports.expire(session_id)
-    await fresh.reports.expire(session_id)
-    (sent,) = sent_results(fresh)
+async def test_a_deadline_that_a_worker_died_before_is_met_by_the_next(shire: World) -> None:
+    _, session_id = await overdue(shire)
+    store = shire.coordinator_store
+    await store.owe(session_id, shire.clock())  # and then nothing
+    assert await store.owing(shire.clock() + 1, 10) == []
+    await shire.reports.expire(session_id)
+    await shire.reports.expire(session_id)
+    (sent,) = sent_results(shire)
     assert results.ADAPTER.validate_json(sent.body).status is Status.EXPIRED
-    assert await store.owing(fresh.clock() + 1, 10) == []
+    assert await store.owing(shire.clock() + 1, 10) == []
 
 
 async def test_what_is_owed_for_a_session_that_ended_well_after_all_is_nothing(
-    fresh: World,
+    shire: World,
 ) -> None:
-    key = fresh.keygen_request()
-    await fresh.ask(key)
-    (session_id,) = await fresh.coordinator_store.overdue(key.expires_at + 1, 10)
-    await fresh.coordinator_store.owe(session_id, now_ms())
-    await fresh.run()
-    (done,) = sent_results(fresh)
-    assert await fresh.coordinator_store.owing(now_ms() + 1, 10) == [session_id]
-    await fresh.reports.send_owed(session_id)
-    assert sent_results(fresh) == [done]
-    assert await fresh.coordinator_store.owing(now_ms() + 1, 10) == []
+    key = shire.keygen_request()
+    await shire.ask(key)
+    (session_id,) = await shire.coordinator_store.overdue(key.expires_at + 1, 10)
+    await shire.coordinator_store.owe(session_id, shire.clock())
+    await shire.run()
+    (done,) = sent_results(shire)
+    assert await shire.coordinator_store.owing(shire.clock() + 1, 10) == [session_id]
+    await shire.reports.send_owed(session_id)
+    assert sent_results(shire) == [done]
+    assert await shire.coordinator_store.owing(shire.clock() + 1, 10) == []
 
 
 ###
@@ -348,81 +339,71 @@ async def test_what_is_owed_for_a_session_that_ended_well_after_all_is_nothing(
 
 
 def cancel(world: World, target: str, name: str) -> SignedRequest:
-    now = now_ms()
-    request = CancelRequest(
-        request_id=name,
-        client_id=CLIENT,
-        signer=world.client.public.der,
-        issued_at=now,
-        expires_at=now + 10_000,
-        reply_to=f"mpc.mpc_cancel_result.{CLIENT}.{name}",
-        target=target,
-    )
-    return sign_request(request, world.client)
+    return wish(world, "cancel", request_id=name, target=target)
 
 
 async def test_a_cancelled_sessions_result_that_could_not_leave_is_sent_with_the_request_again(
-    fresh: World,
+    shire: World,
 ) -> None:
-    request = fresh.keygen_request()
-    await fresh.ask(request)
-    wish = cancel(fresh, request.request_id, "cancel-1")
+    request = shire.keygen_request()
+    await shire.ask(request)
+    wish = cancel(shire, request.request_id, "cancel-1")
     away: Any = FakePublisher(trouble=[PublishError("broker away")] * 5)
-    healthy = fresh.requests
-    fresh.requests, _ = coordinator_worker(fresh, network=away)
+    healthy = shire.requests
+    shire.requests, _ = coordinator_worker(shire, network=away)
     with pytest.raises(PublishError):
-        await fresh.submit(wish)
-    fresh.requests = healthy
-    await fresh.submit(wish)
-    sent = [results.ADAPTER.validate_json(each.body) for each in sent_results(fresh)]
+        await shire.submit(wish)
+    shire.requests = healthy
+    await shire.submit(wish)
+    sent = [results.ADAPTER.validate_json(each.body) for each in sent_results(shire)]
     assert [(each.request_id, each.status) for each in sent] == [
         (request.request_id, Status.CANCELLED),
         ("cancel-1", Status.COMPLETED),
     ]
-    await fresh.submit(cancel(fresh, request.request_id, "cancel-2"))
-    assert [each.message_id for each in sent_results(fresh)[2:]] == ["cancel-2"]
+    await shire.submit(cancel(shire, request.request_id, "cancel-2"))
+    assert [each.message_id for each in sent_results(shire)[2:]] == ["cancel-2"]
 
 
 async def test_facts_of_keys_are_kept_for_some_keys_only(
-    fresh: World, monkeypatch: pytest.MonkeyPatch
+    shire: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(requests_module, "KEPT_FACTS", 2)
     keys = []
     for _ in range(3):
-        request = fresh.keygen_request()
-        await fresh.ask(request)
-        await fresh.run()
+        request = shire.keygen_request()
+        await shire.ask(request)
+        await shire.run()
         keys.append(request.key_id)
     for key_id in [*keys, *keys]:
-        await fresh.ask(fresh.sign_request(key_id=key_id))
-        await fresh.run()
-        assert fresh.results()[-1].status is Status.COMPLETED
-        assert len(fresh.requests._facts) <= 2
+        await shire.ask(shire.sign_request(key_id=key_id))
+        await shire.run()
+        assert shire.results()[-1].status is Status.COMPLETED
+        assert len(shire.requests._facts) <= 2
 
 
-async def test_a_request_that_does_not_fit_is_answered_and_begins_nothing(fresh: World) -> None:
-    request = fresh.keygen_request()
+async def test_a_request_that_does_not_fit_is_answered_and_begins_nothing(shire: World) -> None:
+    request = shire.keygen_request()
     body = json.loads(request.model_dump_json()) | {"threshold": 9}
     raw = json.dumps(body).encode()
-    signature = fresh.client.sign(b"warren/request/v1", raw)
-    await fresh.submit(SignedRequest(request=request, body=raw, signature=signature))
-    (answer,) = fresh.results()
+    signature = shire.client.sign(b"warren/request/v1", raw)
+    await shire.submit(SignedRequest(request=request, body=raw, signature=signature))
+    (answer,) = shire.results()
     assert answer.failure is not None
     assert answer.failure.code is FailureCode.INVALID_REQUEST
-    assert await fresh.coordinator_store.overdue(now_ms() + 10**9, 10) == []
+    assert await shire.coordinator_store.overdue(shire.clock() + 10**9, 10) == []
 
 
 @pytest.mark.parametrize("operation", ["keygen", "sign"])
 async def test_what_comes_too_late_has_one_answer_however_often_it_comes(
-    fresh: World, operation: str
+    shire: World, operation: str
 ) -> None:
-    now = now_ms()
+    now = shire.clock()
     when = {"issued_at": now - 60_000, "expires_at": now - 1}
-    request = fresh.keygen_request(**when) if operation == "keygen" else fresh.sign_request(**when)
-    signed = await fresh.ask(request)
-    fresh.clock.offset_ms += 1_000
-    await fresh.submit(signed)
-    first, second = fresh.network.sent
+    request = shire.keygen_request(**when) if operation == "keygen" else shire.sign_request(**when)
+    signed = await shire.ask(request)
+    shire.clock.offset_ms += 1_000
+    await shire.submit(signed)
+    first, second = shire.network.sent
     assert first.kind == operation
     assert first.body == second.body
-    assert [result.status for result in fresh.results()] == [Status.EXPIRED] * 2
+    assert [result.status for result in shire.results()] == [Status.EXPIRED] * 2

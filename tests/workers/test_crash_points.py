@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -23,36 +21,17 @@ from tests.workers.crew import (
     redelivered,
 )
 from tests.workers.doubles import FakePublisher
-from tests.workers.simulate import World, world
+from tests.workers.ecdsa import only_result
+from tests.workers.simulate import World
 from workers.consumers.publisher import PublishError
 from workers.store.interface import StoreUnavailableError
 from workers.store.records import Outgoing
 
 
-@pytest.fixture
-async def fresh(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as made:
-        yield made
-
-
-def only_result(world: World, request: Request) -> Result:
-    bodies = {
-        message.body
-        for message in world.network.sent
-        if message.exchange == addresses.RESULTS and message.message_id == request.request_id
-    }
-    assert len(bodies) == 1, f"{len(bodies)} different results"
-    return next(each for each in world.results() if each.request_id == request.request_id)
-
-
 async def ran(world: World, request: Request) -> Result:
-    await redelivered(lambda: _asked(world, request))
+    await redelivered(lambda: world.ask(request))
     await world.run()
     return only_result(world, request)
-
-
-async def _asked(world: World, request: Request) -> None:
-    await world.ask(request)
 
 
 def restarting(world: World) -> Any:
@@ -67,83 +46,83 @@ def restarting(world: World) -> Any:
     return restart
 
 
-async def test_workers_that_restart_before_every_delivery_lose_nothing(fresh: World) -> None:
-    made = fresh.keygen_request()
-    await fresh.ask(made)
-    await fresh.run(Random(1), doubled=0.3, dropped=restarting(fresh))
-    assert only_result(fresh, made).status is Status.COMPLETED
+async def test_workers_that_restart_before_every_delivery_lose_nothing(shire: World) -> None:
+    made = shire.keygen_request()
+    await shire.ask(made)
+    await shire.run(Random(1), doubled=0.3, dropped=restarting(shire))
+    assert only_result(shire, made).status is Status.COMPLETED
     for number in range(3):
-        signed = fresh.sign_request(key_id=made.key_id)
-        await fresh.ask(signed)
-        await fresh.run(Random(number), doubled=0.3, dropped=restarting(fresh))
-        assert only_result(fresh, signed).status is Status.COMPLETED
-    assert not fresh.dead
+        signed = shire.sign_request(key_id=made.key_id)
+        await shire.ask(signed)
+        await shire.run(Random(number), doubled=0.3, dropped=restarting(shire))
+        assert only_result(shire, signed).status is Status.COMPLETED
+    assert not shire.dead
 
 
-async def test_two_workers_of_everyone_race_for_every_delivery_and_agree(fresh: World) -> None:
-    for party_id in tuple(fresh.parties):
-        pair: Any = Together([party_worker(fresh, party_id) for _ in range(2)])
-        fresh.parties[party_id] = pair
-    coordinators = [coordinator_worker(fresh) for _ in range(2)]
+async def test_two_workers_of_everyone_race_for_every_delivery_and_agree(shire: World) -> None:
+    for party_id in tuple(shire.parties):
+        pair: Any = Together([party_worker(shire, party_id) for _ in range(2)])
+        shire.parties[party_id] = pair
+    coordinators = [coordinator_worker(shire) for _ in range(2)]
     requests: Any = Together([requests for requests, _ in coordinators])
     reports: Any = Together([reports for _, reports in coordinators])
-    fresh.requests, fresh.reports = requests, reports
+    shire.requests, shire.reports = requests, reports
 
-    made = fresh.keygen_request()
-    assert (await ran(fresh, made)).status is Status.COMPLETED
+    made = shire.keygen_request()
+    assert (await ran(shire, made)).status is Status.COMPLETED
     for _ in range(3):
-        signed = fresh.sign_request(key_id=made.key_id)
-        assert (await ran(fresh, signed)).status is Status.COMPLETED
-    assert not fresh.dead
-    for store in fresh.party_stores.values():
+        signed = shire.sign_request(key_id=made.key_id)
+        assert (await ran(shire, signed)).status is Status.COMPLETED
+    assert not shire.dead
+    for store in shire.party_stores.values():
         assert len(await store.key_shares()) == 1
 
 
-async def test_all_messages_at_once_at_two_workers_of_everyone(fresh: World) -> None:
+async def test_all_messages_at_once_at_two_workers_of_everyone(shire: World) -> None:
     crews = {
-        party_id: [party_worker(fresh, party_id) for _ in range(2)] for party_id in fresh.parties
+        party_id: [party_worker(shire, party_id) for _ in range(2)] for party_id in shire.parties
     }
-    coordinators = [coordinator_worker(fresh) for _ in range(2)]
-    requests = [fresh.keygen_request() for _ in range(3)]
+    coordinators = [coordinator_worker(shire) for _ in range(2)]
+    requests = [shire.keygen_request() for _ in range(3)]
     for request in requests:
-        await fresh.ask(request)
+        await shire.ask(request)
     turn = 0
-    while ready := [each for each in fresh.network.waiting if each.exchange != addresses.RESULTS]:
-        fresh.network.waiting = []
+    while ready := [each for each in shire.network.waiting if each.exchange != addresses.RESULTS]:
+        shire.network.waiting = []
         turn += 1
         for party_id, crew in crews.items():
-            fresh.parties[party_id] = crew[turn % 2]
-        fresh.requests, fresh.reports = coordinators[turn % 2]
-        await asyncio.gather(*(fresh.deliver(message) for message in ready))
+            shire.parties[party_id] = crew[turn % 2]
+        shire.requests, shire.reports = coordinators[turn % 2]
+        await asyncio.gather(*(shire.deliver(message) for message in ready))
     for request in requests:
-        assert only_result(fresh, request).status is Status.COMPLETED
-    assert not fresh.dead
+        assert only_result(shire, request).status is Status.COMPLETED
+    assert not shire.dead
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_one_result_whatever_goes_wrong_and_how_often(fresh: World, seed: int) -> None:
+async def test_one_result_whatever_goes_wrong_and_how_often(shire: World, seed: int) -> None:
     faults = Faults(Random(seed))
-    network: Any = FaultyNetwork(fresh.network, faults)
-    for party_id, store in fresh.party_stores.items():
-        fresh.parties[party_id] = party_worker(
-            fresh, party_id, store=FaultyStore(store, faults), network=network
+    network: Any = FaultyNetwork(shire.network, faults)
+    for party_id, store in shire.party_stores.items():
+        shire.parties[party_id] = party_worker(
+            shire, party_id, store=FaultyStore(store, faults), network=network
         )
-    fresh.requests, fresh.reports = coordinator_worker(
-        fresh, store=FaultyStore(fresh.coordinator_store, faults), network=network
+    shire.requests, shire.reports = coordinator_worker(
+        shire, store=FaultyStore(shire.coordinator_store, faults), network=network
     )
-    deliver = fresh.deliver
+    deliver = shire.deliver
 
     async def until_it_goes_well(message: Outgoing) -> None:
         await redelivered(lambda: deliver(message))
 
-    fresh.deliver = until_it_goes_well  # type: ignore[method-assign]
-    made = fresh.keygen_request()
-    assert (await ran(fresh, made)).status is Status.COMPLETED
+    shire.deliver = until_it_goes_well  # type: ignore[method-assign]
+    made = shire.keygen_request()
+    assert (await ran(shire, made)).status is Status.COMPLETED
     for _ in range(4):
-        signed = fresh.sign_request(key_id=made.key_id)
-        assert (await ran(fresh, signed)).status is Status.COMPLETED
+        signed = shire.sign_request(key_id=made.key_id)
+        assert (await ran(shire, signed)).status is Status.COMPLETED
     assert faults.happened.keys() == {"before commit", "after commit", "publish", "killed"}
-    assert not fresh.dead
+    assert not shire.dead
 
 
 class Recorder(FakePublisher):
@@ -161,29 +140,29 @@ class Recorder(FakePublisher):
 
 @pytest.mark.parametrize("trouble", [PublishError("broker away"), asyncio.CancelledError()])
 async def test_what_was_committed_and_not_sent_is_sent_byte_for_byte_on_redelivery(
-    fresh: World, trouble: BaseException
+    shire: World, trouble: BaseException
 ) -> None:
-    made = fresh.keygen_request()
-    await fresh.ask(made)
+    made = shire.keygen_request()
+    await shire.ask(made)
     compared = 0
-    while ready := [each for each in fresh.network.waiting if each.exchange != addresses.RESULTS]:
+    while ready := [each for each in shire.network.waiting if each.exchange != addresses.RESULTS]:
         message = ready[0]
-        fresh.network.waiting.remove(message)
+        shire.network.waiting.remove(message)
         recorder: Any = Recorder(trouble)
-        healthy = dict(fresh.parties), fresh.requests, fresh.reports
-        for party_id in fresh.parties:
-            fresh.parties[party_id] = party_worker(fresh, party_id, network=recorder)
-        fresh.requests, fresh.reports = coordinator_worker(fresh, network=recorder)
+        healthy = dict(shire.parties), shire.requests, shire.reports
+        for party_id in shire.parties:
+            shire.parties[party_id] = party_worker(shire, party_id, network=recorder)
+        shire.requests, shire.reports = coordinator_worker(shire, network=recorder)
         if message.exchange != addresses.CANCEL:
             with pytest.raises(type(trouble)):
-                await fresh.deliver(message)
-        fresh.parties, fresh.requests, fresh.reports = healthy
-        before = len(fresh.network.sent)
-        await fresh.deliver(message)
-        assert key_of(fresh.network.sent[before:]) == key_of(recorder.refused)
+                await shire.deliver(message)
+        shire.parties, shire.requests, shire.reports = healthy
+        before = len(shire.network.sent)
+        await shire.deliver(message)
+        assert key_of(shire.network.sent[before:]) == key_of(recorder.refused)
         compared += len(recorder.refused)
     assert compared >= 3 * (2 + 2 + 2 + 2 + 1)
-    assert only_result(fresh, made).status is Status.COMPLETED
+    assert only_result(shire, made).status is Status.COMPLETED
 
 
 def key_of(messages: list[Outgoing]) -> set[tuple[str, str, str, bytes]]:
@@ -191,12 +170,12 @@ def key_of(messages: list[Outgoing]) -> set[tuple[str, str, str, bytes]]:
 
 
 async def test_a_store_that_fails_before_the_commit_keeps_nothing_and_the_next_try_works(
-    fresh: World,
+    shire: World,
 ) -> None:
-    made = fresh.keygen_request()
-    await ran(fresh, made)
-    signed = fresh.sign_request(key_id=made.key_id, signers=["party-1", "party-2"])
-    await fresh.ask(signed)
+    made = shire.keygen_request()
+    await ran(shire, made)
+    signed = shire.sign_request(key_id=made.key_id, signers=["party-1", "party-2"])
+    await shire.ask(signed)
     created = []
 
     def keep(message: Outgoing) -> bool:
@@ -204,7 +183,7 @@ async def test_a_store_that_fails_before_the_commit_keeps_nothing_and_the_next_t
             created.append(message)
         return message in created
 
-    await fresh.run(dropped=keep)
+    await shire.run(dropped=keep)
     assert len(created) == 2
 
     class Away(FaultyStore):
@@ -212,18 +191,18 @@ async def test_a_store_that_fails_before_the_commit_keeps_nothing_and_the_next_t
             raise StoreUnavailableError("away")
 
     for message in created:
-        store = fresh.party_stores[message.routing_key]
-        party = fresh.parties[message.routing_key]
-        fresh.parties[message.routing_key] = party_worker(
-            fresh, message.routing_key, store=Away(store, Faults(Random(0)))
+        store = shire.party_stores[message.routing_key]
+        party = shire.parties[message.routing_key]
+        shire.parties[message.routing_key] = party_worker(
+            shire, message.routing_key, store=Away(store, Faults(Random(0)))
         )
-        before = len(fresh.network.sent)
+        before = len(shire.network.sent)
         with pytest.raises(StoreUnavailableError):
-            await fresh.deliver(message)
-        assert fresh.network.sent[before:] == []
+            await shire.deliver(message)
+        assert shire.network.sent[before:] == []
         session_id = bytes.fromhex(message.headers["session_id"])
         assert await store.session(session_id) is None
-        fresh.parties[message.routing_key] = party
-        await fresh.deliver(message)
-    await fresh.run()
-    assert only_result(fresh, signed).status is Status.COMPLETED
+        shire.parties[message.routing_key] = party
+        await shire.deliver(message)
+    await shire.run()
+    assert only_result(shire, signed).status is Status.COMPLETED

@@ -16,7 +16,7 @@ from tests.workers.doubles import FakeMessage, FakePublisher
 from workers import metrics
 from workers.consumers import deliveries
 from workers.consumers.deliveries import LONGEST_DELAY_S, TRIES, Delivery, settle
-from workers.consumers.publisher import FullError, PublishError, UnroutableError
+from workers.consumers.publisher import FullError, PublishError, UnroutableError, dead_letter
 from workers.consumers.scopes import SessionOverError
 from workers.store.interface import StoreUnavailableError
 
@@ -105,6 +105,14 @@ async def test_what_is_not_ours_goes_to_the_dead_letters_with_the_reason() -> No
 async def test_a_dead_letter_of_a_long_reason_is_cut_rather_than_refused_by_the_broker() -> None:
     _, publisher = await settled(ContractError("x" * 5_000))
     assert len(publisher.sent[0].headers["warren-reason"]) == 1_000
+
+
+def test_a_dead_letter_keeps_no_more_headers_than_its_frame_has_room_for() -> None:
+    """The broker ends the connection of whoever sends a frame of more than 128 KiB."""
+    theirs = {f"{number:x}": "yyyyyyyy" for number in range(7_000)}
+    letter = dead_letter(body=b"", headers=theirs, routing_key="k", reason="r", source="q")
+    assert letter.headers["warren-reason"] == "r"
+    assert 0 < sum(len(name) + len(value) for name, value in letter.headers.items()) < 32_768
 
 
 async def test_an_invalid_request_that_a_handler_did_not_answer_is_a_dead_letter() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,15 +12,8 @@ from contracts.envelope import UnverifiedEnvelope
 from contracts.failures import FailureCode
 from contracts.results import Status
 from tests.workers.crew import Together, party_worker, peers
-from tests.workers.ecdsa import (
-    ecdsa_request,
-    forged,
-    make_key,
-    only_result,
-    sender,
-    sent,
-)
-from tests.workers.simulate import World, world
+from tests.workers.ecdsa import ecdsa_request, forged, make_key, only_result, sender, sent
+from tests.workers.simulate import World
 from tests.workers.tries import FROST, held_back, results_sent
 from workers.consumers import rounds
 from workers.evidence import proven
@@ -31,12 +22,6 @@ from workers.store.records import EvidenceRecord, Outgoing
 
 LIAR = "party-3"
 HONEST = ("party-1", "party-2")
-
-
-@pytest.fixture
-async def fresh(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as made:
-        yield made
 
 
 def other_version(world: World, message: Outgoing) -> Outgoing:
@@ -62,52 +47,52 @@ async def begin(world: World) -> tuple[Any, bytes]:
     return request, session_id
 
 
-async def test_a_party_keeps_both_versions_of_a_message_and_answers_nothing(fresh: World) -> None:
-    request, session_id = await begin(fresh)
-    first = await until_sent(fresh, "keygen/1", HONEST[0])
-    second = other_version(fresh, first)
-    await fresh.deliver(first)
-    before = len(fresh.network.sent)
-    await fresh.deliver(second)
-    assert [each.kind for each in fresh.network.sent[before:]] == ["session_failed"]
+async def test_a_party_keeps_both_versions_of_a_message_and_answers_nothing(shire: World) -> None:
+    request, session_id = await begin(shire)
+    first = await until_sent(shire, "keygen/1", HONEST[0])
+    second = other_version(shire, first)
+    await shire.deliver(first)
+    before = len(shire.network.sent)
+    await shire.deliver(second)
+    assert [each.kind for each in shire.network.sent[before:]] == ["session_failed"]
 
-    kept = await evidence_of(fresh)
+    kept = await evidence_of(shire)
     (proof,) = kept[HONEST[0]]
     assert (proof.sender, proof.slot, proof.session_id) == (LIAR, "keygen/1", session_id)
     assert (proof.first, proof.second) == (first.body, second.body)
-    assert proven(proof, peers(fresh))
+    assert proven(proof, peers(shire))
     assert kept[HONEST[1]] == kept[LIAR] == []
-    await fresh.run()
-    failure = only_result(fresh, request).failure
+    await shire.run()
+    failure = only_result(shire, request).failure
     assert failure is not None
     assert (failure.code, failure.culprits) == (FailureCode.PARTY_FAULT, [LIAR])
-    assert await fresh.party_stores[HONEST[0]].purge(ended_before=10**15) == 1
-    assert await fresh.party_stores[HONEST[0]].evidence() == [proof]
+    assert await shire.party_stores[HONEST[0]].purge(ended_before=10**15) == 1
+    assert await shire.party_stores[HONEST[0]].evidence() == [proof]
 
 
-async def test_the_same_message_with_another_signature_is_no_evidence(fresh: World) -> None:
-    request, _ = await begin(fresh)
-    first = await until_sent(fresh, "keygen/1", HONEST[0])
-    again = forged(fresh, first)
+async def test_the_same_message_with_another_signature_is_no_evidence(shire: World) -> None:
+    request, _ = await begin(shire)
+    first = await until_sent(shire, "keygen/1", HONEST[0])
+    again = forged(shire, first)
     assert again.body != first.body
     for message in (first, again):
-        await fresh.deliver(message)
-    for message in sent(fresh, "keygen/1"):
+        await shire.deliver(message)
+    for message in sent(shire, "keygen/1"):
         if sender(message) == LIAR:
-            await fresh.deliver(message)
-    await fresh.run()
-    assert only_result(fresh, request).status is Status.COMPLETED
-    assert not any((await evidence_of(fresh)).values())
+            await shire.deliver(message)
+    await shire.run()
+    assert only_result(shire, request).status is Status.COMPLETED
+    assert not any((await evidence_of(shire)).values())
 
 
 async def test_a_party_that_dies_over_it_keeps_the_evidence_once(
-    fresh: World, monkeypatch: pytest.MonkeyPatch
+    shire: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await begin(fresh)
-    first = await until_sent(fresh, "keygen/1", HONEST[0])
-    second = other_version(fresh, first)
-    await fresh.deliver(first)
-    store: Any = fresh.party_stores[HONEST[0]]
+    await begin(shire)
+    first = await until_sent(shire, "keygen/1", HONEST[0])
+    second = other_version(shire, first)
+    await shire.deliver(first)
+    store: Any = shire.party_stores[HONEST[0]]
 
     async def away(_: object) -> None:
         raise StoreUnavailableError("away")
@@ -115,69 +100,69 @@ async def test_a_party_that_dies_over_it_keeps_the_evidence_once(
     with monkeypatch.context() as patch:
         patch.setattr(store, "commit", away)
         with pytest.raises(StoreUnavailableError):
-            await fresh.deliver(second)
+            await shire.deliver(second)
     assert len(await store.evidence()) == 1
-    await fresh.deliver(second)
+    await shire.deliver(second)
     assert len(await store.evidence()) == 1
-    (failed,) = [m for m in sent(fresh, "session_failed") if sender(m) == HONEST[0]]
+    (failed,) = [m for m in sent(shire, "session_failed") if sender(m) == HONEST[0]]
     assert UnverifiedEnvelope.from_bytes(failed.body).claimed.sender == HONEST[0]
 
 
-async def test_two_versions_that_come_before_their_session_are_both_kept(fresh: World) -> None:
-    request, _ = await begin(fresh)
-    late = [m for m in fresh.network.waiting if m.routing_key == HONEST[0]]
+async def test_two_versions_that_come_before_their_session_are_both_kept(shire: World) -> None:
+    request, _ = await begin(shire)
+    late = [m for m in shire.network.waiting if m.routing_key == HONEST[0]]
     for message in late:
-        fresh.network.waiting.remove(message)
-    first = await until_sent(fresh, "keygen/1", HONEST[0])
-    second = other_version(fresh, first)
+        shire.network.waiting.remove(message)
+    first = await until_sent(shire, "keygen/1", HONEST[0])
+    second = other_version(shire, first)
     for message in (first, second, second, first):
-        await fresh.deliver(message)
-    assert len(await fresh.party_stores[HONEST[0]].evidence()) == 0
+        await shire.deliver(message)
+    assert len(await shire.party_stores[HONEST[0]].evidence()) == 0
     for message in late:
-        await fresh.deliver(message)
-    (proof,) = await fresh.party_stores[HONEST[0]].evidence()
+        await shire.deliver(message)
+    (proof,) = await shire.party_stores[HONEST[0]].evidence()
     assert (proof.first, proof.second) == (first.body, second.body)
-    assert proven(proof, peers(fresh))
-    await fresh.run()
-    failure = only_result(fresh, request).failure
+    assert proven(proof, peers(shire))
+    await shire.run()
+    failure = only_result(shire, request).failure
     assert failure is not None
     assert failure.culprits == [LIAR]
-    assert await fresh.party_stores[HONEST[0]].parked(proof.session_id) == []
+    assert await shire.party_stores[HONEST[0]].parked(proof.session_id) == []
 
 
 @pytest.mark.parametrize("begun", [True, False])
-async def test_two_versions_at_two_workers_at_once_are_both_kept(fresh: World, begun: bool) -> None:
-    await begin(fresh)
-    early = [m for m in fresh.network.waiting if m.routing_key == HONEST[0]]
+async def test_two_versions_at_two_workers_at_once_are_both_kept(shire: World, begun: bool) -> None:
+    await begin(shire)
+    early = [m for m in shire.network.waiting if m.routing_key == HONEST[0]]
     if not begun:
         for message in early:
-            fresh.network.waiting.remove(message)
-    first = await until_sent(fresh, "keygen/1", HONEST[0])
-    second = other_version(fresh, first)
-    workers = [party_worker(fresh, HONEST[0]) for _ in range(2)]
+            shire.network.waiting.remove(message)
+    first = await until_sent(shire, "keygen/1", HONEST[0])
+    second = other_version(shire, first)
+    workers = [party_worker(shire, HONEST[0]) for _ in range(2)]
     await asyncio.gather(
         *(worker.round_message(m.body) for worker, m in zip(workers, (first, second), strict=True))
     )
     if not begun:
-        fresh.parties[HONEST[0]] = Together(workers)  # type: ignore[assignment]
+        shire.parties[HONEST[0]] = Together(workers)  # type: ignore[assignment]
         for message in early:
-            await fresh.deliver(message)
-    (proof,) = await fresh.party_stores[HONEST[0]].evidence()
+            await shire.deliver(message)
+    (proof,) = await shire.party_stores[HONEST[0]].evidence()
     assert {proof.first, proof.second} == {first.body, second.body}
 
 
 async def test_a_liar_cannot_fill_the_database(
-    fresh: World, monkeypatch: pytest.MonkeyPatch
+    shire: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rounds, "EVIDENCE_OF_ONE_SENDER", 2)
     for _ in range(3):
-        request, _ = await begin_another(fresh)
-        first = await until_sent(fresh, "keygen/1", HONEST[0])
-        await fresh.deliver(first)
-        await fresh.deliver(other_version(fresh, first))
-        await fresh.run()
-        assert only_result(fresh, request).status is Status.FAILED
-    assert len(await fresh.party_stores[HONEST[0]].evidence()) == 2
+        request, _ = await begin_another(shire)
+        first = await until_sent(shire, "keygen/1", HONEST[0])
+        await shire.deliver(first)
+        await shire.deliver(other_version(shire, first))
+        await shire.run()
+        assert only_result(shire, request).status is Status.FAILED
+    assert len(await shire.party_stores[HONEST[0]].evidence()) == 2
 
 
 async def begin_another(world: World) -> tuple[Any, bytes]:
@@ -191,22 +176,22 @@ async def begin_another(world: World) -> tuple[Any, bytes]:
 
 
 @pytest.mark.parametrize("scheme", [FROST, "ecdsa"])
-async def test_the_coordinator_keeps_both_versions_of_a_report(fresh: World, scheme: str) -> None:
-    key = await make_key(fresh)
-    request = ecdsa_request(fresh, key, scheme=scheme, signers=["party-2", LIAR])
-    await fresh.ask(request)
-    held = await held_back(fresh, "share_signed")
+async def test_the_coordinator_keeps_both_versions_of_a_report(shire: World, scheme: str) -> None:
+    key = await make_key(shire)
+    request = ecdsa_request(shire, key, scheme=scheme, signers=["party-2", LIAR])
+    await shire.ask(request)
+    held = await held_back(shire, "share_signed")
     (first,) = [message for message in held if sender(message) == LIAR]
     claimed = UnverifiedEnvelope.from_bytes(first.body).claimed
     report = sessions.ShareSigned.model_validate_json(claimed.payload)
     (share,) = report.signature_shares
     lie = report.model_copy(update={"signature_shares": [share[:-1] + bytes([share[-1] ^ 1])]})
-    second = forged(fresh, first, payload=lie.model_dump_json().encode())
+    second = forged(shire, first, payload=lie.model_dump_json().encode())
     for message in (first, second):
-        await fresh.deliver(message)
-    await fresh.run()
-    assert results_sent(fresh, request) != []
-    session = await fresh.coordinator_store.session(claimed.session_id)
+        await shire.deliver(message)
+    await shire.run()
+    assert results_sent(shire, request) != []
+    session = await shire.coordinator_store.session(claimed.session_id)
     assert session is not None
     bodies = {row.slot: row.body for row in session.received if row.sender == LIAR}
     assert bodies["share_signed"] == first.body
@@ -214,21 +199,21 @@ async def test_the_coordinator_keeps_both_versions_of_a_report(fresh: World, sch
 
 
 async def test_the_coordinator_keeps_both_versions_of_what_a_signer_says_it_made(
-    fresh: World,
+    shire: World,
 ) -> None:
-    key = await make_key(fresh)
-    await fresh.ask(ecdsa_request(fresh, key, signers=["party-2", LIAR]))
-    held = await held_back(fresh, "presignatures_made")
+    key = await make_key(shire)
+    await shire.ask(ecdsa_request(shire, key, signers=["party-2", LIAR]))
+    held = await held_back(shire, "presignatures_made")
     (first,) = [message for message in held if sender(message) == LIAR]
     claimed = UnverifiedEnvelope.from_bytes(first.body).claimed
     report = sessions.PresignaturesMade.model_validate_json(claimed.payload)
     points = [bytes([each[0] ^ 1]) + each[1:] for each in report.points]
     lie = report.model_copy(update={"points": points}).model_dump_json().encode()
-    second = forged(fresh, first, payload=lie)
+    second = forged(shire, first, payload=lie)
     for message in (first, second):
-        await fresh.deliver(message)
-    await fresh.run(dropped=lambda m: m.kind == "presignatures_made")
-    session = await fresh.coordinator_store.session(claimed.session_id)
+        await shire.deliver(message)
+    await shire.run(dropped=lambda m: m.kind == "presignatures_made")
+    session = await shire.coordinator_store.session(claimed.session_id)
     assert session is not None
     assert session.status == Status.FAILED
     bodies = {row.slot: row.body for row in session.received}

@@ -1,94 +1,37 @@
-"""Callers that join parties: what their tokens are good for, and sessions that wait for them."""
+"""Callers that join parties: what their tokens are good for."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
 
-from contracts import addresses
 from contracts.failures import FailureCode
-from contracts.requests import KeygenRequest
-from contracts.results import (
-    CancelResult,
-    JoinSessionResult,
-    KeygenResult,
-    SessionAnnounced,
-    SignResult,
-    Status,
-)
-from contracts.sessions import SessionCreated
+from contracts.results import JoinSessionResult, KeygenResult, Status
 from tests.workers.callers import (
+    PARTIES,
     announced,
-    announcements,
     answer,
     answered,
-    ask,
     instructions,
     join,
     joining,
+    making,
     refused,
     view,
 )
-from tests.workers.crew import Faults, FaultyNetwork, FaultyStore, coordinator_worker, redelivered
+from tests.workers.crew import coordinator_worker
 from tests.workers.doubles import FakePublisher
-from tests.workers.ecdsa import AHEAD, check_success, ecdsa_request, look, make_key, stocked
-from tests.workers.simulate import LIMITS, World, world
-from tests.workers.tries import (
-    FROST,
-    begun,
-    conduct_of,
-    deaf,
-    everyone_is_alive,
-    history,
-    try_time_is_over,
-)
+from tests.workers.ecdsa import make_key
+from tests.workers.simulate import World
+from tests.workers.tries import FROST, begun, conduct_of, deaf, history, try_time_is_over
 from workers.consumers.publisher import PublishError
 from workers.session import announcing
 from workers.store.interface import StoreUnavailableError
-from workers.store.records import CoordinatorChange, Outcome, Outgoing
-
-WINDOW_MS = 1_000
-GRACE_MS = int(LIMITS.grace_seconds * 1000)
-PARTIES = ["party-1", "party-2", "party-3"]
-
-
-@pytest.fixture
-async def shire(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as made:
-        yield made
-
-
-async def making(world: World, **fields: Any) -> tuple[KeygenRequest, SessionAnnounced]:
-    request = world.keygen_request(announce=True, **fields)
-    await world.ask(request)
-    return request, announced(world, request)
-
-
-async def waiting(world: World, **fields: Any) -> tuple[KeygenRequest, SessionAnnounced]:
-    """A session that waits for its callers."""
-    return await making(world, join_window_ms=WINDOW_MS, **fields)
-
-
-async def sweep(world: World) -> list[bytes]:
-    """As each coordinator process does every quarter of a second."""
-    late = await world.coordinator_store.overdue(world.clock() - GRACE_MS, 10)
-    for session_id in late:
-        await world.reports.expire(session_id)
-    return late
-
-
-def window_is_over(world: World) -> None:
-    world.clock.offset_ms += WINDOW_MS + 1
-
 
 ###
-### Tokens
+### Who joins which party
 ###
 
 
@@ -141,6 +84,28 @@ async def test_a_party_is_joined_once_whichever_token_is_shown(shire: World) -> 
     for request in (again, by_session):
         assert await refused(shire, request) is FailureCode.TOKEN_REFUSED
     assert (await view(shire, session_id=told.session_id)).joined == ["party-1"]
+
+
+async def test_of_many_who_show_one_token_at_once_one_is_let_in(shire: World) -> None:
+    _, told = await making(shire)
+    workers = [coordinator_worker(shire)[0] for _ in range(2)]
+    wishes = [joining(shire, told, "party-1") for _ in range(6)]
+
+    async def show(number: int) -> None:
+        crew = World(**{**vars(shire), "requests": workers[number % 2]})
+        await crew.submit(wishes[number])
+
+    await asyncio.gather(*(show(number) for number in range(6)))
+    results: list[Any] = [answer(shire, each.request, JoinSessionResult) for each in wishes]
+    codes = [each.failure and each.failure.code for each in results]
+    assert codes.count(None) == 1
+    assert codes.count(FailureCode.TOKEN_REFUSED) == 5
+    assert (await view(shire, session_id=told.session_id)).joined == ["party-1"]
+
+
+###
+### Who is refused
+###
 
 
 async def test_a_token_of_another_party_session_or_nobody_is_refused(shire: World) -> None:
@@ -196,6 +161,11 @@ async def test_a_request_to_join_that_comes_too_late_joins_nobody(shire: World) 
     assert await refused(shire, request) is FailureCode.EXPIRED
 
 
+###
+### Requests that come again
+###
+
+
 async def test_the_same_request_to_join_is_answered_alike_however_often_it_comes(
     shire: World,
 ) -> None:
@@ -216,23 +186,6 @@ async def test_another_request_to_join_is_another_one_whatever_its_id(shire: Wor
     assert (await view(shire, session_id=told.session_id)).joined == ["party-1"]
 
 
-async def test_of_many_who_show_one_token_at_once_one_is_let_in(shire: World) -> None:
-    _, told = await making(shire)
-    workers = [coordinator_worker(shire)[0] for _ in range(2)]
-    wishes = [joining(shire, told, "party-1") for _ in range(6)]
-
-    async def show(number: int) -> None:
-        crew = World(**{**vars(shire), "requests": workers[number % 2]})
-        await crew.submit(wishes[number])
-
-    await asyncio.gather(*(show(number) for number in range(6)))
-    results: list[Any] = [answer(shire, each.request, JoinSessionResult) for each in wishes]
-    codes = [each.failure and each.failure.code for each in results]
-    assert codes.count(None) == 1
-    assert codes.count(FailureCode.TOKEN_REFUSED) == 5
-    assert (await view(shire, session_id=told.session_id)).joined == ["party-1"]
-
-
 async def test_a_join_that_was_committed_and_not_answered_is_answered_when_it_comes_again(
     shire: World,
 ) -> None:
@@ -247,6 +200,11 @@ async def test_a_join_that_was_committed_and_not_answered_is_answered_when_it_co
     assert (await answered(shire, request, JoinSessionResult)).failure is None
     other = joining(shire, told, "party-1")
     assert await refused(shire, other) is FailureCode.TOKEN_REFUSED
+
+
+###
+### Other signers
+###
 
 
 async def test_who_was_joined_stays_so_when_other_signers_serve_the_request(shire: World) -> None:
@@ -284,259 +242,3 @@ async def test_nobody_joins_between_two_sessions_of_a_request(
     await shire.reports.send_owed(first)
     assert (await answered(shire, joins, JoinSessionResult)).failure is None
     assert (await view(shire, session_id=first)).joined == [silent]
-
-
-###
-### Waiting for callers
-###
-
-
-async def test_nothing_goes_to_the_parties_before_all_were_joined(shire: World) -> None:
-    request, told = await waiting(shire)
-    for party_id in PARTIES:
-        assert instructions(shire, told.session_id) == []
-        assert (await view(shire, target=request.request_id)).status is Status.WAITING
-        await join(shire, told, party_id)
-    assert len(instructions(shire, told.session_id, "session_created")) == 3
-    await shire.run()
-    assert answer(shire, request, KeygenResult).status is Status.COMPLETED
-    assert not shire.dead
-
-
-async def test_a_session_begins_without_its_callers_when_they_take_too_long(shire: World) -> None:
-    request, told = await waiting(shire)
-    await join(shire, told, "party-1")
-    assert await sweep(shire) == []
-    shire.clock.offset_ms += WINDOW_MS - 100
-    assert await sweep(shire) == []
-    shire.clock.offset_ms += 101
-    assert await sweep(shire) == [told.session_id]
-    assert len(instructions(shire, told.session_id, "session_created")) == 3
-    await shire.run()
-    assert answer(shire, request, KeygenResult).status is Status.COMPLETED
-    assert [event.event for event in (await view(shire, target=request.request_id)).events][:3] == [
-        "session_created",
-        "caller_joined",
-        "begun",
-    ]
-
-
-async def test_parties_may_be_joined_after_the_session_has_begun(shire: World) -> None:
-    _, told = await waiting(shire)
-    window_is_over(shire)
-    await sweep(shire)
-    await join(shire, told, "party-1")
-    assert (await view(shire, session_id=told.session_id)).joined == ["party-1"]
-    assert len(instructions(shire, told.session_id, "session_created")) == 3
-
-
-async def test_parties_have_no_more_time_than_is_left_after_the_window(shire: World) -> None:
-    request, told = await waiting(shire)
-    begins_at = (await conduct_of(shire, told.session_id)).begins_at
-    assert begins_at is not None
-    window_is_over(shire)
-    await sweep(shire)
-    for message in instructions(shire, told.session_id, "session_created"):
-        created = SessionCreated.model_validate_json(message.body)
-        assert created.time_left_ms == request.expires_at - begins_at
-
-
-async def test_the_window_is_not_longer_than_the_request_lives(shire: World) -> None:
-    now = shire.clock()
-    request = shire.keygen_request(
-        announce=True, join_window_ms=10_000, issued_at=now, expires_at=now + 2_000
-    )
-    await shire.ask(request)
-    told = announced(shire, request)
-    shire.clock.offset_ms += 2_000 + GRACE_MS + 1
-    assert await sweep(shire) == [told.session_id]
-    result = answer(shire, request, KeygenResult)
-    assert result.status is Status.EXPIRED
-    assert result.failure is not None
-    assert result.failure.silent == []
-    assert instructions(shire, told.session_id, "session_created") == []
-
-
-async def test_a_session_that_is_cancelled_while_it_waits_begins_never(shire: World) -> None:
-    request, told = await waiting(shire)
-    await ask(shire, CancelResult, "cancel", session_id=told.session_id)
-    window_is_over(shire)
-    assert await sweep(shire) == []
-    assert await refused(shire, joining(shire, told, "party-1")) is FailureCode.SESSION_OVER
-    assert instructions(shire, told.session_id, "session_created") == []
-    await shire.run()
-    assert answer(shire, request, KeygenResult).status is Status.CANCELLED
-
-
-async def test_a_request_that_comes_again_does_not_begin_what_waits_for_callers(
-    shire: World,
-) -> None:
-    request, told = await waiting(shire)
-    await shire.ask(request)
-    assert len(announcements(shire, request)) == 2
-    assert instructions(shire, told.session_id) == []
-    window_is_over(shire)
-    await sweep(shire)
-    before = len(shire.network.sent)
-    await shire.ask(request)
-    again = shire.network.sent[before:]
-    assert [each.exchange for each in again] == [addresses.RESULTS, *[addresses.SESSIONS] * 3]
-    assert again[1:] == instructions(shire, told.session_id)[:3]
-
-
-@dataclass
-class Dying:
-    """Store and broker of a process that is killed at some point of beginning a session."""
-
-    world: World
-    point: str
-    sent: list[Outgoing] = field(default_factory=list)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.world.coordinator_store, name)
-
-    async def publish(self, message: Outgoing) -> None:
-        if self.point == f"after {len(self.sent)} messages":
-            raise PublishError("killed")
-        self.sent.append(message)
-
-    async def publish_all(self, messages: Iterable[Outgoing]) -> None:
-        for message in messages:
-            await self.publish(message)
-
-    async def commit(self, change: CoordinatorChange) -> Outcome:
-        if self.point == "before commit":
-            raise StoreUnavailableError("killed")
-        await self.world.coordinator_store.commit(change)
-        raise StoreUnavailableError("killed")
-
-
-@pytest.mark.parametrize(
-    "point", ["after 0 messages", "after 2 messages", "before commit", "after commit"]
-)
-async def test_whoever_dies_while_it_begins_a_session_has_it_begun_by_the_next(
-    shire: World, point: str
-) -> None:
-    """The same bytes again, as if nothing had been sent."""
-    request, told = await waiting(shire)
-    window_is_over(shire)
-    dying = Dying(shire, point)
-    _, reports = coordinator_worker(shire, store=dying, network=dying)
-    with pytest.raises((PublishError, StoreUnavailableError)):
-        await reports.expire(told.session_id)
-    assert await sweep(shire) == ([] if point == "after commit" else [told.session_id])
-    assert await sweep(shire) == []
-    sent = [*dying.sent, *instructions(shire, told.session_id, "session_created")]
-    assert len({message.body for message in sent}) == 3
-    for message in dying.sent:
-        await shire.deliver(message)
-    await shire.run()
-    assert answer(shire, request, KeygenResult).status is Status.COMPLETED
-    assert not shire.dead
-
-
-async def test_the_last_join_and_the_sweep_at_once_begin_one_session(shire: World) -> None:
-    request, told = await waiting(shire)
-    for party_id in PARTIES[:2]:
-        await join(shire, told, party_id)
-    window_is_over(shire)
-    workers = [coordinator_worker(shire) for _ in range(2)]
-    last = World(**{**vars(shire), "requests": workers[0][0]})
-    await asyncio.gather(
-        last.submit(joining(shire, told, "party-3")),
-        workers[1][1].expire(told.session_id),
-        shire.reports.expire(told.session_id),
-    )
-    assert len({each.body for each in instructions(shire, told.session_id)}) == 3
-    assert (await view(shire, session_id=told.session_id)).joined == PARTIES
-    await shire.run()
-    assert answer(shire, request, KeygenResult).status is Status.COMPLETED
-    assert not shire.dead
-
-
-@pytest.mark.parametrize("seed", range(3))
-async def test_whatever_goes_wrong_between_joins_the_session_begins(
-    shire: World, seed: int
-) -> None:
-    faults = Faults(Random(seed))
-    requests, reports = coordinator_worker(
-        shire,
-        store=FaultyStore(shire.coordinator_store, faults),
-        network=FaultyNetwork(shire.network, faults),
-    )
-    faulty = World(**{**vars(shire), "requests": requests, "reports": reports})
-    request = shire.keygen_request(announce=True, join_window_ms=WINDOW_MS)
-    await redelivered(lambda: asked(faulty, request))
-    told = announced(shire, request)
-    for party_id in PARTIES:
-        wanted = joining(shire, told, party_id)
-        await redelivered(lambda wanted=wanted: faulty.submit(wanted))  # type: ignore[misc]
-        assert answer(shire, wanted.request, JoinSessionResult).failure is None
-    await shire.run()
-    assert answer(shire, request, KeygenResult).status is Status.COMPLETED
-    assert (await view(shire, session_id=told.session_id)).joined == PARTIES
-
-
-async def asked(world: World, request: KeygenRequest) -> None:
-    await world.ask(request)
-
-
-###
-### Signatures that wait for callers
-###
-
-
-@pytest.mark.parametrize("by", ["joins", "sweep"])
-@pytest.mark.parametrize("scheme", ["ecdsa", FROST])
-async def test_a_signature_without_stock_waits_for_callers_first(
-    shire: World, scheme: str, by: str
-) -> None:
-    key = await make_key(shire)
-    await everyone_is_alive(shire)
-    request = ecdsa_request(shire, key, scheme=scheme, announce=True, join_window_ms=WINDOW_MS)
-    await shire.ask(request)
-    told = announced(shire, request)
-    await shire.run()
-    assert instructions(shire, told.session_id) == []
-    assert [m for m in shire.network.sent if m.exchange == addresses.PRESIGNING] == []
-    if by == "joins":
-        for party_id in told.parties:
-            await join(shire, told, party_id)
-    else:
-        window_is_over(shire)
-        await sweep(shire)
-    await shire.run()
-    check_success(shire, request, key)
-    assert not shire.dead
-
-
-async def test_a_signature_with_stock_waits_for_callers_too(tmp_path: Path) -> None:
-    async with world(tmp_path, pool_limits=AHEAD) as shire:
-        key = await stocked(shire)
-        request = ecdsa_request(shire, key, announce=True, join_window_ms=WINDOW_MS)
-        await shire.ask(request)
-        told = announced(shire, request)
-        await look(shire)
-        assert instructions(shire, told.session_id) == []
-        window_is_over(shire)
-        assert await sweep(shire) == [told.session_id]
-        await shire.run()
-        check_success(shire, request, key)
-
-
-async def test_signers_get_their_whole_time_from_the_window_on(shire: World) -> None:
-    key = await make_key(shire)
-    await everyone_is_alive(shire)
-    request = ecdsa_request(shire, key, scheme=FROST, announce=True, join_window_ms=WINDOW_MS)
-    await shire.ask(request)
-    told = announced(shire, request)
-    window_is_over(shire)
-    await sweep(shire)
-    session = await shire.coordinator_store.session(told.session_id)
-    assert session is not None
-    assert session.deadline >= shire.clock() + LIMITS.try_seconds * 1000 - 100
-    silent = told.parties[-1]
-    await shire.run(dropped=deaf(silent))
-    await try_time_is_over(shire, told.session_id)
-    await shire.run()
-    assert answer(shire, request, SignResult).status is Status.COMPLETED

@@ -240,7 +240,7 @@ async def test_a_computation_ends_with_its_batch(
 
     def slow(*arguments: Any, **named: Any) -> Any:
         computing.set()
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         return begin(*arguments, **named)
 
     async with audited(tmp_path, places) as audit:
@@ -260,7 +260,7 @@ async def test_a_computation_ends_with_its_batch(
         with monkeypatch.context() as patch:
             patch.setattr(presigning, "begin", slow)
             at_work = asyncio.create_task(party.instruction(begins.body))
-            await asyncio.to_thread(computing.wait, 20)
+            await asyncio.to_thread(computing.wait, 60)
             party.broadcast(over.model_dump_json().encode())
             with pytest.raises(SessionOverError):
                 await at_work

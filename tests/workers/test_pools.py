@@ -25,6 +25,7 @@ from tests.workers.ecdsa import (
     stocked,
 )
 from tests.workers.simulate import World, world
+from tests.workers.tries import everyone_is_alive
 from workers.consumers.publisher import FullError, UnroutableError
 from workers.session.choice import members_of
 from workers.settings import PartyLimits
@@ -39,11 +40,6 @@ async def shire(tmp_path: Path) -> AsyncIterator[World]:
     async with world(tmp_path, pool_limits=AHEAD) as made:
         yield made
         assert made.dead == []
-
-
-async def everyone_is_alive(world: World) -> None:
-    for party_id in world.identities:
-        await world.liveness.seen(party_id)
 
 
 async def begun(world: World, **limits: Any) -> list[int]:

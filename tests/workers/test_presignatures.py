@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,12 +30,6 @@ from workers.store.records import Outgoing
 
 FIRST = ["party-1", "party-2"]
 LIAR = "party-2"
-
-
-@pytest.fixture
-async def shire(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as made:
-        yield made
 
 
 async def test_a_party_that_lost_its_presignatures_costs_one_request(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,12 +35,6 @@ FIRST = ["party-1", "party-2"]
 LIAR = "party-2"
 MATRIX, PRODUCT = 2, 3
 """The round in which a lie is told."""
-
-
-@pytest.fixture
-async def shire(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as made:
-        yield made
 
 
 ###

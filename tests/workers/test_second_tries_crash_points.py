@@ -277,7 +277,7 @@ async def test_one_result_whatever_goes_wrong_between_sessions(shire: World, see
     lie = wrong_share(shire, "party-2")
     requests = [ecdsa_request(shire, key, scheme=FROST) for _ in range(6)]
     for request in requests:
-        await redelivered(lambda request=request: asked(shire, request))  # type: ignore[misc]
+        await redelivered(lambda request=request: shire.ask(request))  # type: ignore[misc]
     await shire.run(dropped=lie)
     await redelivered(lambda: pay_what_is_owed(shire))
     await shire.run(dropped=lie)
@@ -286,7 +286,3 @@ async def test_one_result_whatever_goes_wrong_between_sessions(shire: World, see
         assert result.session_id == await session_of(shire, request)
         assert result.signers == ["party-1", "party-3"]
     assert faults.happened.keys() == {"before commit", "after commit", "publish", "killed"}
-
-
-async def asked(shire: World, request: Any) -> None:
-    await shire.ask(request)

@@ -25,7 +25,8 @@ from tests.workers.ecdsa import (
     pools_of,
     sent,
 )
-from tests.workers.simulate import CLIENT, World, world
+from tests.workers.simulate import World, world
+from tests.workers.tries import session_of
 from workers.consumers import waiting_line
 from workers.consumers.publisher import PublishError
 from workers.consumers.waiting_line import WaitingLine
@@ -74,12 +75,6 @@ async def lined_up(
 def line_of(coordinator: Any) -> WaitingLine:
     line: WaitingLine = coordinator.pools._line
     return line
-
-
-async def session_of(shire: World, request: SignRequest) -> bytes:
-    known = await shire.coordinator_store.request(CLIENT, request.request_id)
-    assert known is not None
-    return known.session_id
 
 
 async def only_pool(shire: World, key: CertifiedKey) -> PoolRecord:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -13,11 +12,11 @@ from contracts import addresses, envelope, results, sessions
 from contracts.envelope import EVERYONE, Envelope, UnverifiedEnvelope
 from contracts.failures import FailureCode
 from contracts.primitives import Curve
-from contracts.requests import CancelRequest, QuerySessionRequest, Request
+from contracts.requests import Request
 from contracts.results import Status
-from contracts.signing import sign_request
+from tests.workers.callers import wish
+from tests.workers.ecdsa import sender
 from tests.workers.simulate import CLIENT, World, world
-from workers.consumers.clock import now_ms
 from workers.protocols import frost
 from workers.protocols.groups import group_by_name
 from workers.store.records import Outgoing
@@ -27,12 +26,6 @@ from workers.store.records import Outgoing
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """For sessions that end well and so leave nothing behind that could matter to the next."""
     async with world(tmp_path_factory.mktemp("shared")) as made:
-        yield made
-
-
-@pytest.fixture
-async def fresh(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as made:
         yield made
 
 
@@ -134,22 +127,22 @@ async def test_a_warm_signature_takes_six_messages(shared: World) -> None:
         assert 1 + len(shared.network.sent) - before == expected
 
 
-async def test_a_party_that_lost_its_nonces_costs_one_request(fresh: World) -> None:
-    made = await make_key(fresh)
+async def test_a_party_that_lost_its_nonces_costs_one_request(shire: World) -> None:
+    made = await make_key(shire)
     signers = ["party-1", "party-2"]
     for _ in range(3):  # so that commitments for several more signatures are waiting
-        await fresh.ask(fresh.sign_request(key_id=made.key_id, signers=signers))
-    await fresh.run()
+        await shire.ask(shire.sign_request(key_id=made.key_id, signers=signers))
+    await shire.run()
     assert made.session_id is not None
-    lost = await fresh.party_stores["party-1"].trim_nonces(made.session_id, 0, "ed25519", keep=0)
+    lost = await shire.party_stores["party-1"].trim_nonces(made.session_id, 0, "ed25519", keep=0)
     assert lost > 2
 
     outcomes = []
     for _ in range(3):
-        request = fresh.sign_request(key_id=made.key_id, signers=signers)
-        await fresh.ask(request)
-        await fresh.run()
-        outcomes.append(await result_of(fresh, request))
+        request = shire.sign_request(key_id=made.key_id, signers=signers)
+        await shire.ask(request)
+        await shire.run()
+        outcomes.append(await result_of(shire, request))
     refused, *signed = outcomes
     assert refused.failure is not None
     assert refused.failure.code is FailureCode.PARTY_REFUSED
@@ -195,49 +188,45 @@ async def test_a_key_id_is_given_once(shared: World) -> None:
     assert not again.failure.retryable
 
 
-async def test_a_party_that_is_away_is_named_and_its_key_id_is_free_again(fresh: World) -> None:
-    away = fresh.parties.pop("party-2")
-    request = fresh.keygen_request()
-    await fresh.ask(request)
-    await fresh.run()
-    (session_id,) = await fresh.coordinator_store.overdue(request.expires_at + 1, 10)
-    await fresh.outlive(session_id)
-    await fresh.reports.expire(session_id)
-    gone = await result_of(fresh, request)
+async def test_a_party_that_is_away_is_named_and_its_key_id_is_free_again(shire: World) -> None:
+    away = shire.parties.pop("party-2")
+    request = shire.keygen_request()
+    await shire.ask(request)
+    await shire.run()
+    (session_id,) = await shire.coordinator_store.overdue(request.expires_at + 1, 10)
+    await shire.outlive(session_id)
+    await shire.reports.expire(session_id)
+    gone = await result_of(shire, request)
     assert gone.status is Status.EXPIRED
     assert gone.failure is not None
     assert gone.failure.code is FailureCode.EXPIRED
     assert gone.failure.silent == ["party-2"]
-    await fresh.run()
+    await shire.run()
 
-    fresh.parties["party-2"] = away
-    made = await make_key(fresh, fields={"key_id": request.key_id})
+    shire.parties["party-2"] = away
+    made = await make_key(shire, fields={"key_id": request.key_id})
     assert made.status is Status.COMPLETED
 
 
 async def test_a_party_that_falls_silent_in_the_middle_is_named_by_the_others(
-    fresh: World,
+    shire: World,
 ) -> None:
-    request = fresh.keygen_request()
-    await fresh.ask(request)
-    await fresh.run(
+    request = shire.keygen_request()
+    await shire.ask(request)
+    await shire.run(
         dropped=lambda message: message.kind == "keygen/2" and sender(message) == "party-3"
     )
-    (session_id,) = await fresh.coordinator_store.overdue(request.expires_at + 1, 10)
+    (session_id,) = await shire.coordinator_store.overdue(request.expires_at + 1, 10)
     for party_id in ("party-1", "party-2"):
-        fresh.clock.offset_ms = 120_000
-        assert await fresh.party_stores[party_id].overdue(fresh.clock(), 10) == [session_id]
-        await fresh.parties[party_id].expire(session_id)
-    await fresh.run()
-    await fresh.outlive(session_id)
-    await fresh.reports.expire(session_id)
-    gone = await result_of(fresh, request)
+        shire.clock.offset_ms = 120_000
+        assert await shire.party_stores[party_id].overdue(shire.clock(), 10) == [session_id]
+        await shire.parties[party_id].expire(session_id)
+    await shire.run()
+    await shire.outlive(session_id)
+    await shire.reports.expire(session_id)
+    gone = await result_of(shire, request)
     assert gone.failure is not None
     assert gone.failure.silent == ["party-3"]
-
-
-def sender(message: Outgoing) -> str:
-    return UnverifiedEnvelope.from_bytes(message.body).claimed.sender
 
 
 def forge(world: World, message: Outgoing, **changes: Any) -> Outgoing:
@@ -257,53 +246,53 @@ def forge(world: World, message: Outgoing, **changes: Any) -> Outgoing:
 
 @pytest.mark.parametrize("round_", [1, 2, 3, 4])
 async def test_a_party_that_sends_rubbish_in_any_round_fails_the_session(
-    fresh: World, round_: int
+    shire: World, round_: int
 ) -> None:
-    request = fresh.keygen_request()
-    await fresh.ask(request)
+    request = shire.keygen_request()
+    await shire.ask(request)
 
     def spoil(message: Outgoing) -> bool:
         if message.kind == f"keygen/{round_}" and sender(message) == "party-3":
             claimed = UnverifiedEnvelope.from_bytes(message.body).claimed
             altered = bytes([claimed.payload[0] ^ 1]) + claimed.payload[1:]
-            spoilt = forge(fresh, message, payload=altered)
+            spoilt = forge(shire, message, payload=altered)
             if spoilt.body != message.body and message.message_id != "forged":
-                fresh.network.waiting.append(spoilt)
+                shire.network.waiting.append(spoilt)
                 return True
         return False
 
-    await fresh.run(dropped=spoil)
-    failed = await result_of(fresh, request)
+    await shire.run(dropped=spoil)
+    failed = await result_of(shire, request)
     assert failed.failure is not None
     # What a sealed payload should have been cannot be shown to others, so nobody is accused.
     expected = FailureCode.SPOILT if round_ == 3 else FailureCode.PARTY_FAULT
     assert failed.failure.code is expected
     assert failed.failure.culprits == ([] if round_ == 3 else ["party-3"])
-    assert await fresh.coordinator_store.keys(CLIENT) == []
+    assert await shire.coordinator_store.keys(CLIENT) == []
 
 
-async def test_two_different_messages_in_one_place_name_their_sender(fresh: World) -> None:
-    request = fresh.keygen_request()
-    await fresh.ask(request)
+async def test_two_different_messages_in_one_place_name_their_sender(shire: World) -> None:
+    request = shire.keygen_request()
+    await shire.ask(request)
     twice: list[Outgoing] = []
 
     def remember(message: Outgoing) -> bool:
         if message.kind == "keygen/1" and sender(message) == "party-3" and not twice:
-            twice.append(forge(fresh, message, payload=b"something else"))
-            fresh.network.waiting.append(twice[0])
+            twice.append(forge(shire, message, payload=b"something else"))
+            shire.network.waiting.append(twice[0])
         return False
 
-    await fresh.run(dropped=remember)
-    failed = await result_of(fresh, request)
+    await shire.run(dropped=remember)
+    failed = await result_of(shire, request)
     assert failed.failure is not None
     assert failed.failure.code is FailureCode.PARTY_FAULT
     assert failed.failure.culprits == ["party-3"]
 
 
-async def test_a_wrong_signature_share_names_its_sender(fresh: World) -> None:
-    made = await make_key(fresh)
-    request = fresh.sign_request(key_id=made.key_id, signers=["party-1", "party-3"])
-    await fresh.ask(request)
+async def test_a_wrong_signature_share_names_its_sender(shire: World) -> None:
+    made = await make_key(shire)
+    request = shire.sign_request(key_id=made.key_id, signers=["party-1", "party-3"])
+    await shire.ask(request)
 
     def lie(message: Outgoing) -> bool:
         if message.kind == "share_signed" and sender(message) == "party-3":
@@ -316,12 +305,12 @@ async def test_a_wrong_signature_share_names_its_sender(fresh: World) -> None:
                 update={"signature_shares": [bytes([share[0] ^ 1]) + share[1:]]}
             )
             payload = wrong.model_dump_json().encode()
-            fresh.network.waiting.append(forge(fresh, message, payload=payload))
+            shire.network.waiting.append(forge(shire, message, payload=payload))
             return True
         return False
 
-    await fresh.run(dropped=lie)
-    failed = await result_of(fresh, request)
+    await shire.run(dropped=lie)
+    failed = await result_of(shire, request)
     assert failed.failure is not None
     assert failed.failure.code is FailureCode.PARTY_FAULT
     assert failed.failure.culprits == ["party-3"]
@@ -337,25 +326,25 @@ async def test_a_wrong_signature_share_names_its_sender(fresh: World) -> None:
     ],
 )
 async def test_a_message_out_of_place_is_refused_and_harms_nobody(
-    fresh: World, changes: dict[str, Any], reason: str
+    shire: World, changes: dict[str, Any], reason: str
 ) -> None:
-    request = fresh.keygen_request()
-    await fresh.ask(request)
+    request = shire.keygen_request()
+    await shire.ask(request)
     extra: list[Outgoing] = []
 
     def add(message: Outgoing) -> bool:
         if message.kind == "keygen/2" and not extra:
-            extra.append(forge(fresh, message, **changes))
-            fresh.network.waiting.append(extra[0])
+            extra.append(forge(shire, message, **changes))
+            shire.network.waiting.append(extra[0])
         return False
 
-    await fresh.run(dropped=add)
-    assert (await result_of(fresh, request)).status is Status.COMPLETED
-    (refused,) = fresh.dead
+    await shire.run(dropped=add)
+    assert (await result_of(shire, request)).status is Status.COMPLETED
+    (refused,) = shire.dead
     assert reason in refused[1]
 
 
-async def test_a_stranger_is_not_heard(fresh: World) -> None:
+async def test_a_stranger_is_not_heard(shire: World) -> None:
     stranger = Envelope(
         session_id=bytes(32),
         epoch=0,
@@ -375,44 +364,35 @@ async def test_a_stranger_is_not_heard(fresh: World) -> None:
         payload=b"",
     )
     for claimed in (stranger, imposter):
-        await fresh.deliver(
+        await shire.deliver(
             Outgoing(
                 exchange=addresses.ROUNDS,
                 routing_key="party-1",
                 kind="keygen/1",
                 content_type=envelope.CONTENT_TYPE,
                 message_id="m",
-                body=claimed.seal(fresh.identities["party-3"]),
+                body=claimed.seal(shire.identities["party-3"]),
             )
         )
-    reasons = [reason for _, reason in fresh.dead]
+    reasons = [reason for _, reason in shire.dead]
     assert reasons == ["the sender is not in our configuration", "wrong signature"]
-    assert await fresh.party_stores["party-1"].parked(bytes(32)) == []
+    assert await shire.party_stores["party-1"].parked(bytes(32)) == []
 
 
-async def test_a_cancelled_session_ends_everywhere_and_answers_once(fresh: World) -> None:
-    request = fresh.keygen_request()
-    await fresh.ask(request)
-    await fresh.run(dropped=lambda message: message.kind == "keygen/1")
+async def test_a_cancelled_session_ends_everywhere_and_answers_once(shire: World) -> None:
+    request = shire.keygen_request()
+    await shire.ask(request)
+    await shire.run(dropped=lambda message: message.kind == "keygen/1")
     for _ in range(2):
-        now = now_ms()
-        cancel = CancelRequest(
-            request_id=f"cancel-{now}-{_}",
-            client_id=CLIENT,
-            signer=fresh.client.public.der,
-            issued_at=now,
-            expires_at=now + 10_000,
-            reply_to=f"mpc.mpc_cancel_result.{CLIENT}.cancel-{now}-{_}",
-            target=request.request_id,
-        )
-        await fresh.submit(sign_request(cancel, fresh.client))
-        await fresh.run()
-        answer = await result_of(fresh, cancel)
+        cancel = wish(shire, "cancel", target=request.request_id)
+        await shire.submit(cancel)
+        await shire.run()
+        answer = await result_of(shire, cancel.request)
         assert isinstance(answer, results.CancelResult)
         assert answer.target_status is Status.CANCELLED
-    cancelled = await result_of(fresh, request)
+    cancelled = await result_of(shire, request)
     assert cancelled.status is Status.CANCELLED
-    for store in fresh.party_stores.values():
+    for store in shire.party_stores.values():
         assert cancelled.session_id is not None
         session = await store.session(cancelled.session_id)
         assert session is not None
@@ -422,18 +402,9 @@ async def test_a_cancelled_session_ends_everywhere_and_answers_once(fresh: World
 
 async def test_a_session_tells_its_history(shared: World) -> None:
     made = await make_key(shared)
-    now = now_ms()
-    query = QuerySessionRequest(
-        request_id=f"query-{now}",
-        client_id=CLIENT,
-        signer=shared.client.public.der,
-        issued_at=now,
-        expires_at=now + 10_000,
-        reply_to=f"mpc.mpc_query_result.{CLIENT}.query-{now}",
-        session_id=made.session_id,
-    )
-    await shared.submit(sign_request(query, shared.client))
-    answer = await result_of(shared, query)
+    query = wish(shared, "query_session", session_id=made.session_id)
+    await shared.submit(query)
+    answer = await result_of(shared, query.request)
     assert isinstance(answer, results.QuerySessionResult)
     assert answer.session is not None
     events = [event.event for event in answer.session.events]

@@ -9,7 +9,13 @@ import pytest
 
 from contracts import addresses
 from contracts.identity import Identity
-from workers.settings import CoordinatorSettings, PartySettings, PoolLimits, SettingsError
+from workers.settings import (
+    CoordinatorLimits,
+    CoordinatorSettings,
+    PartySettings,
+    PoolLimits,
+    SettingsError,
+)
 
 IDENTITIES = {f"party-{i}": Identity.generate() for i in (1, 2, 3)}
 OWN = IDENTITIES["party-1"]
@@ -310,3 +316,13 @@ def test_what_is_wrong_with_the_pools_is_named(
     with pytest.raises(SettingsError) as caught:
         pools(path, **fields)
     assert str(caught.value).startswith(f"{path}: {told}"), caught.value
+
+
+@pytest.mark.parametrize(
+    ("clients", "each"), [(0, 64), (1, 64), (2, 32), (8, 8), (9, 8), (1_000, 8)]
+)
+def test_clients_share_what_is_handled_at_once_and_none_is_left_without(
+    clients: int, each: int
+) -> None:
+    assert CoordinatorLimits(prefetch=64).prefetch_of_each(clients) == each
+    assert CoordinatorLimits(prefetch=3).prefetch_of_each(clients) == 3

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,16 +20,10 @@ from contracts.results import (
 from contracts.signing import ClientPolicy, SignedRequest, sign_request
 from tests.workers import crew
 from tests.workers.callers import announced, answer, ask, refusal, refused, seen, view, wish
-from tests.workers.simulate import CLIENT, LIMITS, World, world
+from tests.workers.simulate import CLIENT, LIMITS, World
 from workers.consumers.coordinator import Coordinator
 
 TENANTS = [None, "shop", "bank"]
-
-
-@pytest.fixture
-async def shire(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as made:
-        yield made
 
 
 async def made(world: World, **fields: Any) -> tuple[KeygenRequest, KeygenResult]:

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from tests.patience import settle
 from workers.consumers.turns import Turns
 
 
@@ -24,11 +25,6 @@ class Work:
         if self.failures:
             raise self.failures.pop()
         self.done.append(name)
-
-
-async def settle() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 @pytest.fixture

@@ -13,9 +13,8 @@ import pytest
 from contracts import addresses
 from contracts.failures import FailureCode
 from contracts.keys import CertifiedKey
-from contracts.requests import CancelRequest
 from contracts.results import Status
-from contracts.signing import sign_request
+from tests.workers.callers import wish
 from tests.workers.crew import coordinator
 from tests.workers.ecdsa import (
     AHEAD,
@@ -33,7 +32,6 @@ from tests.workers.ecdsa import (
 )
 from tests.workers.simulate import CLIENT, World, world
 from workers.consumers import pools as pools_module
-from workers.consumers.clock import now_ms
 from workers.session.choice import members_of
 from workers.settings import PoolLimits
 from workers.store.interface import StoreUnavailableError
@@ -69,17 +67,7 @@ async def waiting(shire: World) -> tuple[CertifiedKey, Any, bytes]:
 
 async def test_a_request_that_is_cancelled_waits_no_more(shire: World) -> None:
     key, request, _ = await waiting(shire)
-    now = now_ms()
-    cancel = CancelRequest(
-        request_id="cancel-it",
-        client_id=CLIENT,
-        signer=shire.client.public.der,
-        issued_at=now,
-        expires_at=now + 10_000,
-        reply_to=f"mpc.mpc_cancel_result.{CLIENT}.cancel-it",
-        target=request.request_id,
-    )
-    await shire.submit(sign_request(cancel, shire.client))
+    await shire.submit(wish(shire, "cancel", target=request.request_id))
     assert only_result(shire, request).status is Status.CANCELLED
     (pool,) = await pools_of(shire, key)
     assert pool.waiting == 0

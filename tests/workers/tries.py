@@ -9,9 +9,10 @@ from typing import Any
 from contracts import addresses, sessions
 from contracts.envelope import UnverifiedEnvelope
 from contracts.keys import CertifiedKey
-from contracts.requests import CancelRequest, KeygenRequest, SignRequest
+from contracts.requests import KeygenRequest, SignRequest
 from contracts.results import CancelResult, SignResult, Status
-from contracts.signing import SignedRequest, sign_request
+from contracts.signing import SignedRequest
+from tests.workers.callers import wish
 from tests.workers.ecdsa import (
     check_success,
     ecdsa_request,
@@ -22,7 +23,6 @@ from tests.workers.ecdsa import (
     swapped,
 )
 from tests.workers.simulate import CLIENT, World
-from workers.consumers.clock import now_ms
 from workers.session.conduct import Conduct
 from workers.store.records import Outgoing
 
@@ -181,17 +181,7 @@ async def check_first_is_forgotten(shire: World, first: bytes) -> None:
 def cancel(
     shire: World, request: KeygenRequest | SignRequest, name: str = "cancel-it"
 ) -> SignedRequest:
-    now = now_ms()
-    wish = CancelRequest(
-        request_id=name,
-        client_id=CLIENT,
-        signer=shire.client.public.der,
-        issued_at=now,
-        expires_at=now + 10_000,
-        reply_to=f"mpc.mpc_cancel_result.{CLIENT}.{name}",
-        target=request.request_id,
-    )
-    return sign_request(wish, shire.client)
+    return wish(shire, "cancel", request_id=name, target=request.request_id)
 
 
 def cancelled(shire: World, wish: SignedRequest) -> CancelResult:

@@ -14,33 +14,53 @@ class Admission:
     processes the limits are soft by what the others began in that second.
 
     Arguments:
-        per_client: Unfinished sessions of one client.
-        in_all: Of all clients.
+        per_client: Unfinished sessions of one client, or of each tenant of one that has tenants.
+        in_all: Of all clients. However many tenants a client has, they leave room for another.
     """
 
     def __init__(self, store: CoordinatorStore, *, per_client: int, in_all: int) -> None:
         self._store = store
         self._per_client = per_client
         self._in_all = in_all
-        self._unfinished: Counter[str] = Counter()
+        self._of_tenants = max(per_client, in_all - per_client)
+        self._owners: Counter[str] = Counter()
+        self._clients: Counter[str] = Counter()
 
     async def refresh(self) -> None:
-        self._unfinished = Counter(await self._store.unfinished())
+        self._owners, self._clients = Counter(), Counter()
+        for owner, count in (await self._store.unfinished()).items():
+            self._count(owner, count)
 
     def refusal(self, owner: str) -> Failure | None:
-        """Why a new session of this client cannot begin now; None if it can."""
-        if self._unfinished[owner] >= self._per_client:
-            return Failure.of(
-                FailureCode.OVERLOADED,
-                f"you have {self._unfinished[owner]} unfinished requests, and may have "
-                f"{self._per_client}: wait for results before you ask for more",
+        """Why a new session of this owner cannot begin now; None if it can."""
+        if self._owners[owner] >= self._per_client:
+            return _overloaded(
+                f"you have {self._owners[owner]} unfinished requests, and may have "
+                f"{self._per_client}: wait for results before you ask for more"
             )
-        if self._unfinished.total() >= self._in_all:
-            return Failure.of(
-                FailureCode.OVERLOADED,
-                f"{self._in_all} requests of all clients are unfinished: try again in a moment",
+        if self._clients[_client_of(owner)] >= self._of_tenants:
+            return _overloaded(
+                f"{self._of_tenants} requests of this client's tenants are unfinished: try again "
+                "in a moment"
+            )
+        if self._owners.total() >= self._in_all:
+            return _overloaded(
+                f"{self._in_all} requests of all clients are unfinished: try again in a moment"
             )
         return None
 
     def began(self, owner: str) -> None:
-        self._unfinished[owner] += 1
+        self._count(owner, 1)
+
+    def _count(self, owner: str, sessions: int) -> None:
+        self._owners[owner] += sessions
+        self._clients[_client_of(owner)] += sessions
+
+
+def _client_of(owner: str) -> str:
+    """See `contracts.requests.RequestBase.owner`."""
+    return owner.partition("/")[0]
+
+
+def _overloaded(why: str) -> Failure:
+    return Failure.of(FailureCode.OVERLOADED, why)

@@ -75,4 +75,4 @@ def late() -> Failure:
 
 
 def unknown(what: str) -> Failure:
-    return Failure.of(FailureCode.UNKNOWN_REQUEST, f"you have no such thing: {what}")
+    return Failure.of(FailureCode.UNKNOWN_REQUEST, f"you have no such {what}")

@@ -39,8 +39,8 @@ class Cancelling:
     async def handle(self, request: CancelRequest) -> None:
         found = await self._found(request)
         if found is None:
-            what = "session" if request.target is None else f"request {request.target}"
-            return await self._answers.fail(request, unknown(what))
+            failure = unknown("session" if request.target is None else "request")
+            return await self._answers.fail(request, failure)
         named, status = found.named, await self._end(found, request)
         while (now := await self._found(request)) is not None and (
             now.session.session_id != found.session.session_id

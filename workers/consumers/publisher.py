@@ -42,6 +42,8 @@ from .roaming import roaming
 
 logger = logging.getLogger(__name__)
 
+LETTER_HEADER_BYTES = 16_384
+"""Of what a dead letter keeps of its headers."""
 HEARTBEAT_S = 8
 CONFIRM_TIMEOUT_S = 10.0
 RENEWAL_S = 1.0
@@ -261,7 +263,7 @@ def dead_letter(
         at: When it was refused; now, unless given.
     """
     refused_at = (at or datetime.now(UTC)).astimezone(UTC)
-    kept = {name: value for name, value in headers.items() if isinstance(value, str)}
+    kept = _as_many_as_fit(headers)
     return Outgoing(
         exchange=addresses.DEAD,
         routing_key=source,
@@ -270,7 +272,7 @@ def dead_letter(
         message_id=str(headers.get("message_id", "")),
         body=body,
         headers={
-            **{name: value[:500] for name, value in kept.items() if name != "message_id"},
+            **{name: value for name, value in kept.items() if name != "message_id"},
             "warren-reason": reason[:1000],
             "warren-queue": source,
             "warren-routing-key": routing_key[:255],
@@ -280,6 +282,20 @@ def dead_letter(
             "warren-refused-at": refused_at.isoformat(timespec="seconds"),
         },
     )
+
+
+def _as_many_as_fit(headers: Mapping[str, object]) -> dict[str, str]:
+    """Of a letter's own headers. All of them stand in one frame, with those that we add, and the
+    broker ends the connection of whoever sends a larger one."""
+    kept: dict[str, str] = {}
+    left = LETTER_HEADER_BYTES
+    for name, value in headers.items():
+        if isinstance(value, str):
+            left -= len(name.encode()) + len(value[:500].encode())
+            if left < 0:
+                break
+            kept[name] = value[:500]
+    return kept
 
 
 async def publish_what_has_place(publisher: Publisher, messages: Iterable[Outgoing]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from workers.protocols import dkls23
 from workers.protocols.groups import SECP256K1, Scalar
@@ -169,6 +170,34 @@ def new_batch(
 def presign(batch: Batch) -> dict[PartyIndex, tuple[dkls23.Presignature, ...]]:
     """An undisturbed run."""
     return batch.offer_all().extend_all().answer_all().finish_all()
+
+
+@cache
+def _offered() -> Batch:
+    return new_batch(3, 4, (1, 2, 3), count=2).offer_all()
+
+
+@cache
+def _extended() -> Batch:
+    return _offered().copy().extend_all()
+
+
+@cache
+def _answered() -> Batch:
+    return _extended().copy().answer_all()
+
+
+def offered() -> Batch:
+    """Three signers of four after round 0; party 2 is the one who will lie."""
+    return _offered().copy()
+
+
+def extended() -> Batch:
+    return _extended().copy()
+
+
+def answered() -> Batch:
+    return _answered().copy()
 
 
 def task_of(digest: bytes, *, tweak: Scalar | None = None, entropy: bytes = b"") -> dkls23.Task:

@@ -14,7 +14,7 @@ import httpx
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 PARTIES = ["server-party-1", "server-party-2", "server-party-3"]
 PARTICIPANTS = [
     {"party_id": party_id, "device_type": "server", "device_id": f"party{i}"}

@@ -48,9 +48,9 @@ async def test_the_specialised_dialect_makes_a_key_and_signs(
 
 
 async def test_a_child_of_the_key_signs_for_its_own_public_key(caller: httpx.AsyncClient) -> None:
-    key = (await made(caller, "/api/v1/mpc/keygen?wait=30", KEYGEN))["result"]
+    key = (await made(caller, "/api/v1/mpc/keygen?wait=60", KEYGEN))["result"]
     wish = {"key_id": key["key_id"], "message": MESSAGE, "derivation_path": "m/0/7"}
-    signed = (await made(caller, "/api/v1/mpc/sign?wait=30", wish))["result"]
+    signed = (await made(caller, "/api/v1/mpc/sign?wait=60", wish))["result"]
     assert signed["derivation_path"] == "m/0/7"
     assert signed["public_key"] != key["public_key"]
     assert verifies_elsewhere(signed)
@@ -68,7 +68,7 @@ async def test_an_account_signs_in_every_scheme_that_others_verify(
 ) -> None:
     if curve not in accounts:
         wish = {"user_id": "alice", "curve": curve}
-        accounts[curve] = await made(caller, "/api/v1/accounts?wait=30", wish)
+        accounts[curve] = await made(caller, "/api/v1/accounts?wait=60", wish)
     account = accounts[curve]
     assert account["status"] == "completed"
     begun = await made(
@@ -95,7 +95,7 @@ async def test_the_generic_dialect_makes_a_key_and_signs(caller: httpx.AsyncClie
     key = (await ended(caller, begun["session_id"]))["result"]
 
     wish = {"session_type": "sign", "key_id": key["key_id"], "message": MESSAGE}
-    over = await made(caller, "/api/v1/sessions?wait=30", wish)
+    over = await made(caller, "/api/v1/sessions?wait=60", wish)
     assert verifies_elsewhere(over["result"])
     looked = told(await caller.get(f"/api/v1/sessions/{over['session_id']}"))
     assert looked["result"] == over["result"]
@@ -148,7 +148,7 @@ async def test_those_sign_whom_the_account_is_configured_with(
     caller: httpx.AsyncClient, at_another: httpx.AsyncClient
 ) -> None:
     wish = {"user_id": "carol", "curve": "ed25519"}
-    account = await made(caller, "/api/v1/accounts?wait=30", wish)
+    account = await made(caller, "/api/v1/accounts?wait=60", wish)
     path = f"/api/v1/accounts/{account['account_id']}"
     config = f"{path}/signing-config"
     assert told(await caller.get(config))["configured"] is False
@@ -156,7 +156,7 @@ async def test_those_sign_whom_the_account_is_configured_with(
         put = told(await caller.put(config, json={"parties": parties}))
         assert (put["configured"], put["parties"]) == (True, parties)
         for _ in range(2):
-            signed = (await made(at_another, f"{path}/sign?wait=30", {"message": MESSAGE}))[
+            signed = (await made(at_another, f"{path}/sign?wait=60", {"message": MESSAGE}))[
                 "result"
             ]
             assert sorted(signed["signers"]) == parties

@@ -1,0 +1,32 @@
+"""A producer, and what it asks for."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from typing import Any
+
+from contracts.client import Client, ClientSettings
+from contracts.primitives import Scheme
+from contracts.results import SignResult
+from contracts.signing import SignedRequest, sign_request
+
+from . import samples
+from .samples import CLIENT, PINNED
+
+
+def settings(url: str, client_id: str | None = "svcA", **changes: Any) -> ClientSettings:
+    """Of a client that asks once: on a slow machine, who asks again by himself spoils a count."""
+    given = ClientSettings(
+        amqp_url=url, client_id=client_id, identity=CLIENT, parties=PINNED, ask_again_s=60
+    )
+    return dataclasses.replace(given, **changes)
+
+
+async def sign(client: Client, message: bytes = b"message", **more: Any) -> SignResult:
+    return await client.sign("ed25519", message=message, scheme=Scheme.ED25519, **more)
+
+
+def signed_request(**changes: Any) -> SignedRequest:
+    given = {"request_id": secrets.token_hex(8), "key_id": "ed25519", **changes}
+    return sign_request(samples.sign_request(**given), CLIENT)

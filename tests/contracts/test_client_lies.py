@@ -1,0 +1,126 @@
+"""Results that are not what was asked for: a client hands none of them out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from contracts import results
+from contracts.client import Client, ResultTimeoutError
+from contracts.primitives import Curve
+from contracts.requests import KeygenRequest, QueryKeysRequest, Request, SignRequest
+from contracts.results import KeygenResult, Result
+from tests.contracts.fakes import another_key
+
+from . import samples
+from .fakes import KEYS, FakeCoordinator, honest
+from .producers import settings, sign
+from .samples import PINNED, STRANGER, SingleKey, keygen_result, sign_result
+
+pytestmark = pytest.mark.system
+
+
+def _stranger_certified(request: Request) -> Result:
+    assert isinstance(request, KeygenRequest)
+    key = KEYS[request.curve].certified(client_id=request.client_id, key_id=request.key_id)
+    forged = {**key.certificates, "p2": key.facts.certify(STRANGER)}
+    return keygen_result(request, key.model_copy(update={"certificates": forged}))
+
+
+def _another_threshold(request: Request) -> Result:
+    assert isinstance(request, KeygenRequest)
+    key = KEYS[request.curve].certified(
+        client_id=request.client_id, key_id=request.key_id, threshold=3
+    )
+    return keygen_result(request, key)
+
+
+def _another_message(request: Request) -> Result:
+    assert isinstance(request, SignRequest)
+    other = request.model_copy(update={"message": b"pay the thief"})
+    return sign_result(other, KEYS[Curve.ED25519])
+
+
+def _another_operation(request: Request) -> Result:
+    made = keygen_result(samples.keygen_request(), KEYS[Curve.ED25519].certified(key_id="treasury"))
+    return made.model_copy(update={"request_id": request.request_id})
+
+
+def _another_client(request: Request) -> Result:
+    assert isinstance(request, SignRequest)
+    return sign_result(request, KEYS[Curve.ED25519], client_id="svcB")
+
+
+@pytest.mark.parametrize("lie", [_stranger_certified, _another_threshold])
+async def test_a_key_that_does_not_verify_is_never_handed_out(
+    vhost: str, coordinator: FakeCoordinator, lie: Any
+) -> None:
+    coordinator.answer = lambda request: [lie(request), *honest(request)]
+    async with Client.connect(settings(vhost)) as client:
+        key = await client.create_key("k", curve=Curve.ED25519, threshold=2, party_count=3)
+    key.verify(PINNED)
+    assert key.facts.threshold == 2
+    refused = results.ADAPTER.validate_json(await coordinator.dead_letter())
+    assert isinstance(refused, KeygenResult)
+    assert refused.key != key
+
+
+@pytest.mark.parametrize(
+    "lie", [another_key, _another_message, _another_operation, _another_client]
+)
+async def test_a_signature_that_does_not_verify_is_never_handed_out(
+    vhost: str, coordinator: FakeCoordinator, lie: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def answer(request: Request) -> Iterable[Result]:
+        if isinstance(request, SignRequest):
+            yield lie(request)
+        yield from honest(request)
+
+    coordinator.answer = answer
+    with caplog.at_level(logging.WARNING, "contracts.client"):
+        async with Client.connect(settings(vhost)) as client:
+            done = await sign(client)
+    assert done.message == b"message"
+    assert done.client_id == "svcA"
+    assert await coordinator.dead_letter()
+    assert "refused a result of request" in caplog.text
+
+
+async def test_a_call_that_got_only_lies_says_so_when_it_ends(
+    vhost: str, coordinator: FakeCoordinator
+) -> None:
+    coordinator.answer = lambda request: [
+        another_key(request) if isinstance(request, SignRequest) else honest(request)[0]
+    ]
+    async with Client.connect(settings(vhost, margin_s=0.2)) as client:
+        await client.keys("ed25519")
+        with pytest.raises(ResultTimeoutError, match="public_key is not what was asked") as caught:
+            await sign(client, timeout_s=10)  # the lie comes first even to a slow machine
+    assert caught.value.rejected
+
+
+async def test_a_key_cannot_change_its_public_key(vhost: str, coordinator: FakeCoordinator) -> None:
+    def answer(request: Request) -> Iterable[Result]:
+        if isinstance(request, QueryKeysRequest):
+            (true,) = honest(request)
+            other = SingleKey(Curve.ED25519, secret=bytes([1]) * 32).certified(key_id="ed25519")
+            yield true.model_copy(update={"keys": [other]})
+        yield from honest(request)
+
+    async with Client.connect(settings(vhost)) as client:
+        await sign(client)
+        coordinator.answer = answer
+        (key,) = await client.keys("ed25519")
+    assert key.facts.public_key == KEYS[Curve.ED25519].public_key
+
+
+async def test_what_is_no_result_at_all_becomes_a_dead_letter(
+    vhost: str, coordinator: FakeCoordinator
+) -> None:
+    async with Client.connect(settings(vhost)) as client:
+        await coordinator.publish_raw(b'{"result": "sign"', "mpc.mpc_signing_result.svcA.complete")
+        assert await coordinator.dead_letter() == b'{"result": "sign"'
+        await sign(client)

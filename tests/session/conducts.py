@@ -1,0 +1,75 @@
+"""Sessions as the coordinator conducts them, for a test to change one thing in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from contracts import sessions
+from contracts.keys import KeyFacts
+from contracts.sessions import KeyCertified
+from contracts.signing import sign_request
+from tests.protocols.simulate import coins
+from tests.session.builders import (
+    CLIENT,
+    IDENTITIES,
+    LIFETIME_MS,
+    NOW,
+    Signing,
+    facts,
+    keygen_request,
+    member,
+    received_report,
+    report_envelope,
+    signing_session,
+    terms,
+)
+from tests.session.ecdsa_sessions import EcdsaSigning, ecdsa_session
+from workers.session import reports as reporting
+from workers.session.conduct import Conduct, Progress
+
+
+def keygen_conduct(**fields: Any) -> Conduct:
+    request = keygen_request(**fields)
+    signed = sign_request(request, CLIENT)
+    members = [member(1), member(2), member(3)]
+    return Conduct(
+        request=request,
+        terms=terms(signed, members, threshold=2),
+        join_secret=coins("join secret"),
+        deadline=NOW + LIFETIME_MS,
+    )
+
+
+def certified(made: KeyFacts) -> KeyCertified:
+    return KeyCertified(
+        facts=made,
+        certificates={f"party-{i}": made.certify(IDENTITIES[f"party-{i}"]) for i in (1, 2, 3)},
+    )
+
+
+def new_facts(conduct: Conduct, **changes: Any) -> KeyFacts:
+    return facts(**({"session_id": conduct.session_id} | changes))
+
+
+def waiting(*present: int) -> tuple[Signing, Conduct]:
+    session = signing_session()
+    kept = {f"party-{i}": session.commitments[i] for i in present}
+    return session, session.conduct().model_copy(update={"commitments": kept})
+
+
+def hear(conduct: Conduct, sender: str, report: sessions.Report, **changes: Any) -> None:
+    envelope = report_envelope(sender, report, session_id=conduct.session_id)
+    reporting.check_report(conduct, replace(envelope, **changes), report)
+
+
+def replaceable(**changes: Any) -> Conduct:
+    given = {"try_ms": 5_000, **changes}
+    return ecdsa_session().conduct().model_copy(update=given)
+
+
+def share_signed(session: Signing | EcdsaSigning, i: int, *others: int, **changes: Any) -> Progress:
+    """Party i's report after those of the others, changed as given."""
+    rows = [received_report(j, session.share(j)) for j in others]
+    report = session.share(i).model_copy(update=changes)
+    return reporting.share_signed(session.conduct(), f"party-{i}", report, rows, now=NOW)
