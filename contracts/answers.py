@@ -59,7 +59,9 @@ def check_answer(request: Request, result: Result) -> None:
             if request.target is not None:
                 _same("target", result.target, request.target)
         case QueryKeysRequest(), QueryKeysResult():
-            _check_only(request.only, [key.facts.key_id for key in result.keys])
+            key_ids = [key.facts.key_id for key in result.keys]
+            _check_only(request.only, key_ids)
+            _check_page(key_ids, more=result.more)
         case QuerySessionRequest(), QuerySessionResult():
             _check_looked_at(request, result)
         case JoinSessionRequest(), JoinSessionResult():

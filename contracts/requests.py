@@ -231,11 +231,15 @@ class CancelRequest(RequestBase):
 
 
 class QueryKeysRequest(RequestBase):
-    """This client's keys with their certificates, one or all."""
+    """This client's keys with their certificates in the order of their ids, one or a page of them.
+    A page ends early when a message has room for no more."""
 
     operation: Literal["query_keys"] = "query_keys"
     only: Id | None = None
     """A key id."""
+    after: Id | None = None
+    """The last key id of the page before."""
+    limit: int = Field(default=1000, ge=1, le=1000)
 
 
 class QuerySessionRequest(RequestBase):

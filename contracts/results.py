@@ -171,6 +171,7 @@ class CancelResult(ResultBase):
 class QueryKeysResult(ResultBase):
     result: Literal["query_keys"] = "query_keys"
     keys: list[CertifiedKey] = Field(default_factory=list)
+    more: bool = False
 
 
 class QuerySessionResult(ResultBase):

@@ -235,7 +235,16 @@ class Client(Registers):
 
     async def keys(self, only: str | None = None) -> list[CertifiedKey]:
         """This client's keys, or the one of that id, each certified by all its parties."""
-        return (await self._query(QueryKeysRequest, QueryKeysResult, only=only)).keys
+        found: dict[str, CertifiedKey] = {}
+        after = None
+        while True:
+            page = await self._query(QueryKeysRequest, QueryKeysResult, only=only, after=after)
+            new = [key for key in page.keys if key.facts.key_id not in found]
+            found |= {key.facts.key_id: key for key in new}
+            # A coordinator that says for ever that there are more is not asked for ever.
+            if not (page.more and new):
+                return list(found.values())
+            after = page.keys[-1].facts.key_id
 
     async def look(
         self, *, session_id: bytes | None = None, request_id: str | None = None

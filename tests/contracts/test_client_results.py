@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 
 import pytest
 
 from contracts import addresses
 from contracts.client import Client
 from contracts.primitives import Curve, Scheme
+from contracts.requests import QueryKeysRequest, Request
+from contracts.results import Result
 from tests.contracts.fakes import another_key
 
-from .fakes import FakeCoordinator, honest
+from .fakes import KEYS, FakeCoordinator, honest
 from .producers import settings, sign, signed_request
 
 pytestmark = pytest.mark.system
@@ -146,3 +149,36 @@ async def test_results_that_nobody_reads_stay_in_the_queue(
         await sign(client)
     async with Client.connect(settings(vhost)) as client:
         assert await anext(client.results()) == result
+
+
+###
+### Pages
+###
+
+
+async def test_keys_are_fetched_page_after_page(vhost: str, coordinator: FakeCoordinator) -> None:
+    names = ["ed25519", "ed25519-b", "ed25519-c"]
+
+    def answer(request: Request) -> Iterable[Result]:
+        (found,) = honest(request)
+        assert isinstance(request, QueryKeysRequest)
+        place = 0 if request.after is None else names.index(request.after) + 1
+        key = KEYS[Curve.ED25519].certified(key_id=names[place])
+        yield found.model_copy(update={"keys": [key], "more": place < 2})
+
+    coordinator.answer = answer
+    async with Client.connect(settings(vhost)) as client:
+        assert [key.facts.key_id for key in await client.keys()] == names
+
+
+async def test_a_coordinator_that_always_has_more_keys_is_not_asked_for_ever(
+    vhost: str, coordinator: FakeCoordinator
+) -> None:
+    def answer(request: Request) -> Iterable[Result]:
+        (found,) = honest(request)
+        yield found.model_copy(update={"more": True})
+
+    coordinator.answer = answer
+    async with Client.connect(settings(vhost)) as client:
+        assert [key.facts.key_id for key in await client.keys()] == ["ed25519"]
+    assert len(coordinator.asked) == 2

@@ -365,5 +365,9 @@ def test_a_key_query_is_answered_with_the_key_that_was_asked_for() -> None:
     check_answer(request, QueryKeysResult(**answer, keys=[ED25519.certified()]))
     with pytest.raises(ContractError, match="something else"):
         check_answer(request, QueryKeysResult(**answer, keys=[ED25519.certified(key_id="other")]))
+    every = QueryKeysRequest(**fields("query_keys"))
+    check_answer(every, QueryKeysResult(**answer, keys=[ED25519.certified()], more=True))
+    with pytest.raises(ContractError, match="empty page"):
+        check_answer(every, QueryKeysResult(**answer, more=True))
     with pytest.raises(ContractError, match="has no session"):
         check_answer(QuerySessionRequest(**fields("query_session")), QuerySessionResult(**answer))

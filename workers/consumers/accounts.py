@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import accumulate, takewhile
 
 from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey
@@ -19,7 +18,7 @@ from contracts.results import (
 from ..session.conduct import Conduct
 from ..store.interface import CoordinatorStore
 from ..store.records import AccountRecord, StoredAccount
-from .answers import Answers, late
+from .answers import Answers, late, that_fit
 from .clock import now_ms
 
 PAGE_BYTES = MAX_BODY_BYTES - 4_096
@@ -46,7 +45,7 @@ class Accounts:
             )
             more = len(found) > request.limit
         views = [_view(each) for each in found[: request.limit]]
-        fitting = _that_fit(views)
+        fitting = that_fit(views, PAGE_BYTES)
         content = QueryAccountsResult(
             request_id=request.request_id,
             client_id=request.client_id,
@@ -123,13 +122,6 @@ def _view(stored: StoredAccount) -> AccountView:
         signers=None if account.signers is None else list(account.signers),
         public_key=key,
     )
-
-
-def _that_fit(views: list[AccountView]) -> list[AccountView]:
-    """The first ones, as many as one message has room for."""
-    ends = accumulate(len(view.model_dump_json().encode()) + 1 for view in views)
-    count = sum(1 for _ in takewhile(lambda end: end <= PAGE_BYTES, ends))
-    return views[:count]
 
 
 def _in_order(signers: list[str] | None, account: AccountRecord) -> tuple[str, ...] | None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import accumulate, takewhile
+from typing import TypeVar
+
+from pydantic import BaseModel
 
 from contracts import addresses
 from contracts.errors import InvalidRequestError
@@ -13,6 +17,8 @@ from contracts.results import Result, Status, failed_result
 from ..session.sending import result
 from .clock import now_ms
 from .publisher import Publisher
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class Answers:
@@ -66,6 +72,12 @@ def failed(request: Request, failure: Failure, *, digest: bytes | None, now: int
         # Late once is late for ever: then all deliveries of a request have the same answer.
         finished_at=request.expires_at if late else now,
     )
+
+
+def that_fit(page: Sequence[M], room: int) -> list[M]:
+    """The first ones, as many as so many bytes have room for."""
+    ends = accumulate(len(each.model_dump_json().encode()) + 1 for each in page)
+    return list(page[: sum(1 for _ in takewhile(lambda end: end <= room, ends))])
 
 
 def late() -> Failure:

@@ -19,9 +19,12 @@ from contracts.results import (
 from ..session.views import session_view
 from ..store.interface import CoordinatorStore
 from ..store.records import Outgoing
-from .answers import Answers, unknown
+from .answers import Answers, that_fit, unknown
 from .clock import now_ms
 from .known_sessions import find
+
+PAGE_BYTES = 4 * 1024 * 1024
+"""Of keys on one page. A broker of today takes messages four times as large."""
 
 
 class Questions:
@@ -34,20 +37,25 @@ class Questions:
 
     async def keys(self, request: QueryKeysRequest) -> None:
         if request.only is None:
-            found = await self._store.keys(request.owner)
+            found = await self._store.keys(
+                request.owner, after=request.after or "", limit=request.limit + 1
+            )
         else:
             one = await self._store.key(request.owner, request.only)
             if one is None:
                 failure = Failure.of(FailureCode.UNKNOWN_KEY, f"you have no key {request.only!r}")
                 return await self._answers.fail(request, failure)
             found = [one]
+        keys = [CertifiedKey.model_validate_json(each.certified) for each in found]
+        page = that_fit(keys[: request.limit], PAGE_BYTES)
         content = QueryKeysResult(
             request_id=request.request_id,
             client_id=request.client_id,
             session_id=None,
             status=Status.COMPLETED,
             finished_at=self._clock(),
-            keys=[CertifiedKey.model_validate_json(each.certified) for each in found],
+            keys=page,
+            more=len(page) < len(keys),
         )
         return await self._answers.give(request, content)
 

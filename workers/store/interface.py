@@ -241,7 +241,8 @@ class CoordinatorStore(SessionStore, Protocol):
     async def key_of(self, key_session: bytes) -> KeyRecord | None:
         """The key that this session made."""
 
-    async def keys(self, owner: str) -> list[KeyRecord]: ...
+    async def keys(self, owner: str, *, after: str = "", limit: int = 1000) -> list[KeyRecord]:
+        """In the order of their ids, from the first one after `after`."""
 
     async def events(self, session_id: bytes) -> list[StoredEvent]: ...
 

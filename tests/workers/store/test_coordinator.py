@@ -114,6 +114,9 @@ async def test_a_key_comes_back_as_it_was_stored(coordinator: CoordinatorStore) 
     assert await coordinator.key(*NAME) == key()
     assert await coordinator.key("svcB", "treasury") is None
     assert await coordinator.keys("svcA") == [other, key()]
+    assert await coordinator.keys("svcA", limit=1) == [other]
+    assert await coordinator.keys("svcA", after="another", limit=1) == [key()]
+    assert await coordinator.keys("svcA", after="treasury") == []
     assert await coordinator.keys("") == [key(owner="")]
     assert await coordinator.keys("svcB") == []
 

@@ -57,7 +57,9 @@ KEY = f"SELECT {KEY_COLUMNS} FROM keys WHERE owner = $1 AND key_id = $2"
 
 KEY_OF = f"SELECT {KEY_COLUMNS} FROM keys WHERE key_session = $1"
 
-KEYS = f"SELECT {KEY_COLUMNS} FROM keys WHERE owner = $1 ORDER BY key_id"
+KEYS = f"""
+    SELECT {KEY_COLUMNS} FROM keys WHERE owner = $1 AND key_id > $2 ORDER BY key_id LIMIT $3
+"""
 
 EVENTS = f"""
     SELECT sequence, at, {EVENT_COLUMNS} FROM events
@@ -111,8 +113,9 @@ class SharedCoordinatorStore(SharedAccounts, SharedPools):
         found = await self._database.fetch(KEY_OF, key_session)
         return rows.key(found[0]) if found else None
 
-    async def keys(self, owner: str) -> list[KeyRecord]:
-        return [rows.key(row) for row in await self._database.fetch(KEYS, owner)]
+    async def keys(self, owner: str, *, after: str = "", limit: int = 1000) -> list[KeyRecord]:
+        found = await self._database.fetch(KEYS, owner, after, limit)
+        return [rows.key(row) for row in found]
 
     async def events(self, session_id: bytes) -> list[StoredEvent]:
         return [rows.event(row) for row in await self._database.fetch(EVENTS, session_id)]
