@@ -175,7 +175,7 @@ def _check_url(variable: str, url: str) -> None:
         return
     schemes, example = {
         MANAGEMENT_URL: ({"http", "https"}, "http://user:password@host:15672"),
-        DATABASE_URL: ({"postgresql"}, "postgresql://user:password@host/database"),
+        DATABASE_URL: ({"postgresql", "postgres"}, "postgresql://user:password@host/database"),
     }[variable]
     try:
         parts = urlsplit(url)

@@ -38,6 +38,7 @@ def received(flags: int, properties: bytes) -> header.ContentHeader:
     return read
 
 
+@pytest.mark.usefixtures("usual_recursion")
 @pytest.mark.parametrize(
     ("flags", "properties"),
     [

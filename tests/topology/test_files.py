@@ -147,7 +147,6 @@ def test_a_pattern_covers_its_names_and_nothing_that_only_looks_like_them(tmp_pa
         (spoiled("  jobs:\n", "  7:\n"), "flow.yaml:8: queues: every key has to be a text"),
         (spoiled("  dead:\n    type: fanout", "  dead: fanout"), "but fanout is a text"),
         ("queues: [\n", "flow.yaml:2: not YAML:"),
-        ("queues: " + 5000 * "[", "flow.yaml:1: is nested too deeply"),
         ("", "flow.yaml:1: the file is empty"),
         ("- a\n", "flow.yaml:1: has to be a mapping, but is a list"),
     ],
@@ -157,6 +156,12 @@ def test_a_mistake_is_named_with_its_file_and_line(
 ) -> None:
     found = problems(tmp_path, flow)
     assert any(expected in problem for problem in found), found
+
+
+@pytest.mark.usefixtures("usual_recursion")
+def test_what_is_nested_too_deeply_is_named_with_its_file(tmp_path: Path) -> None:
+    found = problems(tmp_path, "queues: " + 5_000 * "[")
+    assert any("flow.yaml:1: is nested too deeply" in problem for problem in found), found
 
 
 @pytest.mark.parametrize(
