@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from contracts.requests import KeygenRequest, SignRequest
 from contracts.results import Status
+from contracts.signing import SignedRequest
 
 from ..session.announcing import ANNOUNCED, announcement
 from ..session.conduct import Conduct, Progress
@@ -201,6 +202,22 @@ class Beginnings:
             return None
         await self._pools.note_used()
         return pool
+
+
+def record_of(signed: SignedRequest, session_id: bytes = b"") -> RequestRecord:
+    """
+    Arguments:
+        session_id: May be left to `Beginnings.commit`.
+    """
+    return RequestRecord(
+        owner=signed.request.owner,
+        request_id=signed.request.request_id,
+        operation=signed.request.operation,
+        digest=signed.digest,
+        body=signed.body,
+        signature=signed.signature,
+        session_id=session_id,
+    )
 
 
 def begins_at(request: KeygenRequest | SignRequest, now: int, deadline: int) -> int | None:

@@ -17,6 +17,7 @@ from ..session.sending import result
 from ..store.interface import CoordinatorStore
 from ..store.records import REFUSED, CoordinatorChange, Outcome, RequestRecord
 from .answers import failed
+from .beginnings import record_of
 from .clock import now_ms
 from .publisher import Publisher
 
@@ -47,15 +48,7 @@ class Refusals:
             deadline=request.expires_at,
             state=b"",
             cause=REFUSED,
-            request=RequestRecord(
-                owner=request.owner,
-                request_id=request.request_id,
-                operation=request.operation,
-                digest=signed.digest,
-                body=signed.body,
-                signature=signed.signature,
-                session_id=session_id,
-            ),
+            request=record_of(signed, session_id),
             result=message,
         )
         if await self._store.commit(change) is not Outcome.COMMITTED:

@@ -47,7 +47,7 @@ from .accounts import Accounts, account_of
 from .admission import Admission
 from .answers import Answers, late
 from .api_keys import ApiKeys
-from .beginnings import Beginnings, begins_at
+from .beginnings import Beginnings, begins_at, record_of
 from .cancelling import Cancelling
 from .clock import now_ms
 from .deliveries import Delivery
@@ -184,7 +184,7 @@ class RequestConsumer:
         )
         outcome = await self._beginnings.commit(
             conduct,
-            _record(signed, conduct),
+            record_of(signed),
             reserve=(request.owner, request.key_id),
             account=account_of(request, conduct, now),
         )
@@ -275,18 +275,6 @@ class RequestConsumer:
             return None
         stored = await self._store.account(request.owner, request.key_id)
         return None if stored is None else stored.account.signers
-
-
-def _record(signed: SignedRequest, conduct: Conduct) -> RequestRecord:
-    return RequestRecord(
-        owner=signed.request.owner,
-        request_id=signed.request.request_id,
-        operation=signed.request.operation,
-        digest=signed.digest,
-        body=signed.body,
-        signature=signed.signature,
-        session_id=conduct.session_id,
-    )
 
 
 def _deadline(request: Request, now: int) -> int:

@@ -28,7 +28,7 @@ from ..store.records import (
     PoolName,
     RequestRecord,
 )
-from .beginnings import CAUSE, Beginnings, begins_at
+from .beginnings import CAUSE, Beginnings, begins_at, record_of
 from .clock import now_ms
 from .liveness import Liveness
 from .pools import Pools
@@ -78,15 +78,7 @@ class SigningSessions:
         Raises:
             ChoiceError.
         """
-        record = RequestRecord(
-            owner=request.owner,
-            request_id=request.request_id,
-            operation=request.operation,
-            digest=signed.digest,
-            body=signed.body,
-            signature=signed.signature,
-            session_id=b"",
-        )
+        record = record_of(signed)
         presigned = request.scheme is Scheme.ECDSA
         sets = self._sets(request, facts, avoided=(), among=among)
         by_name = {choice.set_name(members): members for members in sets}
