@@ -31,7 +31,9 @@ REPLAYS_PER_S = 20
 GREEDY_PER_S = 4
 SKEW_MS = 120_000
 MOMENT_WITHIN_S = 30.0
+FOUND_OUT_WITHIN_S = 45.0
 LAST_LIES_S = 1.0
+ASK_EVERY_S = 0.5
 """Until somebody finds out what was sealed before the liar was called off."""
 ROLLING = (
     (COORDINATORS[0], *SIGNERS[0::2]),
@@ -161,16 +163,19 @@ class Injector:
         try:
             await asyncio.sleep(injection.lasts_s)
             if kind is Kind.PRESIGNING_LIAR:
-                await self._felt_after(target, felt)
+                await self._found_out(target)
         finally:
             self._book.lift(target)
         return 1 if kind is Kind.SKEW else self._book.felt(target) - felt
 
-    async def _felt_after(self, target: str, felt: int) -> None:
-        """Presignatures are made now and then: wait for the next."""
-        until = self._clock() + MOMENT_WITHIN_S
-        while self._book.felt(target) == felt and self._clock() < until:  # noqa: ASYNC110  # a file
-            await asyncio.sleep(LOOK_EVERY_S)
+    async def _found_out(self, liar: str) -> None:
+        """Presignatures are made now and then, and a lie shows a round or two later: wait until
+        somebody accuses him, if anybody does."""
+        until = self._clock() + FOUND_OUT_WITHIN_S
+        while self._clock() < until:
+            if liar in {each.against for each in await bans.accusations(self._deployment)}:
+                return
+            await asyncio.sleep(ASK_EVERY_S)
 
     async def _crash(self, target: str, point: Kind, within_s: float) -> int:
         self._crew.expect_death(target)

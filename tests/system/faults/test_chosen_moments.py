@@ -17,14 +17,14 @@ MIX = {"keygen": 2, "ed25519": 4, "bip340": 2, "ecdsa": 6}
 EVERY_S = 4.0
 LIAR = "party-2"
 
-# The liar comes while all pools are to be filled anew; nonces last, as those of all keys are gone.
+# The liar comes first, while no pool has anything; nonces last, as those of all keys are gone.
 CHOSEN = tuple(
     Injection(at_s=0.5 + EVERY_S * number, kind=kind, target=target, lasts_s=lasts_s, seed=0)
     for number, (kind, target, lasts_s) in enumerate(
         (
+            (Kind.PRESIGNING_LIAR, LIAR, 3.0),
             (Kind.DATABASE_KILL, "keygen", 0.0),
             (Kind.DATABASE_KILL, "presigning", 0.0),
-            (Kind.PRESIGNING_LIAR, LIAR, 3.0),
             (Kind.DATABASE_KILL, "nonces", 0.0),
         )
     )
