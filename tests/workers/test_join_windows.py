@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -315,7 +316,7 @@ async def test_whatever_goes_wrong_between_joins_the_session_begins(
     told = announced(shire, request)
     for party_id in PARTIES:
         wanted = joining(shire, told, party_id)
-        await redelivered(lambda wanted=wanted: faulty.submit(wanted))  # type: ignore[misc]
+        await redelivered(partial(faulty.submit, wanted))
         assert answer(shire, wanted.request, JoinSessionResult).failure is None
     await shire.run()
     assert answer(shire, request, KeygenResult).status is Status.COMPLETED

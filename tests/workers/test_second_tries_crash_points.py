@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -260,7 +261,9 @@ async def test_of_two_processes_that_begin_again_one_does(shire: World, scheme: 
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_one_result_whatever_goes_wrong_between_sessions(shire: World, seed: int) -> None:
+async def test_one_result_whatever_goes_wrong_between_sessions(
+    shire: World, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
     key = await make_key(shire)
     faults = Faults(Random(seed))
     store, network = FaultyStore(shire.coordinator_store, faults), shire.network
@@ -273,11 +276,11 @@ async def test_one_result_whatever_goes_wrong_between_sessions(shire: World, see
     async def until_it_goes_well(message: Outgoing) -> None:
         await redelivered(lambda: deliver(message))
 
-    shire.deliver = until_it_goes_well  # type: ignore[method-assign]
+    monkeypatch.setattr(shire, "deliver", until_it_goes_well)
     lie = wrong_share(shire, "party-2")
     requests = [ecdsa_request(shire, key, scheme=FROST) for _ in range(6)]
     for request in requests:
-        await redelivered(lambda request=request: shire.ask(request))  # type: ignore[misc]
+        await redelivered(partial(shire.ask, request))
     await shire.run(dropped=lie)
     await redelivered(lambda: pay_what_is_owed(shire))
     await shire.run(dropped=lie)
