@@ -26,9 +26,9 @@ from tenacity import (
 from contracts import addresses, sessions
 
 from . import metrics
-from .consumers.clock import now_ms
-from .consumers.coordinator import Coordinator
-from .consumers.deliveries import (
+from .coordinator.wiring import Coordinator
+from .delivery.clock import now_ms
+from .delivery.deliveries import (
     GRACE_S,
     make_broker,
     stop_consuming,
@@ -36,10 +36,10 @@ from .consumers.deliveries import (
     subscribe_broadcast,
     with_heartbeat,
 )
-from .consumers.party import PartyConsumer
-from .consumers.publisher import Publisher, PublishError, require_topology
+from .delivery.publisher import Publisher, PublishError, require_topology
 from .health import Check, Health
-from .session.acceptance import Party
+from .party.consumer import PartyConsumer
+from .session.party.acceptance import Party
 from .session.sending import report
 from .settings import CoordinatorSettings, Lane, PartySettings
 from .store.interface import SessionStore, StoreUnavailableError

@@ -20,7 +20,7 @@ from rich.table import Table
 from contracts.identity import Identity
 
 from . import evidence as proofs
-from .consumers.publisher import NoAdmissionError, TopologyError
+from .delivery.publisher import NoAdmissionError, TopologyError
 from .health import Health, parse_address, served
 from .settings import CoordinatorSettings, Lane, PartySettings, SettingsError
 from .store.interface import PartyStore, SchemaError, StoreUnavailableError, WitnessError

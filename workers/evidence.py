@@ -14,8 +14,8 @@ from typing import Any
 from contracts.envelope import Envelope, UnverifiedEnvelope
 from contracts.errors import ContractError
 
-from .session.acceptance import Peer
 from .session.inbox import slot_of
+from .session.peers import Peer
 from .store.records import EvidenceRecord
 
 

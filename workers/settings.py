@@ -36,7 +36,7 @@ from contracts.requests import MAX_LIFETIME_MS
 from contracts.sessions import MAX_PRESIGN_BATCH
 from contracts.signing import ClientPolicy, explain
 
-from .session.acceptance import Peer
+from .session.peers import Peer
 from .store.sealing import MasterKeys
 
 T = TypeVar("T", bound=BaseModel)

@@ -10,8 +10,8 @@ from typing import Any
 
 from contracts.envelope import CONTENT_TYPE, Envelope, UnverifiedEnvelope
 from contracts.identity import Identity
-from workers.consumers.publisher import Publisher
-from workers.session import presigning
+from workers.delivery.publisher import Publisher
+from workers.session.party import presigning
 from workers.settings import PartySettings
 from workers.store.records import Outgoing
 

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from workers.consumers import deliveries
+from workers.delivery import deliveries
 from workers.settings import CoordinatorSettings, PartySettings
 from workers.store.postgres.coordinator import PostgresCoordinatorStore
 from workers.store.postgres.party import PostgresPartyStore

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from ops.cli.main import app
 from tests.patience import until
 from topology.model import Members
-from workers.consumers.publisher import Publisher, dead_letter
+from workers.delivery.publisher import Publisher, dead_letter
 
 MEMBERS = Members(parties=("p1",), clients=("svcA",))
 INBOX = "warren.inbox.p1"

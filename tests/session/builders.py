@@ -19,11 +19,13 @@ from tests.protocols.simulate import coins, random_key
 from workers.protocols.groups import group_by_name
 from workers.protocols.key_share import KeyShare
 from workers.protocols.rounds import PartyIndex
-from workers.session import inbox, keygen, signing
-from workers.session.acceptance import Accepted, Party, Peer, accept
-from workers.session.batches import batch_id
-from workers.session.conduct import Conduct
-from workers.session.step import STEP_ERRORS, Step
+from workers.session import inbox
+from workers.session.coordinator.conduct import Conduct
+from workers.session.nonce_batches import batch_id
+from workers.session.party import keygen, signing
+from workers.session.party.acceptance import Accepted, Party, accept
+from workers.session.party.step import STEP_ERRORS, Step
+from workers.session.peers import Peer
 from workers.store.records import KeyShareRecord, NonceRecord, Outgoing, Received
 
 NOW = 1_700_000_000_000

@@ -25,8 +25,8 @@ from tests.session.builders import (
     terms,
 )
 from tests.session.ecdsa_sessions import EcdsaSigning, ecdsa_session
-from workers.session import reports as reporting
-from workers.session.conduct import Conduct, Progress
+from workers.session.coordinator import reports as reporting
+from workers.session.coordinator.conduct import Conduct, Progress
 
 
 def keygen_conduct(**fields: Any) -> Conduct:

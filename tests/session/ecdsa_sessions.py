@@ -28,11 +28,11 @@ from tests.session.builders import (
 )
 from tests.session.presigners import Run, sent
 from workers.protocols.rounds import PartyIndex
-from workers.session import presigned
-from workers.session.acceptance import Accepted, accept
-from workers.session.combining import combine_ecdsa
-from workers.session.conduct import Conduct, Presigned
-from workers.session.step import Step
+from workers.session.coordinator.combining import combine_ecdsa
+from workers.session.coordinator.conduct import Conduct, Presigned
+from workers.session.party import presigned
+from workers.session.party.acceptance import Accepted, accept
+from workers.session.party.step import Step
 from workers.store.records import PresignatureRecord
 
 CURVE = Curve.SECP256K1.value

@@ -33,9 +33,10 @@ from workers.protocols import dkls23
 from workers.protocols.groups import SECP256K1
 from workers.protocols.key_share import KeyShare
 from workers.protocols.rounds import PartyIndex
-from workers.session import inbox, presigning
-from workers.session.acceptance import Party, Peer, accept_batch
-from workers.session.direct import (
+from workers.session import inbox
+from workers.session.party import presigning
+from workers.session.party.acceptance import Party, accept_batch
+from workers.session.party.direct import (
     EPHEMERAL_BYTES,
     EphemeralKey,
     direct_key,
@@ -43,8 +44,9 @@ from workers.session.direct import (
     seal,
     unseal,
 )
-from workers.session.presigning import PresignState
-from workers.session.step import STEP_ERRORS, Step
+from workers.session.party.presigning import PresignState
+from workers.session.party.step import STEP_ERRORS, Step
+from workers.session.peers import Peer
 from workers.store.records import KeyShareRecord, Outgoing, PresignatureRecord, Received
 
 SESSION_MS = 60_000

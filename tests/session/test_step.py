@@ -16,8 +16,10 @@ from workers.protocols.rounds import (
     PartyIndex,
     SpoiltSessionError,
 )
+from workers.session.coordinator.reported_failures import passed_on
 from workers.session.errors import EquivocationError, RefusedError
-from workers.session.step import STEP_ERRORS, Step, failure_of, passed_on
+from workers.session.failures import failure_of
+from workers.session.party.step import STEP_ERRORS, Step
 
 MEMBERS = [member(2, index=1), member(3, index=2), member(4, index=3)]
 BOTH = frozenset({PartyIndex(2), PartyIndex(1)})

@@ -10,7 +10,7 @@ from contracts.sessions import Member, PresignTerms, SessionTerms
 from contracts.signing import sign_request
 from tests.protocols.simulate import coins
 from tests.session.builders import CLIENT, NOW, keygen_request, member, terms
-from workers.session.batches import batch_id
+from workers.session.nonce_batches import batch_id
 
 CHANGES: dict[str, list[Any]] = {
     "protocol": ["sign"],

@@ -19,7 +19,7 @@ from contracts.signing import REQUEST_TAG
 from ops.cli.main import app
 from ops.stack.deployment import Deployment
 from tests.system.producers import Producer
-from workers.consumers.publisher import Publisher, dead_letter
+from workers.delivery.publisher import Publisher, dead_letter
 from workers.store.records import Outgoing
 
 PARTY = "party-1"

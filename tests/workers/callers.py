@@ -19,7 +19,7 @@ from contracts.results import (
 )
 from contracts.signing import SignedRequest, sign_request
 from tests.workers.simulate import CLIENT, World
-from workers.session.announcing import ANNOUNCED
+from workers.session.coordinator.announcing import ANNOUNCED
 from workers.store.records import Outgoing
 
 R = TypeVar("R")

@@ -10,12 +10,13 @@ from typing import Any, cast
 
 from contracts.signing import ClientPolicy
 from tests.workers.simulate import CLIENT, LIMITS, World
-from workers.consumers.coordinator import Coordinator
-from workers.consumers.party import PartyConsumer
-from workers.consumers.publisher import PublishError
-from workers.consumers.reports import ReportConsumer
-from workers.consumers.requests import RequestConsumer
-from workers.session.acceptance import Party, Peer
+from workers.coordinator.reports import ReportConsumer
+from workers.coordinator.requests import RequestConsumer
+from workers.coordinator.wiring import Coordinator
+from workers.delivery.publisher import PublishError
+from workers.party.consumer import PartyConsumer
+from workers.session.party.acceptance import Party
+from workers.session.peers import Peer
 from workers.settings import PartyLimits
 from workers.store.interface import StoreUnavailableError
 from workers.store.records import Outgoing

@@ -20,17 +20,18 @@ from contracts.errors import ContractError
 from contracts.identity import Identity
 from contracts.requests import KeygenRequest, Request, SignRequest
 from contracts.signing import ClientPolicy, SignedRequest, sign_request
-from workers.consumers.clock import now_ms
-from workers.consumers.coordinator import Coordinator
-from workers.consumers.deliveries import Delivery
-from workers.consumers.liveness import Liveness
-from workers.consumers.party import PartyConsumer
-from workers.consumers.pools import Pools
-from workers.consumers.reports import ReportConsumer
-from workers.consumers.requests import RequestConsumer
-from workers.consumers.scopes import SessionOverError
-from workers.session.acceptance import Party, Peer
-from workers.session.announcing import ANNOUNCED
+from workers.coordinator.liveness import Liveness
+from workers.coordinator.pools import Pools
+from workers.coordinator.reports import ReportConsumer
+from workers.coordinator.requests import RequestConsumer
+from workers.coordinator.wiring import Coordinator
+from workers.delivery.clock import now_ms
+from workers.delivery.deliveries import Delivery
+from workers.delivery.scopes import SessionOverError
+from workers.party.consumer import PartyConsumer
+from workers.session.coordinator.announcing import ANNOUNCED
+from workers.session.party.acceptance import Party
+from workers.session.peers import Peer
 from workers.settings import CoordinatorLimits, PartyLimits, PoolLimits
 from workers.store.interface import CoordinatorStore, PartyStore
 from workers.store.opening import open_coordinator_store, open_party_store

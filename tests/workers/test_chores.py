@@ -13,7 +13,7 @@ import pytest
 
 import migrations
 from workers import app
-from workers.consumers.publisher import PublishError
+from workers.delivery.publisher import PublishError
 from workers.store.interface import CoordinatorStore, PartyStore, StoreUnavailableError
 from workers.store.opening import open_coordinator_store, open_party_store
 from workers.store.records import CoordinatorChange, PartyChange

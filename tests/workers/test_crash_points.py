@@ -23,7 +23,7 @@ from tests.workers.crew import (
 from tests.workers.doubles import FakePublisher
 from tests.workers.ecdsa import only_result
 from tests.workers.simulate import World
-from workers.consumers.publisher import PublishError
+from workers.delivery.publisher import PublishError
 from workers.store.interface import StoreUnavailableError
 from workers.store.records import Outgoing
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contracts.failures import FailureCode
 from contracts.requests import KeygenRequest
 from contracts.results import SignResult, Status
-from workers.consumers.clock import now_ms
+from workers.delivery.clock import now_ms
 from workers.store.records import Outgoing
 
 from .ecdsa import check_failure, check_success, ecdsa_request, make_key

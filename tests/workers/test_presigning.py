@@ -27,8 +27,8 @@ from tests.workers.ecdsa import (
     stocked,
 )
 from tests.workers.simulate import World, world
-from workers.consumers.deliveries import Delivery
-from workers.session.choice import members_of
+from workers.delivery.deliveries import Delivery
+from workers.session.coordinator.choice import members_of
 from workers.store.records import Outgoing, PoolRecord
 
 

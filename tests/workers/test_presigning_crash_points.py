@@ -38,7 +38,7 @@ from tests.workers.ecdsa import (
     sign,
 )
 from tests.workers.simulate import World, world
-from workers.consumers.publisher import PublishError
+from workers.delivery.publisher import PublishError
 from workers.store.interface import StoreUnavailableError
 from workers.store.records import Outgoing
 

@@ -28,7 +28,7 @@ from tests.workers.ecdsa import (
     swapped,
 )
 from tests.workers.simulate import World, world
-from workers.session import presigning
+from workers.session.party import presigning
 from workers.store.records import Outgoing
 
 FIRST = ["party-1", "party-2"]

@@ -23,7 +23,7 @@ from tests.workers.ecdsa import (
     swapped,
 )
 from tests.workers.simulate import CLIENT, World
-from workers.session.conduct import Conduct
+from workers.session.coordinator.conduct import Conduct
 from workers.store.records import Outgoing
 
 FROST = "bip340"

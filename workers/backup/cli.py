@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
-from ..consumers.clock import now_ms
+from ..delivery.clock import now_ms
 from ..settings import PartySettings, SettingsError
 from ..store.interface import PartyStore, SchemaError, StoreUnavailableError, WitnessError
 from ..store.opening import open_party_store

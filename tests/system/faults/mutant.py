@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ops.chaos import worker
-from workers.consumers.publisher import Publisher
+from workers.delivery.publisher import Publisher
 from workers.session import inbox
 from workers.store.postgres.party import PostgresPartyStore
 from workers.store.sqlite.party import SqlitePartyStore

@@ -1,0 +1,274 @@
+"""Publishing to the real broker, over a wire that can be cut."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import aio_pika
+import httpx
+import pytest
+
+import topology
+from contracts import addresses
+from ops.stack import vhosts
+from ops.stack.services import Services
+from tests.workers.doubles import Wire, eventually
+from workers.delivery import publisher as publishing
+from workers.delivery.publisher import (
+    FullError,
+    NoAdmissionError,
+    Publisher,
+    PublishError,
+    TopologyError,
+    UnroutableError,
+    require_topology,
+)
+from workers.store.records import Outgoing
+
+PARTY = "party-1"
+INBOX = addresses.inbox_queue(PARTY)
+
+
+@pytest.fixture
+async def broker(services: Services, vhost: str) -> str:
+    """The AMQP URL of a vhost with our topology."""
+    name = urlsplit(vhost).path[1:]
+    members = topology.Members(parties=(PARTY,), clients=("svcA",))
+    await topology.apply_all(services.management_url, members=members, vhost=name)
+    return vhost
+
+
+@pytest.fixture
+async def wire(broker: str) -> AsyncIterator[Wire]:
+    async with Wire(broker) as made:
+        yield made
+
+
+def outgoing(**changes: Any) -> Outgoing:
+    fields: dict[str, Any] = {
+        "exchange": addresses.ROUNDS,
+        "routing_key": PARTY,
+        "kind": "keygen/1",
+        "content_type": "application/x-warren-envelope",
+        "message_id": "message-1",
+        "body": b"\0body",
+        "headers": {"session_id": "ab" * 32},
+    }
+    return Outgoing(**(fields | changes))
+
+
+async def received(url: str, queue: str = INBOX) -> list[aio_pika.abc.AbstractIncomingMessage]:
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        source = await channel.get_queue(queue)
+        found = []
+        while (message := await source.get(fail=False, no_ack=True)) is not None:
+            found.append(message)
+        return found
+
+
+async def test_a_confirmed_message_is_in_its_queue_with_all_that_it_says(broker: str) -> None:
+    async with Publisher(broker, name="test") as publisher:
+        await publisher.publish(outgoing())
+        (message,) = await received(broker)
+    assert message.body == b"\0body"
+    assert message.delivery_mode is aio_pika.DeliveryMode.PERSISTENT
+    assert message.message_id == "message-1"
+    assert message.type == "keygen/1"
+    assert message.content_type == "application/x-warren-envelope"
+    assert message.routing_key == PARTY
+    assert message.exchange == addresses.ROUNDS
+    assert message.headers["session_id"] == "ab" * 32
+
+
+async def test_many_messages_are_all_confirmed(broker: str) -> None:
+    messages = [outgoing(message_id=f"message-{i}") for i in range(100)]
+    async with Publisher(broker, name="test") as publisher:
+        await publisher.publish_all(messages)
+        await publisher.publish_all([])
+        found = await received(broker)
+    assert {each.message_id for each in found} == {each.message_id for each in messages}
+
+
+async def test_a_message_that_no_queue_takes_is_unroutable(broker: str) -> None:
+    async with Publisher(broker, name="test") as publisher:
+        with pytest.raises(UnroutableError, match=r"keygen/1 .* 'party-9' .*topology"):
+            await publisher.publish_all([outgoing(), outgoing(routing_key="party-9")])
+        await publisher.publish(outgoing())
+
+
+async def test_a_cancellation_that_no_worker_hears_is_no_error(broker: str) -> None:
+    async with Publisher(broker, name="test") as publisher:
+        await publisher.publish(outgoing(exchange=addresses.CANCEL, routing_key=""))
+
+
+async def test_a_result_for_a_client_that_nobody_declared_goes_to_the_unclaimed(
+    broker: str,
+) -> None:
+    key = "mpc.mpc_signing_result.nobody.complete"
+    async with Publisher(broker, name="test") as publisher:
+        await publisher.publish(outgoing(exchange=addresses.RESULTS, routing_key=key))
+    (message,) = await received(broker, addresses.UNCLAIMED)
+    assert message.routing_key == key
+
+
+async def test_a_full_queue_is_told_from_a_missing_one(services: Services, broker: str) -> None:
+    name = urlsplit(broker).path[1:]
+    management = urlsplit(services.management_url)
+    policy = {
+        "pattern": f"^{INBOX}$",
+        "definition": {"max-length": 1, "overflow": "reject-publish"},
+        "priority": 100,
+        "apply-to": "queues",
+    }
+    async with httpx.AsyncClient(
+        auth=(str(management.username), str(management.password)), timeout=60
+    ) as client:
+        address = f"http://{management.hostname}:{management.port}/api/policies/{name}/tiny"
+        (await client.put(address, json=policy)).raise_for_status()
+    async with Publisher(broker, name="test") as publisher:
+        with pytest.raises(FullError, match="its queue is full"):
+            await publishes_for_ever(publisher)
+
+
+async def test_a_missing_exchange_is_a_sentence_and_others_can_still_be_reached(
+    broker: str,
+) -> None:
+    async with Publisher(broker, name="test") as publisher:
+        async with await aio_pika.connect(broker) as connection:
+            await (await connection.channel()).exchange_delete(addresses.SESSIONS)
+        with pytest.raises(PublishError, match=r"exchange is missing.*warren\.sessions.*topology"):
+            await publisher.publish(outgoing(exchange=addresses.SESSIONS))
+        await publishes_at_last(publisher)
+        assert [each.message_id for each in await received(broker)] == ["again"]
+
+
+async def publishes_at_last(publisher: Publisher) -> None:
+    """As the caller does it: again and again until it is confirmed."""
+    async with eventually():
+        while True:
+            try:
+                return await publisher.publish(outgoing(message_id="again"))
+            except PublishError:
+                await asyncio.sleep(0.1)
+
+
+async def publishes_for_ever(publisher: Publisher) -> None:
+    async with eventually():
+        while True:
+            await publisher.publish(outgoing())
+
+
+async def test_a_connection_that_is_cut_comes_back_and_publishes_again(
+    broker: str, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Publisher(wire.url, name="test") as publisher:
+        for _ in range(2):
+            await wire.cut()
+            with monkeypatch.context() as patch:
+                patch.setattr(publishing, "CONFIRM_TIMEOUT_S", 0.5)  # also to wait for a connection
+                with pytest.raises(PublishError):
+                    await publishes_for_ever(publisher)
+            await wire.mend()
+            await publishes_at_last(publisher)
+        found = [each.message_id for each in await received(broker)]
+    assert found.count("again") == 2
+
+
+async def test_a_message_in_flight_when_the_connection_dies_is_an_error_and_no_cancellation(
+    wire: Wire,
+) -> None:
+    async with Publisher(wire.url, name="test") as publisher:
+        wire.freeze()
+        publishing_ = asyncio.create_task(publisher.publish_all([outgoing(), outgoing()]))
+        await asyncio.sleep(0.1)
+        await wire.cut()
+        with pytest.raises(PublishError, match="broker away"):
+            async with eventually():
+                await publishing_
+        await wire.mend()
+
+
+async def test_a_broker_that_says_nothing_is_away_when_the_time_is_up(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Publisher(wire.url, name="test") as publisher:
+        wire.freeze()
+        monkeypatch.setattr(publishing, "CONFIRM_TIMEOUT_S", 0.2)
+        with pytest.raises(PublishError, match="broker away: TimeoutError"):
+            async with eventually():
+                await publisher.publish(outgoing())
+        await wire.mend()
+
+
+class Exchange:
+    """Ends as aiormq ends a pending publish when its heartbeat finds the connection dead."""
+
+    async def publish(self, *_: object, **__: object) -> None:
+        raise asyncio.CancelledError
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_a_lost_connection() -> None:
+    publisher = Publisher("amqp://nowhere/", name="test")
+    publisher._exchanges[addresses.ROUNDS] = Exchange()  # type: ignore[assignment]
+    with pytest.raises(PublishError, match="connection lost"):
+        await publisher.publish(outgoing())
+    with pytest.raises(PublishError, match="connection lost"):
+        await publisher.publish_all([outgoing(), outgoing()])
+
+
+async def test_a_cancellation_that_somebody_asked_for_stays_one(wire: Wire) -> None:
+    async with Publisher(wire.url, name="test") as publisher:
+        wire.freeze()
+        tasks = [
+            asyncio.create_task(publisher.publish(outgoing())),
+            asyncio.create_task(publisher.publish_all([outgoing(), outgoing()])),
+        ]
+        await asyncio.sleep(0.1)
+        for task in tasks:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError] * 2
+        await wire.mend()
+
+
+###
+### Before anything is published
+###
+
+
+async def test_a_whole_topology_is_enough(broker: str) -> None:
+    await require_topology(broker, queues=[INBOX, addresses.REPORTS_QUEUE])
+
+
+async def test_what_is_missing_is_named_with_the_command_that_makes_it(vhost: str) -> None:
+    with pytest.raises(TopologyError, match=r'exchange "warren\.sessions" .*warren topology apply'):
+        await require_topology(vhost, queues=[])
+
+
+async def test_a_missing_queue_is_named(broker: str) -> None:
+    with pytest.raises(TopologyError, match=r'queue "warren\.inbox\.party-9" is missing'):
+        await require_topology(broker, queues=[INBOX, "warren.inbox.party-9"])
+
+
+async def test_an_unknown_vhost_is_a_sentence(services: Services) -> None:
+    url = vhosts.address(services.amqp_url, "no such vhost")
+    with pytest.raises(NoAdmissionError, match=r'vhost "no such vhost": it does not exist'):
+        await require_topology(url, queues=[])
+
+
+async def test_a_refused_login_is_a_sentence_without_the_password(vhost: str) -> None:
+    parts = urlsplit(vhost)
+    url = parts._replace(netloc=f"eve:hunter2@{parts.netloc.rpartition('@')[2]}").geturl()
+    with pytest.raises(NoAdmissionError, match="login of user 'eve'") as caught:
+        await require_topology(url, queues=[])
+    assert "hunter2" not in str(caught.value)
+
+
+def test_every_exchange_of_the_topology_that_workers_publish_to_is_checked() -> None:
+    declared = topology.declared(topology.Members(parties=(PARTY,), clients=()))
+    names = {exchange.name for exchange in declared.exchanges}
+    assert set(publishing.EXCHANGES) == names - {addresses.REQUESTS, addresses.UNCLAIMED}

@@ -1,0 +1,90 @@
+"""What the coordinator answers to requests that begin no session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate, takewhile
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from contracts import addresses
+from contracts.errors import InvalidRequestError
+from contracts.failures import Failure, FailureCode
+from contracts.requests import Request
+from contracts.results import Result, Status, failed_result
+
+from ..delivery.clock import now_ms
+from ..delivery.publisher import Publisher
+from ..session.sending import result
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Answers:
+    def __init__(self, publisher: Publisher, *, clock: Callable[[], int] = now_ms) -> None:
+        self._publisher = publisher
+        self._clock = clock
+
+    async def give(self, request: Request, content: Result) -> None:
+        await self._publisher.publish(result(content, request.reply_to))
+
+    async def fail(
+        self, request: Request, failure: Failure, *, digest: bytes | None = None
+    ) -> None:
+        """Without a trace: the same request again is looked at again.
+
+        Arguments:
+            digest: Of a request that would have begun a session: another one may have its id.
+        """
+        await self.give(request, failed(request, failure, digest=digest, now=self._clock()))
+
+    async def refuse(self, error: InvalidRequestError) -> None:
+        """To a request that cannot be read, under what could be read of it."""
+        content = failed_result(
+            error.operation,
+            Failure.of(FailureCode.INVALID_REQUEST, str(error)[:2000]),
+            request_id=error.request_id,
+            client_id=error.client_id,
+            key_id=error.key_id,
+            finished_at=self._clock(),
+        )
+        reply_to = addresses.result_key(
+            error.operation,
+            client_id=error.client_id,
+            request_id=error.request_id,
+            key_id=error.key_id,
+        )
+        await self._publisher.publish(result(content, reply_to))
+
+
+def failed(request: Request, failure: Failure, *, digest: bytes | None, now: int) -> Result:
+    late = failure.code is FailureCode.EXPIRED
+    return failed_result(
+        request.operation,
+        failure,
+        request_id=request.request_id,
+        client_id=request.client_id,
+        request_digest=digest,
+        key_id=getattr(request, "key_id", None),
+        target=getattr(request, "target", None),
+        status=Status.EXPIRED if late else Status.FAILED,
+        # Late once is late for ever: then all deliveries of a request have the same answer.
+        finished_at=request.expires_at if late else now,
+    )
+
+
+def that_fit(page: Sequence[M], room: int) -> list[M]:
+    """The first ones, as many as so many bytes have room for."""
+    ends = accumulate(len(each.model_dump_json().encode()) + 1 for each in page)
+    return list(page[: sum(1 for _ in takewhile(lambda end: end <= room, ends))])
+
+
+def late() -> Failure:
+    return Failure.of(
+        FailureCode.EXPIRED, "the request had expired when it arrived; is a clock wrong?"
+    )
+
+
+def unknown(what: str) -> Failure:
+    return Failure.of(FailureCode.UNKNOWN_REQUEST, f"you have no such {what}")

@@ -1,0 +1,159 @@
+"""The coordinator's handlers for batches of presignatures: what their signers say of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from contracts import sessions
+from contracts.envelope import Envelope
+from contracts.failures import Failure, FailureCode
+from contracts.results import Status
+
+from ..delivery.clock import now_ms
+from ..delivery.publisher import Publisher, publish_what_has_place
+from ..delivery.scopes import uninterrupted
+from ..session import inbox
+from ..session.coordinator import pooling
+from ..session.coordinator.pooling import Batch, BatchProgress
+from ..session.errors import EquivocationError
+from ..store.interface import CoordinatorStore
+from ..store.records import CoordinatorChange, Event, Outcome, Received, Session
+from .commits import UNASKED
+from .pools import Pools
+from .waiting_line import WaitingLine
+
+logger = logging.getLogger(__name__)
+
+SPOILT_IN_A_ROW = 3
+"""Batches, until those who wait hear of it for whom there are no other signers."""
+
+
+class BatchConsumer:
+    def __init__(
+        self,
+        store: CoordinatorStore,
+        publisher: Publisher,
+        pools: Pools,
+        line: WaitingLine,
+        *,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._pools = pools
+        self._line = line
+        self._clock = clock
+
+    async def advance(
+        self, session: Session, envelope: Envelope, report: sessions.Report, row: Received
+    ) -> bool:
+        """A report in a batch's session. False if another worker was faster."""
+        cause = inbox.cause_of(envelope)
+        batch = Batch.model_validate_json(session.state)
+        pooling.check_report(batch, envelope, report)
+        if Status(session.status).final:
+            await self._again(session, batch, cause)
+            return True
+        try:
+            if inbox.repeats(session.received, row.slot, row.sender, row.digest):
+                await self._again(session, batch, cause)
+                return True
+            progress = self._progress(batch, session, row.sender, report)
+        except EquivocationError as error:
+            row = inbox.evidence(row)
+            progress = BatchProgress(
+                status=Status.FAILED,
+                failure=Failure.of(FailureCode.PARTY_FAULT, str(error), culprits=[error.sender]),
+            )
+        return await self._commit(session, batch, progress, cause, row)
+
+    async def expire(self, session: Session) -> bool:
+        """A batch's deadline has passed. False if another worker was faster."""
+        batch = Batch.model_validate_json(session.state)
+        progress = pooling.expired(batch, session.received)
+        return await self._commit(session, batch, progress, UNASKED, None)
+
+    def _progress(
+        self, batch: Batch, session: Session, sender: str, report: sessions.Report
+    ) -> BatchProgress:
+        if isinstance(report, sessions.PresignaturesMade):
+            return pooling.presignatures_made(batch, sender, report, session.received)
+        assert isinstance(report, sessions.SessionFailed)
+        if report.failure.code is FailureCode.EXPIRED:
+            # Others may still speak; the deadline's own sweep sums up who was silent.
+            return BatchProgress(status=Status(session.status))
+        return pooling.batch_failed(batch, sender, report)
+
+    async def _commit(
+        self,
+        session: Session,
+        batch: Batch,
+        progress: BatchProgress,
+        cause: str,
+        row: Received | None,
+    ) -> bool:
+        now = self._clock()
+        outgoing = () if progress.failure is None else pooling.farewells(batch)
+        change = CoordinatorChange(
+            session_id=session.session_id,
+            expected_version=session.version,
+            protocol=session.protocol,
+            key_session=session.key_session,
+            status=progress.status.value,
+            deadline=now if progress.status.final else session.deadline,
+            state=session.state,
+            cause=cause,
+            received=() if row is None else (row,),
+            outgoing=outgoing,
+            events=(_event(progress),) if progress.status.final else (),
+            presignatures=progress.presignatures,
+            quarrels=pooling.quarrel_records(progress, now),
+        )
+        # To the end: the cancellation among the farewells comes back to us as well.
+        with uninterrupted():
+            if await self._store.commit(change) is not Outcome.COMMITTED:
+                return False
+            await publish_what_has_place(self._publisher, outgoing)
+            if progress.failure is not None:
+                await self._failed(batch, progress)
+            if progress.status is Status.COMPLETED:
+                self._pools.succeeded(batch.pool)
+                await self._line.serve(batch.pool)
+                await self._pools.make(batch.pool)  # the next one, for those who still wait
+        return True
+
+    async def _again(self, session: Session, batch: Batch, cause: str) -> None:
+        """A report came again: what it led to may not have been finished."""
+        with uninterrupted():
+            sent = await self._store.outgoing(session.session_id, cause)
+            await publish_what_has_place(self._publisher, sent)
+            await self._line.serve(batch.pool)
+
+    async def _failed(self, batch: Batch, progress: BatchProgress) -> None:
+        """Those who wait go on with other signers, or learn why they cannot. Not if nobody was
+        heard at all: it may be that the batch was never announced."""
+        failure = progress.failure
+        assert failure is not None
+        logger.warning(
+            "batch failed",
+            extra={"session_id": batch.session_id.hex(), "failure": failure.message},
+        )
+        if failure.silent == sorted(batch.party_ids):
+            return await self._pools.make(batch.pool)
+        self._pools.quarrelled(progress.quarrels)
+        spoilt = failure.code is FailureCode.SPOILT
+        # Nobody is to blame, and nobody else could sign: new coins may do better.
+        again = spoilt and self._pools.rest(batch.pool) < SPOILT_IN_A_ROW
+        await self._line.give_up(
+            batch.pool, failure, accused=progress.accused, but_those_alone=again
+        )
+        return await self._pools.make(batch.pool) if again else None
+
+
+def _event(progress: BatchProgress) -> Event:
+    failure = progress.failure
+    return Event(
+        event=progress.status.value,
+        details="{}" if failure is None else failure.model_dump_json(),
+    )

@@ -1,0 +1,207 @@
+"""What the coordinator's handlers do alike with a request's session: commit what a report or a
+wish comes to, then publish it, the request's result before all else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Collection, Sequence
+
+from contracts.failures import Failure
+from contracts.results import Status, failed_result
+
+from ..delivery.clock import now_ms
+from ..delivery.locks import SessionLocks
+from ..delivery.publisher import Publisher, publish_what_has_place
+from ..delivery.scopes import uninterrupted
+from ..session.coordinator import instructions
+from ..session.coordinator.conduct import Conduct, Progress
+from ..session.sending import result
+from ..store.interface import CoordinatorStore, StoreUnavailableError
+from ..store.records import CoordinatorChange, Event, Outcome, Outgoing, Received, Session
+from .recent import Known, RecentSessions
+
+logger = logging.getLogger(__name__)
+
+UNASKED = "deadline"
+"""Cause of an end that no delivery asks for again, as one by a deadline. What it sends is owed."""
+CANCELLED = "session_cancelled"
+Again = Callable[[bytes, Conduct, Failure], Awaitable[None]]
+
+RACES = 20
+"""Lost to other workers before a delivery is given back."""
+
+
+class CoordinatorCommits:
+    """
+    Arguments:
+        again: Begins another session for the request of one that ended without a result:
+            `SigningSessions.begin_again`.
+    """
+
+    def __init__(
+        self,
+        store: CoordinatorStore,
+        publisher: Publisher,
+        recent: RecentSessions,
+        *,
+        again: Again,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        self.locks = SessionLocks()
+        self._again = again
+        self._clock = clock
+        self._store = store
+        self._publisher = publisher
+        self._recent = recent
+
+    async def commit(
+        self,
+        known: Known,
+        progress: Progress,
+        cause: str,
+        row: Received | None,
+        event: Event | None,
+    ) -> bool:
+        """False if another worker moved the session on: load and try again."""
+        session, conduct = known.session, progress.conduct
+        content = progress.result
+        outgoing = progress.outgoing
+        goes_on = progress.failure is not None and conduct.may_go_on(
+            progress.failure, self._clock()
+        )
+        if goes_on:
+            outgoing = (*outgoing, *instructions.farewells(conduct))
+            # In the state, for whoever begins the next session if we do not come to it.
+            conduct = conduct.model_copy(update={"avoided": _avoided(progress)})
+            # Until the next session has begun: whoever finds this one over must begin it.
+            await self._store.owe(session.session_id, self._clock())
+        elif progress.failure is not None:
+            request = conduct.request
+            content = failed_result(
+                request.operation,
+                progress.failure,
+                request_id=request.request_id,
+                client_id=request.client_id,
+                session_id=conduct.public_id,
+                request_digest=conduct.terms.request_digest,
+                key_id=request.key_id,
+                status=progress.status,
+                finished_at=self._clock(),
+            )
+            outgoing = (*outgoing, *instructions.farewells(conduct))
+        answer = None if content is None else result(content, conduct.request.reply_to)
+        over = (_over(progress),) if progress.status.final else ()
+        events = over if event is None else (event, *over)
+        change = CoordinatorChange(
+            session_id=session.session_id,
+            expected_version=session.version,
+            protocol=session.protocol,
+            key_session=session.key_session,
+            status=progress.status.value,
+            deadline=self._clock()
+            if progress.status.final
+            else progress.deadline or session.deadline,
+            state=session.state if conduct is known.conduct else conduct.model_dump_json().encode(),
+            cause=cause,
+            received=() if row is None else (row,),
+            outgoing=outgoing,
+            events=events,
+            key=progress.key,
+            commitments=progress.commitments,
+            result=answer,
+            waiter=progress.waiter,
+        )
+        with uninterrupted():
+            if await self._store.commit(change) is not Outcome.COMMITTED:
+                return False
+            if progress.status.final:
+                self._recent.take(session.session_id)  # it may be there from the last report
+            await self.send(outgoing if answer is None else (answer, *outgoing))
+            if goes_on:
+                assert progress.failure is not None
+                await self._again(session.session_id, conduct, progress.failure)
+                await self._store.paid(session.session_id)
+        if not progress.status.final:
+            self._recent.keep(change, session, conduct)
+        return True
+
+    async def resume(self, session: Session) -> None:
+        """Begin the session that should follow this one, if whoever ended it did not come to it.
+        Uninterrupted, as `send_again`."""
+        if session.protocol != "sign":
+            return
+        conduct = Conduct.model_validate_json(session.state)
+        if conduct.try_ms is not None and Status(session.status) in {Status.FAILED, Status.EXPIRED}:
+            with uninterrupted():
+                *_, over = await self._store.events(session.session_id)
+                failure = Failure.model_validate_json(over.details)
+                await self._again(session.session_id, conduct, failure)
+
+    async def end(
+        self,
+        session_id: bytes,
+        cause: str,
+        status: Status,
+        failure: Failure,
+        *,
+        accused: Collection[str] = (),
+    ) -> Status:
+        """End a session from outside; returns how it ended, which may be otherwise: its request may
+        have gone on in another one.
+
+        Arguments:
+            cause: Names who wished it; come again, it sends again what it sent.
+            accused: Who had better not sign instead, besides those whom the failure names.
+        """
+        async with self.locks.of(session_id):
+            for _ in range(RACES):
+                session = await self._store.session(session_id)
+                if session is None:
+                    return Status.EXPIRED  # so long ago that it was forgotten
+                if Status(session.status).final:
+                    await self.send_again(session_id, cause)
+                    await self.resume(session)  # so that there is something to end
+                    return Status(session.status)
+                known = Known.read(session)
+                progress = Progress(
+                    conduct=known.conduct,
+                    status=status,
+                    failure=failure,
+                    accused=frozenset(accused),
+                )
+                if await self.commit(known, progress, cause, None, None):
+                    return status
+            raise StoreUnavailableError("other workers were faster every time")
+
+    async def send_again(self, session_id: bytes, cause: str) -> bool:
+        """What this cause sent the first time, the session's result included; False if that is
+        nothing. Uninterrupted: the cancellation among it comes back to us as well."""
+        with uninterrupted():
+            sent = await self._store.outgoing(session_id, cause)
+            await self.send(sent)
+        return bool(sent)
+
+    async def send(self, messages: Sequence[Outgoing]) -> None:
+        """All at once; a result before the farewells that come with it, and whether those find a
+        place or not: a party's full queue must not bring the client its result again and again."""
+        farewells = [message for message in messages if message.kind == CANCELLED]
+        await self._publisher.publish_all(
+            [message for message in messages if message.kind != CANCELLED]
+        )
+        await publish_what_has_place(self._publisher, farewells)
+
+
+def _avoided(progress: Progress) -> list[str]:
+    """Who had better not sign next time."""
+    avoided = {*progress.conduct.avoided, *progress.accused}
+    if progress.failure is not None:
+        avoided.update(progress.failure.culprits, progress.failure.silent)
+    return sorted(avoided)
+
+
+def _over(progress: Progress) -> Event:
+    failure = progress.failure
+    return Event(
+        event=progress.status.value,
+        details="{}" if failure is None else failure.model_dump_json(),
+    )

@@ -1,0 +1,117 @@
+"""Callers that join parties to sessions, by the tokens that a session was announced with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from contracts.failures import Failure, FailureCode
+from contracts.requests import JoinSessionRequest
+from contracts.results import JoinSessionResult, Status
+from contracts.signing import SignedRequest
+
+from ..delivery.clock import now_ms
+from ..session.coordinator.announcing import JoinError, all_joined, join
+from ..session.coordinator.conduct import Conduct, Progress
+from ..session.coordinator.views import session_view
+from ..session.sending import result
+from ..store.interface import CoordinatorStore, StoreUnavailableError
+from ..store.records import Event
+from .answers import Answers, late, unknown
+from .beginnings import Beginnings
+from .commits import RACES, CoordinatorCommits
+from .known_sessions import Found, find
+from .recent import Known
+
+
+class Joining:
+    def __init__(
+        self,
+        store: CoordinatorStore,
+        answers: Answers,
+        commits: CoordinatorCommits,
+        beginnings: Beginnings,
+        *,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        self._store = store
+        self._answers = answers
+        self._commits = commits
+        self._beginnings = beginnings
+        self._clock = clock
+
+    async def handle(self, signed: SignedRequest, request: JoinSessionRequest) -> None:
+        # A token is used up by its first use; come again, the very same request is that use still.
+        cause = f"join:{signed.digest.hex()}"
+        for _ in range(RACES):
+            found = await find(self._store, request.owner, session_id=request.session_id)
+            if found is None:
+                return await self._answers.fail(request, unknown("session"))
+            async with self._commits.locks.of(found.session.session_id):
+                if await self._join(found, request, cause):
+                    return None
+        raise StoreUnavailableError("other workers were faster every time")
+
+    async def _join(self, found: Found, request: JoinSessionRequest, cause: str) -> bool:
+        """False if another worker moved the session on: look and try again."""
+        session_id = found.session.session_id
+        if await self._commits.send_again(session_id, cause):
+            return await self._begin(session_id)
+        if request.expires_at <= self._clock():
+            await self._answers.fail(request, late())
+            return True
+        if found.over:
+            over = Failure.of(
+                FailureCode.SESSION_OVER, f"the session is {found.session.status}; nobody can join"
+            )
+            await self._answers.fail(request, over)
+            return True
+        try:
+            party_id, conduct = join(found.conduct, request.join_token, request.party_id)
+        except JoinError as error:
+            await self._answers.fail(request, error.failure)
+            return True
+        answer = await self._answer(found, conduct, request, party_id)
+        progress = Progress(
+            conduct=conduct,
+            status=Status(found.session.status),
+            outgoing=(result(answer, request.reply_to),),
+        )
+        event = Event(event="caller_joined", party_id=party_id)
+        if not await self._commits.commit(found.known, progress, cause, None, event):
+            return False
+        return await self._begin(session_id)
+
+    async def _answer(
+        self, found: Found, conduct: Conduct, request: JoinSessionRequest, party_id: str
+    ) -> JoinSessionResult:
+        """Whoever may join one party is not told the tokens of the others."""
+        events = await self._store.events(found.session.session_id)
+        return JoinSessionResult(
+            request_id=request.request_id,
+            client_id=request.client_id,
+            session_id=found.named,
+            status=Status.COMPLETED,
+            finished_at=self._clock(),
+            party_id=party_id,
+            session=session_view(
+                found.record,
+                found.session,
+                conduct,
+                events,
+                session_id=found.named,
+                with_tokens=False,
+            ),
+        )
+
+    async def _begin(self, session_id: bytes) -> bool:
+        """Once all are there, the session waits no longer."""
+        for _ in range(RACES):
+            session = await self._store.session(session_id)
+            if session is None or Status(session.status).final:
+                return True
+            known = Known.read(session)
+            if known.conduct.begins_at is None or not all_joined(known.conduct):
+                return True
+            if await self._beginnings.begin(known):
+                return True
+        raise StoreUnavailableError("other workers were faster every time")

@@ -1,0 +1,93 @@
+"""What clients ask about their keys and sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from contracts.failures import Failure, FailureCode
+from contracts.keys import CertifiedKey
+from contracts.requests import QueryKeysRequest, QuerySessionRequest
+from contracts.results import (
+    DELIVERED,
+    KeygenResult,
+    QueryKeysResult,
+    QuerySessionResult,
+    SignResult,
+    Status,
+)
+
+from ..delivery.clock import now_ms
+from ..session.coordinator.views import session_view
+from ..store.interface import CoordinatorStore
+from ..store.records import Outgoing
+from .answers import Answers, that_fit, unknown
+from .known_sessions import find
+
+PAGE_BYTES = 4 * 1024 * 1024
+"""Of keys on one page. A broker of today takes messages four times as large."""
+
+
+class Questions:
+    def __init__(
+        self, store: CoordinatorStore, answers: Answers, *, clock: Callable[[], int] = now_ms
+    ) -> None:
+        self._store = store
+        self._answers = answers
+        self._clock = clock
+
+    async def keys(self, request: QueryKeysRequest) -> None:
+        if request.only is None:
+            found = await self._store.keys(
+                request.owner, after=request.after or "", limit=request.limit + 1
+            )
+        else:
+            one = await self._store.key(request.owner, request.only)
+            if one is None:
+                failure = Failure.of(FailureCode.UNKNOWN_KEY, f"you have no key {request.only!r}")
+                return await self._answers.fail(request, failure)
+            found = [one]
+        keys = [CertifiedKey.model_validate_json(each.certified) for each in found]
+        page = that_fit(keys[: request.limit], PAGE_BYTES)
+        content = QueryKeysResult(
+            request_id=request.request_id,
+            client_id=request.client_id,
+            session_id=None,
+            status=Status.COMPLETED,
+            finished_at=self._clock(),
+            keys=page,
+            more=len(page) < len(keys),
+        )
+        return await self._answers.give(request, content)
+
+    async def session(self, request: QuerySessionRequest) -> None:
+        found = await find(
+            self._store, request.owner, session_id=request.session_id, target=request.target
+        )
+        if found is None:
+            return await self._answers.fail(request, unknown("session"))
+        events = await self._store.events(found.session.session_id)
+        content = QuerySessionResult(
+            request_id=request.request_id,
+            client_id=request.client_id,
+            session_id=found.named,
+            status=Status.COMPLETED,
+            finished_at=self._clock(),
+            session=session_view(
+                found.record,
+                found.session,
+                found.conduct,
+                events,
+                session_id=found.named,
+                with_tokens=True,
+            ),
+            outcome=_outcome(found.record.result),
+        )
+        return await self._answers.give(request, content)
+
+
+def _outcome(message: Outgoing | None) -> KeygenResult | SignResult | None:
+    if message is None:
+        return None
+    outcome = DELIVERED.validate_json(message.body)
+    assert isinstance(outcome, KeygenResult | SignResult)
+    return outcome

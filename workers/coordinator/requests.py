@@ -1,0 +1,292 @@
+"""The coordinator's handlers for requests: check, admit once, begin a session or answer.
+
+(owner, request id) is the idempotency key. The same bytes again get the same session, and its
+result again once there is one; other bytes under the same id are a conflict.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from contracts.errors import InvalidRequestError
+from contracts.failures import Failure, FailureCode
+from contracts.keys import CertifiedKey, KeyFacts
+from contracts.requests import (
+    CancelRequest,
+    ConfigureAccountRequest,
+    JoinSessionRequest,
+    KeygenRequest,
+    PutApiKeyRequest,
+    QueryAccountsRequest,
+    QueryApiKeysRequest,
+    QueryKeysRequest,
+    QuerySessionRequest,
+    Request,
+    RevokeApiKeyRequest,
+    SignRequest,
+)
+from contracts.sessions import SessionTerms
+from contracts.signing import (
+    ClientPolicy,
+    SignedRequest,
+    check_metadata,
+    open_request,
+    signature_of,
+)
+
+from ..delivery.clock import now_ms
+from ..delivery.deliveries import Delivery
+from ..delivery.publisher import Publisher
+from ..session.coordinator import choice
+from ..session.coordinator.announcing import announcement
+from ..session.coordinator.conduct import Conduct
+from ..session.peers import Peer
+from ..store.interface import CoordinatorStore
+from ..store.records import Outcome, RequestRecord
+from .accounts import Accounts, account_of
+from .admission import Admission
+from .answers import Answers, late
+from .api_keys import ApiKeys
+from .beginnings import Beginnings, begins_at, record_of
+from .cancelling import Cancelling
+from .joining import Joining
+from .liveness import Liveness
+from .questions import Questions
+from .recent import Known
+from .refusals import Refusals
+from .signing_sessions import SigningSessions
+
+KEPT_FACTS = 2_000
+"""Some kilobytes each."""
+
+
+@dataclass(frozen=True, slots=True)
+class _SigningKey:
+    """
+    Attributes:
+        of_account: Who signs with it may be configured.
+    """
+
+    facts: KeyFacts
+    of_account: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desks:
+    """Who serves the requests that begin no session."""
+
+    questions: Questions
+    cancelling: Cancelling
+    joining: Joining
+    accounts: Accounts
+    api_keys: ApiKeys
+
+
+class RequestConsumer:
+    def __init__(
+        self,
+        parties: Mapping[str, Peer],
+        clients: Sequence[ClientPolicy],
+        store: CoordinatorStore,
+        publisher: Publisher,
+        liveness: Liveness,
+        beginnings: Beginnings,
+        signings: SigningSessions,
+        admission: Admission,
+        answers: Answers,
+        refusals: Refusals,
+        desks: Desks,
+        *,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        self._parties = parties
+        self._clients = clients
+        self._store = store
+        self._publisher = publisher
+        self._liveness = liveness
+        self._beginnings = beginnings
+        self._signings = signings
+        self._admission = admission
+        self._answers = answers
+        self._refusals = refusals
+        self._desks = desks
+        self._clock = clock
+        self._random = random.Random()
+        self._facts: dict[tuple[str, str], _SigningKey] = {}
+
+    async def handle(self, delivery: Delivery) -> None:
+        try:
+            signed = open_request(delivery.body, signature_of(delivery.headers), self._clients)
+        except InvalidRequestError as error:
+            return await self._answers.refuse(error)
+        check_metadata(
+            signed,
+            headers=delivery.headers,
+            routing_key=delivery.routing_key,
+            message_id=delivery.message_id,
+        )
+        match signed.request:
+            case KeygenRequest() as request:
+                await self._keygen(signed, request)
+            case SignRequest() as request:
+                await self._sign(signed, request)
+            case CancelRequest() as request:
+                await self._desks.cancelling.handle(request)
+            case QueryKeysRequest() as request:
+                await self._desks.questions.keys(request)
+            case QuerySessionRequest() as request:
+                await self._desks.questions.session(request)
+            case JoinSessionRequest() as request:
+                await self._desks.joining.handle(signed, request)
+            case QueryAccountsRequest() as request:
+                await self._desks.accounts.query(request)
+            case ConfigureAccountRequest() as request:
+                await self._desks.accounts.configure(request)
+            case PutApiKeyRequest() as request:
+                await self._desks.api_keys.put(request)
+            case RevokeApiKeyRequest() as request:
+                await self._desks.api_keys.revoke(request)
+            case QueryApiKeysRequest() as request:
+                await self._desks.api_keys.query(request)
+        return None
+
+    async def _keygen(self, signed: SignedRequest, request: KeygenRequest) -> None:
+        known = await self._known(signed)
+        if known is not None:
+            return await self._repeat(signed, known)
+        now = self._clock()
+        if request.expires_at <= now:
+            return await self._refuse(signed, late())
+        if (overload := self._admission.refusal(request.owner)) is not None:
+            return await self._refuse(signed, overload)
+        try:
+            members = choice.holders(request, self._parties, self._liveness.alive(), self._random)
+        except choice.ChoiceError as error:
+            return await self._refuse(signed, error.failure)
+        deadline = _deadline(request, now)
+        conduct = Conduct(
+            request=request,
+            terms=SessionTerms(
+                protocol="keygen",
+                request_digest=signed.digest,
+                key_session=None,
+                epoch=0,
+                threshold=request.threshold,
+                members=members,
+                salt=os.urandom(32),
+            ),
+            join_secret=os.urandom(32),
+            deadline=deadline,
+            begins_at=begins_at(request, now, deadline),
+        )
+        outcome = await self._beginnings.commit(
+            conduct,
+            record_of(signed),
+            reserve=(request.owner, request.key_id),
+            account=account_of(request, conduct, now),
+        )
+        match outcome:
+            case Outcome.COMMITTED:
+                self._admission.began(request.owner)
+            case Outcome.KEY_EXISTS:
+                failure = Failure.of(
+                    FailureCode.KEY_EXISTS,
+                    f"key {request.key_id} exists or is being made; choose another id",
+                )
+                await self._refuse(signed, failure)
+            case _:
+                known = await self._known(signed)
+                assert known is not None
+                await self._repeat(signed, known)
+        return None
+
+    async def _sign(self, signed: SignedRequest, request: SignRequest) -> None:
+        key = await self._key(request)
+        now, overload = self._clock(), self._admission.refusal(request.owner)
+        expired = request.expires_at <= now
+        if key is None or expired or overload or key.facts.curve is not request.scheme.curve:
+            known = await self._known(signed)
+            if known is not None:
+                return await self._repeat(signed, known)
+            failure = late() if expired else overload or _unfit(request, key)
+            return await self._refuse(signed, failure)
+        try:
+            known = await self._signings.begin(
+                signed,
+                request,
+                key.facts,
+                deadline=_deadline(request, now),
+                among=await self._configured(request, key),
+            )
+        except choice.ChoiceError as error:
+            return await self._refuse(signed, error.failure)
+        if known is not None:
+            return await self._repeat(signed, known)
+        self._admission.began(request.owner)
+        return None
+
+    async def _repeat(self, signed: SignedRequest, known: RequestRecord) -> None:
+        """The request came before: its result again, or the messages that started it."""
+        if known.digest != signed.digest:
+            failure = Failure.of(
+                FailureCode.CONFLICT,
+                f"request id {known.request_id} was used before for another request",
+            )
+            return await self._answers.fail(signed.request, failure, digest=signed.digest)
+        if known.result is None:
+            return await self._beginnings.send_again(known.session_id)
+        messages = [known.result]
+        if getattr(signed.request, "announce", False) and not known.refused:
+            session = await self._store.session(known.session_id)
+            if session is not None:
+                messages.insert(0, announcement(Known.read(session).conduct))
+        return await self._publisher.publish_all(messages)
+
+    async def _known(self, signed: SignedRequest) -> RequestRecord | None:
+        request = signed.request
+        return await self._store.request(request.owner, request.request_id, signed.digest)
+
+    async def _refuse(self, signed: SignedRequest, failure: Failure) -> None:
+        known = await self._refusals.refuse(signed, failure)
+        if known is not None:
+            await self._repeat(signed, known)
+
+    async def _key(self, request: SignRequest) -> _SigningKey | None:
+        """Facts of an epoch do not change, so those of some keys are kept."""
+        name = (request.owner, request.key_id)
+        key = self._facts.get(name)
+        if key is None:
+            record = await self._store.key(*name)
+            if record is not None:
+                facts = CertifiedKey.model_validate_json(record.certified).facts
+                key = _SigningKey(facts, await self._store.account(*name) is not None)
+                if len(self._facts) >= KEPT_FACTS:
+                    del self._facts[next(iter(self._facts))]
+                self._facts[name] = key
+        return key
+
+    async def _configured(self, request: SignRequest, key: _SigningKey) -> tuple[str, ...] | None:
+        """Whom the account's owner wants signers chosen from; asked each time, for it counts from
+        the moment in which it was answered."""
+        if not key.of_account or request.signers is not None:
+            return None
+        stored = await self._store.account(request.owner, request.key_id)
+        return None if stored is None else stored.account.signers
+
+
+def _deadline(request: Request, now: int) -> int:
+    """A client's clock that runs ahead must not keep a session longer than was asked for."""
+    return min(request.expires_at, now + request.expires_at - request.issued_at)
+
+
+def _unfit(request: SignRequest, key: _SigningKey | None) -> Failure:
+    if key is None:
+        return Failure.of(FailureCode.UNKNOWN_KEY, f"you have no key {request.key_id!r}")
+    return Failure.of(
+        FailureCode.INVALID_REQUEST,
+        f"key {request.key_id} is on {key.facts.curve}; {request.scheme} signs on "
+        f"{request.scheme.curve}",
+    )

@@ -1,0 +1,242 @@
+"""The coordinator's sessions that sign: begun for a request, and begun again with other signers.
+
+When signers fail a request, others serve it and the client sees one result. The session that failed
+ends without a result, and its request goes on in a new one. That takes the request over in the
+transaction in which it begins, so only one session's result counts, whoever dies on the way.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Collection, Mapping
+
+from contracts.failures import Failure
+from contracts.keys import KeyFacts
+from contracts.primitives import Scheme
+from contracts.requests import SignRequest
+from contracts.sessions import Member, NonceCommitment, SessionTerms
+from contracts.signing import SignedRequest
+
+from ..delivery.clock import now_ms
+from ..delivery.publisher import Publisher
+from ..session.coordinator import choice
+from ..session.coordinator.conduct import Conduct, Presigned
+from ..store.interface import CoordinatorStore
+from ..store.records import (
+    CommitmentRecord,
+    Outcome,
+    PooledPresignature,
+    PoolName,
+    RequestRecord,
+)
+from .beginnings import CAUSE, Beginnings, begins_at, record_of
+from .liveness import Liveness
+from .pools import Pools
+
+
+class SigningSessions:
+    """
+    Arguments:
+        try_ms: Without progress for so long, other signers are tried.
+    """
+
+    def __init__(
+        self,
+        store: CoordinatorStore,
+        publisher: Publisher,
+        liveness: Liveness,
+        pools: Pools,
+        beginnings: Beginnings,
+        *,
+        try_ms: int,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._liveness = liveness
+        self._pools = pools
+        self._beginnings = beginnings
+        self._try_ms = try_ms
+        self._clock = clock
+        self._random = random.Random()
+
+    async def begin(
+        self,
+        signed: SignedRequest,
+        request: SignRequest,
+        facts: KeyFacts,
+        *,
+        deadline: int,
+        among: Collection[str] | None = None,
+    ) -> RequestRecord | None:
+        """The first session of a request. Returns the request as it is known, if it came before.
+
+        Arguments:
+            among: Whom signers are chosen from where the request names none; None: all holders.
+
+        Raises:
+            ChoiceError.
+        """
+        record = record_of(signed)
+        presigned = request.scheme is Scheme.ECDSA
+        sets = self._sets(request, facts, avoided=(), among=among)
+        by_name = {choice.set_name(members): members for members in sets}
+        admission = await self._store.admit(
+            record.owner,
+            record.request_id,
+            record.digest,
+            key_session=facts.session_id,
+            epoch=facts.epoch,
+            scheme=request.scheme.value,
+            parties=[] if presigned else [member.party_id for member in sets[0]],
+            pools=list(by_name) if presigned else [],
+            presignatures=len(request.tasks),
+        )
+        if admission.request is not None:
+            return admission.request
+        taken = admission.presignatures
+        conduct = self._conduct(
+            request,
+            facts,
+            by_name[taken[0].signers] if taken else sets[0],
+            record.digest,
+            deadline=deadline,
+            commitments=admission.claimed,
+            presignatures=taken,
+            among=among,
+        )
+        window = begins_at(request, self._clock(), deadline)
+        conduct = conduct.model_copy(update={"begins_at": window})
+        outcome = await self._beginnings.commit(conduct, record)
+        if outcome is Outcome.COMMITTED:
+            return None
+        return await self._store.request(record.owner, record.request_id, record.digest)
+
+    async def begin_again(self, ended: bytes, before: Conduct, failure: Failure) -> None:
+        """Another session for the request of one that ended without a result, unless it has one:
+        then that is begun for sure.
+
+        Arguments:
+            before: With those among `avoided` who failed it.
+            failure: Why it ended.
+        """
+        request, facts, avoided = before.request, before.facts, before.avoided
+        record = await self._store.request(request.owner, request.request_id)
+        if record is None or record.result is not None:
+            return None
+        if record.session_id != ended:
+            return await self._send_again(record.session_id)
+        assert isinstance(request, SignRequest)
+        assert facts is not None
+        sets = self._sets(request, facts, avoided=avoided, among=before.among)
+        members, taken = (
+            await self._claim(facts, sets, len(request.tasks))
+            if before.presigned
+            else (sets[0], ())
+        )
+        conduct = self._conduct(
+            request,
+            facts,
+            members,
+            record.digest,
+            deadline=before.deadline,
+            presignatures=taken,
+            tries=before.tries + 1,
+            avoided=avoided,
+            among=before.among,
+        )
+        kept = {
+            "join_secret": before.join_secret,
+            "succeeded": before.first,
+            "joined": before.joined,
+        }
+        conduct = conduct.model_copy(update=kept)
+        event = {"try": conduct.tries, "after": failure.message}
+        await self._beginnings.commit(conduct, record, event=event, succeeds=ended)
+        return None
+
+    async def _send_again(self, session_id: bytes) -> None:
+        """What began a session, if nobody has answered yet: whoever began it may not have come to
+        send it."""
+        session = await self._store.session(session_id)
+        if session is not None and not session.received:
+            await self._publisher.publish_all(await self._store.outgoing(session_id, CAUSE))
+
+    def _sets(
+        self,
+        request: SignRequest,
+        facts: KeyFacts,
+        *,
+        avoided: Collection[str],
+        among: Collection[str] | None,
+    ) -> list[list[Member]]:
+        """Who may sign, the best first."""
+        alive = self._liveness.alive() - set(avoided)
+        if request.scheme is not Scheme.ECDSA:
+            return [choice.signers(request, facts, alive, self._random, among)]
+        return choice.signer_sets(
+            request,
+            facts,
+            alive,
+            self._pools.quarrels,
+            self._pools.stocked(facts),
+            self._pools.resting(facts),
+            among,
+        )
+
+    async def _claim(
+        self, facts: KeyFacts, sets: list[list[Member]], count: int
+    ) -> tuple[list[Member], tuple[PooledPresignature, ...]]:
+        for members in sets:
+            taken = await self._store.claim_presignatures(_pool(facts, members), count)
+            if taken:
+                return members, taken
+        return sets[0], ()
+
+    def _conduct(
+        self,
+        request: SignRequest,
+        facts: KeyFacts,
+        members: list[Member],
+        request_digest: bytes,
+        *,
+        deadline: int,
+        commitments: Mapping[str, CommitmentRecord] | None = None,
+        presignatures: tuple[PooledPresignature, ...] = (),
+        tries: int = 1,
+        avoided: Collection[str] = (),
+        among: Collection[str] | None,
+    ) -> Conduct:
+        choosable = facts.party_count if among is None else len(among)
+        others_could = request.signers is None and choosable > facts.threshold
+        return Conduct(
+            request=request,
+            terms=SessionTerms(
+                protocol="sign",
+                request_digest=request_digest,
+                key_session=facts.session_id,
+                epoch=facts.epoch,
+                threshold=facts.threshold,
+                members=members,
+                salt=os.urandom(32),
+            ),
+            join_secret=os.urandom(32),
+            deadline=deadline,
+            try_ms=self._try_ms if others_could else None,
+            tries=tries,
+            avoided=sorted(avoided),
+            facts=facts,
+            commitments={
+                party_id: NonceCommitment(nonce_id=each.nonce_id, commitment=each.commitment)
+                for party_id, each in (commitments or {}).items()
+            },
+            presignatures=[Presigned.of(each) for each in presignatures],
+            among=None if among is None else list(among),
+        )
+
+
+def _pool(facts: KeyFacts, members: list[Member]) -> PoolName:
+    return PoolName(
+        key_session=facts.session_id, epoch=facts.epoch, signers=choice.set_name(members)
+    )

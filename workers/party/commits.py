@@ -1,0 +1,182 @@
+"""What a party's handlers do alike with a session: commit a step, then publish what it sends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+
+from contracts import sessions
+from contracts.failures import Failure
+from contracts.results import Status
+from contracts.sessions import Member
+
+from ..delivery.publisher import Publisher
+from ..delivery.scopes import uninterrupted
+from ..protocols.rounds import PartyFaultError
+from ..session.failures import failure_of
+from ..session.party import presigning
+from ..session.party.acceptance import Party
+from ..session.party.step import Step
+from ..session.sending import report
+from ..store.interface import PartyStore
+from ..store.records import BanRecord, Outcome, Outgoing, PartyChange, Received, Session
+
+logger = logging.getLogger(__name__)
+
+
+class PartyCommits:
+    """Arguments: clock: Unix milliseconds."""
+
+    def __init__(
+        self, party: Party, store: PartyStore, publisher: Publisher, clock: Callable[[], int]
+    ) -> None:
+        self._party = party
+        self._store = store
+        self._publisher = publisher
+        self._clock = clock
+
+    async def first(
+        self,
+        session_id: bytes,
+        step: Step,
+        *,
+        protocol: str,
+        key_session: bytes | None,
+        cause: str,
+        time_left_ms: int = 0,
+    ) -> Outcome:
+        """The change that makes a session. LOST_RACE if it was made before: then what this cause
+        sent is sent again."""
+        change = PartyChange(
+            session_id=session_id,
+            expected_version=0,
+            protocol=protocol,
+            key_session=key_session,
+            status=step.status.value,
+            deadline=self._clock() + time_left_ms,
+            state=step.state,
+            cause=cause,
+            outgoing=step.outgoing,
+            key_share=step.key_share,
+            take_nonce=step.take_nonce,
+            nonces=step.nonces,
+            take_presignatures=step.take_presignatures,
+        )
+        with uninterrupted():
+            outcome = await self._store.commit(change)
+            if outcome is Outcome.COMMITTED:
+                await self._publisher.publish_all(step.outgoing)
+            elif outcome is Outcome.LOST_RACE:
+                await self.send_again(session_id, cause)
+        return outcome
+
+    async def next(
+        self,
+        session: Session,
+        step: Step,
+        cause: str,
+        row: Received | None,
+        *,
+        bans: tuple[BanRecord, ...] = (),
+    ) -> bool:
+        """A change of a session that exists. False if another worker was faster."""
+        change = PartyChange(
+            session_id=session.session_id,
+            expected_version=session.version,
+            protocol=session.protocol,
+            key_session=session.key_session,
+            status=step.status.value,
+            deadline=self._clock() if step.status.final else session.deadline,
+            state=step.state,
+            cause=cause,
+            received=() if row is None else (row,),
+            outgoing=step.outgoing,
+            key_share=step.key_share,
+            presignatures=step.presignatures,
+            bans=bans,
+            forget_sent=step.forget_sent,
+        )
+        with uninterrupted():
+            if await self._store.commit(change) is not Outcome.COMMITTED:
+                return False
+            await self._publisher.publish_all(step.outgoing)
+        return True
+
+    async def fail(
+        self,
+        session: Session,
+        failure: Failure,
+        cause: str,
+        status: Status,
+        row: Received | None,
+        *,
+        bans: tuple[BanRecord, ...] = (),
+    ) -> bool:
+        """End a session and tell the coordinator. False if another worker was faster."""
+        logger.warning(
+            "session failed",
+            extra={"session_id": session.session_id.hex(), "failure": failure.message},
+        )
+        failed = self.failed(session.session_id, failure, 0)
+        presigned = session.protocol == presigning.PROTOCOL
+        step = Step(status=status, outgoing=(failed,), forget_sent=presigned)
+        return await self.next(session, step, cause, row, bans=bans)
+
+    async def refuse(
+        self,
+        session_id: bytes,
+        error: Exception,
+        members: Sequence[Member],
+        *,
+        protocol: str,
+        key_session: bytes | None,
+        epoch: int,
+        cause: str,
+        banned: Collection[str] = (),
+    ) -> None:
+        """Tell the coordinator, once, and be done with the session.
+
+        Arguments:
+            banned: Members with whom we make no presignatures: so the coordinator knows for as
+                long as it is so.
+        """
+        failure = failure_of(error, members, round_=0)
+        if banned:
+            failure = failure.model_copy(update={"culprits": sorted(banned)})
+        logger.warning(
+            "session refused",
+            extra={"session_id": session_id.hex(), "reason": failure.message},
+        )
+        failed = self.failed(session_id, failure, epoch)
+        step = Step(status=Status.FAILED, outgoing=(failed,))
+        await self.first(session_id, step, protocol=protocol, key_session=key_session, cause=cause)
+
+    def failed(self, session_id: bytes, failure: Failure, epoch: int) -> Outgoing:
+        return report(
+            sessions.SessionFailed(failure=failure),
+            identity=self._party.identity,
+            party_id=self._party.party_id,
+            session_id=session_id,
+            epoch=epoch,
+        )
+
+    def bans(
+        self, session_id: bytes, error: Exception, members: Sequence[Member]
+    ) -> tuple[BanRecord, ...]:
+        """Whom an error forbids us to make presignatures with from now on."""
+        if not isinstance(error, PartyFaultError) or not error.ban:
+            return ()
+        return tuple(
+            BanRecord(
+                party_id=member.party_id,
+                session_id=session_id,
+                check=error.check,
+                at=self._clock(),
+            )
+            for member in members
+            if member.index in error.culprits
+        )
+
+    async def send_again(self, session_id: bytes, cause: str) -> None:
+        """What this delivery sent the first time, byte for byte; nothing if it sent nothing."""
+        await self._publisher.publish_all(await self._store.outgoing(session_id, cause))

@@ -1,0 +1,334 @@
+"""A party's handlers: everything that comes to its queues.
+
+Each delivery loads, takes a pure step, commits it together with the exact bytes to send, publishes
+them, and only then is acknowledged (by `deliveries.settle`). A delivery that comes again finds its
+bytes in the store and sends those.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from pydantic import ValidationError
+
+from contracts import sessions
+from contracts.envelope import UnverifiedEnvelope
+from contracts.errors import ContractError
+from contracts.primitives import MAX_BODY_BYTES, Scheme
+from contracts.requests import SignRequest
+from contracts.results import Status
+from contracts.signing import explain
+
+from ..delivery.clock import now_ms
+from ..delivery.deliveries import Delivery
+from ..delivery.locks import SessionLocks
+from ..delivery.publisher import Publisher
+from ..delivery.scopes import SessionScopes
+from ..protocols.rounds import ProtocolError
+from ..session import inbox
+from ..session.errors import RefusedError
+from ..session.party import keygen, presigned, presigning, signing
+from ..session.party.acceptance import (
+    Accepted,
+    Party,
+    accept,
+    accept_batch,
+    own_commitment,
+    presignatures_used,
+)
+from ..session.party.step import Step
+from ..settings import PartyLimits
+from ..store.interface import PartyStore
+from ..store.records import Outcome
+from .commits import PartyCommits
+from .machines import KeygenMachine, PresignMachine
+from .rounds import RoundSessions
+
+CREATED = "session_created"
+
+
+class PartyConsumer:
+    """
+    Arguments:
+        randomness: The operating system's, but for tests.
+        clock: Unix milliseconds.
+    """
+
+    def __init__(
+        self,
+        party: Party,
+        store: PartyStore,
+        publisher: Publisher,
+        limits: PartyLimits,
+        *,
+        randomness: Callable[[int], bytes] = os.urandom,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        self.scopes = SessionScopes()
+        self._party = party
+        self._store = store
+        self._publisher = publisher
+        self._limits = limits
+        self._randomness = randomness
+        self._clock = clock
+        self._locks = SessionLocks()
+        self._commits = PartyCommits(party, store, publisher, clock)
+        self._keygen = KeygenMachine(party, randomness)
+        self._presign = PresignMachine(party, store, limits, randomness)
+        self._rounds = RoundSessions(
+            party,
+            store,
+            self._commits,
+            {keygen.PROTOCOL: self._keygen, presigning.PROTOCOL: self._presign},
+            self.scopes,
+            self._locks,
+            limits,
+            clock,
+        )
+        self.expire = self._rounds.expire
+        self.send_owed = self._rounds.send_owed
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Anything that comes to the inbox. Raises as `deliveries.settle` expects."""
+        if _presigns(delivery.kind):
+            raise ContractError(f"{delivery.kind} belongs on the presigning queue")
+        await self._handle(delivery)
+
+    async def handle_presigning(self, delivery: Delivery) -> None:
+        """Anything that comes to the presigning queue, which signing must not wait for."""
+        if not _presigns(delivery.kind):
+            raise ContractError(f"{delivery.kind} does not belong on the presigning queue")
+        await self._handle(delivery)
+
+    async def _handle(self, delivery: Delivery) -> None:
+        if "/" in delivery.kind:
+            await self.round_message(delivery.body)
+        else:
+            await self.instruction(delivery.body)
+
+    async def instruction(self, body: bytes) -> None:
+        if len(body) > 2 * MAX_BODY_BYTES:
+            raise ContractError(f"{len(body)} bytes are too many for an instruction")
+        try:
+            instruction = sessions.INSTRUCTION.validate_json(body)
+        except ValidationError as error:
+            raise ContractError(f"not an instruction: {explain(error)}") from None
+        match instruction:
+            case sessions.SessionCreated():
+                await self.session_created(instruction)
+            case sessions.NoncesWanted():
+                await self.nonces_wanted(instruction)
+            case sessions.PresignBatch():
+                await self.presign_batch(instruction)
+            case sessions.SessionCancelled():
+                await self.session_cancelled(instruction)
+
+    async def round_message(self, body: bytes) -> None:
+        unverified = UnverifiedEnvelope.from_bytes(body)
+        peer = self._party.peers.get(unverified.claimed.sender)
+        if peer is None:
+            raise ContractError("the sender is not in our configuration")
+        envelope = unverified.verify(peer.identity)
+        inbox.check_place(envelope, self._party.party_id)
+        with self.scopes.enter(envelope.session_id):
+            await self._rounds.enter(envelope, body)
+
+    def broadcast(self, body: bytes) -> None:
+        """A cancellation heard on `warren.cancel`: stop working now. The instruction in the inbox
+        makes it last."""
+        try:
+            over = sessions.SessionCancelled.model_validate_json(body)
+        except ValidationError as error:
+            raise ContractError(f"not a cancellation: {explain(error)}") from None
+        self.scopes.cancel(over.session_id)
+
+    ###
+    ### Instructions
+    ###
+
+    async def session_created(self, created: sessions.SessionCreated) -> None:
+        session_id, terms = created.session_id, created.terms
+        with self.scopes.enter(session_id, seconds_left=self._left_ms(created) / 1000):
+            async with self._locks.of(session_id):
+                try:
+                    accepted = accept(created, self._party, now=self._clock())
+                    if terms.protocol == keygen.PROTOCOL:
+                        await self._begin_keygen(accepted)
+                    else:
+                        await self._answer_signing(accepted)
+                except (RefusedError, ProtocolError) as error:
+                    await self._commits.refuse(
+                        session_id,
+                        error,
+                        terms.members,
+                        protocol=terms.protocol,
+                        key_session=terms.key_session,
+                        epoch=terms.epoch,
+                        cause=CREATED,
+                    )
+            if terms.protocol == keygen.PROTOCOL:
+                await self._rounds.play_parked(session_id)
+
+    async def presign_batch(self, batch: sessions.PresignBatch) -> None:
+        session_id = batch.session_id
+        with self.scopes.enter(session_id, seconds_left=self._left_ms(batch) / 1000):
+            async with self._locks.of(session_id):
+                await self._begin_batch(batch)
+            await self._rounds.play_parked(session_id)
+
+    async def nonces_wanted(self, wanted: sessions.NoncesWanted) -> None:
+        with self.scopes.enter(wanted.session_id):
+            if await self._store.session(wanted.batch_id) is not None:
+                return await self._commits.send_again(wanted.batch_id, wanted.instruction)
+            key_share = await self._store.key_share(wanted.key_session, wanted.epoch)
+            try:
+                if wanted.issued_at is not None:
+                    await self._require_memory_of(wanted.issued_at)
+                step = signing.make_nonces(
+                    wanted,
+                    self._party,
+                    key_share,
+                    randomness=self._randomness(wanted.count * signing.NONCE_RANDOMNESS_BYTES),
+                )
+            except RefusedError as error:
+                # In the session that waits: whoever gives it up here says so once, and does not
+                # give it up again, for another reason, when it begins.
+                return await self._commits.refuse(
+                    wanted.session_id,
+                    error,
+                    (),
+                    protocol=signing.PROTOCOL,
+                    key_session=wanted.key_session,
+                    epoch=wanted.epoch,
+                    cause=wanted.instruction,
+                )
+            outcome = await self._commits.first(
+                wanted.batch_id,
+                step,
+                protocol="nonces",
+                key_session=wanted.key_session,
+                cause=wanted.instruction,
+            )
+            if outcome is Outcome.COMMITTED:
+                await self._store.trim_nonces(
+                    wanted.key_session,
+                    wanted.epoch,
+                    wanted.scheme.value,
+                    max(self._limits.nonces_per_key, wanted.count),
+                )
+            return None
+
+    async def session_cancelled(self, over: sessions.SessionCancelled) -> None:
+        await self._store.end(over.session_id, Status.CANCELLED.value, self._clock())
+        self.scopes.cancel(over.session_id)
+
+    ###
+    ### Steps
+    ###
+
+    async def _begin_keygen(self, accepted: Accepted) -> None:
+        session_id = accepted.session_id
+        if await self._store.session(session_id) is not None:
+            return await self._commits.send_again(session_id, CREATED)
+        if await self._store.key_share(session_id, accepted.created.terms.epoch) is not None:
+            # The session was here and is forgotten; begun again, it would replace the share.
+            raise RefusedError("the session took place before")
+        await self._require_memory_of(accepted.request.issued_at)
+        await self._commit_first(accepted, self._keygen.begin(accepted))
+        return None
+
+    async def _begin_batch(self, batch: sessions.PresignBatch) -> None:
+        session_id, terms, cause = batch.session_id, batch.terms, batch.instruction
+        if await self._store.session(session_id) is not None:
+            return await self._commits.send_again(session_id, cause)
+        key_share = await self._store.key_share(terms.key_session, terms.epoch)
+        banned = {ban.party_id for ban in await self._store.bans()}
+        try:
+            await self._require_memory_of(terms.issued_at)
+            share = accept_batch(batch, self._party, key_share, banned, now=self._clock())
+            step = await self._presign.begin(batch, share)
+        except (RefusedError, ProtocolError) as error:
+            return await self._commits.refuse(
+                session_id,
+                error,
+                terms.members,
+                protocol=presigning.PROTOCOL,
+                key_session=terms.key_session,
+                epoch=terms.epoch,
+                cause=cause,
+                banned=banned & {member.party_id for member in terms.members},
+            )
+        await self._commits.first(
+            session_id,
+            step,
+            protocol=presigning.PROTOCOL,
+            key_session=terms.key_session,
+            cause=cause,
+            time_left_ms=self._left_ms(batch),
+        )
+        return None
+
+    async def _answer_signing(self, accepted: Accepted) -> None:
+        session_id, terms = accepted.session_id, accepted.created.terms
+        assert terms.key_session is not None
+        assert isinstance(accepted.request, SignRequest)
+        from_presignatures = accepted.request.scheme is Scheme.ECDSA
+        material = await self._store.signing_material(
+            session_id,
+            key_session=terms.key_session,
+            epoch=terms.epoch,
+            nonce_id=None if from_presignatures else own_commitment(accepted).nonce_id,
+            presignatures=presignatures_used(accepted.created),
+        )
+        if material.session is not None:
+            return await self._commits.send_again(session_id, CREATED)
+        if from_presignatures:
+            step = presigned.answer(
+                accepted, self._party, material.key_share, material.presignatures
+            )
+        else:
+            step = signing.answer(
+                accepted,
+                self._party,
+                material.key_share,
+                material.nonce,
+                randomness=self._randomness(signing.NONCE_RANDOMNESS_BYTES),
+            )
+        await self._commit_first(accepted, step)
+        return None
+
+    async def _commit_first(self, accepted: Accepted, step: Step) -> None:
+        terms = accepted.created.terms
+        outcome = await self._commits.first(
+            accepted.session_id,
+            step,
+            protocol=terms.protocol,
+            key_session=terms.key_session,
+            cause=CREATED,
+            time_left_ms=self._left_ms(accepted.created),
+        )
+        if outcome is Outcome.NONCE_GONE:
+            raise RefusedError("the nonce was used for another session")
+        if outcome is Outcome.PRESIGNATURE_GONE:
+            raise RefusedError("a presignature was used for another session")
+
+    async def _require_memory_of(self, issued_at: int) -> None:
+        """What we answered with fresh coins and forgot must not be answered again: with other coins
+        we would look like a liar. Clocks differ, so this may err by as much as they do.
+
+        Raises RefusedError.
+        """
+        incarnation = await self._store.incarnation()
+        if incarnation is not None and not incarnation.remembers(issued_at):
+            raise RefusedError(
+                "our database lost its memory after this was asked for, so we cannot tell whether "
+                "we began it before: ask again"
+            )
+
+    def _left_ms(self, begun: sessions.SessionCreated | sessions.PresignBatch) -> int:
+        return min(begun.time_left_ms, int(self._limits.session_seconds * 1000))
+
+
+def _presigns(kind: str) -> bool:
+    return kind == "presign_batch" or kind.startswith(f"{presigning.PROTOCOL}/")

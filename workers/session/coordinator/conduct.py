@@ -1,0 +1,165 @@
+"""What the coordinator remembers of a session, and what happens to one."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from contracts.failures import Failure, FailureCode
+from contracts.keys import KeyFacts
+from contracts.primitives import Contract, Curve, Hex, Hex32, Id, Scheme, SessionId, UnixMillis
+from contracts.requests import KeygenRequest, SignRequest
+from contracts.results import Result, Status
+from contracts.sessions import Member, NonceCommitment, SessionTerms
+
+from ...store.records import CommitmentRecord, KeyRecord, Outgoing, PooledPresignature, WaiterRecord
+
+MAX_TRIES = 3
+"""Sessions for one request. Each may use up presignatures."""
+SHORTEST_TRY_MS = 300
+
+_OTHERS_MAY_DO_BETTER = {
+    FailureCode.EXPIRED,
+    FailureCode.PARTY_FAULT,
+    FailureCode.PARTY_REFUSED,
+    FailureCode.SPOILT,
+}
+
+
+class Presigned(Contract):
+    """The public half of a presignature."""
+
+    batch: Hex32
+    position: int
+    point: Hex
+
+    @classmethod
+    def of(cls, pooled: PooledPresignature) -> Presigned:
+        return cls(batch=pooled.batch, position=pooled.position, point=pooled.point)
+
+
+class First(Contract):
+    """The first session of a request. Its owner knows all of them by it, and was told of these
+    parties."""
+
+    session_id: SessionId
+    parties: list[Id]
+
+
+class Conduct(Contract):
+    """The coordinator's state of a session.
+
+    Attributes:
+        join_secret: All join tokens are derived from it; all sessions of a request have the same.
+            Secret.
+        deadline: The request's, by the coordinator's clock.
+        try_ms: How long these signers may make no progress before others are tried; None if there
+            are no others.
+        tries: Sessions that this request has had, this one included.
+        avoided: Parties that were silent, lied or refused in those before.
+        facts: Of the key that signs; None for key generation.
+        commitments: FROST: party id -> the nonce commitment that this session uses up.
+        presignatures: ECDSA: those that this session uses up, one for each message; none as long
+            as it waits for them.
+        among: Whom the signers are chosen from; None: from all that hold the key.
+        succeeded: The first session of the request, in those that follow it.
+        joined: Parties whose callers have shown a token.
+        begins_at: It waits for callers, until all parties were joined but no longer than this. None
+            as soon as its first messages have gone out to the parties.
+    """
+
+    request: KeygenRequest | SignRequest
+    terms: SessionTerms
+    join_secret: Hex32 = Field(repr=False)
+    deadline: UnixMillis
+    try_ms: int | None = None
+    tries: int = 1
+    avoided: list[str] = Field(default_factory=list)
+    facts: KeyFacts | None = None
+    commitments: dict[str, NonceCommitment] = Field(default_factory=dict)
+    presignatures: list[Presigned] = Field(default_factory=list)
+    among: list[Id] | None = None
+    succeeded: First | None = None
+    joined: list[Id] = Field(default_factory=list)
+    begins_at: UnixMillis | None = None
+
+    @property
+    def session_id(self) -> bytes:
+        return self.terms.session_id()
+
+    @property
+    def first(self) -> First:
+        return self.succeeded or First(
+            session_id=self.session_id,
+            parties=[member.party_id for member in self.terms.members],
+        )
+
+    @property
+    def public_id(self) -> bytes:
+        """The session id that the result has: the one that was announced, if one was."""
+        return self.first.session_id if self.request.announce else self.session_id
+
+    @property
+    def curve(self) -> Curve:
+        request = self.request
+        return request.curve if isinstance(request, KeygenRequest) else request.scheme.curve
+
+    @property
+    def party_count(self) -> int:
+        """All that hold the key, or shall."""
+        return len(self.terms.members) if self.facts is None else self.facts.party_count
+
+    def join_token(self, party_id: str) -> bytes:
+        message = self.session_id + party_id.encode()
+        return hmac.digest(self.join_secret, message, hashlib.sha256)
+
+    def until(self, now: int) -> int:
+        """When to give these signers up, if nothing comes from now on."""
+        return self.deadline if self.try_ms is None else min(self.deadline, now + self.try_ms)
+
+    def may_go_on(self, failure: Failure, now: int) -> bool:
+        """Whether other signers should be tried after this failure."""
+        return (
+            self.try_ms is not None
+            and failure.code in _OTHERS_MAY_DO_BETTER
+            and self.tries < MAX_TRIES
+            and self.deadline - now >= SHORTEST_TRY_MS
+        )
+
+    @property
+    def presigned(self) -> bool:
+        """Whether this session takes presignatures, and no nonce commitments."""
+        return isinstance(self.request, SignRequest) and self.request.scheme is Scheme.ECDSA
+
+    def lacking(self) -> list[Member]:
+        """Signers whose nonce commitment is still to come."""
+        if self.facts is None or self.presigned:
+            return []
+        return [member for member in self.terms.members if member.party_id not in self.commitments]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What a report comes to.
+
+    Attributes:
+        deadline: The session's from now on, if it is another one.
+        accused: Whom the failure speaks against: the silent, the guilty, those who refused.
+        result: Set when the session is over.
+        failure: Set when it failed.
+        waiter: Set when the session is to wait for presignatures from now on.
+    """
+
+    conduct: Conduct
+    status: Status
+    outgoing: tuple[Outgoing, ...] = ()
+    commitments: tuple[CommitmentRecord, ...] = ()
+    key: KeyRecord | None = None
+    deadline: int | None = None
+    accused: frozenset[str] = frozenset()
+    result: Result | None = None
+    failure: Failure | None = None
+    waiter: WaiterRecord | None = None

@@ -1,0 +1,272 @@
+"""What each report of a party comes to, for the coordinator's side of a session.
+
+Pure: the handlers in `workers.coordinator.reports` load, call, commit and publish.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from contracts import sessions
+from contracts.envelope import Envelope, UnverifiedEnvelope
+from contracts.errors import ContractError
+from contracts.failures import Failure, FailureCode
+from contracts.keys import KeyFacts
+from contracts.requests import SignRequest
+from contracts.results import SignedItem, SignResult, Status
+from contracts.sessions import NonceCommitment
+
+from ...protocols.rounds import PartyFaultError, PartyIndex, ProtocolError
+from ...store.records import CommitmentRecord, Received
+from ..errors import RefusedError
+from ..failures import failure_of
+from .combining import combine_ecdsa, combine_frost, well_formed
+from .conduct import Conduct, Progress
+from .instructions import invitations
+from .reported_failures import passed_on
+
+_PROTOCOLS = {
+    "share_signed": "sign",
+    "nonces_made": "sign",
+    "key_certified": "keygen",
+    "presignatures_made": "presign",
+}
+"""Report -> the only protocol that has it."""
+
+
+def check_report(conduct: Conduct, envelope: Envelope, report: sessions.Report) -> None:
+    """Raises ContractError unless the report's sender may say this in this session."""
+    if envelope.sender not in {member.party_id for member in conduct.terms.members}:
+        raise ContractError(f"{envelope.sender} takes no part in this session")
+    if envelope.epoch != conduct.terms.epoch and envelope.kind in {"share_signed", "nonces_made"}:
+        raise ContractError(f"epoch {envelope.epoch} in a session of epoch {conduct.terms.epoch}")
+    if isinstance(report, sessions.PartyJoined | sessions.ShareSigned) and not hmac.compare_digest(
+        report.join_token, conduct.join_token(envelope.sender)
+    ):
+        raise ContractError(f"{envelope.sender} showed another join token than it was given")
+    expected = _PROTOCOLS.get(report.report)
+    if expected is not None and conduct.terms.protocol != expected:
+        raise ContractError(f"{report.report} in a session to {conduct.terms.protocol}")
+    if isinstance(report, sessions.NoncesMade) and (
+        report.key_session != conduct.terms.key_session
+        or not isinstance(conduct.request, SignRequest)
+        or report.scheme is not conduct.request.scheme
+    ):
+        raise ContractError(f"{envelope.sender} made nonces for another key or scheme")
+
+
+def nonces_made(
+    conduct: Conduct,
+    sender: str,
+    report: sessions.NoncesMade,
+    *,
+    request: bytes,
+    signature: bytes,
+    now: int,
+) -> Progress:
+    """Use the first commitment for this session, keep the others for later ones."""
+    if not well_formed(report.scheme, report.fresh):
+        return _malformed(conduct, sender)
+    first, *others = report.fresh
+    if sender in conduct.commitments:
+        others = report.fresh
+    else:
+        conduct = conduct.model_copy(update={"commitments": {**conduct.commitments, sender: first}})
+    ready = not conduct.lacking()
+    deadline = conduct.until(now)
+    return Progress(
+        conduct=conduct,
+        deadline=deadline,
+        status=Status.IN_PROGRESS if ready else Status.WAITING,
+        outgoing=invitations(
+            conduct, request=request, signature=signature, time_left_ms=deadline - now
+        )
+        if ready
+        else (),
+        commitments=_pooled(conduct, sender, others),
+    )
+
+
+def share_signed(
+    conduct: Conduct,
+    sender: str,
+    report: sessions.ShareSigned,
+    received: Iterable[Received],
+    *,
+    now: int,
+) -> Progress:
+    """Combine, if this was the last share."""
+    request, facts = conduct.request, conduct.facts
+    assert isinstance(request, SignRequest)
+    assert facts is not None
+    if report.fresh and (conduct.presigned or not well_formed(request.scheme, report.fresh)):
+        return _malformed(conduct, sender)
+    shares = {
+        row.sender: sessions.ShareSigned.model_validate_json(payload(row)).signature_shares
+        for row in received
+        if row.slot == report.report
+    }
+    shares[sender] = report.signature_shares
+    pooled = _pooled(conduct, sender, report.fresh)
+    members = conduct.terms.members
+    if len(shares) < len(members):
+        return Progress(
+            conduct=conduct,
+            status=Status.IN_PROGRESS,
+            deadline=conduct.until(now),
+            commitments=pooled,
+        )
+
+    try:
+        signed = _combine(
+            conduct,
+            request,
+            facts,
+            {PartyIndex(member.index): shares[member.party_id] for member in members},
+        )
+    except PartyFaultError as error:
+        culprits = [member.party_id for member in members if member.index in error.culprits]
+        return Progress(
+            conduct=conduct,
+            status=Status.FAILED,
+            commitments=pooled,
+            failure=Failure.of(
+                FailureCode.PARTY_FAULT,
+                f"{', '.join(culprits)} sent a wrong signature share ({error.check})",
+                culprits=culprits,
+            ),
+        )
+    except (ProtocolError, RefusedError) as error:
+        # FROST: not the signers' doing, for all parties together certified a key that contradicts
+        # itself. ECDSA: somebody lied here or in presigning, and nothing shows who.
+        return Progress(
+            conduct=conduct,
+            status=Status.FAILED,
+            commitments=pooled,
+            failure=failure_of(error, members, round_=0),
+        )
+    return Progress(
+        conduct=conduct,
+        status=Status.COMPLETED,
+        commitments=pooled,
+        result=SignResult(
+            request_id=request.request_id,
+            client_id=request.client_id,
+            session_id=conduct.public_id,
+            request_digest=conduct.terms.request_digest,
+            status=Status.COMPLETED,
+            finished_at=now,
+            key_id=request.key_id,
+            scheme=request.scheme,
+            taproot_merkle_root=request.taproot_merkle_root,
+            **_signed_fields(request, signed),
+            signers=[member.party_id for member in members],
+        ),
+    )
+
+
+def session_failed(conduct: Conduct, sender: str, failure: Failure) -> Progress:
+    """A party gives up. What it says of others is its word, and is passed on as such."""
+    party_ids = [member.party_id for member in conduct.terms.members]
+    return Progress(
+        conduct=conduct,
+        status=Status.FAILED,
+        failure=passed_on(failure, sender, party_ids, f"{sender} reports"),
+        accused=frozenset({sender} if failure.code is FailureCode.PARTY_REFUSED else ()),
+    )
+
+
+def _combine(
+    conduct: Conduct,
+    request: SignRequest,
+    facts: KeyFacts,
+    shares: Mapping[PartyIndex, list[bytes]],
+) -> list[SignedItem]:
+    if not conduct.presigned:
+        commitments = {
+            PartyIndex(member.index): conduct.commitments[member.party_id].commitment
+            for member in conduct.terms.members
+        }
+        return combine_frost(facts, request, commitments, shares)
+    return combine_ecdsa(
+        facts,
+        request,
+        conduct.presignatures,
+        shares,
+        session_id=conduct.session_id,
+        request_digest=conduct.terms.request_digest,
+    )
+
+
+def _signed_fields(request: SignRequest, signed: list[SignedItem]) -> dict[str, Any]:
+    """Of a result, in the form that the request has."""
+    if request.items is not None:
+        return {"items": signed}
+    (one,) = signed
+    return {name: getattr(one, name) for name in SignedItem.model_fields}
+
+
+def silent_parties(conduct: Conduct, received: Iterable[Received]) -> list[str]:
+    """Who kept a session from finishing, as far as anyone can say: those of whom nothing was
+    heard at all; else those whom the others name; else those who did not get to their end. None
+    while it waits for callers or presignatures: then nobody was asked."""
+    if conduct.begins_at is not None or (conduct.presigned and not conduct.presignatures):
+        return []
+    rows = tuple(received)
+    expected = [member.party_id for member in conduct.lacking() or conduct.terms.members]
+    heard = {row.sender for row in rows}
+    if unheard := [party_id for party_id in expected if party_id not in heard]:
+        return unheard
+    named = {
+        party_id
+        for row in rows
+        if row.slot == "session_failed"
+        for party_id in sessions.SessionFailed.model_validate_json(payload(row)).failure.silent
+        if party_id in expected and party_id != row.sender
+    }
+    if named:
+        return sorted(named)
+    done = {row.sender for row in rows if row.slot in {"key_certified", "share_signed"}}
+    return [party_id for party_id in expected if party_id not in done]
+
+
+###
+### Helpers
+###
+
+
+def _malformed(conduct: Conduct, sender: str) -> Progress:
+    return Progress(
+        conduct=conduct,
+        status=Status.FAILED,
+        failure=Failure.of(
+            FailureCode.PARTY_FAULT,
+            f"{sender} announced a nonce commitment that is none",
+            culprits=[sender],
+        ),
+    )
+
+
+def _pooled(
+    conduct: Conduct, sender: str, fresh: Iterable[NonceCommitment]
+) -> tuple[CommitmentRecord, ...]:
+    assert conduct.facts is not None
+    assert isinstance(conduct.request, SignRequest)
+    return tuple(
+        CommitmentRecord(
+            nonce_id=each.nonce_id,
+            key_session=conduct.facts.session_id,
+            epoch=conduct.facts.epoch,
+            scheme=conduct.request.scheme.value,
+            party_id=sender,
+            commitment=each.commitment,
+        )
+        for each in fresh
+    )
+
+
+def payload(row: Received) -> bytes:
+    """What a report said that was verified when it came."""
+    return UnverifiedEnvelope.from_bytes(row.body).claimed.payload

@@ -1,0 +1,239 @@
+"""What a party checks before it takes part: the coordinator is believed in nothing."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from contracts.errors import ContractError
+from contracts.identity import Identity
+from contracts.keys import KeyFacts
+from contracts.primitives import Curve, Scheme
+from contracts.requests import MAX_LIFETIME_MS, KeygenRequest, SignRequest
+from contracts.sessions import Member, NonceCommitment, PresignBatch, SessionCreated
+from contracts.signing import ClientPolicy, open_request
+
+from ...store.records import KeyShareRecord
+from ..errors import RefusedError
+from ..peers import Peer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Party:
+    """Who we are and whom we trust.
+
+    Attributes:
+        peers: All parties by id, ourselves included.
+        clock_tolerance_ms: How far a client's clock may be off.
+    """
+
+    party_id: str
+    identity: Identity
+    peers: Mapping[str, Peer]
+    clients: Sequence[ClientPolicy]
+    clock_tolerance_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A session that checked out as far as it can be checked without the store."""
+
+    created: SessionCreated
+    request: KeygenRequest | SignRequest
+    own_index: int
+
+    @property
+    def session_id(self) -> bytes:
+        return self.created.session_id
+
+    @property
+    def members(self) -> list[Member]:
+        return self.created.terms.members
+
+    def others(self) -> list[Member]:
+        return [member for member in self.members if member.index != self.own_index]
+
+
+def accept(created: SessionCreated, party: Party, *, now: int) -> Accepted:
+    """Raises RefusedError with what does not check out."""
+    terms = created.terms
+    if created.session_id != terms.session_id():
+        raise RefusedError("the session id is not the one that its terms give")
+    request = _request(created, party, now)
+    own_index = _roster(terms.members, party)
+    if isinstance(request, KeygenRequest):
+        _keygen(created, request, party)
+    else:
+        _signing(created, request)
+    return Accepted(created=created, request=request, own_index=own_index)
+
+
+def check_signing_key(accepted: Accepted, facts: KeyFacts) -> None:
+    """The key that the coordinator pointed to is the one that the client asked for, and the signers
+    hold shares of it under the indices they are given. Raises RefusedError."""
+    request, terms = accepted.request, accepted.created.terms
+    assert isinstance(request, SignRequest)
+    if facts.key_id != request.key_id or facts.client_id != request.client_id:
+        raise RefusedError(f"the session's key is not the client's {request.key_id!r}")
+    if facts.curve is not request.scheme.curve:
+        raise RefusedError(f"{request.scheme} does not sign with a {facts.curve} key")
+    if terms.threshold != facts.threshold:
+        raise RefusedError(f"the terms say threshold {terms.threshold}, the key {facts.threshold}")
+    _holders(terms.members, facts)
+
+
+def accept_batch(
+    batch: PresignBatch,
+    party: Party,
+    key_share: KeyShareRecord | None,
+    banned: Collection[str],
+    *,
+    now: int,
+) -> KeyShareRecord:
+    """The key share to make a batch of presignatures with. Raises RefusedError.
+
+    No request is asked for: a presignature signs nothing before its signers have seen one, and how
+    many are kept is each party's own limit.
+    """
+    terms = batch.terms
+    if batch.session_id != terms.session_id():
+        raise RefusedError("the session id is not the one that its terms give")
+    # As old as a request may get: for so long its session is remembered, and not begun again.
+    age_ms, tolerance_ms = now - terms.issued_at, party.clock_tolerance_ms
+    if not -tolerance_ms <= age_ms <= MAX_LIFETIME_MS + tolerance_ms:
+        raise RefusedError("the batch is of another time; is a clock wrong?")
+    _roster(terms.members, party)
+    if key_share is None or not key_share.active:
+        raise RefusedError("we hold no usable share of the key")
+    facts = key_facts(key_share)
+    if facts.curve is not Curve.SECP256K1:
+        raise RefusedError(f"ecdsa does not sign with a {facts.curve} key")
+    _holders(terms.members, facts)
+    for member in terms.members:
+        if member.party_id in banned:
+            raise RefusedError(
+                f"we make no presignatures with {member.party_id}, which failed a check that may "
+                "have cost us a bit of a secret (see `warren party bans`)"
+            )
+    return key_share
+
+
+@functools.lru_cache(maxsize=1_000)
+def _facts(text: str) -> KeyFacts:
+    """Public, and the same at every session with a key."""
+    return KeyFacts.model_validate_json(text)
+
+
+def key_facts(key_share: KeyShareRecord) -> KeyFacts:
+    return _facts(key_share.facts)
+
+
+def own_commitment(accepted: Accepted) -> NonceCommitment:
+    """The nonce commitment that this party is asked to use up."""
+    for member, commitment in zip(accepted.members, accepted.created.commitments, strict=True):
+        if member.index == accepted.own_index:
+            return commitment
+    raise AssertionError("accept() has found us among the members")
+
+
+def presignatures_used(created: SessionCreated) -> tuple[tuple[bytes, int], ...]:
+    """Batch and position of each presignature that a session uses up, in order."""
+    return tuple(
+        (used.batch, position) for used in created.presignatures for position in used.positions
+    )
+
+
+def _request(created: SessionCreated, party: Party, now: int) -> KeygenRequest | SignRequest:
+    try:
+        signed = open_request(created.request, created.request_signature, party.clients)
+    except ContractError as error:
+        raise RefusedError(f"the request does not check out here: {error}") from None
+    request = signed.request
+    if signed.digest != created.terms.request_digest:
+        raise RefusedError("the terms name another request than the one sent along")
+    if not isinstance(request, KeygenRequest | SignRequest):
+        raise RefusedError(f"operation {request.operation!r} makes no session")
+    if request.operation != created.terms.protocol:
+        raise RefusedError(
+            f"the request asks to {request.operation}, the terms to {created.terms.protocol}"
+        )
+    if now > request.expires_at + party.clock_tolerance_ms:
+        raise RefusedError("the request expired; is a clock wrong?")
+    # Or the limit to its lifetime would be none: it could lie around until its time comes.
+    if request.issued_at > now + party.clock_tolerance_ms:
+        raise RefusedError("the request was issued in the future; is a clock wrong?")
+    return request
+
+
+def _roster(members: Sequence[Member], party: Party) -> int:
+    """Known parties under their pinned identities, each once, ascending; returns our own index."""
+    own_index = None
+    for member in members:
+        peer = party.peers.get(member.party_id)
+        if peer is None:
+            raise RefusedError(f"party {member.party_id} is not in our configuration")
+        if peer.identity.der != member.identity:
+            raise RefusedError(f"party {member.party_id} has another identity than we know")
+        if member.party_id == party.party_id:
+            own_index = member.index
+    if own_index is None:
+        raise RefusedError("we are not among the session's parties")
+    if len({member.party_id for member in members}) != len(members):
+        raise RefusedError("a party stands twice among the session's parties")
+    indices = [member.index for member in members]
+    if indices != sorted(set(indices)):
+        raise RefusedError("the parties are not in ascending order of distinct indices")
+    return own_index
+
+
+def _holders(members: Sequence[Member], facts: KeyFacts) -> None:
+    """Exactly threshold signers, under the indices that they have in the key."""
+    if len(members) != facts.threshold:
+        raise RefusedError(f"{len(members)} signers; this key takes exactly {facts.threshold}")
+    for member in members:
+        holder = facts.holders[member.index - 1] if member.index <= facts.party_count else None
+        if (
+            holder is None
+            or holder.party_id != member.party_id
+            or holder.identity != member.identity
+        ):
+            raise RefusedError(f"party {member.party_id} is not holder {member.index} of the key")
+
+
+def _keygen(created: SessionCreated, request: KeygenRequest, party: Party) -> None:
+    terms = created.terms
+    if terms.key_session is not None or terms.epoch != 0:
+        raise RefusedError("a new key has no earlier key or epoch")
+    if created.commitments or created.presignatures:
+        raise RefusedError("a new key has no commitments or presignatures")
+    if terms.threshold != request.threshold or len(terms.members) != request.party_count:
+        raise RefusedError(
+            f"the client asked for {request.threshold} of {request.party_count}, "
+            f"the terms say {terms.threshold} of {len(terms.members)}"
+        )
+    if [member.index for member in terms.members] != list(range(1, request.party_count + 1)):
+        raise RefusedError("a new key's indices are 1 to n")
+    order = [party.peers[member.party_id].index for member in terms.members]
+    if order != sorted(order):
+        raise RefusedError("a new key's parties are not in the configured order")
+    names = {member.party_id for member in terms.members}
+    if request.parties is not None and set(request.parties) != names:
+        raise RefusedError("the parties are not those that the client named")
+
+
+def _signing(created: SessionCreated, request: SignRequest) -> None:
+    terms = created.terms
+    if terms.key_session is None:
+        raise RefusedError("the terms name no key")
+    uses_presignatures = request.scheme is Scheme.ECDSA
+    if len(created.commitments) != (0 if uses_presignatures else len(terms.members)):
+        raise RefusedError("not one nonce commitment for each signer")
+    asked = presignatures_used(created)
+    if len(asked) != (len(request.tasks) if uses_presignatures else 0):
+        raise RefusedError("not one presignature for each message")
+    if len(set(asked)) != len(asked):
+        raise RefusedError("a presignature signs once")
+    names = {member.party_id for member in terms.members}
+    if request.signers is not None and set(request.signers) != names:
+        raise RefusedError("the signers are not those that the client named")

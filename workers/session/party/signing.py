@@ -1,0 +1,170 @@
+"""A party's side of FROST signing: one message in, one signature share out.
+
+The nonce pair was made and published ahead. It is deleted in the transaction that stores the
+answer; the same transaction puts a fresh pair in its place, and the report announces it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from contracts.errors import ContractError
+from contracts.primitives import Scheme
+from contracts.requests import SignRequest
+from contracts.results import Status
+from contracts.sessions import NonceCommitment, NoncesMade, NoncesWanted, ShareSigned
+
+from ...protocols import frost
+from ...protocols.key_share import KeyShare
+from ...protocols.rounds import PartyIndex
+from ...store.records import KeyShareRecord, NonceRecord
+from ..errors import RefusedError
+from ..nonce_batches import batch_id
+from ..sending import report
+from ..tasks import tweak
+from .acceptance import Accepted, Party, check_signing_key, key_facts, own_commitment
+from .step import Step
+
+PROTOCOL = "sign"
+NONCE_RANDOMNESS_BYTES = 64
+"""FRESH for each nonce pair."""
+
+
+def answer(
+    accepted: Accepted,
+    party: Party,
+    key_share: KeyShareRecord | None,
+    nonce: NonceRecord | None,
+    *,
+    randomness: bytes,
+) -> Step:
+    """Sign with the nonce that the session names, and make the next one.
+
+    Arguments:
+        randomness: FRESH, 64 bytes, for the next nonce.
+
+    Raises:
+        RefusedError: key, signers, scheme or nonce are not what the request needs.
+        ProtocolError: the commitments do not fit.
+    """
+    request = accepted.request
+    assert isinstance(request, SignRequest)
+    if key_share is None or not key_share.active:
+        raise RefusedError(f"we hold no usable share of key {request.key_id!r}")
+    facts, (item,) = key_facts(key_share), request.tasks
+    check_signing_key(accepted, facts)
+    asked = own_commitment(accepted)
+    if nonce is None or nonce.scheme != request.scheme.value:
+        raise RefusedError("the nonce was used before, or was never ours")
+    if (nonce.key_session, nonce.epoch) != (key_share.key_session, key_share.epoch):
+        raise RefusedError("the nonce was made for another key")
+    nonces = frost.Nonces.from_bytes(nonce.secret)
+    if nonces.commitment.to_bytes() != asked.commitment:
+        raise RefusedError("the commitment is not the one that we made under its id")
+
+    share = KeyShare.from_bytes(key_share.secret)
+    commitments = {}
+    for member, each in zip(accepted.members, accepted.created.commitments, strict=True):
+        if member.index == accepted.own_index:
+            commitments[PartyIndex(member.index)] = nonces.commitment
+            continue
+        try:
+            commitments[PartyIndex(member.index)] = frost.Commitment.from_bytes(
+                share.group, each.commitment
+            )
+        except ValueError:
+            raise RefusedError(f"{member.party_id}'s nonce commitment is malformed") from None
+    signature_share = frost.sign(
+        nonces,
+        share,
+        item.message,
+        commitments,
+        merkle_root=request.taproot_merkle_root,
+        tweak=tweak(facts, item),
+    )
+
+    fresh, commitment = _make_nonce(key_share, share, nonce.scheme, randomness)
+    answered = report(
+        ShareSigned(
+            join_token=accepted.created.join_token,
+            signature_shares=[signature_share.to_bytes()],
+            fresh=[commitment],
+        ),
+        identity=party.identity,
+        party_id=party.party_id,
+        session_id=accepted.session_id,
+        epoch=accepted.created.terms.epoch,
+    )
+    return Step(
+        status=Status.COMPLETED,
+        outgoing=(answered,),
+        take_nonce=nonce.nonce_id,
+        nonces=(fresh,),
+    )
+
+
+def make_nonces(
+    wanted: NoncesWanted, party: Party, key_share: KeyShareRecord | None, *, randomness: bytes
+) -> Step:
+    """Answer a coordinator that has no commitment of ours left.
+
+    Arguments:
+        randomness: FRESH, 64 bytes for each nonce wanted.
+
+    Raises:
+        RefusedError: we hold no usable share of the key.
+        ContractError: the batch is not the session's: no coordinator asks so.
+    """
+    if wanted.batch_id != batch_id(wanted.session_id, party.party_id):
+        raise ContractError("the batch id is not the one that session and party give")
+    if key_share is None or not key_share.active:
+        raise RefusedError("we hold no usable share of the key")
+    if wanted.scheme is Scheme.ECDSA or key_facts(key_share).curve is not wanted.scheme.curve:
+        raise RefusedError(f"{wanted.scheme} does not sign with this key's nonces")
+    share = KeyShare.from_bytes(key_share.secret)
+    made = [
+        _make_nonce(
+            key_share,
+            share,
+            wanted.scheme.value,
+            randomness[at : at + NONCE_RANDOMNESS_BYTES],
+        )
+        for at in range(0, wanted.count * NONCE_RANDOMNESS_BYTES, NONCE_RANDOMNESS_BYTES)
+    ]
+    answered = report(
+        NoncesMade(
+            key_session=wanted.key_session,
+            scheme=wanted.scheme,
+            fresh=[commitment for _, commitment in made],
+        ),
+        identity=party.identity,
+        party_id=party.party_id,
+        session_id=wanted.session_id,
+        epoch=wanted.epoch,
+    )
+    return Step(
+        status=Status.COMPLETED,
+        outgoing=(answered,),
+        nonces=tuple(record for record, _ in made),
+    )
+
+
+def _make_nonce(
+    key_share: KeyShareRecord, share: KeyShare, scheme: str, randomness: bytes
+) -> tuple[NonceRecord, NonceCommitment]:
+    nonces, commitment = frost.commit(
+        frost.ciphersuite(scheme),
+        share,
+        hiding_randomness=randomness[:32],
+        binding_randomness=randomness[32:],
+    )
+    public = commitment.to_bytes()
+    nonce_id = hashlib.sha256(public).digest()
+    record = NonceRecord(
+        nonce_id=nonce_id,
+        key_session=key_share.key_session,
+        epoch=key_share.epoch,
+        scheme=scheme,
+        secret=nonces.to_bytes(),
+    )
+    return record, NonceCommitment(nonce_id=nonce_id, commitment=public)
