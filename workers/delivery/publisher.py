@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 import aio_pika
@@ -86,16 +86,26 @@ class NoAdmissionError(Exception):
     """The broker will not let us in, now or later. The text says what to change."""
 
 
-class Publisher:
-    """Publishes `Outgoing` messages; safe for use by many tasks at once."""
+Publish: TypeAlias = Callable[[Outgoing], Awaitable[None]]
 
-    def __init__(self, url: str, *, name: str) -> None:
+
+class Publisher:
+    """Publishes `Outgoing` messages; safe for use by many tasks at once.
+
+    Arguments:
+        around: What is to take messages in place of the publisher, as `Middleware` has it.
+    """
+
+    def __init__(
+        self, url: str, *, name: str, around: Callable[[Publish], Publish] | None = None
+    ) -> None:
         self._hosts = Hosts(url)
         self._name = name
         self._exchanges: dict[str, AbstractExchange] = {}
         self._connection: AbstractRobustConnection | None = None
         self._channel: AbstractChannel | None = None
         self._renewal: asyncio.Task[None] | None = None
+        self._publish_through = self._publish if around is None else around(self._publish)
 
     async def __aenter__(self) -> Self:
         self._connection = await aio_pika.connect_robust(
@@ -161,6 +171,9 @@ class Publisher:
 
     async def publish(self, message: Outgoing) -> None:
         """Raises PublishError; UnroutableError if no queue took it."""
+        await self._publish_through(message)
+
+    async def _publish(self, message: Outgoing) -> None:
         try:
             async with asyncio.timeout(CONFIRM_TIMEOUT_S):
                 await self._exchanges[message.exchange].publish(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,9 +18,11 @@ from ops.stack import vhosts
 from ops.stack.services import Services
 from tests.workers.doubles import Wire, eventually
 from workers.delivery import publisher as publishing
+from workers.delivery.middleware import Middleware
 from workers.delivery.publisher import (
     FullError,
     NoAdmissionError,
+    Publish,
     Publisher,
     PublishError,
     TopologyError,
@@ -218,6 +221,36 @@ async def test_a_cancellation_that_nobody_asked_for_is_a_lost_connection() -> No
         await publisher.publish(outgoing())
     with pytest.raises(PublishError, match="connection lost"):
         await publisher.publish_all([outgoing(), outgoing()])
+
+
+class Changing(Middleware):
+    """Sends a word of its own first, and drops what is not for the sessions."""
+
+    def around_publishing(self, publish: Publish) -> Publish:
+        async def changed(message: Outgoing) -> None:
+            await publish(replace(message, exchange=addresses.SESSIONS, message_id="before"))
+            if message.exchange == addresses.SESSIONS:
+                await publish(message)
+
+        return changed
+
+
+async def test_a_middleware_stands_around_every_message() -> None:
+    publisher = Publisher("amqp://nowhere/", name="test", around=Changing().around_publishing)
+    written = Written()
+    publisher._exchanges[addresses.SESSIONS] = written  # type: ignore[assignment]
+    await publisher.publish_all([outgoing(), outgoing(exchange=addresses.SESSIONS)])
+    assert sorted(written.ids) == ["before", "before", "message-1"]
+
+
+class Written:
+    """An exchange that takes everything."""
+
+    def __init__(self) -> None:
+        self.ids: list[str | None] = []
+
+    async def publish(self, message: aio_pika.Message, *_: object, **__: object) -> None:
+        self.ids.append(message.message_id)
 
 
 async def test_a_cancellation_that_somebody_asked_for_stays_one(wire: Wire) -> None:
