@@ -21,10 +21,11 @@ from contracts.client.link import Link, LinkLostError
 from contracts.connecting import connect
 from contracts.hosts import Hosts
 from contracts.signing import sign_request
+from ops.chaos.wires import Wire
 from ops.stack.services import Services
 from tests.contracts.samples import CLIENT
 from tests.contracts.samples import sign_request as sample
-from tests.workers.doubles import Wire, eventually
+from tests.workers.doubles import eventually
 from workers.delivery import publisher as publishing
 from workers.delivery.consuming import make_broker, subscribe
 from workers.delivery.deliveries import Delivery
