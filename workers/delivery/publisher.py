@@ -23,9 +23,7 @@ from aio_pika.abc import (
     AbstractRobustConnection,
 )
 from aio_pika.exceptions import (
-    AMQPError,
     AuthenticationError,
-    ChannelInvalidStateError,
     ChannelNotFoundEntity,
     DeliveryError,
     ProbableAuthenticationError,
@@ -34,6 +32,7 @@ from aio_pika.exceptions import PublishError as ReturnedError
 from aiormq.exceptions import InvalidFrameError
 
 from contracts import addresses
+from contracts.confirming import AWAY, ConnectionLostError, answered
 from contracts.connecting import CONNECT_TIMEOUT_S, connect
 from contracts.hosts import Hosts
 
@@ -48,7 +47,6 @@ HEARTBEAT_S = 8
 CONFIRM_TIMEOUT_S = 10.0
 RENEWAL_S = 1.0
 """Between two channels; what is under way on the old one has so long to be confirmed."""
-_AWAY = (AMQPError, ChannelInvalidStateError, ConnectionError, TimeoutError)
 EXCHANGES = (
     addresses.SESSIONS,
     addresses.ROUNDS,
@@ -153,7 +151,7 @@ class Publisher:
             await asyncio.sleep(RENEWAL_S)
             if old is not None:
                 await old.close()
-        except _AWAY as error:
+        except AWAY as error:
             logger.warning("no other channel", extra={"reason": type(error).__name__})
 
     @property
@@ -175,7 +173,7 @@ class Publisher:
 
     async def _publish(self, message: Outgoing) -> None:
         try:
-            async with asyncio.timeout(CONFIRM_TIMEOUT_S):
+            async with answered(CONFIRM_TIMEOUT_S):
                 await self._exchanges[message.exchange].publish(
                     aio_pika.Message(
                         message.body,
@@ -206,15 +204,10 @@ class Publisher:
                 f'an exchange is missing from the broker, perhaps "{message.exchange}": '
                 "has the topology been applied?"
             ) from None
-        except _AWAY as error:
+        except ConnectionLostError as error:
+            raise PublishError(f"broker away: {error}") from None
+        except AWAY as error:
             raise PublishError(f"broker away: {type(error).__name__}") from error
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            # A connection found dead by its heartbeat ends pending publishes with a cancellation
-            # that nobody asked for; taken at its word, the delivery would never be settled.
-            raise PublishError("broker away: connection lost while publishing") from None
 
 
 async def require_topology(url: str, *, queues: Iterable[str]) -> None:
