@@ -15,8 +15,8 @@ class ConnectionLostError(ConnectionError):
 
 
 AWAY = (AMQPError, ChannelInvalidStateError, OSError)
-"""What it comes to when the broker is away or goes. Some of its answers are an AMQPError, too: those
-that matter are to be caught first."""
+"""What it comes to when the broker is away or goes. Some of its answers are an AMQPError, too, and
+have to be caught first."""
 
 
 @contextlib.asynccontextmanager

@@ -51,8 +51,9 @@ def test_what_is_not_known_is_left_out_and_what_is_false_or_empty_is_not() -> No
 
 
 def test_an_exception_stands_in_its_line() -> None:
+    fields: dict[str, int] = {}
     try:
-        {}["field"]
+        fields["field"]
     except KeyError:
         record = logging.LogRecord("warren", 40, __file__, 1, "failed", None, sys.exc_info())
     shown = JsonFormatter().format(record)
