@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 
@@ -66,14 +67,11 @@ def subscribe(
     middleware: Middleware,
 ) -> None:
     """Consume a declared queue; `prefetch` deliveries are handled at once."""
-
-    async def deliver(delivery: Delivery) -> Ended:
-        return await settle(delivery, handler, publisher)
-
-    deliver_through = middleware.around_deliveries(queue, deliver)
+    settled = functools.partial(settle, handler=handler, publisher=publisher)
+    deliver = middleware.around_deliveries(queue, settled)
 
     async def consume(message: RabbitMessage) -> None:
-        await end(message, _delivery(queue, message), deliver_through)
+        await end(message, _delivery(queue, message), deliver)
 
     subscriber = broker.subscriber(
         RabbitQueue(queue, declare=False),
