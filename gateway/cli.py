@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from contracts import logs
 from contracts.client import BrokerUnavailableError, SettingsError, TopologyError
 
 from . import document, key_commands
@@ -35,7 +36,7 @@ def run(
     """Serve HTTP until SIGTERM or Ctrl-C. Start as many gateways as you like."""
     settings = load(config, host=host, port=port)
     with _figures_of(workers) as ended:
-        from . import logs, serving  # after `_figures_of`, which says why
+        from . import serving  # after `_figures_of`, which says why
 
         logs.configure()
         serving.allow_many_files()

@@ -40,8 +40,9 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """
+class Creation:
+    """What a tenant wants made once, however often it asks.
+
     Attributes:
         request_id: Of the tenant's choice.
         reference: What is asked for, in a form that tells two wishes apart.
@@ -65,38 +66,38 @@ class Opening:
         self._client = client
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def open(self, attempt: Attempt, begin: Begin) -> tuple[Opened, Begun | None]:
+    async def open(self, creation: Creation, begin: Begin) -> tuple[Opened, Begun | None]:
         """The session, and if it was begun here, what awaits its result.
 
         Raises ReferenceConflictError, and RequestFailedError if there is no session.
         """
-        async with self._locks.setdefault(attempt.name, asyncio.Lock()):
+        async with self._locks.setdefault(creation.name, asyncio.Lock()):
             # What is there already is looked for first: this process may be waiting for its result,
             # and it can wait for one request of an id only.
-            found = None if attempt.fresh else await self._found(attempt)
+            found = None if creation.fresh else await self._found(creation)
             if found is not None:
                 return found, None
             try:
-                begun = await begin(attempt.name)
+                begun = await begin(creation.name)
             except RequestFailedError as error:
                 if error.failure.code is not FailureCode.CONFLICT:
                     raise
-                found = await self._found(attempt)  # another gateway was asked at the same time
+                found = await self._found(creation)  # another gateway was asked at the same time
                 if found is None:
                     raise
                 return found, None
             return await _begun(begun), begun
 
-    async def _found(self, attempt: Attempt) -> Opened | None:
+    async def _found(self, creation: Creation) -> Opened | None:
         try:
-            found = await self._client.acting_for(attempt.tenant).look(request_id=attempt.name)
+            found = await self._client.acting_for(creation.tenant).look(request_id=creation.name)
         except RequestFailedError as error:
             if error.failure.code is FailureCode.UNKNOWN_REQUEST:
                 return None
             raise
         session = found.session
         assert session is not None  # `check_answer` has made sure
-        if session.reference != attempt.reference:
+        if session.reference != creation.reference:
             raise ReferenceConflictError(session.request_id)
         return Opened(
             session_id=session.session_id, view=session, replayed=True, outcome=found.outcome

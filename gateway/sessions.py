@@ -27,7 +27,7 @@ from contracts.results import (
 )
 from contracts.views import AccountView
 
-from .opening import Attempt, Begin, Opened, Opening, ReferenceConflictError
+from .opening import Begin, Creation, Opened, Opening, ReferenceConflictError
 from .turns import AT_ONCE, Leave, Turns
 from .watching import Name, Watches, is_over
 
@@ -121,8 +121,8 @@ class Desk:
                 request_id=name,
             )
 
-        attempt = Attempt(tenant, request_id, reference, fresh=fresh)
-        return await self._open(attempt, begin)
+        creation = Creation(tenant, request_id, reference, fresh=fresh)
+        return await self._open(creation, begin)
 
     async def begin_signature(
         self,
@@ -155,8 +155,8 @@ class Desk:
                 request_id=name,
             )
 
-        attempt = Attempt(tenant, request_id, reference, fresh=fresh)
-        return await self._open(attempt, begin)
+        creation = Creation(tenant, request_id, reference, fresh=fresh)
+        return await self._open(creation, begin)
 
     async def look(self, tenant: str, session_id: bytes) -> QuerySessionResult:
         return await self._client.acting_for(tenant).look(session_id=session_id)
@@ -230,15 +230,15 @@ class Desk:
     ) -> AccountView:
         return await self._client.acting_for(tenant).configure_account(account_id, signers)
 
-    async def _open(self, attempt: Attempt, begin: Begin) -> Opened:
-        leave = await self._turns.take(attempt.tenant)
+    async def _open(self, creation: Creation, begin: Begin) -> Opened:
+        leave = await self._turns.take(creation.tenant)
         try:
-            opened, begun = await self._opening.open(attempt, begin)
+            opened, begun = await self._opening.open(creation, begin)
         except BaseException:
             leave()
             raise
         if begun is not None and not begun.done:
-            self._await((attempt.tenant, opened.session_id), begun, leave)
+            self._await((creation.tenant, opened.session_id), begun, leave)
         else:
             leave()
         return opened

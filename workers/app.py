@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import logging
 import os
@@ -28,7 +29,7 @@ from contracts import addresses, sessions
 from . import metrics
 from .coordinator.wiring import Coordinator
 from .delivery.clock import now_ms
-from .delivery.deliveries import (
+from .delivery.consuming import (
     GRACE_S,
     make_broker,
     stop_consuming,
@@ -36,6 +37,7 @@ from .delivery.deliveries import (
     subscribe_broadcast,
     with_heartbeat,
 )
+from .delivery.middleware import Middleware
 from .delivery.publisher import Publisher, PublishError, require_topology
 from .health import Check, Health
 from .party.consumer import PartyConsumer
@@ -50,6 +52,7 @@ S = TypeVar("S", bound=SessionStore)
 
 logger = logging.getLogger(__name__)
 
+METERED = metrics.Metered()
 READY_FILE = "WARREN_READY_FILE"
 """Environment variable: a file that is created once the worker consumes."""
 
@@ -71,7 +74,9 @@ PURGE_SECONDS = 30.0
 HEALTH_PATIENCE_S = 1.0
 
 
-async def run_party(settings: PartySettings, lane: Lane, health: Health) -> None:
+async def run_party(
+    settings: PartySettings, lane: Lane, health: Health, middleware: Middleware = METERED
+) -> None:
     """Serve one party's queues until SIGTERM or SIGINT.
 
     Raises:
@@ -102,19 +107,16 @@ async def run_party(settings: PartySettings, lane: Lane, health: Health) -> None
         witness=settings.incarnation_file,
         max_connections=limits.database_connections,
     )
-    async with _opened(closed) as store, _connected(url, settings.party_id) as publisher:
+    publishing = _connected(url, settings.party_id, middleware)
+    async with _opened(closed) as store, publishing as publisher:
         consumer = PartyConsumer(party, store, publisher, limits)
         broker = make_broker(url)
+        consume = functools.partial(subscribe, broker, publisher, middleware=middleware)
         if inbox := queues.get(Lane.SIGNING):
-            subscribe(broker, publisher, inbox, consumer.handle, prefetch=limits.prefetch)
+            consume(inbox, consumer.handle, prefetch=limits.prefetch)
         if presigning := queues.get(Lane.PRESIGNING):
-            subscribe(
-                broker,
-                publisher,
-                presigning,
-                consumer.handle_presigning,
-                prefetch=limits.presigning_prefetch,
-            )
+            prefetch = limits.presigning_prefetch
+            consume(presigning, consumer.handle_presigning, prefetch=prefetch)
         _hear_cancellations(broker, settings.party_id, consumer.broadcast)
 
         async def sign_of_life() -> None:
@@ -148,7 +150,9 @@ async def run_party(settings: PartySettings, lane: Lane, health: Health) -> None
         )
 
 
-async def run_coordinator(settings: CoordinatorSettings, health: Health) -> None:
+async def run_coordinator(
+    settings: CoordinatorSettings, health: Health, middleware: Middleware = METERED
+) -> None:
     """Serve requests and reports until SIGTERM or SIGINT.
 
     Raises:
@@ -163,7 +167,8 @@ async def run_coordinator(settings: CoordinatorSettings, health: Health) -> None
     closed = open_coordinator_store(
         settings.database_url, max_connections=limits.database_connections
     )
-    async with _opened(closed) as store, _connected(url, "coordinator") as publisher:
+    publishing = _connected(url, "coordinator", middleware)
+    async with _opened(closed) as store, publishing as publisher:
         coordinator = Coordinator.over(
             store,
             publisher,
@@ -176,14 +181,13 @@ async def run_coordinator(settings: CoordinatorSettings, health: Health) -> None
         await coordinator.liveness.refresh()
         grace_ms = int(limits.grace_seconds * 1000)
         broker = make_broker(url)
+        consume = functools.partial(subscribe, broker, publisher, middleware=middleware)
         for queue in addresses.REQUEST_QUEUES:
-            subscribe(broker, publisher, queue, requests.handle, prefetch=limits.prefetch)
+            consume(queue, requests.handle, prefetch=limits.prefetch)
         prefetch = limits.prefetch_of_each(len(clients))
         for queue in own:
-            subscribe(broker, publisher, queue, requests.handle, prefetch=prefetch)
-        subscribe(
-            broker, publisher, addresses.REPORTS_QUEUE, reports.handle, prefetch=limits.prefetch
-        )
+            consume(queue, requests.handle, prefetch=prefetch)
+        consume(addresses.REPORTS_QUEUE, reports.handle, prefetch=limits.prefetch)
         _hear_cancellations(broker, "coordinator", reports.broadcast)
 
         async def sweep() -> None:
@@ -302,9 +306,9 @@ async def _broker_reachable(url: str, *, queues: Iterable[str]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _connected(url: str, name: str) -> AsyncIterator[Publisher]:
+async def _connected(url: str, name: str, middleware: Middleware) -> AsyncIterator[Publisher]:
     """The publisher, once the broker can be reached."""
-    publisher = Publisher(url, name=name)
+    publisher = Publisher(url, name=name, around=middleware.around_publishing)
     async for attempt in _patiently(BROKER_AWAY):
         with attempt:
             try:

@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-import logging
 import os
 import stat
-import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +15,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from contracts import logs
 from contracts.identity import Identity
 
 from . import evidence as proofs
@@ -54,33 +53,9 @@ HealthAddress = Annotated[
 ]
 
 
-class JsonFormatter(logging.Formatter):
-    """One line, one event, its fields beside it."""
-
-    _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-
-    def format(self, record: logging.LogRecord) -> str:
-        fields: dict[str, Any] = {
-            "at": self.formatTime(record),
-            "level": record.levelname.lower(),
-            "event": record.getMessage(),
-            "logger": record.name,
-        }
-        fields |= {
-            name: value for name, value in vars(record).items() if name not in self._STANDARD
-        }
-        if record.exc_info:
-            fields["exception"] = self.formatException(record.exc_info)
-        return json.dumps(fields, default=str)
-
-
 def serve(work: Coroutine[Any, Any, None]) -> None:
     """Run a worker to its end; a known trouble ends in a sentence and an exit code."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=os.environ.get("WARREN_LOG_LEVEL", "INFO"), handlers=[handler])
-    for noisy in ("aiormq", "aio_pika", "asyncio"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
+    logs.configure()
     try:
         uvloop.run(work)
     except (TopologyError, NoAdmissionError, SchemaError, SealError, WitnessError) as error:

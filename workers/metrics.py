@@ -7,6 +7,9 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from .delivery.deliveries import Deliver, Delivery, Ended
+from .delivery.middleware import Middleware
+
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
 PlatformCollector(registry=REGISTRY)
@@ -18,7 +21,7 @@ DELIVERIES = Counter(
     ["queue", "outcome"],
     registry=REGISTRY,
 )
-"""outcome: acked, over (their session was), refused, returned."""
+"""outcome: as `Ended` has it."""
 
 DELIVERY_SECONDS = Histogram(
     "warren_delivery_seconds",
@@ -51,3 +54,21 @@ READY = Gauge(
     ["dependency"],
     registry=REGISTRY,
 )
+
+
+class Metered(Middleware):
+    """Counts deliveries and their time."""
+
+    def around_deliveries(self, queue: str, deliver: Deliver) -> Deliver:
+        """By queue, and by how they ended."""
+        in_hand = DELIVERIES_IN_HAND.labels(queue)
+        seconds = DELIVERY_SECONDS.labels(queue)
+        ended_so = {ended: DELIVERIES.labels(queue, ended.value) for ended in Ended}
+
+        async def metered(delivery: Delivery) -> Ended:
+            with in_hand.track_inprogress(), seconds.time():
+                ended = await deliver(delivery)
+            ended_so[ended].inc()
+            return ended
+
+        return metered

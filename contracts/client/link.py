@@ -26,7 +26,6 @@ from aio_pika.abc import (
 from aio_pika.exceptions import (
     AMQPError,
     AuthenticationError,
-    ChannelInvalidStateError,
     ChannelNotFoundEntity,
     ChannelPreconditionFailed,
     DeliveryError,
@@ -37,6 +36,7 @@ from aiormq.exceptions import ChannelAccessRefused, InvalidFrameError
 from yarl import URL
 
 from .. import addresses, frames
+from ..confirming import AWAY, answered
 from ..hosts import Hosts
 from ..signing import SignedRequest
 from .errors import BrokerUnavailableError, ClientError, TopologyError
@@ -53,7 +53,6 @@ SHARED_FOR_S = 1.0
 """For so long a queue that was seen to have other consumers is taken to have them still: who gives
 a result back to nobody gets it again."""
 
-_AWAY = (AMQPError, ChannelInvalidStateError, ConnectionError, TimeoutError, OSError)
 _REMEDY = "apply the topology: `warren topology apply`"
 _DEFAULT_PORTS = {"amqp": 5672, "amqps": 5671}
 _RENEWAL_S = 1.0
@@ -127,7 +126,7 @@ class Link:
             TopologyError: the broker will not take it, now or later.
         """
         try:
-            async with asyncio.timeout(self._settings.confirm_timeout_s):
+            async with answered(self._settings.confirm_timeout_s):
                 await self._up.wait()
                 assert self._exchange is not None
                 await self._exchange.publish(
@@ -147,15 +146,8 @@ class Link:
             raise TopologyError(f"the broker refuses the message: {error}") from None
         except (ChannelAccessRefused, ChannelNotFoundEntity) as error:
             raise self._missing("exchange", addresses.REQUESTS, "write to", error) from None
-        except _AWAY as error:
+        except AWAY as error:
             raise LinkLostError(type(error).__name__) from None
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            # A peer found dead by its heartbeat ends pending publishes by a cancellation that
-            # nobody asked for.
-            raise LinkLostError("the connection was lost before the confirm") from None
 
     async def consumer_count(self) -> int:
         """How many consume our results queue, this link included; 0 while there is no telling.
@@ -174,15 +166,10 @@ class Link:
 
     async def _count_consumers(self, queue: AbstractQueue) -> int:
         try:
-            async with asyncio.timeout(self._settings.confirm_timeout_s):
+            async with answered(self._settings.confirm_timeout_s):
                 self._consumers = (await queue.declare()).consumer_count or 0
-        except _AWAY:
+        except AWAY:
             return 0
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            return 0  # the connection went, and ended the question with it
         if self._consumers > 1:
             self._shared_until = time.monotonic() + SHARED_FOR_S
         return self._consumers
@@ -196,7 +183,7 @@ class Link:
 
     async def _renew(self, connection: AbstractConnection) -> None:
         old = self._publishing
-        with contextlib.suppress(*_AWAY):
+        with contextlib.suppress(*AWAY):
             channel = await self._channel(connection, publisher_confirms=True)
             exchange = await channel.get_exchange(addresses.REQUESTS, ensure=False)
             if connection is not self._connection or old is None:
@@ -236,7 +223,7 @@ class Link:
     async def _establish_here(self) -> None:
         self._down.clear()
         try:
-            async with asyncio.timeout(3 * self._settings.confirm_timeout_s):
+            async with answered(3 * self._settings.confirm_timeout_s):
                 await self._connect()
         except (AuthenticationError, ProbableAuthenticationError) as error:
             raise BrokerUnavailableError(
@@ -247,17 +234,10 @@ class Link:
                 f"the broker at {self._place()} does not open the vhost: it is not there, or user "
                 f"{self._url.user!r} may not use it"
             ) from error
-        except _AWAY as error:
+        except AWAY as error:
             raise BrokerUnavailableError(
                 f"no connection to the broker at {self._place()}: {type(error).__name__}: {error}"
             ) from error
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise BrokerUnavailableError(
-                f"the connection to the broker at {self._place()} broke while it was made"
-            ) from None
         finally:
             if not self._up.is_set():
                 await self._drop()
@@ -305,7 +285,7 @@ class Link:
         self._up.clear()
         self._on_lost()
         if connection is not None:
-            with contextlib.suppress(*_AWAY):
+            with contextlib.suppress(*AWAY):
                 async with asyncio.timeout(self._settings.confirm_timeout_s):
                     await connection.close()
 

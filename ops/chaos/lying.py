@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from random import Random
 from typing import Any
 
 from contracts.envelope import CONTENT_TYPE, Envelope, UnverifiedEnvelope
 from contracts.identity import Identity
-from workers.delivery.publisher import Publisher
 from workers.session.party import presigning
-from workers.settings import PartySettings
 from workers.store.records import Outgoing
 
 from .orders import Obedience, Orders
@@ -24,29 +22,6 @@ ALIVE = "party_alive"
 
 
 def wrap(obedience: Obedience) -> None:
-    identities: list[Identity] = []
-    load: Callable[..., PartySettings] = PartySettings.load
-
-    def load_and_remember(*arguments: Any) -> PartySettings:
-        settings = load(*arguments)
-        identities.append(settings.identity)
-        return settings
-
-    PartySettings.load = load_and_remember  # type: ignore[method-assign,assignment]
-    publish: Callable[..., Awaitable[None]] = Publisher.publish
-
-    async def publish_as_told(self: Publisher, message: Outgoing) -> None:
-        told = list(said(message, obedience.orders, identities[-1] if identities else None))
-        if told != [message]:
-            obedience.feel()
-        for each in told:
-            await publish(self, each)
-
-    Publisher.publish = publish_as_told  # type: ignore[method-assign]
-    _lie_under_seal(obedience)
-
-
-def _lie_under_seal(obedience: Obedience) -> None:
     """What does not open proves nothing to its recipient; what opens and is wrong is a fault."""
     anything: Any = presigning
     seal: Callable[..., bytes] = anything.seal

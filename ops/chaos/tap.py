@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
-import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
 from contracts import addresses, sessions
+from contracts.confirming import AWAY, answered
 from contracts.connecting import connect
 from contracts.envelope import CONTENT_TYPE, UnverifiedEnvelope
 from contracts.hosts import Hosts
@@ -26,7 +26,6 @@ QUEUE = "chaos.tap"
 REPLAYABLE = 2_000
 LARGEST_REPLAYED = 100_000
 """Bytes. What is made ahead of signing has megabytes."""
-AWAY = (aio_pika.exceptions.AMQPError, OSError, TimeoutError, asyncio.CancelledError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,11 +91,8 @@ class Tap:
     async def _listen(self) -> None:
         while True:
             with contextlib.suppress(*AWAY):
-                await self._until_lost()
-            current = asyncio.current_task()
-            assert current is not None
-            if current.cancelling():
-                raise asyncio.CancelledError
+                async with answered():
+                    await self._until_lost()
             await asyncio.sleep(0.3)
 
     async def _until_lost(self) -> None:

@@ -1,7 +1,4 @@
-"""TCP proxies before the broker, one for each worker that is to lose it.
-
-They run on a thread of their own: the stack is started and stopped by functions that block.
-"""
+"""TCP proxies before the broker, for whoever is to lose it."""
 
 from __future__ import annotations
 
@@ -9,32 +6,64 @@ import asyncio
 import contextlib
 import random
 import threading
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self, TypeAlias
 
 from contracts.hosts import Hosts
 
+Direction: TypeAlias = Literal["there", "back"]
+
 
 class Wire:
-    """Cut, it drops every connection and takes no more; frozen, it keeps them and passes nothing
-    on. Of several far ends it takes one that is there, like a load balancer."""
+    """A TCP proxy before a broker. Cut, it drops every connection and takes no more; frozen, it
+    keeps them and passes nothing on. Of several far ends it takes one that is there, like a load
+    balancer.
 
-    def __init__(self, far_ends: Sequence[tuple[str, int]]) -> None:
-        self._far_ends = far_ends
+    Attributes:
+        held: Set when something does not pass since it is frozen.
+    """
+
+    def __init__(self, amqp_url: str) -> None:
+        self._amqp_url = amqp_url
+        self._far_ends = [(each.host, each.port or 5672) for each in Hosts(amqp_url).all]
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._pumps: set[asyncio.Task[None]] = set()
-        self._flowing = asyncio.Event()
+        self._flowing: dict[Direction, asyncio.Event] = {
+            "there": asyncio.Event(),
+            "back": asyncio.Event(),
+        }
+        self.held = asyncio.Event()
         self.port = 0
 
+    @property
+    def url(self) -> str:
+        """The broker's, through the wire."""
+        return through(self._amqp_url, self.port)
+
+    async def __aenter__(self) -> Self:
+        await self.mend()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.cut()
+
     async def mend(self) -> None:
-        self._flowing.set()
+        for flowing in self._flowing.values():
+            flowing.set()
+        self.held.clear()
         if self._server is None:
             self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
             self.port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
+        """What was held is lost."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -44,8 +73,10 @@ class Wire:
             pump.cancel()
         await asyncio.gather(*self._pumps, return_exceptions=True)
 
-    async def freeze(self) -> None:
-        self._flowing.clear()
+    async def freeze(self, *directions: Direction) -> None:
+        """Both directions, unless one is given: there, which is to the broker, or back."""
+        for direction in directions or self._flowing:
+            self._flowing[direction].clear()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for host, port in random.sample(self._far_ends, len(self._far_ends)):
@@ -55,17 +86,26 @@ class Wire:
         else:
             writer.transport.abort()
             return
-        for source, sink in ((reader, far_writer), (far_reader, writer)):
+        pairs: dict[Direction, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {
+            "there": (reader, far_writer),
+            "back": (far_reader, writer),
+        }
+        for direction, (source, sink) in pairs.items():
             self._writers.add(sink)
-            pump = asyncio.create_task(self._pump(source, sink))
+            pump = asyncio.create_task(self._pump(direction, source, sink))
             self._pumps.add(pump)
             pump.add_done_callback(self._pumps.discard)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, direction: Direction, source: asyncio.StreamReader, sink: asyncio.StreamWriter
+    ) -> None:
+        flowing = self._flowing[direction]
         try:
             with contextlib.suppress(OSError):
                 while data := await source.read(65_536):
-                    await self._flowing.wait()
+                    if not flowing.is_set():
+                        self.held.set()
+                        await flowing.wait()
                     sink.write(data)
                     await sink.drain()
         finally:
@@ -73,14 +113,19 @@ class Wire:
             sink.close()
 
 
+def through(amqp_url: str, port: int) -> str:
+    """The address of a broker, at a port of this machine."""
+    return str(Hosts(amqp_url).current.with_host("127.0.0.1").with_port(port))
+
+
 class Wires:
-    """By worker."""
+    """By worker. They run on a thread of their own: the stack is started and stopped by functions
+    that block."""
 
     def __init__(self, amqp_url: str, workers: Iterable[str]) -> None:
-        far_ends = [(each.host or "", each.port or 5672) for each in Hosts(amqp_url).all]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="wires", daemon=True)
-        self._wires = {name: Wire(far_ends) for name in workers}
+        self._wires = {name: Wire(amqp_url) for name in workers}
 
     @property
     def ports(self) -> dict[str, int]:

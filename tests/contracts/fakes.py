@@ -1,11 +1,10 @@
-"""A coordinator that answers by script, and a network that fails by order."""
+"""A coordinator that answers by script."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterable
-from urllib.parse import urlsplit, urlunsplit
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
@@ -149,77 +148,3 @@ class FakeCoordinator:
         for result in self.answer(request):
             await self.publish(result, request.reply_to)
         await message.ack()
-
-
-class Network:
-    """A way to the broker that can hold what passes, and be cut.
-
-    Attributes:
-        held: Set when something does not pass.
-    """
-
-    def __init__(self, broker_url: str) -> None:
-        self._broker = urlsplit(broker_url)
-        self._open = {"there": asyncio.Event(), "back": asyncio.Event()}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._writers: set[asyncio.StreamWriter] = set()
-        self.url = ""
-        self.held = asyncio.Event()
-        self.heal()
-
-    @classmethod
-    @contextlib.asynccontextmanager
-    async def to(cls, broker_url: str) -> AsyncGenerator[Network, None]:
-        network = cls(broker_url)
-        server = await asyncio.start_server(network._connected, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        credentials, _, _ = network._broker.netloc.rpartition("@")
-        network.url = urlunsplit(network._broker._replace(netloc=f"{credentials}@127.0.0.1:{port}"))
-        try:
-            yield network
-        finally:
-            server.close()
-            network.cut()
-            await asyncio.gather(*network._tasks, return_exceptions=True)
-
-    def hold(self, direction: str) -> None:
-        """From now on nothing passes ``there`` (to the broker) or ``back``."""
-        self._open[direction].clear()
-
-    def heal(self) -> None:
-        for gate in self._open.values():
-            gate.set()
-
-    def cut(self) -> None:
-        """What was held is lost with the connections."""
-        for writer in self._writers:
-            writer.transport.abort()
-        self._writers.clear()
-        for task in self._tasks:
-            task.cancel()
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        assert self._broker.hostname is not None
-        broker_reader, broker_writer = await asyncio.open_connection(
-            self._broker.hostname, self._broker.port
-        )
-        self._writers |= {writer, broker_writer}
-        for direction, source, target in (
-            ("there", reader, broker_writer),
-            ("back", broker_reader, writer),
-        ):
-            task = asyncio.create_task(self._pump(direction, source, target))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _pump(
-        self, direction: str, source: asyncio.StreamReader, target: asyncio.StreamWriter
-    ) -> None:
-        with contextlib.suppress(ConnectionError):
-            while data := await source.read(65536):
-                if not self._open[direction].is_set():
-                    self.held.set()
-                await self._open[direction].wait()
-                target.write(data)
-                await target.drain()
-        target.transport.abort()

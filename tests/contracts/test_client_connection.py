@@ -20,10 +20,11 @@ from contracts.client.link import Link
 from contracts.requests import Request
 from contracts.results import Result
 from contracts.signing import SignedRequest
+from ops.chaos.wires import Direction, Wire
 from ops.stack.services import Services
 from tests.patience import until
 
-from .fakes import FakeCoordinator, Network, honest
+from .fakes import FakeCoordinator, honest
 from .producers import settings, sign
 
 pytestmark = pytest.mark.system
@@ -36,7 +37,7 @@ pytestmark = pytest.mark.system
 
 @pytest.mark.parametrize("lost", ["there", "back"])
 async def test_a_connection_lost_before_the_confirm_repeats_the_same_bytes(
-    vhost: str, coordinator: FakeCoordinator, lost: str
+    vhost: str, coordinator: FakeCoordinator, lost: Direction
 ) -> None:
     expected = 2 if lost == "back" else 1
 
@@ -44,16 +45,16 @@ async def test_a_connection_lost_before_the_confirm_repeats_the_same_bytes(
         return honest(request) if len(coordinator.asked) >= expected else []
 
     coordinator.answer = answer_once_it_was_repeated
-    async with Network.to(vhost) as network, Client.connect(settings(network.url)) as client:
-        network.hold(lost)
+    async with Wire(vhost) as wire, Client.connect(settings(wire.url)) as client:
+        await wire.freeze(lost)
         call = asyncio.create_task(sign(client))
         if lost == "back":
             await coordinator.heard.wait()
         else:
-            await network.held.wait()  # the request is on its way, and will not arrive
+            await wire.held.wait()  # the request is on its way, and will not arrive
         assert not call.done()
-        network.cut()
-        network.heal()
+        await wire.cut()
+        await wire.mend()
         done = await call
     asked = [message for message in coordinator.asked if message.type == "sign"]
     assert len(asked) == expected
@@ -71,7 +72,7 @@ async def test_a_connection_lost_after_the_confirm_costs_nothing_but_time(
         confirmed.set()
 
     monkeypatch.setattr(Link, "publish", publish_and_tell)
-    async with Network.to(vhost) as network, Client.connect(settings(network.url)) as client:
+    async with Wire(vhost) as wire, Client.connect(settings(wire.url)) as client:
         await client.keys("ed25519")
         withheld: list[Request] = []
 
@@ -85,7 +86,8 @@ async def test_a_connection_lost_after_the_confirm_costs_nothing_but_time(
         call = asyncio.create_task(sign(client))
         await coordinator.heard.wait()
         await confirmed.wait()
-        network.cut()
+        await wire.cut()
+        await wire.mend()
         (result,) = honest(withheld[0])
         await coordinator.publish(result, withheld[0].reply_to)
         assert (await call).message == b"message"
@@ -96,14 +98,14 @@ async def test_a_request_that_cannot_be_confirmed_ends_with_its_deadline(
     vhost: str, coordinator: FakeCoordinator
 ) -> None:
     async with (
-        Network.to(vhost) as network,
-        Client.connect(settings(network.url, confirm_timeout_s=2, margin_s=60)) as client,
+        Wire(vhost) as wire,
+        Client.connect(settings(wire.url, confirm_timeout_s=2, margin_s=60)) as client,
     ):
-        network.hold("there")
+        await wire.freeze("there")
         with pytest.raises(BrokerUnavailableError, match="not confirmed before its deadline"):
             await sign(client, timeout_s=3)  # which is time for two tries
-        network.cut()
-        network.heal()
+        await wire.cut()
+        await wire.mend()
     assert coordinator.asked == []
 
 

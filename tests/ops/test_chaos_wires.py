@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import socketserver
 import threading
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ops.chaos.wires import Wires
+from ops.chaos.wires import Wire, Wires, through
 
 
 class _Echo(socketserver.BaseRequestHandler):
@@ -78,3 +79,27 @@ def test_a_frozen_wire_keeps_what_was_sent_and_passes_it_on_when_it_is_mended(po
         connection.settimeout(30)
         wires.mend("w")
         assert connection.recv(100) == b"later"
+
+
+async def test_a_wire_frozen_in_one_direction_says_so_when_it_holds_something(port: int) -> None:
+    async with Wire(f"amqp://127.0.0.1:{port}") as wire, asyncio.timeout(30):
+        reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
+        await wire.freeze("back")
+        writer.write(b"hello")
+        await wire.held.wait()
+        await wire.mend()
+        assert await reader.readexactly(5) == b"hello"
+        assert not wire.held.is_set()
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("amqp://u:p%2Fq@broker/v%2Fw", "amqp://u:p%2Fq@127.0.0.1:4711/v%2Fw"),
+        ("amqp://u:p@one:1,two:2/v?heartbeat=5", "amqp://u:p@127.0.0.1:4711/v?heartbeat=5"),
+        ("amqp://broker", "amqp://127.0.0.1:4711"),
+    ],
+)
+def test_an_address_through_a_wire_differs_in_the_host_alone(address: str, expected: str) -> None:
+    assert through(address, 4711).rstrip("/") == expected

@@ -19,11 +19,11 @@ import pytest
 from contracts import addresses
 from contracts.client import Client, ClientSettings
 from contracts.primitives import Curve, Scheme
+from ops.chaos.wires import Wire
 from ops.stack.deployment import Deployment, Plan, running_deployment
 from ops.stack.processes import Program, Supervisor
 from ops.stack.services import Services
 from tests.system.producers import Producer
-from tests.workers.doubles import Wire
 
 KEY = "burst"
 BURST = 60
@@ -168,7 +168,7 @@ async def test_a_worker_whose_broker_is_away_ends_well_when_told_to(
 ) -> None:
     supervisor, wire = cut_off
     if silent:
-        wire.freeze()
+        await wire.freeze()
     else:
         await wire.cut()
     await asyncio.sleep(0.5)

@@ -1,6 +1,6 @@
-"""From a delivery to its end: run the handler, then ack, reject with a reason, or give it back.
+"""From a delivery to its end: run the handler, then ack, refuse with a reason, or give it back.
 
-The table of architecture.md section 5 stands in `settle`; nothing is decided by an error's text.
+The table stands in `settle`; nothing is decided by an error's text.
 """
 
 from __future__ import annotations
@@ -10,28 +10,13 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeAlias
 
-from aio_pika import IncomingMessage
-from faststream.middlewares import AckPolicy
-from faststream.rabbit import Channel, RabbitBroker, RabbitExchange, RabbitQueue
-from faststream.rabbit.message import RabbitMessage
-
-from contracts.connecting import CONNECT_TIMEOUT_S
 from contracts.errors import ContractError
-from contracts.hosts import Hosts
 
-from .. import metrics
 from ..store.interface import StoreUnavailableError
-from .publisher import (
-    HEARTBEAT_S,
-    FullError,
-    Publisher,
-    PublishError,
-    UnroutableError,
-    dead_letter,
-)
-from .roaming import RoamingBroker
+from .publisher import FullError, Publisher, PublishError, UnroutableError, dead_letter
 from .scopes import SessionOverError
 
 logger = logging.getLogger(__name__)
@@ -41,8 +26,6 @@ LONGEST_DELAY_S = 15.0
 TRIES = 8
 """Here, while store or broker are away, before a delivery goes back. Each return counts towards
 the queue's delivery limit: without this, an outage of a minute would make dead letters."""
-GRACE_S = 5.0
-"""For handlers in flight when the worker stops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,128 +42,42 @@ class Delivery:
     content_type: str = ""
 
 
-Handler = Callable[[Delivery], Awaitable[None]]
+class Ended(StrEnum):
+    """What became of a delivery."""
+
+    ACKED = "acked"
+    OVER = "over"
+    """Its session was, so there was nothing left to do."""
+    REFUSED = "refused"
+    """It is a dead letter now."""
+    RETURNED = "returned"
+    """The broker will deliver it again."""
 
 
-async def _parse(message: IncomingMessage) -> RabbitMessage:
-    """Without what nobody reads, such as the ids that faststream would make up."""
-    return RabbitMessage(message, message.body, correlation_id=message.message_id)
+Handler: TypeAlias = Callable[[Delivery], Awaitable[None]]
+Deliver: TypeAlias = Callable[[Delivery], Awaitable[Ended]]
 
 
-async def _whole(message: RabbitMessage) -> RabbitMessage:
-    """What faststream hands its handlers for a body: the message, at a fraction of what parameters
-    cost that it injects."""
-    return message
-
-
-def make_broker(url: str) -> RabbitBroker:
-    """The consuming side of a worker. It declares nothing and publishes nothing."""
-    return RoamingBroker(
-        Hosts(url),
-        apply_types=False,
-        timeout=CONNECT_TIMEOUT_S,
-        logger=None,
-        graceful_timeout=GRACE_S,
-        reconnect_interval=1.0,
-        ack_policy=AckPolicy.MANUAL,
-        parser=_parse,
-        decoder=_whole,
-    )
-
-
-def with_heartbeat(url: str) -> str:
-    """A dead broker is noticed in half a minute rather than in three."""
-    return url + ("&" if "?" in url else "?") + f"heartbeat={HEARTBEAT_S}"
-
-
-def subscribe(
-    broker: RabbitBroker,
-    publisher: Publisher,
-    queue: str,
-    handler: Handler,
-    *,
-    prefetch: int,
-) -> None:
-    """Consume a declared queue; `prefetch` deliveries are handled at once."""
-
-    in_hand = metrics.DELIVERIES_IN_HAND.labels(queue)
-    seconds = metrics.DELIVERY_SECONDS.labels(queue)
-
-    async def consume(message: RabbitMessage) -> None:
-        with in_hand.track_inprogress(), seconds.time():
-            await settle(message, _delivery(queue, message), handler, publisher)
-
-    subscriber = broker.subscriber(
-        RabbitQueue(queue, declare=False),
-        channel=Channel(prefetch_count=prefetch),
-        no_reply=True,
-    )
-    subscriber(consume)
-
-
-def subscribe_broadcast(
-    broker: RabbitBroker, exchange: str, queue: str, handler: Callable[[bytes], None]
-) -> None:
-    """Hear a fanout exchange through an exclusive queue of this process: the one thing that a
-    worker declares. It holds hints only, so what it misses is lost without harm."""
-
-    async def consume(message: RabbitMessage) -> None:
-        try:
-            handler(message.body)
-        except ContractError as error:
-            logger.warning("broadcast ignored", extra={"reason": str(error)})
-        await message.ack()
-
-    subscriber = broker.subscriber(
-        RabbitQueue(queue, durable=False, exclusive=True, auto_delete=True),
-        RabbitExchange(exchange, declare=False),
-        channel=Channel(prefetch_count=100),
-        no_reply=True,
-    )
-    subscriber(consume)
-
-
-async def stop_consuming(broker: RabbitBroker) -> None:
-    """Take no more deliveries, before those in flight get their grace.
-
-    faststream stops the other way round: what is delivered during its grace is neither handled nor
-    returned until the channel closes. Its subscribers keep queue and consumer tag to themselves.
-    """
-    for subscriber in broker.subscribers:
-        queue = getattr(subscriber, "_queue_obj", None)
-        tag = getattr(subscriber, "_consumer_tag", None)
-        if queue is not None and tag is not None and not queue.channel.is_closed:
-            await queue.cancel(tag)
-
-
-async def settle(
-    message: RabbitMessage, delivery: Delivery, handler: Handler, publisher: Publisher
-) -> None:
-    """Run the handler and end the delivery by what happened. Only cancellation from outside leaves
-    it open: then the broker delivers it again."""
+async def settle(delivery: Delivery, handler: Handler, publisher: Publisher) -> Ended:
+    """Run the handler, and tell by what happened how the delivery ends. The dead letter of one that
+    is refused has left by then, and one that goes back has had its delay."""
     try:
         await _handle(handler, delivery)
     except SessionOverError:
-        await message.ack()
-        outcome = "over"
+        return Ended.OVER
     except ContractError as error:
-        await _refuse(message, delivery, str(error), publisher)
-        outcome = "refused"
+        return await _refuse(delivery, str(error), publisher)
     except (StoreUnavailableError, PublishError) as error:
         logger.warning(
             "delivery given back",
             extra={"queue": delivery.queue, "kind": delivery.kind, "reason": str(error)},
         )
-        await _give_back(message, delivery)
-        outcome = "returned"
+        return await give_back(delivery)
     except Exception:
         logger.exception("handler failed", extra={"queue": delivery.queue, "kind": delivery.kind})
-        await _give_back(message, delivery)
-        outcome = "returned"
+        return await give_back(delivery)
     else:
-        await message.ack()
-        outcome = "acked"
-    metrics.DELIVERIES.labels(delivery.queue, outcome).inc()
+        return Ended.ACKED
 
 
 async def _handle(handler: Handler, delivery: Delivery) -> None:
@@ -198,9 +95,7 @@ async def _handle(handler: Handler, delivery: Delivery) -> None:
     return await handler(delivery)
 
 
-async def _refuse(
-    message: RabbitMessage, delivery: Delivery, reason: str, publisher: Publisher
-) -> None:
+async def _refuse(delivery: Delivery, reason: str, publisher: Publisher) -> Ended:
     """A plain reject would carry no reason, so the copy with one goes first."""
     logger.warning(
         "message refused",
@@ -219,33 +114,17 @@ async def _refuse(
     try:
         await publisher.publish(letter)
     except PublishError:
-        await _give_back(message, delivery)
+        return await give_back(delivery)
     else:
-        await message.ack()
+        return Ended.REFUSED
 
 
-async def _give_back(message: RabbitMessage, delivery: Delivery) -> None:
+async def give_back(delivery: Delivery) -> Ended:
     """After a delay that grows with each delivery, so that nothing spins."""
     await _pause(delivery.attempts)
-    await message.nack(requeue=True)
+    return Ended.RETURNED
 
 
 async def _pause(tries: int) -> None:
     ceiling = min(FIRST_DELAY_S * 2 ** min(tries, 30), LONGEST_DELAY_S)
     await asyncio.sleep(random.uniform(ceiling / 2, ceiling))
-
-
-def _delivery(queue: str, message: RabbitMessage) -> Delivery:
-    raw = message.raw_message
-    count = raw.headers.get("x-delivery-count", 0)
-    return Delivery(
-        queue=queue,
-        kind=raw.type or "",
-        body=raw.body,
-        headers=raw.headers,
-        routing_key=raw.routing_key or "",
-        message_id=raw.message_id,
-        attempts=count if isinstance(count, int) else 0,
-        exchange=raw.exchange or "",
-        content_type=raw.content_type or "",
-    )

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 import aio_pika
@@ -23,9 +23,7 @@ from aio_pika.abc import (
     AbstractRobustConnection,
 )
 from aio_pika.exceptions import (
-    AMQPError,
     AuthenticationError,
-    ChannelInvalidStateError,
     ChannelNotFoundEntity,
     DeliveryError,
     ProbableAuthenticationError,
@@ -34,6 +32,7 @@ from aio_pika.exceptions import PublishError as ReturnedError
 from aiormq.exceptions import InvalidFrameError
 
 from contracts import addresses
+from contracts.confirming import AWAY, ConnectionLostError, answered
 from contracts.connecting import CONNECT_TIMEOUT_S, connect
 from contracts.hosts import Hosts
 
@@ -48,7 +47,6 @@ HEARTBEAT_S = 8
 CONFIRM_TIMEOUT_S = 10.0
 RENEWAL_S = 1.0
 """Between two channels; what is under way on the old one has so long to be confirmed."""
-_AWAY = (AMQPError, ChannelInvalidStateError, ConnectionError, TimeoutError)
 EXCHANGES = (
     addresses.SESSIONS,
     addresses.ROUNDS,
@@ -86,16 +84,26 @@ class NoAdmissionError(Exception):
     """The broker will not let us in, now or later. The text says what to change."""
 
 
-class Publisher:
-    """Publishes `Outgoing` messages; safe for use by many tasks at once."""
+Publish: TypeAlias = Callable[[Outgoing], Awaitable[None]]
 
-    def __init__(self, url: str, *, name: str) -> None:
+
+class Publisher:
+    """Publishes `Outgoing` messages; safe for use by many tasks at once.
+
+    Arguments:
+        around: What is to take messages in place of the publisher, as `Middleware` has it.
+    """
+
+    def __init__(
+        self, url: str, *, name: str, around: Callable[[Publish], Publish] | None = None
+    ) -> None:
         self._hosts = Hosts(url)
         self._name = name
         self._exchanges: dict[str, AbstractExchange] = {}
         self._connection: AbstractRobustConnection | None = None
         self._channel: AbstractChannel | None = None
         self._renewal: asyncio.Task[None] | None = None
+        self._publish_through = self._publish if around is None else around(self._publish)
 
     async def __aenter__(self) -> Self:
         self._connection = await aio_pika.connect_robust(
@@ -143,7 +151,7 @@ class Publisher:
             await asyncio.sleep(RENEWAL_S)
             if old is not None:
                 await old.close()
-        except _AWAY as error:
+        except AWAY as error:
             logger.warning("no other channel", extra={"reason": type(error).__name__})
 
     @property
@@ -161,8 +169,11 @@ class Publisher:
 
     async def publish(self, message: Outgoing) -> None:
         """Raises PublishError; UnroutableError if no queue took it."""
+        await self._publish_through(message)
+
+    async def _publish(self, message: Outgoing) -> None:
         try:
-            async with asyncio.timeout(CONFIRM_TIMEOUT_S):
+            async with answered(CONFIRM_TIMEOUT_S):
                 await self._exchanges[message.exchange].publish(
                     aio_pika.Message(
                         message.body,
@@ -193,15 +204,10 @@ class Publisher:
                 f'an exchange is missing from the broker, perhaps "{message.exchange}": '
                 "has the topology been applied?"
             ) from None
-        except _AWAY as error:
+        except ConnectionLostError as error:
+            raise PublishError(f"broker away: {error}") from None
+        except AWAY as error:
             raise PublishError(f"broker away: {type(error).__name__}") from error
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            # A connection found dead by its heartbeat ends pending publishes with a cancellation
-            # that nobody asked for; taken at its word, the delivery would never be settled.
-            raise PublishError("broker away: connection lost while publishing") from None
 
 
 async def require_topology(url: str, *, queues: Iterable[str]) -> None:

@@ -7,7 +7,6 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -16,7 +15,7 @@ from contracts.client import Client
 from contracts.primitives import Scope
 from gateway.entry.api_keys import digest
 from gateway.settings import GatewaySettings
-from ops.chaos.wires import Wires
+from ops.chaos.wires import Wires, through
 from ops.stack.deployment import Deployment, Plan, running_deployment
 from ops.stack.gateways import Gateways, programs
 from ops.stack.services import Services
@@ -89,15 +88,12 @@ def wires(stack: Deployment) -> Iterator[Wires]:
 def proxied(stack: Deployment, wires: Wires) -> str:
     """The URL of a gateway with a declared proxy, which lets one network in."""
     assert stack.gateways is not None
-    broker = urlsplit(stack.amqp_url)
-    wired = broker._replace(
-        netloc=f"{broker.netloc.rpartition('@')[0]}@127.0.0.1:{wires.ports[PROXIED]}"
-    )
+    wired = through(stack.amqp_url, wires.ports[PROXIED])
     door = '[gateway]\ntrusted_proxies = ["127.0.0.1"]\nallowed_ips = ["192.0.2.0/24"]'
     text = stack.gateways.config.read_text()
     config = stack.gateways.config.with_name("gateway-proxied.toml")
     config.touch(mode=0o600)
-    config.write_text(text.replace("[gateway]", door, 1).replace(stack.amqp_url, wired.geturl()))
+    config.write_text(text.replace("[gateway]", door, 1).replace(stack.amqp_url, wired))
     (port,) = free_ports(1)
     (program,) = programs(config, [port], stack.plan.entry)
     stack.supervisor.start(replace(program, name=PROXIED))

@@ -1,4 +1,5 @@
-"""Each row of the table in `settle`: what happened, and where the delivery goes."""
+"""Each row of the table in `settle`: what happened, and where the delivery goes; and around it all,
+middleware."""
 
 from __future__ import annotations
 
@@ -15,12 +16,24 @@ from contracts.errors import ContractError, InvalidRequestError
 from tests.workers.doubles import FakeMessage, FakePublisher
 from workers import metrics
 from workers.delivery import deliveries
-from workers.delivery.deliveries import LONGEST_DELAY_S, TRIES, Delivery, settle
+from workers.delivery.consuming import end
+from workers.delivery.deliveries import (
+    LONGEST_DELAY_S,
+    TRIES,
+    Deliver,
+    Delivery,
+    Ended,
+    Handler,
+    settle,
+)
+from workers.delivery.middleware import Chain, Middleware
 from workers.delivery.publisher import FullError, PublishError, UnroutableError, dead_letter
 from workers.delivery.scopes import SessionOverError
 from workers.store.interface import StoreUnavailableError
 
 BODY = b"secret-body-0123456789"
+QUEUE = "warren.inbox.party-1"
+METERED = metrics.Metered()
 
 
 @pytest.fixture
@@ -38,7 +51,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def delivery(*, attempts: int = 0) -> Delivery:
     return Delivery(
-        queue="warren.inbox.party-1",
+        queue=QUEUE,
         kind="keygen/1",
         body=BODY,
         headers={"session_id": "00" * 32, "x-death": [{"count": 1}], "signature": "s" * 900},
@@ -48,6 +61,23 @@ def delivery(*, attempts: int = 0) -> Delivery:
         exchange="warren.rounds",
         content_type="application/x-warren-envelope",
     )
+
+
+async def consumed(
+    message: Any,
+    publisher: Any,
+    handle: Handler,
+    *,
+    attempts: int = 0,
+    middleware: Middleware = METERED,
+) -> None:
+    """As a subscription does it."""
+
+    async def deliver(delivery: Delivery) -> Ended:
+        return await settle(delivery, handle, publisher)
+
+    deliver_through = middleware.around_deliveries(QUEUE, deliver)
+    await end(message, delivery(attempts=attempts), deliver_through)
 
 
 async def settled(
@@ -65,7 +95,7 @@ async def settled(
         if error is not None:
             raise error
 
-    await settle(message, delivery(attempts=attempts), handle, publisher)
+    await consumed(message, publisher, handle, attempts=attempts)
     return message.endings, publisher
 
 
@@ -191,7 +221,7 @@ async def test_a_cancellation_from_outside_leaves_the_delivery_to_the_broker() -
         started.set()
         await asyncio.Event().wait()
 
-    task = asyncio.create_task(settle(message, delivery(), handle, publisher))
+    task = asyncio.create_task(consumed(message, publisher, handle))
     await started.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -215,7 +245,7 @@ async def test_a_cancellation_while_a_delivery_is_held_leaves_it_to_the_broker(
         raise StoreUnavailableError("away")
 
     monkeypatch.setattr(deliveries, "_pause", pause)
-    task = asyncio.create_task(settle(message, delivery(), handle, publisher))
+    task = asyncio.create_task(consumed(message, publisher, handle))
     await paused.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -235,10 +265,135 @@ async def test_a_cancellation_while_a_delivery_is_held_leaves_it_to_the_broker(
 async def test_each_end_of_a_delivery_is_counted(
     error: Exception | None, outcome: str, pauses: list[float]
 ) -> None:
-    def count() -> float:
-        labels = {"queue": "warren.inbox.party-1", "outcome": outcome}
-        return metrics.REGISTRY.get_sample_value("warren_deliveries_total", labels) or 0.0
-
-    before = count()
+    before, timed = counted(outcome), sample("warren_delivery_seconds_count")
     await settled(error)
-    assert count() == before + 1
+    assert counted(outcome) == before + 1
+    assert sample("warren_delivery_seconds_count") == timed + 1
+    assert sample("warren_deliveries_in_hand") == 0
+
+
+def counted(outcome: str) -> float:
+    return sample("warren_deliveries_total", outcome=outcome)
+
+
+def sample(name: str, **labels: str) -> float:
+    return metrics.REGISTRY.get_sample_value(name, {"queue": QUEUE, **labels}) or 0.0
+
+
+async def test_what_was_to_be_refused_and_goes_back_is_counted_as_what_goes_back(
+    pauses: list[float],
+) -> None:
+    before = counted("refused"), counted("returned")
+    await settled(ContractError("wrong"), trouble=[PublishError("broker away")])
+    assert (counted("refused"), counted("returned")) == (before[0], before[1] + 1)
+
+
+###
+### Middleware
+###
+
+
+class Noted(Middleware):
+    """Notes when a delivery comes by, and how it ended."""
+
+    def __init__(self, name: str, notes: list[str]) -> None:
+        self._name = name
+        self._notes = notes
+
+    def around_deliveries(self, queue: str, deliver: Deliver) -> Deliver:
+        self._notes.append(f"{self._name}: {queue}")
+
+        async def noted(delivery: Delivery) -> Ended:
+            self._notes.append(f"{self._name}: in")
+            ended = await deliver(delivery)
+            self._notes.append(f"{self._name}: {ended}")
+            return ended
+
+        return noted
+
+
+async def nothing_comes(_: Delivery) -> Ended:
+    raise AssertionError
+
+
+async def test_the_first_middleware_is_outermost_and_the_broker_hears_last(
+    pauses: list[float],
+) -> None:
+    notes: list[str] = []
+    message: Any = FakeMessage(endings=notes)
+    publisher: Any = FakePublisher()
+    away = [StoreUnavailableError("away")]
+
+    async def handle(_: Delivery) -> None:
+        notes.append("handled")
+        if away:
+            raise away.pop()
+
+    chain = Chain(Noted("outer", notes), Noted("inner", notes))
+    await consumed(message, publisher, handle, middleware=chain)
+    assert notes == [
+        f"inner: {QUEUE}",
+        f"outer: {QUEUE}",
+        "outer: in",
+        "inner: in",
+        "handled",
+        "handled",
+        "inner: acked",
+        "outer: acked",
+        "ack",
+    ]
+
+
+def test_what_a_middleware_leaves_alone_costs_nothing() -> None:
+    async def publish(_: object) -> None: ...
+
+    chain = Chain(Middleware(), Chain(), Middleware())
+    assert chain.around_deliveries(QUEUE, nothing_comes) is nothing_comes
+    assert chain.around_publishing(publish) is publish
+
+
+class Dropping(Middleware):
+    def __init__(self, ended: Ended) -> None:
+        self._ended = ended
+
+    def around_deliveries(self, queue: str, deliver: Deliver) -> Deliver:
+        async def dropped(_: Delivery) -> Ended:
+            return self._ended
+
+        return dropped
+
+
+@pytest.mark.parametrize(
+    ("ended", "ending"),
+    [
+        (Ended.ACKED, "ack"),
+        (Ended.OVER, "ack"),
+        (Ended.REFUSED, "ack"),
+        (Ended.RETURNED, "requeue"),
+    ],
+)
+async def test_a_middleware_ends_a_delivery_without_its_handler(ended: Ended, ending: str) -> None:
+    message: Any = FakeMessage()
+    deliver = Dropping(ended).around_deliveries(QUEUE, nothing_comes)
+    await end(message, delivery(), deliver)
+    assert message.endings == [ending]
+
+
+class Failing(Middleware):
+    def around_deliveries(self, queue: str, deliver: Deliver) -> Deliver:
+        async def failing(_: Delivery) -> Ended:
+            raise KeyError("field")
+
+        return failing
+
+
+async def test_a_middleware_that_fails_gives_the_delivery_back_and_the_log_says_where(
+    pauses: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    message: Any = FakeMessage()
+    await end(message, delivery(), Failing().around_deliveries(QUEUE, nothing_comes))
+    assert message.endings == ["requeue"]
+    assert len(pauses) == 1
+    (record,) = caplog.records
+    assert (record.message, vars(record)["queue"]) == ("middleware failed", QUEUE)
+    assert record.exc_info is not None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,13 +15,16 @@ import pytest
 
 import topology
 from contracts import addresses
+from ops.chaos.wires import Wire
 from ops.stack import vhosts
 from ops.stack.services import Services
-from tests.workers.doubles import Wire, eventually
+from tests.workers.doubles import eventually
 from workers.delivery import publisher as publishing
+from workers.delivery.middleware import Middleware
 from workers.delivery.publisher import (
     FullError,
     NoAdmissionError,
+    Publish,
     Publisher,
     PublishError,
     TopologyError,
@@ -182,7 +187,7 @@ async def test_a_message_in_flight_when_the_connection_dies_is_an_error_and_no_c
     wire: Wire,
 ) -> None:
     async with Publisher(wire.url, name="test") as publisher:
-        wire.freeze()
+        await wire.freeze()
         publishing_ = asyncio.create_task(publisher.publish_all([outgoing(), outgoing()]))
         await asyncio.sleep(0.1)
         await wire.cut()
@@ -196,7 +201,7 @@ async def test_a_broker_that_says_nothing_is_away_when_the_time_is_up(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with Publisher(wire.url, name="test") as publisher:
-        wire.freeze()
+        await wire.freeze()
         monkeypatch.setattr(publishing, "CONFIRM_TIMEOUT_S", 0.2)
         with pytest.raises(PublishError, match="broker away: TimeoutError"):
             async with eventually():
@@ -220,9 +225,39 @@ async def test_a_cancellation_that_nobody_asked_for_is_a_lost_connection() -> No
         await publisher.publish_all([outgoing(), outgoing()])
 
 
+class Changing(Middleware):
+    """Sends a word of its own first, and drops what is not for the sessions."""
+
+    def around_publishing(self, publish: Publish) -> Publish:
+        async def changed(message: Outgoing) -> None:
+            await publish(replace(message, exchange=addresses.SESSIONS, message_id="before"))
+            if message.exchange == addresses.SESSIONS:
+                await publish(message)
+
+        return changed
+
+
+async def test_a_middleware_stands_around_every_message() -> None:
+    publisher = Publisher("amqp://nowhere/", name="test", around=Changing().around_publishing)
+    written = Written()
+    publisher._exchanges[addresses.SESSIONS] = written  # type: ignore[assignment]
+    await publisher.publish_all([outgoing(), outgoing(exchange=addresses.SESSIONS)])
+    assert Counter(written.ids) == {"before": 2, "message-1": 1}
+
+
+class Written:
+    """An exchange that takes everything."""
+
+    def __init__(self) -> None:
+        self.ids: list[str | None] = []
+
+    async def publish(self, message: aio_pika.Message, *_: object, **__: object) -> None:
+        self.ids.append(message.message_id)
+
+
 async def test_a_cancellation_that_somebody_asked_for_stays_one(wire: Wire) -> None:
     async with Publisher(wire.url, name="test") as publisher:
-        wire.freeze()
+        await wire.freeze()
         tasks = [
             asyncio.create_task(publisher.publish(outgoing())),
             asyncio.create_task(publisher.publish_all([outgoing(), outgoing()])),

@@ -21,12 +21,15 @@ from contracts.client.link import Link, LinkLostError
 from contracts.connecting import connect
 from contracts.hosts import Hosts
 from contracts.signing import sign_request
+from ops.chaos.wires import Wire
 from ops.stack.services import Services
 from tests.contracts.samples import CLIENT
 from tests.contracts.samples import sign_request as sample
-from tests.workers.doubles import Wire, eventually
+from tests.workers.doubles import eventually
 from workers.delivery import publisher as publishing
-from workers.delivery.deliveries import Delivery, make_broker, subscribe
+from workers.delivery.consuming import make_broker, subscribe
+from workers.delivery.deliveries import Delivery
+from workers.delivery.middleware import Middleware
 from workers.delivery.publisher import FullError, Publisher, PublishError, require_topology
 from workers.store.records import Outgoing
 
@@ -115,7 +118,7 @@ async def test_a_consumer_follows_the_host_that_lives(cluster: Cluster, vhost: s
 
     async with Publisher(vhost, name="test") as publisher:
         broker = make_broker(cluster.url)
-        subscribe(broker, publisher, INBOX, handle, prefetch=4)
+        subscribe(broker, publisher, INBOX, handle, prefetch=4, middleware=Middleware())
         await broker.start()
         try:
             for turn, index in enumerate((0, 1, 2, 1)):

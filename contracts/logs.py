@@ -1,4 +1,4 @@
-"""Logs as the workers write them: one line, one event, its fields beside it."""
+"""Logs of every process of ours: one line of JSON, one event, its fields beside it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ import os
 import sys
 from typing import Any
 
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_NOISY = {
+    "aiormq": logging.ERROR,
+    "aio_pika": logging.ERROR,
+    "asyncio": logging.ERROR,
+    "uvicorn.error": logging.WARNING,
+}
+"""The lowest level of theirs that anybody would act on."""
+
 
 class JsonFormatter(logging.Formatter):
-    _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-
     def format(self, record: logging.LogRecord) -> str:
+        """What is None is left out."""
         fields: dict[str, Any] = {
             "at": self.formatTime(record),
             "level": record.levelname.lower(),
@@ -22,7 +30,7 @@ class JsonFormatter(logging.Formatter):
         fields |= {
             name: value
             for name, value in vars(record).items()
-            if name not in self._STANDARD and value is not None
+            if name not in _STANDARD and value is not None
         }
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
@@ -30,9 +38,9 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure() -> None:
+    """To stderr, from the level that WARREN_LOG_LEVEL names; INFO without it."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=os.environ.get("WARREN_LOG_LEVEL", "INFO"), handlers=[handler])
-    for noisy in ("aiormq", "aio_pika", "asyncio"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    for name, level in _NOISY.items():
+        logging.getLogger(name).setLevel(level)

@@ -1,0 +1,148 @@
+"""Where deliveries come from: the broker's consuming side, and each delivery's end there."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+
+from aio_pika import IncomingMessage
+from faststream.middlewares import AckPolicy
+from faststream.rabbit import Channel, RabbitBroker, RabbitExchange, RabbitQueue
+from faststream.rabbit.message import RabbitMessage
+
+from contracts.connecting import CONNECT_TIMEOUT_S
+from contracts.errors import ContractError
+from contracts.hosts import Hosts
+
+from .deliveries import Deliver, Delivery, Ended, Handler, give_back, settle
+from .middleware import Middleware
+from .publisher import HEARTBEAT_S, Publisher
+from .roaming import RoamingBroker
+
+logger = logging.getLogger(__name__)
+
+GRACE_S = 5.0
+"""For handlers in flight when the worker stops."""
+
+
+async def _parse(message: IncomingMessage) -> RabbitMessage:
+    """Without what nobody reads, such as the ids that faststream would make up."""
+    return RabbitMessage(message, message.body, correlation_id=message.message_id)
+
+
+async def _whole(message: RabbitMessage) -> RabbitMessage:
+    """What faststream hands its handlers for a body: the message, at a fraction of what parameters
+    cost that it injects."""
+    return message
+
+
+def make_broker(url: str) -> RabbitBroker:
+    """The consuming side of a worker. It declares nothing and publishes nothing."""
+    return RoamingBroker(
+        Hosts(url),
+        apply_types=False,
+        timeout=CONNECT_TIMEOUT_S,
+        logger=None,
+        graceful_timeout=GRACE_S,
+        reconnect_interval=1.0,
+        ack_policy=AckPolicy.MANUAL,
+        parser=_parse,
+        decoder=_whole,
+    )
+
+
+def with_heartbeat(url: str) -> str:
+    """A dead broker is noticed in half a minute rather than in three."""
+    return url + ("&" if "?" in url else "?") + f"heartbeat={HEARTBEAT_S}"
+
+
+def subscribe(
+    broker: RabbitBroker,
+    publisher: Publisher,
+    queue: str,
+    handler: Handler,
+    *,
+    prefetch: int,
+    middleware: Middleware,
+) -> None:
+    """Consume a declared queue; `prefetch` deliveries are handled at once."""
+    settled = functools.partial(settle, handler=handler, publisher=publisher)
+    deliver = middleware.around_deliveries(queue, settled)
+
+    async def consume(message: RabbitMessage) -> None:
+        await end(message, _delivery(queue, message), deliver)
+
+    subscriber = broker.subscriber(
+        RabbitQueue(queue, declare=False),
+        channel=Channel(prefetch_count=prefetch),
+        no_reply=True,
+    )
+    subscriber(consume)
+
+
+def subscribe_broadcast(
+    broker: RabbitBroker, exchange: str, queue: str, handler: Callable[[bytes], None]
+) -> None:
+    """Hear a fanout exchange through an exclusive queue of this process: the one thing that a
+    worker declares. It holds hints only, so what it misses is lost without harm."""
+
+    async def consume(message: RabbitMessage) -> None:
+        try:
+            handler(message.body)
+        except ContractError as error:
+            logger.warning("broadcast ignored", extra={"reason": str(error)})
+        await message.ack()
+
+    subscriber = broker.subscriber(
+        RabbitQueue(queue, durable=False, exclusive=True, auto_delete=True),
+        RabbitExchange(exchange, declare=False),
+        channel=Channel(prefetch_count=100),
+        no_reply=True,
+    )
+    subscriber(consume)
+
+
+async def stop_consuming(broker: RabbitBroker) -> None:
+    """Take no more deliveries, before those in flight get their grace.
+
+    faststream stops the other way round: what is delivered during its grace is neither handled nor
+    returned until the channel closes. Its subscribers keep queue and consumer tag to themselves.
+    """
+    for subscriber in broker.subscribers:
+        queue = getattr(subscriber, "_queue_obj", None)
+        tag = getattr(subscriber, "_consumer_tag", None)
+        if queue is not None and tag is not None and not queue.channel.is_closed:
+            await queue.cancel(tag)
+
+
+async def end(message: RabbitMessage, delivery: Delivery, deliver: Deliver) -> None:
+    """Tell the broker what became of a delivery. Only cancellation from outside leaves it open:
+    then the broker delivers it again."""
+    try:
+        ended = await deliver(delivery)
+    except Exception:
+        logger.exception(
+            "middleware failed", extra={"queue": delivery.queue, "kind": delivery.kind}
+        )
+        ended = await give_back(delivery)
+    if ended is Ended.RETURNED:
+        await message.nack(requeue=True)
+    else:
+        await message.ack()
+
+
+def _delivery(queue: str, message: RabbitMessage) -> Delivery:
+    raw = message.raw_message
+    count = raw.headers.get("x-delivery-count", 0)
+    return Delivery(
+        queue=queue,
+        kind=raw.type or "",
+        body=raw.body,
+        headers=raw.headers,
+        routing_key=raw.routing_key or "",
+        message_id=raw.message_id,
+        attempts=count if isinstance(count, int) else 0,
+        exchange=raw.exchange or "",
+        content_type=raw.content_type or "",
+    )
