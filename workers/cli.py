@@ -380,6 +380,8 @@ def migrate(
         asyncio.run(migrations.upgrade(role, settings.database_url))
     except ArgumentError:  # its text may quote the URL
         _leave(f"{config}: database_url is not a database's address", EXIT_CONFIGURATION)
+    except migrations.DriftError as error:
+        _leave(f"cannot migrate the database: {error}", EXIT_CONFIGURATION)
     except DBAPIError as error:
         _leave(f"cannot migrate the database: {error.orig}", EXIT_UNAVAILABLE)
     except (OSError, asyncpg.PostgresError) as error:
