@@ -62,7 +62,7 @@ _RETRYABLE = {
 class Failure(Contract):
     code: FailureCode
     message: str = Field(max_length=2000)
-    """For people: what happened, to whom, what to do."""
+    """Tells people what happened, to whom, what to do."""
     round: int | None = None
     culprits: list[Id] = Field(default_factory=list)
     silent: list[Id] = Field(default_factory=list)

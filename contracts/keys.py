@@ -30,7 +30,7 @@ class KeyFacts(Contract):
     client_id: Id | None
     key_id: Id
     session_id: SessionId
-    """Of the key generation; no two keys share it, whatever they are called."""
+    """The key generation's session; no two keys share it, whatever they are called."""
     epoch: int = Field(ge=0, lt=2**32)
     curve: Curve
     threshold: int = Field(ge=2, le=MAX_PARTIES)

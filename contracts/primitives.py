@@ -73,7 +73,7 @@ class Scheme(StrEnum):
 
 
 class Status(StrEnum):
-    """Of a session; the last four are final."""
+    """The state of a session; the last four are final."""
 
     WAITING = "waiting"
     IN_PROGRESS = "in_progress"
@@ -88,7 +88,7 @@ class Status(StrEnum):
 
 
 class Scope(StrEnum):
-    """What an API key lets its holder do at a gateway."""
+    """What an API key lets whoever shows it do at a gateway."""
 
     KEYGEN = "keygen"
     """Make keys and accounts."""

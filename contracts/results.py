@@ -94,7 +94,7 @@ class EcdsaForms(Contract):
     compact: Hex
     """r || s, 64 bytes."""
     der: Hex
-    """As Bitcoin's scripts have it, without the byte for the hash type."""
+    """The form that Bitcoin's scripts have, without the byte for the hash type."""
     ethereum: Hex | None
     """r || s || 27 + recovery_id, 65 bytes; None for the recovery ids that Ethereum lacks."""
 
@@ -119,7 +119,7 @@ class SignedItem(Contract):
     """What verifies the signature: 32 bytes for ed25519 and bip340, 33 for the others. Of the
     child key where there is a path."""
     signature: Hex
-    """For ecdsa 65 bytes: r || s || recovery id."""
+    """For ecdsa it is 65 bytes, r || s || recovery id."""
     ecdsa: EcdsaForms | None = None
 
 

@@ -40,7 +40,7 @@ class Kind:
 _CORRECT = "Correct the request; under an Idempotency-Key, use a new one."
 _LATER = "Try again, with the same Idempotency-Key if you have sent one; not before Retry-After."
 _ANEW = "Ask again; under an Idempotency-Key, use a new one."
-_LOOK_AROUND = "Check the id. What belongs to other API keys' holders is unknown to you."
+_LOOK_AROUND = "Check the id. What belongs to other tenants is unknown to you."
 
 KINDS: Mapping[str, Kind] = {
     # Who may enter.
@@ -155,7 +155,7 @@ class Problem(Exception):  # noqa: N818 - its name in RFC 9457
         return cls(
             failure.code.value,
             failure.message,
-            # Whoever takes the queue for his own may wait for another party to be added; a caller
+            # Whoever takes the queue for their own may wait for another party to be added; a caller
             # who is told to ask again asks again at once.
             retryable=failure.retryable and KINDS[failure.code.value].retryable,
             more={name: parties for name, parties in named.items() if parties},
@@ -222,7 +222,7 @@ class ProblemDetails(BaseModel):
     )
 
     type: str
-    """Of the problem: a relative reference that does not change."""
+    """The kind of problem: a relative reference that does not change."""
     title: str
     status: int
     detail: str
@@ -234,9 +234,9 @@ class ProblemDetails(BaseModel):
     retryable: bool
     """Whether the same wish may well succeed later."""
     remedy: str
-    """What to do."""
+    """What the caller is to do."""
     errors: list[FieldError] | None = None
-    """With 422: which fields do not fit."""
+    """Which fields do not fit; with 422 only."""
     culprits: list[str] | None = None
     """Parties that broke the protocol."""
     silent: list[str] | None = None

@@ -18,7 +18,6 @@ ID = r"[A-Za-z0-9_-]{1,64}"
 ID_IN_WORDS = "an id has 1 to 64 of the characters A-Z, a-z, 0-9, _ and -"
 
 Kind: TypeAlias = Literal["vhost", "exchange", "queue", "policy", "binding", "ownership"]
-AppliesTo: TypeAlias = Literal["queues", "exchanges", "all"]
 Value: TypeAlias = "str | int | float | bool | tuple[Value, ...] | None"
 Table: TypeAlias = "tuple[tuple[str, Value], ...]"
 """AMQP arguments or a policy's definition: sorted pairs, hashable and comparable."""

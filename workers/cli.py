@@ -125,8 +125,8 @@ def run_party(
     lane: Annotated[
         Lane,
         typer.Option(
-            help="What to serve: signing (the inbox), presigning, or all. Give presigning "
-            "processes of its own where signatures must not wait for it."
+            help="What to serve: signing (the inbox, which has key generations too), presigning, "
+            "or all. Give presigning processes of its own where the inbox must not wait for it."
         ),
     ] = Lane.ALL,
     niceness: Annotated[

@@ -53,9 +53,9 @@ class Account(views.Answer):
     """Also its key's `key_id`."""
     user_id: str
     status: Status
-    """Of the making of its key; `completed`: it can sign."""
+    """How far the making of its key is; when `completed`, it can sign."""
     session_id: views.HexDigits
-    """Of that."""
+    """The session that makes the key."""
     threshold_n: int
     threshold_t: int
     curve: Curve
@@ -69,7 +69,7 @@ class Account(views.Answer):
 class Accounts(views.Answer):
     accounts: list[Account]
     next: str | None = None
-    """Of the next page the `after`; missing on the last one."""
+    """The `after` of the next page; missing on the last one."""
 
 
 class NewSigningConfig(RequestBody):

@@ -55,9 +55,9 @@ class Created(views.Answer):
     """How many of them sign."""
     status: Status
     result: views.KeyMade | views.SignatureMade | None = None
-    """With `wait` or in a repetition, if the session has completed by then."""
+    """What came of the session, with `wait` or in a repetition, if it has completed by then."""
     failure: views.FailureView | None = None
-    """With `wait` or in a repetition, if it has failed by then."""
+    """Why it failed, with `wait` or in a repetition, if it has by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class Beginner:
         """
         Arguments:
             parties: Who shall sign, behind the field that says so.
-            thresholds: n and t of the key, if the caller says what he takes them for.
+            thresholds: n and t of the key, if the caller says what they take them for.
         """
         facts = (await self.desk.key(caller.tenant, key_id)).facts
         scheme, message = wish.by(facts)

@@ -69,7 +69,7 @@ class SignatureMade(Answer):
     """What verifies it; of the child key where there is a path. 32 bytes for ed25519 and bip340,
     33 for the others."""
     signature: HexDigits
-    """For ecdsa 65 bytes: r || s || recovery_id, with a low s."""
+    """For ecdsa it is 65 bytes, r || s || recovery_id, with a low s."""
     r: HexDigits | None = None
     """This and the next four for ecdsa only."""
     s: HexDigits | None = None

@@ -1,4 +1,4 @@
-"""What callers with bad manners do to one with good ones: he signs steadily all the while."""
+"""What callers with bad manners do to one with good ones: who signs steadily all the while."""
 
 from __future__ import annotations
 

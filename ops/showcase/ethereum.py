@@ -36,7 +36,7 @@ class EthereumTransaction:
 
     Attributes:
         unsigned: The type byte 2, and nine fields in RLP.
-        address: The payer's, by our own reckoning. The transaction doesn't name him.
+        address: The payer's, by our own reckoning. The transaction does not name the payer.
     """
 
     unsigned: bytes

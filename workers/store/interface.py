@@ -307,9 +307,9 @@ class CoordinatorStore(SessionStore, Protocol):
         """False if there is no such account, or a later wish was heeded."""
 
     async def put_api_key(self, api_key: ApiKeyRecord) -> bool:
-        """Add it, or replace the scopes and time of the one with the same id, holder and digest.
+        """Add it, or replace the scopes and time of the one with the same id, tenant and digest.
 
-        False if the id is another holder's or digest's, if the digest is another id's, if it was
+        False if the id is another tenant's or digest's, if the digest is another id's, if it was
         revoked, or if a later wish was heeded.
         """
 
