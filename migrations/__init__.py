@@ -23,6 +23,14 @@ class DriftError(Exception):
     """The migrations did not end in the schema that the models declare; nothing of them remains."""
 
 
+class AddressError(Exception):
+    """A database's address cannot be read. Says nothing of it: there is a password in it."""
+
+
+class UnavailableError(Exception):
+    """The database cannot be reached, or would not be migrated."""
+
+
 def head(role: Role) -> str:
     """The newest revision."""
     return _revisions(role)[-1][0]
@@ -41,7 +49,7 @@ def version_table(role: Role) -> str:
 async def upgrade(role: Role, url: str) -> None:
     """Bring the database at `postgresql://...` or `sqlite:///path` to the head. Idempotent.
 
-    Raises DriftError.
+    Raises DriftError, AddressError or UnavailableError.
     """
     # Workers only ask for revisions; they need not carry alembic and SQLAlchemy in memory.
     from .runner import run
