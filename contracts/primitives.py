@@ -46,6 +46,8 @@ class Contract(BaseModel):
 
 
 class Curve(StrEnum):
+    """The group that a key is in."""
+
     ED25519 = "ed25519"
     SECP256K1 = "secp256k1"
 
@@ -64,6 +66,7 @@ class Scheme(StrEnum):
 
     @property
     def curve(self) -> Curve:
+        """The curve of the keys that sign in this scheme."""
         return Curve.ED25519 if self is Scheme.ED25519 else Curve.SECP256K1
 
     @property
@@ -84,6 +87,7 @@ class Status(StrEnum):
 
     @property
     def final(self) -> bool:
+        """Whether nothing can change the session any more."""
         return self not in {Status.WAITING, Status.IN_PROGRESS}
 
 

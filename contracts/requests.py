@@ -38,6 +38,8 @@ MAX_JOIN_WINDOW_MS = 10_000
 
 
 class RequestBase(Contract):
+    """What all requests have."""
+
     version: Literal[1] = 1
     request_id: Id
     """Idempotency key: the same id with the same bytes is the same request."""
@@ -307,6 +309,8 @@ class PutApiKeyRequest(RequestBase):
 
 
 class RevokeApiKeyRequest(RequestBase):
+    """Ends an API key for good. What was revoked does not come back."""
+
     operation: Literal["revoke_api_key"] = "revoke_api_key"
     api_key_id: Id
 

@@ -74,6 +74,7 @@ class SessionTerms(Contract):
     """The coordinator's fresh randomness: a second try is another session."""
 
     def session_id(self) -> bytes:
+        """The id that these terms and no others have."""
         return digest(
             SESSION_TAG,
             VERSION.to_bytes(1),
@@ -101,6 +102,7 @@ class PresignTerms(Contract):
     salt: Hex32
 
     def session_id(self) -> bytes:
+        """The id that these terms and no others have."""
         return digest(
             PRESIGN_TAG,
             VERSION.to_bytes(1),
@@ -181,6 +183,8 @@ INSTRUCTION: TypeAdapter[Instruction] = TypeAdapter(Instruction)
 
 
 class PartyJoined(Contract):
+    """This party has accepted the session that it was told of."""
+
     report: Literal["party_joined"] = "party_joined"
     join_token: Hex32 = Field(repr=False)
 
@@ -230,6 +234,8 @@ class SessionFailed(Contract):
 
 
 class PartyAlive(Contract):
+    """A sign of life, which a party gives every few seconds."""
+
     report: Literal["party_alive"] = "party_alive"
     at: int
 

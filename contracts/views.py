@@ -20,6 +20,8 @@ class SessionEvent(Contract):
 
 
 class SessionView(Contract):
+    """What the owner of a session is told of it."""
+
     session_id: SessionId
     request_id: Id
     operation: str
@@ -61,6 +63,8 @@ class AccountView(Contract):
 
 
 class ApiKeyView(Contract):
+    """What the coordinator knows of an API key: never its secret."""
+
     api_key_id: Id
     holder: Id
     key_digest: Hex32

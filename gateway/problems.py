@@ -163,9 +163,11 @@ class Problem(Exception):  # noqa: N818 - its name in RFC 9457
 
     @property
     def status(self) -> int:
+        """The HTTP status of its kind."""
         return self.kind.status
 
     def document(self, instance: str | None) -> dict[str, Any]:
+        """The RFC 9457 document; `instance` is the path that was asked for."""
         return {
             "type": f"/problems/{self.code.replace('_', '-')}",
             "title": self.kind.title,
@@ -179,9 +181,11 @@ class Problem(Exception):  # noqa: N818 - its name in RFC 9457
         }
 
     def body(self, instance: str | None = None) -> bytes:
+        """The document as JSON in UTF-8."""
         return json.dumps(self.document(instance), ensure_ascii=False).encode()
 
     def raw_headers(self, length: int) -> list[tuple[bytes, bytes]]:
+        """All headers of the answer, as ASGI wants them."""
         wanted = {"content-type": MEDIA_TYPE, "content-length": str(length)}
         if self.status == 401:
             wanted["www-authenticate"] = 'ApiKey realm="warren", header="X-API-Key"'
@@ -244,6 +248,8 @@ class ProblemDetails(BaseModel):
 
 
 class FieldError(BaseModel):
+    """One field that does not fit, and why; never what was in it."""
+
     field: str
     message: str
 

@@ -49,6 +49,8 @@ class AccountSign(Signature):
 
 
 class Account(views.Answer):
+    """A key that was made for a user, and how it can be used."""
+
     account_id: str
     """Also its key's `key_id`."""
     user_id: str
@@ -67,6 +69,8 @@ class Account(views.Answer):
 
 
 class Accounts(views.Answer):
+    """One page of the accounts."""
+
     accounts: list[Account]
     next: str | None = None
     """The `after` of the next page; missing on the last one."""
@@ -80,6 +84,8 @@ class NewSigningConfig(RequestBody):
 
 
 class SigningConfig(views.Answer):
+    """Which parties sign with an account's key where a request names none."""
+
     account_id: str
     configured: bool
     """False: the default, which is that any of the account's parties sign."""

@@ -113,6 +113,7 @@ class Beginner:
         user_id: str | None = None,
         join_window_ms: int | None = None,
     ) -> Beginning:
+        """Begin a key generation, or find what the same wish began before."""
         named = names_of(wish.participants)
         parties = None if named is None else self.names.party_ids(named, "participants")
         with _one_wish_per_key():
@@ -241,6 +242,7 @@ def _check_thresholds(facts: KeyFacts, threshold_n: int | None, threshold_t: int
 async def beginner(
     request: Request, response: Response, idempotency_key: IdempotencyKey = None
 ) -> Beginner:
+    """A dependency: what begins the sessions of this HTTP request."""
     return Beginner(
         desk=await desk_at_hand(request),
         attempt=await attempt(request, idempotency_key),

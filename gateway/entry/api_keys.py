@@ -59,6 +59,7 @@ SECRET_PREFIX = "warren_"  # noqa: S105 - lets scanners find a secret that leake
 
 
 def new_secret() -> str:
+    """A secret of 256 random bits, behind a prefix that scanners know."""
     return SECRET_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
 
 
@@ -223,6 +224,7 @@ def require(scope: Scope) -> Callable[..., Awaitable[Caller]]:
 
 
 def unauthenticated() -> Problem:
+    """The one answer to a missing, unknown, expired or revoked key: it tells nobody which."""
     return Problem(
         "unauthenticated",
         f"The header {HEADER} is missing, or its key unknown, expired or revoked.",
