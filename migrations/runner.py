@@ -24,6 +24,7 @@ _LOCK = 0x57415252
 
 
 async def run(role: Role, url: str, folder: Path) -> None:
+    """Bring the database to the head, or leave it as it was."""
     try:
         if url.startswith("sqlite:"):
             _on_sqlite(role, url, folder)

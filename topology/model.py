@@ -40,6 +40,8 @@ class Ref(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
+    """An exchange as the broker knows it."""
+
     name: str
     type: str
     durable: bool = True
@@ -49,6 +51,7 @@ class Exchange:
 
     @property
     def ref(self) -> Ref:
+        """Its name."""
         return Ref("exchange", (self.name,))
 
 
@@ -64,11 +67,14 @@ class Queue:
 
     @property
     def ref(self) -> Ref:
+        """Its name."""
         return Ref("queue", (self.name,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
+    """A policy: what holds for all queues or exchanges whose names match."""
+
     name: str
     pattern: str
     applies_to: str
@@ -77,6 +83,7 @@ class Policy:
 
     @property
     def ref(self) -> Ref:
+        """Its name."""
         return Ref("policy", (self.name,))
 
     def covers(self, resource: Exchange | Queue) -> bool:
@@ -101,6 +108,8 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
+    """Leads messages of one exchange to a queue, or to another exchange."""
+
     source: str
     destination: str
     key: str = ""
@@ -109,6 +118,7 @@ class Binding:
 
     @property
     def ref(self) -> Ref:
+        """All of it: two bindings that differ in anything are two."""
         parts = (self.source, self.destination_type, self.destination, self.key)
         return Ref("binding", (*parts, repr(self.arguments)))
 
@@ -138,6 +148,7 @@ class Topology:
         yield from self.queues
 
     def by_ref(self) -> dict[Ref, Resource]:
+        """Every resource by its identity."""
         return {resource.ref: resource for resource in self.resources()}
 
 
@@ -183,6 +194,7 @@ class Members:
 
 
 def is_id(text: str) -> bool:
+    """Whether the text may name a party or a client."""
     return re.fullmatch(ID, text) is not None
 
 

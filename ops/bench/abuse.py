@@ -74,10 +74,12 @@ class Endurance:
 
     @property
     def failed(self) -> int:
+        """How many of the steady caller's requests failed, in all windows."""
         return sum(sum(window.failures.values()) for window in self.windows)
 
 
 def as_json(endurance: Endurance) -> str:
+    """The measurement for programs."""
     return json.dumps(asdict(endurance), indent=2)
 
 

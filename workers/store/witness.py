@@ -80,6 +80,7 @@ class Witness:
         return self
 
     def close(self) -> None:
+        """Doing it twice changes nothing."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -135,6 +136,7 @@ class Witness:
         return False
 
     def release(self) -> None:
+        """Let others have the lock."""
         fcntl.flock(self._file, fcntl.LOCK_UN)
 
     @contextmanager

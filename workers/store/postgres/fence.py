@@ -77,6 +77,7 @@ class PostgresFence(Fence):
                     await self._settle(connection)
 
     async def begin(self, connection: Connection, reason: str) -> None:
+        """Empty what is ephemeral, whatever the witness says."""
         async with self._lock, self._held():
             await self._begin(connection, reason)
 
