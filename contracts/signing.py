@@ -39,7 +39,6 @@ class ClientPolicy:
     operator: bool = False
 
     def allows(self, client_id: str | None, operation: str) -> bool:
-        """Whether this identity may ask for the operation under this client id."""
         return self.client_id == client_id and (
             self.operations is None or operation in self.operations
         )

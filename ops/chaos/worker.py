@@ -14,7 +14,7 @@ from .orders import Obedience
 def main(change: Callable[[], None] = lambda: None) -> None:
     """Arguments: change: What else is to be different about this worker."""
     obedience = Obedience(Path(sys.argv.pop(1)), worker_name())
-    bend_time(obedience)  # before anybody could have taken the true clock
+    bend_time(obedience)  # before anybody could have taken the true clock for himself
     from ops.cli.main import main as warren
 
     from . import lying, wrapping

@@ -1,6 +1,6 @@
 """From a delivery to its end: run the handler, then ack, reject with a reason, or give it back.
 
-`settle` has the table of what becomes of which; nothing is decided by an error's text.
+The table of architecture.md section 5 stands in `settle`; nothing is decided by an error's text.
 """
 
 from __future__ import annotations
