@@ -56,18 +56,22 @@ def request_queues(client_id: str) -> tuple[str, ...]:
 
 
 def inbox_queue(party_id: str) -> str:
+    """The queue of instructions and round messages, which all processes of a party share."""
     return f"warren.inbox.{party_id}"
 
 
 def presigning_queue(party_id: str) -> str:
+    """The queue of a party's other lane, for batches of presignatures."""
     return f"warren.presigning.{party_id}"
 
 
 def results_queue(client_id: str | None) -> str:
+    """The queue of a client's results; without an id, the one that old producers share."""
     return LEGACY_RESULTS_QUEUE if client_id is None else f"warren.results.{client_id}"
 
 
 def report_key(event: str, party_id: str) -> str:
+    """The routing key of a party's report to the coordinator."""
     return f"{event}.{party_id}"
 
 

@@ -79,6 +79,7 @@ def parse_path(text: str) -> Path:
 
 
 def format_path(path: Path) -> str:
+    """As BIP-32 writes it: `m/44/60/0`."""
     return "/".join(("m", *map(str, path)))
 
 

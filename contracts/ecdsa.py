@@ -46,6 +46,7 @@ class EcdsaSignature:
         return cls(int.from_bytes(data[:32]), int.from_bytes(data[32:64]), data[64])
 
     def to_bytes(self) -> bytes:
+        """65 bytes: r || s || recovery id."""
         return self.compact + self.recovery_id.to_bytes(1)
 
     @property

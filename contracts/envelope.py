@@ -33,7 +33,7 @@ class Envelope:
         session_id: 32 bytes.
         kind: What the payload is, e.g. ``keygen`` or ``party_joined``.
         round: 0 for reports, from 1 in a protocol.
-        sender: Party id; believed only after `OpenEnvelope` came from `verify`.
+        sender: Party id; believed only after `verify`.
         recipient: Party id, `EVERYONE` or `COORDINATOR`.
     """
 

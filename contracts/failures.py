@@ -10,6 +10,8 @@ from .primitives import Contract, Id
 
 
 class FailureCode(StrEnum):
+    """Why a request failed. The list is closed; GLOSSARY.md tells which are worth another try."""
+
     INVALID_REQUEST = "invalid_request"
     """The request's fields do not fit; nothing was changed. Correct it, use a new request id."""
     CONFLICT = "conflict"
@@ -60,9 +62,11 @@ _RETRYABLE = {
 
 
 class Failure(Contract):
+    """Why a session ended without what was asked for, and who is to blame, if anybody is."""
+
     code: FailureCode
     message: str = Field(max_length=2000)
-    """For people: what happened, to whom, what to do."""
+    """Tells people what happened, to whom, what to do."""
     round: int | None = None
     culprits: list[Id] = Field(default_factory=list)
     silent: list[Id] = Field(default_factory=list)
@@ -78,6 +82,7 @@ class Failure(Contract):
         culprits: list[str] | None = None,
         silent: list[str] | None = None,
     ) -> Failure:
+        """A failure that is retryable if its code is."""
         return cls(
             code=code,
             message=message,

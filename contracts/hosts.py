@@ -49,6 +49,7 @@ class Hosts:
 
     @property
     def current(self) -> URL:
+        """The address of the host whose turn it is."""
         return self.all[self._at % len(self.all)]
 
     def go_on(self) -> None:

@@ -48,16 +48,19 @@ class PublicIdentity:
 
     @classmethod
     def from_base64(cls, text: str) -> PublicIdentity:
+        """Raises ContractError unless it is a P-256 key in DER."""
         try:
             return cls(base64.b64decode(text, validate=True))
         except ValueError as error:
             raise ContractError(f"not a public key: {error}") from None
 
     def to_base64(self) -> str:
+        """As it stands in configuration files."""
         return base64.b64encode(self.der).decode()
 
     @property
     def key(self) -> ec.EllipticCurvePublicKey:
+        """The key for the cryptography library, parsed once."""
         return _load_public(self.der)
 
     def verify(self, tag: bytes, data: bytes, signature: bytes) -> None:
@@ -77,6 +80,7 @@ class Identity:
 
     @classmethod
     def generate(cls) -> Identity:
+        """A new key pair from the operating system's randomness."""
         return cls._of(ec.generate_private_key(ec.SECP256R1()))
 
     @classmethod

@@ -30,7 +30,7 @@ class KeyFacts(Contract):
     client_id: Id | None
     key_id: Id
     session_id: SessionId
-    """Of the key generation; no two keys share it, whatever they are called."""
+    """The key generation's session; no two keys share it, whatever they are called."""
     epoch: int = Field(ge=0, lt=2**32)
     curve: Curve
     threshold: int = Field(ge=2, le=MAX_PARTIES)
@@ -42,6 +42,7 @@ class KeyFacts(Contract):
 
     @property
     def party_count(self) -> int:
+        """n: how many parties hold a share."""
         return len(self.holders)
 
     def statement(self) -> bytes:
@@ -66,6 +67,7 @@ class KeyFacts(Contract):
         )
 
     def certify(self, identity: Identity) -> bytes:
+        """A party's certificate: its signature over `statement`."""
         return identity.sign(CERTIFICATE_TAG, self.statement())
 
     def verify(self, party_id: str, certificate: bytes) -> None:
@@ -78,6 +80,8 @@ class KeyFacts(Contract):
 
 
 class CertifiedKey(Contract):
+    """A key's facts, and the signature of each of its parties over them."""
+
     facts: KeyFacts
     certificates: dict[Id, Base64]
     """Party id -> signature over `KeyFacts.statement`."""

@@ -46,6 +46,8 @@ class Contract(BaseModel):
 
 
 class Curve(StrEnum):
+    """The group that a key is in."""
+
     ED25519 = "ed25519"
     SECP256K1 = "secp256k1"
 
@@ -64,6 +66,7 @@ class Scheme(StrEnum):
 
     @property
     def curve(self) -> Curve:
+        """The curve of the keys that sign in this scheme."""
         return Curve.ED25519 if self is Scheme.ED25519 else Curve.SECP256K1
 
     @property
@@ -73,7 +76,7 @@ class Scheme(StrEnum):
 
 
 class Status(StrEnum):
-    """Of a session; the last four are final."""
+    """The state of a session; the last four are final."""
 
     WAITING = "waiting"
     IN_PROGRESS = "in_progress"
@@ -84,11 +87,12 @@ class Status(StrEnum):
 
     @property
     def final(self) -> bool:
+        """Whether nothing can change the session any more."""
         return self not in {Status.WAITING, Status.IN_PROGRESS}
 
 
 class Scope(StrEnum):
-    """What an API key lets its holder do at a gateway."""
+    """What an API key lets whoever shows it do at a gateway."""
 
     KEYGEN = "keygen"
     """Make keys and accounts."""

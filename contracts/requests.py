@@ -38,6 +38,8 @@ MAX_JOIN_WINDOW_MS = 10_000
 
 
 class RequestBase(Contract):
+    """What all requests have."""
+
     version: Literal[1] = 1
     request_id: Id
     """Idempotency key: the same id with the same bytes is the same request."""
@@ -153,7 +155,7 @@ class SignRequest(RequestBase):
     derivation_path: DerivationPath | None = None
     """Sign with the BIP-32 child of the key at this path; None signs with the key itself."""
     items: list[SignItem] | None = Field(default=None, min_length=1, max_length=MAX_ITEMS)
-    """In place of `message` and `derivation_path`; ecdsa only."""
+    """Several messages, in place of `message` and `derivation_path`; ecdsa only."""
     taproot_merkle_root: Hex | None = None
     """bip340 only: sign for the BIP-341 output key. Empty for an output without scripts,
     else 32 bytes; None signs for the key itself."""
@@ -221,7 +223,7 @@ class CancelRequest(RequestBase):
     target: Id | None = None
     """The request id of the request to cancel."""
     session_id: SessionId | None = None
-    """In place of `target`."""
+    """The session, in place of `target`."""
 
     @model_validator(mode="after")
     def _one(self) -> CancelRequest:
@@ -236,7 +238,7 @@ class QueryKeysRequest(RequestBase):
 
     operation: Literal["query_keys"] = "query_keys"
     only: Id | None = None
-    """A key id."""
+    """The id of the one key that is wanted."""
     after: Id | None = None
     """The last key id of the page before."""
     limit: int = Field(default=1000, ge=1, le=1000)
@@ -294,19 +296,21 @@ class ConfigureAccountRequest(RequestBase):
 
 class PutApiKeyRequest(RequestBase):
     """Let whoever shows a certain secret in at this client's gateways. An id that exists already
-    must come with the same digest and holder; its scopes and time are replaced."""
+    must come with the same digest and tenant; its scopes and time are replaced."""
 
     operation: Literal["put_api_key"] = "put_api_key"
     api_key_id: Id
     holder: Id
     """The tenant that it acts for. A tenant may have several keys, to change them in turn."""
     key_digest: Hex32
-    """SHA-256 of the secret, which stays with its holder."""
+    """SHA-256 of the secret, which stays with the tenant."""
     scopes: list[Scope] = Field(min_length=1, max_length=len(Scope))
     valid_until: UnixMillis | None = None
 
 
 class RevokeApiKeyRequest(RequestBase):
+    """Ends an API key for good. What was revoked does not come back."""
+
     operation: Literal["revoke_api_key"] = "revoke_api_key"
     api_key_id: Id
 

@@ -54,6 +54,8 @@ __all__ = [
 
 
 class ResultBase(Contract):
+    """What all results have."""
+
     version: Literal[1] = 1
     request_id: Id
     client_id: Id | None
@@ -77,6 +79,8 @@ class ResultBase(Contract):
 
 
 class KeygenResult(ResultBase):
+    """The key that was made, with the certificates that prove it."""
+
     result: Literal["keygen"] = "keygen"
     key_id: Id | None
     """None where the request's own was unusable."""
@@ -94,7 +98,7 @@ class EcdsaForms(Contract):
     compact: Hex
     """r || s, 64 bytes."""
     der: Hex
-    """As Bitcoin's scripts have it, without the byte for the hash type."""
+    """The form that Bitcoin's scripts have, without the byte for the hash type."""
     ethereum: Hex | None
     """r || s || 27 + recovery_id, 65 bytes; None for the recovery ids that Ethereum lacks."""
 
@@ -113,13 +117,15 @@ class EcdsaForms(Contract):
 
 
 class SignedItem(Contract):
+    """One signature, and all that it takes to verify it."""
+
     message: Hex
     derivation_path: DerivationPath | None = None
     public_key: Hex
     """What verifies the signature: 32 bytes for ed25519 and bip340, 33 for the others. Of the
     child key where there is a path."""
     signature: Hex
-    """For ecdsa 65 bytes: r || s || recovery id."""
+    """For ecdsa it is 65 bytes, r || s || recovery id."""
     ecdsa: EcdsaForms | None = None
 
 
@@ -169,12 +175,16 @@ class CancelResult(ResultBase):
 
 
 class QueryKeysResult(ResultBase):
+    """A page of keys; `more` if it is not the last one."""
+
     result: Literal["query_keys"] = "query_keys"
     keys: list[CertifiedKey] = Field(default_factory=list)
     more: bool = False
 
 
 class QuerySessionResult(ResultBase):
+    """The session as the coordinator sees it, with its result once there is one."""
+
     result: Literal["query_session"] = "query_session"
     session: SessionView | None = None
     outcome: Annotated[KeygenResult | SignResult, Field(discriminator="result")] | None = None
@@ -182,6 +192,8 @@ class QuerySessionResult(ResultBase):
 
 
 class JoinSessionResult(ResultBase):
+    """The session after a party was joined to it."""
+
     result: Literal["join_session"] = "join_session"
     party_id: Id | None = None
     """Who has joined by it."""
@@ -189,27 +201,37 @@ class JoinSessionResult(ResultBase):
 
 
 class QueryAccountsResult(ResultBase):
+    """A page of accounts; `more` if it is not the last one."""
+
     result: Literal["query_accounts"] = "query_accounts"
     accounts: list[AccountView] = Field(default_factory=list)
     more: bool = False
 
 
 class ConfigureAccountResult(ResultBase):
+    """The account as it is configured now."""
+
     result: Literal["configure_account"] = "configure_account"
     account: AccountView | None = None
 
 
 class PutApiKeyResult(ResultBase):
+    """The API key as it is kept now."""
+
     result: Literal["put_api_key"] = "put_api_key"
     api_key: ApiKeyView | None = None
 
 
 class RevokeApiKeyResult(ResultBase):
+    """The API key, revoked."""
+
     result: Literal["revoke_api_key"] = "revoke_api_key"
     api_key: ApiKeyView | None = None
 
 
 class QueryApiKeysResult(ResultBase):
+    """A page of API keys; `more` if it is not the last one."""
+
     result: Literal["query_api_keys"] = "query_api_keys"
     api_keys: list[ApiKeyView] = Field(default_factory=list)
     more: bool = False

@@ -74,6 +74,7 @@ class SessionTerms(Contract):
     """The coordinator's fresh randomness: a second try is another session."""
 
     def session_id(self) -> bytes:
+        """The id that these terms and no others have."""
         return digest(
             SESSION_TAG,
             VERSION.to_bytes(1),
@@ -101,6 +102,7 @@ class PresignTerms(Contract):
     salt: Hex32
 
     def session_id(self) -> bytes:
+        """The id that these terms and no others have."""
         return digest(
             PRESIGN_TAG,
             VERSION.to_bytes(1),
@@ -114,15 +116,15 @@ class PresignTerms(Contract):
 
 
 class SessionCreated(Contract):
-    """To each party of a session. The request's bytes are the producer's own."""
+    """Goes to each party of a session. The request's bytes are the producer's own."""
 
     instruction: Literal["session_created"] = "session_created"
     version: Literal[1] = 1
     session_id: SessionId
     terms: SessionTerms
     commitments: list[NonceCommitment]
-    """For signing one for each member, in their order; empty otherwise. Not in the terms: they may
-    come when the session has its id already, and FROST itself binds every share to all of them."""
+    """For signing one for each member, in their order; empty otherwise. The terms lack them, as
+    they may come when the session has its id; FROST itself binds every share to all of them."""
     presignatures: list[PresignaturesUsed] = Field(default_factory=list, max_length=MAX_ITEMS)
     """For ecdsa one presignature for each message, in their order; empty otherwise. Not in the
     terms either: each signs once, and its part of the signature covers what it signs."""
@@ -134,7 +136,8 @@ class SessionCreated(Contract):
 
 
 class NoncesWanted(Contract):
-    """To a party whose commitments ran out while a session waits. A batch is answered once."""
+    """Goes to a party whose commitments ran out while a session waits. The party answers a nonce
+    batch once."""
 
     instruction: Literal["nonces_wanted"] = "nonces_wanted"
     version: Literal[1] = 1
@@ -151,7 +154,7 @@ class NoncesWanted(Contract):
 
 
 class PresignBatch(Contract):
-    """To each signer of a batch of presignatures, which is a session of its own."""
+    """Goes to each signer of a batch of presignatures, which is a session of its own."""
 
     instruction: Literal["presign_batch"] = "presign_batch"
     version: Literal[1] = 1
@@ -161,10 +164,10 @@ class PresignBatch(Contract):
 
 
 class SessionCancelled(Contract):
-    """To every party of a session, and by broadcast to every worker.
+    """Goes to every party of a session, and by broadcast to every worker.
 
-    For the owner's wish the request is the owner's signed CancelRequest; without one a session
-    only ends early: it may waste work, and cannot touch a key that exists.
+    It carries no request, and parties believe it unsigned: a session that ends early may waste
+    work, and cannot touch a key that exists.
     """
 
     instruction: Literal["session_cancelled"] = "session_cancelled"
@@ -180,6 +183,8 @@ INSTRUCTION: TypeAdapter[Instruction] = TypeAdapter(Instruction)
 
 
 class PartyJoined(Contract):
+    """This party has accepted the session that it was told of."""
+
     report: Literal["party_joined"] = "party_joined"
     join_token: Hex32 = Field(repr=False)
 
@@ -229,6 +234,8 @@ class SessionFailed(Contract):
 
 
 class PartyAlive(Contract):
+    """A sign of life, which a party gives every few seconds."""
+
     report: Literal["party_alive"] = "party_alive"
     at: int
 

@@ -20,6 +20,8 @@ class SessionEvent(Contract):
 
 
 class SessionView(Contract):
+    """What the owner of a session is told of it."""
+
     session_id: SessionId
     request_id: Id
     operation: str
@@ -33,7 +35,7 @@ class SessionView(Contract):
     party_count: int = 0
     curve: Curve | None = None
     reference: Words | None = None
-    """As in the request."""
+    """The request's own."""
     joined: list[Id] = Field(default_factory=list)
     """Parties whose token was shown, see `JoinSessionRequest`."""
     join_tokens: dict[Id, Hex32] = Field(default_factory=dict, repr=False)
@@ -47,9 +49,9 @@ class AccountView(Contract):
     """Also the key's id."""
     user_id: Words
     status: Status
-    """Of the making of its key; completed: it can sign."""
+    """How far the making of its key is; when completed, it can sign."""
     session_id: SessionId
-    """Of that."""
+    """The session that makes the key."""
     created_at: UnixMillis
     curve: Curve
     threshold: int
@@ -61,6 +63,8 @@ class AccountView(Contract):
 
 
 class ApiKeyView(Contract):
+    """What the coordinator knows of an API key: never its secret."""
+
     api_key_id: Id
     holder: Id
     key_digest: Hex32

@@ -27,6 +27,7 @@ Config = Annotated[
 
 
 def load(config: Path, *, host: str | None = None, port: int | None = None) -> GatewaySettings:
+    """The settings, or the end of the command with a sentence that says what is wrong."""
     try:
         settings = GatewaySettings.load(config)
     except SettingsError as error:
@@ -35,5 +36,6 @@ def load(config: Path, *, host: str | None = None, port: int | None = None) -> G
 
 
 def leave(message: str, code: int) -> NoReturn:
+    """End the command with a sentence and an exit code."""
     typer.secho(message, fg="red", err=True)
     raise typer.Exit(code)

@@ -23,11 +23,15 @@ router = APIRouter(tags=["health"], responses=problem_responses(always=(403, 408
 
 
 class Health(BaseModel):
+    """The process runs and answers."""
+
     service: str
     status: Literal["healthy"]
 
 
 class Readiness(BaseModel):
+    """Whether the gateway can do its work, and what keeps it from that."""
+
     service: str
     status: Literal["ready", "not ready", "starting"]
     dependencies: dict[Literal["broker", "coordinator", "api_keys"], Availability]
@@ -35,6 +39,7 @@ class Readiness(BaseModel):
 
 @router.get(HEALTH, operation_id="health", summary="Whether the gateway runs")
 async def health() -> Health:
+    """Say that the process answers, whatever it depends on."""
     return Health(service=SERVICE, status="healthy")
 
 
@@ -46,6 +51,7 @@ async def health() -> Health:
     responses={503: {"model": Readiness, "description": "Something does not answer."}},
 )
 async def ready(request: Request) -> Response:
+    """Say whether broker, coordinator and API keys are at hand: 200 or 503."""
     state = request.app.state
     found = readiness(state.api_keys, connected=state.connected())
     return JSONResponse(
@@ -61,6 +67,7 @@ async def ready(request: Request) -> Response:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def metrics(request: Request) -> Response:
+    """Answer in the text format of Prometheus."""
     text, media_type = request.app.state.metrics.exposition()
     return Response(text, headers={"Content-Type": media_type})
 

@@ -62,9 +62,10 @@ def create(
     context: typer.Context,
     name: ApiKeyId,
     config: Config,
-    holder: Annotated[
+    tenant: Annotated[
         str,
         typer.Option(
+            "--holder",
             metavar="TENANT",
             help="Whose keys, accounts and sessions it opens; a tenant may have several API keys.",
         ),
@@ -101,7 +102,7 @@ def create(
         config,
         lambda client: client.put_api_key(
             name,
-            holder=holder,
+            holder=tenant,
             key_digest=digest(secret.encode()),
             scopes=list(scope or Scope),
             valid_until=valid_until,

@@ -38,6 +38,8 @@ UNROUTED = "none"
 
 
 class Metrics:
+    """What one gateway process counts and measures, for Prometheus."""
+
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter(
@@ -75,9 +77,11 @@ class Metrics:
         GCCollector(registry=self.registry)
 
     def begun(self, session_type: str) -> None:
+        """Count a session that was begun."""
         self._begun.labels(session_type).inc()
 
     def observe(self, scope: Scope, status: int, seconds: float) -> None:
+        """Count an answer, by its route and never by its path, and how long it took."""
         method, route = _method(scope), route_of(scope)
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
@@ -85,6 +89,7 @@ class Metrics:
             self._problems.labels(code).inc()
 
     def in_flight(self, change: int) -> None:
+        """One request more, or one less."""
         self._in_flight.inc(change)
 
     def exposition(self) -> tuple[bytes, str]:

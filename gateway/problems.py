@@ -40,7 +40,7 @@ class Kind:
 _CORRECT = "Correct the request; under an Idempotency-Key, use a new one."
 _LATER = "Try again, with the same Idempotency-Key if you have sent one; not before Retry-After."
 _ANEW = "Ask again; under an Idempotency-Key, use a new one."
-_LOOK_AROUND = "Check the id. What belongs to other API keys' holders is unknown to you."
+_LOOK_AROUND = "Check the id. What belongs to other tenants is unknown to you."
 
 KINDS: Mapping[str, Kind] = {
     # Who may enter.
@@ -155,7 +155,7 @@ class Problem(Exception):  # noqa: N818 - its name in RFC 9457
         return cls(
             failure.code.value,
             failure.message,
-            # Whoever takes the queue for his own may wait for another party to be added; a caller
+            # Whoever takes the queue for their own may wait for another party to be added; a caller
             # who is told to ask again asks again at once.
             retryable=failure.retryable and KINDS[failure.code.value].retryable,
             more={name: parties for name, parties in named.items() if parties},
@@ -163,9 +163,11 @@ class Problem(Exception):  # noqa: N818 - its name in RFC 9457
 
     @property
     def status(self) -> int:
+        """The HTTP status of its kind."""
         return self.kind.status
 
     def document(self, instance: str | None) -> dict[str, Any]:
+        """The RFC 9457 document; `instance` is the path that was asked for."""
         return {
             "type": f"/problems/{self.code.replace('_', '-')}",
             "title": self.kind.title,
@@ -179,9 +181,11 @@ class Problem(Exception):  # noqa: N818 - its name in RFC 9457
         }
 
     def body(self, instance: str | None = None) -> bytes:
+        """The document as JSON in UTF-8."""
         return json.dumps(self.document(instance), ensure_ascii=False).encode()
 
     def raw_headers(self, length: int) -> list[tuple[bytes, bytes]]:
+        """All headers of the answer, as ASGI wants them."""
         wanted = {"content-type": MEDIA_TYPE, "content-length": str(length)}
         if self.status == 401:
             wanted["www-authenticate"] = 'ApiKey realm="warren", header="X-API-Key"'
@@ -222,7 +226,7 @@ class ProblemDetails(BaseModel):
     )
 
     type: str
-    """Of the problem: a relative reference that does not change."""
+    """The kind of problem: a relative reference that does not change."""
     title: str
     status: int
     detail: str
@@ -234,9 +238,9 @@ class ProblemDetails(BaseModel):
     retryable: bool
     """Whether the same wish may well succeed later."""
     remedy: str
-    """What to do."""
+    """What the caller is to do."""
     errors: list[FieldError] | None = None
-    """With 422: which fields do not fit."""
+    """Which fields do not fit; with 422 only."""
     culprits: list[str] | None = None
     """Parties that broke the protocol."""
     silent: list[str] | None = None
@@ -244,6 +248,8 @@ class ProblemDetails(BaseModel):
 
 
 class FieldError(BaseModel):
+    """One field that does not fit, and why; never what was in it."""
+
     field: str
     message: str
 

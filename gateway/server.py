@@ -52,6 +52,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._other_bytes = 0  # of it since its headers: chunks' sizes, and what follows them
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """One connection more, if there is room; its headers are waited for, not for ever."""
         super().connection_made(transport)
         if len(self.connections) > self.limits.connections:
             logger.warning("too many connections")
@@ -65,6 +66,7 @@ class PatientProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """Closes on whoever sends more than headers and body may have."""
         if self.transport.is_closing():
             return
         counted, message, body_bytes = self._header_bytes, self._messages, self._body_bytes
@@ -106,6 +108,7 @@ class PatientProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def pause_writing(self) -> None:
+        """The caller does not read: it has `read_seconds` to go on."""
         super().pause_writing()
         self._stop_holding()
         self._unread = self.loop.call_later(self.limits.read_seconds, self.transport.abort)
@@ -115,6 +118,7 @@ class PatientProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
+        """A problem document in place of uvicorn's bare text."""
         self._refuse(Problem("not_http", msg))
 
     def _wait_for_headers(self) -> None:
@@ -172,10 +176,12 @@ class Server(uvicorn.Server):
         self._stopping = stopping
 
     async def shutdown(self, sockets: Any = None) -> None:
+        """Tell those who wait, before their connections are waited for."""
         self._stopping()
         await super().shutdown(sockets)
 
     async def startup(self, sockets: Any = None) -> None:
+        """Say when callers may come."""
         await super().startup(sockets)
         if self.started:
             _say_ready()
@@ -200,6 +206,7 @@ def _say_ready() -> None:
 
 
 def configuration(app: FastAPI, settings: GatewaySettings) -> uvicorn.Config:
+    """uvicorn's settings from ours: HTTP/1.1 only, no proxy headers, no log of its own."""
     door, limits = settings.door, settings.limits
     return uvicorn.Config(
         app,

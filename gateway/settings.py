@@ -86,10 +86,12 @@ class Door(_Section):
 
     @property
     def allowed(self) -> tuple[Network, ...]:
+        """`allowed_ips`, parsed."""
         return parse_networks(self.allowed_ips)
 
     @property
     def proxies(self) -> tuple[Network, ...]:
+        """`trusted_proxies`, parsed."""
         return parse_networks(self.trusted_proxies)
 
 

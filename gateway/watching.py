@@ -49,6 +49,7 @@ class Watch:
         self._hurried.set()
 
     def stop(self) -> None:
+        """End the watch: whoever waits for the next change hears ClientClosedError."""
         self._looking.cancel()
 
     async def _keep_looking(self, name: Name) -> None:
@@ -108,6 +109,7 @@ class Watches:
                 del self._watches[name]
 
     def hurry(self, name: Name) -> None:
+        """Look at once, for something was just done to the session here."""
         if name in self._watches:
             self._watches[name].hurry()
 
@@ -122,6 +124,7 @@ class Watches:
 
 
 def is_over(found: QuerySessionResult) -> bool:
+    """Whether the session that was looked up is in its final state."""
     assert found.session is not None  # `check_answer` has made sure
     return found.session.status.final
 

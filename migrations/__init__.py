@@ -3,6 +3,8 @@
 A migration is `NNNN_pre_what.py` or `NNNN_post_what.py`. *pre* runs before the code that needs it
 and leaves a schema on which the code before it still works; *post* runs when that code is gone.
 There is no way down: a restore is a backup's business, and a step that loses data is a `post`.
+
+`migrations.models` declares what a history ends in; each upgrade compares the two.
 """
 
 from __future__ import annotations
@@ -15,6 +17,18 @@ Role = Literal["party", "coordinator"]
 
 _FOLDER = Path(__file__).parent
 _NAME = re.compile(r"(\d{4})_(pre|post)_\w+\.py")
+
+
+class DriftError(Exception):
+    """The migrations did not end in the schema that the models declare; nothing of them remains."""
+
+
+class AddressError(Exception):
+    """A database's address cannot be read. Says nothing of it: there is a password in it."""
+
+
+class UnavailableError(Exception):
+    """The database cannot be reached, or would not be migrated."""
 
 
 def head(role: Role) -> str:
@@ -33,7 +47,10 @@ def version_table(role: Role) -> str:
 
 
 async def upgrade(role: Role, url: str) -> None:
-    """Bring the database at `postgresql://...` or `sqlite:///path` to the head. Idempotent."""
+    """Bring the database at `postgresql://...` or `sqlite:///path` to the head. Idempotent.
+
+    Raises DriftError, AddressError or UnavailableError.
+    """
     # Workers only ask for revisions; they need not carry alembic and SQLAlchemy in memory.
     from .runner import run
 

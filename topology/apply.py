@@ -41,7 +41,8 @@ class Applied:
 class Maker(Protocol):
     """What carries out changes: a `Broker`, or a test's double."""
 
-    async def make(self, change: Change) -> None: ...
+    async def make(self, change: Change) -> None:
+        """Carry out one change; doing it twice is harmless."""
 
 
 def _nothing(_: Change) -> None:

@@ -71,6 +71,7 @@ class Management:
         return f"Management({self.url})"
 
     async def get(self, path: str, *names: str, missing_ok: bool = False) -> Any:
+        """What the management API knows of a resource; None where it is missing and may be."""
         return await self.send("GET", path, *names, missing_ok=missing_ok)
 
     async def send(

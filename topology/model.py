@@ -18,7 +18,6 @@ ID = r"[A-Za-z0-9_-]{1,64}"
 ID_IN_WORDS = "an id has 1 to 64 of the characters A-Z, a-z, 0-9, _ and -"
 
 Kind: TypeAlias = Literal["vhost", "exchange", "queue", "policy", "binding", "ownership"]
-AppliesTo: TypeAlias = Literal["queues", "exchanges", "all"]
 Value: TypeAlias = "str | int | float | bool | tuple[Value, ...] | None"
 Table: TypeAlias = "tuple[tuple[str, Value], ...]"
 """AMQP arguments or a policy's definition: sorted pairs, hashable and comparable."""
@@ -41,6 +40,8 @@ class Ref(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
+    """An exchange as the broker knows it."""
+
     name: str
     type: str
     durable: bool = True
@@ -50,6 +51,7 @@ class Exchange:
 
     @property
     def ref(self) -> Ref:
+        """Its name."""
         return Ref("exchange", (self.name,))
 
 
@@ -65,11 +67,14 @@ class Queue:
 
     @property
     def ref(self) -> Ref:
+        """Its name."""
         return Ref("queue", (self.name,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
+    """A policy: what holds for all queues or exchanges whose names match."""
+
     name: str
     pattern: str
     applies_to: str
@@ -78,6 +83,7 @@ class Policy:
 
     @property
     def ref(self) -> Ref:
+        """Its name."""
         return Ref("policy", (self.name,))
 
     def covers(self, resource: Exchange | Queue) -> bool:
@@ -102,6 +108,8 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
+    """Leads messages of one exchange to a queue, or to another exchange."""
+
     source: str
     destination: str
     key: str = ""
@@ -110,6 +118,7 @@ class Binding:
 
     @property
     def ref(self) -> Ref:
+        """All of it: two bindings that differ in anything are two."""
         parts = (self.source, self.destination_type, self.destination, self.key)
         return Ref("binding", (*parts, repr(self.arguments)))
 
@@ -139,6 +148,7 @@ class Topology:
         yield from self.queues
 
     def by_ref(self) -> dict[Ref, Resource]:
+        """Every resource by its identity."""
         return {resource.ref: resource for resource in self.resources()}
 
 
@@ -184,6 +194,7 @@ class Members:
 
 
 def is_id(text: str) -> bool:
+    """Whether the text may name a party or a client."""
     return re.fullmatch(ID, text) is not None
 
 

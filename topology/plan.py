@@ -32,6 +32,8 @@ from topology.retired import retained
 
 
 class Action(StrEnum):
+    """What is done to a resource."""
+
     CREATE = "create"
     UPDATE = "update"
     DELETE = "delete"
@@ -39,10 +41,13 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vhost:
+    """The vhost that all of it lives in."""
+
     name: str
 
     @property
     def ref(self) -> Ref:
+        """Its name."""
         return Ref("vhost", (self.name,))
 
 
@@ -55,6 +60,7 @@ class Ownership:
 
     @property
     def ref(self) -> Ref:
+        """The vhost whose resources they are."""
         return Ref("ownership", (self.vhost,))
 
 
@@ -107,6 +113,7 @@ class Plan:
 
     @property
     def blocked(self) -> bool:
+        """Whether something has to be decided by people before the broker is as declared."""
         return bool(self.conflicts or self.held)
 
 

@@ -20,6 +20,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
+    """One thing that is wrong with the files, and where."""
+
     place: Place
     text: str
 
@@ -34,9 +36,11 @@ class Problems:
     found: list[Problem] = field(default_factory=list)
 
     def add(self, place: Place, text: str) -> None:
+        """Note a problem and go on: all of them are told at once."""
         self.found.append(Problem(place, text))
 
     def raise_if_any(self) -> None:
+        """Raises InvalidTopologyError with all that were found, in the order of their places."""
         if self.found:
             raise InvalidTopologyError(tuple(sorted(set(self.found))))
 

@@ -47,16 +47,19 @@ def _leftover_lines(plan: Plan) -> Iterator[Text]:
 
 
 def change_line(change: Change) -> Text:
+    """A change for people, with a sign as in a diff."""
     sign, style = _SIGNS[change.action]
     return Text(f"{sign} {_described(change)}", style=style)
 
 
 def held_lines(held: Iterable[Held]) -> Iterator[Text]:
+    """What is kept although nobody declares it, and why."""
     for one in held:
         yield Text(f"! {one.ref} is kept: {one.why}", style="bold red")
 
 
 def summary(plan: Plan, *, vhost: str) -> str:
+    """The plan in one line."""
     if plan.conflicts:
         return f"vhost {vhost}: blocked, nothing will be changed"
     counts = [
@@ -104,6 +107,7 @@ def _of_policy(policy: Policy) -> dict[str, object]:
 
 
 def as_json(plan: Plan, *, vhost: str) -> dict[str, object]:
+    """The plan for programs."""
     return {
         "vhost": vhost,
         "changes": [_change_as_json(change) for change in plan.changes],
@@ -118,6 +122,7 @@ def as_json(plan: Plan, *, vhost: str) -> dict[str, object]:
 
 
 def held_as_json(held: Iterable[Held]) -> list[dict[str, object]]:
+    """What is kept, for programs."""
     return [{**_ref(one.ref), "why": one.why} for one in held]
 
 

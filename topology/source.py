@@ -75,6 +75,7 @@ class Entry:
         return values
 
     def items(self) -> list[Entry]:
+        """The entries of a list; none, and a problem noted, if it is something else."""
         if not isinstance(self.node, SequenceNode):
             self._wrong("a list")
             return []
@@ -86,6 +87,7 @@ class Entry:
         ]
 
     def text(self) -> str:
+        """The text; empty, and a problem noted, if it is something else."""
         if _kind(self.node) != "str":
             hint = "; put it in quotes" if isinstance(self.node, ScalarNode) else ""
             self._wrong("a text", hint)
@@ -93,6 +95,7 @@ class Entry:
         return str(self.node.value)
 
     def integer(self) -> int:
+        """The number; 0, and a problem noted, if it is something else."""
         if _kind(self.node) != "int" or not re.fullmatch(r"-?[0-9]{1,18}", self.node.value):
             self._wrong("a whole number")
             return 0
@@ -109,6 +112,7 @@ class Entry:
                 return self.text()
 
     def problem(self, text: str) -> None:
+        """Note a problem with this place."""
         self._problem(text, self.place)
 
     def _problem(self, text: str, place: Place) -> None:

@@ -100,8 +100,8 @@ def run_party(
     lane: Annotated[
         Lane,
         typer.Option(
-            help="What to serve: signing (the inbox), presigning, or all. Give presigning "
-            "processes of its own where signatures must not wait for it."
+            help="What to serve: signing (the inbox, which has key generations too), presigning, "
+            "or all. Give presigning processes of its own where the inbox must not wait for it."
         ),
     ] = Lane.ALL,
     niceness: Annotated[
@@ -345,19 +345,16 @@ def migrate(
     role: Annotated[Literal["party", "coordinator"], typer.Argument()], config: Config
 ) -> None:
     """Bring a role's database to the schema that this version needs."""
-    import asyncpg
-    from sqlalchemy.exc import ArgumentError, DBAPIError
-
     import migrations
 
     settings = _load_party(config) if role == "party" else _load_coordinator(config)
     try:
         asyncio.run(migrations.upgrade(role, settings.database_url))
-    except ArgumentError:  # its text may quote the URL
+    except migrations.AddressError:
         _leave(f"{config}: database_url is not a database's address", EXIT_CONFIGURATION)
-    except DBAPIError as error:
-        _leave(f"cannot migrate the database: {error.orig}", EXIT_UNAVAILABLE)
-    except (OSError, asyncpg.PostgresError) as error:
+    except migrations.DriftError as error:
+        _leave(f"cannot migrate the database: {error}", EXIT_CONFIGURATION)
+    except migrations.UnavailableError as error:
         _leave(f"cannot migrate the database: {error}", EXIT_UNAVAILABLE)
     typer.echo(f"The {role}'s database is at revision {migrations.head(role)}.")
 

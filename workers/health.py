@@ -42,6 +42,7 @@ class Health:
         self.checks: dict[str, Check] = {}
 
     async def dependencies(self) -> dict[str, bool]:
+        """Ask all of them at once whether they answer."""
         names = list(self.checks)
         answers = await asyncio.gather(*(_answers(self.checks[name]) for name in names))
         found = dict(zip(names, answers, strict=True))
@@ -50,6 +51,7 @@ class Health:
         return found
 
     def app(self) -> Starlette:
+        """The three addresses as an ASGI application."""
         return Starlette(
             routes=[
                 Route("/health", self._health),

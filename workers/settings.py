@@ -37,6 +37,7 @@ from contracts.sessions import MAX_PRESIGN_BATCH
 from contracts.signing import ClientPolicy, explain
 
 from .session.peers import Peer
+from .store.opening import ADDRESS, ADDRESS_IN_WORDS
 from .store.sealing import MasterKeys
 
 T = TypeVar("T", bound=BaseModel)
@@ -53,10 +54,6 @@ Operation = Literal[
     "revoke_api_key",
     "query_api_keys",
 ]
-
-_PORT = r"(:[0-9]+)?"
-_HOST = rf"(\[[0-9a-fA-F:.]+\]|[^/?#@:,]+){_PORT}"
-_DATABASE_URL = rf"postgres(ql)?://([^/?#]*@)?({_HOST}(,{_HOST})*)?/.+|sqlite:///.+"
 
 
 class SettingsError(Exception):
@@ -385,8 +382,8 @@ def _address(
 
 
 def _check_database_url(url: str) -> str:
-    if re.fullmatch(_DATABASE_URL, url) is None:
-        raise AddressError("not like postgresql://user:password@host/database or sqlite:///path")
+    if re.fullmatch(ADDRESS, url) is None:
+        raise AddressError(f"not like {ADDRESS_IN_WORDS}")
     return url
 
 

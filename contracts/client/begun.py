@@ -25,14 +25,17 @@ class Waiter:
         self.rejected: list[str] = []
 
     def announce(self, announcement: SessionAnnounced) -> None:
+        """The first announcement counts; a repeated one changes nothing."""
         if not self.announcement.done():
             self.announcement.set_result(announcement)
 
     def settle(self, result: Result) -> None:
+        """The first result counts; a repeated one changes nothing."""
         if not self.answer.done():
             self.answer.set_result(result)
 
     def fail(self, error: ClientError) -> None:
+        """End the wait with an error, unless there is a result already."""
         if not self.answer.done():
             self.answer.set_exception(error)
             self.answer.exception()  # read: the call may be ending for another reason
@@ -55,6 +58,7 @@ class Begun:
 
     @property
     def request_id(self) -> str:
+        """The idempotency key: with it the session can be looked up from any process."""
         return self._waiter.signed.request.request_id
 
     @property

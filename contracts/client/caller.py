@@ -22,6 +22,9 @@ RequestT = TypeVar("RequestT", bound=RequestBase)
 
 
 class Caller:
+    """What every part of the client stands on: it makes requests, and asks for what is known of
+    them."""
+
     def __init__(
         self, settings: ClientSettings, correspondence: Correspondence, tenant: str | None
     ) -> None:

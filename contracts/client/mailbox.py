@@ -49,6 +49,8 @@ CROWDED = 900
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Letter:
+    """A delivery from the queue that was read and is not acknowledged yet."""
+
     content: Delivered
     delivery: AbstractIncomingMessage
 
@@ -66,6 +68,7 @@ class Letter:
     # Where the channel is gone the result is in the queue again, and will come again.
 
     async def ack(self) -> None:
+        """Done with it. If the connection went meanwhile, the letter comes again."""
         with contextlib.suppress(AMQPError, ChannelInvalidStateError, ConnectionError):
             await self.delivery.ack()
 
@@ -75,6 +78,7 @@ class Letter:
             await self.delivery.reject(requeue=False)
 
     async def give_back(self) -> None:
+        """Let the broker offer it to another consumer of the queue."""
         with contextlib.suppress(AMQPError, ChannelInvalidStateError, ConnectionError):
             await self.delivery.nack(requeue=True)
 
@@ -93,6 +97,7 @@ class Mailbox:
         self._closed = False
 
     def hold(self, letter: Letter) -> None:
+        """Keep a letter that nobody here waits for, until somebody does or it is passed on."""
         if self._closed:
             return
         self._held[letter] = asyncio.create_task(self._pass_on(letter))
@@ -135,6 +140,7 @@ class Mailbox:
         self._held.clear()
 
     def close(self) -> None:
+        """Let go of everything that is held; the broker delivers it again."""
         self._closed = True
         self._changed.set()
         self.forget()

@@ -28,6 +28,8 @@ from .caller import Caller, present
 
 
 class Registers(Caller):
+    """Accounts and API keys, which the coordinator keeps for clients that serve many."""
+
     async def accounts(self, *, after: str | None = None, limit: int = 100) -> QueryAccountsResult:
         """A page of the accounts, those whose ids come behind `after`; `more` if it is not the
         last."""
@@ -76,6 +78,7 @@ class Registers(Caller):
         return present(result.api_key)
 
     async def revoke_api_key(self, api_key_id: str) -> ApiKeyView:
+        """End an API key for good; doing it twice changes nothing."""
         result = await self._query(RevokeApiKeyRequest, RevokeApiKeyResult, api_key_id=api_key_id)
         return present(result.api_key)
 

@@ -49,13 +49,15 @@ class AccountSign(Signature):
 
 
 class Account(views.Answer):
+    """A key that was made for a user, and how it can be used."""
+
     account_id: str
     """Also its key's `key_id`."""
     user_id: str
     status: Status
-    """Of the making of its key; `completed`: it can sign."""
+    """How far the making of its key is; when `completed`, it can sign."""
     session_id: views.HexDigits
-    """Of that."""
+    """The session that makes the key."""
     threshold_n: int
     threshold_t: int
     curve: Curve
@@ -67,9 +69,11 @@ class Account(views.Answer):
 
 
 class Accounts(views.Answer):
+    """One page of the accounts."""
+
     accounts: list[Account]
     next: str | None = None
-    """Of the next page the `after`; missing on the last one."""
+    """The `after` of the next page; missing on the last one."""
 
 
 class NewSigningConfig(RequestBody):
@@ -80,6 +84,8 @@ class NewSigningConfig(RequestBody):
 
 
 class SigningConfig(views.Answer):
+    """Which parties sign with an account's key where a request names none."""
+
     account_id: str
     configured: bool
     """False: the default, which is that any of the account's parties sign."""

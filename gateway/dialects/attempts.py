@@ -38,6 +38,8 @@ IdempotencyKey = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
+    """One HTTP request that begins something, and what makes its repetition the same."""
+
     request_id: str
     reference: str
     """What was asked for: SHA-256 of method, path and body, in hex."""

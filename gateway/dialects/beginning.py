@@ -55,9 +55,9 @@ class Created(views.Answer):
     """How many of them sign."""
     status: Status
     result: views.KeyMade | views.SignatureMade | None = None
-    """With `wait` or in a repetition, if the session has completed by then."""
+    """What came of the session, with `wait` or in a repetition, if it has completed by then."""
     failure: views.FailureView | None = None
-    """With `wait` or in a repetition, if it has failed by then."""
+    """Why it failed, with `wait` or in a repetition, if it has by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,7 @@ class Beginner:
         user_id: str | None = None,
         join_window_ms: int | None = None,
     ) -> Beginning:
+        """Begin a key generation, or find what the same wish began before."""
         named = names_of(wish.participants)
         parties = None if named is None else self.names.party_ids(named, "participants")
         with _one_wish_per_key():
@@ -146,7 +147,7 @@ class Beginner:
         """
         Arguments:
             parties: Who shall sign, behind the field that says so.
-            thresholds: n and t of the key, if the caller says what he takes them for.
+            thresholds: n and t of the key, if the caller says what they take them for.
         """
         facts = (await self.desk.key(caller.tenant, key_id)).facts
         scheme, message = wish.by(facts)
@@ -241,6 +242,7 @@ def _check_thresholds(facts: KeyFacts, threshold_n: int | None, threshold_t: int
 async def beginner(
     request: Request, response: Response, idempotency_key: IdempotencyKey = None
 ) -> Beginner:
+    """A dependency: what begins the sessions of this HTTP request."""
     return Beginner(
         desk=await desk_at_hand(request),
         attempt=await attempt(request, idempotency_key),

@@ -58,11 +58,13 @@ class Place(NamedTuple):
 
     @classmethod
     def of(cls, event_id: str) -> Place:
+        """Read an event's id, as `Last-Event-ID` brings it back."""
         attempt, line = event_id.split(".")
         return cls(int(attempt), int(line))
 
     @classmethod
     def reached(cls, looked: QuerySessionResult) -> Place:
+        """The place of the last event that the coordinator told of."""
         assert looked.session is not None  # `check_answer` has made sure
         attempt = line = 0
         for event in looked.session.events:
@@ -100,6 +102,7 @@ _STREAMS = Streams()
 
 
 async def streams() -> Streams:
+    """A dependency: the streams that are open in this process."""
     return _STREAMS
 
 

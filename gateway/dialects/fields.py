@@ -121,4 +121,5 @@ Wait = Annotated[
 
 
 def names_of(participants: list[Participant] | None) -> list[str] | None:
+    """The parties' names without what else was said of them."""
     return None if participants is None else [each.party_id for each in participants]

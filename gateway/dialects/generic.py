@@ -80,6 +80,8 @@ NewSession = Annotated[
 
 
 class SessionCreated(Created):
+    """The session that was begun, and the one token that joins its parties."""
+
     join_token: str = Field(repr=False)
     """Joins each of the session's parties once."""
 
@@ -96,6 +98,8 @@ class Join(RequestBody):
 
 
 class Joined(views.Session):
+    """The session after a party was joined to it."""
+
     party_id: str
     """Who has joined by it."""
 

@@ -41,6 +41,8 @@ class MpcSign(Signature):
 
 
 class MpcCreated(Created):
+    """The session that was begun, and a token for each of its parties."""
+
     join_tokens: dict[str, str] = Field(repr=False)
     """Party -> what joins it, once, and only in this session."""
 

@@ -34,9 +34,11 @@ class PartyNames:
         return party_id
 
     def name(self, party_id: str) -> str:
+        """What callers call the party: its own id, unless the configuration has a name."""
         return self._theirs.get(party_id, party_id)
 
     def names(self, party_ids: Iterable[str]) -> list[str]:
+        """The names of several, in their order."""
         return [self.name(party_id) for party_id in party_ids]
 
     def party_ids(self, names: Sequence[str], field: str) -> list[str]:

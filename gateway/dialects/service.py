@@ -35,6 +35,7 @@ async def desk_at_hand(request: Request) -> Desk:
 
 
 async def party_names(request: Request) -> PartyNames:
+    """A dependency: the names that callers have for parties."""
     return PartyNames(request.app.state.party_names)
 
 

@@ -24,10 +24,14 @@ HexDigits = Annotated[str, Field(pattern=r"^([0-9a-f]{2})*$")]
 
 
 class Answer(BaseModel):
+    """What a gateway answers with."""
+
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
 class ParticipantStatus(StrEnum):
+    """How far a party is in a session."""
+
     WAITING = "waiting"
     JOINED = "joined"
     COMPLETED = "completed"
@@ -37,11 +41,15 @@ class ParticipantStatus(StrEnum):
 
 
 class ParticipantView(Answer):
+    """A party of the session, by the caller's name for it."""
+
     party_id: str
     status: ParticipantStatus
 
 
 class RoundProgress(Answer):
+    """How many parties are through with one step of the session."""
+
     round: int
     name: Literal["joined", "certified", "signed"]
     done: int
@@ -51,6 +59,8 @@ class RoundProgress(Answer):
 
 
 class KeyMade(Answer):
+    """The key that a session made."""
+
     key_id: str
     curve: Curve
     public_key: HexDigits
@@ -60,6 +70,8 @@ class KeyMade(Answer):
 
 
 class SignatureMade(Answer):
+    """The signature that a session made, verified by the gateway before it says so."""
+
     key_id: str
     scheme: Scheme
     message_hash: HexDigits
@@ -69,7 +81,7 @@ class SignatureMade(Answer):
     """What verifies it; of the child key where there is a path. 32 bytes for ed25519 and bip340,
     33 for the others."""
     signature: HexDigits
-    """For ecdsa 65 bytes: r || s || recovery_id, with a low s."""
+    """For ecdsa it is 65 bytes, r || s || recovery_id, with a low s."""
     r: HexDigits | None = None
     """This and the next four for ecdsa only."""
     s: HexDigits | None = None
@@ -81,6 +93,8 @@ class SignatureMade(Answer):
 
 
 class FailureView(Answer):
+    """Why a session failed, and who is to blame or was waited for."""
+
     code: FailureCode
     message: str
     retryable: bool
@@ -91,6 +105,8 @@ class FailureView(Answer):
 
 
 class Session(Answer):
+    """A session as both dialects show it."""
+
     session_id: HexDigits
     session_type: SessionType
     status: Status
@@ -111,11 +127,13 @@ class Session(Answer):
 
 
 def moment(at_ms: int) -> str:
+    """Unix milliseconds as RFC 3339 has it, UTC."""
     at = dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def looked_at(looked: QuerySessionResult, names: PartyNames) -> Session:
+    """The session that was looked up, in the caller's words."""
     assert looked.session is not None  # `check_answer` has made sure
     return session(looked.session, looked.outcome, names)
 
@@ -123,6 +141,7 @@ def looked_at(looked: QuerySessionResult, names: PartyNames) -> Session:
 def session(
     view: SessionView, outcome: KeygenResult | SignResult | None, names: PartyNames
 ) -> Session:
+    """A session in the caller's words. Its result knows more of the status than the view does."""
     failure = None if outcome is None else outcome.failure
     return Session(
         session_id=view.session_id.hex(),
@@ -143,6 +162,7 @@ def session(
 def result(
     outcome: KeygenResult | SignResult | None, names: PartyNames
 ) -> KeyMade | SignatureMade | None:
+    """What the session made; None as long as it has made nothing."""
     if outcome is None or outcome.status is not Status.COMPLETED:
         return None
     if isinstance(outcome, KeygenResult):
@@ -170,6 +190,7 @@ def result(
 
 
 def failed(failure: Failure, names: PartyNames) -> FailureView:
+    """A failure in the caller's words."""
     return FailureView(
         code=failure.code,
         message=failure.message,

@@ -14,6 +14,8 @@ from .refusals import invalid
 
 
 class NewKey(Body):
+    """What every key to be made needs saying."""
+
     curve: Curve = Curve.SECP256K1
     """`secp256k1` (Bitcoin, Ethereum) or `ed25519` (Solana)."""
     participants: Participants | None = None
@@ -21,6 +23,8 @@ class NewKey(Body):
 
 
 class NewThresholdKey(NewKey):
+    """A key to be made, with how many hold shares and how many sign."""
+
     threshold_n: PartyCount
     """How many parties hold a share of the key."""
     threshold_t: PartyCount
@@ -35,6 +39,7 @@ class NewThresholdKey(NewKey):
 def check_thresholds(
     threshold_n: int, threshold_t: int, participants: list[Participant] | None
 ) -> None:
+    """Raises ValueError unless the numbers and the list of participants fit each other."""
     if threshold_t > threshold_n:
         raise ValueError(
             f"threshold_t {threshold_t} is more than threshold_n {threshold_n}: threshold_t is how "

@@ -45,7 +45,7 @@ class Admission:
         if caller is None:
             address = scope[ADDRESS]
             # Counted first: whoever waits here for the coordinator must not be many. But as long as
-            # no key can be told from another, nobody is blamed for his.
+            # no key can be told from another, nobody is blamed for theirs.
             if not self._failed.count(address) and self._keys.fresh:
                 raise self._failed.problem(address)
             caller = None if secret is None else await self._keys.find(secret)

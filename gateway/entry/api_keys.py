@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 HEADER = "X-API-Key"
 CALLER = "warren.caller"
-"""In a request's scope: the `Caller`, once he is known."""
+"""In a request's scope: the `Caller`, once known."""
 
 REFRESH_S = 2.0
 OUT_OF_TURN_S = 1.0
@@ -46,11 +46,11 @@ Fetch = Callable[[], Awaitable[Sequence[ApiKeyView]]]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, by the API key that he showed."""
+    """Who asks, by the API key that they showed."""
 
     api_key_id: str
     tenant: str
-    """Whose accounts and sessions he sees: the key's holder."""
+    """Whose accounts and sessions they see; what an API key's contract calls its `holder`."""
     scopes: frozenset[Scope]
 
 
@@ -59,6 +59,7 @@ SECRET_PREFIX = "warren_"  # noqa: S105 - lets scanners find a secret that leake
 
 
 def new_secret() -> str:
+    """A secret of 256 random bits, behind a prefix that scanners know."""
     return SECRET_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
 
 
@@ -201,11 +202,12 @@ _header = APIKeyHeader(
 
 
 def require(scope: Scope) -> Callable[..., Awaitable[Caller]]:
-    """A dependency: the caller, if his key has the scope.
+    """A dependency: the caller, if their key has the scope.
 
         caller: Annotated[Caller, Depends(require(Scope.SIGN))]
 
-    Who he is was found before the body was read, see `admission`; here it is asked what he may.
+    Who they are was found before the body was read, see `admission`; here it is asked what they
+    may.
     """
 
     async def caller(request: Request, _: str | None = Depends(_header)) -> Caller:
@@ -222,6 +224,7 @@ def require(scope: Scope) -> Callable[..., Awaitable[Caller]]:
 
 
 def unauthenticated() -> Problem:
+    """The one answer to a missing, unknown, expired or revoked key: it tells nobody which."""
     return Problem(
         "unauthenticated",
         f"The header {HEADER} is missing, or its key unknown, expired or revoked.",

@@ -15,8 +15,9 @@ from ..problems import Problem
 
 LINGER_S = 0.5
 LINGER_BYTES = 1_048_576
-"""Who is told that the body is too large while he still sends it will read that only if he can go
-on for a moment: a connection that is closed with bytes unread is reset, the answer with it."""
+"""Callers who are told that the body is too large while they still send it will read that only if
+they can go on for a moment: a connection that is closed with bytes unread is reset, and the answer
+with it."""
 
 
 _JSON = (b"content-type", b"application/json")

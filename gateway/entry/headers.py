@@ -53,6 +53,7 @@ class CrossOrigin(CORSMiddleware):
         )
 
     def preflight_response(self, request_headers: Headers) -> Response:
+        """The framework's answer; where it refuses, a problem document."""
         response = super().preflight_response(request_headers)
         if response.status_code < 400:
             return response

@@ -34,6 +34,7 @@ def parse_network(text: str) -> Network:
 
 
 def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    """Raises ValueError for the first that is neither an address nor a network."""
     return tuple(parse_network(text) for text in texts)
 
 

@@ -32,6 +32,7 @@ class FailedKeys:
         return self._limiter.hit(self._limit, _site(address))
 
     def problem(self, address: Address) -> Problem:
+        """What an address is told that has shown too many wrong keys."""
         reset = self._limiter.get_window_stats(self._limit, _site(address)).reset_time
         return Problem(
             "rate_exceeded",

@@ -1,3 +1,4 @@
 from migrations.environment import migrate
+from migrations.models.coordinator import METADATA
 
-migrate()
+migrate(METADATA)

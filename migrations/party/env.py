@@ -1,3 +1,4 @@
 from migrations.environment import migrate
+from migrations.models.party import METADATA
 
-migrate()
+migrate(METADATA)

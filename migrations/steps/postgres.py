@@ -10,6 +10,7 @@ _FOLDER = Path(__file__).parent
 
 
 def on_postgres() -> bool:
+    """Whether the database under migration is PostgreSQL."""
     return op.get_context().dialect.name == "postgresql"
 
 

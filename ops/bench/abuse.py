@@ -1,4 +1,4 @@
-"""What callers with bad manners do to one with good ones: he signs steadily all the while."""
+"""What callers with bad manners do to one with good ones: who signs steadily all the while."""
 
 from __future__ import annotations
 
@@ -74,10 +74,12 @@ class Endurance:
 
     @property
     def failed(self) -> int:
+        """How many of the steady caller's requests failed, in all windows."""
         return sum(sum(window.failures.values()) for window in self.windows)
 
 
 def as_json(endurance: Endurance) -> str:
+    """The measurement for programs."""
     return json.dumps(asdict(endurance), indent=2)
 
 

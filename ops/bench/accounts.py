@@ -33,6 +33,7 @@ async def account(caller: Caller, work: Work) -> Subject:
 
 
 async def new_account(caller: Caller, work: Work) -> dict[str, Any]:
+    """Make an account through the gateway, and wait until it can sign. Raises AccountError."""
     wish = {
         "user_id": f"bench-{secrets.token_hex(4)}",
         "curve": work.curve,
@@ -46,6 +47,7 @@ async def new_account(caller: Caller, work: Work) -> dict[str, Any]:
 
 
 def sign_path(account_id: str) -> str:
+    """Where an account's signatures are asked for."""
     return f"{ACCOUNTS}/{account_id}/sign"
 
 

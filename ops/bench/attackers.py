@@ -49,17 +49,21 @@ class Target:
         return urlsplit(self.url).port or 80
 
     def head(self, *headers: str) -> bytes:
+        """The head of a request that signs, with these headers besides."""
         lines = [f"POST {self.path} HTTP/1.1", "Host: gateway", f"X-API-Key: {self.api_key}"]
         return "\r\n".join([*lines, "Content-Type: application/json", *headers, "", ""]).encode()
 
 
 @dataclass(slots=True)
 class Attack:
+    """One kind of bad manners, and what became of it."""
+
     target: Target
     seen: Counter[str] = field(default_factory=Counter)
     """Status of an answer, or "closed" without one."""
 
     async def again_and_again(self, once: Callable[[], Awaitable[None]]) -> None:
+        """Do it until cancelled; what the gateway cuts off is begun anew."""
         while True:
             with contextlib.suppress(OSError, EOFError):
                 await once()

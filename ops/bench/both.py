@@ -17,6 +17,7 @@ _CLIENT, _HTTP = "client library", "HTTP"
 
 
 def render_both(comparison: Comparison) -> RenderableType:
+    """Client library and gateway beside each other, and what the hop costs."""
     reports = {_CLIENT: comparison.client, _HTTP: comparison.http}
     parts: list[RenderableType] = [*heading(comparison.client), ""]
     for name, report in reports.items():
@@ -68,6 +69,7 @@ def _conclusion(comparison: Comparison) -> Text:
 
 
 def render_endurance(endurance: Endurance) -> RenderableType:
+    """What a steady caller felt while others misbehaved."""
     calm = endurance.undisturbed_ms
     table = Table(
         title="Latency of a steady caller, ms, and against the undisturbed",

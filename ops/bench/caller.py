@@ -22,6 +22,8 @@ class GatewayUnavailableError(BrokerUnavailableError):
 
 
 class Answer(NamedTuple):
+    """What the gateway answered."""
+
     status: int
     document: dict[str, Any]
 

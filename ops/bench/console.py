@@ -95,6 +95,7 @@ def measure_abuse(
 
 
 def say(line: str) -> None:
+    """A line for people, beside what programs read."""
     typer.echo(line, err=True)
 
 
@@ -122,11 +123,13 @@ class Bars(runs.Onlooker):
         self._measuring = False
 
     def filled(self, stock: int, wanted: int) -> None:
+        """Show how far the pools are filled, before anything is measured."""
         self._progress.update(
             self._task, description="presigning", completed=min(stock, wanted), total=wanted
         )
 
     def advanced(self, outcome: Outcome) -> None:
+        """Show how many are through, and how fast."""
         if not self._measuring:
             self._measuring = True
             self._progress.reset(self._task)  # the speed of filling says nothing about this

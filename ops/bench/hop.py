@@ -62,6 +62,7 @@ class Comparison:
 
     @property
     def hop(self) -> Hop:
+        """What the gateway adds to the client library's latency and cost."""
         here, there = self.client.latency_ms, self.http.latency_ms
         known = here is not None and there is not None
         costs = [_stack_cpu(report) for report in (self.client, self.http)]
@@ -76,14 +77,17 @@ class Comparison:
 
     @property
     def interrupted(self) -> bool:
+        """Whether either half ended early."""
         return self.client.interrupted or self.http.interrupted
 
     @property
     def failed(self) -> int:
+        """How many requests failed, of both halves."""
         return self.client.failed + self.http.failed
 
 
 def as_json(comparison: Comparison) -> str:
+    """The comparison for programs."""
     of_both = dataclasses.asdict(comparison)
     return json.dumps({**of_both, "hop": dataclasses.asdict(comparison.hop)}, indent=2)
 

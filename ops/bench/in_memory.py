@@ -52,6 +52,7 @@ class Clock:
 
     @contextmanager
     def of(self, i: int) -> Iterator[None]:
+        """Count what runs inside, if it is party 1 that does it: the others' time is not ours."""
         self.running, began = i == 1, time.process_time()
         yield
         self.spent_ms += (time.process_time() - began) * 1000 * self.running
@@ -64,6 +65,7 @@ class Clock:
         return lap
 
     def written(self, message: Any) -> bytes:
+        """The message's bytes; notes their size if party 1 wrote them."""
         data: bytes = message.to_bytes()
         if self.running:
             self.sizes[type(message).__name__] = len(data)
@@ -115,13 +117,16 @@ class Round:
         return states
 
     def to_all(self, kind: Any, mine: Any) -> dict[PartyIndex, Any]:
+        """What the others broadcast, read by this party."""
         return {j: kind.from_bytes(mine, self.broadcast[j]) for j in mine.others}
 
     def to_me(self, kind: Any, mine: Any) -> dict[PartyIndex, Any]:
+        """What the others sent to this party alone."""
         return {j: kind.from_bytes(mine, self.direct[j][mine.index]) for j in mine.others}
 
 
 def generate(t: int, n: int, clock: Clock) -> Keys:
+    """A whole key generation, each party's messages handed over in memory."""
     session_id = os.urandom(32)
     parties = {
         i: keygen.Parameters(

@@ -48,6 +48,7 @@ class Outcome:
 
     @property
     def finished(self) -> int:
+        """How many ended, well or not."""
         return len(self.latencies_s) + self.failures.total()
 
 

@@ -15,6 +15,8 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
+    """What a measurement was made on."""
+
     cpu: str
     cores: int
     memory_bytes: int
@@ -23,6 +25,7 @@ class Machine:
 
 
 def this_machine() -> Machine:
+    """The machine that we are on."""
     return Machine(
         cpu=_cpu_model(),
         cores=psutil.cpu_count() or 1,

@@ -58,6 +58,7 @@ class GroupCpu:
 
 
 def read(groups: Sequence[Group]) -> Reading:
+    """How much CPU each group of processes has used so far, and the machine in all."""
     cpu_s = {}
     for group in groups:
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -69,6 +69,7 @@ class Figures:
 def measure(
     signers: Iterable[int], batches: Iterable[int], repetitions: int, tick: Tick
 ) -> Figures:
+    """What the cryptography alone costs, for each number of signers and size of batch."""
     rows: list[Row] = []
     sizes: dict[int, dict[str, int]] = {}
     product_us = calibrate()
@@ -112,6 +113,7 @@ def measure(
 
 
 def row(what: str, times_ms: list[float], signers: int, batch: int = 0) -> Row:
+    """One line of the table: median and 95th percentile."""
     return Row(
         what=what,
         signers=signers,
@@ -128,6 +130,7 @@ def arithmetics(batch: int) -> list[Arithmetic]:
 
 
 def calibrate(times: int = 200) -> float:
+    """Microseconds of one multiplication on the curve: what machines are compared by."""
     point, scalar = (SECP256K1.scalar(7) * SECP256K1.generator), SECP256K1.scalar(-5)
     began = time.process_time()
     for _ in range(times):

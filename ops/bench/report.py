@@ -71,10 +71,12 @@ class Report:
 
     @property
     def failed(self) -> int:
+        """How many failed after the warm-up."""
         return sum(self.failures.values())
 
     @property
     def title(self) -> str:
+        """What was measured, in one line."""
         work = self.work
         words = [
             f"{work.operation} {work.scheme or work.curve}",
@@ -94,6 +96,7 @@ class Report:
 
     @property
     def rate(self) -> str:
+        """Operations per second, and items where an operation has several."""
         text = f"{self.throughput_per_s:.1f}/s"
         if self.work.batch > 1:
             text += f", {self.items_per_s:.1f} {self.work.unit}s/s"
@@ -101,12 +104,14 @@ class Report:
 
     @property
     def latency_title(self) -> str:
+        """From where to where the time was taken."""
         if self.work.operation == "presign":
             return "Latency of a batch at the coordinator, ms"
         return "Latency, queue to verified result, ms"
 
 
 def as_json(report: Report) -> str:
+    """The report for programs."""
     return json.dumps(dataclasses.asdict(report), indent=2)
 
 
@@ -116,6 +121,7 @@ def as_json(report: Report) -> str:
 
 
 def render(report: Report) -> RenderableType:
+    """The report for people."""
     parts: list[RenderableType] = [*heading(report), "", outcome(report), ""]
     if report.latency_ms is not None:
         parts += [_latency(report.latency_ms, report.latency_title), ""]
@@ -175,6 +181,7 @@ def _presigned(seen: Presignatures, elapsed_s: float) -> str:
 
 
 def outcome(report: Report) -> Text:
+    """How many succeeded, how fast, and what the failures were."""
     text = Text()
     if report.interrupted:
         text.append("Interrupted. ", style="bold yellow")
@@ -235,6 +242,7 @@ def _memory(memory_bytes: dict[str, int], group: str) -> str:
 
 
 def noise(report: Report) -> Text:
+    """How much of the machine was busy with something else meanwhile."""
     return Text(
         f"Meanwhile {report.other_cores:.2f} of {report.machine.cores} cores were busy with "
         "what is not in this table.",

@@ -40,6 +40,8 @@ class Onlooker:
 
 
 class Drive(Protocol):
+    """Does the work `count` times, or until `stop` is set."""
+
     async def __call__(
         self, *, count: int, stop: asyncio.Event, advanced: Callable[[Outcome], None] = ...
     ) -> Outcome: ...
@@ -113,6 +115,7 @@ async def run(
 
 
 def report_of(site: Site, work: Work, load: Load, measured: Measured) -> Report:
+    """What was measured, as a report."""
     outcome, before, after = measured.outcome, measured.before, measured.after
     cpu = usage(site.groups, before, after, finished=outcome.finished, batch=work.batch)
     machine_cores = (after.machine_s - before.machine_s) / (after.at - before.at)

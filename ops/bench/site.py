@@ -30,12 +30,15 @@ CLIENT_GROUP = Group(name="client", pids={"client": os.getpid()}, descendants=Fa
 
 
 class Store(StrEnum):
+    """Which databases the parties have."""
+
     POSTGRES = "postgres"
     SQLITE = "sqlite"
     MIXED = "mixed"
     """The last party on SQLite, the others on PostgreSQL."""
 
     def sqlite_parties(self, party_count: int) -> int:
+        """How many of the parties are on SQLite."""
         return {Store.POSTGRES: 0, Store.SQLITE: party_count, Store.MIXED: 1}[self]
 
 
@@ -116,6 +119,7 @@ def plan_for(
     gateways: int = 0,
     gateway_limits: Mapping[str, float] = UNTHROTTLED,
 ) -> Plan:
+    """A stack to measure on."""
     return Plan(
         party_count=party_count,
         clients=(CLIENT,),
@@ -130,6 +134,7 @@ def plan_for(
 
 
 def site_of(deployment: Deployment, store: Store) -> Site:
+    """What there is to measure at a stack that runs."""
     services = deployment.services
     groups = [CLIENT_GROUP, *worker_groups(deployment.supervisor.pids)]
     for name, pid in (("broker", services.broker_pid), ("database", services.database_pid)):

@@ -51,16 +51,20 @@ class EndedBatch:
 
 
 class Stock:
+    """The coordinator's pools, looked at in its database."""
+
     def __init__(self, database: asyncpg.Pool[Any]) -> None:
         self._database = database
 
     @classmethod
     @contextlib.asynccontextmanager
     async def connect(cls, url: str) -> AsyncGenerator[Stock, None]:
+        """Open while its `async with` lasts."""
         async with asyncpg.create_pool(url, min_size=1, max_size=2) as database:
             yield cls(database)
 
     async def level(self, key_session: bytes) -> Level:
+        """How many presignatures of a key there are, and how many are in the making."""
         row = await self._database.fetchrow(_LEVEL, key_session)
         assert row is not None
         return Level(stock=row["stock"], making=row["making"])

@@ -36,6 +36,7 @@ DEFAULT_SUPPLY = Supply()
 
 
 def supply_for(work: Work, load: Load) -> Supply:
+    """How pools are to be kept, so that the work finds what it is said to find."""
     if work.operation == "presign":
         return _unfull(work, load)
     if work.pool is Pool.COLD:

@@ -45,6 +45,7 @@ class Tally:
     elsewhere: bytes | None
 
     async def count(self) -> Count:
+        """How many presignatures there are, and were made, up to now."""
         return Count(
             stock=(await self.stock.level(self.key_session)).stock,
             made=await self.stock.made(self.key_session),
@@ -54,6 +55,7 @@ class Tally:
         )
 
     async def since(self, before: Count) -> Presignatures:
+        """What became of them since an earlier count."""
         after = await self.count()
         elsewhere = None
         if after.made_elsewhere is not None and before.made_elsewhere is not None:

@@ -63,6 +63,7 @@ class Work:
 
     @property
     def operation_name(self) -> str:
+        """What one operation is called in sentences."""
         return "batch" if self.operation == "presign" else "request"
 
     @property
@@ -101,6 +102,7 @@ async def subject(client: Client, work: Work) -> Subject:
 
 
 async def make_key(client: Client, work: Work, curve: Curve) -> CertifiedKey:
+    """A new key to measure with."""
     return await client.create_key(
         f"bench-{secrets.token_hex(8)}",
         curve=curve,

@@ -56,7 +56,7 @@ async def full(url: str) -> AsyncIterator[FullDisk]:
     try:
         await connection.execute(_PREPARE)
         # One statement, one transaction, one table's lock: nobody who holds another table's waits
-        # for us while we wait for him.
+        # for us while we wait for them.
         tables = [row["name"] for row in await connection.fetch(_TABLES)]
         try:
             for table in tables:

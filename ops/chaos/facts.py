@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from contracts.failures import Failure
 from contracts.requests import Request
 
 from .faults import TRAITS, Kind
@@ -57,15 +56,6 @@ class Answer:
     at_s: float
     client: str
     body: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """What a request's first answer said."""
-
-    status: str
-    at_s: float
-    failure: Failure | None
 
 
 @dataclass(frozen=True, slots=True, order=True)

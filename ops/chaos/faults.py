@@ -101,7 +101,7 @@ TRAITS: dict[Kind, Traits] = {
     Kind.BROKER_KILL: Traits(lasts_s=(0, 2), excuses=frozenset({SILENCE})),
     Kind.NODE: Traits(targets=(LEADING, FOLLOWING), lasts_s=(2, 8)),
     Kind.DATABASE_RESTART: Traits(lasts_s=(0, 3), excuses=frozenset({SILENCE})),
-    # What was made ahead is gone with the unlogged tables. Whoever finds that out pays with his
+    # What was made ahead is gone with the unlogged tables. Whoever finds that out pays with their
     # request, once for each pool and each party's nonces.
     Kind.DATABASE_KILL: Traits(
         targets=("", *MOMENTS), lasts_s=(0, 2), excuses=_LOST_STATE, aftermath_s=60

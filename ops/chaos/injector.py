@@ -170,7 +170,7 @@ class Injector:
 
     async def _found_out(self, liar: str) -> None:
         """Presignatures are made now and then, and a lie shows a round or two later: wait until
-        somebody accuses him, if anybody does."""
+        somebody accuses the liar, if anybody does."""
         until = self._clock() + FOUND_OUT_WITHIN_S
         while self._clock() < until:
             if liar in {each.against for each in await bans.accusations(self._deployment)}:

@@ -12,6 +12,8 @@ import typer
 
 
 class ExitCode(IntEnum):
+    """What scripts are told."""
+
     DONE = 0
     FAILED = 1
     USAGE = 2
@@ -58,6 +60,7 @@ def _in_words(value: object) -> str:
 
 
 def print_json(value: dict[str, Any]) -> None:
+    """One object on standard output, for programs."""
     typer.echo(json.dumps(value, indent=2))
 
 

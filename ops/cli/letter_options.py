@@ -11,11 +11,14 @@ LOOK_AT = 1000
 
 
 class QueueChoice(StrEnum):
+    """Which of the two queues of letters."""
+
     DEAD = "dead"
     UNCLAIMED = "unclaimed"
 
     @property
     def queue(self) -> str:
+        """Its name at the broker."""
         return {"dead": addresses.DEAD_QUEUE, "unclaimed": addresses.UNCLAIMED}[self.value]
 
 

@@ -27,6 +27,7 @@ _REASON_WIDTH = 90
 
 
 def broker_url(given: str | None, *, as_json: bool) -> str:
+    """The one given, or that of the stack here; ends the command if there is neither."""
     if given:
         return given
     client = current.client_file()
@@ -80,6 +81,7 @@ def end(verb: str, outcome: Outcome, chosen: Sequence[Entry], *, as_json: bool) 
 
 
 def print_entries(entries: Sequence[Entry]) -> None:
+    """A table of letters, newest first."""
     rows = [
         (
             entry.id,
@@ -95,6 +97,7 @@ def print_entries(entries: Sequence[Entry]) -> None:
 
 
 def print_notes(found: Survey, *, hidden: int = 0) -> None:
+    """Say what the list does not show, lest it be taken for all."""
     if hidden:
         typer.echo(f"{hidden} more are not shown: see --limit.", err=True)
     if found.beyond:
@@ -104,6 +107,7 @@ def print_notes(found: Survey, *, hidden: int = 0) -> None:
 
 
 def letter_as_json(letter: Letter) -> dict[str, Any]:
+    """All there is to know of a letter, for programs."""
     try:
         route = origin(letter)
     except UnknownOriginError as error:
@@ -125,6 +129,7 @@ def letter_as_json(letter: Letter) -> dict[str, Any]:
 
 
 def print_letter(letter: Letter) -> None:
+    """All there is to know of a letter, for people."""
     told = letter_as_json(letter)
     body = told.pop("body")
     print_fields({name.replace("_", " "): _line(value) for name, value in told.items()})

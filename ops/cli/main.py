@@ -106,4 +106,5 @@ def warren() -> None:
 
 
 def main() -> None:
+    """The entry point that packaging names."""
     app()

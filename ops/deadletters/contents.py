@@ -63,6 +63,7 @@ def kind_of(body: bytes, *, report: bool) -> str:
 
 
 def content_type_of(body: bytes) -> str:
+    """What the body looks like, where nobody says."""
     if _envelope(body) is not None:
         return envelope.CONTENT_TYPE
     return "application/octet-stream" if _json(body) is None else _JSON

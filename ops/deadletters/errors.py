@@ -34,6 +34,7 @@ class NotTakenError(Exception):
 
 @contextlib.contextmanager
 def broker_errors(url: URL) -> Iterator[None]:
+    """What goes wrong with the broker ends in an error of ours, without the password."""
     try:
         yield
     except (AuthenticationError, ProbableAuthenticationError):
@@ -68,4 +69,5 @@ def parsed(url: str) -> URL:
 
 
 def place_of(url: URL) -> str:
+    """The broker's address as it may be shown: no user, no password."""
     return f"{url.host}:{url.port or 'default port'}{url.path}"

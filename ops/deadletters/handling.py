@@ -62,6 +62,7 @@ class Outcome:
 
 
 async def survey(place: Place) -> Survey:
+    """Look at the newest letters of a queue, and put all of them back."""
     async with Desk.open(place.url, place.queue) as desk, desk.look(place.most) as letters:
         entries = [Entry.of(held.letter) async for held in letters]
     return Survey(entries=tuple(reversed(entries)), beyond=desk.beyond, elsewhere=desk.elsewhere)
@@ -138,6 +139,7 @@ async def _those(
 
 
 def as_saved(letter: Letter) -> dict[str, Any]:
+    """A letter as JSON, with all that it takes to publish it again."""
     return {
         **Entry.of(letter).as_json(),
         "queue": letter.queue,

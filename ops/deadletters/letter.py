@@ -59,6 +59,7 @@ class Death:
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Death:
+        """From one entry of the broker's `x-death` header, which may lack anything."""
         count, at, keys = entry.get("count"), entry.get("time"), entry.get("routing-keys")
         expiration = entry.get("original-expiration")
         return cls(
@@ -93,6 +94,7 @@ class Letter:
 
     @property
     def message_id(self) -> str:
+        """The message's own id; empty if it has none."""
         return str(self.properties.get("message_id") or "")
 
     @property
@@ -127,6 +129,7 @@ class Letter:
 
     @property
     def died_at(self) -> datetime | None:
+        """When it came here, if the broker or the worker that refused it says so."""
         if self.deaths:
             return self.deaths[0].at
         try:
@@ -157,6 +160,7 @@ class Letter:
         }
 
     def first_properties(self) -> dict[str, Any]:
+        """The properties that the message had before it was refused."""
         properties = dict(self.properties)
         if self.refused:
             properties["type"] = self.kind

@@ -33,6 +33,7 @@ class Route:
 
     @classmethod
     def straight_to(cls, queue: str) -> Route:
+        """Past all exchanges, into one queue."""
         return cls(exchange="", routing_key=queue, queue=queue)
 
     @property

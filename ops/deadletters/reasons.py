@@ -14,6 +14,7 @@ _UNITS = ((86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1000, "
 
 
 def in_words(letter: Letter) -> str:
+    """Why the letter is here: what the broker says, or who refused it, in a sentence."""
     if letter.deaths:
         return _by_the_broker(letter.deaths[0])
     if letter.refused:

@@ -19,11 +19,11 @@ class SelectionError(Exception):
 
 
 class NoSuchLetterError(SelectionError):
-    pass
+    """No letter that was looked at has this id."""
 
 
 class AmbiguousIdError(SelectionError):
-    pass
+    """Several letters have ids that begin so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,7 @@ class Entry:
 
     @classmethod
     def of(cls, letter: Letter) -> Entry:
+        """What a list shows of a letter."""
         at = letter.died_at
         return cls(
             digest=letter.digest(),
@@ -56,9 +57,11 @@ class Entry:
 
     @property
     def id(self) -> str:
+        """The beginning of its digest: as much as people type."""
         return self.digest[:ID_DIGITS]
 
     def as_json(self) -> dict[str, Any]:
+        """The entry for programs."""
         return {
             "id": self.id,
             "position": self.position,
@@ -84,6 +87,7 @@ class Filter:
     reason: str | None = None
 
     def passes(self, entry: Entry) -> bool:
+        """Whether the entry is among those that were asked for."""
         return (
             (self.source is None or fnmatch.fnmatchcase(entry.source or "", self.source))
             and (self.kind is None or fnmatch.fnmatchcase(entry.kind, self.kind))

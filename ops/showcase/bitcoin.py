@@ -87,10 +87,12 @@ class TaprootSpend(_Spend):
 
     @property
     def message(self) -> bytes:
+        """What BIP-341 has signed: for the key path, all inputs and outputs."""
         transaction, outputs = Tx.parse(self.raw), [self.spent]
         return sig_hash.taproot(transaction, 0, outputs, sig_hash.DEFAULT, _KEY_PATH, b"", b"")
 
     def signed(self, signature: SignedItem) -> Self:
+        """Raises RefusedError unless the interpreter of another library accepts it."""
         return self._with_witness(signature.signature)
 
 
@@ -117,6 +119,7 @@ class SegwitSpend(_Spend):
         return sig_hash.from_tx([self.spent], Tx.parse(self.raw), 0, sig_hash.ALL)
 
     def signed(self, signature: SignedItem) -> Self:
+        """Raises RefusedError unless the interpreter of another library accepts it."""
         assert signature.ecdsa is not None
         hash_type = sig_hash.ALL.to_bytes(1)
         return self._with_witness(signature.ecdsa.der + hash_type, signature.public_key)

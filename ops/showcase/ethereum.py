@@ -36,7 +36,7 @@ class EthereumTransaction:
 
     Attributes:
         unsigned: The type byte 2, and nine fields in RLP.
-        address: The payer's, by our own reckoning. The transaction doesn't name him.
+        address: The payer's, by our own reckoning. The transaction does not name the payer.
     """
 
     unsigned: bytes
@@ -59,9 +59,11 @@ class EthereumTransaction:
 
     @property
     def message(self) -> bytes:
+        """The hash that EIP-1559 has signed."""
         return TypedTransaction.from_dict(self._fields()).hash()
 
     def signed(self, signature: SignedItem) -> SignedTransaction:
+        """Raises RefusedError unless another library recovers the payer from it."""
         forms = signature.ecdsa
         assert forms is not None
         vrs = {
@@ -94,4 +96,5 @@ class SignedTransaction:
 
     @property
     def transaction_id(self) -> str:
+        """The hash by which the network would know it."""
         return f"0x{keccak(self.raw).hex()}"

@@ -14,6 +14,8 @@ from rich.text import Text
 
 @dataclass(frozen=True, slots=True)
 class Step:
+    """A step that was taken, and how long it took."""
+
     name: str
     """For programs."""
     seconds: float
@@ -37,6 +39,7 @@ class Narrator:
 
     @contextlib.contextmanager
     def step(self, name: str, text: str) -> Iterator[None]:
+        """Say what is done, while it is done, and how long it took."""
         began = time.monotonic()
         animated = self._console.is_terminal
         with self._console.status(text) if animated else contextlib.nullcontext():
@@ -54,6 +57,7 @@ class Narrator:
         self._console.print(Text(f"  {text}", style="dim"), soft_wrap=True)
 
     def show(self, what: RenderableType) -> None:
+        """Show something between two steps."""
         self._console.print()
         self._console.print(what, soft_wrap=not isinstance(what, Table))
 

@@ -35,6 +35,7 @@ def as_table(outcomes: Sequence[Outcome]) -> Table:
 def as_json(
     narrator: Narrator, outcomes: Sequence[Outcome], delivered: Sequence[Delivered]
 ) -> dict[str, Any]:
+    """The whole demo as one object, for programs."""
     return {
         "seconds": narrator.seconds,
         "steps": [asdict(step) for step in narrator.steps],

@@ -45,14 +45,17 @@ class SolanaTransaction:
 
     @property
     def address(self) -> str:
+        """The payer's."""
         return str(self.transaction.message.account_keys[0])
 
     @property
     def message(self) -> bytes:
+        """The bytes that are signed."""
         return bytes(self.transaction.message)
 
     @property
     def raw(self) -> bytes:
+        """Serialized, with an empty place for the signature until it is signed."""
         return bytes(self.transaction)
 
     @property
@@ -61,6 +64,7 @@ class SolanaTransaction:
         return str(self.transaction.signatures[0])
 
     def signed(self, signature: SignedItem) -> Self:
+        """Raises RefusedError unless another library verifies it."""
         signatures = [Signature(signature.signature)]
         filled = Transaction.populate(self.transaction.message, signatures)
         # Verified as a node would: from the bytes alone.

@@ -39,6 +39,7 @@ class Payment:
     path: str | None = None
 
     def unsigned(self, key: CertifiedKey) -> Unsigned:
+        """The transaction with the key, or its child at the path, as the payer."""
         payer = key.facts.public_key
         if self.path is not None:
             payer = child(key.facts, self.path).public_key
@@ -72,6 +73,7 @@ class Outcome:
 
     @property
     def signature(self) -> SignedItem:
+        """The one signature that there is."""
         (signature,) = self.result.signed
         return signature
 

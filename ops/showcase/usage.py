@@ -15,6 +15,7 @@ from ops.stack.deployment import Deployment
 
 
 def as_text(deployment: Deployment, default_client: Path) -> Text:
+    """What to type now, for people."""
     warren = shutil.which("warren") or str(Path(sys.executable).with_name("warren"))
     urls = _urls(deployment)
     lines = [
@@ -37,6 +38,7 @@ def as_text(deployment: Deployment, default_client: Path) -> Text:
 
 
 def as_json(deployment: Deployment, default_client: Path) -> dict[str, Any]:
+    """Where everything is, for programs."""
     return {
         "clients": {name: str(path) for name, path in deployment.clients.items()},
         "default_client": str(default_client),

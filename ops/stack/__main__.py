@@ -9,6 +9,7 @@ from ops.stack.services import prepare
 
 
 def main() -> int:
+    """Prepare the services, for shell scripts: 0, or 1 and a sentence."""
     try:
         prepare(progress=lambda line: print(line, file=sys.stderr, flush=True))
     except StackError as error:

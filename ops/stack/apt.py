@@ -23,6 +23,8 @@ exit 101
 
 @dataclass(frozen=True, slots=True)
 class Package:
+    """A Debian package, and the services that it brings along."""
+
     name: str
     services: tuple[str, ...]
     """What its installation would enable for the next boot."""

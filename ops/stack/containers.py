@@ -65,6 +65,7 @@ class ContainedBroker:
         return f"http://{_USER}:{self.password}@{_address(self.container, _MANAGEMENT)}"
 
     def wait_ready(self) -> None:
+        """Until it speaks AMQP and its management API listens."""
         host, amqp = _host_and_port(self.container, _AMQP)
         _, management = _host_and_port(self.container, _MANAGEMENT)
         wait_until(
@@ -91,6 +92,7 @@ class ContainedDatabase:
         )
 
     def wait_ready(self) -> None:
+        """Until it speaks PostgreSQL's protocol."""
         host, port = _host_and_port(self.container, _POSTGRES)
         wait_until(lambda: speaks_postgres(port, host), what="PostgreSQL's container")
 
@@ -99,6 +101,7 @@ class ContainedDatabase:
 
 
 def start_broker() -> ContainedBroker:
+    """RabbitMQ with a password of this run's own; it may not be ready yet."""
     password = secrets.token_hex(20)
     environment = {"RABBITMQ_DEFAULT_USER": _USER, "RABBITMQ_DEFAULT_PASS": password}
     container = _start(RABBITMQ_IMAGE, environment, (_AMQP, _MANAGEMENT))
@@ -106,6 +109,7 @@ def start_broker() -> ContainedBroker:
 
 
 def start_database() -> ContainedDatabase:
+    """PostgreSQL with a password of this run's own; it may not be ready yet."""
     password = secrets.token_hex(20)
     environment = {"POSTGRES_USER": _USER, "POSTGRES_PASSWORD": password, "POSTGRES_DB": "postgres"}
     container = _start(POSTGRES_IMAGE, environment, (_POSTGRES,))

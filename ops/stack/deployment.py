@@ -63,10 +63,12 @@ class Plan:
 
     @property
     def party_ids(self) -> tuple[str, ...]:
+        """`party-1` to `party-n`."""
         return tuple(f"party-{i}" for i in range(1, self.party_count + 1))
 
     @property
     def client_ids(self) -> tuple[str, ...]:
+        """The clients that have an id: all but the legacy one."""
         return tuple(name for name in self.all_clients if name != LEGACY)
 
     @property

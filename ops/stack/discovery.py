@@ -54,6 +54,8 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
+    """Where broker and database come from."""
+
     broker: Source
     database: Source
 

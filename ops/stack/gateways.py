@@ -52,6 +52,7 @@ def write_configuration(
 
 
 def programs(config: Path, ports: Sequence[int], entry: Sequence[str]) -> Iterator[Program]:
+    """One gateway process for each port."""
     for i, port in enumerate(ports, start=1):
         yield Program(
             name=f"gateway.{i}",

@@ -51,13 +51,16 @@ class PostgresServer:
 
     @property
     def database_url(self) -> str:
+        """For the superuser of a server that nobody else reaches."""
         return f"postgresql://{USER}:{self.password}@{LOOPBACK}:{self.port}/postgres"
 
     @property
     def pid(self) -> int:
+        """The server's own process, which starts the others."""
         return self.server.pid
 
     def wait_ready(self, timeout_s: float = 30) -> None:
+        """Raises StartError, with the server's log, if it does not come up."""
         children.wait_ready(
             "PostgreSQL",
             self.server,

@@ -28,6 +28,8 @@ _LOOPBACK_DISTRIBUTION = "-kernel inet_dist_use_interface {127,0,0,1}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
+    """The ports of one node, all on the loopback."""
+
     amqp: int
     management: int
     distribution: int
@@ -48,9 +50,11 @@ class Node:
 
     @property
     def log(self) -> Path:
+        """What the node says."""
         return self.directory / "node.log"
 
     def answers(self) -> bool:
+        """Whether both its AMQP and its management port answer."""
         return speaks_amqp(self.ports.amqp) and listens(self.ports.management)
 
 
@@ -83,6 +87,7 @@ class RabbitBroker:
 
     @property
     def pids(self) -> tuple[int, ...]:
+        """The process of each node."""
         return tuple(server.pid for server in self.servers)
 
     def wait_ready(self, timeout_s: float = 90) -> None:

@@ -45,23 +45,43 @@ class Services:
 
 
 class Broker(Protocol):
+    """A broker that was found or started."""
+
     @property
-    def amqp_url(self) -> str: ...
+    def amqp_url(self) -> str:
+        """With user and password."""
+
     @property
-    def management_url(self) -> str: ...
+    def management_url(self) -> str:
+        """Of the HTTP API, with user and password."""
+
     @property
-    def pids(self) -> tuple[int, ...]: ...
-    def wait_ready(self) -> None: ...
-    def stop(self, *, keep: bool) -> None: ...
+    def pids(self) -> tuple[int, ...]:
+        """Its processes on this machine; none where they cannot be told."""
+
+    def wait_ready(self) -> None:
+        """Return once it answers. Raises StartError."""
+
+    def stop(self, *, keep: bool) -> None:
+        """Stop it, if it was started here; `keep` leaves its data."""
 
 
 class Database(Protocol):
+    """A database server that was found or started."""
+
     @property
-    def database_url(self) -> str: ...
+    def database_url(self) -> str:
+        """With user and password."""
+
     @property
-    def pid(self) -> int | None: ...
-    def wait_ready(self) -> None: ...
-    def stop(self, *, keep: bool) -> None: ...
+    def pid(self) -> int | None:
+        """Its process on this machine; None where it cannot be told."""
+
+    def wait_ready(self) -> None:
+        """Return once it answers. Raises StartError."""
+
+    def stop(self, *, keep: bool) -> None:
+        """Stop it, if it was started here; `keep` leaves its data."""
 
 
 @contextlib.contextmanager

@@ -33,12 +33,14 @@ def free_ports(count: int) -> list[int]:
 
 
 def listens(port: int, host: str = LOOPBACK) -> bool:
+    """Whether anybody accepts connections there, now."""
     with contextlib.suppress(OSError), socket.create_connection((host, port), 0.3):
         return True
     return False
 
 
 def listens_at(path: Path) -> bool:
+    """Whether anybody accepts connections at a Unix socket, now."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(0.3)
         probe.connect(str(path))

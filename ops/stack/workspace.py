@@ -22,6 +22,8 @@ _KEPT = "kept"
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
+    """The folders in which a stack keeps its files."""
+
     run: Path
     """For this run alone; gone afterwards, unless it is the kept one."""
     cache: Path

@@ -16,7 +16,7 @@ from .samples import CLIENT, PINNED
 
 
 def settings(url: str, client_id: str | None = "svcA", **changes: Any) -> ClientSettings:
-    """Of a client that asks once: on a slow machine, who asks again by himself spoils a count."""
+    """Of a client that asks once: on a slow machine, asking again unasked spoils a count."""
     given = ClientSettings(
         amqp_url=url, client_id=client_id, identity=CLIENT, parties=PINNED, ask_again_s=60
     )

@@ -24,7 +24,7 @@ PARTY_NAMES = {f"server-party-{number}": f"party-{number}" for number in range(1
 
 
 class Known:
-    """In place of the doors: who asks is known, and may do what his key lets him."""
+    """In place of the doors: who asks is known, and may do what their key lets them."""
 
     def __init__(self, app: ASGIApp, caller: Caller) -> None:
         self._app = app

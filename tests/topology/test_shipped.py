@@ -1,4 +1,4 @@
-"""The files that come with the package, held to what the architecture promises."""
+"""The files that come with the package, held to what README.md promises."""
 
 from __future__ import annotations
 

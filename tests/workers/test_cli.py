@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sqlite3
 import stat
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -156,6 +158,17 @@ async def test_a_store_is_migrated_and_says_so(tmp_path: Path) -> None:
     path = coordinator_file(tmp_path)
     ended = await warren("store", "migrate", "coordinator", "--config", str(path))
     assert f"at revision {migrations.head('coordinator')}" in ended.out
+
+
+async def test_a_store_that_was_changed_by_hand_is_a_sentence(tmp_path: Path) -> None:
+    path = party_file(tmp_path)
+    url = PartySettings.load(path).database_url
+    await migrations.upgrade("party", url)
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file, file:
+        file.execute("DROP TABLE bans")
+    ended = await warren("store", "migrate", "party", "--config", str(path))
+    assert ended.status == CONFIGURATION
+    assert "not as declared: table bans. Undo what was changed by hand" in ended.sentence
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,8 @@ class Backup:
     shares: tuple[KeyShareRecord, ...]
 
     def to_bytes(self, keys: MasterKeys) -> bytes:
+        """The label in clear, and behind it everything sealed under the master key, bound to the
+        label."""
         label = Label(party_id=self.party_id, created_at=self.created_at, shares=len(self.shares))
         head = b"%s%d\n%s\n" % (_MAGIC, FORMAT, label.model_dump_json().encode())
         body = _SHARES.dump_json([_Share(**asdict(share)) for share in self.shares])

@@ -109,7 +109,7 @@ def _conflict(wanted: ApiKeyRecord, stored: ApiKeyRecord | None) -> Failure:
     if stored is None:
         why = "the secret is another API key's; make a new one"
     elif (stored.holder, stored.key_digest) != (wanted.holder, wanted.key_digest):
-        why = f"{name} is there, for another holder or secret; choose another id"
+        why = f"{name} is there, for another tenant or secret; choose another id"
     elif stored.revoked_at is not None:
         why = f"{name} was revoked for good; make another one"
     else:

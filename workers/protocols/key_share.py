@@ -74,6 +74,7 @@ class KeyShare:
 
     @property
     def view(self) -> KeyView:
+        """The share without its secret."""
         return KeyView(
             group=self.group,
             threshold=self.threshold,

@@ -33,6 +33,7 @@ class ProofContext:
     index: int
 
     def parts(self) -> tuple[bytes, ...]:
+        """All of it, as the challenge hashes it."""
         party, index = index_to_bytes(self.party), index_to_bytes(self.index)
         return self.protocol, self.session, party, self.role, index
 
@@ -57,6 +58,7 @@ class Proof:
 
 
 def proof_size(group: Group) -> int:
+    """Bytes of a proof: R and s."""
     return group.point_size + group.scalar_size
 
 
@@ -74,6 +76,7 @@ def prove(secret: Scalar, public: Point, context: ProofContext, randomness: byte
 
 
 def verify(group: Group, proof: Proof, public: Point, context: ProofContext) -> bool:
+    """Whether whoever made the proof knew the logarithm of ``public``, in this context."""
     c = _challenge(group, public, proof.r, context)
     try:
         return proof.s * group.generator == proof.r + public.multiply_public(c)

@@ -76,9 +76,11 @@ class Blame:
         self._checks: dict[PartyIndex, str] = {}
 
     def add(self, party: PartyIndex, check: str) -> None:
+        """Note what a party failed; of several checks the last one counts."""
         self._checks[party] = check
 
     def raise_if_any(self) -> None:
+        """Raises PartyFaultError with all culprits and all checks."""
         if self._checks:
             check = ", ".join(sorted(set(self._checks.values())))
             raise PartyFaultError(frozenset(self._checks), check)

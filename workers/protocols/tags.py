@@ -35,7 +35,6 @@ MULTIPLIER_MU: Final = b"warren/multiplier/mu/v1"
 # Threshold ECDSA.
 ZERO_SHARE: Final = b"warren/zero-share/v1"
 ZERO_SHARE_SEED: Final = b"warren/zero-share/seed/v1"
-PRESIGN_VIEW: Final = b"warren/dkls23/view/v1"
 PRESIGN_MESSAGE: Final = b"warren/dkls23/message/v1"
 PRESIGN_PAIR: Final = b"warren/dkls23/pair/v1"
 PRESIGN_DIRECTION: Final = b"warren/dkls23/direction/v1"

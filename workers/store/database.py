@@ -17,11 +17,14 @@ class Row(Protocol):
 class Database(Protocol):
     """Each call is a transaction; placeholders are `$1`, `$2` ..."""
 
-    async def open(self) -> None: ...
+    async def open(self) -> None:
+        """Or again, if it was closed."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Nothing is left open; doing it twice changes nothing."""
 
-    async def fetch(self, statement: str, *values: object) -> Sequence[Row]: ...
+    async def fetch(self, statement: str, *values: object) -> Sequence[Row]:
+        """The rows that the statement returns, all of them."""
 
     async def execute(self, statement: str, *values: object) -> int:
         """Returns how many rows it changed."""

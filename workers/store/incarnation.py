@@ -72,6 +72,7 @@ class Fence:
         self._tell = tell
 
     def close(self) -> None:
+        """Be in no incarnation any more; the next look finds out anew."""
         self.incarnation = None
         self.witness.close()
 
@@ -87,10 +88,12 @@ class Fence:
 
 
 def new_incarnation() -> bytes:
+    """A random id, never used before."""
     return os.urandom(INCARNATION_BYTES)
 
 
 def announce(incarnation: bytes, reason: str) -> None:
+    """Let operators know: sessions under way and pools are lost by it."""
     logger.warning(
         "a new incarnation begins: round state, nonces and presignatures are emptied",
         extra={"incarnation": incarnation.hex(), "reason": reason},

@@ -72,7 +72,8 @@ class SessionStore(Protocol):
     async def ping(self) -> None:
         """Raises StoreUnavailableError or SchemaError."""
 
-    async def session(self, session_id: bytes) -> Session | None: ...
+    async def session(self, session_id: bytes) -> Session | None:
+        """With its whole inbox; None if it is not known here, or not any more."""
 
     async def outgoing(self, session_id: bytes, cause: str) -> tuple[Outgoing, ...]:
         """What the change of this cause sent, byte for byte and in order."""
@@ -118,7 +119,8 @@ class PartyStore(SessionStore, Protocol):
         A nonce or presignature comes as it was stored, be it for another key or epoch.
         """
 
-    async def key_share(self, key_session: bytes, epoch: int) -> KeyShareRecord | None: ...
+    async def key_share(self, key_session: bytes, epoch: int) -> KeyShareRecord | None:
+        """With its secret, opened. Raises SealError."""
 
     async def key_shares(self, owner: str | None = None) -> list[KeyShareRecord]:
         """All key shares, `secret` left empty."""
@@ -139,11 +141,14 @@ class PartyStore(SessionStore, Protocol):
         was parked is seen by `parked` after the commit that makes the session.
         """
 
-    async def parked(self, session_id: bytes) -> list[Parked]: ...
+    async def parked(self, session_id: bytes) -> list[Parked]:
+        """In the order in which they came."""
 
-    async def unpark(self, session_id: bytes) -> None: ...
+    async def unpark(self, session_id: bytes) -> None:
+        """Forget what was parked for the session, once it was played."""
 
-    async def purge_parked(self, *, before: int) -> int: ...
+    async def purge_parked(self, *, before: int) -> int:
+        """Forget what was parked for sessions that never began; returns how much."""
 
     async def end(self, session_id: bytes, status: str, now: int) -> bool:
         """Tombstone: from now on the session is `status`, even if it was never here; its round
@@ -194,6 +199,8 @@ class PartyStore(SessionStore, Protocol):
 
 
 class CoordinatorStore(SessionStore, Protocol):
+    """What the coordinator needs besides."""
+
     async def commit(self, change: CoordinatorChange) -> Outcome:
         """LOST_RACE also if (session, slot, sender) was received, or `cause` sent, before."""
 
@@ -234,9 +241,11 @@ class CoordinatorStore(SessionStore, Protocol):
                 does not stand in its way, and is not found.
         """
 
-    async def request_of(self, session_id: bytes) -> RequestRecord | None: ...
+    async def request_of(self, session_id: bytes) -> RequestRecord | None:
+        """The request that the session serves; None for a batch."""
 
-    async def key(self, owner: str, key_id: str) -> KeyRecord | None: ...
+    async def key(self, owner: str, key_id: str) -> KeyRecord | None:
+        """The key that the owner calls so."""
 
     async def key_of(self, key_session: bytes) -> KeyRecord | None:
         """The key that this session made."""
@@ -244,11 +253,14 @@ class CoordinatorStore(SessionStore, Protocol):
     async def keys(self, owner: str, *, after: str = "", limit: int = 1000) -> list[KeyRecord]:
         """In the order of their ids, from the first one after `after`."""
 
-    async def events(self, session_id: bytes) -> list[StoredEvent]: ...
+    async def events(self, session_id: bytes) -> list[StoredEvent]:
+        """The session's history, from its beginning."""
 
-    async def seen(self, party_id: str, now: int) -> None: ...
+    async def seen(self, party_id: str, now: int) -> None:
+        """Note a sign of life. They may overtake each other; the latest counts."""
 
-    async def parties(self) -> list[PartySeen]: ...
+    async def parties(self) -> list[PartySeen]:
+        """All that ever gave a sign of life, by id."""
 
     async def claim_presignatures(
         self, pool: PoolName, count: int
@@ -296,7 +308,8 @@ class CoordinatorStore(SessionStore, Protocol):
     async def quarrels(self, since: int) -> list[QuarrelRecord]:
         """The latest first."""
 
-    async def account(self, owner: str, account_id: str) -> StoredAccount | None: ...
+    async def account(self, owner: str, account_id: str) -> StoredAccount | None:
+        """With the status of its key."""
 
     async def accounts(self, owner: str, *, after: str, limit: int) -> list[StoredAccount]:
         """In the order of their ids, from the first one after `after`, which may be empty."""
@@ -307,16 +320,17 @@ class CoordinatorStore(SessionStore, Protocol):
         """False if there is no such account, or a later wish was heeded."""
 
     async def put_api_key(self, api_key: ApiKeyRecord) -> bool:
-        """Add it, or replace the scopes and time of the one with the same id, holder and digest.
+        """Add it, or replace the scopes and time of the one with the same id, tenant and digest.
 
-        False if the id is another holder's or digest's, if the digest is another id's, if it was
+        False if the id is another tenant's or digest's, if the digest is another id's, if it was
         revoked, or if a later wish was heeded.
         """
 
     async def revoke_api_key(self, owner: str, api_key_id: str, now: int) -> bool:
         """False if there is no such key; it was revoked when it first was."""
 
-    async def api_key(self, owner: str, api_key_id: str) -> ApiKeyRecord | None: ...
+    async def api_key(self, owner: str, api_key_id: str) -> ApiKeyRecord | None:
+        """Also one that was revoked."""
 
     async def api_keys(self, owner: str, *, after: str, limit: int) -> list[ApiKeyRecord]:
         """As `accounts`; those that were revoked, too."""

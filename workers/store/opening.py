@@ -10,6 +10,11 @@ from .sealing import Sealer
 
 POOL_SIZE = 8
 
+_HOST = r"(\[[0-9a-fA-F:.]+\]|[^/?#@:,]+)(:[0-9]+)?"
+ADDRESS = rf"postgres(ql)?://([^/?#]*@)?({_HOST}(,{_HOST})*)?/.+|sqlite:///.+"
+"""What a store's URL has to match in full."""
+ADDRESS_IN_WORDS = "postgresql://user:password@host/database or sqlite:///path"
+
 
 def open_party_store(
     url: str,
@@ -57,4 +62,4 @@ def _sqlite_path(url: str) -> Path | None:
         return Path(rest[1:])
     if scheme in {"postgresql", "postgres"}:
         return None
-    raise ValueError("a store's URL is postgresql://... or sqlite:///path")
+    raise ValueError(f"a store's URL is like {ADDRESS_IN_WORDS}")

@@ -56,7 +56,8 @@ class SealError(Exception):
 class KeyWrapper(Protocol):
     """Keeps the data keys of key shares. What `wrap` returns says by itself how to undo it."""
 
-    def wrap(self, data_key: bytes, context: bytes) -> bytes: ...
+    def wrap(self, data_key: bytes, context: bytes) -> bytes:
+        """Seal a data key; `context` says for what, and has to be said again."""
 
     def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
         """Raises SealError unless it was wrapped with the same context."""
@@ -132,9 +133,11 @@ class MasterKeys:
             raise SealError("wrong master key, or the row was changed or moved") from None
 
     def wrap(self, data_key: bytes, context: bytes) -> bytes:
+        """Under the latest master key."""
         return self.seal(Kind.DATA_KEY, data_key, context)
 
     def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
+        """Raises SealError."""
         return self.open(Kind.DATA_KEY, wrapped, context)
 
     def _cipher(self, version: int, kind: Kind, context: bytes) -> AESGCM:
@@ -157,6 +160,7 @@ class Sealer:
         self._wrapper: KeyWrapper = wrapper or keys
 
     def seal(self, kind: Kind, plain: bytes, *place: bytes) -> bytes:
+        """Seal to a kind of value and to its place: in another one it does not open."""
         return self._keys.seal(kind, plain, pack(place))
 
     def open(self, kind: Kind, sealed: bytes, *place: bytes) -> bytes:

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NoReturn, Self
 
 from .interface import StoreUnavailableError, WitnessError
 
@@ -80,6 +80,7 @@ class Witness:
         return self
 
     def close(self) -> None:
+        """Doing it twice changes nothing."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -135,6 +136,7 @@ class Witness:
         return False
 
     def release(self) -> None:
+        """Let others have the lock."""
         fcntl.flock(self._file, fcntl.LOCK_UN)
 
     @contextmanager
@@ -143,7 +145,7 @@ class Witness:
         patience = time.monotonic() + PATIENCE_S
         while not self.try_hold():
             if time.monotonic() > patience:
-                raise_for_holder(self.path)
+                raise_kept(self.path)
             time.sleep(PAUSE_S)
         try:
             yield
@@ -151,7 +153,8 @@ class Witness:
             self.release()
 
 
-def raise_for_holder(path: Path) -> None:
+def raise_kept(path: Path) -> NoReturn:
+    """End the wait for a witness that another process does not let go."""
     raise StoreUnavailableError(f"another process keeps the witness file {path}")
 
 

@@ -1,5 +1,5 @@
 """What a schedule by chance would seldom hit: kills in the middle of what must not be remembered
-wrongly, one soon after the other, and a liar whose batch others make with him."""
+wrongly, one soon after the other, and a liar whose batch others make as well."""
 
 from __future__ import annotations
 

@@ -42,6 +42,7 @@ class SetUp:
 
     @classmethod
     def from_bytes(cls, parameters: Parameters, data: bytes) -> SetUp:
+        """Raises ValueError unless sizes fit and points are of the curve."""
         widths = [DIGEST_SIZE, CONTRIBUTION_SIZE, POINT_SIZE, PAIRS_SIZE]
         view, contribution, sent, received = _cut(data, widths, "a set-up")
         return cls(
@@ -56,6 +57,7 @@ class SetUp:
         return self.view + self.contribution + sent + received
 
     def digest(self) -> bytes:
+        """What the echo of later rounds compares."""
         return digest(tags.PRESIGN_MESSAGE, self.to_bytes())
 
 
@@ -67,6 +69,7 @@ class Commitment:
 
     @classmethod
     def from_bytes(cls, parameters: Parameters, data: bytes) -> Commitment:
+        """Raises ValueError unless it is 32 bytes."""
         return cls(require_size(data, DIGEST_SIZE, "a commitment"))
 
     @classmethod
@@ -98,6 +101,7 @@ class Extension:
 
     @classmethod
     def from_bytes(cls, parameters: Parameters, data: bytes) -> Extension:
+        """Raises ValueError unless it has the one size that the parameters allow."""
         shape = parameters.shape
         widths = [DIGEST_SIZE, correction_size(shape.k), shape.message_size]
         return cls(*_cut(data, widths, "an extension"))
@@ -130,6 +134,7 @@ class Answer:
 
     @classmethod
     def from_bytes(cls, parameters: Parameters, data: bytes) -> Answer:
+        """Raises ValueError unless sizes fit, points are of the curve and scalars reduced."""
         n, chunks = parameters.count, parameters.chunks
         widths = [DIGEST_SIZE, DIGEST_SIZE, n * POINT_SIZE, n * POINT_SIZE]
         widths += [2 * n * POINT_SIZE, n * SCALAR_SIZE]
@@ -158,6 +163,7 @@ class Answer:
         return cls.from_bytes(parameters, b"".join(parts))
 
     def to_bytes(self) -> bytes:
+        """All parts in one."""
         return b"".join(self.to_parts())
 
     def to_parts(self) -> tuple[bytes, ...]:

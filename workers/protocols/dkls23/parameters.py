@@ -73,6 +73,7 @@ class Parameters:
 
     @property
     def chunks(self) -> tuple[Chunk, ...]:
+        """The presignatures in groups that are multiplied together."""
         starts = range(0, self.count, CHUNK)
         return tuple(Chunk(start, min(CHUNK, self.count - start)) for start in starts)
 
@@ -91,10 +92,12 @@ class Parameters:
             raise MisuseError(f"{len(self.signers)} signers, exactly {share.threshold} needed")
 
     def to_bytes(self) -> bytes:
+        """For the state: not a message."""
         return pack(tags.STATE_PRESIGN_PARAMETERS, index_to_bytes(self.index), *self._shared())
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Parameters:
+        """From our own store: points are not checked again."""
         index, session_id, signers, count, public_key, context = unpack_tagged(
             tags.STATE_PRESIGN_PARAMETERS, 6, data
         )

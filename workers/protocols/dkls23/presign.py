@@ -242,6 +242,7 @@ class SecretBlame(Blame):
     """For checks whose outcome depends on our secrets: whoever fails one is banned."""
 
     def raise_if_any(self) -> None:
+        """Raises PartyFaultError with ``ban`` set."""
         try:
             super().raise_if_any()
         except PartyFaultError as fault:

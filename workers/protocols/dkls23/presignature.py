@@ -28,6 +28,7 @@ class PresignatureView:
     r: Point
 
     def to_bytes(self) -> bytes:
+        """Public."""
         return pack(
             tags.STATE_PRESIGNATURE_VIEW,
             self.session_id,
@@ -82,6 +83,7 @@ class Presignature:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Presignature:
+        """From our own store, once opened."""
         view, index, *scalars = unpack_tagged(tags.STATE_PRESIGNATURE, 5, data)
         phi, u, v = map(SECP256K1.scalar_from_bytes_checked, scalars)
         return cls(

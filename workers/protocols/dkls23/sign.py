@@ -72,6 +72,7 @@ class SignatureShare:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> SignatureShare:
+        """Raises ValueError unless it is 64 bytes and both scalars are reduced."""
         width = SECP256K1.scalar_size
         require_size(data, 2 * width, "a signature share")
         parse = SECP256K1.scalar_from_bytes_checked

@@ -32,12 +32,14 @@ class Offered:
     sent: Mapping[PartyIndex, bytes]
 
     def to_bytes(self) -> bytes:
+        """Holds secrets: seal it."""
         return pack(
             tags.STATE_PRESIGN_OFFERED, self.parameters.to_bytes(), self.seed, _rows(self.sent)
         )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Offered:
+        """From our own store, once opened."""
         parameters, seed, sent = unpack_tagged(tags.STATE_PRESIGN_OFFERED, 3, data)
         return cls(parameters=Parameters.from_bytes(parameters), seed=seed, sent=_unrows(sent))
 
@@ -57,6 +59,7 @@ class Receiving:
     rows: bytes = field(repr=False)
 
     def to_bytes(self) -> bytes:
+        """Holds secrets: seal it."""
         return pack(self.key, self.choice, self.rows)
 
     @classmethod
@@ -84,6 +87,7 @@ class ExtendedPair:
     receiving: Receiving
 
     def to_bytes(self) -> bytes:
+        """Holds secrets: seal it."""
         return pack(
             self.echo,
             self.sid,
@@ -119,6 +123,7 @@ class Extended:
     pairs: Mapping[PartyIndex, ExtendedPair]
 
     def to_bytes(self) -> bytes:
+        """Holds secrets: seal it."""
         return pack(
             tags.STATE_PRESIGN_EXTENDED,
             self.parameters.to_bytes(),
@@ -129,6 +134,7 @@ class Extended:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Extended:
+        """From our own store, once opened."""
         packed, seed, commitment, pairs = unpack_tagged(tags.STATE_PRESIGN_EXTENDED, 4, data)
         return cls(
             parameters=(parameters := Parameters.from_bytes(packed)),
@@ -155,6 +161,7 @@ class AnsweredPair:
     receiving: Receiving
 
     def to_bytes(self) -> bytes:
+        """Holds secrets: seal it."""
         return pack(
             self.echo,
             self.commitment.to_bytes(),
@@ -191,6 +198,7 @@ class Answered:
     pairs: Mapping[PartyIndex, AnsweredPair]
 
     def to_bytes(self) -> bytes:
+        """Holds secrets: seal it."""
         return pack(
             tags.STATE_PRESIGN_ANSWERED,
             self.parameters.to_bytes(),
@@ -202,6 +210,7 @@ class Answered:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Answered:
+        """From our own store, once opened."""
         packed, nonces, masks, key_parts, pairs = unpack_tagged(
             tags.STATE_PRESIGN_ANSWERED, 5, data
         )

@@ -32,9 +32,11 @@ class Adjustment:
     offset: Scalar
 
     def secret(self, s: Scalar) -> Scalar:
+        """±s + offset, the secret of the adjusted key."""
         return (-s if self.negated else s) + self.offset
 
     def public(self, point: Point) -> Point:
+        """The same of its public point."""
         image = -point if self.negated else point
         if self.offset.value == 0:
             return image
@@ -66,21 +68,26 @@ class Ciphersuite(ABC):
         return f"Ciphersuite({self.name})"
 
     def can_sign(self, message: bytes) -> bool:
+        """Whether the scheme has messages of this size."""
         return self.message_size is None or len(message) == self.message_size
 
     # Section 3.2: H1 to H5, where H2 is ``challenge``.
 
     @abstractmethod
-    def h1(self, msg: bytes) -> Scalar: ...
+    def h1(self, msg: bytes) -> Scalar:
+        """3.1: binding factors."""
 
     @abstractmethod
-    def h3(self, msg: bytes) -> Scalar: ...
+    def h3(self, msg: bytes) -> Scalar:
+        """3.1: nonces from randomness and a secret."""
 
     @abstractmethod
-    def h4(self, msg: bytes) -> bytes: ...
+    def h4(self, msg: bytes) -> bytes:
+        """3.1: the message."""
 
     @abstractmethod
-    def h5(self, msg: bytes) -> bytes: ...
+    def h5(self, msg: bytes) -> bytes:
+        """3.1: the list of commitments."""
 
     @abstractmethod
     def challenge(self, r: Point, public_key: Point, message: bytes) -> Scalar:
@@ -260,6 +267,7 @@ class Secp256k1Taproot(Secp256k1Sha256):
 
 
 def has_even_y(point: Point) -> bool:
+    """BIP-340 takes of two points with one x the one with even y."""
     return point.to_bytes()[0] == 2
 
 

@@ -23,6 +23,7 @@ class Commitment:
 
     @classmethod
     def from_bytes(cls, group: Group, data: bytes) -> Commitment:
+        """Raises ValueError unless both are points of the group."""
         width = group.point_size
         require_size(data, 2 * width, "a commitment")
         return cls(
@@ -40,6 +41,7 @@ class Commitment:
         )
 
     def to_bytes(self) -> bytes:
+        """The hiding commitment, then the binding one."""
         return self.hiding.to_bytes() + self.binding.to_bytes()
 
 
@@ -51,6 +53,7 @@ class SignatureShare:
 
     @classmethod
     def from_bytes(cls, group: Group, data: bytes) -> SignatureShare:
+        """Raises ValueError unless it is one reduced scalar."""
         require_size(data, group.scalar_size, "a signature share")
         return cls(group.scalar_from_bytes_checked(data))
 
@@ -89,6 +92,7 @@ class Nonces:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Nonces:
+        """From our own store, once opened."""
         name, index, hiding, binding, commitment = unpack_tagged(tags.STATE_FROST_NONCES, 5, data)
         suite = ciphersuite(name.decode())
         return cls(

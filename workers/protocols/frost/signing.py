@@ -190,6 +190,7 @@ class Context:
 
 
 def require_group(suite: Ciphersuite, key: KeyView) -> None:
+    """Raises MisuseError."""
     if key.group is not suite.group:
         raise MisuseError(f"{suite.name} does not sign with a key of {key.group.name}")
 

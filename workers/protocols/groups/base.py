@@ -81,7 +81,8 @@ class Point(ABC):
     __slots__ = ()
 
     @abstractmethod
-    def to_bytes(self) -> bytes: ...
+    def to_bytes(self) -> bytes:
+        """The one encoding that a point has; the group tells its size."""
 
     @abstractmethod
     def __add__(self, other: Self) -> Self:

@@ -17,6 +17,8 @@ _IDENTITY = b"\x01" + bytes(31)
 
 
 class Ed25519Point(Point):
+    """A point of the prime-order subgroup, kept in its encoding."""
+
     __slots__ = ("_data",)
 
     def __init__(self, data: bytes) -> None:
@@ -49,6 +51,8 @@ class Ed25519Point(Point):
 
 
 class Ed25519(Group):
+    """The prime-order subgroup of edwards25519, by libsodium."""
+
     name = "ed25519"
     order = 2**252 + 27742317777372353535851937790883648493
     point_size = 32

@@ -11,6 +11,8 @@ from .libsecp256k1 import Handle
 
 
 class Secp256k1Point(Point):
+    """A point as libsecp256k1 keeps it, parsed once."""
+
     __slots__ = ("handle",)
 
     def __init__(self, handle: Handle | None) -> None:
@@ -45,6 +47,8 @@ class Secp256k1Point(Point):
 
 
 class Secp256k1(Group):
+    """secp256k1, by libsecp256k1."""
+
     name = "secp256k1"
     order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
     point_size = libsecp256k1.POINT_SIZE

@@ -21,6 +21,9 @@ _WIDE = 64
 
 @dataclass(frozen=True, slots=True)
 class Coins:
+    """Randomness that is drawn by label from one seed, so that a state need keep the seed only.
+    Secret."""
+
     seed: bytes = field(repr=False)
 
     @classmethod
@@ -39,12 +42,15 @@ class Coins:
         return cls(digest(tags.COINS_HEDGED, randomness, secret.to_bytes(), *place))
 
     def child(self, *label: bytes) -> Coins:
+        """Coins of their own for a part of the work."""
         return Coins(self.draw(SEED_SIZE, *label))
 
     def draw(self, size: int, *label: bytes) -> bytes:
+        """The same bytes for the same label, each time."""
         return hashlib.shake_256(pack(tags.COINS, self.seed, *label)).digest(size)
 
     def scalars(self, count: int, *label: bytes) -> list[Scalar]:
+        """So many scalars, each from enough bytes that none is likelier than another."""
         data = self.draw(count * _WIDE, *label)
         return [
             SECP256K1.scalar_from_bytes_wrapping(data[at : at + _WIDE])

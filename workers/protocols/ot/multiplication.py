@@ -49,12 +49,15 @@ class Chunk:
 
     @property
     def message_size(self) -> int:
+        """Bytes of the sender's message for this chunk."""
         return self.count * (ROWS_SIZE + NUMBER_SIZE) + MU_SIZE
 
     def rows(self, data: bytes) -> bytes:
+        """This chunk's part of the rows of the whole extension."""
         return data[self.start * ROWS * ROW_SIZE : (self.start + self.count) * ROWS * ROW_SIZE]
 
     def choice(self, data: bytes) -> bytes:
+        """This chunk's part of the choice bits of the whole extension."""
         return data[self.start * CHOICE_SIZE : (self.start + self.count) * CHOICE_SIZE]
 
 

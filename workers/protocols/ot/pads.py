@@ -10,9 +10,6 @@ from .. import tags
 from ..encoding import digest
 from .bits import ROW_SIZE
 
-PAD_SIZE = 96
-"""Three numbers of 256 bits; unreduced, because a sum follows (bias 2^-128)."""
-
 _RECORD = np.dtype([("key", "V32"), ("place", "<u8"), ("row", f"V{ROW_SIZE}")])
 
 
@@ -26,7 +23,9 @@ def rows_key(sid: bytes, message: bytes) -> bytes:
 
 
 def pads(key: bytes, rows: bytes, start: int) -> bytes:
-    """One pad for each row of 16 bytes; ``start`` is the place of the first one.
+    """One pad of 96 bytes for each row of 16; ``start`` is the place of the first one.
+
+    A pad is three numbers of 256 bits; unreduced, because a sum follows (bias 2^-128).
 
     BLAKE2b for the inputs' two numbers and BLAKE2s for the check's, one compression each. Most of
     the time goes into the calls, and hashlib's SHAKE takes longer for one than these for two.

@@ -45,6 +45,7 @@ class Punctured:
 
 
 def correction_size(k: int) -> int:
+    """Bytes of the sender's correction for all trees of depth k."""
     return TRANSFERS // k * _tree_size(k)
 
 

@@ -115,6 +115,8 @@ _NO_WAITER = (None,) * 5
 
 
 class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
+    """What is rare takes a transaction of several statements; everything else is one."""
+
     purging = purge_statement("inbox", "outbox", "events", "requests", "presign_batches", "waiters")
 
     def __init__(self, url: str, *, max_connections: int) -> None:

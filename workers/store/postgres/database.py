@@ -53,6 +53,8 @@ _UNAVAILABLE = ("08", "28", "3D", "40", "53", "57", "58", "25006", "55P03")
 
 
 class PostgresDatabase:
+    """A pool of connections, each of which the fence has admitted."""
+
     def __init__(
         self, url: str, *, max_connections: int, fence: PostgresFence | None = None
     ) -> None:
@@ -78,6 +80,7 @@ class PostgresDatabase:
                     await self._fence.admit(connection)
 
     async def begin_incarnation(self, fence: PostgresFence, reason: str) -> None:
+        """Through one connection; the others find out with their next commit."""
         with _translated():
             async with self._pool.connection() as connection:
                 await fence.begin(connection, reason)

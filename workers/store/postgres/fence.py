@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ..database import Row
 from ..incarnation import COLUMNS, EPHEMERAL, Fence, Found, announce, doubt, new_incarnation
-from ..witness import PATIENCE_S, PAUSE_S, Sighting, raise_for_holder
+from ..witness import PATIENCE_S, PAUSE_S, Sighting, raise_kept
 from .pool import Connection
 
 _TABLES = (*EPHEMERAL, "incarnation")
@@ -77,6 +77,7 @@ class PostgresFence(Fence):
                     await self._settle(connection)
 
     async def begin(self, connection: Connection, reason: str) -> None:
+        """Empty what is ephemeral, whatever the witness says."""
         async with self._lock, self._held():
             await self._begin(connection, reason)
 
@@ -134,7 +135,7 @@ class PostgresFence(Fence):
         patience = time.monotonic() + PATIENCE_S
         while not self.witness.try_hold():
             if time.monotonic() > patience:
-                raise_for_holder(self.witness.path)
+                raise_kept(self.witness.path)
             await asyncio.sleep(PAUSE_S)
         try:
             yield

@@ -71,6 +71,8 @@ _NO_SHARE = (None,) * 8
 
 
 class PostgresPartyStore(SharedPartyStore, PostgresStore):
+    """Each method is one statement, fenced where it writes what is ephemeral."""
+
     purging = purge_statement("inbox", "outbox", "parked")
 
     def __init__(

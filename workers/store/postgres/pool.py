@@ -31,6 +31,7 @@ class Pool:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
+        """A connection for one statement or transaction; waits while all are in use."""
         async with self._places:
             if self._closed:
                 raise asyncpg.InterfaceError("the store is closed")

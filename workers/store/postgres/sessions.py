@@ -68,6 +68,7 @@ class PostgresStore(SharedStore):
 
 
 def inbox(row: Row) -> Iterator[Received]:
+    """What a session has received, from `INBOX`'s arrays."""
     columns = (row["slots"], row["senders"], row["digests"], row["bodies"])
     if columns[0] is None:
         return

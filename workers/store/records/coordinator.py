@@ -46,6 +46,8 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredEvent:
+    """An event with its place in the session's history."""
+
     sequence: int
     at: int
     event: str
@@ -135,6 +137,8 @@ class Admission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartySeen:
+    """A party's last sign of life."""
+
     party_id: str
     last_seen: int
     """Unix milliseconds by the coordinator's database."""

@@ -14,7 +14,7 @@ class KeyShareRecord:
     """A key share with what its certificate covers.
 
     Attributes:
-        owner: Client id, "" for clients without one.
+        owner: Client id, "" for clients without one, whichever of its tenants asked.
         facts: JSON of `contracts.keys.KeyFacts`. Public.
         certificates: Party id -> certificate; the share is usable when all are in.
         secret: The protocol's encoding of the share. Secret.

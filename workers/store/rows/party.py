@@ -60,6 +60,7 @@ class PartyRows(SessionRows):
         self._incarnation = incarnation
 
     def state(self, change: SessionChange) -> bytes:
+        """Sealed; nothing at all once the session is over."""
         # No state is no bytes, so that anyone can see that it was wiped.
         if Status(change.status).final or not change.state:
             return b""
@@ -68,6 +69,7 @@ class PartyRows(SessionRows):
         )
 
     def received(self, change: SessionChange) -> tuple[Received, ...]:
+        """Each body sealed to its place; none once the session is over."""
         if Status(change.status).final:
             return ()
         return tuple(
@@ -81,6 +83,7 @@ class PartyRows(SessionRows):
         )
 
     def session(self, row: Row, inbox: Iterable[Received]) -> Session:
+        """Opened. Raises SealError."""
         session = super().session(row, inbox)
         session_id, state = session.session_id, session.state
         return replace(
@@ -105,6 +108,7 @@ class PartyRows(SessionRows):
         return sealed_key_share_values(replace(share, secret=secret))
 
     def key_share(self, row: Row) -> KeyShareRecord:
+        """Opened. Raises SealError."""
         return self.opened(sealed_key_share(row))
 
     def opened(self, sealed: KeyShareRecord) -> KeyShareRecord:
@@ -118,6 +122,7 @@ class PartyRows(SessionRows):
         return nonce.nonce_id, nonce.key_session, nonce.epoch, nonce.scheme, secret
 
     def nonce(self, row: Row) -> NonceRecord:
+        """Opened. Raises SealError."""
         sealed = NonceRecord(
             nonce_id=row["nonce_id"],
             key_session=row["key_session"],
@@ -135,6 +140,7 @@ class PartyRows(SessionRows):
         return made.batch, made.position, made.key_session, made.epoch, secret
 
     def presignature(self, row: Row) -> PresignatureRecord:
+        """Opened. Raises SealError."""
         sealed = PresignatureRecord(
             batch=row["batch"],
             position=row["position"],
@@ -249,6 +255,7 @@ def evidence(row: Row) -> EvidenceRecord:
 
 
 def parked(row: Row) -> Parked:
+    """As it came: an envelope is sealed by its sender."""
     return Parked(
         session_id=row["session_id"], sender=row["sender"], slot=row["slot"], body=row["body"]
     )

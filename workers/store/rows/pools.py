@@ -30,6 +30,7 @@ def pool_name(row: Row) -> PoolName:
 
 
 def pool(row: Row) -> PoolRecord:
+    """From `shared.pools.POOLS`."""
     return PoolRecord(
         name=pool_name(row),
         owner=row["owner"],
@@ -80,6 +81,7 @@ def waiter(row: Row) -> WaiterRecord:
 
 
 def waiting_session(row: Row) -> WaitingSession:
+    """From `shared.pools.LINE`: the session without its inbox, and its request."""
     return WaitingSession(
         session=Session(
             session_id=row["session_id"],

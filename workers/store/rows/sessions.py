@@ -15,6 +15,7 @@ class SessionRows:
     """Sessions as they are: a coordinator has no secrets."""
 
     def state(self, change: SessionChange) -> bytes:
+        """The bytes that are kept of a session's state."""
         return change.state
 
     def received(self, change: SessionChange) -> tuple[Received, ...]:
@@ -22,6 +23,7 @@ class SessionRows:
         return change.received
 
     def session(self, row: Row, inbox: Iterable[Received]) -> Session:
+        """The session with its inbox, as whoever committed it had it."""
         return Session(
             session_id=row["session_id"],
             version=row["version"],

@@ -69,6 +69,8 @@ API_KEYS = f"""
 
 
 class SharedAccounts(SharedStore):
+    """What a coordinator's store knows of accounts and API keys."""
+
     async def account(self, owner: str, account_id: str) -> StoredAccount | None:
         found = await self._database.fetch(ACCOUNT, owner, account_id)
         return rows.stored_account(found[0]) if found else None

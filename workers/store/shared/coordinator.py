@@ -78,6 +78,8 @@ PARTIES = "SELECT party_id, last_seen FROM parties ORDER BY party_id"
 
 
 class SharedCoordinatorStore(SharedAccounts, SharedPools):
+    """The half of the coordinator's store that both databases share."""
+
     def __init__(self, database: Database) -> None:
         super().__init__(database, SessionRows(), "coordinator")
 

@@ -85,6 +85,8 @@ PURGE_PARKED = "DELETE FROM parked WHERE parked_at < $1"
 
 
 class SharedPartyStore(SharedStore):
+    """The half of a party's store that both databases share."""
+
     def __init__(self, database: Database, rows: PartyRows) -> None:
         super().__init__(database, rows, "party")
         self._rows: PartyRows = rows

@@ -43,6 +43,8 @@ PAID = "UPDATE sessions SET owed_since = NULL WHERE session_id = $1"
 
 
 class SharedStore:
+    """What both roles share in both databases: opening, closing, sessions' loose ends."""
+
     def __init__(self, database: Database, rows: SessionRows, role: migrations.Role) -> None:
         self._database = database
         self._rows = rows

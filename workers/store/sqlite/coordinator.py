@@ -77,6 +77,8 @@ CLAIM = f"""
 
 
 class SqliteCoordinatorStore(SharedCoordinatorStore, SqliteStore):
+    """Each method is one function in the connection's thread."""
+
     tables = (
         "inbox",
         "outbox",

@@ -53,6 +53,8 @@ _UNAVAILABLE = {
 
 
 class SqliteDatabase:
+    """One connection, in a thread of its own."""
+
     def __init__(self, path: Path, fence: SqliteFence | None = None) -> None:
         self._path = path
         self._fence = fence
@@ -80,6 +82,7 @@ class SqliteDatabase:
             await self._run(lambda: self._attest(fence))
 
     async def begin_incarnation(self, fence: SqliteFence, reason: str) -> None:
+        """In the connection's thread, alone."""
         await self._run(lambda: fence.begin(self._opened, self._path, reason))
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -176,14 +179,17 @@ def _one_thread() -> ThreadPoolExecutor:
 
 
 def select(connection: sqlite3.Connection, statement: str, *values: object) -> list[sqlite3.Row]:
+    """All rows of a statement with `$1`, `$2` ..."""
     return connection.execute(_numbered(statement), values).fetchall()
 
 
 def change(connection: sqlite3.Connection, statement: str, *values: object) -> int:
+    """Returns how many rows the statement changed."""
     return connection.execute(_numbered(statement), values).rowcount
 
 
 def now() -> int:
+    """Unix milliseconds, UTC."""
     return time.time_ns() // 1_000_000
 
 

@@ -78,6 +78,7 @@ class SqliteFence(Fence):
         self._alone(connection, path, work)
 
     def begin(self, connection: sqlite3.Connection, path: Path, reason: str) -> None:
+        """Empty what is ephemeral, whatever the witness says."""
         self._alone(connection, path, lambda: _begin(connection, path, reason))
 
     def moved(self, path: Path) -> bool:

@@ -98,6 +98,8 @@ END = """
 
 
 class SqlitePartyStore(SharedPartyStore, SqliteStore):
+    """Each method is one function in the connection's thread, fenced."""
+
     tables = ("inbox", "outbox", "parked", "sessions")
 
     def __init__(self, path: Path, rows: PartyRows, *, witness: Path | None) -> None:

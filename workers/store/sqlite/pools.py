@@ -115,6 +115,7 @@ def line(connection: sqlite3.Connection, pool: PoolName, limit: int) -> list[Wai
 
 
 def stop_waiting(connection: sqlite3.Connection, session_ids: Sequence[bytes]) -> None:
+    """Take sessions that were served out of the line."""
     for session_id in session_ids:
         change(connection, END_WAIT, session_id)
 

@@ -91,6 +91,7 @@ class SqliteStore(SharedStore):
 
 
 def load(connection: sqlite3.Connection, rows: SessionRows, session_id: bytes) -> Session | None:
+    """The session with its inbox."""
     found = select(connection, SESSION, session_id)
     if not found:
         return None

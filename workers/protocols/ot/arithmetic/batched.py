@@ -38,6 +38,8 @@ _FOLD_LIMBS = np.array([[FOLD >> 32 * i & 0xFFFFFFFF] for i in range(5)])
 
 
 class BatchedArithmetic(Arithmetic):
+    """With numpy: exact products of 16-bit limbs in float64."""
+
     def multiplicands(self, choice: bytes) -> list[int]:
         return _numbers(_reduce(_bits(choice).astype(np.float64) @ _gadget_limbs()))
 

@@ -49,6 +49,9 @@ class Opened(NamedTuple):
 
 
 class Arithmetic(Protocol):
+    """The multiplier's sums over many instances. Two implementations, one battery: what they return
+    is the same."""
+
     def multiplicands(self, choice: bytes) -> list[int]:
         """chi of each instance: the sum of the gadget's elements whose choice bit is set."""
 

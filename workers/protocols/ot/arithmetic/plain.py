@@ -20,6 +20,8 @@ from .interface import (
 
 
 class PlainArithmetic(Arithmetic):
+    """With Python's integers, as the paper writes it: what the fast one is held to."""
+
     def multiplicands(self, choice: bytes) -> list[int]:
         return [sum(map(mul, gadget(), bits)) % Q for bits in _choices(choice)]
 

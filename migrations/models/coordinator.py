@@ -19,6 +19,8 @@ METADATA = metadata()
 
 
 class CoordinatorTable(SQLModel):
+    """The tables of a coordinator's database."""
+
     metadata = METADATA
 
 
@@ -66,6 +68,8 @@ class SessionEvent(CoordinatorTable, table=True):
 
 
 class Key(CoordinatorTable, table=True):
+    """A key with its certificates, as everybody may know it."""
+
     __tablename__ = "keys"
     __table_args__ = (Index("keys_key_session_idx", "key_session"),)
 
@@ -107,6 +111,8 @@ class Commitment(CoordinatorTable, table=True):
 
 
 class Party(CoordinatorTable, table=True):
+    """When a party last gave a sign of life."""
+
     __tablename__ = "parties"
 
     party_id: str = Words(primary_key=True)

@@ -14,7 +14,7 @@ import pytest
 from contracts.identity import Identity
 from contracts.keys import KeyFacts
 from tests.protocols.simulate import coins
-from tests.session.builders import IDENTITIES, facts, key, key_record
+from tests.session.builders import facts, key
 from workers.backup import archive
 from workers.backup.archive import Backup
 from workers.backup.checking import check_shares
@@ -22,37 +22,10 @@ from workers.backup.errors import BackupError
 from workers.backup.restoring import missing
 from workers.protocols.rounds import PartyIndex
 from workers.store.records import KeyShareRecord
-from workers.store.rows.party import KEY_SHARE_COLUMNS, PartyRows
+from workers.store.rows.party import PartyRows
 from workers.store.sealing import Kind, MasterKeys, Sealer
 
-KEYS = MasterKeys({1: bytes(range(32))})
-ROWS = PartyRows("party-1", Sealer(KEYS))
-PINNED = {name: identity.public for name, identity in IDENTITIES.items()}
-CREATED_AT = 1_700_000_000_000
-
-
-def certified(i: int = 1, curve: str = "ed25519", **changes: Any) -> KeyShareRecord:
-    """A key share with the certificates of all parties."""
-    about = facts(curve, **changes)
-    return key_record(
-        i,
-        curve,
-        key_session=about.session_id,
-        epoch=about.epoch,
-        owner=about.client_id or "",
-        key_id=about.key_id,
-        facts=about.model_dump_json(),
-        certificates={
-            holder.party_id: about.certify(IDENTITIES[holder.party_id]) for holder in about.holders
-        },
-    )
-
-
-def sealed(share: KeyShareRecord, rows: PartyRows = ROWS) -> KeyShareRecord:
-    """As it is in the database."""
-    values = dict(zip(KEY_SHARE_COLUMNS.split(", "), rows.key_share_values(share), strict=True))
-    return replace(share, secret=values["secret"])  # type: ignore[arg-type]
-
+from .shares import CREATED_AT, KEYS, PINNED, ROWS, certified, sealed
 
 SHARES = (sealed(certified()), sealed(certified(curve="secp256k1", session_id=coins("other"))))
 

@@ -24,6 +24,8 @@ METADATA = metadata()
 
 
 class PartyTable(SQLModel):
+    """The tables of a party's database."""
+
     metadata = METADATA
 
 
@@ -57,6 +59,8 @@ class PartyInbox(InboxColumns, PartyTable, table=True):
 
 
 class PartyOutbox(OutboxColumns, PartyTable, table=True):
+    """What was sent stays until the session is forgotten, to be sent again byte for byte."""
+
     __tablename__ = "outbox"
     __table_args__ = ({"info": UNLOGGED},)
 
@@ -142,6 +146,8 @@ class Incarnation(PartyTable, table=True):
 
 
 class ParkedEnvelope(PartyTable, table=True):
+    """A message that came before its session; `parked_at` bounds how long it waits."""
+
     __tablename__ = "parked"
     __table_args__ = (
         Index("parked_sender_idx", "sender"),

@@ -17,18 +17,22 @@ OWED = text("owed_since IS NOT NULL")
 
 
 def metadata() -> MetaData:
+    """A role's own collection of tables: those of the two roles have the same names."""
     return MetaData(naming_convention={"pk": "%(table_name)s_pkey"})
 
 
 def Words(**options: Any) -> Any:  # noqa: N802  # stands where Field stands
+    """A column of text."""
     return Field(sa_type=Text, **options)
 
 
 def Bytes(**options: Any) -> Any:  # noqa: N802
+    """A column of bytes."""
     return Field(sa_type=LargeBinary, **options)
 
 
 def Number(**options: Any) -> Any:  # noqa: N802
+    """A column of whole numbers, 64 bits of them."""
     return Field(sa_type=BigInteger, **options)
 
 
@@ -49,6 +53,7 @@ class SessionColumns(SQLModel):
 
 
 def session_indexes() -> tuple[Index, ...]:
+    """New ones for each role, for an index belongs to one table."""
     return (
         Index(
             "sessions_deadline_idx",
@@ -67,6 +72,9 @@ def session_indexes() -> tuple[Index, ...]:
 
 
 class InboxColumns(SQLModel):
+    """What came in, once for each place of a session and sender; `digest` tells a repetition from a
+    lie."""
+
     session_id: bytes = Bytes(primary_key=True)
     slot: str = Words(primary_key=True)
     sender: str = Words(primary_key=True)

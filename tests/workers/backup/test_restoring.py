@@ -1,0 +1,190 @@
+"""`warren backup restore` after a disaster, and where no backup can work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.protocols.simulate import coins
+from workers.backup import archive
+from workers.backup.archive import Backup
+from workers.settings import PartySettings
+from workers.store.opening import open_party_store
+from workers.store.records import KeyShareRecord
+from workers.store.rows.party import PartyRows
+from workers.store.sealing import MasterKeys, Sealer
+
+from .commands import (
+    CONFIGURATION,
+    MASTER_KEY,
+    NOW,
+    ONE,
+    REFUSED,
+    TWO,
+    UNAVAILABLE,
+    backup,
+    change,
+    empty,
+    keep,
+    kept,
+    shown,
+)
+from .shares import as_dict, certified, sealed
+
+
+async def test_shares_are_restored_into_an_empty_database(config: Path, file: Path) -> None:
+    await empty(config)
+    ended = await backup("restore", config, str(file))
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith("2 of 2 key shares were restored, the others were there.")
+    assert sorted(await kept(config), key=lambda share: share.key_id) == [ONE, TWO]
+
+
+async def test_what_is_there_stays_and_the_rest_is_added(config: Path, file: Path) -> None:
+    await empty(config)
+    later = certified(session_id=coins("later"), key_id="key-3")
+    await keep(config, ONE, later)
+    ended = await backup("restore", config, str(file), "--json")
+    assert ended.json["restored"] == 1
+    keys = {share.key_id for share in await kept(config)}
+    assert keys == {"key-1", "key-2", "key-3"}
+
+
+async def test_restoring_begins_a_new_incarnation_once(config: Path, file: Path) -> None:
+    await empty(config)
+    before = await shown(config)
+    first = (await backup("restore", config, str(file), "--json")).json
+    second = (await backup("restore", config, str(file), "--json")).json
+    assert (first["restored"], second["restored"]) == (2, 0)
+    assert first["incarnation"] == second["incarnation"] != before.get("incarnation")
+    after = await shown(config)
+    assert after["incarnation"] == first["incarnation"]
+    assert after["reason"] == "key shares were restored from a backup"
+
+
+@pytest.mark.parametrize(
+    ("there", "complaint"),
+    [
+        (certified(epoch=1), "the backup has epoch 0, and the database epoch 1"),
+        (
+            KeyShareRecord(**as_dict(ONE) | {"secret": TWO.secret}),
+            "another share of this key and epoch",
+        ),
+    ],
+)
+async def test_a_restore_that_is_refused_changes_nothing(
+    config: Path, file: Path, there: KeyShareRecord, complaint: str
+) -> None:
+    await empty(config)
+    await keep(config, there)
+    before = await shown(config)
+    ended = await backup("restore", config, str(file))
+    assert ended.code == REFUSED
+    assert complaint in ended.err
+    assert await kept(config) == [there]
+    assert (await shown(config))["incarnation"] == before["incarnation"]
+
+
+async def test_a_later_epoch_is_not_restored_beside_an_earlier_one(
+    config: Path, tmp_path: Path, clock: list[int]
+) -> None:
+    await keep(config, certified(epoch=1))
+    path = tmp_path / "backup"
+    await backup("create", config, "--out", str(path))
+    await empty(config)
+    await keep(config, certified())
+    ended = await backup("restore", config, str(path))
+    assert ended.code == REFUSED
+    assert "restore into an empty one" in ended.err
+    assert [share.epoch for share in await kept(config)] == [0]
+
+
+async def test_a_database_that_another_adds_to_takes_all_or_nothing(
+    config: Path, file: Path
+) -> None:
+    """It is the database that has the last word about what is there."""
+    await empty(config)
+    await keep(config, ONE)
+    settings = PartySettings.load(config)
+    async with open_party_store(
+        settings.database_url,
+        party_id="party-1",
+        sealer=Sealer(MasterKeys.from_hex(MASTER_KEY)),
+    ) as store:
+        sealed = await store.sealed_key_shares()
+        new = KeyShareRecord(**as_dict(sealed[0]) | {"key_session": coins("new")})
+        other_epoch = KeyShareRecord(**as_dict(sealed[0]) | {"epoch": 7})
+        assert not await store.add_sealed_key_shares([new, sealed[0]])
+        assert not await store.add_sealed_key_shares([new, other_epoch])
+        assert await store.sealed_key_shares() == sealed
+        assert await store.add_sealed_key_shares([new])
+        assert len(await store.sealed_key_shares()) == 2
+
+
+@pytest.mark.parametrize("command", ["verify", "restore"])
+async def test_a_backup_is_checked_and_not_only_opened(
+    config: Path, tmp_path: Path, command: str
+) -> None:
+    """Sealed as it should be, by a release or a person that did not check."""
+    await keep(config)
+    keys = MasterKeys.from_hex(MASTER_KEY)
+    rows = PartyRows("party-1", Sealer(keys))
+    share = KeyShareRecord(**as_dict(ONE) | {"secret": TWO.secret})
+    shares = (sealed(TWO, rows), sealed(share, rows))
+    wrong = Backup(party_id="party-1", created_at=NOW, shares=shares)
+    path = tmp_path / "wrong"
+    archive.write(path, wrong.to_bytes(keys))
+    ended = await backup(command, config, str(path))
+    assert ended.code == REFUSED
+    assert "does not belong to the public share" in ended.err
+    assert await kept(config) == []
+
+
+async def test_a_cut_backup_is_refused(config: Path, file: Path) -> None:
+    await empty(config)
+    change(file, lambda data: data[:-1])
+    ended = await backup("restore", config, str(file), "--json")
+    assert ended.code == REFUSED
+    assert "cut short" in ended.json["error"]["message"]
+    assert await kept(config) == []
+
+
+###
+### Where it cannot work
+###
+
+
+async def test_a_database_that_is_not_migrated_is_refused_with_the_command(
+    config: Path, tmp_path: Path
+) -> None:
+    ended = await backup("create", config, "--out", str(tmp_path / "backup"))
+    assert ended.code == CONFIGURATION
+    assert "run `warren store migrate party" in ended.err
+
+
+@pytest.mark.parametrize("database_url", ["postgresql://u:hunter2@127.0.0.1:1/d"])
+async def test_a_database_that_is_away_is_said_to_be(config: Path, tmp_path: Path) -> None:
+    ended = await backup("create", config, "--out", str(tmp_path / "backup"), "--json")
+    assert ended.code == UNAVAILABLE
+    assert ended.json["error"]["kind"] == "unreachable"
+    assert "hunter2" not in ended.out + ended.err
+
+
+@pytest.mark.parametrize("database_url", ["sqlite:////nowhere/at/all.db"])
+async def test_a_backup_is_verified_without_any_database(config: Path, tmp_path: Path) -> None:
+    path = tmp_path / "backup"
+    path.write_bytes(b"warren-backup 1\n")
+    ended = await backup("verify", config, str(path))
+    assert (ended.code, ended.err) == (
+        REFUSED,
+        "the backup is cut short, or its label was changed\n",
+    )
+
+
+async def test_a_witness_that_cannot_be_kept_is_named(config: Path, file: Path) -> None:
+    own = b"index = 1\n"
+    change(config, lambda data: data.replace(own, own + b'incarnation_file = "no/w"\n', 1))
+    ended = await backup("restore", config, str(file))
+    assert ended.code == CONFIGURATION
+    assert "incarnation_file under [party]" in ended.err
