@@ -9,10 +9,11 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from contracts import addresses
+from contracts.answers import failed_result
 from contracts.errors import InvalidRequestError
 from contracts.failures import Failure, FailureCode
 from contracts.requests import Request
-from contracts.results import Result, Status, failed_result
+from contracts.results import Result, Status
 
 from ..delivery.clock import now_ms
 from ..delivery.publisher import Publisher
