@@ -59,7 +59,8 @@ class Operation(Generic[RequestT, ResultT]):
         return name
 
 
-TABLE: tuple[Operation[Any, Any], ...] = (
+# Without an annotation: it would make mypy take any check for any request.
+TABLE = (
     Operation(
         request=requests.KeygenRequest,
         result=results.KeygenResult,
@@ -170,7 +171,7 @@ TABLE: tuple[Operation[Any, Any], ...] = (
         echoes=(),
         check=checks.revoked_api_key,
         proves=proofs.nothing,
-        for_many="lets nobody in by such a key any more, for good",
+        for_many="an API key lets nobody in any more",
     ),
     Operation(
         request=requests.QueryApiKeysRequest,
@@ -181,7 +182,7 @@ TABLE: tuple[Operation[Any, Any], ...] = (
         echoes=(),
         check=checks.listed_api_keys,
         proves=proofs.nothing,
-        for_many="a page of them",
+        for_many="a page of the API keys",
     ),
 )
 
@@ -232,5 +233,5 @@ def _coherent(row: Operation[Any, Any]) -> None:
             )
 
 
-OPERATIONS = _by_name(TABLE)
+OPERATIONS: Mapping[str, Operation[Any, Any]] = _by_name(TABLE)
 """By name, in the order of the table."""
