@@ -7,6 +7,7 @@ without one have three words only. So ``mpc.*.svcA.*`` and ``mpc.*.*`` never mat
 from __future__ import annotations
 
 from .operations import OPERATIONS, Lane
+from .requests import Request
 
 REQUESTS = "warren.requests"
 SESSIONS = "warren.sessions"
@@ -75,6 +76,17 @@ def result_key(
     """
     subject = {"keygen": key_id or request_id, "sign": "complete"}.get(operation, request_id)
     return _key(f"mpc_{OPERATIONS[operation].word}_result", client_id, subject)
+
+
+def misaddressed(request: Request) -> str | None:
+    """What is wrong with the request's `reply_to`, if anything is."""
+    expected = result_key(
+        request.operation,
+        client_id=request.client_id,
+        request_id=request.request_id,
+        key_id=getattr(request, "key_id", None),
+    )
+    return None if request.reply_to == expected else f"reply_to must be {expected!r}"
 
 
 def announcement_key(client_id: str | None, request_id: str) -> str:

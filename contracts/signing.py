@@ -74,7 +74,7 @@ class SignedRequest:
 def sign_request(request: Request, identity: Identity) -> SignedRequest:
     if request.signer != identity.public.der:
         raise ValueError("the request names another signer")
-    if (reason := _misaddressed(request)) is not None:
+    if (reason := addresses.misaddressed(request)) is not None:
         raise ValueError(reason)
     body = request.model_dump_json().encode()
     return SignedRequest(request=request, body=body, signature=identity.sign(REQUEST_TAG, body))
@@ -108,7 +108,7 @@ def open_request(body: bytes, signature: bytes, policies: Sequence[ClientPolicy]
         request = ADAPTER.validate_json(body)
     except ValidationError as error:
         raise _invalid(claims, explain(error)) from None
-    if (reason := _misaddressed(request)) is not None:
+    if (reason := addresses.misaddressed(request)) is not None:
         raise _invalid(claims, reason)
     return SignedRequest(request=request, body=body, signature=signature)
 
@@ -153,16 +153,6 @@ def explain(error: ValidationError) -> str:
         what = item["msg"].removeprefix("Value error, ")
         parts.append(f"{where}: {what}" if where else what)
     return "; ".join(parts)
-
-
-def _misaddressed(request: Request) -> str | None:
-    expected = addresses.result_key(
-        request.operation,
-        client_id=request.client_id,
-        request_id=request.request_id,
-        key_id=getattr(request, "key_id", None),
-    )
-    return None if request.reply_to == expected else f"reply_to must be {expected!r}"
 
 
 def _claims(body: bytes) -> dict[str, Any]:
