@@ -6,6 +6,9 @@ without one have three words only. So ``mpc.*.svcA.*`` and ``mpc.*.*`` never mat
 
 from __future__ import annotations
 
+from .operations import OPERATIONS, Lane
+from .requests import Request
+
 REQUESTS = "warren.requests"
 SESSIONS = "warren.sessions"
 ROUNDS = "warren.rounds"
@@ -19,28 +22,13 @@ UNCLAIMED = "warren.unclaimed"
 LEGACY_RESULTS_QUEUE = "warren.legacy-results"
 """Shared by all producers without a client id."""
 
-KEYGEN_QUEUE = "warren.requests.keygen"
-SIGNING_QUEUE = "warren.requests.signing"
-CONTROL_QUEUE = "warren.requests.control"
 REPORTS_QUEUE = "warren.reports"
 DEAD_QUEUE = "warren.dead"
 
-REQUEST_QUEUES = (KEYGEN_QUEUE, SIGNING_QUEUE, CONTROL_QUEUE)
-"""For everybody; a client with an id has three of its own."""
+REQUEST_QUEUES = tuple(f"{REQUESTS}.{lane}" for lane in Lane)
+"""For everybody; a client with an id has as many of its own."""
 
-REQUEST_KEYS = {
-    "keygen": "mpc.keygen_request",
-    "sign": "mpc.signing_request",
-    "cancel": "mpc.cancel_request",
-    "query_keys": "mpc.query_request",
-    "query_session": "mpc.query_request",
-    "join_session": "mpc.join_request",
-    "query_accounts": "mpc.query_request",
-    "configure_account": "mpc.account_request",
-    "put_api_key": "mpc.api_key_request",
-    "revoke_api_key": "mpc.api_key_request",
-    "query_api_keys": "mpc.query_request",
-}
+REQUEST_KEYS = {name: f"mpc.{row.word}_request" for name, row in OPERATIONS.items()}
 """Operation -> routing key on `REQUESTS`, of the queues for everybody."""
 
 
@@ -48,6 +36,12 @@ def request_key(operation: str, client_id: str | None = None) -> str:
     """The routing key on `REQUESTS` that leads to the client's own queue, or to everybody's."""
     key = REQUEST_KEYS[operation]
     return key if client_id is None else f"{key}.{client_id}"
+
+
+def request_queue(operation: str, client_id: str | None = None) -> str:
+    """The queue that `request_key` leads to."""
+    queue = f"{REQUESTS}.{OPERATIONS[operation].lane}"
+    return queue if client_id is None else f"{queue}.{client_id}"
 
 
 def request_queues(client_id: str) -> tuple[str, ...]:
@@ -85,8 +79,18 @@ def result_key(
             named none that can stand in a routing key, and then the request id stands in.
     """
     subject = {"keygen": key_id or request_id, "sign": "complete"}.get(operation, request_id)
-    kind = REQUEST_KEYS[operation].removeprefix("mpc.").removesuffix("_request")
-    return _key(f"mpc_{kind}_result", client_id, subject)
+    return _key(f"mpc_{OPERATIONS[operation].word}_result", client_id, subject)
+
+
+def misaddressed(request: Request) -> str | None:
+    """What is wrong with the request's `reply_to`, if anything is."""
+    expected = result_key(
+        request.operation,
+        client_id=request.client_id,
+        request_id=request.request_id,
+        key_id=getattr(request, "key_id", None),
+    )
+    return None if request.reply_to == expected else f"reply_to must be {expected!r}"
 
 
 def announcement_key(client_id: str | None, request_id: str) -> str:

@@ -10,7 +10,9 @@ from typing import Any
 
 from . import addresses, envelope
 from .json_schema import component_schemas, members
+from .operations import OPERATIONS
 from .primitives import ID_PATTERN, MAX_BODY_BYTES, VERSION
+from .results import SessionAnnounced
 
 _INTRODUCTION = f"""\
 Threshold signatures over RabbitMQ. Producers publish signed requests to `{addresses.REQUESTS}`
@@ -48,11 +50,10 @@ _HEX32 = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 
 
 def asyncapi_document() -> dict[str, Any]:
-    requests, results = members("request"), members("result")
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
-    for operation in addresses.REQUEST_KEYS:
-        asked, answered = requests[operation], results[operation]
+    for operation, row in OPERATIONS.items():
+        asked, answered = row.request.__name__, row.result.__name__
         for suffix, client_id in ("", "{client_id}"), (".legacy", None):
             channels[f"requests.{operation}{suffix}"] = _channel(
                 addresses.REQUESTS, "topic", addresses.request_key(operation, client_id), asked
@@ -74,7 +75,7 @@ def asyncapi_document() -> dict[str, Any]:
                     "messages": [_message_of(f"results.{operation}{suffix}", answered)],
                 }
             }
-    announcement = results["session_announced"]
+    announcement = SessionAnnounced.__name__
     for suffix, client_id in ((".announced", "{client_id}"), (".announced.legacy", None)):
         channels[f"results{suffix}"] = _channel(
             addresses.RESULTS,
@@ -253,17 +254,18 @@ def _message_of(channel: str, name: str) -> dict[str, str]:
 
 def _messages() -> dict[str, Any]:
     messages: dict[str, Any] = {}
-    for operation, model in members("request").items():
-        messages[model] = _message(operation, model, _request_headers())
-    results = members("result")
-    announcement = results.pop("session_announced")
+    for operation, row in OPERATIONS.items():
+        for model, headers in (
+            (row.request.__name__, _request_headers()),
+            (row.result.__name__, _result_headers()),
+        ):
+            messages[model] = _message(operation, model, headers)
+    announcement = SessionAnnounced.__name__
     messages[announcement] = _message(
         "session_announced",
         announcement,
         _headers(request_id=_ID, client_id=_ID, session_id=_HEX32),
     )
-    for operation, model in results.items():
-        messages[model] = _message(operation, model, _result_headers())
     for instruction, model in members("instruction").items():
         messages[model] = _message(instruction, model, _headers(session_id=_HEX32))
     for event, model in members("report").items():

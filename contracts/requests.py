@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
-from . import addresses
 from .primitives import (
     MAX_ITEMS,
     MAX_MESSAGE_BYTES,
@@ -73,19 +72,6 @@ class RequestBase(Contract):
             raise ValueError(
                 f"expires_at must be later than issued_at by at most {MAX_LIFETIME_MS} ms"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _reply_address(self) -> RequestBase:
-        operation: str = getattr(self, "operation")  # noqa: B009 - every concrete request has one
-        expected = addresses.result_key(
-            operation,
-            client_id=self.client_id,
-            request_id=self.request_id,
-            key_id=getattr(self, "key_id", None),
-        )
-        if self.reply_to != expected:
-            raise ValueError(f"reply_to must be {expected!r}")
         return self
 
 

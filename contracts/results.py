@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
@@ -49,7 +49,6 @@ __all__ = [
     "SignResult",
     "SignedItem",
     "Status",
-    "failed_result",
 ]
 
 
@@ -279,52 +278,3 @@ Delivered = Annotated[
 ]
 DELIVERED: TypeAdapter[Delivered] = TypeAdapter(Delivered)
 """Whatever comes to a client's queue."""
-
-
-def failed_result(
-    operation: str,
-    failure: Failure,
-    *,
-    request_id: str,
-    client_id: str | None,
-    finished_at: int,
-    status: Status = Status.FAILED,
-    session_id: bytes | None = None,
-    request_digest: bytes | None = None,
-    key_id: str | None = None,
-    target: str | None = None,
-) -> Result:
-    """The result that tells of a failure, in the shape that the operation's results have."""
-    base: dict[str, Any] = {
-        "request_id": request_id,
-        "client_id": client_id,
-        "session_id": session_id,
-        "request_digest": request_digest,
-        "status": status,
-        "failure": failure,
-        "finished_at": finished_at,
-    }
-    match operation:
-        case "keygen":
-            return KeygenResult(**base, key_id=key_id)
-        case "sign":
-            return SignResult(**base, key_id=key_id)
-        case "cancel":
-            return CancelResult(**base, target=target)
-        case "query_keys":
-            return QueryKeysResult(**base)
-        case "query_session":
-            return QuerySessionResult(**base)
-        case "join_session":
-            return JoinSessionResult(**base)
-        case "query_accounts":
-            return QueryAccountsResult(**base)
-        case "configure_account":
-            return ConfigureAccountResult(**base)
-        case "put_api_key":
-            return PutApiKeyResult(**base)
-        case "revoke_api_key":
-            return RevokeApiKeyResult(**base)
-        case "query_api_keys":
-            return QueryApiKeysResult(**base)
-    raise ValueError(f"no such operation: {operation}")

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from . import addresses
 from .errors import ContractError, InvalidRequestError
 from .identity import Identity, PublicIdentity
+from .operations import OPERATIONS
 from .primitives import ID_PATTERN, MAX_BODY_BYTES
 from .requests import ADAPTER, Request
 
@@ -73,6 +74,8 @@ class SignedRequest:
 def sign_request(request: Request, identity: Identity) -> SignedRequest:
     if request.signer != identity.public.der:
         raise ValueError("the request names another signer")
+    if (reason := addresses.misaddressed(request)) is not None:
+        raise ValueError(reason)
     body = request.model_dump_json().encode()
     return SignedRequest(request=request, body=body, signature=identity.sign(REQUEST_TAG, body))
 
@@ -105,6 +108,8 @@ def open_request(body: bytes, signature: bytes, policies: Sequence[ClientPolicy]
         request = ADAPTER.validate_json(body)
     except ValidationError as error:
         raise _invalid(claims, explain(error)) from None
+    if (reason := addresses.misaddressed(request)) is not None:
+        raise _invalid(claims, reason)
     return SignedRequest(request=request, body=body, signature=signature)
 
 
@@ -144,7 +149,7 @@ def explain(error: ValidationError) -> str:
     """Where and what, without the input: that may be anything, a secret even."""
     parts = []
     for item in error.errors(include_url=False, include_input=False, include_context=False)[:5]:
-        where = ".".join(str(step) for step in item["loc"] if step not in addresses.REQUEST_KEYS)
+        where = ".".join(str(step) for step in item["loc"] if step not in OPERATIONS)
         what = item["msg"].removeprefix("Value error, ")
         parts.append(f"{where}: {what}" if where else what)
     return "; ".join(parts)
@@ -168,7 +173,7 @@ def _authorise(claims: dict[str, Any], policies: Sequence[ClientPolicy]) -> Publ
     )
     if not isinstance(signer, str):
         raise ContractError("the body has no signer")
-    if not isinstance(operation, str) or operation not in addresses.REQUEST_KEYS:
+    if not isinstance(operation, str) or operation not in OPERATIONS:
         raise ContractError("the body has no operation that exists")
     for policy in policies:
         if policy.identity.to_base64() == signer and policy.allows(client_id, operation):

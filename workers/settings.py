@@ -15,9 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -31,6 +32,7 @@ from contracts import hosts
 from contracts.errors import ContractError
 from contracts.hosts import AddressError
 from contracts.identity import Identity, PublicIdentity
+from contracts.operations import OPERATIONS
 from contracts.primitives import Id
 from contracts.requests import MAX_LIFETIME_MS
 from contracts.sessions import MAX_PRESIGN_BATCH
@@ -41,19 +43,6 @@ from .store.opening import ADDRESS, ADDRESS_IN_WORDS
 from .store.sealing import MasterKeys
 
 T = TypeVar("T", bound=BaseModel)
-Operation = Literal[
-    "keygen",
-    "sign",
-    "cancel",
-    "query_keys",
-    "query_session",
-    "join_session",
-    "query_accounts",
-    "configure_account",
-    "put_api_key",
-    "revoke_api_key",
-    "query_api_keys",
-]
 
 
 class SettingsError(Exception):
@@ -84,12 +73,18 @@ class PeerSection(_Section):
     """Base64 DER SubjectPublicKeyInfo."""
 
 
+def _known_operation(name: str) -> str:
+    if name not in OPERATIONS:
+        raise ValueError(f"no such operation; there are {', '.join(OPERATIONS)}")
+    return name
+
+
 class ClientSection(_Section):
     """A key that may sign requests for one client id (none: a legacy producer)."""
 
     client_id: Id | None = None
     public_key: str
-    operations: list[Operation] | None = None
+    operations: list[Annotated[str, AfterValidator(_known_operation)]] | None = None
     operator: bool = False
     """It may cancel anybody's sessions."""
 

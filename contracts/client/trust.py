@@ -5,21 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from typing import assert_never
 from weakref import WeakValueDictionary
 
 from ..answers import check_answer
 from ..errors import ContractError
 from ..identity import PublicIdentity
 from ..keys import CertifiedKey
-from ..requests import SignRequest
-from ..results import (
-    KeygenResult,
-    QueryKeysResult,
-    QuerySessionResult,
-    Result,
-    SignResult,
-    Status,
-)
+from ..operations import OPERATIONS
+from ..requests import Request, SignRequest
+from ..results import Result, SignResult
 from ..signing import SignedRequest
 from ..verification import check_key, check_signed
 
@@ -65,35 +60,15 @@ class Trust:
             check_answer(signed.request, result)
         request = None if signed is None else signed.request
         tenant = None if request is None else request.tenant
-        match result:
-            case KeygenResult():
-                self._believe_key(tenant, result)
-            case SignResult():
-                root = result.taproot_merkle_root
-                if isinstance(request, SignRequest):
-                    root = request.taproot_merkle_root
-                await self._believe_signatures(tenant, result, root)
-            case QueryKeysResult():
-                for key in result.keys:
-                    self._accept(tenant, key)
-            case QuerySessionResult(outcome=KeygenResult() as made):
-                self._believe_key(tenant, made)
-            case QuerySessionResult(outcome=SignResult() as made):
-                await self._believe_signatures(tenant, made, made.taproot_merkle_root)
-
-    def _believe_key(self, tenant: str | None, result: KeygenResult) -> None:
-        if result.status is not Status.COMPLETED:
-            return
-        if result.key is None or result.key.facts.key_id != result.key_id:
-            raise ContractError("the result is completed and has not its key")
-        self._accept(tenant, result.key)
-
-    async def _believe_signatures(
-        self, tenant: str | None, result: SignResult, taproot_merkle_root: bytes | None
-    ) -> None:
-        if result.status is Status.COMPLETED:
-            key = await self._key(tenant, result.key_id)
-            check_signed(result, key, taproot_merkle_root)
+        for proof in OPERATIONS[result.result].proves(result):
+            match proof:
+                case CertifiedKey():
+                    self._accept(tenant, proof)
+                case SignResult():
+                    key = await self._key(tenant, proof.key_id)
+                    check_signed(proof, key, _merkle_root(request, proof))
+                case _:
+                    assert_never(proof)
 
     def _accept(self, tenant: str | None, key: CertifiedKey) -> None:
         check_key(key, pinned=self._parties, client_id=self._client_id)
@@ -120,3 +95,10 @@ class Trust:
             raise ContractError(f"there is no key {key_id}")
         self._keys.move_to_end(name)
         return key
+
+
+def _merkle_root(request: Request | None, made: SignResult) -> bytes | None:
+    """The request's own decides; what a result says counts where its request is not known."""
+    if isinstance(request, SignRequest):
+        return request.taproot_merkle_root
+    return made.taproot_merkle_root

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -165,15 +165,27 @@ def result(
     """What the session made; None as long as it has made nothing."""
     if outcome is None or outcome.status is not Status.COMPLETED:
         return None
-    if isinstance(outcome, KeygenResult):
-        assert outcome.key is not None
-        facts = outcome.key.facts
-        return KeyMade(
-            key_id=facts.key_id,
-            curve=facts.curve,
-            public_key=facts.public_key.hex(),
-            certified_key=outcome.key,
-        )
+    match outcome:
+        case KeygenResult():
+            return _key_made(outcome)
+        case SignResult():
+            return _signature_made(outcome, names)
+        case _:
+            assert_never(outcome)
+
+
+def _key_made(outcome: KeygenResult) -> KeyMade:
+    assert outcome.key is not None
+    facts = outcome.key.facts
+    return KeyMade(
+        key_id=facts.key_id,
+        curve=facts.curve,
+        public_key=facts.public_key.hex(),
+        certified_key=outcome.key,
+    )
+
+
+def _signature_made(outcome: SignResult, names: PartyNames) -> SignatureMade:
     (signed,) = outcome.signed  # the gateway asks for one at a time
     assert outcome.key_id is not None
     assert outcome.scheme is not None

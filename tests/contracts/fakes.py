@@ -10,17 +10,11 @@ import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
 from contracts import addresses
+from contracts.answers import failed_result
 from contracts.failures import Failure, FailureCode
 from contracts.primitives import Curve
 from contracts.requests import ADAPTER, KeygenRequest, QueryKeysRequest, Request, SignRequest
-from contracts.results import (
-    Delivered,
-    QueryKeysResult,
-    Result,
-    SessionAnnounced,
-    Status,
-    failed_result,
-)
+from contracts.results import Delivered, QueryKeysResult, Result, SessionAnnounced, Status
 
 from .samples import SingleKey, keygen_result, sign_result
 
@@ -137,7 +131,7 @@ class FakeCoordinator:
         for client_id in clients:
             await self.declare_results_queue(client_id)
         await self._channel.declare_exchange(addresses.REQUESTS, topic, durable=durable)
-        requests = await self._channel.declare_queue(addresses.SIGNING_QUEUE, durable=True)
+        requests = await self._channel.declare_queue(addresses.request_queue("sign"), durable=True)
         await requests.bind(addresses.REQUESTS, "mpc.#")
         await requests.consume(self._serve)
 

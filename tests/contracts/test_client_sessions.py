@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from contracts import addresses, results
+from contracts.answers import failed_result
 from contracts.client import Begun, Client, ClientClosedError, RequestFailedError
 from contracts.failures import Failure, FailureCode
 from contracts.primitives import Curve, Scheme, Scope, Status
@@ -25,7 +26,7 @@ from contracts.requests import (
     SignItem,
     SignRequest,
 )
-from contracts.results import Delivered, Result, SignResult, failed_result
+from contracts.results import Delivered, Result, SignResult
 from contracts.signing import sign_request
 from tests.patience import until
 

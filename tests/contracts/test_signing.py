@@ -122,6 +122,13 @@ def test_a_signature_by_another_key_or_under_another_tag_is_refused() -> None:
             open_request(body, signature, policies())
 
 
+@pytest.mark.parametrize("reply_to", ["mpc.mpc_signing_result.svcB.complete", ""])
+def test_a_request_that_asks_for_its_result_elsewhere_is_not_signed(reply_to: str) -> None:
+    request = ADAPTER.validate_python(fields("sign", reply_to=reply_to))
+    with pytest.raises(ValueError, match="reply_to must be 'mpc"):
+        sign_request(request, CLIENT)
+
+
 def test_naming_another_signer_than_oneself_is_our_own_mistake() -> None:
     with pytest.raises(ValueError, match="another signer"):
         sign_request(keygen_request(), STRANGER)

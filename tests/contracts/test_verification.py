@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from contracts.answers import check_answer
+from contracts.answers import check_answer, failed_result
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
 from contracts.identity import Identity
 from contracts.keys import CertifiedKey, Holder
 from contracts.primitives import Curve, Scheme
 from contracts.requests import QueryKeysRequest, QuerySessionRequest
-from contracts.results import QueryKeysResult, QuerySessionResult, Status, failed_result
+from contracts.results import QueryKeysResult, QuerySessionResult, Status
 from contracts.verification import (
     check_key,
     check_point,

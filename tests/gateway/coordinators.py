@@ -5,17 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from contracts.answers import failed_result
 from contracts.client import ClientClosedError, RequestFailedError
 from contracts.failures import Failure, FailureCode
 from contracts.primitives import Curve, Status
-from contracts.results import (
-    KeygenResult,
-    QuerySessionResult,
-    Result,
-    SessionAnnounced,
-    SignResult,
-    failed_result,
-)
+from contracts.results import KeygenResult, QuerySessionResult, Result, SessionAnnounced, SignResult
 from contracts.views import SessionView
 
 from ..contracts.samples import (

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
+from contracts.answers import failed_result
 from contracts.client import RequestFailedError
 from contracts.failures import Failure, FailureCode
 from contracts.identity import Identity
@@ -21,7 +22,6 @@ from contracts.results import (
     QuerySessionResult,
     SessionAnnounced,
     SignResult,
-    failed_result,
 )
 from contracts.views import AccountView, SessionEvent, SessionView
 from gateway.sessions import Opened, ReferenceConflictError

@@ -15,6 +15,7 @@ from typing import Any, cast
 import pytest
 from typer.testing import CliRunner, Result
 
+from contracts.answers import failed_result
 from contracts.client import (
     BrokerUnavailableError,
     Client,
@@ -25,7 +26,6 @@ from contracts.client import (
 )
 from contracts.failures import Failure, FailureCode
 from contracts.primitives import Scope
-from contracts.results import failed_result
 from contracts.views import ApiKeyView
 from gateway import document
 from gateway.cli import app

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from contracts.answers import failed_result
 from contracts.client import (
     BrokerUnavailableError,
     ClientClosedError,
@@ -14,7 +15,6 @@ from contracts.client import (
     TopologyError,
 )
 from contracts.failures import Failure, FailureCode
-from contracts.results import failed_result
 from gateway.problems import ALWAYS, KINDS, PROBLEM_RESPONSES, Problem, ProblemDetails
 from tests.gateway.callers import calls, gateway
 from tests.gateway.desks import DeskDouble

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contracts.answers import failed_result
 from contracts.failures import Failure, FailureCode
 from contracts.primitives import Curve, Scheme
 from contracts.requests import Request, SignItem
-from contracts.results import Result, Status, failed_result
+from contracts.results import Result, Status
 from ops.chaos.facts import Answer, Asked, Facts, Struck, Violation
 from ops.chaos.faults import Kind
 from ops.chaos.invariants import violations

@@ -11,18 +11,12 @@ from typing import Any, cast
 
 from typer.testing import CliRunner
 
+from contracts.answers import failed_result
 from contracts.client import Client, ClientSettings, RequestFailedError
 from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey
 from contracts.primitives import Curve
-from contracts.results import (
-    CancelResult,
-    SessionEvent,
-    SessionView,
-    SignResult,
-    Status,
-    failed_result,
-)
+from contracts.results import CancelResult, SessionEvent, SessionView, SignResult, Status
 from tests.contracts.samples import SingleKey, sign_request, sign_result
 
 SESSION_ID = bytes([9]) * 32

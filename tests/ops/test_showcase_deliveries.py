@@ -8,12 +8,13 @@ import aio_pika
 import pytest
 
 from contracts import addresses
+from contracts.answers import failed_result
 from contracts.client import ClientSettings
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
 from contracts.primitives import Scheme
 from contracts.requests import Request, SignRequest
-from contracts.results import Result, failed_result
+from contracts.results import Result
 from ops.showcase import deliveries
 from ops.showcase.deliveries import deliver
 from ops.showcase.errors import MisdeliveredError

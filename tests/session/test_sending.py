@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from contracts import addresses, sessions
+from contracts.answers import failed_result
 from contracts.envelope import COORDINATOR, EVERYONE, Envelope, UnverifiedEnvelope
 from contracts.failures import Failure, FailureCode
-from contracts.results import failed_result
 from tests.protocols.simulate import coins
 from tests.session.builders import IDENTITIES, NOW
 from tests.session.presigners import presign_batch, world

@@ -160,9 +160,9 @@ def source_of(message: Outgoing) -> str:
     """The queue in which it would have died."""
     match message.exchange:
         case addresses.REQUESTS if message.kind == "keygen":
-            return addresses.KEYGEN_QUEUE
+            return addresses.request_queue("keygen")
         case addresses.REQUESTS:
-            return addresses.SIGNING_QUEUE
+            return addresses.request_queue("sign")
         case addresses.REPORTS:
             return addresses.REPORTS_QUEUE
         case addresses.PRESIGNING:

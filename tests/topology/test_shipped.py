@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts import addresses
+from contracts.operations import OPERATIONS
 from topology import declared
 from topology.model import Members, Queue, Topology
 
@@ -186,9 +187,12 @@ def test_the_files_come_with_the_package() -> None:
 
 
 def test_every_address_that_the_contracts_know_leads_to_its_one_queue(shipped: Topology) -> None:
-    for operation, key in addresses.REQUEST_KEYS.items():
-        assert len(routed(shipped, addresses.REQUESTS, key)) == 1, operation
+    for operation in OPERATIONS:
         for client in (None, *MEMBERS.clients):
+            asked = addresses.request_key(operation, client)
+            assert routed(shipped, addresses.REQUESTS, asked) == [
+                addresses.request_queue(operation, client)
+            ]
             for key_id in (None, "k1"):
                 result = addresses.result_key(
                     operation, client_id=client, request_id="r1", key_id=key_id

@@ -14,12 +14,14 @@ from contracts.results import (
     QueryAccountsResult,
     Status,
 )
+from contracts.signing import SignedRequest
 
 from ..delivery.clock import now_ms
 from ..session.coordinator.conduct import Conduct
 from ..store.interface import CoordinatorStore
 from ..store.records import AccountRecord, StoredAccount
 from .answers import Answers, late, that_fit
+from .desks import Service
 
 PAGE_BYTES = MAX_BODY_BYTES - 4_096
 """Of views on one page; the rest is for what is around them."""
@@ -33,11 +35,17 @@ class Accounts:
         self._answers = answers
         self._clock = clock
 
-    async def query(self, request: QueryAccountsRequest) -> None:
+    def services(self) -> tuple[Service, ...]:
+        return (
+            Service.of(QueryAccountsRequest, self._query),
+            Service.of(ConfigureAccountRequest, self._configure),
+        )
+
+    async def _query(self, signed: SignedRequest, request: QueryAccountsRequest) -> None:
         if request.only is not None:
             one = await self._store.account(request.owner, request.only)
             if one is None:
-                return await self._answers.fail(request, _unknown(request.only))
+                return await self._answers.fail(signed, _unknown(request.only))
             found, more = [one], False
         else:
             found = await self._store.accounts(
@@ -47,24 +55,20 @@ class Accounts:
         views = [_view(each) for each in found[: request.limit]]
         fitting = that_fit(views, PAGE_BYTES)
         content = QueryAccountsResult(
-            request_id=request.request_id,
-            client_id=request.client_id,
-            session_id=None,
-            status=Status.COMPLETED,
-            finished_at=self._clock(),
+            **self._answers.head(request),
             accounts=fitting,
             more=more or len(fitting) < len(views),
         )
         return await self._answers.give(request, content)
 
-    async def configure(self, request: ConfigureAccountRequest) -> None:
+    async def _configure(self, signed: SignedRequest, request: ConfigureAccountRequest) -> None:
         if request.expires_at <= self._clock():
-            return await self._answers.fail(request, late())
+            return await self._answers.fail(signed, late())
         stored = await self._store.account(request.owner, request.account_id)
         if stored is None:
-            return await self._answers.fail(request, _unknown(request.account_id))
+            return await self._answers.fail(signed, _unknown(request.account_id))
         if (unfit := _unfit(request, stored.account)) is not None:
-            return await self._answers.fail(request, unfit)
+            return await self._answers.fail(signed, unfit)
         heeded = await self._store.configure_account(
             request.owner,
             request.account_id,
@@ -77,13 +81,9 @@ class Accounts:
                 FailureCode.CONFLICT,
                 f"account {request.account_id} was configured by a later request",
             )
-            return await self._answers.fail(request, overtaken)
+            return await self._answers.fail(signed, overtaken)
         content = ConfigureAccountResult(
-            request_id=request.request_id,
-            client_id=request.client_id,
-            session_id=None,
-            status=Status.COMPLETED,
-            finished_at=self._clock(),
+            **self._answers.head(request),
             account=_view(stored),
         )
         return await self._answers.give(request, content)

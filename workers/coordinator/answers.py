@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate, takewhile
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 from pydantic import BaseModel
 
 from contracts import addresses
+from contracts.answers import failed_result
 from contracts.errors import InvalidRequestError
 from contracts.failures import Failure, FailureCode
-from contracts.requests import Request
-from contracts.results import Result, Status, failed_result
+from contracts.operations import OPERATIONS
+from contracts.requests import Request, RequestBase
+from contracts.results import Result, Status
+from contracts.signing import SignedRequest
 
 from ..delivery.clock import now_ms
 from ..delivery.publisher import Publisher
@@ -21,23 +24,36 @@ from ..session.sending import result
 M = TypeVar("M", bound=BaseModel)
 
 
+class Head(TypedDict):
+    """What every completed result begins with."""
+
+    request_id: str
+    client_id: str | None
+    session_id: bytes | None
+    status: Status
+    finished_at: int
+
+
 class Answers:
     def __init__(self, publisher: Publisher, *, clock: Callable[[], int] = now_ms) -> None:
         self._publisher = publisher
         self._clock = clock
 
+    def head(self, request: RequestBase, session_id: bytes | None = None) -> Head:
+        return Head(
+            request_id=request.request_id,
+            client_id=request.client_id,
+            session_id=session_id,
+            status=Status.COMPLETED,
+            finished_at=self._clock(),
+        )
+
     async def give(self, request: Request, content: Result) -> None:
         await self._publisher.publish(result(content, request.reply_to))
 
-    async def fail(
-        self, request: Request, failure: Failure, *, digest: bytes | None = None
-    ) -> None:
-        """Without a trace: the same request again is looked at again.
-
-        Arguments:
-            digest: Of a request that would have begun a session: another one may have its id.
-        """
-        await self.give(request, failed(request, failure, digest=digest, now=self._clock()))
+    async def fail(self, signed: SignedRequest, failure: Failure) -> None:
+        """Without a trace: the same request again is looked at again."""
+        await self.give(signed.request, failed(signed, failure, now=self._clock()))
 
     async def refuse(self, error: InvalidRequestError) -> None:
         """To a request that cannot be read, under what could be read of it."""
@@ -58,19 +74,21 @@ class Answers:
         await self._publisher.publish(result(content, reply_to))
 
 
-def failed(request: Request, failure: Failure, *, digest: bytes | None, now: int) -> Result:
+def failed(signed: SignedRequest, failure: Failure, *, now: int) -> Result:
+    request = signed.request
+    operation = OPERATIONS[request.operation]
     late = failure.code is FailureCode.EXPIRED
     return failed_result(
         request.operation,
         failure,
         request_id=request.request_id,
         client_id=request.client_id,
-        request_digest=digest,
-        key_id=getattr(request, "key_id", None),
-        target=getattr(request, "target", None),
+        # Another request may have come under its id, and begun a session.
+        request_digest=signed.digest if operation.begins_session else None,
         status=Status.EXPIRED if late else Status.FAILED,
         # Late once is late for ever: then all deliveries of a request have the same answer.
         finished_at=request.expires_at if late else now,
+        **{name: getattr(request, name) for name in operation.echoes},
     )
 
 

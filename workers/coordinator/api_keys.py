@@ -12,13 +12,14 @@ from contracts.results import (
     PutApiKeyResult,
     QueryApiKeysResult,
     RevokeApiKeyResult,
-    Status,
 )
+from contracts.signing import SignedRequest
 
 from ..delivery.clock import now_ms
 from ..store.interface import CoordinatorStore
 from ..store.records import ApiKeyRecord
 from .answers import Answers, late
+from .desks import Service
 
 
 class ApiKeys:
@@ -29,9 +30,16 @@ class ApiKeys:
         self._answers = answers
         self._clock = clock
 
-    async def put(self, request: PutApiKeyRequest) -> None:
+    def services(self) -> tuple[Service, ...]:
+        return (
+            Service.of(PutApiKeyRequest, self._put),
+            Service.of(RevokeApiKeyRequest, self._revoke),
+            Service.of(QueryApiKeysRequest, self._query),
+        )
+
+    async def _put(self, signed: SignedRequest, request: PutApiKeyRequest) -> None:
         if request.expires_at <= self._clock():
-            return await self._answers.fail(request, late())
+            return await self._answers.fail(signed, late())
         wanted = ApiKeyRecord(
             owner=request.owner,
             api_key_id=request.api_key_id,
@@ -45,18 +53,14 @@ class ApiKeys:
         done = await self._store.put_api_key(wanted)
         stored = await self._store.api_key(request.owner, request.api_key_id)
         if not done or stored is None:
-            return await self._answers.fail(request, _conflict(wanted, stored))
+            return await self._answers.fail(signed, _conflict(wanted, stored))
         content = PutApiKeyResult(
-            request_id=request.request_id,
-            client_id=request.client_id,
-            session_id=None,
-            status=Status.COMPLETED,
-            finished_at=self._clock(),
+            **self._answers.head(request),
             api_key=_view(stored),
         )
         return await self._answers.give(request, content)
 
-    async def revoke(self, request: RevokeApiKeyRequest) -> None:
+    async def _revoke(self, signed: SignedRequest, request: RevokeApiKeyRequest) -> None:
         """However late it comes: nobody is let in by it."""
         await self._store.revoke_api_key(request.owner, request.api_key_id, self._clock())
         stored = await self._store.api_key(request.owner, request.api_key_id)
@@ -64,27 +68,19 @@ class ApiKeys:
             failure = Failure.of(
                 FailureCode.UNKNOWN_API_KEY, f"you have no API key {request.api_key_id!r}"
             )
-            return await self._answers.fail(request, failure)
+            return await self._answers.fail(signed, failure)
         content = RevokeApiKeyResult(
-            request_id=request.request_id,
-            client_id=request.client_id,
-            session_id=None,
-            status=Status.COMPLETED,
-            finished_at=self._clock(),
+            **self._answers.head(request),
             api_key=_view(stored),
         )
         return await self._answers.give(request, content)
 
-    async def query(self, request: QueryApiKeysRequest) -> None:
+    async def _query(self, _: SignedRequest, request: QueryApiKeysRequest) -> None:
         found = await self._store.api_keys(
             request.owner, after=request.after or "", limit=request.limit + 1
         )
         content = QueryApiKeysResult(
-            request_id=request.request_id,
-            client_id=request.client_id,
-            session_id=None,
-            status=Status.COMPLETED,
-            finished_at=self._clock(),
+            **self._answers.head(request),
             api_keys=[_view(each) for each in found[: request.limit]],
             more=len(found) > request.limit,
         )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from contracts.requests import CancelRequest
 from contracts.results import CancelResult, Status
-from contracts.signing import ClientPolicy
+from contracts.signing import ClientPolicy, SignedRequest
 
-from ..delivery.clock import now_ms
 from ..delivery.scopes import SessionScopes
 from ..store.interface import CoordinatorStore
 from .answers import Answers, unknown
+from .desks import Service
 from .known_sessions import Found, find
 from .reports import ReportConsumer
 
@@ -24,8 +24,6 @@ class Cancelling:
         answers: Answers,
         scopes: SessionScopes,
         reports: ReportConsumer,
-        *,
-        clock: Callable[[], int] = now_ms,
     ) -> None:
         self._operators = {
             (policy.client_id, policy.identity.der) for policy in clients if policy.operator
@@ -34,13 +32,15 @@ class Cancelling:
         self._answers = answers
         self._scopes = scopes
         self._reports = reports
-        self._clock = clock
 
-    async def handle(self, request: CancelRequest) -> None:
+    def services(self) -> tuple[Service, ...]:
+        return (Service.of(CancelRequest, self._handle),)
+
+    async def _handle(self, signed: SignedRequest, request: CancelRequest) -> None:
         found = await self._found(request)
         if found is None:
             failure = unknown("session" if request.target is None else "request")
-            return await self._answers.fail(request, failure)
+            return await self._answers.fail(signed, failure)
         named, status = found.named, await self._end(found, request)
         while (now := await self._found(request)) is not None and (
             now.session.session_id != found.session.session_id
@@ -48,11 +48,7 @@ class Cancelling:
             found = now
             status = await self._end(found, request)
         content = CancelResult(
-            request_id=request.request_id,
-            client_id=request.client_id,
-            session_id=named,
-            status=Status.COMPLETED,
-            finished_at=self._clock(),
+            **self._answers.head(request, named),
             target=request.target,
             target_status=status,
         )

@@ -6,8 +6,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
+from contracts.answers import failed_result
 from contracts.failures import Failure
-from contracts.results import Status, failed_result
+from contracts.results import Status
 
 from ..delivery.clock import now_ms
 from ..delivery.locks import SessionLocks

@@ -19,6 +19,7 @@ from ..store.records import Event
 from .answers import Answers, late, unknown
 from .beginnings import Beginnings
 from .commits import RACES, CoordinatorCommits
+from .desks import Service
 from .known_sessions import Found, find
 from .recent import Known
 
@@ -39,36 +40,41 @@ class Joining:
         self._beginnings = beginnings
         self._clock = clock
 
-    async def handle(self, signed: SignedRequest, request: JoinSessionRequest) -> None:
+    def services(self) -> tuple[Service, ...]:
+        return (Service.of(JoinSessionRequest, self._handle),)
+
+    async def _handle(self, signed: SignedRequest, request: JoinSessionRequest) -> None:
         # A token is used up by its first use; come again, the very same request is that use still.
         cause = f"join:{signed.digest.hex()}"
         for _ in range(RACES):
             found = await find(self._store, request.owner, session_id=request.session_id)
             if found is None:
-                return await self._answers.fail(request, unknown("session"))
+                return await self._answers.fail(signed, unknown("session"))
             async with self._commits.locks.of(found.session.session_id):
-                if await self._join(found, request, cause):
+                if await self._join(found, signed, request, cause):
                     return None
         raise StoreUnavailableError("other workers were faster every time")
 
-    async def _join(self, found: Found, request: JoinSessionRequest, cause: str) -> bool:
+    async def _join(
+        self, found: Found, signed: SignedRequest, request: JoinSessionRequest, cause: str
+    ) -> bool:
         """False if another worker moved the session on: look and try again."""
         session_id = found.session.session_id
         if await self._commits.send_again(session_id, cause):
             return await self._begin(session_id)
         if request.expires_at <= self._clock():
-            await self._answers.fail(request, late())
+            await self._answers.fail(signed, late())
             return True
         if found.over:
             over = Failure.of(
                 FailureCode.SESSION_OVER, f"the session is {found.session.status}; nobody can join"
             )
-            await self._answers.fail(request, over)
+            await self._answers.fail(signed, over)
             return True
         try:
             party_id, conduct = join(found.conduct, request.join_token, request.party_id)
         except JoinError as error:
-            await self._answers.fail(request, error.failure)
+            await self._answers.fail(signed, error.failure)
             return True
         answer = await self._answer(found, conduct, request, party_id)
         progress = Progress(
@@ -87,11 +93,7 @@ class Joining:
         """Whoever may join one party is not told the tokens of the others."""
         events = await self._store.events(found.session.session_id)
         return JoinSessionResult(
-            request_id=request.request_id,
-            client_id=request.client_id,
-            session_id=found.named,
-            status=Status.COMPLETED,
-            finished_at=self._clock(),
+            **self._answers.head(request, found.named),
             party_id=party_id,
             session=session_view(
                 found.record,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey
 from contracts.requests import QueryKeysRequest, QuerySessionRequest
@@ -13,14 +11,14 @@ from contracts.results import (
     QueryKeysResult,
     QuerySessionResult,
     SignResult,
-    Status,
 )
+from contracts.signing import SignedRequest
 
-from ..delivery.clock import now_ms
 from ..session.coordinator.views import session_view
 from ..store.interface import CoordinatorStore
 from ..store.records import Outgoing
 from .answers import Answers, that_fit, unknown
+from .desks import Service
 from .known_sessions import find
 
 PAGE_BYTES = 4 * 1024 * 1024
@@ -28,14 +26,17 @@ PAGE_BYTES = 4 * 1024 * 1024
 
 
 class Questions:
-    def __init__(
-        self, store: CoordinatorStore, answers: Answers, *, clock: Callable[[], int] = now_ms
-    ) -> None:
+    def __init__(self, store: CoordinatorStore, answers: Answers) -> None:
         self._store = store
         self._answers = answers
-        self._clock = clock
 
-    async def keys(self, request: QueryKeysRequest) -> None:
+    def services(self) -> tuple[Service, ...]:
+        return (
+            Service.of(QueryKeysRequest, self._keys),
+            Service.of(QuerySessionRequest, self._session),
+        )
+
+    async def _keys(self, signed: SignedRequest, request: QueryKeysRequest) -> None:
         if request.only is None:
             found = await self._store.keys(
                 request.owner, after=request.after or "", limit=request.limit + 1
@@ -44,34 +45,26 @@ class Questions:
             one = await self._store.key(request.owner, request.only)
             if one is None:
                 failure = Failure.of(FailureCode.UNKNOWN_KEY, f"you have no key {request.only!r}")
-                return await self._answers.fail(request, failure)
+                return await self._answers.fail(signed, failure)
             found = [one]
         keys = [CertifiedKey.model_validate_json(each.certified) for each in found]
         page = that_fit(keys[: request.limit], PAGE_BYTES)
         content = QueryKeysResult(
-            request_id=request.request_id,
-            client_id=request.client_id,
-            session_id=None,
-            status=Status.COMPLETED,
-            finished_at=self._clock(),
+            **self._answers.head(request),
             keys=page,
             more=len(page) < len(keys),
         )
         return await self._answers.give(request, content)
 
-    async def session(self, request: QuerySessionRequest) -> None:
+    async def _session(self, signed: SignedRequest, request: QuerySessionRequest) -> None:
         found = await find(
             self._store, request.owner, session_id=request.session_id, target=request.target
         )
         if found is None:
-            return await self._answers.fail(request, unknown("session"))
+            return await self._answers.fail(signed, unknown("session"))
         events = await self._store.events(found.session.session_id)
         content = QuerySessionResult(
-            request_id=request.request_id,
-            client_id=request.client_id,
-            session_id=found.named,
-            status=Status.COMPLETED,
-            finished_at=self._clock(),
+            **self._answers.head(request, found.named),
             session=session_view(
                 found.record,
                 found.session,

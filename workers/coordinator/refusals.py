@@ -37,7 +37,7 @@ class Refusals:
     async def refuse(self, signed: SignedRequest, failure: Failure) -> RequestRecord | None:
         """Returns the request as it is known, if it has a session or was refused before."""
         request, session_id = signed.request, os.urandom(32)
-        content = failed(request, failure, digest=signed.digest, now=self._clock())
+        content = failed(signed, failure, now=self._clock())
         message = result(content, request.reply_to)
         change = CoordinatorChange(
             session_id=session_id,

@@ -14,20 +14,7 @@ from dataclasses import dataclass
 from contracts.errors import InvalidRequestError
 from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey, KeyFacts
-from contracts.requests import (
-    CancelRequest,
-    ConfigureAccountRequest,
-    JoinSessionRequest,
-    KeygenRequest,
-    PutApiKeyRequest,
-    QueryAccountsRequest,
-    QueryApiKeysRequest,
-    QueryKeysRequest,
-    QuerySessionRequest,
-    Request,
-    RevokeApiKeyRequest,
-    SignRequest,
-)
+from contracts.requests import KeygenRequest, Request, SignRequest
 from contracts.sessions import SessionTerms
 from contracts.signing import (
     ClientPolicy,
@@ -46,15 +33,12 @@ from ..session.coordinator.conduct import Conduct
 from ..session.peers import Peer
 from ..store.interface import CoordinatorStore
 from ..store.records import Outcome, RequestRecord
-from .accounts import Accounts, account_of
+from .accounts import account_of
 from .admission import Admission
 from .answers import Answers, late
-from .api_keys import ApiKeys
 from .beginnings import Beginnings, begins_at, record_of
-from .cancelling import Cancelling
-from .joining import Joining
+from .desks import Desk, Service, services_of
 from .liveness import Liveness
-from .questions import Questions
 from .recent import Known
 from .refusals import Refusals
 from .signing_sessions import SigningSessions
@@ -74,18 +58,13 @@ class _SigningKey:
     of_account: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Desks:
-    """Who serves the requests that begin no session."""
-
-    questions: Questions
-    cancelling: Cancelling
-    joining: Joining
-    accounts: Accounts
-    api_keys: ApiKeys
-
-
 class RequestConsumer:
+    """Serves requests that begin sessions itself.
+
+    Arguments:
+        desks: Who serves the others. UnservedError is raised if nobody serves an operation.
+    """
+
     def __init__(
         self,
         parties: Mapping[str, Peer],
@@ -98,7 +77,7 @@ class RequestConsumer:
         admission: Admission,
         answers: Answers,
         refusals: Refusals,
-        desks: Desks,
+        desks: Sequence[Desk],
         *,
         clock: Callable[[], int] = now_ms,
     ) -> None:
@@ -112,10 +91,10 @@ class RequestConsumer:
         self._admission = admission
         self._answers = answers
         self._refusals = refusals
-        self._desks = desks
         self._clock = clock
         self._random = random.Random()
         self._facts: dict[tuple[str, str], _SigningKey] = {}
+        self._services = services_of((self, *desks))
 
     async def handle(self, delivery: Delivery) -> None:
         try:
@@ -128,30 +107,11 @@ class RequestConsumer:
             routing_key=delivery.routing_key,
             message_id=delivery.message_id,
         )
-        match signed.request:
-            case KeygenRequest() as request:
-                await self._keygen(signed, request)
-            case SignRequest() as request:
-                await self._sign(signed, request)
-            case CancelRequest() as request:
-                await self._desks.cancelling.handle(request)
-            case QueryKeysRequest() as request:
-                await self._desks.questions.keys(request)
-            case QuerySessionRequest() as request:
-                await self._desks.questions.session(request)
-            case JoinSessionRequest() as request:
-                await self._desks.joining.handle(signed, request)
-            case QueryAccountsRequest() as request:
-                await self._desks.accounts.query(request)
-            case ConfigureAccountRequest() as request:
-                await self._desks.accounts.configure(request)
-            case PutApiKeyRequest() as request:
-                await self._desks.api_keys.put(request)
-            case RevokeApiKeyRequest() as request:
-                await self._desks.api_keys.revoke(request)
-            case QueryApiKeysRequest() as request:
-                await self._desks.api_keys.query(request)
-        return None
+        service = self._services[type(signed.request)]
+        return await service.handle(signed, signed.request)
+
+    def services(self) -> tuple[Service, ...]:
+        return Service.of(KeygenRequest, self._keygen), Service.of(SignRequest, self._sign)
 
     async def _keygen(self, signed: SignedRequest, request: KeygenRequest) -> None:
         known = await self._known(signed)
@@ -235,7 +195,7 @@ class RequestConsumer:
                 FailureCode.CONFLICT,
                 f"request id {known.request_id} was used before for another request",
             )
-            return await self._answers.fail(signed.request, failure, digest=signed.digest)
+            return await self._answers.fail(signed, failure)
         if known.result is None:
             return await self._beginnings.send_again(known.session_id)
         messages = [known.result]

@@ -28,7 +28,7 @@ from .questions import Questions
 from .recent import RecentSessions
 from .refusals import Refusals
 from .reports import ReportConsumer
-from .requests import Desks, RequestConsumer
+from .requests import RequestConsumer
 from .signing_sessions import SigningSessions
 from .waiting_line import WaitingLine
 
@@ -117,12 +117,12 @@ class Coordinator:
             admission,
             answers,
             Refusals(store, publisher, clock=clock),
-            Desks(
-                questions=Questions(store, answers, clock=clock),
-                cancelling=Cancelling(clients, store, answers, scopes, reports, clock=clock),
-                joining=Joining(store, answers, commits, beginnings, clock=clock),
-                accounts=Accounts(store, answers, clock=clock),
-                api_keys=ApiKeys(store, answers, clock=clock),
+            (
+                Questions(store, answers),
+                Cancelling(clients, store, answers, scopes, reports),
+                Joining(store, answers, commits, beginnings, clock=clock),
+                Accounts(store, answers, clock=clock),
+                ApiKeys(store, answers, clock=clock),
             ),
             clock=clock,
         )
