@@ -231,7 +231,7 @@ async def test_between_two_sessions_a_request_is_in_progress(shire: World) -> No
     async def die(*_: object) -> None:
         raise HalfwayError
 
-    shire.reports._commits._again = die
+    shire.reports._commits._endings.tell = die
     with pytest.raises(HalfwayError):
         await try_time_is_over(shire, first)
     between = await seen(shire, session_id=first)
