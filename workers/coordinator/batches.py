@@ -18,8 +18,8 @@ from ..session.coordinator import pooling
 from ..session.coordinator.pooling import Batch, BatchProgress, BatchReport
 from ..session.errors import EquivocationError
 from ..store.interface import CoordinatorStore
-from ..store.records import CoordinatorChange, Event, Outcome, Received, Session
-from .commits import UNASKED
+from ..store.records import CoordinatorChange, Outcome, Received, Session
+from .commits import UNASKED, over
 from .pools import Pools
 from .sessions import Said
 from .waiting_line import WaitingLine
@@ -115,7 +115,7 @@ class Batches:
             cause=cause,
             received=() if row is None else (row,),
             outgoing=outgoing,
-            events=(_event(progress),) if progress.status.final else (),
+            events=(over(progress.status, progress.failure),) if progress.status.final else (),
             presignatures=progress.presignatures,
             quarrels=pooling.quarrel_records(progress, now),
         )
@@ -161,11 +161,3 @@ class Batches:
             batch.pool, failure, accused=progress.accused, but_those_alone=again
         )
         return await self._pools.make(batch.pool) if again else None
-
-
-def _event(progress: BatchProgress) -> Event:
-    failure = progress.failure
-    return Event(
-        event=progress.status.value,
-        details="{}" if failure is None else failure.model_dump_json(),
-    )

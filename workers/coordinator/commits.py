@@ -69,7 +69,9 @@ class CoordinatorCommits:
             # Until the next session has begun: whoever finds this one over must begin it.
             await self._store.owe(session.session_id, self._clock())
         answer = self._answer(progress) if ended is None else None
-        over = (_over(progress),) if progress.status.final else ()
+        events: tuple[Event, ...] = () if event is None else (event,)
+        if progress.status.final:
+            events = (*events, over(progress.status, progress.failure))
         change = CoordinatorChange(
             session_id=session.session_id,
             expected_version=session.version,
@@ -83,7 +85,7 @@ class CoordinatorCommits:
             cause=cause,
             received=() if row is None else (row,),
             outgoing=outgoing,
-            events=over if event is None else (event, *over),
+            events=events,
             key=progress.key,
             commitments=progress.commitments,
             result=answer,
@@ -134,8 +136,8 @@ class CoordinatorCommits:
         conduct = Conduct.model_validate_json(session.state)
         if conduct.try_ms is not None and Status(session.status) in {Status.FAILED, Status.EXPIRED}:
             with uninterrupted():
-                *_, over = await self._store.events(session.session_id)
-                failure = Failure.model_validate_json(over.details)
+                *_, last = await self._store.events(session.session_id)
+                failure = Failure.model_validate_json(last.details)
                 await self._endings.tell(Ended(session.session_id, conduct, failure))
 
     async def end(
@@ -192,9 +194,6 @@ class CoordinatorCommits:
         await publish_what_has_place(self._publisher, farewells)
 
 
-def _over(progress: Progress) -> Event:
-    failure = progress.failure
-    return Event(
-        event=progress.status.value,
-        details="{}" if failure is None else failure.model_dump_json(),
-    )
+def over(status: Status, failure: Failure | None) -> Event:
+    """The last line of a session's history."""
+    return Event(event=status.value, details="{}" if failure is None else failure.model_dump_json())

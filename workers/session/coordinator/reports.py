@@ -221,11 +221,11 @@ def _signed_fields(request: SignRequest, signed: list[SignedItem]) -> dict[str, 
 
 def expired(conduct: Conduct, received: Iterable[Received]) -> Progress:
     """The deadline and the parties' grace have passed."""
-    silent: list[str] = []
+    silent = silent_parties(conduct, received)
     if conduct.presigned and not conduct.presignatures:
         # Its own parties were not asked yet.
         why = "the deadline passed before presignatures were made"
-    elif silent := silent_parties(conduct, received):
+    elif silent:
         why = f"the deadline passed; nothing was heard of {', '.join(silent)}"
     else:
         why = "the deadline passed before the parties were done"
