@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import assert_never
 
 from contracts import sessions
-from contracts.envelope import Envelope
 from contracts.failures import Failure, FailureCode
 from contracts.results import Status
 
@@ -15,12 +15,13 @@ from ..delivery.publisher import Publisher, publish_what_has_place
 from ..delivery.scopes import uninterrupted
 from ..session import inbox
 from ..session.coordinator import pooling
-from ..session.coordinator.pooling import Batch, BatchProgress
+from ..session.coordinator.pooling import Batch, BatchProgress, BatchReport
 from ..session.errors import EquivocationError
 from ..store.interface import CoordinatorStore
-from ..store.records import CoordinatorChange, Event, Outcome, Received, Session
-from .commits import UNASKED
+from ..store.records import CoordinatorChange, Outcome, Received, Session
+from .commits import UNASKED, over
 from .pools import Pools
+from .sessions import Said
 from .waiting_line import WaitingLine
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,9 @@ SPOILT_IN_A_ROW = 3
 """Batches, until those who wait hear of it for whom there are no other signers."""
 
 
-class BatchConsumer:
+class Batches:
+    """Implements `sessions.SessionKind`."""
+
     def __init__(
         self,
         store: CoordinatorStore,
@@ -45,13 +48,10 @@ class BatchConsumer:
         self._line = line
         self._clock = clock
 
-    async def advance(
-        self, session: Session, envelope: Envelope, report: sessions.Report, row: Received
-    ) -> bool:
-        """A report in a batch's session. False if another worker was faster."""
-        cause = inbox.cause_of(envelope)
+    async def advance(self, session: Session, said: Said) -> bool:
+        cause, row = said.cause, said.row
         batch = Batch.model_validate_json(session.state)
-        pooling.check_report(batch, envelope, report)
+        report = pooling.check_report(batch, said.envelope, said.report)
         if Status(session.status).final:
             await self._again(session, batch, cause)
             return True
@@ -69,21 +69,30 @@ class BatchConsumer:
         return await self._commit(session, batch, progress, cause, row)
 
     async def expire(self, session: Session) -> bool:
-        """A batch's deadline has passed. False if another worker was faster."""
+        await self._store.owe(session.session_id, self._clock())
         batch = Batch.model_validate_json(session.state)
         progress = pooling.expired(batch, session.received)
-        return await self._commit(session, batch, progress, UNASKED, None)
+        if await self._commit(session, batch, progress, UNASKED, None):
+            await self._store.paid(session.session_id)
+        return True
+
+    async def send_owed(self, session: Session) -> None:
+        with uninterrupted():
+            await self._send_again(session, UNASKED)
 
     def _progress(
-        self, batch: Batch, session: Session, sender: str, report: sessions.Report
+        self, batch: Batch, session: Session, sender: str, report: BatchReport
     ) -> BatchProgress:
-        if isinstance(report, sessions.PresignaturesMade):
-            return pooling.presignatures_made(batch, sender, report, session.received)
-        assert isinstance(report, sessions.SessionFailed)
-        if report.failure.code is FailureCode.EXPIRED:
-            # Others may still speak; the deadline's own sweep sums up who was silent.
-            return BatchProgress(status=Status(session.status))
-        return pooling.batch_failed(batch, sender, report)
+        match report:
+            case sessions.PresignaturesMade():
+                return pooling.presignatures_made(batch, sender, report, session.received)
+            case sessions.SessionFailed(failure=failure):
+                if failure.code is FailureCode.EXPIRED:
+                    # Others may still speak; the deadline's own sweep sums up who was silent.
+                    return BatchProgress(status=Status(session.status))
+                return pooling.batch_failed(batch, sender, report)
+            case _:
+                assert_never(report)
 
     async def _commit(
         self,
@@ -106,7 +115,7 @@ class BatchConsumer:
             cause=cause,
             received=() if row is None else (row,),
             outgoing=outgoing,
-            events=(_event(progress),) if progress.status.final else (),
+            events=(over(progress.status, progress.failure),) if progress.status.final else (),
             presignatures=progress.presignatures,
             quarrels=pooling.quarrel_records(progress, now),
         )
@@ -126,9 +135,12 @@ class BatchConsumer:
     async def _again(self, session: Session, batch: Batch, cause: str) -> None:
         """A report came again: what it led to may not have been finished."""
         with uninterrupted():
-            sent = await self._store.outgoing(session.session_id, cause)
-            await publish_what_has_place(self._publisher, sent)
+            await self._send_again(session, cause)
             await self._line.serve(batch.pool)
+
+    async def _send_again(self, session: Session, cause: str) -> None:
+        sent = await self._store.outgoing(session.session_id, cause)
+        await publish_what_has_place(self._publisher, sent)
 
     async def _failed(self, batch: Batch, progress: BatchProgress) -> None:
         """Those who wait go on with other signers, or learn why they cannot. Not if nobody was
@@ -149,11 +161,3 @@ class BatchConsumer:
             batch.pool, failure, accused=progress.accused, but_those_alone=again
         )
         return await self._pools.make(batch.pool) if again else None
-
-
-def _event(progress: BatchProgress) -> Event:
-    failure = progress.failure
-    return Event(
-        event=progress.status.value,
-        details="{}" if failure is None else failure.model_dump_json(),
-    )

@@ -17,7 +17,7 @@ from contracts.signing import SignedRequest
 
 from ..delivery.clock import now_ms
 from ..delivery.publisher import Publisher
-from ..delivery.scopes import SessionScopes, uninterrupted
+from ..delivery.scopes import uninterrupted
 from ..session.coordinator.announcing import ANNOUNCED, announcement
 from ..session.coordinator.conduct import Conduct, Progress
 from ..session.coordinator.instructions import invitations, nonce_wishes
@@ -33,8 +33,9 @@ from ..store.records import (
     WaiterRecord,
 )
 from .commits import CoordinatorCommits
+from .local_sessions import LocalSessions
 from .pools import Pools
-from .recent import Known, RecentSessions
+from .recent import Known
 
 CAUSE = "request"
 BEGUN = "begun"
@@ -60,8 +61,7 @@ class Beginnings:
         self,
         store: CoordinatorStore,
         publisher: Publisher,
-        scopes: SessionScopes,
-        recent: RecentSessions,
+        local: LocalSessions,
         commits: CoordinatorCommits,
         pools: Pools,
         *,
@@ -71,8 +71,8 @@ class Beginnings:
     ) -> None:
         self._store = store
         self._publisher = publisher
-        self._scopes = scopes
-        self._recent = recent
+        self._scopes = local.scopes
+        self._recent = local.recent
         self._commits = commits
         self._pools = pools
         self._nonce_batch = nonce_batch

@@ -3,15 +3,13 @@ wish comes to, then publish it, the request's result before all else."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from contracts.answers import failed_result
 from contracts.failures import Failure
 from contracts.results import Status
 
 from ..delivery.clock import now_ms
-from ..delivery.locks import SessionLocks
 from ..delivery.publisher import Publisher, publish_what_has_place
 from ..delivery.scopes import uninterrupted
 from ..session.coordinator import instructions
@@ -19,14 +17,13 @@ from ..session.coordinator.conduct import Conduct, Progress
 from ..session.sending import result
 from ..store.interface import CoordinatorStore, StoreUnavailableError
 from ..store.records import CoordinatorChange, Event, Outcome, Outgoing, Received, Session
-from .recent import Known, RecentSessions
-
-logger = logging.getLogger(__name__)
+from .endings import Ended, Endings
+from .local_sessions import LocalSessions
+from .recent import Known
 
 UNASKED = "deadline"
 """Cause of an end that no delivery asks for again, as one by a deadline. What it sends is owed."""
 CANCELLED = "session_cancelled"
-Again = Callable[[bytes, Conduct, Failure], Awaitable[None]]
 
 RACES = 20
 """Lost to other workers before a delivery is given back."""
@@ -35,25 +32,24 @@ RACES = 20
 class CoordinatorCommits:
     """
     Arguments:
-        again: Begins another session for the request of one that ended without a result:
-            `SigningSessions.begin_again`.
+        endings: Told of sessions that end without a result, so that their requests go on.
     """
 
     def __init__(
         self,
         store: CoordinatorStore,
         publisher: Publisher,
-        recent: RecentSessions,
+        local: LocalSessions,
+        endings: Endings,
         *,
-        again: Again,
         clock: Callable[[], int] = now_ms,
     ) -> None:
-        self.locks = SessionLocks()
-        self._again = again
+        self.locks = local.locks
+        self._endings = endings
         self._clock = clock
         self._store = store
         self._publisher = publisher
-        self._recent = recent
+        self._recent = local.recent
 
     async def commit(
         self,
@@ -65,34 +61,18 @@ class CoordinatorCommits:
     ) -> bool:
         """False if another worker moved the session on: load and try again."""
         session, conduct = known.session, progress.conduct
-        content = progress.result
         outgoing = progress.outgoing
-        goes_on = progress.failure is not None and conduct.may_go_on(
-            progress.failure, self._clock()
-        )
-        if goes_on:
+        if progress.failure is not None:
             outgoing = (*outgoing, *instructions.farewells(conduct))
-            # In the state, for whoever begins the next session if we do not come to it.
-            conduct = conduct.model_copy(update={"avoided": _avoided(progress)})
+        ended = self._ended(progress)
+        if ended is not None:
+            conduct = ended.conduct  # for whoever begins the next session if we do not come to it
             # Until the next session has begun: whoever finds this one over must begin it.
             await self._store.owe(session.session_id, self._clock())
-        elif progress.failure is not None:
-            request = conduct.request
-            content = failed_result(
-                request.operation,
-                progress.failure,
-                request_id=request.request_id,
-                client_id=request.client_id,
-                session_id=conduct.public_id,
-                request_digest=conduct.terms.request_digest,
-                key_id=request.key_id,
-                status=progress.status,
-                finished_at=self._clock(),
-            )
-            outgoing = (*outgoing, *instructions.farewells(conduct))
-        answer = None if content is None else result(content, conduct.request.reply_to)
-        over = (_over(progress),) if progress.status.final else ()
-        events = over if event is None else (event, *over)
+        answer = self._answer(progress) if ended is None else None
+        events: tuple[Event, ...] = () if event is None else (event,)
+        if progress.status.final:
+            events = (*events, over(progress.status, progress.failure))
         change = CoordinatorChange(
             session_id=session.session_id,
             expected_version=session.version,
@@ -118,25 +98,48 @@ class CoordinatorCommits:
             if progress.status.final:
                 self._recent.take(session.session_id)  # it may be there from the last report
             await self.send(outgoing if answer is None else (answer, *outgoing))
-            if goes_on:
-                assert progress.failure is not None
-                await self._again(session.session_id, conduct, progress.failure)
+            if ended is not None:
+                await self._endings.tell(ended)
                 await self._store.paid(session.session_id)
         if not progress.status.final:
             self._recent.keep(change, session, conduct)
         return True
 
+    def _ended(self, progress: Progress) -> Ended | None:
+        """What there is to tell of a session that fails, if its request is to go on."""
+        conduct, failure = progress.conduct, progress.failure
+        if failure is None or not conduct.may_go_on(failure, self._clock()):
+            return None
+        avoided = {*conduct.avoided, *progress.accused, *failure.culprits, *failure.silent}
+        conduct = conduct.model_copy(update={"avoided": sorted(avoided)})
+        return Ended(conduct.session_id, conduct, failure)
+
+    def _answer(self, progress: Progress) -> Outgoing | None:
+        """The result that a session comes to, if it is over and with it its request."""
+        conduct, request, content = progress.conduct, progress.conduct.request, progress.result
+        if progress.failure is not None:
+            content = failed_result(
+                request.operation,
+                progress.failure,
+                request_id=request.request_id,
+                client_id=request.client_id,
+                session_id=conduct.public_id,
+                request_digest=conduct.terms.request_digest,
+                key_id=request.key_id,
+                status=progress.status,
+                finished_at=self._clock(),
+            )
+        return None if content is None else result(content, request.reply_to)
+
     async def resume(self, session: Session) -> None:
         """Begin the session that should follow this one, if whoever ended it did not come to it.
         Uninterrupted, as `send_again`."""
-        if session.protocol != "sign":
-            return
         conduct = Conduct.model_validate_json(session.state)
         if conduct.try_ms is not None and Status(session.status) in {Status.FAILED, Status.EXPIRED}:
             with uninterrupted():
-                *_, over = await self._store.events(session.session_id)
-                failure = Failure.model_validate_json(over.details)
-                await self._again(session.session_id, conduct, failure)
+                *_, last = await self._store.events(session.session_id)
+                failure = Failure.model_validate_json(last.details)
+                await self._endings.tell(Ended(session.session_id, conduct, failure))
 
     async def end(
         self,
@@ -192,17 +195,6 @@ class CoordinatorCommits:
         await publish_what_has_place(self._publisher, farewells)
 
 
-def _avoided(progress: Progress) -> list[str]:
-    """Who had better not sign next time."""
-    avoided = {*progress.conduct.avoided, *progress.accused}
-    if progress.failure is not None:
-        avoided.update(progress.failure.culprits, progress.failure.silent)
-    return sorted(avoided)
-
-
-def _over(progress: Progress) -> Event:
-    failure = progress.failure
-    return Event(
-        event=progress.status.value,
-        details="{}" if failure is None else failure.model_dump_json(),
-    )
+def over(status: Status, failure: Failure | None) -> Event:
+    """The last line of a session's history."""
+    return Event(event=status.value, details="{}" if failure is None else failure.model_dump_json())

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 from contracts.results import Status
 
-from ..session.coordinator import pooling
-from ..session.coordinator.conduct import Conduct
+from ..session.coordinator.conduct import PROTOCOLS, Conduct
 from ..store.interface import CoordinatorStore
-from ..store.records import REFUSED, RequestRecord, Session
+from ..store.records import RequestRecord, Session
 from .recent import Known
 
 
@@ -72,7 +71,7 @@ async def _request_of(store: CoordinatorStore, session_id: bytes) -> RequestReco
     if record is not None:
         return record
     session = await store.session(session_id)
-    if session is None or session.protocol in {pooling.PROTOCOL, REFUSED}:
+    if session is None or session.protocol not in PROTOCOLS:
         return None
     # One that did not succeed; its request has gone on in another.
     conduct = Conduct.model_validate_json(session.state)

@@ -30,6 +30,10 @@ class RecentSessions:
     def __init__(self) -> None:
         self._known: OrderedDict[bytes, Known] = OrderedDict()
 
+    def session(self, session_id: bytes) -> Session | None:
+        known = self._known.get(session_id)
+        return None if known is None else known.session
+
     def take(self, session_id: bytes) -> Known | None:
         """Remember no longer: whoever moves the session on keeps what it has become."""
         return self._known.pop(session_id, None)

@@ -67,6 +67,7 @@ class RequestConsumer:
 
     def __init__(
         self,
+        *,
         parties: Mapping[str, Peer],
         clients: Sequence[ClientPolicy],
         store: CoordinatorStore,
@@ -78,7 +79,6 @@ class RequestConsumer:
         answers: Answers,
         refusals: Refusals,
         desks: Sequence[Desk],
-        *,
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self._parties = parties

@@ -11,7 +11,6 @@ import os
 import random
 from collections.abc import Callable, Collection, Mapping
 
-from contracts.failures import Failure
 from contracts.keys import KeyFacts
 from contracts.primitives import Scheme
 from contracts.requests import SignRequest
@@ -31,6 +30,7 @@ from ..store.records import (
     RequestRecord,
 )
 from .beginnings import CAUSE, Beginnings, begins_at, record_of
+from .endings import Ended
 from .liveness import Liveness
 from .pools import Pools
 
@@ -113,19 +113,14 @@ class SigningSessions:
             return None
         return await self._store.request(record.owner, record.request_id, record.digest)
 
-    async def begin_again(self, ended: bytes, before: Conduct, failure: Failure) -> None:
-        """Another session for the request of one that ended without a result, unless it has one:
-        then that is begun for sure.
-
-        Arguments:
-            before: With those among `avoided` who failed it.
-            failure: Why it ended.
-        """
+    async def begin_again(self, ended: Ended) -> None:
+        """Another session for the request, unless it has one: then that is begun for sure."""
+        before = ended.conduct
         request, facts, avoided = before.request, before.facts, before.avoided
         record = await self._store.request(request.owner, request.request_id)
         if record is None or record.result is not None:
             return None
-        if record.session_id != ended:
+        if record.session_id != ended.session_id:
             return await self._send_again(record.session_id)
         assert isinstance(request, SignRequest)
         assert facts is not None
@@ -152,8 +147,8 @@ class SigningSessions:
             "joined": before.joined,
         }
         conduct = conduct.model_copy(update=kept)
-        event = {"try": conduct.tries, "after": failure.message}
-        await self._beginnings.commit(conduct, record, event=event, succeeds=ended)
+        event = {"try": conduct.tries, "after": ended.failure.message}
+        await self._beginnings.commit(conduct, record, event=event, succeeds=ended.session_id)
         return None
 
     async def _send_again(self, session_id: bytes) -> None:

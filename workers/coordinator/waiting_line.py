@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
-from typing import Protocol
 
 from contracts.failures import Failure
 from contracts.results import Status
@@ -27,8 +26,8 @@ from ..store.records import (
     PoolName,
     WaitingSession,
 )
-from .commits import UNASKED
-from .recent import RecentSessions
+from .commits import UNASKED, CoordinatorCommits
+from .local_sessions import LocalSessions
 from .turns import Turns
 
 SERVED = "presigned"
@@ -37,39 +36,20 @@ SERVED_AT_ONCE = 32
 GIVEN_UP_AT_ONCE = 100
 
 
-class End(Protocol):
-    """`CoordinatorCommits.end`."""
-
-    async def __call__(
-        self,
-        session_id: bytes,
-        cause: str,
-        status: Status,
-        failure: Failure,
-        *,
-        accused: Collection[str],
-    ) -> object: ...
-
-
 class WaitingLine:
-    """
-    Arguments:
-        end: Ends the session of a request.
-    """
-
     def __init__(
         self,
         store: CoordinatorStore,
         publisher: Publisher,
-        recent: RecentSessions,
+        local: LocalSessions,
+        commits: CoordinatorCommits,
         *,
-        end: End,
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self._store = store
         self._publisher = publisher
-        self._recent = recent
-        self._end = end
+        self._recent = local.recent
+        self._commits = commits
         self._clock = clock
         self._turns = Turns(self._serve)
 
@@ -98,7 +78,9 @@ class WaitingLine:
             if but_those_alone and not conduct.may_go_on(failure, self._clock()):
                 continue
             await self._store.owe(waiter.session_id, self._clock())
-            await self._end(waiter.session_id, UNASKED, Status.FAILED, failure, accused=accused)
+            await self._commits.end(
+                waiter.session_id, UNASKED, Status.FAILED, failure, accused=accused
+            )
             await self._store.paid(waiter.session_id)
 
     async def _waiting(self, session_id: bytes) -> Conduct | None:

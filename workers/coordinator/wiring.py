@@ -9,7 +9,8 @@ from contracts.signing import ClientPolicy
 
 from ..delivery.clock import now_ms
 from ..delivery.publisher import Publisher
-from ..delivery.scopes import SessionScopes
+from ..session.coordinator import pooling
+from ..session.coordinator.conduct import PROTOCOLS
 from ..session.peers import Peer
 from ..settings import CoordinatorLimits, PoolLimits
 from ..store.interface import CoordinatorStore
@@ -17,18 +18,21 @@ from .accounts import Accounts
 from .admission import Admission
 from .answers import Answers
 from .api_keys import ApiKeys
-from .batches import BatchConsumer
+from .batches import Batches
 from .beginnings import Beginnings
 from .cancelling import Cancelling
 from .commits import CoordinatorCommits
+from .endings import Endings
 from .joining import Joining
 from .liveness import Liveness
+from .local_sessions import LocalSessions
 from .pools import Pools
 from .questions import Questions
-from .recent import RecentSessions
 from .refusals import Refusals
 from .reports import ReportConsumer
+from .request_sessions import RequestSessions
 from .requests import RequestConsumer
+from .sessions import SessionKind, SessionKinds
 from .signing_sessions import SigningSessions
 from .waiting_line import WaitingLine
 
@@ -55,27 +59,18 @@ class Coordinator:
         pool_limits: PoolLimits,
         clock: Callable[[], int] = now_ms,
     ) -> Coordinator:
-        scopes, recent = SessionScopes(), RecentSessions()
-        liveness = Liveness(
-            store, silent_after_ms=int(limits.party_silent_seconds * 1000), clock=clock
-        )
-        # What ends a session may begin another one, and what begins one may have to end it.
-        commits = CoordinatorCommits(
-            store,
-            publisher,
-            recent,
-            again=lambda *given: signings.begin_again(*given),  # noqa: PLW0108 - made below
-            clock=clock,
-        )
-        line = WaitingLine(store, publisher, recent, end=commits.end, clock=clock)
+        """Each room is given those below it. What goes upwards goes by the event."""
+        grace_ms, try_ms = int(limits.grace_seconds * 1000), int(limits.try_seconds * 1000)
+        silent_after_ms = int(limits.party_silent_seconds * 1000)
+        local, endings = LocalSessions(), Endings()
+        liveness = Liveness(store, silent_after_ms=silent_after_ms, clock=clock)
+        commits = CoordinatorCommits(store, publisher, local, endings, clock=clock)
+        line = WaitingLine(store, publisher, local, commits, clock=clock)
         pools = Pools(store, publisher, liveness, pool_limits, line, clock=clock)
-        batches = BatchConsumer(store, publisher, pools, line, clock=clock)
-        grace_ms = int(limits.grace_seconds * 1000)
         beginnings = Beginnings(
             store,
             publisher,
-            scopes,
-            recent,
+            local,
             commits,
             pools,
             nonce_batch=limits.nonce_batch,
@@ -83,43 +78,43 @@ class Coordinator:
             clock=clock,
         )
         signings = SigningSessions(
-            store,
-            publisher,
-            liveness,
-            pools,
-            beginnings,
-            try_ms=int(limits.try_seconds * 1000),
-            clock=clock,
+            store, publisher, liveness, pools, beginnings, try_ms=try_ms, clock=clock
         )
+        endings.heard_by(signings.begin_again)
+        asked_for = RequestSessions(
+            store, local, commits, pools, beginnings, grace_ms=grace_ms, clock=clock
+        )
+        batches = Batches(store, publisher, pools, line, clock=clock)
+        kinds: dict[str, SessionKind] = {
+            **dict.fromkeys(PROTOCOLS, asked_for),
+            pooling.PROTOCOL: batches,
+        }
         reports = ReportConsumer(
-            parties,
             store,
-            liveness,
-            scopes,
-            recent,
+            local,
             commits,
-            pools,
-            batches,
-            beginnings,
+            SessionKinds(kinds),
+            parties=parties,
+            liveness=liveness,
             grace_ms=grace_ms,
             clock=clock,
         )
         admission = Admission(store, per_client=limits.sessions_per_client, in_all=limits.sessions)
         answers = Answers(publisher, clock=clock)
         requests = RequestConsumer(
-            parties,
-            clients,
-            store,
-            publisher,
-            liveness,
-            beginnings,
-            signings,
-            admission,
-            answers,
-            Refusals(store, publisher, clock=clock),
-            (
+            parties=parties,
+            clients=clients,
+            store=store,
+            publisher=publisher,
+            liveness=liveness,
+            beginnings=beginnings,
+            signings=signings,
+            admission=admission,
+            answers=answers,
+            refusals=Refusals(store, publisher, clock=clock),
+            desks=(
                 Questions(store, answers),
-                Cancelling(clients, store, answers, scopes, reports),
+                Cancelling(clients, store, answers, local.scopes, reports),
                 Joining(store, answers, commits, beginnings, clock=clock),
                 Accounts(store, answers, clock=clock),
                 ApiKeys(store, answers, clock=clock),

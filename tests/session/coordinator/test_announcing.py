@@ -83,6 +83,15 @@ def test_an_announcement_goes_where_its_client_listens_and_reads_as_one() -> Non
     assert tokens.isdisjoint(message.headers.values())
 
 
+def test_an_announcement_without_a_client_id_names_none() -> None:
+    conduct = announcing()
+    request = conduct.request.model_copy(update={"client_id": None})
+    message = announcement(conduct.model_copy(update={"request": request}))
+    assert "client_id" not in message.headers
+    assert announcement(conduct).headers["client_id"] == conduct.request.client_id
+    assert message.routing_key == addresses.announcement_key(None, request.request_id)
+
+
 def test_a_token_joins_its_own_party_once() -> None:
     conduct = announcing()
     for party_id in PARTIES:

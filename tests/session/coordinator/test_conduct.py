@@ -7,11 +7,13 @@ import itertools
 import pytest
 
 from contracts.failures import Failure, FailureCode
+from contracts.primitives import Curve
 from tests.protocols.simulate import coins
 from tests.session.builders import LIFETIME_MS, NOW, facts, signing_session
 from tests.session.conducts import keygen_conduct, replaceable
 from tests.session.ecdsa_sessions import CURVE, ecdsa_session, list_session
-from workers.session.coordinator.conduct import Conduct, Presigned
+from workers.session.coordinator import pooling
+from workers.session.coordinator.conduct import PROTOCOLS, Conduct, Presigned
 from workers.store.records import PooledPresignature
 
 ###
@@ -86,6 +88,24 @@ def test_other_signers_are_not_tried_for_ever() -> None:
     assert not replaceable(tries=3).may_go_on(failure, NOW)
     assert not replaceable(try_ms=None).may_go_on(failure, NOW)
     assert not replaceable().may_go_on(failure, NOW + LIFETIME_MS - 299)
+
+
+###
+### What its owner asks
+###
+
+
+def test_a_session_says_its_key_s_curve_and_parties() -> None:
+    making = keygen_conduct(curve=Curve.SECP256K1)
+    assert (making.curve, making.party_count) == (Curve.SECP256K1, 3)
+    two_of_three = signing_session().conduct()
+    assert (two_of_three.curve, two_of_three.party_count) == (Curve.ED25519, 3)
+    assert len(two_of_three.terms.members) == 2
+
+
+def test_whatever_terms_there_are_are_a_request_s() -> None:
+    assert {"keygen", "sign"} == PROTOCOLS
+    assert pooling.PROTOCOL not in PROTOCOLS
 
 
 ###

@@ -148,6 +148,9 @@ def test_nobody_is_silent_while_a_session_waits_for_presignatures() -> None:
     session = ecdsa_session()
     waiting = session.conduct().model_copy(update={"presignatures": []})
     assert reporting.silent_parties(waiting, []) == []
+    assert reporting.expired(waiting, []).failure == Failure.of(
+        FailureCode.EXPIRED, "the deadline passed before presignatures were made"
+    )
     assert reporting.silent_parties(session.conduct(), []) == ["party-1", "party-3"]
 
 

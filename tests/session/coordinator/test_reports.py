@@ -276,6 +276,25 @@ def test_silent_is_at_last_who_did_not_get_to_the_end() -> None:
     assert reporting.silent_parties(session.conduct(), rows) == ["party-3"]
 
 
+def test_a_session_without_an_end_by_its_deadline_has_expired_and_names_the_silent() -> None:
+    conduct = keygen_conduct()
+    progress = reporting.expired(conduct, [received_report(1, JOINED)])
+    assert (progress.conduct, progress.status) == (conduct, Status.EXPIRED)
+    assert progress.failure == Failure.of(
+        FailureCode.EXPIRED,
+        "the deadline passed; nothing was heard of party-2, party-3",
+        silent=["party-2", "party-3"],
+    )
+
+
+def test_a_session_of_which_everybody_did_something_has_expired_and_names_nobody() -> None:
+    session = signing_session()
+    rows = [received_report(i, session.share(i)) for i in (1, 3)]
+    assert reporting.expired(session.conduct(), rows).failure == Failure.of(
+        FailureCode.EXPIRED, "the deadline passed before the parties were done"
+    )
+
+
 def test_a_session_that_waits_for_nonces_waits_only_for_who_lacks_them() -> None:
     _, conduct = waiting(1)
     assert reporting.silent_parties(conduct, []) == ["party-3"]

@@ -220,7 +220,9 @@ async def test_a_request_that_others_serve_goes_by_the_first_session(
         assert len(announcements(shire, request)) == before + 1
 
 
-async def test_between_two_sessions_a_request_is_in_progress(shire: World) -> None:
+async def test_between_two_sessions_a_request_is_in_progress(
+    shire: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     key = await make_key(shire)
     _, first, silent = await begun(shire, key, scheme=FROST, announce=True)
     await shire.run(dropped=deaf(silent))
@@ -231,7 +233,7 @@ async def test_between_two_sessions_a_request_is_in_progress(shire: World) -> No
     async def die(*_: object) -> None:
         raise HalfwayError
 
-    shire.reports._commits._again = die
+    monkeypatch.setattr(shire.reports._commits._endings, "tell", die)
     with pytest.raises(HalfwayError):
         await try_time_is_over(shire, first)
     between = await seen(shire, session_id=first)

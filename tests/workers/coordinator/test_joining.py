@@ -232,7 +232,7 @@ async def test_nobody_joins_between_two_sessions_of_a_request(
         raise PublishError("before it has begun the next one")
 
     with monkeypatch.context() as worker:
-        worker.setattr(shire.reports._commits, "_again", dies)
+        worker.setattr(shire.reports._commits._endings, "tell", dies)
         with pytest.raises(PublishError):
             await try_time_is_over(shire, first)
     joins = joining(shire, told, silent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass
+from typing import assert_never, get_args
 
 from pydantic import Field
 
@@ -16,6 +17,9 @@ from contracts.results import Result, Status
 from contracts.sessions import Member, NonceCommitment, SessionTerms
 
 from ...store.records import CommitmentRecord, KeyRecord, Outgoing, PooledPresignature, WaiterRecord
+
+PROTOCOLS: frozenset[str] = frozenset(get_args(SessionTerms.model_fields["protocol"].annotation))
+"""Of the sessions that are asked for by a request, and so have a `Conduct`."""
 
 MAX_TRIES = 3
 """Sessions for one request. Each may use up presignatures."""
@@ -104,8 +108,13 @@ class Conduct(Contract):
 
     @property
     def curve(self) -> Curve:
-        request = self.request
-        return request.curve if isinstance(request, KeygenRequest) else request.scheme.curve
+        match self.request:
+            case KeygenRequest(curve=curve):
+                return curve
+            case SignRequest(scheme=scheme):
+                return scheme.curve
+            case _:
+                assert_never(self.request)
 
     @property
     def party_count(self) -> int:

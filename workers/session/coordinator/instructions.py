@@ -69,11 +69,15 @@ def nonce_wishes(conduct: Conduct, count: int, *, now: int) -> tuple[Outgoing, .
 
 def farewells(conduct: Conduct) -> tuple[Outgoing, ...]:
     """Tell every party, and every worker that listens, that the session is over."""
-    session_id = conduct.session_id
-    over = sessions.SessionCancelled(session_id=session_id)
+    return over(conduct.session_id, [member.party_id for member in conduct.terms.members])
+
+
+def over(session_id: bytes, parties: Iterable[str]) -> tuple[Outgoing, ...]:
+    """The farewells of a session, whichever it is."""
+    content = sessions.SessionCancelled(session_id=session_id)
     return (
         cancellation(session_id),
-        *(instruction(over, member.party_id, session_id) for member in conduct.terms.members),
+        *(instruction(content, party_id, session_id) for party_id in parties),
     )
 
 

@@ -14,7 +14,7 @@ from contracts.verification import check_point
 
 from ...store.records import KeyRecord, Received
 from .conduct import Conduct, Progress
-from .reports import payload
+from .reported_failures import payload
 
 
 def key_certified(

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from contracts import sessions
-from contracts.envelope import Envelope, UnverifiedEnvelope
+from contracts.envelope import Envelope
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
 from contracts.primitives import Contract, Curve
@@ -19,11 +20,15 @@ from contracts.sessions import PresignTerms
 from contracts.verification import check_point
 
 from ...store.records import Outgoing, PooledPresignature, PoolName, QuarrelRecord, Received
-from ..sending import cancellation, instruction
+from ..sending import instruction
 from .choice import set_name
-from .reported_failures import passed_on
+from .instructions import over
+from .reported_failures import passed_on, payload, said_to_be_silent
 
 PROTOCOL = "presign"
+
+BatchReport: TypeAlias = sessions.PresignaturesMade | sessions.SessionFailed
+"""What signers say of a batch."""
 
 
 class Batch(Contract):
@@ -77,16 +82,15 @@ def instructions(batch: Batch, *, time_left_ms: int) -> tuple[Outgoing, ...]:
 
 def farewells(batch: Batch) -> tuple[Outgoing, ...]:
     """Have every signer forget the batch, whatever it has of it."""
-    session_id = batch.session_id
-    over = sessions.SessionCancelled(session_id=session_id)
-    return (
-        cancellation(session_id),
-        *(instruction(over, party_id, session_id) for party_id in batch.party_ids),
-    )
+    return over(batch.session_id, batch.party_ids)
 
 
-def check_report(batch: Batch, envelope: Envelope, report: sessions.Report) -> None:
-    """Raises ContractError unless the report's sender may say this of this batch."""
+def check_report(batch: Batch, envelope: Envelope, report: sessions.Report) -> BatchReport:
+    """The report, as one that a batch has.
+
+    Raises:
+        ContractError: its sender may not say this of this batch.
+    """
     if envelope.sender not in batch.party_ids:
         raise ContractError(f"{envelope.sender} takes no part in this session")
     if not isinstance(report, sessions.PresignaturesMade | sessions.SessionFailed):
@@ -98,6 +102,7 @@ def check_report(batch: Batch, envelope: Envelope, report: sessions.Report) -> N
             raise ContractError(f"{len(report.points)} presignatures, not {batch.terms.count}")
         for point in report.points:
             check_point(Curve.SECP256K1, point)
+    return report
 
 
 def presignatures_made(
@@ -108,7 +113,7 @@ def presignatures_made(
 ) -> BatchProgress:
     """Count them in, if this was the last signer's word."""
     points = {
-        row.sender: sessions.PresignaturesMade.model_validate_json(_payload(row)).points
+        row.sender: sessions.PresignaturesMade.model_validate_json(payload(row)).points
         for row in received
         if row.slot == report.report
     }
@@ -156,15 +161,7 @@ def expired(batch: Batch, received: Iterable[Received]) -> BatchProgress:
     heard = {row.sender for row in rows}
     silent = [party_id for party_id in batch.party_ids if party_id not in heard]
     if not silent:
-        silent = sorted(
-            {
-                party_id
-                for row in rows
-                if row.slot == "session_failed"
-                for party_id in _failure(row).silent
-                if party_id in batch.party_ids and party_id != row.sender
-            }
-        )
+        silent = said_to_be_silent(rows, batch.party_ids)
     return BatchProgress(
         status=Status.EXPIRED,
         failure=Failure.of(
@@ -187,11 +184,3 @@ def quarrel_records(progress: BatchProgress, now: int) -> tuple[QuarrelRecord, .
 def _refuses(failure: Failure) -> bool:
     """Whether a party's failure is its own affair. It may also refuse because of somebody."""
     return failure.code is FailureCode.PARTY_REFUSED and not failure.culprits
-
-
-def _failure(row: Received) -> Failure:
-    return sessions.SessionFailed.model_validate_json(_payload(row)).failure
-
-
-def _payload(row: Received) -> bytes:
-    return UnverifiedEnvelope.from_bytes(row.body).claimed.payload

@@ -1,16 +1,16 @@
 """What each report of a party comes to, for the coordinator's side of a session.
 
-Pure: the handlers in `workers.coordinator.reports` load, call, commit and publish.
+Pure: the handlers in `workers.coordinator.request_sessions` load, call, commit and publish.
 """
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias, assert_never
 
 from contracts import sessions
-from contracts.envelope import Envelope, UnverifiedEnvelope
+from contracts.envelope import Envelope
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
 from contracts.keys import KeyFacts
@@ -25,36 +25,47 @@ from ..failures import failure_of
 from .combining import combine_ecdsa, combine_frost, well_formed
 from .conduct import Conduct, Progress
 from .instructions import invitations
-from .reported_failures import passed_on
+from .reported_failures import passed_on, payload, said_to_be_silent
 
-_PROTOCOLS = {
-    "share_signed": "sign",
-    "nonces_made": "sign",
-    "key_certified": "keygen",
-    "presignatures_made": "presign",
-}
-"""Report -> the only protocol that has it."""
+RequestReport: TypeAlias = (
+    sessions.PartyJoined
+    | sessions.KeyCertified
+    | sessions.ShareSigned
+    | sessions.NoncesMade
+    | sessions.SessionFailed
+)
+"""What parties say in the session of a request."""
 
 
-def check_report(conduct: Conduct, envelope: Envelope, report: sessions.Report) -> None:
-    """Raises ContractError unless the report's sender may say this in this session."""
-    if envelope.sender not in {member.party_id for member in conduct.terms.members}:
-        raise ContractError(f"{envelope.sender} takes no part in this session")
-    if envelope.epoch != conduct.terms.epoch and envelope.kind in {"share_signed", "nonces_made"}:
-        raise ContractError(f"epoch {envelope.epoch} in a session of epoch {conduct.terms.epoch}")
-    if isinstance(report, sessions.PartyJoined | sessions.ShareSigned) and not hmac.compare_digest(
-        report.join_token, conduct.join_token(envelope.sender)
-    ):
-        raise ContractError(f"{envelope.sender} showed another join token than it was given")
-    expected = _PROTOCOLS.get(report.report)
-    if expected is not None and conduct.terms.protocol != expected:
-        raise ContractError(f"{report.report} in a session to {conduct.terms.protocol}")
-    if isinstance(report, sessions.NoncesMade) and (
-        report.key_session != conduct.terms.key_session
-        or not isinstance(conduct.request, SignRequest)
-        or report.scheme is not conduct.request.scheme
-    ):
-        raise ContractError(f"{envelope.sender} made nonces for another key or scheme")
+def check_report(conduct: Conduct, envelope: Envelope, report: sessions.Report) -> RequestReport:
+    """The report, as one that this session has.
+
+    Raises:
+        ContractError: its sender may not say this in this session.
+    """
+    sender, protocol = envelope.sender, conduct.terms.protocol
+    if sender not in {member.party_id for member in conduct.terms.members}:
+        raise ContractError(f"{sender} takes no part in this session")
+    match report:
+        case sessions.PartyJoined():
+            _check_token(conduct, sender, report.join_token)
+        case sessions.ShareSigned():
+            _check_epoch(conduct, envelope)
+            _check_token(conduct, sender, report.join_token)
+            _check_protocol(conduct, report, "sign")
+        case sessions.NoncesMade():
+            _check_epoch(conduct, envelope)
+            _check_protocol(conduct, report, "sign")
+            _check_nonces(conduct, sender, report)
+        case sessions.KeyCertified():
+            _check_protocol(conduct, report, "keygen")
+        case sessions.SessionFailed():
+            pass
+        case sessions.PresignaturesMade() | sessions.PartyAlive():
+            raise ContractError(f"{report.report} in a session to {protocol}")
+        case _:
+            assert_never(report)
+    return report
 
 
 def nonces_made(
@@ -208,6 +219,23 @@ def _signed_fields(request: SignRequest, signed: list[SignedItem]) -> dict[str, 
     return {name: getattr(one, name) for name in SignedItem.model_fields}
 
 
+def expired(conduct: Conduct, received: Iterable[Received]) -> Progress:
+    """The deadline and the parties' grace have passed."""
+    silent = silent_parties(conduct, received)
+    if conduct.presigned and not conduct.presignatures:
+        # Its own parties were not asked yet.
+        why = "the deadline passed before presignatures were made"
+    elif silent:
+        why = f"the deadline passed; nothing was heard of {', '.join(silent)}"
+    else:
+        why = "the deadline passed before the parties were done"
+    return Progress(
+        conduct=conduct,
+        status=Status.EXPIRED,
+        failure=Failure.of(FailureCode.EXPIRED, why, silent=silent),
+    )
+
+
 def silent_parties(conduct: Conduct, received: Iterable[Received]) -> list[str]:
     """Who kept a session from finishing, as far as anyone can say: those of whom nothing was
     heard at all; else those whom the others name; else those who did not get to their end. None
@@ -219,15 +247,8 @@ def silent_parties(conduct: Conduct, received: Iterable[Received]) -> list[str]:
     heard = {row.sender for row in rows}
     if unheard := [party_id for party_id in expected if party_id not in heard]:
         return unheard
-    named = {
-        party_id
-        for row in rows
-        if row.slot == "session_failed"
-        for party_id in sessions.SessionFailed.model_validate_json(payload(row)).failure.silent
-        if party_id in expected and party_id != row.sender
-    }
-    if named:
-        return sorted(named)
+    if named := said_to_be_silent(rows, expected):
+        return named
     done = {row.sender for row in rows if row.slot in {"key_certified", "share_signed"}}
     return [party_id for party_id in expected if party_id not in done]
 
@@ -235,6 +256,28 @@ def silent_parties(conduct: Conduct, received: Iterable[Received]) -> list[str]:
 ###
 ### Helpers
 ###
+
+
+def _check_token(conduct: Conduct, sender: str, token: bytes) -> None:
+    if not hmac.compare_digest(token, conduct.join_token(sender)):
+        raise ContractError(f"{sender} showed another join token than it was given")
+
+
+def _check_epoch(conduct: Conduct, envelope: Envelope) -> None:
+    if envelope.epoch != conduct.terms.epoch:
+        raise ContractError(f"epoch {envelope.epoch} in a session of epoch {conduct.terms.epoch}")
+
+
+def _check_protocol(conduct: Conduct, report: RequestReport, protocol: str) -> None:
+    if conduct.terms.protocol != protocol:
+        raise ContractError(f"{report.report} in a session to {conduct.terms.protocol}")
+
+
+def _check_nonces(conduct: Conduct, sender: str, report: sessions.NoncesMade) -> None:
+    request = conduct.request
+    assert isinstance(request, SignRequest)
+    if report.key_session != conduct.terms.key_session or report.scheme is not request.scheme:
+        raise ContractError(f"{sender} made nonces for another key or scheme")
 
 
 def _malformed(conduct: Conduct, sender: str) -> Progress:
@@ -265,8 +308,3 @@ def _pooled(
         )
         for each in fresh
     )
-
-
-def payload(row: Received) -> bytes:
-    """What a report said that was verified when it came."""
-    return UnverifiedEnvelope.from_bytes(row.body).claimed.payload
