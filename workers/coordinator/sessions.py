@@ -26,10 +26,6 @@ class Said:
     body: bytes
 
     @property
-    def sender(self) -> str:
-        return self.envelope.sender
-
-    @property
     def cause(self) -> str:
         return inbox.cause_of(self.envelope)
 
