@@ -14,9 +14,9 @@ from ..delivery.publisher import Publisher
 from ..delivery.scopes import uninterrupted
 from ..protocols.rounds import PartyFaultError
 from ..session.failures import failure_of
-from ..session.party import presigning
 from ..session.party.acceptance import Party
 from ..session.party.step import Step
+from ..session.protocols import PROTOCOLS
 from ..session.sending import report
 from ..store.interface import PartyStore
 from ..store.records import BanRecord, Outcome, Outgoing, PartyChange, Received, Session
@@ -118,8 +118,8 @@ class PartyCommits:
             extra={"session_id": session.session_id.hex(), "failure": failure.message},
         )
         failed = self.failed(session.session_id, failure, 0)
-        presigned = session.protocol == presigning.PROTOCOL
-        step = Step(status=status, outgoing=(failed,), forget_sent=presigned)
+        forgets = PROTOCOLS[session.protocol].forgets_sent
+        step = Step(status=status, outgoing=(failed,), forget_sent=forgets)
         return await self.next(session, step, cause, row, bans=bans)
 
     async def refuse(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,11 @@ from tests.protocols.simulate import coins, random_key
 from workers.protocols.groups import SECP256K1
 from workers.protocols.rounds import PartyIndex
 from workers.session import inbox
-from workers.session.party import keygen, presigning
-from workers.session.party.acceptance import Accepted, Party
+from workers.session.party.acceptance import Party
+from workers.session.party.direct import EPHEMERAL_RANDOMNESS_BYTES
+from workers.session.party.engine import Randomness
+from workers.session.party.engines import ENGINES
+from workers.session.party.seat import RoundState
 from workers.session.party.step import Step
 from workers.store.records import KeyShareRecord, Received
 
@@ -153,45 +156,28 @@ def key_record(i: int) -> KeyShareRecord:
 ###
 
 
-def begin_keygen(i: int) -> Step:
-    begun = created()
-    request = KeygenRequest.model_validate_json(begun.request)
-    return keygen.begin(
-        Accepted(created=begun, request=request, own_index=i),
+def randomness(i: int, label: str) -> Randomness:
+    drawn = {32: coins(label, i), EPHEMERAL_RANDOMNESS_BYTES: coins("pinned ephemeral", i)}
+    return lambda size: drawn[size] + bytes(size - 32)
+
+
+def begin(protocol: str, i: int) -> Step:
+    begun, share = (created(), None) if protocol == "keygen" else (batch(), key_record(i))
+    coins_of = randomness(i, "pinned")
+    return ENGINES[protocol].begin(begun, party(i), key_share=share, randomness=coins_of)
+
+
+def advance(protocol: str, i: int, state: bytes, rows: list[Received]) -> Step | None:
+    return ENGINES[protocol].advance(
+        RoundState.from_bytes(state),
         party(i),
-        randomness=coins("pinned", i),
-        ephemeral_randomness=coins("pinned ephemeral", i) + bytes(16),
-    )
-
-
-def advance_keygen(i: int, state: bytes, rows: list[Received]) -> Step | None:
-    return keygen.advance(keygen.KeygenState.from_bytes(state), party(i), rows)
-
-
-def begin_presigning(i: int) -> Step:
-    return presigning.begin(
-        batch(),
-        party(i),
-        key_record(i),
-        randomness=coins("pinned", i),
-        ephemeral_randomness=coins("pinned ephemeral", i) + bytes(16),
-    )
-
-
-def advance_presigning(i: int, state: bytes, rows: list[Received]) -> Step | None:
-    return presigning.advance(
-        presigning.PresignState.from_bytes(state),
-        party(i),
-        key_record(i),
         rows,
-        randomness=coins("pinned later", i),
+        key_share=None if protocol == "keygen" else key_record(i),
+        randomness=randomness(i, "pinned later"),
     )
 
 
-SESSIONS: dict[str, tuple[Any, Any, tuple[int, ...]]] = {
-    "keygen": (begin_keygen, advance_keygen, (1, 2, 3)),
-    "presign": (begin_presigning, advance_presigning, (1, 3)),
-}
+MEMBERS_OF = {"keygen": (1, 2, 3), "presign": (1, 3)}
 
 
 def form_of(step: Step) -> dict[str, Any]:
@@ -205,21 +191,23 @@ def form_of(step: Step) -> dict[str, Any]:
         "forget_sent": step.forget_sent,
         "kept": [hashlib.sha256(each.encode()).hexdigest() for each in kept],
         "sent": [
-            [each.kind, each.routing_key, each.exchange, each.message_id]
-            + [hashlib.sha256(pack((each.content_type.encode(), each.body))).hexdigest()]
-            + [each.headers["session_id"]]
+            [
+                each.kind,
+                each.routing_key,
+                each.exchange,
+                each.message_id,
+                hashlib.sha256(pack((each.content_type.encode(), each.body))).hexdigest(),
+                each.headers["session_id"],
+            ]
             for each in step.outgoing
         ],
     }
 
 
-def forms_of(
-    begin: Callable[[int], Step],
-    advance: Callable[[int, bytes, list[Received]], Step | None],
-    members: tuple[int, ...],
-) -> dict[str, list[dict[str, Any]]]:
+def forms_of(protocol: str) -> dict[str, list[dict[str, Any]]]:
     """Every step of every party, in a session whose messages arrive in the order of sending."""
-    steps = {i: [begin(i)] for i in members}
+    members = MEMBERS_OF[protocol]
+    steps = {i: [begin(protocol, i)] for i in members}
     rows: dict[int, list[Received]] = {i: [] for i in members}
     waiting = [message for i in members for message in steps[i][0].outgoing]
     while waiting:
@@ -236,7 +224,7 @@ def forms_of(
                 body=message.body,
             )
         )
-        step = advance(i, steps[i][-1].state, rows[i])
+        step = advance(protocol, i, steps[i][-1].state, rows[i])
         if step is not None:
             steps[i].append(step)
             waiting += step.outgoing
@@ -253,13 +241,13 @@ def _signatures_without_coins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
         yield
 
 
-@pytest.mark.parametrize("protocol", list(SESSIONS))
+@pytest.mark.parametrize("protocol", list(ENGINES))
 def test_states_and_messages_of_every_round_are_those_of_the_snapshot(protocol: str) -> None:
     pinned = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
-    assert forms_of(*SESSIONS[protocol]) == pinned[protocol]
+    assert forms_of(protocol) == pinned[protocol]
 
 
 if __name__ == "__main__":
     vars(identity)["_ECDSA"] = DETERMINISTIC
-    made = {protocol: forms_of(*session) for protocol, session in SESSIONS.items()}
+    made = {protocol: forms_of(protocol) for protocol in ENGINES}
     SNAPSHOT.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")

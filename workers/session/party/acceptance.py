@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 from contracts.errors import ContractError
 from contracts.identity import Identity
@@ -62,10 +63,13 @@ def accept(created: SessionCreated, party: Party, *, now: int) -> Accepted:
         raise RefusedError("the session id is not the one that its terms give")
     request = _request(created, party, now)
     own_index = _roster(terms.members, party)
-    if isinstance(request, KeygenRequest):
-        _keygen(created, request, party)
-    else:
-        _signing(created, request)
+    match request:
+        case KeygenRequest():
+            _keygen(created, request, party)
+        case SignRequest():
+            _signing(created, request)
+        case _:
+            assert_never(request)
     return Accepted(created=created, request=request, own_index=own_index)
 
 
