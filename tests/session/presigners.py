@@ -168,7 +168,7 @@ class Signer:
     """
 
     party: Party
-    key_share: KeyShareRecord
+    key_share: KeyShareRecord | None
     rows: tuple[Received, ...] = ()
     steps: tuple[Step, ...] = ()
     error: Exception | None = None

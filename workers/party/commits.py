@@ -16,7 +16,6 @@ from ..protocols.rounds import PartyFaultError
 from ..session.failures import failure_of
 from ..session.party.acceptance import Party
 from ..session.party.step import Step
-from ..session.protocols import PROTOCOLS
 from ..session.sending import report
 from ..store.interface import PartyStore
 from ..store.records import BanRecord, Outcome, Outgoing, PartyChange, Received, Session
@@ -110,6 +109,7 @@ class PartyCommits:
         status: Status,
         row: Received | None,
         *,
+        forget_sent: bool,
         bans: tuple[BanRecord, ...] = (),
     ) -> bool:
         """End a session and tell the coordinator. False if another worker was faster."""
@@ -118,8 +118,7 @@ class PartyCommits:
             extra={"session_id": session.session_id.hex(), "failure": failure.message},
         )
         failed = self.failed(session.session_id, failure, 0)
-        forgets = PROTOCOLS[session.protocol].forgets_sent
-        step = Step(status=status, outgoing=(failed,), forget_sent=forgets)
+        step = Step(status=status, outgoing=(failed,), forget_sent=forget_sent)
         return await self.next(session, step, cause, row, bans=bans)
 
     async def refuse(

@@ -97,7 +97,14 @@ class RoundSessions:
                 silent=silent,
             )
             await self._store.owe(session_id, self._clock())
-            if await self._commits.fail(session, failure, DEADLINE, Status.EXPIRED, None):
+            if await self._commits.fail(
+                session,
+                failure,
+                DEADLINE,
+                Status.EXPIRED,
+                None,
+                forget_sent=seat.protocol.forgets_sent,
+            ):
                 await self._store.paid(session_id)
         self._scopes.cancel(session_id)
 
@@ -130,7 +137,15 @@ class RoundSessions:
             members = seat.state.members
             failure = failure_of(error, members, round_=envelope.round)
             bans = self._commits.bans(session.session_id, error, members)
-            return await self._commits.fail(session, failure, cause, Status.FAILED, row, bans=bans)
+            return await self._commits.fail(
+                session,
+                failure,
+                cause,
+                Status.FAILED,
+                row,
+                forget_sent=seat.protocol.forgets_sent,
+                bans=bans,
+            )
         if step is None:
             step = Step(status=Status(session.status), state=session.state)
         if not await self._commits.next(session, step, cause, row):

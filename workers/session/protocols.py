@@ -59,6 +59,14 @@ class Round:
     introduces: bool = False
     clear_bytes: int = 0
 
+    def opened_by(self, earlier: Round) -> bool:
+        """Whether this round's receivers have its senders' ephemeral keys from another one."""
+        return (
+            earlier.introduces
+            and earlier.senders in (Role.ALL, self.senders)
+            and earlier.receivers in (Role.ALL, self.receivers)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Lane:
@@ -97,8 +105,13 @@ class Protocol:
         for number, each in enumerate(self.rounds, start=1):
             for role in {each.senders, each.receivers} - {Role.ALL, *self.roles}:
                 raise IncompleteTableError(f"{self.name} does not say who its {role.value} are")
-            if each.clear_bytes and each.way is not Way.DIRECT:
+            if each.way is Way.BROADCAST and each.clear_bytes:
                 raise IncompleteTableError(f"a broadcast is all clear, in {self.slot(number)} too")
+            if each.way is Way.DIRECT and not any(map(each.opened_by, self.rounds[:number])):
+                raise IncompleteTableError(
+                    f"nobody can open {self.slot(number)}: its senders have not introduced "
+                    "themselves to all its receivers"
+                )
 
     def slot(self, round_: int) -> str:
         """As `inbox.slot_of` an envelope of the round."""

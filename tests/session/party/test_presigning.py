@@ -33,6 +33,7 @@ from workers.protocols.rounds import (
     MisuseError,
     SpoiltSessionError,
 )
+from workers.session.errors import RefusedError
 from workers.session.party.direct import EphemeralKey
 from workers.session.party.engines import ENGINES
 from workers.session.party.seat import RoundState
@@ -185,6 +186,17 @@ def test_coins_of_a_wrong_size_are_not_used(size: int) -> None:
             key_share=of.key_record(1),
             randomness=drawn(bytes(size)),
         )
+
+
+@pytest.mark.parametrize("round_", [1, 2, 3])
+@pytest.mark.parametrize("gone", [True, False])
+def test_nothing_is_made_ahead_for_a_key_that_is_gone(round_: int, gone: bool) -> None:
+    run = sent(round_)
+    signer = run.signers[HONEST]
+    signer.key_share = None if gone else replace(run.world.key_record(1), active=False)
+    run.go_on()
+    assert isinstance(signer.error, RefusedError)
+    assert str(signer.error) == "the share of the key is gone"
 
 
 ###

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import assert_never
 
 from contracts.errors import ContractError
 from contracts.identity import Identity
@@ -63,13 +62,10 @@ def accept(created: SessionCreated, party: Party, *, now: int) -> Accepted:
         raise RefusedError("the session id is not the one that its terms give")
     request = _request(created, party, now)
     own_index = _roster(terms.members, party)
-    match request:
-        case KeygenRequest():
-            _keygen(created, request, party)
-        case SignRequest():
-            _signing(created, request)
-        case _:
-            assert_never(request)
+    if isinstance(request, KeygenRequest):
+        _keygen(created, request, party)
+    else:
+        _signing(created, request)
     return Accepted(created=created, request=request, own_index=own_index)
 
 
@@ -135,10 +131,8 @@ def key_facts(key_share: KeyShareRecord) -> KeyFacts:
 
 def own_commitment(accepted: Accepted) -> NonceCommitment:
     """The nonce commitment that this party is asked to use up."""
-    for member, commitment in zip(accepted.members, accepted.created.commitments, strict=True):
-        if member.index == accepted.own_index:
-            return commitment
-    raise AssertionError("accept() has found us among the members")
+    place = [member.index for member in accepted.members].index(accepted.own_index)
+    return accepted.created.commitments[place]
 
 
 def presignatures_used(created: SessionCreated) -> tuple[tuple[bytes, int], ...]:
