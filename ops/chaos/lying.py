@@ -10,7 +10,9 @@ from typing import Any
 
 from contracts.envelope import CONTENT_TYPE, Envelope, UnverifiedEnvelope
 from contracts.identity import Identity
-from workers.session.party import presigning
+from workers.protocols.rounds import Outbox
+from workers.session.party.engine import Engine
+from workers.session.protocols import PRESIGN
 from workers.store.records import Outgoing
 
 from .orders import Obedience, Orders
@@ -23,17 +25,20 @@ ALIVE = "party_alive"
 
 def wrap(obedience: Obedience) -> None:
     """What does not open proves nothing to its recipient; what opens and is wrong is a fault."""
-    anything: Any = presigning
-    seal: Callable[..., bytes] = anything.seal
+    anything: Any = Engine
+    send: Callable[..., Any] = anything.send
     dice = Random(obedience.worker)
 
-    def seal_as_told(key: Any, content: bytes) -> bytes:
-        if obedience.orders.presigning_liar:
-            obedience.feel()
-            content = spoilt(content, dice)
-        return seal(key, content)
+    def send_as_told(engine: Engine, seat: Any, outbox: Outbox[bytes, bytes], *known: Any) -> Any:
+        if engine.protocol == PRESIGN and obedience.orders.presigning_liar:
+            direct = {}
+            for index, content in outbox.direct.items():
+                obedience.feel()
+                direct[index] = spoilt(content, dice)
+            outbox = replace(outbox, direct=direct)
+        return send(engine, seat, outbox, *known)
 
-    anything.seal = seal_as_told
+    anything.send = send_as_told
 
 
 def spoilt(content: bytes, random: Random) -> bytes:

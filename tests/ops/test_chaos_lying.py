@@ -21,10 +21,14 @@ from contracts.signing import sign_request
 from ops.chaos import greed
 from ops.chaos.facts import Sent
 from ops.chaos.faults import Kind
-from ops.chaos.lying import ALIVE, said, spoilt
+from ops.chaos.lying import ALIVE, said, spoilt, wrap
 from ops.chaos.orders import Obedience, OrderBook, Orders
 from ops.chaos.tap import Heard, note_envelope, note_instruction
 from tests.contracts import samples
+from tests.session.builders import run_keygen
+from tests.session.presigners import begin, claimed, presign_batch, world
+from workers.session.party.direct import EPHEMERAL_BYTES
+from workers.session.party.engine import Engine
 from workers.session.sending import report, round_message
 from workers.store.records import Outgoing
 
@@ -114,10 +118,30 @@ def test_what_was_done_by_order_is_counted_for_all_workers_of_a_role(book: Order
 
 
 @given(st.binary(min_size=1), st.randoms(use_true_random=False))
-def test_a_lie_under_seal_differs_from_the_truth_in_one_bit(content: bytes, random: Random) -> None:
+def test_awrap_differs_from_the_truth_in_one_bit(content: bytes, random: Random) -> None:
     wrong = spoilt(content, random)
     different = int.from_bytes(wrong) ^ int.from_bytes(content)
     assert (len(wrong), different.bit_count()) == (len(content), 1)
+
+
+def test_who_lies_when_presigning_lies_under_seal_and_nowhere_else(
+    book: OrderBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Engine, "send", Engine.send)  # to be as it was afterwards
+    batch = presign_batch(world())
+    honest = begin(world(), batch)
+    book.give("party-1", Orders(presigning_liar=True))
+    wrap(Obedience(book.directory, "party-1.1"))
+    run_keygen()
+    assert book.felt("party-1") == 0
+    lying = begin(world(), batch)
+    assert book.felt("party-1") == len(lying.under_way) == 2
+    for truth, lie in zip(honest.under_way, lying.under_way, strict=True):
+        said, told = claimed(truth).payload, claimed(lie).payload
+        assert len(said) == len(told)
+        assert said[:EPHEMERAL_BYTES] == told[:EPHEMERAL_BYTES]
+        assert said != told
+    assert lying.go_on().errors() != {}
 
 
 def test_an_order_to_crash_is_for_one_worker_and_one_point_and_carried_out_once(

@@ -22,8 +22,12 @@ from workers.protocols.rounds import PartyIndex
 from workers.session import inbox
 from workers.session.coordinator.conduct import Conduct
 from workers.session.nonce_batches import batch_id
-from workers.session.party import keygen, signing
+from workers.session.party import signing
 from workers.session.party.acceptance import Accepted, Party, accept
+from workers.session.party.direct import EPHEMERAL_RANDOMNESS_BYTES
+from workers.session.party.engine import Randomness
+from workers.session.party.engines import ENGINES
+from workers.session.party.seat import RoundState
 from workers.session.party.step import STEP_ERRORS, Step
 from workers.session.peers import Peer
 from workers.store.records import KeyShareRecord, NonceRecord, Outgoing, Received
@@ -384,14 +388,25 @@ class KeygenRun:
         return {name: end for name, end in self.ends.items() if isinstance(end, Exception)}
 
 
+def no_coins(size: int) -> bytes:
+    raise AssertionError(f"a play that draws nothing asks for {size} bytes")
+
+
 def begin_keygen(i: int, **fields: Any) -> Step:
     clients = (*CLIENTS, ClientPolicy(identity=CLIENT.public, client_id=None))
     us = party(i, clients=clients)
-    return keygen.begin(
-        accept(keygen_created(keygen_request(**fields)), us, now=NOW),
-        us,
-        randomness=coins("keygen", i),
-        ephemeral_randomness=coins("ephemeral", i) + bytes(16),
+    accepted = accept(keygen_created(keygen_request(**fields)), us, now=NOW)
+    return ENGINES["keygen"].begin(
+        accepted.created, us, randomness=drawn(coins("keygen", i), coins("ephemeral", i))
+    )
+
+
+def drawn(coins_of_plays: bytes, ephemeral: bytes = b"") -> Randomness:
+    """The coins of each play, and those of the ephemeral key, which are lengthened."""
+    return lambda size: (
+        coins_of_plays
+        if size != EPHEMERAL_RANDOMNESS_BYTES
+        else ephemeral.ljust(EPHEMERAL_RANDOMNESS_BYTES, b"\0")
     )
 
 
@@ -422,9 +437,9 @@ def run_keygen(*, tamper: Tamper = lambda content, _: content, **fields: Any) ->
         claimed = tamper(UnverifiedEnvelope.from_bytes(message.body).claimed, recipient)
         rows[recipient].append(received(claimed))
         us = party(int(recipient[-1]))
-        state = keygen.KeygenState.from_bytes(before.state)
+        state = RoundState.from_bytes(before.state)
         try:
-            step_taken = keygen.advance(state, us, rows[recipient])
+            step_taken = ENGINES["keygen"].advance(state, us, rows[recipient], randomness=no_coins)
         except STEP_ERRORS as error:
             ends[recipient] = error
             continue

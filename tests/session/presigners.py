@@ -25,6 +25,7 @@ from tests.session.builders import (
     KEY_SESSION,
     NOW,
     TOLERANCE_MS,
+    drawn,
     facts,
     key,
     report_in,
@@ -34,7 +35,6 @@ from workers.protocols.groups import SECP256K1
 from workers.protocols.key_share import KeyShare
 from workers.protocols.rounds import PartyIndex
 from workers.session import inbox
-from workers.session.party import presigning
 from workers.session.party.acceptance import Party, accept_batch
 from workers.session.party.direct import (
     EPHEMERAL_BYTES,
@@ -44,7 +44,8 @@ from workers.session.party.direct import (
     seal,
     unseal,
 )
-from workers.session.party.presigning import PresignState
+from workers.session.party.engines import ENGINES
+from workers.session.party.seat import RoundState
 from workers.session.party.step import STEP_ERRORS, Step
 from workers.session.peers import Peer
 from workers.store.records import KeyShareRecord, Outgoing, PresignatureRecord, Received
@@ -167,14 +168,14 @@ class Signer:
     """
 
     party: Party
-    key_share: KeyShareRecord
+    key_share: KeyShareRecord | None
     rows: tuple[Received, ...] = ()
     steps: tuple[Step, ...] = ()
     error: Exception | None = None
 
     @property
-    def state(self) -> PresignState:
-        return PresignState.from_bytes(self.steps[-1].state)
+    def state(self) -> RoundState:
+        return RoundState.from_bytes(self.steps[-1].state)
 
     @property
     def done(self) -> bool:
@@ -188,27 +189,29 @@ class Signer:
         inbox.check_place(envelope, self.party.party_id)
         if self.done:
             return ()
-        inbox.check_member(envelope, self.state.members, epoch=self.state.epoch)
+        ENGINES["presign"].seat(self.state, self.party).check_sender(envelope)
         slot, digest = inbox.slot_of(envelope), envelope.digest()
         try:
             if inbox.repeats(self.rows, slot, sender, digest):
                 return ()
             self.rows += (Received(slot=slot, sender=sender, digest=digest, body=body),)
-            if not presigning.complete(self.state, self.rows):
-                return ()
-            step = presigning.advance(
-                self.state,
-                self.party,
-                self.key_share,
-                self.rows,
-                randomness=coins(seed, self.party.party_id, "advance", len(self.steps)),
-            )
+            step = self.advance(coins(seed, self.party.party_id, "advance", len(self.steps)))
         except STEP_ERRORS as error:
             self.error = error
             return ()
-        assert step is not None
+        if step is None:
+            return ()
         self.steps += (step,)
         return step.outgoing
+
+    def advance(self, randomness: bytes) -> Step | None:
+        return ENGINES["presign"].advance(
+            self.state,
+            self.party,
+            self.rows,
+            key_share=self.key_share,
+            randomness=drawn(randomness),
+        )
 
 
 Edge = tuple[str, str]
@@ -350,12 +353,11 @@ def begin(
         us, i = of.party(member.index), member.index
         record = (records or {}).get(i) or of.key_record(i)
         entropy = coins(seed, i, "ephemeral") + bytes(16)
-        step = presigning.begin(
+        step = ENGINES["presign"].begin(
             batch,
             us,
-            accept_batch(batch, us, record, (), now=NOW),
-            randomness=coins(seed, i, "begin"),
-            ephemeral_randomness=entropy,
+            key_share=accept_batch(batch, us, record, (), now=NOW),
+            randomness=drawn(coins(seed, i, "begin"), entropy),
         )
         run.ephemerals[us.party_id] = EphemeralKey.from_randomness(entropy)
         run.signers[us.party_id] = Signer(us, record, steps=(step,))

@@ -107,6 +107,12 @@ def test_another_message_in_the_same_place_is_equivocation_of_its_sender() -> No
     assert not inbox.repeats([kept], first.slot, first.sender, first.digest)
 
 
+def test_the_first_message_of_a_place_is_found_again() -> None:
+    first, second = received(FIRST), received(replace(FIRST, payload=b"other"))
+    others = [received(replace(FIRST, round=2)), received(replace(FIRST, sender="party-2"))]
+    assert inbox.first_of([*others, first], second) is first
+
+
 @pytest.mark.parametrize("changes", [{"round": 2}, {"sender": "party-2"}])
 def test_messages_in_other_places_are_no_repeat(changes: dict[str, Any]) -> None:
     other = received(replace(FIRST, **changes))

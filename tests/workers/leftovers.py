@@ -112,7 +112,7 @@ class Auditor:
             yield where, "locks", len(process._locks)
         yield "coordinator", "recent sessions", len(self.world.reports._recent._known)
         for party_id, party in self.world.parties.items():
-            computing = party._presign._one_at_a_time.borrowed_tokens
+            computing = party._machine._one_at_a_time.borrowed_tokens
             yield party_id, "computations", computing
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from tests.workers.ecdsa import (
     swapped,
 )
 from tests.workers.simulate import World, world
-from workers.session.party import presigning
+from tests.workers.tries import presigned_by
 from workers.store.records import Outgoing
 
 FIRST = ["party-1", "party-2"]
@@ -42,31 +41,16 @@ MATRIX, PRODUCT = 2, 3
 ###
 
 
-@dataclass
-class Lie:
-    """What a party says, but for one bit in its last byte: that of a matrix or of a product."""
-
-    truth: presigning.Message
-
-    def to_bytes(self) -> bytes:
-        *said, last = self.truth.to_bytes()
-        return bytes([*said, last ^ 1])
+def lie(truth: bytes, _: Any) -> bytes:
+    """All of it, but for one bit in the last byte: that of a matrix or of a product."""
+    return truth[:-1] + bytes([truth[-1] ^ 1])
 
 
 @pytest.fixture
 def lies(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Have the liar lie from now on in a round, properly sealed."""
 
-    def begin(round_: int) -> None:
-        def send(state: Any, party: Any, direct: Any, *others: Any, **named: Any) -> Any:
-            if party.party_id == LIAR and state.round == round_:
-                direct = {index: Lie(each) for index, each in direct.items()}
-            return ordinary(state, party, direct, *others, **named)
-
-        monkeypatch.setattr(presigning, "_send", send)
-
-    ordinary = presigning._send
-    return begin
+    return lambda round_: presigned_by(monkeypatch, LIAR, lie, {round_})
 
 
 @pytest.mark.parametrize(
@@ -241,20 +225,7 @@ async def test_two_messages_in_one_place_name_their_sender(shire: World) -> None
 async def test_a_fault_that_told_nothing_names_its_sender_and_bans_nobody(
     shire: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    @dataclass
-    class Short:
-        truth: presigning.Message
-
-        def to_bytes(self) -> bytes:
-            return self.truth.to_bytes()[:-1]
-
-    def send(state: Any, party: Any, direct: Any, *others: Any, **named: Any) -> Any:
-        if party.party_id == LIAR:
-            direct = {index: Short(each) for index, each in direct.items()}
-        return ordinary(state, party, direct, *others, **named)
-
-    ordinary = presigning._send
-    monkeypatch.setattr(presigning, "_send", send)
+    presigned_by(monkeypatch, LIAR, lambda truth, _: truth[:-1])
     key = await make_key(shire)
     request = ecdsa_request(shire, key, signers=FIRST)
     await shire.ask(request)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from contracts import addresses, sessions
 from contracts.envelope import UnverifiedEnvelope
@@ -23,7 +26,11 @@ from tests.workers.ecdsa import (
     swapped,
 )
 from tests.workers.simulate import CLIENT, World
+from workers.protocols.rounds import Outbox
 from workers.session.coordinator.conduct import Conduct
+from workers.session.party.engine import Engine
+from workers.session.party.seat import Seat
+from workers.session.protocols import PRESIGN
 from workers.store.records import Outgoing
 
 FROST = "bip340"
@@ -188,3 +195,25 @@ def cancelled(shire: World, wish: SignedRequest) -> CancelResult:
     result = only_result(shire, wish.request)
     assert isinstance(result, CancelResult)
     return result
+
+
+def presigned_by(
+    monkeypatch: pytest.MonkeyPatch,
+    liar: str,
+    lie: Callable[[bytes, Seat], bytes],
+    rounds: Container[int] = range(1, 4),
+) -> None:
+    """Have a party send something else in rounds of presigning, properly sealed.
+
+    Arguments:
+        lie: Is given the truth, as it would be sealed, and the liar's seat.
+    """
+    ordinary = Engine.send
+
+    def send(engine: Engine, seat: Seat, outbox: Outbox[bytes, bytes], known: Any) -> Any:
+        if (engine.protocol, seat.party.party_id) == (PRESIGN, liar) and seat.state.round in rounds:
+            direct = {index: lie(truth, seat) for index, truth in outbox.direct.items()}
+            outbox = replace(outbox, direct=direct)
+        return ordinary(engine, seat, outbox, known)
+
+    monkeypatch.setattr(Engine, "send", send)

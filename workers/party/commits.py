@@ -14,7 +14,6 @@ from ..delivery.publisher import Publisher
 from ..delivery.scopes import uninterrupted
 from ..protocols.rounds import PartyFaultError
 from ..session.failures import failure_of
-from ..session.party import presigning
 from ..session.party.acceptance import Party
 from ..session.party.step import Step
 from ..session.sending import report
@@ -110,6 +109,7 @@ class PartyCommits:
         status: Status,
         row: Received | None,
         *,
+        forget_sent: bool,
         bans: tuple[BanRecord, ...] = (),
     ) -> bool:
         """End a session and tell the coordinator. False if another worker was faster."""
@@ -118,8 +118,7 @@ class PartyCommits:
             extra={"session_id": session.session_id.hex(), "failure": failure.message},
         )
         failed = self.failed(session.session_id, failure, 0)
-        presigned = session.protocol == presigning.PROTOCOL
-        step = Step(status=status, outgoing=(failed,), forget_sent=presigned)
+        step = Step(status=status, outgoing=(failed,), forget_sent=forget_sent)
         return await self.next(session, step, cause, row, bans=bans)
 
     async def refuse(

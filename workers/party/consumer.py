@@ -8,7 +8,8 @@ bytes in the store and sends those.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import assert_never
 
 from pydantic import ValidationError
 
@@ -28,7 +29,7 @@ from ..delivery.scopes import SessionScopes
 from ..protocols.rounds import ProtocolError
 from ..session import inbox
 from ..session.errors import RefusedError
-from ..session.party import keygen, presigned, presigning, signing
+from ..session.party import presigned, signing
 from ..session.party.acceptance import (
     Accepted,
     Party,
@@ -37,12 +38,14 @@ from ..session.party.acceptance import (
     own_commitment,
     presignatures_used,
 )
+from ..session.party.engines import ENGINES
 from ..session.party.step import Step
+from ..session.protocols import OF_ROUNDS, PRESIGN, PRESIGNING, PROTOCOLS, SIGN, complete, lane_of
 from ..settings import PartyLimits
 from ..store.interface import PartyStore
 from ..store.records import Outcome
 from .commits import PartyCommits
-from .machines import KeygenMachine, PresignMachine
+from .machines import Machine
 from .rounds import RoundSessions
 
 CREATED = "session_created"
@@ -74,13 +77,11 @@ class PartyConsumer:
         self._clock = clock
         self._locks = SessionLocks()
         self._commits = PartyCommits(party, store, publisher, clock)
-        self._keygen = KeygenMachine(party, randomness)
-        self._presign = PresignMachine(party, store, limits, randomness)
+        self._machine = Machine(ENGINES, party, store, limits, randomness)
         self._rounds = RoundSessions(
-            party,
             store,
             self._commits,
-            {keygen.PROTOCOL: self._keygen, presigning.PROTOCOL: self._presign},
+            self._machine,
             self.scopes,
             self._locks,
             limits,
@@ -91,13 +92,13 @@ class PartyConsumer:
 
     async def handle(self, delivery: Delivery) -> None:
         """Anything that comes to the inbox. Raises as `deliveries.settle` expects."""
-        if _presigns(delivery.kind):
+        if lane_of(delivery.kind) == PRESIGNING:
             raise ContractError(f"{delivery.kind} belongs on the presigning queue")
         await self._handle(delivery)
 
     async def handle_presigning(self, delivery: Delivery) -> None:
         """Anything that comes to the presigning queue, which signing must not wait for."""
-        if not _presigns(delivery.kind):
+        if lane_of(delivery.kind) != PRESIGNING:
             raise ContractError(f"{delivery.kind} does not belong on the presigning queue")
         await self._handle(delivery)
 
@@ -123,6 +124,8 @@ class PartyConsumer:
                 await self.presign_batch(instruction)
             case sessions.SessionCancelled():
                 await self.session_cancelled(instruction)
+            case _:
+                assert_never(instruction)
 
     async def round_message(self, body: bytes) -> None:
         unverified = UnverifiedEnvelope.from_bytes(body)
@@ -153,10 +156,7 @@ class PartyConsumer:
             async with self._locks.of(session_id):
                 try:
                     accepted = accept(created, self._party, now=self._clock())
-                    if terms.protocol == keygen.PROTOCOL:
-                        await self._begin_keygen(accepted)
-                    else:
-                        await self._answer_signing(accepted)
+                    await _BEGIN[terms.protocol](self, accepted)
                 except (RefusedError, ProtocolError) as error:
                     await self._commits.refuse(
                         session_id,
@@ -167,7 +167,7 @@ class PartyConsumer:
                         epoch=terms.epoch,
                         cause=CREATED,
                     )
-            if terms.protocol == keygen.PROTOCOL:
+            if PROTOCOLS[terms.protocol].rounds:
                 await self._rounds.play_parked(session_id)
 
     async def presign_batch(self, batch: sessions.PresignBatch) -> None:
@@ -198,7 +198,7 @@ class PartyConsumer:
                     wanted.session_id,
                     error,
                     (),
-                    protocol=signing.PROTOCOL,
+                    protocol=SIGN.name,
                     key_session=wanted.key_session,
                     epoch=wanted.epoch,
                     cause=wanted.instruction,
@@ -227,7 +227,7 @@ class PartyConsumer:
     ### Steps
     ###
 
-    async def _begin_keygen(self, accepted: Accepted) -> None:
+    async def _begin_rounds(self, accepted: Accepted) -> None:
         session_id = accepted.session_id
         if await self._store.session(session_id) is not None:
             return await self._commits.send_again(session_id, CREATED)
@@ -235,7 +235,8 @@ class PartyConsumer:
             # The session was here and is forgotten; begun again, it would replace the share.
             raise RefusedError("the session took place before")
         await self._require_memory_of(accepted.request.issued_at)
-        await self._commit_first(accepted, self._keygen.begin(accepted))
+        step = await self._machine.begin(accepted.created.terms.protocol, accepted.created)
+        await self._commit_first(accepted, step)
         return None
 
     async def _begin_batch(self, batch: sessions.PresignBatch) -> None:
@@ -247,13 +248,13 @@ class PartyConsumer:
         try:
             await self._require_memory_of(terms.issued_at)
             share = accept_batch(batch, self._party, key_share, banned, now=self._clock())
-            step = await self._presign.begin(batch, share)
+            step = await self._machine.begin(PRESIGN.name, batch, share)
         except (RefusedError, ProtocolError) as error:
             return await self._commits.refuse(
                 session_id,
                 error,
                 terms.members,
-                protocol=presigning.PROTOCOL,
+                protocol=PRESIGN.name,
                 key_session=terms.key_session,
                 epoch=terms.epoch,
                 cause=cause,
@@ -262,7 +263,7 @@ class PartyConsumer:
         await self._commits.first(
             session_id,
             step,
-            protocol=presigning.PROTOCOL,
+            protocol=PRESIGN.name,
             key_session=terms.key_session,
             cause=cause,
             time_left_ms=self._left_ms(batch),
@@ -330,5 +331,8 @@ class PartyConsumer:
         return min(begun.time_left_ms, int(self._limits.session_seconds * 1000))
 
 
-def _presigns(kind: str) -> bool:
-    return kind == "presign_batch" or kind.startswith(f"{presigning.PROTOCOL}/")
+_BEGIN: Mapping[str, Callable[[PartyConsumer, Accepted], Awaitable[None]]] = {
+    SIGN.name: PartyConsumer._answer_signing
+} | dict.fromkeys((row.name for row in OF_ROUNDS), PartyConsumer._begin_rounds)
+
+complete("what a party does in sessions", _BEGIN, PROTOCOLS.values())

@@ -1,135 +1,93 @@
-"""The protocols of several rounds, as `rounds` runs them: pure steps, and what they read first."""
+"""What runs the protocols of several rounds: pure plays, and what they have to be given."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import anyio
 
-from contracts.sessions import Member, PresignBatch
-
-from ..session.errors import RefusedError
-from ..session.party import keygen, presigning
-from ..session.party.acceptance import Accepted, Party
-from ..session.party.direct import EPHEMERAL_RANDOMNESS_BYTES
-from ..session.party.keygen import KeygenState
-from ..session.party.presigning import PresignState
+from ..session.party.acceptance import Party
+from ..session.party.engine import Engine
+from ..session.party.seat import RoundState, Seat
 from ..session.party.step import Step
+from ..session.protocols import Begun
 from ..settings import PartyLimits
 from ..store.interface import PartyStore
 from ..store.records import KeyShareRecord, Received, Session
 
 S = TypeVar("S")
 
-KEYGEN_RANDOMNESS_BYTES = 32
 
+class Machine:
+    """Slow plays are made beside the event loop, one at a time.
 
-class RoundState(Protocol):
-    """What every such protocol's state tells."""
-
-    @property
-    def members(self) -> list[Member]: ...
-    @property
-    def epoch(self) -> int: ...
-    @property
-    def round(self) -> int: ...
-
-
-class Machine(Protocol):
-    def state(self, session: Session) -> RoundState: ...
-
-    async def advance(self, session: Session, received: Sequence[Received]) -> Step | None:
-        """As `keygen.advance`."""
-
-    async def finished(self, session: Session) -> None:
-        """After the last step is committed and published."""
-
-
-class KeygenMachine:
-    def __init__(self, party: Party, randomness: Callable[[int], bytes]) -> None:
-        self._party = party
-        self._randomness = randomness
-
-    def begin(self, accepted: Accepted) -> Step:
-        return keygen.begin(
-            accepted,
-            self._party,
-            randomness=self._randomness(KEYGEN_RANDOMNESS_BYTES),
-            ephemeral_randomness=self._randomness(EPHEMERAL_RANDOMNESS_BYTES),
-        )
-
-    def state(self, session: Session) -> RoundState:
-        return KeygenState.from_bytes(session.state)
-
-    async def advance(self, session: Session, received: Sequence[Received]) -> Step | None:
-        return keygen.advance(KeygenState.from_bytes(session.state), self._party, received)
-
-    async def finished(self, session: Session) -> None:
-        """Nothing is left to do."""
-
-
-class PresignMachine:
-    """Its steps take tens of milliseconds, so they run beside the event loop, one at a time."""
+    Arguments:
+        engines: By protocol.
+    """
 
     def __init__(
         self,
+        engines: Mapping[str, Engine],
         party: Party,
         store: PartyStore,
         limits: PartyLimits,
         randomness: Callable[[int], bytes],
     ) -> None:
+        self._engines = engines
         self._party = party
         self._store = store
         self._limits = limits
         self._randomness = randomness
         self._one_at_a_time = anyio.CapacityLimiter(1)
 
-    async def begin(self, batch: PresignBatch, key_share: KeyShareRecord) -> Step:
-        return await self._aside(
-            functools.partial(
-                presigning.begin,
-                batch,
-                self._party,
-                key_share,
-                randomness=self._randomness(presigning.RANDOMNESS_BYTES),
-                ephemeral_randomness=self._randomness(EPHEMERAL_RANDOMNESS_BYTES),
-            )
+    async def begin(
+        self, protocol: str, begun: Begun, key_share: KeyShareRecord | None = None
+    ) -> Step:
+        """Arguments: begun: Accepted already."""
+        engine = self._engines[protocol]
+        begin = functools.partial(
+            engine.begin, begun, self._party, key_share=key_share, randomness=self._randomness
         )
+        return await self._play(engine, begin)
 
-    def state(self, session: Session) -> RoundState:
-        return PresignState.from_bytes(session.state)
+    def seat(self, session: Session) -> Seat:
+        state = RoundState.from_bytes(session.state)
+        return self._engines[session.protocol].seat(state, self._party)
 
     async def advance(self, session: Session, received: Sequence[Received]) -> Step | None:
-        state = PresignState.from_bytes(session.state)
-        if not presigning.complete(state, received):
+        """As `Engine.advance`."""
+        engine, seat = self._engines[session.protocol], self.seat(session)
+        if seat.inbox(received, seat.state.round) is None:
             return None
-        assert session.key_session is not None
-        key_share = await self._store.key_share(session.key_session, state.epoch)
-        if key_share is None or not key_share.active:
-            raise RefusedError("the share of the key is gone")
-        return await self._aside(
-            functools.partial(
-                presigning.advance,
-                state,
-                self._party,
-                key_share,
-                received,
-                randomness=self._randomness(presigning.RANDOMNESS_BYTES),
+        key_share = None
+        if session.key_session is not None:
+            key_share = await self._store.key_share(session.key_session, seat.state.epoch)
+        advance = functools.partial(
+            engine.advance,
+            seat.state,
+            self._party,
+            received,
+            key_share=key_share,
+            randomness=self._randomness,
+        )
+        return await self._play(engine, advance)
+
+    async def finished(self, step: Step) -> None:
+        """After the last step is committed and published."""
+        if step.presignatures:
+            made = step.presignatures[0]
+            await self._store.trim_presignatures(
+                made.key_session,
+                made.epoch,
+                keep=self._limits.presignatures_per_key,
+                keep_in_all=self._limits.presignatures,
             )
-        )
 
-    async def finished(self, session: Session) -> None:
-        assert session.key_session is not None
-        await self._store.trim_presignatures(
-            session.key_session,
-            PresignState.from_bytes(session.state).epoch,
-            keep=self._limits.presignatures_per_key,
-            keep_in_all=self._limits.presignatures,
-        )
-
-    async def _aside(self, work: Callable[[], S]) -> S:
+    async def _play(self, engine: Engine, work: Callable[[], S]) -> S:
+        if not engine.slow:
+            return work()
         return await anyio.to_thread.run_sync(
             work, limiter=self._one_at_a_time, abandon_on_cancel=True
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from contracts.envelope import Envelope, UnverifiedEnvelope
 from contracts.errors import ContractError
@@ -12,12 +12,10 @@ from contracts.results import Status
 
 from ..delivery.locks import SessionLocks
 from ..delivery.scopes import SessionScopes
-from ..protocols.rounds import ProtocolError
 from ..session import inbox
-from ..session.errors import EquivocationError, RefusedError
+from ..session.errors import EquivocationError
 from ..session.failures import failure_of
-from ..session.party.acceptance import Party
-from ..session.party.step import Step
+from ..session.party.step import STEP_ERRORS, Step
 from ..settings import PartyLimits
 from ..store.interface import PartyStore, StoreUnavailableError
 from ..store.records import EvidenceRecord, Parked, Received, Session
@@ -34,23 +32,19 @@ EVIDENCE_OF_ONE_SENDER = 50
 
 
 class RoundSessions:
-    """Arguments: machines: By protocol."""
-
     def __init__(
         self,
-        party: Party,
         store: PartyStore,
         commits: PartyCommits,
-        machines: Mapping[str, Machine],
+        machine: Machine,
         scopes: SessionScopes,
         locks: SessionLocks,
         limits: PartyLimits,
         clock: Callable[[], int],
     ) -> None:
-        self._party = party
         self._store = store
         self._commits = commits
-        self._machines = machines
+        self._machine = machine
         self._scopes = scopes
         self._locks = locks
         self._limits = limits
@@ -94,18 +88,23 @@ class RoundSessions:
             session = await self._store.session(session_id)
             if session is None or Status(session.status).final:
                 return
-            state = self._machines[session.protocol].state(session)
-            others = [member for member in state.members if member.party_id != self._party.party_id]
-            slot = f"{session.protocol}/{state.round}"
-            silent = inbox.missing(session.received, slot, others)
+            seat = self._machine.seat(session)
+            silent, round_ = seat.silent(session.received), seat.state.round
             failure = Failure.of(
                 FailureCode.EXPIRED,
-                f"no message of {', '.join(silent)} in round {state.round}",
-                round=state.round,
+                f"no message of {', '.join(silent)} in round {round_}",
+                round=round_,
                 silent=silent,
             )
             await self._store.owe(session_id, self._clock())
-            if await self._commits.fail(session, failure, DEADLINE, Status.EXPIRED, None):
+            if await self._commits.fail(
+                session,
+                failure,
+                DEADLINE,
+                Status.EXPIRED,
+                None,
+                forget_sent=seat.protocol.forgets_sent,
+            ):
                 await self._store.paid(session_id)
         self._scopes.cancel(session_id)
 
@@ -123,28 +122,36 @@ class RoundSessions:
             return True
         if envelope.kind != session.protocol:
             raise ContractError(f"{slot!r} in a session to {session.protocol}")
-        machine = self._machines[session.protocol]
         self._scopes.tighten(session.session_id, (session.deadline - self._clock()) / 1000)
-        state = machine.state(session)
-        inbox.check_member(envelope, state.members, epoch=state.epoch)
+        seat = self._machine.seat(session)
+        seat.check_sender(envelope)
         row = Received(slot=slot, sender=sender, digest=envelope.digest(), body=body)
         try:
             if inbox.repeats(session.received, slot, sender, row.digest):
                 await self._commits.send_again(session.session_id, cause)
                 return True
-            step = await machine.advance(session, (*session.received, row))
-        except (ProtocolError, RefusedError, EquivocationError, ContractError) as error:
+            step = await self._machine.advance(session, (*session.received, row))
+        except STEP_ERRORS as error:
             if isinstance(error, EquivocationError):
                 await self._keep_evidence(session, row)
-            failure = failure_of(error, state.members, round_=envelope.round)
-            bans = self._commits.bans(session.session_id, error, state.members)
-            return await self._commits.fail(session, failure, cause, Status.FAILED, row, bans=bans)
+            members = seat.state.members
+            failure = failure_of(error, members, round_=envelope.round)
+            bans = self._commits.bans(session.session_id, error, members)
+            return await self._commits.fail(
+                session,
+                failure,
+                cause,
+                Status.FAILED,
+                row,
+                forget_sent=seat.protocol.forgets_sent,
+                bans=bans,
+            )
         if step is None:
             step = Step(status=Status(session.status), state=session.state)
         if not await self._commits.next(session, step, cause, row):
             return False
         if step.status.final:
-            await machine.finished(session)
+            await self._machine.finished(step)
         return True
 
     async def _keep_evidence(self, session: Session, second: Received) -> None:

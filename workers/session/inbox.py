@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
 from contracts.envelope import EVERYONE, Envelope, UnverifiedEnvelope
@@ -12,12 +12,7 @@ from contracts.sessions import Member
 from ..protocols.rounds import PartyIndex
 from ..store.records import Received
 from .errors import EquivocationError
-
-RECIPIENTS: Mapping[str, Mapping[int, str | None]] = {
-    "keygen": {1: EVERYONE, 2: EVERYONE, 3: None, 4: EVERYONE},
-    "presign": {1: None, 2: None, 3: None},
-}
-"""Protocol -> round -> recipient; None is each party for itself."""
+from .protocols import PROTOCOLS, Way
 
 
 def slot_of(envelope: Envelope) -> str:
@@ -32,10 +27,11 @@ def cause_of(envelope: Envelope) -> str:
 
 def check_place(envelope: Envelope, party_id: str) -> None:
     """Raises ContractError unless such a message may come to us in some session."""
-    rounds = RECIPIENTS.get(envelope.kind, {})
-    if envelope.round not in rounds:
+    protocol = PROTOCOLS.get(envelope.kind)
+    round_ = None if protocol is None else protocol.round(envelope.round)
+    if round_ is None:
         raise ContractError(f"no protocol has a message {slot_of(envelope)!r}")
-    recipient = rounds[envelope.round] or party_id
+    recipient = EVERYONE if round_.way is Way.BROADCAST else party_id
     if envelope.recipient != recipient:
         raise ContractError(f"{slot_of(envelope)} is not meant for {envelope.recipient!r}")
     if envelope.sender == party_id:

@@ -9,11 +9,9 @@ from contracts.envelope import COORDINATOR, EVERYONE, NO_SESSION, Envelope
 from contracts.identity import Identity
 
 from ..store.records import Outgoing
+from .protocols import lane_of
 
 JSON = "application/json"
-
-_LANES = {"presign": addresses.PRESIGNING}
-"""Kind of round message -> its exchange, where that is not the usual one."""
 
 
 def round_message(
@@ -24,7 +22,7 @@ def round_message(
     to = tuple(recipients) if content.recipient == EVERYONE else (content.recipient,)
     return tuple(
         Outgoing(
-            exchange=_LANES.get(content.kind, addresses.ROUNDS),
+            exchange=lane_of(content.kind).rounds,
             routing_key=party_id,
             kind=f"{content.kind}/{content.round}",
             content_type=envelope.CONTENT_TYPE,
@@ -67,9 +65,8 @@ def report(
 
 def instruction(content: sessions.Instruction, party_id: str, session_id: bytes) -> Outgoing:
     """The coordinator's word to one party."""
-    presigning = isinstance(content, sessions.PresignBatch)
     return Outgoing(
-        exchange=addresses.PRESIGNING if presigning else addresses.SESSIONS,
+        exchange=lane_of(content.instruction).instructions,
         routing_key=party_id,
         kind=content.instruction,
         content_type=JSON,

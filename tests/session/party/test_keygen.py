@@ -20,6 +20,7 @@ from tests.session.builders import (
     KeygenRun,
     begin_keygen,
     member,
+    no_coins,
     party,
     received,
     report_in,
@@ -30,11 +31,11 @@ from workers.protocols.groups import group_by_name
 from workers.protocols.key_share import KeyShare
 from workers.protocols.rounds import EchoMismatchError, PartyFaultError, SpoiltSessionError
 from workers.session.failures import failure_of
-from workers.session.party import keygen
 from workers.session.party.direct import EPHEMERAL_BYTES
-from workers.session.party.keygen import KeygenState
+from workers.session.party.engines import ENGINES
+from workers.session.party.seat import RoundState
 from workers.session.party.step import Step
-from workers.store.records import KeyShareRecord
+from workers.store.records import KeyShareRecord, Received
 
 LIAR = "party-3"
 HONEST = ("party-1", "party-2")
@@ -111,12 +112,16 @@ def test_shares_go_to_their_party_alone_and_are_sealed() -> None:
     assert len(pairs) == len(direct) == 6
 
 
+def advance(state: RoundState, rows: list[Received]) -> Step | None:
+    return ENGINES["keygen"].advance(state, party(1), rows, randomness=no_coins)
+
+
 def test_nothing_happens_before_a_round_is_complete() -> None:
     step = begin_keygen(1)
-    state = KeygenState.from_bytes(step.state)
-    assert keygen.advance(state, party(1), []) is None
+    state = RoundState.from_bytes(step.state)
+    assert advance(state, []) is None
     theirs = UnverifiedEnvelope.from_bytes(begin_keygen(2).outgoing[1].body).claimed
-    assert keygen.advance(state, party(1), [received(theirs)]) is None
+    assert advance(state, [received(theirs)]) is None
 
 
 def test_messages_that_came_early_are_all_played_in_one_step() -> None:
@@ -128,9 +133,9 @@ def test_messages_that_came_early_are_all_played_in_one_step() -> None:
         for each in run.sent
         if each.routing_key == "party-1" and each.kind in {"keygen/1", "keygen/2"}
     ]
-    step = keygen.advance(KeygenState.from_bytes(first[0].state), party(1), rows)
+    step = advance(RoundState.from_bytes(first[0].state), rows)
     assert step is not None
-    assert KeygenState.from_bytes(step.state).round == 3
+    assert RoundState.from_bytes(step.state).round == 3
     assert [each.kind for each in step.outgoing] == ["keygen/2"] * 2 + ["keygen/3"] * 2
 
 
@@ -143,12 +148,12 @@ def test_the_state_is_stored_and_read_back_between_all_rounds() -> None:
     run = run_keygen()
     for i, steps in enumerate(run.steps.values(), start=1):
         states = [step.state for step in steps[:-1]]
-        assert [KeygenState.from_bytes(each).round for each in states] == [1, 2, 3, 4]
+        assert [RoundState.from_bytes(each).round for each in states] == [1, 2, 3, 4]
         for state in states:
-            again = KeygenState.from_bytes(state)
+            again = RoundState.from_bytes(state)
             assert again.to_bytes() == state
             assert again.own_index == i
-            assert [each for each, _, _ in again.others] == [j for j in (1, 2, 3) if j != i]
+            assert [each.index for each in again.others] == [j for j in (1, 2, 3) if j != i]
 
 
 def test_the_last_step_leaves_no_state() -> None:
@@ -158,7 +163,7 @@ def test_the_last_step_leaves_no_state() -> None:
 
 
 def test_the_state_hides_in_its_repr() -> None:
-    state = KeygenState.from_bytes(begin_keygen(1).state)
+    state = RoundState.from_bytes(begin_keygen(1).state)
     assert repr(state.protocol)[2:60] not in repr(state)
 
 
@@ -241,7 +246,7 @@ def test_a_share_that_does_not_open_spoils_the_session_and_says_whose_it_was(cha
 
 
 def test_another_ephemeral_key_for_one_party_spoils_the_session() -> None:
-    other = KeygenState.from_bytes(begin_keygen(2).state).ephemeral.public_bytes()
+    other = RoundState.from_bytes(begin_keygen(2).state).ephemeral.public_bytes()
     run = lying(1, lambda payload: other + payload[EPHEMERAL_BYTES:], to=("party-1",))
     assert isinstance(run.errors()["party-1"], SpoiltSessionError)
 
@@ -284,7 +289,7 @@ def test_parties_that_saw_different_broadcasts_blame_nobody() -> None:
 def _another_self() -> dict[int, bytes]:
     """Rounds 1 and 2 of party 3 as it would have sent them with other coins."""
     run = run_keygen()
-    state = KeygenState.from_bytes(run.steps[LIAR][0].state)
+    state = RoundState.from_bytes(run.steps[LIAR][0].state)
     committed = protocol.Committed.from_bytes(state.protocol)
     other, outbox = protocol.round1(committed.parameters, randomness=b"\x07" * 32)
     assert outbox.broadcast is not None

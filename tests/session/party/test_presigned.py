@@ -144,6 +144,14 @@ REFUSALS: list[tuple[Any, str]] = [
         lambda _: {"presignatures": (record(1, ("run", 0), (1, 2)),)},
         "made with other signers",
     ),
+    (
+        lambda _: {
+            "key_share": key_record(
+                1, CURVE, facts=facts(CURVE, public_key=b"\x02" + bytes(32)).model_dump_json()
+            )
+        },
+        "for another public key",
+    ),
 ]
 
 

@@ -14,7 +14,7 @@ from contracts.results import Status
 from contracts.sessions import Member, PresignBatch, PresignTerms
 from tests.protocols.dkls23.batches import sign_all, task_of
 from tests.protocols.simulate import coins
-from tests.session.builders import KEY_SESSION, NOW, report_in
+from tests.session.builders import KEY_SESSION, NOW, drawn, report_in
 from tests.session.presigners import (
     HONEST,
     LIAR,
@@ -33,9 +33,10 @@ from workers.protocols.rounds import (
     MisuseError,
     SpoiltSessionError,
 )
-from workers.session.party import presigning
+from workers.session.errors import RefusedError
 from workers.session.party.direct import EphemeralKey
-from workers.session.party.presigning import PresignState
+from workers.session.party.engines import ENGINES
+from workers.session.party.seat import RoundState
 
 QUICKLY = (Phase.explicit, Phase.reuse, Phase.generate)
 """A whole batch for each example: to look for the smallest that fails would take minutes."""
@@ -162,17 +163,10 @@ def test_nothing_happens_before_a_round_is_complete() -> None:
     signer = run.signers[HONEST]
     state, (first, second) = signer.state, [m for m in run.under_way if m.routing_key == HONEST]
     signer.receive(first.body, run.seed)
-    assert not presigning.complete(state, signer.rows)
-    assert (
-        presigning.advance(
-            state, signer.party, signer.key_share, signer.rows, randomness=coins("unused")
-        )
-        is None
-    )
     assert len(signer.steps) == 1
+    assert signer.advance(coins("unused")) is None
     signer.receive(second.body, run.seed)
-    assert presigning.complete(state, signer.rows)
-    assert signer.state.round == 2
+    assert (state.round, signer.state.round) == (1, 2)
 
 
 def test_fresh_coins_make_other_presignatures_of_the_same_batch() -> None:
@@ -186,13 +180,23 @@ def test_fresh_coins_make_other_presignatures_of_the_same_batch() -> None:
 def test_coins_of_a_wrong_size_are_not_used(size: int) -> None:
     of = world()
     with pytest.raises(MisuseError, match="32 bytes"):
-        presigning.begin(
+        ENGINES["presign"].begin(
             presign_batch(of),
             of.party(1),
-            of.key_record(1),
-            randomness=bytes(size),
-            ephemeral_randomness=bytes(48),
+            key_share=of.key_record(1),
+            randomness=drawn(bytes(size)),
         )
+
+
+@pytest.mark.parametrize("round_", [1, 2, 3])
+@pytest.mark.parametrize("gone", [True, False])
+def test_nothing_is_made_ahead_for_a_key_that_is_gone(round_: int, gone: bool) -> None:
+    run = sent(round_)
+    signer = run.signers[HONEST]
+    signer.key_share = None if gone else replace(run.world.key_record(1), active=False)
+    run.go_on()
+    assert isinstance(signer.error, RefusedError)
+    assert str(signer.error) == "the share of the key is gone"
 
 
 ###
@@ -203,9 +207,9 @@ def test_coins_of_a_wrong_size_are_not_used(size: int) -> None:
 def test_the_state_is_stored_and_read_back_between_all_rounds() -> None:
     for i, (name, signer) in zip((1, 3), sent(4).signers.items(), strict=True):
         states = [step.state for step in signer.steps[:-1]]
-        assert [PresignState.from_bytes(each).round for each in states] == [1, 2, 3]
+        assert [RoundState.from_bytes(each).round for each in states] == [1, 2, 3]
         for data in states:
-            state = PresignState.from_bytes(data)
+            state = RoundState.from_bytes(data)
             assert state.to_bytes() == data
             assert (state.own_index, state.epoch) == (i, 0)
             assert [each.party_id for each in state.members] == [HONEST, LIAR]
@@ -224,16 +228,16 @@ def test_the_encoding_of_the_state_is_pinned() -> None:
         issued_at=1_700_000_000_000,
         salt=b"\x04" * 32,
     )
-    state = PresignState(
-        batch=PresignBatch(session_id=terms.session_id(), terms=terms, time_left_ms=6),
+    state = RoundState(
+        begun=PresignBatch(session_id=terms.session_id(), terms=terms, time_left_ms=6),
         own_index=3,
         round=2,
         protocol=b"protocol state",
         ephemeral=EphemeralKey.from_bytes(b"\x07" * 32),
     )
     assert state.to_bytes() == STATE
-    again = PresignState.from_bytes(STATE)
-    assert (again.batch, again.own_index, again.round) == (state.batch, 3, 2)
+    again = RoundState.from_bytes(STATE)
+    assert (again.begun, again.own_index, again.round) == (state.begun, 3, 2)
     assert again.protocol == b"protocol state"
     assert again.ephemeral.to_bytes() == b"\x07" * 32
 
@@ -253,14 +257,14 @@ STATE = (
 @pytest.mark.parametrize("cut_off", [1, 32, 40, 100])
 def test_a_state_cut_short_is_not_read(cut_off: int) -> None:
     with pytest.raises(ContractError):
-        PresignState.from_bytes(STATE[:-cut_off])
+        RoundState.from_bytes(STATE[:-cut_off])
 
 
 def test_states_and_steps_hide_their_secrets_in_their_repr() -> None:
     run = sent(4)
     for signer in run.signers.values():
         for step in signer.steps[:-1]:
-            state = PresignState.from_bytes(step.state)
+            state = RoundState.from_bytes(step.state)
             for shown in (repr(step), repr(state)):
                 assert repr(state.protocol)[2:60] not in shown
                 assert state.ephemeral.to_bytes().hex() not in shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from tests.workers.tries import (
     held_back,
     history,
     out_of_stock,
+    presigned_by,
     results_sent,
     session_of,
     signers_of,
@@ -48,7 +49,7 @@ from tests.workers.tries import (
 from workers.protocols import dkls23
 from workers.protocols.groups import SECP256K1
 from workers.session.coordinator.conduct import MAX_TRIES, SHORTEST_TRY_MS
-from workers.session.party import presigning
+from workers.session.party.seat import Seat
 from workers.store.records import Outgoing
 
 TRY_MS = int(LIMITS.try_seconds * 1000)
@@ -190,30 +191,6 @@ async def test_others_sign_when_a_signer_has_lost_its_nonces(shire: World) -> No
 ###
 
 
-@dataclass
-class Short:
-    """What a party says, but for the last byte."""
-
-    truth: presigning.Message
-
-    def to_bytes(self) -> bytes:
-        return self.truth.to_bytes()[:-1]
-
-
-def presigned_by(
-    monkeypatch: pytest.MonkeyPatch, liar: str, round_: int, lie: Callable[[Any], Any]
-) -> None:
-    """Have a party send something else in a round of presigning, properly sealed."""
-
-    def send(state: Any, party: Any, direct: Any, *others: Any, **named: Any) -> Any:
-        if party.party_id == liar and state.round == round_:
-            direct = {index: lie(each) for index, each in direct.items()}
-        return ordinary(state, party, direct, *others, **named)
-
-    ordinary = presigning._send
-    monkeypatch.setattr(presigning, "_send", send)
-
-
 @pytest.mark.parametrize("trouble", ["lies", "refuses", "is silent"])
 async def test_those_who_wait_for_a_batch_that_fails_go_on_with_other_signers(
     shire: World, monkeypatch: pytest.MonkeyPatch, trouble: str
@@ -224,7 +201,7 @@ async def test_those_who_wait_for_a_batch_that_fails_go_on_with_other_signers(
     assert {each[-1] for each in waiting} == {failing}
     lost: Callable[[Outgoing], bool] = lambda _: False  # noqa: E731
     if trouble == "lies":
-        presigned_by(monkeypatch, failing, 1, Short)
+        presigned_by(monkeypatch, failing, lambda truth, _: truth[:-1], {1})
     elif trouble == "refuses":
         store: Any = shire.party_stores[failing]
 
@@ -262,7 +239,7 @@ async def test_a_spoilt_signature_costs_its_pool_and_others_sign(
         await everyone_is_alive(shire)
         home = (await sign(shire, key)).signers
         if lie == "psi":
-            presigned_by(monkeypatch, home[-1], PRODUCT, wrong_psi)
+            presigned_by(monkeypatch, home[-1], wrong_psi, {PRODUCT})
         await look(shire)
         (pool,) = await pools_of(shire, key)
         assert pool.stock == AHEAD.high
@@ -281,8 +258,11 @@ async def test_a_spoilt_signature_costs_its_pool_and_others_sign(
         assert (await sign(shire, key)).signers == result.signers
 
 
-def wrong_psi(answer: dkls23.Answer) -> dkls23.Answer:
-    return replace(answer, psis=tuple(psi + SECP256K1.scalar(1) for psi in answer.psis))
+def wrong_psi(truth: bytes, seat: Seat) -> bytes:
+    parameters = dkls23.Answered.from_bytes(seat.state.protocol).parameters
+    answer = dkls23.Answer.from_bytes(parameters, truth)
+    wrong = tuple(psi + SECP256K1.scalar(1) for psi in answer.psis)
+    return replace(answer, psis=wrong).to_bytes()
 
 
 ###

@@ -30,7 +30,7 @@ from tests.workers.tries import (
     wrong_share,
 )
 from workers.delivery.scopes import SessionOverError
-from workers.session.party import presigning
+from workers.session.party.engine import Engine
 
 TROUBLE = "party-2"
 SIGNERS = ["party-1", TROUBLE]
@@ -236,7 +236,7 @@ async def test_a_computation_ends_with_its_batch(
 ) -> None:
     """It cannot be interrupted, but nobody waits for it, and nothing comes of it."""
     computing, go_on = threading.Event(), threading.Event()
-    begin = presigning.begin
+    begin = Engine.begin
 
     def slow(*arguments: Any, **named: Any) -> Any:
         computing.set()
@@ -258,7 +258,7 @@ async def test_a_computation_ends_with_its_batch(
         party = shire.parties[TROUBLE]
         over = sessions.SessionCancelled(session_id=bytes.fromhex(begins.headers["session_id"]))
         with monkeypatch.context() as patch:
-            patch.setattr(presigning, "begin", slow)
+            patch.setattr(Engine, "begin", slow)
             at_work = asyncio.create_task(party.instruction(begins.body))
             await asyncio.to_thread(computing.wait, 60)
             party.broadcast(over.model_dump_json().encode())
@@ -268,7 +268,7 @@ async def test_a_computation_ends_with_its_batch(
         await party.session_cancelled(over)
         await shire.submit(cancel(shire, request))
         await all_time_passes(shire)
-        async with eventually(), party._presign._one_at_a_time:
+        async with eventually(), party._machine._one_at_a_time:
             pass  # the thread is done
         assert sent(shire, "presign/1") == []
         assert await audit.alive() == {}

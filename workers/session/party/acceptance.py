@@ -131,10 +131,8 @@ def key_facts(key_share: KeyShareRecord) -> KeyFacts:
 
 def own_commitment(accepted: Accepted) -> NonceCommitment:
     """The nonce commitment that this party is asked to use up."""
-    for member, commitment in zip(accepted.members, accepted.created.commitments, strict=True):
-        if member.index == accepted.own_index:
-            return commitment
-    raise AssertionError("accept() has found us among the members")
+    place = [member.index for member in accepted.members].index(accepted.own_index)
+    return accepted.created.commitments[place]
 
 
 def presignatures_used(created: SessionCreated) -> tuple[tuple[bytes, int], ...]:

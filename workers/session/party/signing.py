@@ -25,7 +25,6 @@ from ..tasks import tweak
 from .acceptance import Accepted, Party, check_signing_key, key_facts, own_commitment
 from .step import Step
 
-PROTOCOL = "sign"
 NONCE_RANDOMNESS_BYTES = 64
 """FRESH for each nonce pair."""
 

@@ -1,0 +1,140 @@
+"""The table of protocols: what follows from a row, and which tables are refused at import."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from contracts import addresses, sessions
+from workers.session.protocols import (
+    INBOX,
+    KEYGEN,
+    OF_ROUNDS,
+    PRESIGN,
+    PRESIGNING,
+    PROTOCOL_OF_REPORT,
+    PROTOCOLS,
+    SIGN,
+    IncompleteTableError,
+    Protocol,
+    Role,
+    Round,
+    Way,
+    complete,
+    lane_of,
+    table,
+)
+
+BROADCAST, DIRECT = Round(way=Way.BROADCAST), Round(way=Way.DIRECT)
+
+
+def test_rounds_are_counted_from_one() -> None:
+    assert [KEYGEN.round(number) for number in (0, 5, -1)] == [None] * 3
+    assert KEYGEN.round(4) == KEYGEN.rounds[3]
+    assert SIGN.round(1) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "lane"),
+    [
+        ("keygen/1", INBOX),
+        ("presign/3", PRESIGNING),
+        ("presign_batch", PRESIGNING),
+        ("session_created", INBOX),
+        ("nonces_wanted", INBOX),
+        ("session_cancelled", INBOX),
+        ("anything", INBOX),
+    ],
+)
+def test_a_kind_goes_by_its_protocols_lane(kind: str, lane: Any) -> None:
+    assert lane_of(kind) == lane
+
+
+def test_lanes_are_the_exchanges_that_the_broker_has() -> None:
+    assert (INBOX.instructions, INBOX.rounds) == (addresses.SESSIONS, addresses.ROUNDS)
+    assert PRESIGNING.instructions == PRESIGNING.rounds == addresses.PRESIGNING
+
+
+def test_a_report_belongs_to_one_protocol_or_to_any() -> None:
+    assert PROTOCOL_OF_REPORT == {
+        "key_certified": "keygen",
+        "share_signed": "sign",
+        "nonces_made": "sign",
+        "presignatures_made": "presign",
+    }
+
+
+###
+### Rows and tables that are not complete
+###
+
+
+@pytest.mark.parametrize(
+    ("rounds", "reason"),
+    [
+        ([Round(way=Way.BROADCAST, senders=Role.DEALERS)], "who its dealers are"),
+        ([Round(way=Way.BROADCAST, receivers=Role.RECEIVERS)], "who its receivers are"),
+        ([Round(way=Way.BROADCAST, clear_bytes=1)], "all clear, in half/1"),
+        ([DIRECT], "nobody can open half/1"),
+        ([BROADCAST, DIRECT], "nobody can open half/2"),
+        ([DIRECT, Round(way=Way.BROADCAST, introduces=True)], "nobody can open half/1"),
+    ],
+)
+def test_half_a_row_is_an_error(rounds: list[Round], reason: str) -> None:
+    with pytest.raises(IncompleteTableError, match=reason):
+        row(rounds)
+
+
+def row(rounds: list[Round], **fields: Any) -> Protocol:
+    return Protocol(
+        name="half",
+        begun_by=sessions.SessionCreated,
+        lane=INBOX,
+        reports=(),
+        rounds=tuple(rounds),
+        **fields,
+    )
+
+
+def test_who_introduced_itself_to_others_cannot_seal_for_these() -> None:
+    def nobody(_: Any) -> list[Any]:
+        return []
+
+    roles = {Role.DEALERS: nobody, Role.RECEIVERS: nobody}
+    among_dealers = Round(
+        way=Way.BROADCAST, senders=Role.DEALERS, receivers=Role.DEALERS, introduces=True
+    )
+    to_receivers = Round(way=Way.DIRECT, senders=Role.DEALERS, receivers=Role.RECEIVERS)
+    with pytest.raises(IncompleteTableError, match="nobody can open half/2"):
+        row([among_dealers, to_receivers], roles=roles)
+    row([replace(among_dealers, receivers=Role.ALL), to_receivers], roles=roles)
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([KEYGEN, PRESIGN], "protocols of terms: sign must"),
+        ([KEYGEN, SIGN], "instructions: PresignBatch must"),
+        ([KEYGEN, SIGN, PRESIGN, row([])], "protocols of terms: half must"),
+        ([KEYGEN, KEYGEN, SIGN, PRESIGN], "protocols of terms: keygen must"),
+        ([KEYGEN, SIGN, replace(PRESIGN, reports=())], "reports: PresignaturesMade must"),
+        (
+            [KEYGEN, replace(SIGN, reports=(*SIGN.reports, *KEYGEN.reports)), PRESIGN],
+            "reports: KeyCertified must",
+        ),
+        ([replace(KEYGEN, lane=PRESIGNING), SIGN, PRESIGN], "lane of another"),
+    ],
+)
+def test_a_table_with_a_hole_is_an_error(rows: list[Protocol], reason: str) -> None:
+    assert table(*PROTOCOLS.values()) == PROTOCOLS
+    with pytest.raises(IncompleteTableError, match=reason):
+        table(*rows)
+
+
+@pytest.mark.parametrize("names", [["keygen"], ["keygen", "presign", "sign"]])
+def test_a_wings_table_has_the_same_protocols(names: list[str]) -> None:
+    complete("a table", ["presign", "keygen"], OF_ROUNDS)
+    with pytest.raises(IncompleteTableError, match=r"a table: (presign|sign) must have one place"):
+        complete("a table", names, OF_ROUNDS)
