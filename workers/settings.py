@@ -28,13 +28,14 @@ from pydantic import (
 )
 
 from contracts import hosts
+from contracts.admission import ClientPolicy
 from contracts.errors import ContractError
 from contracts.hosts import AddressError
 from contracts.identity import Identity, PublicIdentity
 from contracts.primitives import Id
 from contracts.requests import MAX_LIFETIME_MS
 from contracts.sessions import MAX_PRESIGN_BATCH
-from contracts.signing import ClientPolicy, explain
+from contracts.signing import explain
 
 from .session.peers import Peer
 from .store.sealing import MasterKeys

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from contracts.admission import ClientPolicy
 from contracts.requests import CancelRequest
 from contracts.results import CancelResult, Status
-from contracts.signing import ClientPolicy
 
 from ..delivery.clock import now_ms
 from ..delivery.scopes import SessionScopes
