@@ -8,12 +8,10 @@ import aio_pika
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AMQPConnectionError
 
-from . import frames
+from .frames import TolerantConnection
 from .hosts import Hosts
 
 logger = logging.getLogger(__name__)
-
-frames.survive_unreadable()
 
 CONNECT_TIMEOUT_S = 10.0
 """For one host. A machine that is gone says nothing, and the kernel would wait for two minutes."""
@@ -25,11 +23,17 @@ async def connect(address: str) -> AbstractConnection:
     hosts = Hosts(address)
     for _ in range(len(hosts) - 1):
         try:
-            return await aio_pika.connect(hosts.current, timeout=CONNECT_TIMEOUT_S)
+            return await _connect(hosts)
         except AWAY as error:
             logger.warning(
                 "a host of the broker is away",
                 extra={"host": hosts.current.host, "reason": type(error).__name__},
             )
             hosts.go_on()
-    return await aio_pika.connect(hosts.current, timeout=CONNECT_TIMEOUT_S)
+    return await _connect(hosts)
+
+
+async def _connect(hosts: Hosts) -> AbstractConnection:
+    return await aio_pika.connect(
+        hosts.current, timeout=CONNECT_TIMEOUT_S, connection_class=TolerantConnection
+    )

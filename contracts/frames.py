@@ -4,30 +4,86 @@ The broker passes on properties that it does not look at, and any producer may w
 is not UTF-8, a time after the year 9999, tables within tables within tables. pamqp raises, and the
 connection ends with all that is in flight on it. Then the broker delivers the message again.
 
-After `survive_unreadable`, such a message comes with no properties but a header that says so.
+On a `TolerantConnection`, such a message comes with no properties but a header that says so.
 Whoever consumes it refuses it like any other that is not signed.
 """
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
+import aio_pika
+from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
+from pamqp import frame
 from pamqp.commands import Basic
+from pamqp.constants import FRAME_HEADER, FRAME_HEADER_SIZE
 from pamqp.header import ContentHeader
+from yarl import URL
 
 UNREADABLE = "warren-unreadable"
 """In the headers of such a message."""
 
-_unmarshal = ContentHeader.unmarshal
+
+class TolerantConnection(aio_pika.Connection):
+    def __init__(self, url: URL, **options: Any) -> None:
+        super().__init__(url, **options)
+        self.kwargs["transport_factory"] = _Transport()
 
 
-def survive_unreadable() -> None:
-    """In this process, whatever reads AMQP frames by pamqp. Doing it twice changes nothing."""
-    ContentHeader.unmarshal = _read  # type: ignore[method-assign]
+class _Transport(TransportFactory):
+    """aiormq's own, but for the reader."""
+
+    async def create(
+        self, url: URL, **options: Any
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        usual = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
+        reader, writer = await usual.create(url, **options)
+        return _FrameReader(reader), writer
 
 
-def _read(self: ContentHeader, data: bytes) -> None:
+class _FrameReader(asyncio.StreamReader):
+    """The bytes of another reader, a frame at a time, which can be read if they are a frame."""
+
+    def __init__(self, wire: asyncio.StreamReader) -> None:
+        super().__init__()
+        self._wire = wire
+        self._ahead = 0
+
+    def at_eof(self) -> bool:
+        return self._ahead == 0 and self._wire.at_eof()
+
+    async def readexactly(self, n: int) -> bytes:
+        if self._ahead == 0:
+            await self._read_ahead()
+        self._ahead -= n
+        return await super().readexactly(n)
+
+    async def _read_ahead(self) -> None:
+        data = await self._wire.readexactly(FRAME_HEADER_SIZE)
+        # A broker that speaks another version of AMQP says so, and no frame.
+        if not data.startswith(b"AMQP"):
+            _, _, size = frame.frame_parts(data)
+            assert size is not None
+            data = readable(data + await self._wire.readexactly(size + len(b"\xce")))
+        self.feed_data(data)
+        self._ahead = len(data)
+
+
+def readable(data: bytes) -> bytes:
+    """The frame, or if it has a message's unreadable properties, that with none.
+
+    It is called from a deeper stack than pamqp will be: tables that can be read here can be there.
+    """
+    kind, channel, _ = frame.frame_parts(data)
+    if kind != FRAME_HEADER:
+        return data
+    header = ContentHeader()
     try:
-        _unmarshal(self, data)
+        header.unmarshal(data[FRAME_HEADER_SIZE:-1])
     except Exception as error:  # of many kinds, and none of them is worth the connection
-        if self.class_id is None:
-            raise  # too short to be about any message
-        self.properties = Basic.Properties(headers={UNREADABLE: type(error).__name__})
+        if header.class_id is None:
+            return data  # too short to be about any message, which ends the connection
+        header.properties = Basic.Properties(headers={UNREADABLE: type(error).__name__})
+        return frame.marshal(header, channel)[:-1] + data[-1:]
+    return data

@@ -29,6 +29,7 @@ from pydantic import (
 )
 
 from contracts import hosts
+from contracts.admission import ClientPolicy
 from contracts.errors import ContractError
 from contracts.hosts import AddressError
 from contracts.identity import Identity, PublicIdentity
@@ -36,7 +37,7 @@ from contracts.operations import OPERATIONS
 from contracts.primitives import Id
 from contracts.requests import MAX_LIFETIME_MS
 from contracts.sessions import MAX_PRESIGN_BATCH
-from contracts.signing import ClientPolicy, explain
+from contracts.signing import explain
 
 from .session.peers import Peer
 from .store.opening import ADDRESS, ADDRESS_IN_WORDS

@@ -35,16 +35,15 @@ from aio_pika.exceptions import (
 from aiormq.exceptions import ChannelAccessRefused, InvalidFrameError
 from yarl import URL
 
-from .. import addresses, frames
+from .. import addresses
 from ..confirming import AWAY, answered
+from ..frames import TolerantConnection
 from ..hosts import Hosts
 from ..signing import SignedRequest
 from .errors import BrokerUnavailableError, ClientError, TopologyError
 from .settings import ClientSettings
 
 logger = logging.getLogger(__name__)
-
-frames.survive_unreadable()
 
 PREFETCH = 1000
 """Results in hand at most, those that wait for `Client.results` included."""
@@ -244,7 +243,9 @@ class Link:
 
     async def _connect(self) -> None:
         self._connection = connection = await aio_pika.connect(
-            self._url, timeout=self._settings.confirm_timeout_s
+            self._url,
+            timeout=self._settings.confirm_timeout_s,
+            connection_class=TolerantConnection,
         )
         publishing = await self._channel(connection, publisher_confirms=True)
         try:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from contracts.addresses import result_key
+from contracts.admission import ClientPolicy
 from contracts.identity import Identity, PublicIdentity
 from contracts.keys import CertifiedKey, Holder, KeyFacts
 from contracts.primitives import Curve, Scheme, Scope
@@ -25,7 +26,6 @@ from contracts.results import (
     SignResult,
     Status,
 )
-from contracts.signing import ClientPolicy
 from contracts.verification import child
 
 CLIENT = Identity.generate()

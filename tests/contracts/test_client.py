@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 import aio_pika
 import pytest
 
+from contracts.admission import open_request, signature_of
 from contracts.client import Client, ClientClosedError, RequestFailedError, ResultTimeoutError
 from contracts.failures import FailureCode
 from contracts.primitives import Curve, Scheme
 from contracts.requests import Request
 from contracts.results import Result
-from contracts.signing import open_request, signature_of
 
 from .fakes import KEYS, FakeCoordinator, honest
 from .producers import settings, sign, signed_request

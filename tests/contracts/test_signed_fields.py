@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from contracts.addresses import REQUEST_KEYS
+from contracts.admission import open_request
 from contracts.encoding import digest, pack, unpack
 from contracts.envelope import Envelope, UnverifiedEnvelope
 from contracts.errors import ContractError
@@ -17,7 +18,7 @@ from contracts.keys import Holder, KeyFacts
 from contracts.primitives import Curve, Scheme
 from contracts.requests import ADAPTER
 from contracts.sessions import Member, SessionTerms
-from contracts.signing import REQUEST_TAG, open_request, sign_request
+from contracts.signing import REQUEST_TAG, sign_request
 
 from .samples import CLIENT, PARTIES, fields, policies
 

@@ -9,19 +9,12 @@ from typing import Any
 import pytest
 
 from contracts.addresses import REQUEST_KEYS
+from contracts.admission import ClientPolicy, check_metadata, open_request, signature_of
 from contracts.errors import ContractError, InvalidRequestError
 from contracts.identity import Identity
 from contracts.primitives import MAX_BODY_BYTES, MAX_ITEMS, MAX_MESSAGE_BYTES
 from contracts.requests import ADAPTER, MAX_JOIN_WINDOW_MS, MAX_LIFETIME_MS, SignRequest
-from contracts.signing import (
-    REQUEST_TAG,
-    ClientPolicy,
-    SignedRequest,
-    check_metadata,
-    open_request,
-    sign_request,
-    signature_of,
-)
+from contracts.signing import REQUEST_TAG, SignedRequest, sign_request
 
 from . import samples
 from .samples import CLIENT, STRANGER, fields, keygen_request, policies

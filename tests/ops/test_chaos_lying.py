@@ -118,7 +118,7 @@ def test_what_was_done_by_order_is_counted_for_all_workers_of_a_role(book: Order
 
 
 @given(st.binary(min_size=1), st.randoms(use_true_random=False))
-def test_awrap_differs_from_the_truth_in_one_bit(content: bytes, random: Random) -> None:
+def test_a_lie_under_seal_differs_from_the_truth_in_one_bit(content: bytes, random: Random) -> None:
     wrong = spoilt(content, random)
     different = int.from_bytes(wrong) ^ int.from_bytes(content)
     assert (len(wrong), different.bit_count()) == (len(content), 1)

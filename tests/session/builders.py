@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from contracts import addresses, sessions
+from contracts.admission import ClientPolicy
 from contracts.envelope import COORDINATOR, Envelope, UnverifiedEnvelope
 from contracts.identity import Identity
 from contracts.keys import Holder, KeyFacts
 from contracts.primitives import Curve, Scheme
 from contracts.requests import KeygenRequest, Request, SignRequest
 from contracts.sessions import Member, NonceCommitment, SessionCreated, SessionTerms
-from contracts.signing import ClientPolicy, SignedRequest, sign_request
+from contracts.signing import SignedRequest, sign_request
 from tests.protocols.simulate import coins, random_key
 from workers.protocols.groups import group_by_name
 from workers.protocols.key_share import KeyShare

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, cast
 
-from contracts.signing import ClientPolicy
+from contracts.admission import ClientPolicy
 from tests.workers.simulate import CLIENT, LIMITS, World
 from workers.coordinator.reports import ReportConsumer
 from workers.coordinator.requests import RequestConsumer

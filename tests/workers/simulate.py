@@ -16,10 +16,11 @@ from typing import Any
 
 import migrations
 from contracts import addresses, results
+from contracts.admission import ClientPolicy
 from contracts.errors import ContractError
 from contracts.identity import Identity
 from contracts.requests import KeygenRequest, Request, SignRequest
-from contracts.signing import ClientPolicy, SignedRequest, sign_request
+from contracts.signing import SignedRequest, sign_request
 from workers.coordinator.liveness import Liveness
 from workers.coordinator.pools import Pools
 from workers.coordinator.reports import ReportConsumer

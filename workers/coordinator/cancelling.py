@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from contracts.admission import ClientPolicy
 from contracts.requests import CancelRequest
 from contracts.results import CancelResult, Status
-from contracts.signing import ClientPolicy, SignedRequest
+from contracts.signing import SignedRequest
 
 from ..delivery.scopes import SessionScopes
 from ..store.interface import CoordinatorStore

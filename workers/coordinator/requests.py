@@ -11,18 +11,13 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from contracts.admission import ClientPolicy, check_metadata, open_request, signature_of
 from contracts.errors import InvalidRequestError
 from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey, KeyFacts
 from contracts.requests import KeygenRequest, Request, SignRequest
 from contracts.sessions import SessionTerms
-from contracts.signing import (
-    ClientPolicy,
-    SignedRequest,
-    check_metadata,
-    open_request,
-    signature_of,
-)
+from contracts.signing import SignedRequest
 
 from ..delivery.clock import now_ms
 from ..delivery.deliveries import Delivery

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from contracts.signing import ClientPolicy
+from contracts.admission import ClientPolicy
 
 from ..delivery.clock import now_ms
 from ..delivery.publisher import Publisher

@@ -13,13 +13,14 @@ from aio_pika import RobustConnection
 from faststream.rabbit import RabbitBroker
 from yarl import URL
 
+from contracts.frames import TolerantConnection
 from contracts.hosts import Hosts
 
 
 def roaming(hosts: Hosts) -> type[RobustConnection]:
     """A class of connections; to be used for one at a time."""
 
-    class RoamingConnection(RobustConnection):
+    class RoamingConnection(TolerantConnection, RobustConnection):
         async def _on_connection_close(self, closing: asyncio.Future[Any]) -> None:
             """Called once for each connection that was lost and each attempt that failed."""
             hosts.go_on()

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from contracts.admission import ClientPolicy
 from contracts.identity import Identity
 from contracts.keys import Holder
 from contracts.requests import CancelRequest
 from contracts.sessions import Member, NonceCommitment, PresignaturesUsed
-from contracts.signing import ClientPolicy, sign_request
+from contracts.signing import sign_request
 from tests.protocols.simulate import coins
 from tests.session.builders import (
     CLIENT,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from contracts.admission import ClientPolicy
 from contracts.failures import FailureCode
 from contracts.identity import Identity
 from contracts.requests import KeygenRequest, Request
@@ -17,7 +18,7 @@ from contracts.results import (
     SignResult,
     Status,
 )
-from contracts.signing import ClientPolicy, SignedRequest, sign_request
+from contracts.signing import SignedRequest, sign_request
 from tests.workers import crew
 from tests.workers.callers import announced, answer, ask, refusal, refused, seen, view, wish
 from tests.workers.simulate import CLIENT, LIMITS, World

@@ -6,13 +6,13 @@ import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from contracts.admission import ClientPolicy, open_request
 from contracts.errors import ContractError
 from contracts.identity import Identity
 from contracts.keys import KeyFacts
 from contracts.primitives import Curve, Scheme
 from contracts.requests import MAX_LIFETIME_MS, KeygenRequest, SignRequest
 from contracts.sessions import Member, NonceCommitment, PresignBatch, SessionCreated
-from contracts.signing import ClientPolicy, open_request
 
 from ...store.records import KeyShareRecord
 from ..errors import RefusedError

@@ -1,0 +1,129 @@
+"""Threshold signatures by Warren, for producers.
+
+    async with Client.connect(ClientSettings.load(Path("client.toml"))) as client:
+        await client.create_key("treasury", curve=Curve.ED25519, threshold=2, party_count=3)
+        done = await client.sign("treasury", message=b"...", scheme=Scheme.ED25519)
+
+What comes back was verified, or it is a `ClientError`. `warren_client.client` tells more of the
+calls, `warren_client.client.settings` what `client.toml` has. Addresses and extended keys are in
+`warren_client.wallets`, which needs ``pip install 'warren-client[wallets]'``.
+"""
+
+from .client import (
+    Begun,
+    BrokerUnavailableError,
+    Client,
+    ClientClosedError,
+    ClientError,
+    ClientSettings,
+    RequestFailedError,
+    ResultTimeoutError,
+    SettingsError,
+    TopologyError,
+)
+from .derivation import DerivedKey
+from .errors import ContractError
+from .failures import Failure, FailureCode
+from .identity import Identity, PublicIdentity
+from .keys import CertifiedKey, Holder, KeyFacts
+from .primitives import Curve, Scheme, Scope, Status
+from .requests import (
+    CancelRequest,
+    ConfigureAccountRequest,
+    JoinSessionRequest,
+    KeygenRequest,
+    PutApiKeyRequest,
+    QueryAccountsRequest,
+    QueryApiKeysRequest,
+    QueryKeysRequest,
+    QuerySessionRequest,
+    Request,
+    RevokeApiKeyRequest,
+    SignItem,
+    SignRequest,
+)
+from .results import (
+    AccountView,
+    ApiKeyView,
+    CancelResult,
+    ConfigureAccountResult,
+    EcdsaForms,
+    JoinSessionResult,
+    KeygenResult,
+    PutApiKeyResult,
+    QueryAccountsResult,
+    QueryApiKeysResult,
+    QueryKeysResult,
+    QuerySessionResult,
+    Result,
+    RevokeApiKeyResult,
+    SessionAnnounced,
+    SessionView,
+    SignedItem,
+    SignResult,
+)
+from .signing import SignedRequest, sign_request
+from .verification import child, verifying_key
+from .views import SessionEvent
+
+__all__ = [
+    "AccountView",
+    "ApiKeyView",
+    "Begun",
+    "BrokerUnavailableError",
+    "CancelRequest",
+    "CancelResult",
+    "CertifiedKey",
+    "Client",
+    "ClientClosedError",
+    "ClientError",
+    "ClientSettings",
+    "ConfigureAccountRequest",
+    "ConfigureAccountResult",
+    "ContractError",
+    "Curve",
+    "DerivedKey",
+    "EcdsaForms",
+    "Failure",
+    "FailureCode",
+    "Holder",
+    "Identity",
+    "JoinSessionRequest",
+    "JoinSessionResult",
+    "KeyFacts",
+    "KeygenRequest",
+    "KeygenResult",
+    "PublicIdentity",
+    "PutApiKeyRequest",
+    "PutApiKeyResult",
+    "QueryAccountsRequest",
+    "QueryAccountsResult",
+    "QueryApiKeysRequest",
+    "QueryApiKeysResult",
+    "QueryKeysRequest",
+    "QueryKeysResult",
+    "QuerySessionRequest",
+    "QuerySessionResult",
+    "Request",
+    "RequestFailedError",
+    "Result",
+    "ResultTimeoutError",
+    "RevokeApiKeyRequest",
+    "RevokeApiKeyResult",
+    "Scheme",
+    "Scope",
+    "SessionAnnounced",
+    "SessionEvent",
+    "SessionView",
+    "SettingsError",
+    "SignItem",
+    "SignRequest",
+    "SignResult",
+    "SignedItem",
+    "SignedRequest",
+    "Status",
+    "TopologyError",
+    "child",
+    "sign_request",
+    "verifying_key",
+]
