@@ -11,6 +11,7 @@ from contracts import addresses, sessions
 from workers.session.protocols import (
     INBOX,
     KEYGEN,
+    OF_REQUESTS,
     OF_ROUNDS,
     PRESIGN,
     PRESIGNING,
@@ -138,3 +139,7 @@ def test_a_wings_table_has_the_same_protocols(names: list[str]) -> None:
     complete("a table", ["presign", "keygen"], OF_ROUNDS)
     with pytest.raises(IncompleteTableError, match=r"a table: (presign|sign) must have one place"):
         complete("a table", names, OF_ROUNDS)
+
+
+def test_whatever_terms_there_are_are_a_request_s() -> None:
+    assert {"keygen", "sign"} == OF_REQUESTS

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from contracts.results import Status
 
-from ..session.coordinator.conduct import PROTOCOLS, Conduct
+from ..session.coordinator.conduct import Conduct
+from ..session.protocols import OF_REQUESTS
 from ..store.interface import CoordinatorStore
 from ..store.records import RequestRecord, Session
 from .recent import Known
@@ -71,7 +72,7 @@ async def _request_of(store: CoordinatorStore, session_id: bytes) -> RequestReco
     if record is not None:
         return record
     session = await store.session(session_id)
-    if session is None or session.protocol not in PROTOCOLS:
+    if session is None or session.protocol not in OF_REQUESTS:
         return None
     # One that did not succeed; its request has gone on in another.
     conduct = Conduct.model_validate_json(session.state)

@@ -20,6 +20,7 @@ from ..delivery.scopes import uninterrupted
 from ..session.coordinator import pooling
 from ..session.coordinator.choice import members_of, set_name
 from ..session.coordinator.pooling import Batch
+from ..session.protocols import PRESIGN
 from ..settings import PoolLimits
 from ..store.interface import CoordinatorStore, StoreUnavailableError
 from ..store.records import (
@@ -211,7 +212,7 @@ class Pools:
         change = CoordinatorChange(
             session_id=batch.session_id,
             expected_version=0,
-            protocol=pooling.PROTOCOL,
+            protocol=PRESIGN.name,
             key_session=pool.key_session,
             status=Status.IN_PROGRESS.value,
             deadline=now + lifetime_ms,

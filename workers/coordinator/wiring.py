@@ -9,9 +9,8 @@ from contracts.admission import ClientPolicy
 
 from ..delivery.clock import now_ms
 from ..delivery.publisher import Publisher
-from ..session.coordinator import pooling
-from ..session.coordinator.conduct import PROTOCOLS
 from ..session.peers import Peer
+from ..session.protocols import OF_REQUESTS, PROTOCOLS
 from ..settings import CoordinatorLimits, PoolLimits
 from ..store.interface import CoordinatorStore
 from .accounts import Accounts
@@ -86,8 +85,7 @@ class Coordinator:
         )
         batches = Batches(store, publisher, pools, line, clock=clock)
         kinds: dict[str, SessionKind] = {
-            **dict.fromkeys(PROTOCOLS, asked_for),
-            pooling.PROTOCOL: batches,
+            name: asked_for if name in OF_REQUESTS else batches for name in PROTOCOLS
         }
         reports = ReportConsumer(
             store,

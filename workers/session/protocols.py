@@ -213,6 +213,8 @@ def _members(union: Any) -> set[type[Contract]]:
 
 
 PROTOCOLS = table(KEYGEN, SIGN, PRESIGN)
+OF_REQUESTS = frozenset(row.name for row in PROTOCOLS.values() if row.begun_by is SessionCreated)
+"""Whose sessions are asked for by a request; the others are batches."""
 OF_ROUNDS = tuple(row for row in PROTOCOLS.values() if row.rounds)
 PROTOCOL_OF_REPORT: Mapping[str, str] = {
     report.model_fields["report"].default: row.name

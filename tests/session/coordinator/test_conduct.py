@@ -12,8 +12,7 @@ from tests.protocols.simulate import coins
 from tests.session.builders import LIFETIME_MS, NOW, facts, signing_session
 from tests.session.conducts import keygen_conduct, replaceable
 from tests.session.ecdsa_sessions import CURVE, ecdsa_session, list_session
-from workers.session.coordinator import pooling
-from workers.session.coordinator.conduct import PROTOCOLS, Conduct, Presigned
+from workers.session.coordinator.conduct import Conduct, Presigned
 from workers.store.records import PooledPresignature
 
 ###
@@ -101,11 +100,6 @@ def test_a_session_says_its_key_s_curve_and_parties() -> None:
     two_of_three = signing_session().conduct()
     assert (two_of_three.curve, two_of_three.party_count) == (Curve.ED25519, 3)
     assert len(two_of_three.terms.members) == 2
-
-
-def test_whatever_terms_there_are_are_a_request_s() -> None:
-    assert {"keygen", "sign"} == PROTOCOLS
-    assert pooling.PROTOCOL not in PROTOCOLS
 
 
 ###

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass
-from typing import assert_never, get_args
+from typing import assert_never
 
 from pydantic import Field
 
@@ -17,9 +17,6 @@ from contracts.results import Result, Status
 from contracts.sessions import Member, NonceCommitment, SessionTerms
 
 from ...store.records import CommitmentRecord, KeyRecord, Outgoing, PooledPresignature, WaiterRecord
-
-PROTOCOLS: frozenset[str] = frozenset(get_args(SessionTerms.model_fields["protocol"].annotation))
-"""Of the sessions that are asked for by a request, and so have a `Conduct`."""
 
 MAX_TRIES = 3
 """Sessions for one request. Each may use up presignatures."""

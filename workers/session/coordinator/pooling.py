@@ -25,8 +25,6 @@ from .choice import set_name
 from .instructions import over
 from .reported_failures import passed_on, payload, said_to_be_silent
 
-PROTOCOL = "presign"
-
 BatchReport: TypeAlias = sessions.PresignaturesMade | sessions.SessionFailed
 """What signers say of a batch."""
 

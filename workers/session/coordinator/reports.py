@@ -22,6 +22,7 @@ from ...protocols.rounds import PartyFaultError, PartyIndex, ProtocolError
 from ...store.records import CommitmentRecord, Received
 from ..errors import RefusedError
 from ..failures import failure_of
+from ..protocols import PROTOCOL_OF_REPORT
 from .combining import combine_ecdsa, combine_frost, well_formed
 from .conduct import Conduct, Progress
 from .instructions import invitations
@@ -52,13 +53,13 @@ def check_report(conduct: Conduct, envelope: Envelope, report: sessions.Report) 
         case sessions.ShareSigned():
             _check_epoch(conduct, envelope)
             _check_token(conduct, sender, report.join_token)
-            _check_protocol(conduct, report, "sign")
+            _check_protocol(conduct, report)
         case sessions.NoncesMade():
             _check_epoch(conduct, envelope)
-            _check_protocol(conduct, report, "sign")
+            _check_protocol(conduct, report)
             _check_nonces(conduct, sender, report)
         case sessions.KeyCertified():
-            _check_protocol(conduct, report, "keygen")
+            _check_protocol(conduct, report)
         case sessions.SessionFailed():
             pass
         case sessions.PresignaturesMade() | sessions.PartyAlive():
@@ -268,8 +269,8 @@ def _check_epoch(conduct: Conduct, envelope: Envelope) -> None:
         raise ContractError(f"epoch {envelope.epoch} in a session of epoch {conduct.terms.epoch}")
 
 
-def _check_protocol(conduct: Conduct, report: RequestReport, protocol: str) -> None:
-    if conduct.terms.protocol != protocol:
+def _check_protocol(conduct: Conduct, report: RequestReport) -> None:
+    if conduct.terms.protocol != PROTOCOL_OF_REPORT[report.report]:
         raise ContractError(f"{report.report} in a session to {conduct.terms.protocol}")
 
 
