@@ -28,6 +28,8 @@ SUITES = pytest.mark.parametrize(
 )
 TAPROOT = frost.ciphersuite("bip340")
 MESSAGE = b"\x00\x00" + coins("message")[2:]
+PLACE = coins("place"), 0
+ZEROS = {"hiding_randomness": bytes(32), "binding_randomness": bytes(32)}
 
 
 @dataclass
@@ -53,6 +55,7 @@ class Signing:
             i: frost.commit(
                 suite,
                 keys[i],
+                place=PLACE,
                 hiding_randomness=coins("hiding", i),
                 binding_randomness=coins("binding", i),
             )
@@ -448,14 +451,18 @@ def test_nonces_need_32_random_bytes_each(hiding: int, binding: int) -> None:
     key = random_key(SECP256K1, 2, 2, "size")[index(1)]
     with pytest.raises(MisuseError, match="randomness"):
         frost.commit(
-            TAPROOT, key, hiding_randomness=bytes(hiding), binding_randomness=bytes(binding)
+            TAPROOT,
+            key,
+            place=PLACE,
+            hiding_randomness=bytes(hiding),
+            binding_randomness=bytes(binding),
         )
 
 
 def test_a_key_of_another_group_is_refused() -> None:
     key = random_key(ED25519, 2, 2, "group")[index(1)]
     with pytest.raises(MisuseError, match="does not sign with a key of ed25519"):
-        frost.commit(TAPROOT, key, hiding_randomness=bytes(32), binding_randomness=bytes(32))
+        frost.commit(TAPROOT, key, place=PLACE, **ZEROS)
     signing = two_of_three(TAPROOT)
     with pytest.raises(MisuseError, match="does not sign with a key of ed25519"):
         frost.sign(signing.nonces[index(1)], key, MESSAGE, signing.commitments)
@@ -467,7 +474,7 @@ def test_nonces_are_hedged_with_the_share() -> None:
     """The same broken randomness at two parties, or in two suites, still gives other nonces."""
     keys = random_key(SECP256K1, 2, 2, "hedged")
     made = {
-        frost.commit(suite, key, hiding_randomness=bytes(32), binding_randomness=bytes(32))[1]
+        frost.commit(suite, key, place=PLACE, **ZEROS)[1]
         for key in keys.values()
         for suite in (TAPROOT, frost.ciphersuite("secp256k1"))
     }
