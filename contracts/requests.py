@@ -26,6 +26,8 @@ from .primitives import (
     Scope,
     SessionId,
     UnixMillis,
+    Version,
+    Versioned,
     Words,
 )
 
@@ -37,8 +39,8 @@ that none can be begun a second time."""
 MAX_JOIN_WINDOW_MS = 10_000
 
 
-class RequestBase(Contract):
-    version: Literal[1] = 1
+class RequestBase(Versioned):
+    version: Version = 1
     request_id: Id
     """Idempotency key: the same id with the same bytes is the same request."""
     client_id: Id | None

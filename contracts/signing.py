@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 import pydantic_core
 from pydantic import ValidationError
 
-from . import addresses
+from . import addresses, strict_json
 from .errors import ContractError, InvalidRequestError
 from .identity import Identity, PublicIdentity
 from .primitives import ID_PATTERN, MAX_BODY_BYTES
@@ -102,8 +102,9 @@ def open_request(body: bytes, signature: bytes, policies: Sequence[ClientPolicy]
     signer = _authorise(claims, policies)
     signer.verify(REQUEST_TAG, body, signature)
     try:
+        strict_json.refuse_repeated_fields(body)
         request = ADAPTER.validate_json(body)
-    except ValidationError as error:
+    except (ValidationError, ContractError) as error:
         raise _invalid(claims, explain(error)) from None
     return SignedRequest(request=request, body=body, signature=signature)
 
@@ -140,8 +141,10 @@ def check_metadata(
         raise ContractError(f"message_id must be the request id {request.request_id!r}")
 
 
-def explain(error: ValidationError) -> str:
+def explain(error: ValidationError | ContractError) -> str:
     """Where and what, without the input: that may be anything, a secret even."""
+    if isinstance(error, ContractError):
+        return str(error)
     parts = []
     for item in error.errors(include_url=False, include_input=False, include_context=False)[:5]:
         where = ".".join(str(step) for step in item["loc"] if step not in addresses.REQUEST_KEYS)

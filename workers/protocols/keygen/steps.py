@@ -78,8 +78,8 @@ def round2(state: Committed, inbox: Inbox[Commitment]) -> tuple[Opened, Outbox[O
     """
     require_senders(inbox, state.parameters.others)
 
-    # Before any check that blames: all later hashes cover the session, so that of two honest parties
-    # that were told different ones each would find the other's opening wrong.
+    # Before any check that blames: all later hashes cover the session, so that of two honest
+    # parties that were told different ones each would find the other's opening wrong.
     view = state.parameters.view
     strangers = frozenset(j for j, commitment in inbox.items() if commitment.view != view)
     if strangers:
