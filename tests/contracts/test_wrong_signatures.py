@@ -12,10 +12,11 @@ from nacl import bindings
 
 from contracts.errors import ContractError
 from contracts.primitives import Scheme
+from contracts.results import EcdsaForms
 from contracts.secp256k1 import ORDER
-from contracts.verification import check_signature
+from contracts.verification import check_signature, check_signed
 
-from .samples import SingleKey
+from .samples import SingleKey, sign_request, sign_result
 
 P = 2**255 - 19
 L = 2**252 + 27742317777372353535851937790883648493
@@ -171,3 +172,43 @@ def test_a_scalar_of_zero_is_no_signature() -> None:
         signature, public_key = KEYS[scheme].sign(scheme, MESSAGE, None)
         with pytest.raises(ContractError, match="by another key"):
             check_signature(scheme, public_key, MESSAGE, with_scalar(0)(signature, scheme))
+
+
+###
+### ECDSA's forms
+###
+
+FORMS = {
+    "r": bytes(32),
+    "s": bytes(32),
+    "recovery_id": 2,
+    "compact": bytes(64),
+    "der": b"",
+    "ethereum": None,
+}
+
+
+def test_every_form_is_tried() -> None:
+    assert FORMS.keys() == EcdsaForms.model_fields.keys()
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_form_that_says_something_else_than_the_signature_is_refused(name: str) -> None:
+    key = KEYS[Scheme.ECDSA]
+    true = sign_result(sign_request(scheme=Scheme.ECDSA, message=MESSAGE), key)
+    check_signed(true, key.certified(), None)
+    assert true.ecdsa is not None
+    changed = true.model_copy(update={"ecdsa": true.ecdsa.model_copy(update={name: FORMS[name]})})
+    with pytest.raises(ContractError, match="ecdsa is not what"):
+        check_signed(changed, key.certified(), None)
+
+
+def test_a_recovery_id_of_a_foreign_key_is_refused_in_all_forms_alike() -> None:
+    """As a coordinator would have it that was told so by a signer who negates s."""
+    key = KEYS[Scheme.ECDSA]
+    true = sign_result(sign_request(scheme=Scheme.ECDSA, message=MESSAGE), key)
+    assert true.signature is not None
+    turned = true.signature[:-1] + bytes([true.signature[-1] ^ 1])
+    false = true.model_copy(update={"signature": turned, "ecdsa": EcdsaForms.of(turned)})
+    with pytest.raises(ContractError, match="does not verify: the recovery id leads to another"):
+        check_signed(false, key.certified(), None)
