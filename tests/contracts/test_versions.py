@@ -30,7 +30,7 @@ from .samples import (
 
 KEY = SingleKey(Curve.ED25519)
 FAILURE = Failure.of(FailureCode.UNKNOWN_KEY, "no such key")
-REFUSED = {"request_id": "r1", "client_id": None, "finished_at": 1}
+REFUSED: dict[str, Any] = {"request_id": "r1", "client_id": None, "finished_at": 1}
 MESSAGES: list[tuple[TypeAdapter[Any], BaseModel]] = [
     *(
         (requests.ADAPTER, requests.ADAPTER.validate_python(fields(each)))
