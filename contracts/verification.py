@@ -128,7 +128,7 @@ def check_signature(scheme: Scheme, public_key: bytes, message: bytes, signature
     }[scheme]
     try:
         check(public_key, message, signature)
-    except ContractError as error:
+    except ValueError as error:  # a ContractError, or a library's own
         raise ContractError(f"the {scheme} signature does not verify: {error}") from None
 
 
