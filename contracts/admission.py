@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 import pydantic_core
 from pydantic import ValidationError
 
-from . import addresses
+from . import addresses, strict_json
 from .errors import ContractError, InvalidRequestError
 from .identity import PublicIdentity
 from .operations import OPERATIONS
@@ -68,8 +68,9 @@ def open_request(body: bytes, signature: bytes, policies: Sequence[ClientPolicy]
     signer = _authorise(claims, policies)
     signer.verify(REQUEST_TAG, body, signature)
     try:
+        strict_json.refuse_repeated_fields(body)
         request = ADAPTER.validate_json(body)
-    except ValidationError as error:
+    except (ValidationError, ContractError) as error:
         raise _invalid(claims, explain(error)) from None
     if (reason := addresses.misaddressed(request)) is not None:
         raise _invalid(claims, reason)

@@ -100,7 +100,7 @@ def check(public_key: bytes, digest: bytes, signature: bytes) -> None:
         return
     if parse_point(public_key).verify(parsed.der, digest, hasher=None):
         raise ContractError("the recovery id leads to another key")
-    raise ContractError("the ECDSA signature does not verify")
+    raise ContractError("r and s are no signature by this key")
 
 
 def _require_digest(digest: bytes) -> None:

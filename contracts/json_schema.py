@@ -24,7 +24,7 @@ SCHEMAS: dict[str, tuple[TypeAdapter[Any], str]] = {
 def json_schema(name: str) -> dict[str, Any]:
     adapter, title = SCHEMAS[name]
     schema = adapter.json_schema(ref_template="#/$defs/{model}")
-    _require_discriminator(schema, schema["$defs"])
+    _require_what_must_stand(schema, schema["$defs"])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema}
 
 
@@ -34,7 +34,7 @@ def component_schemas() -> dict[str, Any]:
     for adapter, _ in SCHEMAS.values():
         schema = adapter.json_schema(ref_template="#/components/schemas/{model}")
         definitions = schema["$defs"]
-        _require_discriminator(schema, definitions)
+        _require_what_must_stand(schema, definitions)
         components.update(definitions)
     return dict(sorted(components.items()))
 
@@ -46,11 +46,13 @@ def members(name: str) -> dict[str, str]:
     return {tag: ref.rpartition("/")[2] for tag, ref in mapping.items()}
 
 
-def _require_discriminator(schema: dict[str, Any], definitions: dict[str, Any]) -> None:
-    """The field that tells the members apart has a default in Python; on paper it must stand."""
-    field = schema["discriminator"]["propertyName"]
+def _require_what_must_stand(schema: dict[str, Any], definitions: dict[str, Any]) -> None:
+    """The field that tells the members apart, and the version, have defaults in Python; on paper
+    they must stand."""
+    given = {schema["discriminator"]["propertyName"], "version"}
     for ref in schema["discriminator"]["mapping"].values():
         model = definitions[ref.rpartition("/")[2]]
         model["required"] = sorted(
-            {*model.get("required", ()), field}, key=list(model["properties"]).index
+            {*model.get("required", ()), *given & model["properties"].keys()},
+            key=list(model["properties"]).index,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -15,7 +15,9 @@ from pydantic import (
     Field,
     PlainSerializer,
     StringConstraints,
+    ValidationInfo,
     WithJsonSchema,
+    model_validator,
 )
 
 from . import derivation
@@ -43,6 +45,26 @@ class Contract(BaseModel):
         use_attribute_docstrings=True,  # so the generated schemas say what the fields mean
         hide_input_in_errors=True,  # it may be a secret, and errors are logged
     )
+
+
+def _a_number(value: Any) -> Any:
+    # In Python 1 == True == 1.0, and a literal compares.
+    if type(value) is not int:
+        raise ValueError(f"must be the number {VERSION}")
+    return value
+
+
+Version = Annotated[Literal[1], BeforeValidator(_a_number)]
+
+
+class Versioned(Contract):
+    """A message with a `version`, which may be left out in Python and stands in JSON always."""
+
+    @model_validator(mode="after")
+    def _said(self, info: ValidationInfo) -> Versioned:
+        if info.mode == "json" and "version" not in self.model_fields_set:
+            raise ValueError(f"version is missing; it must be the number {VERSION}")
+        return self
 
 
 class Curve(StrEnum):

@@ -25,6 +25,8 @@ from .primitives import (
     Scope,
     SessionId,
     UnixMillis,
+    Version,
+    Versioned,
     Words,
 )
 
@@ -36,10 +38,10 @@ that none can be begun a second time."""
 MAX_JOIN_WINDOW_MS = 10_000
 
 
-class RequestBase(Contract):
+class RequestBase(Versioned):
     """What all requests have."""
 
-    version: Literal[1] = 1
+    version: Version = 1
     request_id: Id
     """Idempotency key: the same id with the same bytes is the same request."""
     client_id: Id | None

@@ -21,6 +21,8 @@ from .primitives import (
     SessionId,
     Status,
     UnixMillis,
+    Version,
+    Versioned,
 )
 from .views import AccountView, ApiKeyView, SessionEvent, SessionView
 
@@ -52,10 +54,10 @@ __all__ = [
 ]
 
 
-class ResultBase(Contract):
+class ResultBase(Versioned):
     """What all results have."""
 
-    version: Literal[1] = 1
+    version: Version = 1
     request_id: Id
     client_id: Id | None
     session_id: SessionId | None
@@ -253,12 +255,12 @@ Result = Annotated[
 ADAPTER: TypeAdapter[Result] = TypeAdapter(Result)
 
 
-class SessionAnnounced(Contract):
+class SessionAnnounced(Versioned):
     """That a request with `announce` has a session. Not its result, which is still to come; comes
     again, the same, when the request does."""
 
     result: Literal["session_announced"] = "session_announced"
-    version: Literal[1] = 1
+    version: Version = 1
     request_id: Id
     client_id: Id | None
     session_id: SessionId

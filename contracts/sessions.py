@@ -26,6 +26,8 @@ from .primitives import (
     Scheme,
     SessionId,
     UnixMillis,
+    Version,
+    Versioned,
 )
 
 SESSION_TAG = b"warren/session/v1"
@@ -115,11 +117,11 @@ class PresignTerms(Contract):
         )
 
 
-class SessionCreated(Contract):
+class SessionCreated(Versioned):
     """Goes to each party of a session. The request's bytes are the producer's own."""
 
     instruction: Literal["session_created"] = "session_created"
-    version: Literal[1] = 1
+    version: Version = 1
     session_id: SessionId
     terms: SessionTerms
     commitments: list[NonceCommitment]
@@ -135,12 +137,12 @@ class SessionCreated(Contract):
     """Until the deadline, from when this was sent: clocks need not agree."""
 
 
-class NoncesWanted(Contract):
+class NoncesWanted(Versioned):
     """Goes to a party whose commitments ran out while a session waits. The party answers a nonce
     batch once."""
 
     instruction: Literal["nonces_wanted"] = "nonces_wanted"
-    version: Literal[1] = 1
+    version: Version = 1
     batch_id: SessionId
     session_id: SessionId
     """The session that waits for them; the answer is a report in it."""
@@ -153,17 +155,17 @@ class NoncesWanted(Contract):
     answered before. None from a coordinator that does not say."""
 
 
-class PresignBatch(Contract):
+class PresignBatch(Versioned):
     """Goes to each signer of a batch of presignatures, which is a session of its own."""
 
     instruction: Literal["presign_batch"] = "presign_batch"
-    version: Literal[1] = 1
+    version: Version = 1
     session_id: SessionId
     terms: PresignTerms
     time_left_ms: int = Field(gt=0)
 
 
-class SessionCancelled(Contract):
+class SessionCancelled(Versioned):
     """Goes to every party of a session, and by broadcast to every worker.
 
     It carries no request, and parties believe it unsigned: a session that ends early may waste
@@ -171,7 +173,7 @@ class SessionCancelled(Contract):
     """
 
     instruction: Literal["session_cancelled"] = "session_cancelled"
-    version: Literal[1] = 1
+    version: Version = 1
     session_id: SessionId
 
 

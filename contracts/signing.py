@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from . import addresses
+from .errors import ContractError
 from .identity import Identity
 from .operations import OPERATIONS
 from .requests import Request
@@ -52,8 +53,10 @@ def sign_request(request: Request, identity: Identity) -> SignedRequest:
     return SignedRequest(request=request, body=body, signature=identity.sign(REQUEST_TAG, body))
 
 
-def explain(error: ValidationError) -> str:
+def explain(error: ValidationError | ContractError) -> str:
     """Where and what, without the input: that may be anything, a secret even."""
+    if isinstance(error, ContractError):
+        return str(error)
     parts = []
     for item in error.errors(include_url=False, include_input=False, include_context=False)[:5]:
         where = ".".join(str(step) for step in item["loc"] if step not in OPERATIONS)

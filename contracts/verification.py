@@ -23,6 +23,8 @@ from .primitives import Curve, Scheme
 from .results import EcdsaForms, SignedItem, SignResult
 
 _SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+_ED25519_ORDER = 2**252 + 27742317777372353535851937790883648493
+_NOT_BY_THIS_KEY = "well formed, and over another message or by another key"
 _FROST_SECP256K1_CHALLENGE = b"FROST-secp256k1-SHA256-v1chal"
 
 
@@ -116,19 +118,18 @@ def child(facts: KeyFacts, path: str) -> DerivedKey:
 
 
 def check_signature(scheme: Scheme, public_key: bytes, message: bytes, signature: bytes) -> None:
-    """Raises ContractError unless it verifies under `public_key`, which is `verifying_key`'s."""
-    verify = {
-        Scheme.ED25519: _verifies_ed25519,
-        Scheme.BIP340: _verifies_bip340,
-        Scheme.SECP256K1: _verifies_frost_secp256k1,
-        Scheme.ECDSA: _verifies_ecdsa,
+    """Raises ContractError, which says what is wrong, unless it verifies under `public_key`, which
+    is `verifying_key`'s."""
+    check = {
+        Scheme.ED25519: _check_ed25519,
+        Scheme.BIP340: _check_bip340,
+        Scheme.SECP256K1: _check_frost_secp256k1,
+        Scheme.ECDSA: ecdsa.check,
     }[scheme]
     try:
-        valid = verify(public_key, message, signature)
-    except ValueError:  # a length, point or scalar that is none
-        valid = False
-    if not valid:
-        raise ContractError(f"the {scheme} signature does not verify")
+        check(public_key, message, signature)
+    except ValueError as error:  # a ContractError, or a library's own
+        raise ContractError(f"the {scheme} signature does not verify: {error}") from None
 
 
 def _check_item(
@@ -150,44 +151,77 @@ def _same(name: str, found: object, expected: object) -> None:
         raise ContractError(f"the result's {name} is not what was asked for")
 
 
-def _verifies_ed25519(public_key: bytes, message: bytes, signature: bytes) -> bool:
+def _check_ed25519(public_key: bytes, message: bytes, signature: bytes) -> None:
+    """RFC 8032, and stricter: key and R are canonical points of the prime-order group.
+
+    Under a key of small order anybody can sign some messages. Where key or R has a component of
+    small order, or R is the identity, verifiers disagree; no honest party makes either.
+    """
+    _check_size(signature, 64)
+    commitment, s = signature[:32], int.from_bytes(signature[32:], "little")
+    _check_named_point("public key", Curve.ED25519, public_key)
+    _check_named_point("R", Curve.ED25519, commitment)
+    _check_scalar(s, _ED25519_ORDER)
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
     except InvalidSignature:
-        return False
-    return True
+        raise ContractError(_NOT_BY_THIS_KEY) from None
 
 
-def _verifies_bip340(public_key: bytes, message: bytes, signature: bytes) -> bool:
+def _check_bip340(public_key: bytes, message: bytes, signature: bytes) -> None:
+    _check_size(signature, 64)
     # coincurve reads 32 bytes whatever it is given.
-    return len(public_key) == 32 and bool(
-        coincurve.PublicKeyXOnly(public_key).verify(signature, message)
-    )
+    if len(public_key) != 32:
+        raise ContractError(f"public key: an x-only key has 32 bytes, not {len(public_key)}")
+    # BIP-340's lift_x: the point with this x and an even y.
+    _check_named_point("public key", Curve.SECP256K1, b"\x02" + public_key)
+    _check_named_point("R", Curve.SECP256K1, b"\x02" + signature[:32])
+    _check_scalar(int.from_bytes(signature[32:]), _SECP256K1_ORDER)
+    if not coincurve.PublicKeyXOnly(public_key).verify(signature, message):
+        raise ContractError(_NOT_BY_THIS_KEY)
 
 
-def _verifies_ecdsa(public_key: bytes, message: bytes, signature: bytes) -> bool:
-    ecdsa.check(public_key, message, signature)
-    return True
-
-
-def _verifies_frost_secp256k1(public_key: bytes, message: bytes, signature: bytes) -> bool:
+def _check_frost_secp256k1(public_key: bytes, message: bytes, signature: bytes) -> None:
     """RFC 9591 section 6.5, a signature being R (33 bytes) || z (32): z * G == R + c * PK.
 
     Variable time, which is fine: everything here is public.
     """
-    if len(signature) != 65:
-        return False
+    _check_size(signature, 65)
     commitment, z = signature[:33], signature[33:]
+    _check_named_point("public key", Curve.SECP256K1, public_key)
+    _check_named_point("R", Curve.SECP256K1, commitment)
+    # Each signature has one encoding; zero is that of none.
+    _check_scalar(int.from_bytes(z), _SECP256K1_ORDER)
     wide = _expand_message_xmd(
         commitment + public_key + message, _FROST_SECP256K1_CHALLENGE, length=48
     )
     challenge = (int.from_bytes(wide) % _SECP256K1_ORDER).to_bytes(32)
-    right = coincurve.PublicKey.combine_keys(
-        [coincurve.PublicKey(commitment), coincurve.PublicKey(public_key).multiply(challenge)]
-    )
-    # Refuses zero and the order and above, so each signature has one encoding.
-    left = coincurve.PublicKey.from_secret(z)
-    return bool(left.format() == right.format())
+    try:
+        right = coincurve.PublicKey.combine_keys(
+            [coincurve.PublicKey(commitment), coincurve.PublicKey(public_key).multiply(challenge)]
+        )
+        left = coincurve.PublicKey.from_secret(z)
+    except ValueError:  # the challenge, z or the sum is zero
+        raise ContractError(_NOT_BY_THIS_KEY) from None
+    if left.format() != right.format():
+        raise ContractError(_NOT_BY_THIS_KEY)
+
+
+def _check_size(signature: bytes, size: int) -> None:
+    if len(signature) != size:
+        raise ContractError(f"a signature of this scheme has {size} bytes, not {len(signature)}")
+
+
+def _check_named_point(name: str, curve: Curve, encoded: bytes) -> None:
+    try:
+        check_point(curve, encoded)
+    except ContractError as error:
+        raise ContractError(f"{name}: {error}") from None
+
+
+def _check_scalar(value: int, order: int) -> None:
+    if value >= order:
+        raise ContractError("its scalar is not below the group's order")
 
 
 def _expand_message_xmd(message: bytes, domain: bytes, *, length: int) -> bytes:

@@ -13,7 +13,7 @@ import tenacity
 from aio_pika.abc import AbstractIncomingMessage
 from pydantic import ValidationError
 
-from .. import results
+from .. import results, strict_json
 from ..errors import ContractError
 from ..results import Delivered, Result, SessionAnnounced
 from ..signing import SignedRequest, explain
@@ -171,8 +171,8 @@ class Correspondence:
 
     async def _receive(self, delivery: AbstractIncomingMessage) -> None:
         try:
-            content = results.DELIVERED.validate_json(delivery.body)
-        except ValidationError as error:
+            content = results.DELIVERED.validate_json(strict_json.checked(delivery.body))
+        except (ValidationError, ContractError) as error:
             logger.warning("refused what is no result: %s", explain(error))
             await delivery.reject(requeue=False)
             return

@@ -15,6 +15,8 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic_core import from_json
 
+from contracts.strict_json import refuse_repeated_fields
+
 _PLACE = re.compile(r"line (\d+) column (\d+)$")
 
 
@@ -25,6 +27,7 @@ class BoundedRequest(Request):
             body = await self.body()
             try:
                 self._json = from_json(body, allow_inf_nan=False)
+                refuse_repeated_fields(body)
             except ValueError as error:
                 raise json.JSONDecodeError(str(error), "", _position(str(error), body)) from None
         return self._json

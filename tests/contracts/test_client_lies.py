@@ -117,6 +117,18 @@ async def test_a_key_cannot_change_its_public_key(vhost: str, coordinator: FakeC
     assert key.facts.public_key == KEYS[Curve.ED25519].public_key
 
 
+async def test_a_result_that_names_a_field_twice_becomes_a_dead_letter(
+    vhost: str, coordinator: FakeCoordinator
+) -> None:
+    """The second value would be the right one."""
+    async with Client.connect(settings(vhost)) as client:
+        true = (await sign(client)).model_dump_json().encode()
+        doubled = true.replace(b'"message":', b'"message":"11","message":')
+        assert doubled != true
+        await coordinator.publish_raw(doubled, "mpc.mpc_signing_result.svcA.complete")
+        assert await coordinator.dead_letter() == doubled
+
+
 async def test_what_is_no_result_at_all_becomes_a_dead_letter(
     vhost: str, coordinator: FakeCoordinator
 ) -> None:

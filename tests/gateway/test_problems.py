@@ -130,6 +130,12 @@ async def test_a_body_that_does_not_fit_names_its_fields_and_is_not_given_back(
         (b'{"text": "x",}', "application/json", "is not JSON: trailing comma at line 1 column 14"),
         (b'{"text": "x"}', "text/plain", "send it with Content-Type: application/json"),
         (b"[]", "application/json", "must be a JSON object"),
+        (
+            b'{"text": "x", "text": "y"}',
+            "application/json",
+            "field 'text' stands twice in one object",
+        ),
+        (b'{"text": "x", "a": [{"b": 1, "b": 1}]}', "application/json", "field 'b' stands twice"),
     ],
 )
 async def test_what_is_no_json_object_is_told_why(

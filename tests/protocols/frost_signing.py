@@ -19,6 +19,8 @@ SUITES = pytest.mark.parametrize(
 )
 TAPROOT = frost.ciphersuite("bip340")
 MESSAGE = b"\x00\x00" + coins("message")[2:]
+PLACE = coins("place"), 0
+ZEROS = {"hiding_randomness": bytes(32), "binding_randomness": bytes(32)}
 
 
 @dataclass
@@ -44,6 +46,7 @@ class Signing:
             i: frost.commit(
                 suite,
                 keys[i],
+                place=PLACE,
                 hiding_randomness=coins("hiding", i),
                 binding_randomness=coins("binding", i),
             )

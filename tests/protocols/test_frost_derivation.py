@@ -40,6 +40,7 @@ class Signing:
             i: frost.commit(
                 suite,
                 keys[i],
+                place=(coins("place"), 0),
                 hiding_randomness=coins("hiding", i),
                 binding_randomness=coins("binding", i),
             )

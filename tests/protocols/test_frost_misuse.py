@@ -10,7 +10,7 @@ from workers.protocols import frost
 from workers.protocols.groups import ED25519, SECP256K1
 from workers.protocols.rounds import MisuseError
 
-from .frost_signing import MESSAGE, NAMES, SUITES, TAPROOT, Signing, two_of_three
+from .frost_signing import MESSAGE, NAMES, PLACE, SUITES, TAPROOT, ZEROS, Signing, two_of_three
 from .published import ANY_LENGTH_TAPROOT
 from .simulate import index, indices, random_key
 
@@ -99,14 +99,18 @@ def test_nonces_need_32_random_bytes_each(hiding: int, binding: int) -> None:
     key = random_key(SECP256K1, 2, 2, "size")[index(1)]
     with pytest.raises(MisuseError, match="randomness"):
         frost.commit(
-            TAPROOT, key, hiding_randomness=bytes(hiding), binding_randomness=bytes(binding)
+            TAPROOT,
+            key,
+            place=PLACE,
+            hiding_randomness=bytes(hiding),
+            binding_randomness=bytes(binding),
         )
 
 
 def test_a_key_of_another_group_is_refused() -> None:
     key = random_key(ED25519, 2, 2, "group")[index(1)]
     with pytest.raises(MisuseError, match="does not sign with a key of ed25519"):
-        frost.commit(TAPROOT, key, hiding_randomness=bytes(32), binding_randomness=bytes(32))
+        frost.commit(TAPROOT, key, place=PLACE, **ZEROS)
     signing = two_of_three(TAPROOT)
     with pytest.raises(MisuseError, match="does not sign with a key of ed25519"):
         frost.sign(signing.nonces[index(1)], key, MESSAGE, signing.commitments)
@@ -118,7 +122,7 @@ def test_nonces_are_hedged_with_the_share() -> None:
     """The same broken randomness at two parties, or in two suites, still gives other nonces."""
     keys = random_key(SECP256K1, 2, 2, "hedged")
     made = {
-        frost.commit(suite, key, hiding_randomness=bytes(32), binding_randomness=bytes(32))[1]
+        frost.commit(suite, key, place=PLACE, **ZEROS)[1]
         for key in keys.values()
         for suite in (TAPROOT, frost.ciphersuite("secp256k1"))
     }

@@ -215,7 +215,7 @@ class Lie:
 
 
 LIES = [
-    Lie("the commitment is of something else", "opening", tamper=in_round(1, flip(0))),
+    Lie("the commitment is of something else", "opening", tamper=in_round(1, flip(-1))),
     Lie("the chain-code share is another", "opening", tamper=in_round(2, flip(-64))),
     Lie("the salt is another", "opening", tamper=in_round(2, flip(-1))),
     Lie("the constant term is not known", "proof", claim=bad_proof),

@@ -70,6 +70,7 @@ def of_keygen_and_frost(group: Group) -> dict[str, tuple[Stored, Reader]]:
     nonces, commitment = frost.commit(
         suite,
         key_share,
+        place=(coins("place"), 0),
         hiding_randomness=coins("hiding"),
         binding_randomness=coins("binding"),
     )

@@ -19,6 +19,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from contracts import strict_json
+from contracts.errors import ContractError
 from contracts.primitives import Base64, Hex32, Id
 
 from ..store.records import KeyShareRecord
@@ -118,8 +120,8 @@ def read_label(data: bytes) -> tuple[Label, bytes]:
         )
     second = data.find(b"\n", first, first + _LONGEST_LINE) + 1
     try:
-        label = Label.model_validate_json(data[first : second or None])
-    except ValidationError:
+        label = Label.model_validate_json(strict_json.checked(data[first : second or None]))
+    except (ValidationError, ContractError):
         raise BackupError("the backup is cut short, or its label was changed") from None
     return label, data[:second]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from pydantic import ValidationError
 
-from contracts import sessions
+from contracts import sessions, strict_json
 from contracts.envelope import COORDINATOR, Envelope, UnverifiedEnvelope
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
@@ -82,8 +82,8 @@ class ReportConsumer:
     def broadcast(self, body: bytes) -> None:
         """A cancellation heard on `warren.cancel`, from this coordinator process or another."""
         try:
-            over = sessions.SessionCancelled.model_validate_json(body)
-        except ValidationError as error:
+            over = sessions.SessionCancelled.model_validate_json(strict_json.checked(body))
+        except (ValidationError, ContractError) as error:
             raise ContractError(f"not a cancellation: {explain(error)}") from None
         self._recent.take(over.session_id)
         self._scopes.cancel(over.session_id)
@@ -117,8 +117,8 @@ def _parse(envelope: Envelope) -> sessions.Report:
     if envelope.recipient != COORDINATOR or envelope.round != 0:
         raise ContractError("not a report to the coordinator")
     try:
-        report = sessions.REPORT.validate_json(envelope.payload)
-    except ValidationError as error:
+        report = sessions.REPORT.validate_json(strict_json.checked(envelope.payload))
+    except (ValidationError, ContractError) as error:
         raise ContractError(f"not a report: {explain(error)}") from None
     if report.report != envelope.kind:
         raise ContractError(f"{report.report} in an envelope for {envelope.kind}")

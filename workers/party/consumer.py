@@ -13,7 +13,7 @@ from typing import assert_never
 
 from pydantic import ValidationError
 
-from contracts import sessions
+from contracts import sessions, strict_json
 from contracts.envelope import UnverifiedEnvelope
 from contracts.errors import ContractError
 from contracts.primitives import MAX_BODY_BYTES, Scheme
@@ -112,8 +112,8 @@ class PartyConsumer:
         if len(body) > 2 * MAX_BODY_BYTES:
             raise ContractError(f"{len(body)} bytes are too many for an instruction")
         try:
-            instruction = sessions.INSTRUCTION.validate_json(body)
-        except ValidationError as error:
+            instruction = sessions.INSTRUCTION.validate_json(strict_json.checked(body))
+        except (ValidationError, ContractError) as error:
             raise ContractError(f"not an instruction: {explain(error)}") from None
         match instruction:
             case sessions.SessionCreated():
@@ -141,8 +141,8 @@ class PartyConsumer:
         """A cancellation heard on `warren.cancel`: stop working now. The instruction in the inbox
         makes it last."""
         try:
-            over = sessions.SessionCancelled.model_validate_json(body)
-        except ValidationError as error:
+            over = sessions.SessionCancelled.model_validate_json(strict_json.checked(body))
+        except (ValidationError, ContractError) as error:
             raise ContractError(f"not a cancellation: {explain(error)}") from None
         self.scopes.cancel(over.session_id)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 # Hashes of our own protocols: first part of a length-prefixed input (``encoding.digest``).
+KEYGEN_VIEW: Final = b"warren/keygen/view/v1"
 KEYGEN_COEFFICIENT: Final = b"warren/keygen/coefficient/v1"
 KEYGEN_PROOF_NONCE: Final = b"warren/keygen/proof-nonce/v1"
 KEYGEN_CHAIN_SHARE: Final = b"warren/keygen/chain-share/v1"
@@ -15,6 +16,10 @@ KEYGEN_CHAIN_CODE: Final = b"warren/keygen/chain-code/v1"
 PROOF_NONCE: Final = b"warren/proof/nonce/v1"
 PROOF_CHALLENGE: Final = b"warren/proof/challenge/v1"
 
+# FROST.
+FROST_HIDING: Final = b"warren/frost/hiding-randomness/v1"
+FROST_BINDING: Final = b"warren/frost/binding-randomness/v1"
+
 # Oblivious transfer up to the multiplier. Keys of bulk hashes: what follows them has fixed widths.
 COINS: Final = b"warren/coins/v1"
 COINS_HEDGED: Final = b"warren/coins/hedged/v1"
@@ -24,7 +29,7 @@ OT_BASE_KEY: Final = b"warren/ot/base/key/v1"
 OT_TREE_NODE: Final = b"warren/ot/tree/node/v1"
 OT_TREE_LEAF: Final = b"warren/ot/tree/leaf/v1"
 OT_EXTENSION_PRG: Final = b"warren/ot/extension/prg/v1"
-OT_EXTENSION_CHALLENGE: Final = b"warren/ot/extension/challenge/v1"
+OT_EXTENSION_CHALLENGE: Final = b"warren/ot/extension/challenge/v2"
 OT_EXTENSION_PROOF: Final = b"warren/ot/extension/proof/v1"
 OT_ROWS: Final = b"warren/ot/rows/v1"
 MULTIPLIER_GADGET: Final = b"warren/multiplier/gadget/v1"
@@ -44,7 +49,7 @@ SIGN_RERANDOMISATION: Final = b"warren/dkls23/rerandomisation/v1"
 
 # What a proof of knowledge is about.
 PROTOCOL_KEYGEN: Final = b"warren/keygen/v1"
-PROTOCOL_PRESIGN: Final = b"warren/dkls23/presign/v1"
+PROTOCOL_PRESIGN: Final = b"warren/dkls23/presign/v2"
 ROLE_COEFFICIENT: Final = b"feldman-coefficient"
 
 # First part of everything that is stored between deliveries.
@@ -56,7 +61,7 @@ STATE_KEYGEN_OPENED: Final = b"warren/state/keygen-opened/v1"
 STATE_KEYGEN_DEALT: Final = b"warren/state/keygen-dealt/v1"
 STATE_KEYGEN_FINISHED: Final = b"warren/state/keygen-finished/v1"
 STATE_FROST_NONCES: Final = b"warren/state/frost-nonces/v1"
-STATE_PRESIGN_PARAMETERS: Final = b"warren/state/presign-parameters/v1"
+STATE_PRESIGN_PARAMETERS: Final = b"warren/state/presign-parameters/v2"
 STATE_PRESIGN_OFFERED: Final = b"warren/state/presign-offered/v1"
 STATE_PRESIGN_EXTENDED: Final = b"warren/state/presign-extended/v1"
 STATE_PRESIGN_ANSWERED: Final = b"warren/state/presign-answered/v1"

@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
+
+import pytest
 
 from workers.protocols import dkls23
 from workers.protocols.groups import SECP256K1, Scalar
 from workers.protocols.key_share import KeyShare
+from workers.protocols.ot import pprf
 from workers.protocols.ot.arithmetic import Arithmetic
 from workers.protocols.rounds import PartyIndex
 
@@ -170,6 +174,25 @@ def new_batch(
 def presign(batch: Batch) -> dict[PartyIndex, tuple[dkls23.Presignature, ...]]:
     """An undisturbed run."""
     return batch.offer_all().extend_all().answer_all().finish_all()
+
+
+def extension_over_a_spoilt_tree(
+    batch: Batch, sender: PartyIndex, recipient: PartyIndex, *, side: int
+) -> dkls23.Extension:
+    """What a sender says who spoils one side of its first tree's second level, and is consistent
+    about it: the matrix is bound to the correction that goes with it."""
+    grow, liar = pprf.grow, batch.copy()
+
+    def spoilt(*arguments: Any) -> tuple[bytes, pprf.Trees]:
+        correction, trees = grow(*arguments)
+        changed = bytearray(correction)
+        changed[32 * side] ^= 1
+        return bytes(changed), trees
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pprf, "grow", spoilt)
+        liar.extend(sender)
+    return liar.extensions[sender][recipient]
 
 
 @cache

@@ -21,7 +21,7 @@ from workers.protocols.rounds import PartyFaultError
 
 from ..ot.two_parties import number
 from ..simulate import coins, indices
-from .batches import Batch, new_batch, presign, task_of
+from .batches import Batch, extension_over_a_spoilt_tree, new_batch, presign, task_of
 
 ONE, TWO = indices((1, 2))
 
@@ -37,10 +37,10 @@ def answers_to_complementary_choices(monkeypatch: pytest.MonkeyPatch) -> list[dk
     for bits in (b"\x00", b"\xff"):
 
         def chosen(
-            *arguments: Any, nonce: bytes, choice: bytes, bits: bytes = bits
+            *arguments: Any, correction: bytes, nonce: bytes, choice: bytes, bits: bytes = bits
         ) -> tuple[bytes, bytes]:
             fixed = bits * (len(choice) - 16) + bytes(16)
-            return receive(*arguments, nonce=bytes(16), choice=fixed)
+            return receive(*arguments, correction=correction, nonce=bytes(16), choice=fixed)
 
         monkeypatch.setattr(extension, "receive", chosen)
         batch.extend(TWO)
@@ -132,13 +132,10 @@ def test_selective_failure_does_not_outlive_its_batch() -> None:
     It has learned the bit, and nothing of the batch is left for the bit to be about.
     """
     batch = new_batch(2, 2, (1, 2)).offer_all().extend_all()
-    honest = batch.extensions[TWO][ONE]
     bit = batch.extended[ONE].pairs[TWO].chosen.bits[1]
     noticed = []
     for side in (0, 1):
-        correction = bytearray(honest.correction)
-        correction[32 * side] ^= 1
-        batch.extensions[TWO][ONE] = replace(honest, correction=bytes(correction))
+        batch.extensions[TWO][ONE] = extension_over_a_spoilt_tree(batch, TWO, ONE, side=side)
         try:
             batch.answer(ONE)
         except PartyFaultError as fault:

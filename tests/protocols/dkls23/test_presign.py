@@ -49,12 +49,12 @@ def test_each_arithmetic_ends_in_the_kept_presignatures(path: Arithmetic) -> Non
 
 
 FIGURES = [
-    "0348db8c68678cc82979116c6fbed02d33f089435650b12e4e7430eb2ae537553e",
-    "02865ffd2c153abb5c4e80706fa2e2ecdc3cde734b80d8a5732dd45777f7125451",
-    "4ebf150b25dc2ab5",
-    "efaa979c1275f594",
-    "2614ae4e36ed2e6a",
-    "61ab4e3d037e3b8b",
+    "03f46bf39f38c3a773db15ba62c595f70fa110a0e029a17402b146ba26bbc65ecc",
+    "023e8ff7d94aa666df417c0bc06be7d6ecfdef97791561567301a6c52fd159208d",
+    "7c5ad3c4901f6c5e",
+    "89e1b24c114134ef",
+    "8604588eb10c0dcc",
+    "8c36ef06cc2c00ac",
 ]
 
 

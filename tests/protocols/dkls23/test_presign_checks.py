@@ -24,7 +24,15 @@ from workers.protocols.rounds import (
 )
 
 from ..simulate import coins, indices, random_key
-from .batches import Batch, answered, extended, new_batch, offered, parameters_of
+from .batches import (
+    Batch,
+    answered,
+    extended,
+    extension_over_a_spoilt_tree,
+    new_batch,
+    offered,
+    parameters_of,
+)
 
 ONE, TWO, THREE = indices((1, 2, 3))
 G = SECP256K1.generator
@@ -385,8 +393,8 @@ def test_check_12_another_direct_message_of_round_1_is_an_echo_mismatch_before_7
     batch = extended()
     message = batch.extensions[TWO][ONE]
     unused = 1 - batch.extended[ONE].pairs[TWO].chosen.bits[1]
-    correction = flipped(message.correction, 32 * unused)
-    batch.extensions[TWO][ONE] = replace(message, correction=correction)
+    batch.extensions[TWO][ONE] = extension_over_a_spoilt_tree(batch, TWO, ONE, side=unused)
+    assert batch.extensions[TWO][ONE] != message
     batch.answer_all()
     for i, j in ((ONE, TWO), (TWO, ONE)):
         with pytest.raises(EchoMismatchError) as caught:

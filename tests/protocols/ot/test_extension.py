@@ -15,7 +15,7 @@ from workers.protocols.ot.faults import FailedCheckError
 from workers.protocols.ot.pads import pads, rows_key, shift
 
 from ..simulate import coins
-from .two_parties import SID, choice_of, extend, trees
+from .two_parties import SID, choice_of, extend, receive, send, trees
 
 
 def rows_of(data: bytes) -> list[int]:
@@ -50,7 +50,7 @@ def test_every_changed_bit_of_the_message_is_noticed(place: int, bit: int) -> No
     spoilt = bytearray(made.message)
     spoilt[place] ^= 1 << bit
     with pytest.raises(FailedCheckError, match=extension.EXTENSION_CHECK):
-        extension.send(SID, made.shape, trees(4)[1], bytes(spoilt))
+        send(made.shape, bytes(spoilt))
 
 
 def test_a_receiver_with_another_choice_in_one_column_is_noticed(
@@ -58,7 +58,7 @@ def test_a_receiver_with_another_choice_in_one_column_is_noticed(
 ) -> None:
     """It computes everything else as if it were honest, so only Delta can tell."""
     shape = Shape(2, ROWS)
-    grown, punctured = trees(2)
+    _, punctured = trees(2)
     fold = extension._fold
 
     def cheat(streams: Bytes) -> tuple[Bytes, Bytes]:
@@ -68,27 +68,27 @@ def test_a_receiver_with_another_choice_in_one_column_is_noticed(
 
     monkeypatch.setattr(extension, "_fold", cheat)
     nonce, choice = bytes(16), choice_of(shape)
-    message, _ = extension.receive(SID, shape, grown, nonce=nonce, choice=choice)
+    message, _ = receive(shape, nonce=nonce, choice=choice)
     monkeypatch.undo()
     assert punctured.missing[4] != 0  # else the column does not count, and nothing is learned
     with pytest.raises(FailedCheckError):
-        extension.send(SID, shape, punctured, message)
+        send(shape, message)
 
 
 def test_a_message_of_another_size_is_refused() -> None:
     made = extend(1)
     for wrong in (b"", made.message[:-1], made.message + b"\x00"):
         with pytest.raises(ValueError, match="an extension"):
-            extension.send(SID, made.shape, trees(4)[1], wrong)
+            send(made.shape, wrong)
     with pytest.raises(ValueError, match="choice bits"):
-        extension.receive(SID, made.shape, trees(4)[0], nonce=bytes(16), choice=bytes(3))
+        receive(made.shape, nonce=bytes(16), choice=bytes(3))
 
 
 def test_another_nonce_expands_the_same_trees_to_other_rows() -> None:
-    shape, (grown, _) = Shape(4, ROWS), trees(4)
+    shape = Shape(4, ROWS)
     choice = choice_of(shape)
-    one = extension.receive(SID, shape, grown, nonce=bytes(16), choice=choice)
-    two = extension.receive(SID, shape, grown, nonce=bytes(15) + b"\x01", choice=choice)
+    one = receive(shape, nonce=bytes(16), choice=choice)
+    two = receive(shape, nonce=bytes(15) + b"\x01", choice=choice)
     assert not set(rows_of(one[1])) & set(rows_of(two[1]))
 
 

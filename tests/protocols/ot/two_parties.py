@@ -27,10 +27,25 @@ def base_transfers(seed: object = "base") -> tuple[list[tuple[bytes, bytes]], ba
 
 
 @cache
+def grown(k: int) -> tuple[bytes, pprf.Trees]:
+    """The correction, and the sender's trees."""
+    return pprf.grow(SID, base_transfers()[0], k)
+
+
+@cache
 def trees(k: int) -> tuple[pprf.Trees, pprf.Punctured]:
-    keys, chosen = base_transfers()
-    correction, grown = pprf.grow(SID, keys, k)
-    return grown, pprf.puncture(SID, chosen, k, correction)
+    correction, leaves = grown(k)
+    return leaves, pprf.puncture(SID, base_transfers()[1], k, correction)
+
+
+def receive(shape: Shape, *, nonce: bytes, choice: bytes) -> tuple[bytes, bytes]:
+    correction, leaves = grown(shape.k)
+    return extension.receive(SID, shape, leaves, correction=correction, nonce=nonce, choice=choice)
+
+
+def send(shape: Shape, message: bytes) -> extension.Correlated:
+    correction, punctured = grown(shape.k)[0], trees(shape.k)[1]
+    return extension.send(SID, shape, punctured, correction=correction, message=message)
 
 
 def choice_of(shape: Shape, *label: object) -> bytes:
@@ -60,10 +75,9 @@ class Extended:
 def extend(count: int, k: int = 4, label: object = 0) -> Extended:
     """For ``count`` multiplications."""
     shape = Shape(k, ROWS * count)
-    grown, punctured = trees(k)
     choice = choice_of(shape, label)
-    message, rows = extension.receive(SID, shape, grown, nonce=coins(label)[:16], choice=choice)
-    correlated = extension.send(SID, shape, punctured, message)
+    message, rows = receive(shape, nonce=coins(label)[:16], choice=choice)
+    correlated = send(shape, message)
     return Extended(shape, choice, message, rows, correlated)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from tests.session.ecdsa_sessions import (
     ecdsa_session,
     list_session,
 )
+from workers.protocols import dkls23
 from workers.session import tasks
 from workers.session.coordinator import reports as reporting
 
@@ -104,6 +106,25 @@ def test_a_wrong_share_of_ecdsa_spoils_the_session_and_names_nobody() -> None:
     assert progress.status is Status.FAILED
     assert progress.failure is not None
     assert progress.failure.code is FailureCode.SPOILT
+    assert progress.failure.culprits == []
+    assert progress.failure.retryable
+
+
+def test_a_signer_who_negates_s_spoils_the_session_and_others_may_sign() -> None:
+    """It has seen the other's shares. r and s verify; the recovery id leads to a foreign key."""
+    session = list_session()
+    seen, own = (
+        [dkls23.SignatureShare.from_bytes(each) for each in session.share(i).signature_shares]
+        for i in (3, 1)
+    )
+    turned = replace(own[1], w=-(own[1].w + seen[1].w) - seen[1].w)
+    shares = [each.to_bytes() for each in (own[0], turned, *own[2:])]
+    progress = share_signed(session, 1, 3, signature_shares=shares)
+    assert progress.status is Status.FAILED
+    assert progress.result is None
+    assert progress.failure is not None
+    assert progress.failure.code is FailureCode.SPOILT
+    assert "recovery id" in progress.failure.message
     assert progress.failure.culprits == []
     assert progress.failure.retryable
 

@@ -304,7 +304,8 @@ def test_terms_with_another_threshold_than_the_keys_are_refused() -> None:
 
 def test_more_signers_than_the_threshold_are_refused() -> None:
     session = signing_session(members=[member(1), member(2), member(3)])
-    three = [*session.commitments.values(), session.commitments[1]]
+    another = session.commitments[1].model_copy(update={"nonce_id": coins("another nonce")})
+    three = [*session.commitments.values(), another]
     accepted = accept(session.created(commitments=three), party(1), now=NOW)
     with pytest.raises(RefusedError, match="3 signers; this key takes exactly 2"):
         check_signing_key(accepted, facts())

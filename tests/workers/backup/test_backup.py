@@ -112,6 +112,14 @@ def test_another_file_is_no_backup(data: bytes) -> None:
         Backup.from_bytes(data, KEYS)
 
 
+def test_a_label_that_names_a_field_twice_is_refused() -> None:
+    data = backup().to_bytes(KEYS)
+    doubled = data.replace(b'{"party_id":', b'{"party_id":"party-9","party_id":', 1)
+    assert doubled != data
+    with pytest.raises(BackupError, match="its label was changed"):
+        archive.read_label(doubled)
+
+
 def seal_body(body: bytes, shares: int) -> bytes:
     """As somebody with the master key may write it: another release, or a mistake."""
     label = archive.Label(party_id="party-1", created_at=CREATED_AT, shares=shares)

@@ -79,6 +79,13 @@ async def joined(world: World, **fields: Any) -> Outgoing:
         ({"payload": b"{}"}, "not a report"),
         ({"payload": b"\xff"}, "not a report"),
         (
+            {
+                "payload": b'{"report":"party_joined","join_token":"%b","join_token":"%b"}'
+                % (b"00" * 32, b"11" * 32)
+            },
+            "not a report: field 'join_token' stands twice",
+        ),
+        (
             {"payload": payload(sessions.PartyJoined(join_token=b"\0" * 32))},
             "another join token",
         ),

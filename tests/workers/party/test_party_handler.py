@@ -344,6 +344,11 @@ async def test_a_cancellation_heard_stops_a_handler_at_work(shire: World) -> Non
         (b"", "not an instruction"),
         (b"\xff\xfe", "not an instruction"),
         (b'{"instruction": "session_forgotten"}', "not an instruction"),
+        (
+            b'{"instruction":"session_cancelled","version":1,"session_id":"%b","session_id":"%b"}'
+            % (b"00" * 32, b"11" * 32),
+            "not an instruction: field 'session_id' stands twice",
+        ),
         (b" " * 600_000, "too many"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import cast
 
 from ..encoding import require_size
 from ..groups import SECP256K1, Point, Scalar
-from ..groups.libsecp256k1 import verify_ecdsa
+from ..groups.libsecp256k1 import Handle, equal, recover_ecdsa, verify_ecdsa
 from ..groups.secp256k1 import Secp256k1Point
 
 SIGNATURE_SIZE = 65
@@ -45,11 +45,31 @@ class Signature:
         return cls(parse(data[:32]), parse(data[32:64]), recovery_id)
 
     def to_bytes(self) -> bytes:
-        return self.r.to_bytes() + self.s.to_bytes() + bytes([self.recovery_id])
+        return self.compact + bytes([self.recovery_id])
+
+    @property
+    def compact(self) -> bytes:
+        """r and s."""
+        return self.r.to_bytes() + self.s.to_bytes()
 
 
 def verify(public_key: Point, digest: bytes, signature: Signature) -> bool:
     """Whether r and s verify under ``public_key``; high s does not. The recovery id is not used."""
-    compact = signature.r.to_bytes() + signature.s.to_bytes()
-    handle = cast("Secp256k1Point", public_key).handle
-    return len(digest) == DIGEST_SIZE and verify_ecdsa(handle, digest, compact)
+    return len(digest) == DIGEST_SIZE and verify_ecdsa(
+        _handle(public_key), digest, signature.compact
+    )
+
+
+def leads_to(public_key: Point, digest: bytes, signature: Signature) -> bool:
+    """Whether r, s and recovery id lead to ``public_key`` and no other; high s may, too.
+
+    r and s verify under it then: recovery solves the equation that verification checks for the key.
+    """
+    if len(digest) != DIGEST_SIZE:
+        return False
+    found = recover_ecdsa(digest, signature.compact, signature.recovery_id)
+    return found is not None and equal(found, _handle(public_key))
+
+
+def _handle(public_key: Point) -> Handle:
+    return cast("Secp256k1Point", public_key).handle

@@ -57,7 +57,12 @@ def extend(
     fresh = _pair_coins(new, j)
     choice = fresh.draw(shape.column_size, b"choice")
     matrix, rows = extension.receive(
-        sid, shape, trees, nonce=fresh.draw(NONCE_SIZE, b"nonce"), choice=choice
+        sid,
+        shape,
+        trees,
+        correction=correction,
+        nonce=fresh.draw(NONCE_SIZE, b"nonce"),
+        choice=choice,
     )
     sent = Extension(pair, correction, matrix)
     contributions = {i: ours.draw(CONTRIBUTION_SIZE, b"zero"), j: message.contribution}
@@ -85,7 +90,13 @@ def correlate(parameters: Parameters, pair: ExtendedPair, message: Extension) ->
         FailedCheckError: One of the two.
     """
     punctured = pprf.puncture(pair.sid, pair.chosen, parameters.shape.k, message.correction)
-    return extension.send(pair.sid, parameters.shape, punctured, message.matrix)
+    return extension.send(
+        pair.sid,
+        parameters.shape,
+        punctured,
+        correction=message.correction,
+        message=message.matrix,
+    )
 
 
 def multiply(

@@ -19,7 +19,7 @@ from .. import tags
 from ..encoding import hash_to_scalar, require_size
 from ..groups import SECP256K1, IdentityError, Point, Scalar
 from ..rounds import MisuseError, PartyIndex, SpoiltSessionError
-from .ecdsa import Signature, verify
+from .ecdsa import Signature, leads_to, verify
 from .presignature import Presignature, PresignatureView
 
 DIGEST_SIZE = 32
@@ -111,8 +111,9 @@ def combine(
     """Step 10: s := sum w_i / sum u_i, with low s. The signature returned is verified.
 
     Raises:
-        SpoiltSessionError: The shares make no valid signature (check 13). A wrong share does not
-            name its sender here; the presignature is spent all the same.
+        SpoiltSessionError: The shares make no valid signature, or one whose recovery id leads to
+            another key (check 13). A wrong share does not name its sender here; the presignature
+            is spent all the same.
         MisuseError: Not exactly one share from each signer, or as ``sign``.
     """
     if shares.keys() != set(view.signers):
@@ -125,10 +126,14 @@ def combine(
         raise SpoiltSessionError("the shares add up to no signature")
     signature = Signature.normalised(r, r_x, w / u)
 
-    # Check 13: nothing is released that a verifier would refuse.
-    if not verify(task.public_key(view), task.digest, signature):
-        raise SpoiltSessionError("the shares add up to no valid signature")
-    return signature
+    # Check 13: nothing is released that a verifier would refuse, or that leads whoever recovers the
+    # key to another one. A signer who has seen all other shares can negate s, and r and s verify.
+    public_key = task.public_key(view)
+    if leads_to(public_key, task.digest, signature):
+        return signature
+    if verify(public_key, task.digest, signature):
+        raise SpoiltSessionError("the shares add up to a recovery id of another key")
+    raise SpoiltSessionError("the shares add up to no valid signature")
 
 
 ###

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .. import tags
+from ..encoding import digest
 from ..groups import IdentityError, Point, Scalar
 from ..key_share import KeyShare, KeyView
 from ..polynomial import interpolating_value
@@ -20,6 +22,7 @@ Commitments = Mapping[PartyIndex, Commitment]
 """One commitment from each of exactly ``threshold`` signers, our own included."""
 
 RANDOMNESS_SIZE = 32
+PLACE_SIZE = 32
 
 ###
 ### Rounds
@@ -27,25 +30,35 @@ RANDOMNESS_SIZE = 32
 
 
 def commit(
-    suite: Ciphersuite, share: KeyShare, *, hiding_randomness: bytes, binding_randomness: bytes
+    suite: Ciphersuite,
+    share: KeyShare,
+    *,
+    place: tuple[bytes, int],
+    hiding_randomness: bytes,
+    binding_randomness: bytes,
 ) -> tuple[Nonces, Commitment]:
     """Draw a pair of nonces and commit to it (5.1), before or without knowing a message.
 
     Arguments:
+        place: What the pair is made in, a session's or batch's id of 32 bytes, and its position
+            there. Randomness that comes again (a machine was cloned, or went back to a snapshot)
+            gives other nonces at another place.
         hiding_randomness: FRESH, 32 bytes.
         binding_randomness: FRESH, 32 bytes.
 
     Raises:
-        MisuseError: Randomness of a wrong size, or a share of another group.
+        MisuseError: Randomness or an id of a wrong size, or a share of another group.
     """
     require_group(suite, share.view)
     if not len(hiding_randomness) == len(binding_randomness) == RANDOMNESS_SIZE:
         raise MisuseError(f"randomness is {RANDOMNESS_SIZE} bytes")
+    session_id, position = place
+    if len(session_id) != PLACE_SIZE:
+        raise MisuseError(f"the id of a session or batch is {PLACE_SIZE} bytes")
 
-    # 4.1 nonce_generate: mixing in the share keeps a weak source of randomness from leaking it.
-    sk_enc = share.secret_share.to_bytes()
-    d_i = suite.h3(hiding_randomness + sk_enc)
-    e_i = suite.h3(binding_randomness + sk_enc)
+    where = session_id, position.to_bytes(2, "big")
+    d_i = nonce_generate(suite, share, digest(tags.FROST_HIDING, *where, hiding_randomness))
+    e_i = nonce_generate(suite, share, digest(tags.FROST_BINDING, *where, binding_randomness))
 
     g = suite.group.generator
     commitment = Commitment(d_i * g, e_i * g)
@@ -156,6 +169,11 @@ def output_key(
 ###
 ### Helpers
 ###
+
+
+def nonce_generate(suite: Ciphersuite, share: KeyShare, randomness: bytes) -> Scalar:
+    """4.1: mixing in the share keeps a weak source of randomness from leaking it."""
+    return suite.h3(randomness + share.secret_share.to_bytes())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,3 +98,13 @@ def verify_ecdsa(public_key: Handle, digest: bytes, signature: bytes) -> bool:
         lib.secp256k1_ecdsa_signature_parse_compact(_CONTEXT, parsed, signature)
         and lib.secp256k1_ecdsa_verify(_CONTEXT, parsed, digest, public_key)
     )
+
+
+def recover_ecdsa(digest: bytes, signature: bytes, recovery_id: int) -> Handle | None:
+    """The key that r and s, 32 bytes each, with this recovery id (0..3) are a signature of; high s
+    too. Digest of 32 bytes. None if there is no such key."""
+    parsed = ffi.new("secp256k1_ecdsa_recoverable_signature *")
+    made, parse = _new(), lib.secp256k1_ecdsa_recoverable_signature_parse_compact
+    if not parse(_CONTEXT, parsed, signature, recovery_id):
+        return None
+    return made if lib.secp256k1_ecdsa_recover(_CONTEXT, made, parsed, digest) else None

@@ -20,16 +20,23 @@ DIGEST_SIZE = 32
 
 @dataclass(frozen=True, slots=True)
 class Commitment:
-    """Round 1, broadcast. 32 bytes: the hash of the opening that follows."""
+    """Round 1, broadcast. 64 bytes.
 
+    Attributes:
+        view: The sender's ``Parameters.view``: group, session, sizes, context.
+        digest: Hash of the opening that follows.
+    """
+
+    view: bytes
     digest: bytes
 
     @classmethod
     def from_bytes(cls, parameters: Parameters, data: bytes) -> Commitment:
-        return cls(require_size(data, DIGEST_SIZE, "a commitment"))
+        require_size(data, 2 * DIGEST_SIZE, "a commitment")
+        return cls(data[:DIGEST_SIZE], data[DIGEST_SIZE:])
 
     def to_bytes(self) -> bytes:
-        return self.digest
+        return self.view + self.digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +76,13 @@ class Opening:
     def commitment(self, parameters: Parameters, dealer: PartyIndex) -> Commitment:
         """The round-1 message that ``dealer`` must have sent to open it like this."""
         return Commitment(
+            parameters.view,
             digest(
                 tags.KEYGEN_COMMITMENT,
                 parameters.binding,
                 index_to_bytes(dealer),
                 self.to_bytes(),
-            )
+            ),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .. import tags
-from ..encoding import index_from_bytes, index_to_bytes, pack, unpack_tagged
+from ..encoding import digest, index_from_bytes, index_to_bytes, pack, unpack_tagged
 from ..groups import Group, group_by_name
 from ..proofs import ProofContext
 from ..rounds import MAX_PARTIES, MisuseError, PartyIndex
@@ -67,6 +67,11 @@ class Parameters:
             index_to_bytes(self.party_count),
             self.context,
         )
+
+    @property
+    def view(self) -> bytes:
+        """32 bytes that tell ``binding`` to the other parties, who must have the same."""
+        return digest(tags.KEYGEN_VIEW, self.binding)
 
     def proof_context(self, dealer: PartyIndex, k: int) -> ProofContext:
         """The place of ``dealer``'s proof for coefficient k."""

@@ -53,7 +53,7 @@ class Committed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """After round 2: the same, and what the others committed to."""
+    """After round 2: the same, and what the others committed to. Their views equal ours."""
 
     parameters: Parameters
     coefficients: tuple[Scalar, ...]
@@ -66,7 +66,7 @@ class Opened:
             self.parameters.to_bytes(),
             pack(*(a_k.to_bytes() for a_k in self.coefficients)),
             self.opening.to_bytes(),
-            pack(*(index_to_bytes(i) + c.to_bytes() for i, c in sorted(self.commitments.items()))),
+            pack(*(index_to_bytes(i) + c.digest for i, c in sorted(self.commitments.items()))),
         )
 
     @classmethod
@@ -78,7 +78,7 @@ class Opened:
             coefficients=_scalars(parameters, coefficients),
             opening=Opening.from_bytes(parameters, opening),
             commitments={
-                index_from_bytes(row[:1]): Commitment.from_bytes(parameters, row[1:])
+                index_from_bytes(row[:1]): Commitment(parameters.view, row[1:])
                 for row in unpack(rows)
             },
         )

@@ -73,9 +73,17 @@ def round2(state: Committed, inbox: Inbox[Commitment]) -> tuple[Opened, Outbox[O
     """Open, now that everybody is bound to a choice made without knowing ours.
 
     Raises:
+        EchoMismatchError: Somebody's session has another id, group, size or context.
         MisuseError: The inbox is not one commitment from each other party.
     """
     require_senders(inbox, state.parameters.others)
+
+    # Before any check that blames: all later hashes cover the session, so that of two honest
+    # parties that were told different ones each would find the other's opening wrong.
+    view = state.parameters.view
+    strangers = frozenset(j for j, commitment in inbox.items() if commitment.view != view)
+    if strangers:
+        raise EchoMismatchError(strangers)
     opened = Opened(
         parameters=state.parameters,
         coefficients=state.coefficients,
@@ -180,7 +188,7 @@ def transcript_digest(parameters: Parameters, openings: Mapping[PartyIndex, Open
     for j in sorted(openings):
         opening = openings[j]
         commitment = opening.commitment(parameters, j)
-        seen += [index_to_bytes(j), commitment.to_bytes(), opening.to_bytes()]
+        seen += [index_to_bytes(j), commitment.digest, opening.to_bytes()]
     return digest(tags.KEYGEN_TRANSCRIPT, parameters.binding, *seen)
 
 

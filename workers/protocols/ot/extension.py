@@ -70,11 +70,12 @@ class Correlated:
 
 
 def receive(
-    sid: bytes, shape: Shape, trees: Trees, *, nonce: bytes, choice: bytes
+    sid: bytes, shape: Shape, trees: Trees, *, correction: bytes, nonce: bytes, choice: bytes
 ) -> tuple[bytes, bytes]:
     """The receiver's one message, and its rows v_j.
 
     Arguments:
+        correction: What ``pprf.grow`` gave with the trees, sent along.
         nonce: FRESH, 16 bytes. No two messages may come from the same expansion of the trees.
         choice: FRESH, ``shape.column_size`` bytes: x_j, then the bits that mask the check.
     """
@@ -83,14 +84,19 @@ def receive(
     v, total = _fold(_expand(sid, nonce, trees, shape))
     sent = nonce + (total ^ x).tobytes()
 
-    challenge = digest(tags.OT_EXTENSION_CHALLENGE, sid, sent)
+    challenge = digest(tags.OT_EXTENSION_CHALLENGE, sid, correction, sent)
     lines = _Hash(challenge, shape)
     sent += lines(x[np.newaxis]).tobytes() + _proof(challenge, lines(v))
     return sent, transpose(v[:, : shape.length // 8])
 
 
-def send(sid: bytes, shape: Shape, punctured: Punctured, message: bytes) -> Correlated:
+def send(
+    sid: bytes, shape: Shape, punctured: Punctured, *, correction: bytes, message: bytes
+) -> Correlated:
     """The sender's rows and Delta.
+
+    Arguments:
+        correction: What ``punctured`` was made with.
 
     Raises:
         FailedCheckError: The receiver chose differently in different columns. Delta's bits decide
@@ -108,7 +114,7 @@ def send(sid: bytes, shape: Shape, punctured: Punctured, message: bytes) -> Corr
     w = parts ^ np.repeat(u, shape.k, axis=0) * delta_bits
 
     # For every column, h(w) == h(v) + Delta's bit * h(x), h linear: all columns used one x.
-    challenge = digest(tags.OT_EXTENSION_CHALLENGE, sid, sent)
+    challenge = digest(tags.OT_EXTENSION_CHALLENGE, sid, correction, sent)
     lines = _Hash(challenge, shape)
     h_x = np.frombuffer(rest[:MASK_SIZE], np.uint8)
     if not hmac.compare_digest(_proof(challenge, lines(w) ^ h_x * delta_bits), rest[MASK_SIZE:]):
@@ -120,9 +126,10 @@ def send(sid: bytes, shape: Shape, punctured: Punctured, message: bytes) -> Corr
 class _Hash:
     """A universal hash that is linear over GF(2): GHASH of the columns, plus their mask.
 
-    The key is AES's image of zero under a hash of everything the columns depend on. GHASH is
-    reached through AES-GCM's tag of unencrypted data; what the tag adds to it is the same for
-    all data of one length, and subtracted. No nonce protects anything here.
+    The key is AES's image of zero under a hash of everything the columns depend on, the trees'
+    correction included: it is sent with them, and could be chosen to fit a hash known before.
+    GHASH is reached through AES-GCM's tag of unencrypted data; what the tag adds to it is the same
+    for all data of one length, and subtracted. No nonce protects anything here.
     """
 
     def __init__(self, challenge: bytes, shape: Shape) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from contracts.keys import KeyFacts
@@ -34,9 +34,12 @@ class PublicHalf(Protocol):
     def point(self) -> bytes: ...
 
 
-def well_formed(scheme: Scheme, commitments: Iterable[NonceCommitment]) -> bool:
-    """Whether commitments that a party announces can be used; checked once, when they come."""
+def well_formed(scheme: Scheme, commitments: Collection[NonceCommitment]) -> bool:
+    """Whether commitments that a party announces can be used, each of them as one; checked once,
+    when they come."""
     group = frost.ciphersuite(scheme.value).group
+    if len({each.nonce_id for each in commitments}) != len(commitments):
+        return False
     try:
         for each in commitments:
             frost.Commitment.from_bytes(group, each.commitment)

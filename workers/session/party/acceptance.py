@@ -227,6 +227,8 @@ def _signing(created: SessionCreated, request: SignRequest) -> None:
     uses_presignatures = request.scheme is Scheme.ECDSA
     if len(created.commitments) != (0 if uses_presignatures else len(terms.members)):
         raise RefusedError("not one nonce commitment for each signer")
+    if len({each.nonce_id for each in created.commitments}) != len(created.commitments):
+        raise RefusedError("two signers are given one nonce id: nonces are one signer's")
     asked = presignatures_used(created)
     if len(asked) != (len(request.tasks) if uses_presignatures else 0):
         raise RefusedError("not one presignature for each message")

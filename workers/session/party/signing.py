@@ -82,7 +82,8 @@ def answer(
         tweak=tweak(facts, item),
     )
 
-    fresh, commitment = _make_nonce(key_share, share, nonce.scheme, randomness)
+    place = accepted.session_id, 0
+    fresh, commitment = _make_nonce(key_share, share, nonce.scheme, place, randomness)
     answered = report(
         ShareSigned(
             join_token=accepted.created.join_token,
@@ -126,9 +127,10 @@ def make_nonces(
             key_share,
             share,
             wanted.scheme.value,
-            randomness[at : at + NONCE_RANDOMNESS_BYTES],
+            (wanted.batch_id, position),
+            randomness[position * NONCE_RANDOMNESS_BYTES :][:NONCE_RANDOMNESS_BYTES],
         )
-        for at in range(0, wanted.count * NONCE_RANDOMNESS_BYTES, NONCE_RANDOMNESS_BYTES)
+        for position in range(wanted.count)
     ]
     answered = report(
         NoncesMade(
@@ -149,11 +151,16 @@ def make_nonces(
 
 
 def _make_nonce(
-    key_share: KeyShareRecord, share: KeyShare, scheme: str, randomness: bytes
+    key_share: KeyShareRecord,
+    share: KeyShare,
+    scheme: str,
+    place: tuple[bytes, int],
+    randomness: bytes,
 ) -> tuple[NonceRecord, NonceCommitment]:
     nonces, commitment = frost.commit(
         frost.ciphersuite(scheme),
         share,
+        place=place,
         hiding_randomness=randomness[:32],
         binding_randomness=randomness[32:],
     )
