@@ -18,16 +18,7 @@ EXAMPLE = CLIENT / "examples" / "first_signature.py"
 
 def build(project: Path, folder: Path) -> Path:
     """Without a build environment, which would have to be fetched: hatchling is installed."""
-    command: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "hatchling",
-        "build",
-        "-t",
-        "wheel",
-        "-d",
-        folder,
-    ]
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     [wheel] = folder.glob("*.whl")
