@@ -55,7 +55,8 @@ class DerivedKey:
         """4 bytes of the parent's HASH160; zeros for `m`."""
         if not self.parent:
             return bytes(4)
-        # Signing never asks for it, and needs no RIPEMD-160, which not every OpenSSL has.
+        # Signing never asks for it, and needs no RIPEMD-160, which not every OpenSSL has. Wallets
+        # do, with the extra `wallets` of warren-client.
         from btclib.hashes import hash160
 
         return hash160(self.parent)[:4]

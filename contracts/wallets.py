@@ -1,7 +1,7 @@
 """A secp256k1 key as wallets and chains write it. Public data only.
 
-The libraries are imported where they are needed: btclib takes 20 ms, eth-utils 50, and no worker
-needs them.
+The libraries, warren-client's extra `wallets`, are imported where they are needed: btclib takes
+20 ms, eth-utils 50, and no worker needs them.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from rich.console import Console
 
 from contracts.client import Client, ClientSettings, SettingsError
 from contracts.requests import MAX_LIFETIME_MS
+from ops.cli import current
 from ops.cli.exits import ExitCode, clients_errors, leave
-from ops.showcase import current
 
 T = TypeVar("T")
 

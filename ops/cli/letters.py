@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TypeVar
 import typer
 
 from contracts.client import ClientSettings, SettingsError
+from ops.cli import current
 from ops.cli.exits import ExitCode, leave, print_json
 from ops.cli.text import print_fields, print_table
 from ops.deadletters import contents
@@ -19,7 +20,6 @@ from ops.deadletters.handling import Outcome, Survey, plain
 from ops.deadletters.letter import Letter
 from ops.deadletters.origin import UnknownOriginError, origin
 from ops.deadletters.selection import Entry
-from ops.showcase import current
 
 T = TypeVar("T")
 

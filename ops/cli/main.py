@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import typer
 from typer.core import TyperGroup
 
-from ops.cli.exits import ExitCode
+from ops.cli.exits import ExitCode, leave
 
 
 class Place(NamedTuple):
@@ -51,13 +51,21 @@ PLACES = {
 }
 """By name, in the order of `warren --help`."""
 
+_IN_THE_TREE = (_TRY, _KNOW)
+"""Not in the wheel, or not with all that they need."""
+
 
 class _Commands(Mapping[str, Any]):
     """Imports a command when it is looked up."""
 
     def __getitem__(self, name: str) -> Any:
         place = PLACES[name]
-        found = getattr(importlib.import_module(place.module), place.attribute)
+        try:
+            found = getattr(importlib.import_module(place.module), place.attribute)
+        except ModuleNotFoundError as error:
+            if place.panel not in _IN_THE_TREE:
+                raise
+            return _absent(name, error.name or place.module)
         if not isinstance(found, typer.Typer):
             function, found = found, typer.Typer()
             found.command(name)(function)
@@ -75,6 +83,22 @@ class _Commands(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(PLACES)
+
+
+def _absent(name: str, module: str) -> Any:
+    """Instead of a command that came without what it imports."""
+    absent = typer.Typer(add_completion=False)
+    anything = {"ignore_unknown_options": True, "allow_extra_args": True}
+
+    @absent.command(name, context_settings=anything, add_help_option=False, hidden=True)
+    def say(_: typer.Context) -> None:
+        text = (
+            f"`warren {name}` belongs to Warren's source tree, not to the installed package "
+            f"({module} is missing): run ops/demo or ops/test there once, then .venv/bin/warren."
+        )
+        leave(ExitCode.USAGE, "configuration", text, as_json=False)
+
+    return typer.main.get_command(absent)
 
 
 class _Roof(TyperGroup):

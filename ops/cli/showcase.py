@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 
 from contracts.primitives import MAX_PARTIES
+from ops.cli import current
 from ops.cli.exits import ExitCode, clients_errors, leave, print_json
-from ops.showcase import current
 from ops.showcase.errors import DemonstrationError
 from ops.showcase.narrator import Narrator
 

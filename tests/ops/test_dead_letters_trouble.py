@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 import pytest
 from typer.testing import CliRunner
 
+from ops.cli import current
 from ops.cli.main import app
 from ops.deadletters import desk, handling
 from ops.deadletters.letter import Letter
 from ops.deadletters.selection import Entry
-from ops.showcase import current
 from ops.stack import vhosts
 from tests.ops.letter_office import DEAD, PASSWORD, Office
 

@@ -24,8 +24,8 @@ from typer.testing import CliRunner
 
 from contracts.primitives import Scheme
 from contracts.verification import check_signature
+from ops.cli import current
 from ops.cli.main import app
-from ops.showcase import current
 from ops.stack.services import Services
 
 # A whole stack is started, and on a busy machine that alone may take a minute.
