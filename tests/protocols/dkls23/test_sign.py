@@ -176,7 +176,7 @@ def test_a_nonce_point_with_an_x_coordinate_of_zero_gives_no_signature() -> None
     delta = SECP256K1.scalar(7)
     at_order = SECP256K1.point_from_bytes_checked(b"\x02" + Q.to_bytes(32, "big"))
     with pytest.raises(IdentityError, match="r is zero"):
-        _nonce_point(replace(view(), r=at_order - delta * G), delta)
+        _nonce_point(replace(view(), r=-(delta * G) + at_order), delta)
 
 
 ###
