@@ -31,6 +31,8 @@ from tests.workers.simulate import World, world
 from workers.session.party import presigning
 from workers.store.records import Outgoing
 
+pytestmark = pytest.mark.long
+
 FIRST = ["party-1", "party-2"]
 LIAR = "party-2"
 MATRIX, PRODUCT = 2, 3

@@ -31,6 +31,8 @@ from workers.session.inbox import cause_of
 from workers.settings import PartyLimits
 from workers.store.records import KeyShareRecord, Outgoing
 
+pytestmark = pytest.mark.long
+
 FIRST = ["party-1", "party-2"]
 LIAR = "party-2"
 
