@@ -39,14 +39,20 @@ def test_one_branch_that_was_not_taken_is_less_than_all() -> None:
     assert folder.has_fallen
 
 
-def test_who_is_below_the_floor_is_told_what_was_not_run() -> None:
-    files = {"gateway/a.py": file(8, 10, (3, 9), branch=7), "gateway/b.py": file(5, 5)}
-    lines = list(floors.told(floors.measured(files, {"gateway": 82.4, "ops": 0})))
+def test_who_is_below_the_floor_is_told_and_of_a_promise_what_was_not_run() -> None:
+    files = {
+        "gateway/a.py": file(8, 10, (3, 9), branch=7),
+        "gateway/b.py": file(5, 5),
+        "ops/c.py": file(1, 2, (4,), branch=4),
+    }
+    lines = list(floors.told(floors.measured(files, {"gateway": 100, "ops": 80, "contracts": 0})))
     assert lines == [
-        "gateway               82.3 %   floor  82.4 %",
-        "ops                  100.0 %",
-        "FAILED  gateway is below its floor. Not run, lines and branches:",
-        "  gateway/a.py: 3, 9, 7->-1",
+        "gateway               82.3 %   floor 100.0 %",
+        "ops                   50.0 %   floor  80.0 %",
+        "contracts            100.0 %",
+        "FAILED  gateway is below its floor.",
+        "  not run: gateway/a.py: 3, 9, 7->-1",
+        "FAILED  ops is below its floor.",
     ]
 
 
