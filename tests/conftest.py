@@ -35,14 +35,18 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses the services is a system test: `-m "not system"` leaves it out.
+    """Whatever uses the services is a system test: `-m "not system"` leaves it out. A simulated
+    Warren is long.
 
     Of several processes (pytest-xdist) one runs all of tests/system: a whole Warren costs seconds
     to begin, and two under load at once would wait for each other's processors.
     """
     for item in items:
-        if "services" in getattr(item, "fixturenames", ()):
+        fixtures = getattr(item, "fixturenames", ())
+        if "services" in fixtures:
             item.add_marker(pytest.mark.system)
+        if "shire" in fixtures:
+            item.add_marker(pytest.mark.long)
         if SYSTEM in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("system"))
 

@@ -27,8 +27,6 @@ from workers.delivery.publisher import PublishError
 from workers.store.interface import StoreUnavailableError
 from workers.store.records import Outgoing
 
-pytestmark = pytest.mark.long
-
 
 async def ran(world: World, request: Request) -> Result:
     await redelivered(lambda: world.ask(request))

@@ -42,8 +42,6 @@ from workers.delivery.publisher import PublishError
 from workers.store.interface import StoreUnavailableError
 from workers.store.records import Outgoing
 
-pytestmark = pytest.mark.long
-
 FIRST = ["party-1", "party-2"]
 
 

@@ -31,8 +31,6 @@ from workers.session.inbox import cause_of
 from workers.settings import PartyLimits
 from workers.store.records import KeyShareRecord, Outgoing
 
-pytestmark = pytest.mark.long
-
 FIRST = ["party-1", "party-2"]
 LIAR = "party-2"
 

@@ -31,8 +31,6 @@ from workers.session.coordinator.choice import members_of
 from workers.settings import PartyLimits
 from workers.store.records import Outgoing
 
-pytestmark = pytest.mark.long
-
 FIRST = ["party-1", "party-2"]
 OTHER = ["party-2", "party-3"]
 

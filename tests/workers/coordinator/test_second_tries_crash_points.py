@@ -36,8 +36,6 @@ from workers.delivery.publisher import PublishError
 from workers.store.interface import StoreUnavailableError
 from workers.store.records import CoordinatorChange, Outcome, Outgoing
 
-pytestmark = pytest.mark.long
-
 
 @pytest.fixture
 async def shire(tmp_path: Path) -> AsyncIterator[World]:

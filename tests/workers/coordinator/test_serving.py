@@ -32,8 +32,6 @@ from workers.coordinator.waiting_line import WaitingLine
 from workers.delivery.publisher import PublishError
 from workers.store.records import CoordinatorChange, Outcome, Outgoing, PoolName, PoolRecord
 
-pytestmark = pytest.mark.long
-
 FIRST = ["party-1", "party-2"]
 
 
