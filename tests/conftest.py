@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 
 from ops.stack import databases, vhosts
+from ops.stack.errors import StackError
 from ops.stack.services import Services, running_services
 
 # How long an example takes says nothing on a busy machine.
@@ -19,6 +23,9 @@ hypothesis.settings.register_profile("warren", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("warren")
 
 STACK = Path(__file__).parents[1] / ".warren"
+SYSTEM = Path(__file__).parent / "system"
+
+_SHARED = pytest.StashKey[dict[str, Any]]()
 
 
 def pytest_configure() -> None:
@@ -28,10 +35,38 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses the services is a system test: `-m "not system"` leaves it out."""
+    """Whatever uses the services is a system test: `-m "not system"` leaves it out. A simulated
+    Warren is long.
+
+    Of several processes (pytest-xdist) one runs all of tests/system: a whole Warren costs seconds
+    to begin, and two under load at once would wait for each other's processors.
+    """
     for item in items:
-        if "services" in getattr(item, "fixturenames", ()):
+        fixtures = getattr(item, "fixturenames", ())
+        if "services" in fixtures:
             item.add_marker(pytest.mark.system)
+        if "shire" in fixtures:
+            item.add_marker(pytest.mark.long)
+        if SYSTEM in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("system"))
+
+
+def pytest_configure_node(node: Any) -> None:
+    """Of several processes the leading one starts the services, and stops them at the end."""
+    config: pytest.Config = node.config
+    if "not system" in config.option.markexpr:
+        return
+    if _SHARED not in config.stash:
+        started = contextlib.ExitStack()
+        try:
+            services = started.enter_context(running_services(STACK))
+        except StackError:
+            return  # every test that needs them will say why they are not there
+        config.add_cleanup(started.close)
+        config.stash[_SHARED] = dataclasses.asdict(services) | {
+            "directory": str(services.directory)
+        }
+    node.workerinput["services"] = config.stash[_SHARED]
 
 
 @pytest.fixture
@@ -44,7 +79,11 @@ def usual_recursion() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def services() -> Iterator[Services]:
+def services(request: pytest.FixtureRequest) -> Iterator[Services]:
+    shared: dict[str, Any] | None = getattr(request.config, "workerinput", {}).get("services")
+    if shared is not None:
+        yield Services(**shared | {"directory": Path(shared["directory"])})
+        return
     with running_services(STACK) as running:
         yield running
 

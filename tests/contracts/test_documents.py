@@ -19,7 +19,14 @@ from contracts.requests import ADAPTER
 
 from .samples import fields
 
-ASYNCAPI: dict[str, Any] = json.loads(documents.documents()["asyncapi.json"])
+DOCUMENTS = documents.documents()
+ASYNCAPI: dict[str, Any] = json.loads(DOCUMENTS["asyncapi.json"])
+
+
+@pytest.fixture(autouse=True)
+def made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them take half a second."""
+    monkeypatch.setattr(documents, "documents", lambda: DOCUMENTS)
 
 
 def references(node: Any) -> Iterator[str]:
@@ -44,9 +51,9 @@ def test_the_documents_in_the_tree_are_those_of_this_code() -> None:
     assert documents.check() == [], "run `warren docs`"
 
 
-@pytest.mark.parametrize("name", sorted(documents.documents()))
+@pytest.mark.parametrize("name", sorted(DOCUMENTS))
 def test_every_reference_resolves(name: str) -> None:
-    document = json.loads(documents.documents()[name])
+    document = json.loads(DOCUMENTS[name])
     found = list(references(document))
     assert found
     for reference in found:
@@ -125,7 +132,7 @@ def test_a_requests_signature_header_is_required() -> None:
 
 @pytest.mark.parametrize("operation", list(addresses.REQUEST_KEYS))
 def test_the_schema_has_exactly_the_fields_of_a_request(operation: str) -> None:
-    schema = json.loads(documents.documents()["request.json"])
+    schema = json.loads(DOCUMENTS["request.json"])
     model = resolved(schema, schema["discriminator"]["mapping"][operation])
     body = json.loads(ADAPTER.dump_json(ADAPTER.validate_python(fields(operation))))
     assert set(model["properties"]) == set(body)
@@ -138,7 +145,7 @@ def test_the_schema_has_exactly_the_fields_of_a_request(operation: str) -> None:
 
 
 def test_writing_repairs_what_checking_finds(tmp_path: Path) -> None:
-    names = sorted(documents.documents())
+    names = sorted(DOCUMENTS)
     assert documents.write(tmp_path) == names
     assert documents.check(tmp_path) == []
     (tmp_path / "request.json").write_text("{}")

@@ -205,10 +205,15 @@ def test_an_unknown_group_is_a_value_error_that_names_the_known() -> None:
         group_by_name("p256")
 
 
-def test_scalars_and_points_differ_from_everything_else() -> None:
-    point = SECP256K1.scalar(1) * SECP256K1.generator
-    assert SECP256K1.scalar(1) != 1
+@GROUPS
+def test_scalars_and_points_differ_from_everything_else(group: Group) -> None:
+    point = group.scalar(1) * group.generator
+    assert group.scalar(1) != 1
     assert point != point.to_bytes()
+
+
+def test_scalars_and_points_of_two_groups_differ() -> None:
+    point = SECP256K1.scalar(1) * SECP256K1.generator
     assert ED25519.scalar(1) * ED25519.generator != point
     assert len({SECP256K1.scalar(1), SECP256K1.scalar(1), ED25519.scalar(1)}) == 2
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import migrations
 from contracts import addresses, results
 from contracts.admission import ClientPolicy
 from contracts.errors import ContractError
 from contracts.identity import Identity
 from contracts.requests import KeygenRequest, Request, SignRequest
 from contracts.signing import SignedRequest, sign_request
+from tests.workers.migrated import migrate
 from workers.coordinator.liveness import Liveness
 from workers.coordinator.pools import Pools
 from workers.coordinator.reports import ReportConsumer
@@ -245,7 +245,7 @@ async def world(
         party_stores, parties = {}, {}
         for party_id, identity in identities.items():
             url = (databases or {}).get(party_id, f"sqlite:///{directory / party_id}.sqlite")
-            await migrations.upgrade("party", url)
+            await migrate("party", url)
             store = await stack.enter_async_context(
                 open_party_store(
                     url,
@@ -269,7 +269,7 @@ async def world(
                 clock=clock,
             )
         url = (databases or {}).get("coordinator", f"sqlite:///{directory / 'coordinator.sqlite'}")
-        await migrations.upgrade("coordinator", url)
+        await migrate("coordinator", url)
         coordinator_store = await stack.enter_async_context(open_coordinator_store(url))
         coordinator = Coordinator.over(
             coordinator_store,

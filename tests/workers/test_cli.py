@@ -29,6 +29,8 @@ from workers.store.opening import open_party_store
 from workers.store.records import BanRecord, KeyShareRecord, PartyChange
 from workers.store.sealing import MasterKeys, Sealer
 
+pytestmark = pytest.mark.long
+
 MASTER_KEY = "1f" * 32
 CONFIGURATION, UNAVAILABLE = 2, 4
 

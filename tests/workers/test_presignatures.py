@@ -28,6 +28,8 @@ from tests.workers.ecdsa import (
 from tests.workers.simulate import World, world
 from workers.store.records import Outgoing
 
+pytestmark = pytest.mark.long
+
 FIRST = ["party-1", "party-2"]
 LIAR = "party-2"
 

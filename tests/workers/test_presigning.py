@@ -31,6 +31,8 @@ from workers.delivery.deliveries import Delivery
 from workers.session.coordinator.choice import members_of
 from workers.store.records import Outgoing, PoolRecord
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 async def shire(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:

@@ -30,6 +30,8 @@ from tests.workers.simulate import World, world
 from tests.workers.tries import presigned_by
 from workers.store.records import Outgoing
 
+pytestmark = pytest.mark.long
+
 FIRST = ["party-1", "party-2"]
 LIAR = "party-2"
 MATRIX, PRODUCT = 2, 3

@@ -21,6 +21,8 @@ from workers.protocols import frost
 from workers.protocols.groups import group_by_name
 from workers.store.records import Outgoing
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:

@@ -13,6 +13,7 @@ import pytest
 
 from workers.protocols import dkls23, tags
 from workers.protocols.dkls23 import pairs
+from workers.protocols.dkls23.pairs import _fits
 from workers.protocols.encoding import digest
 from workers.protocols.groups import SECP256K1
 from workers.protocols.ot import base
@@ -299,6 +300,13 @@ def test_check_10_a_wrong_gamma_v_bans_its_sender() -> None:
         return replace(answer, gammas=((u, -v), last))
 
     the_liar(told_to_one(lie), "chi * pk", ban=True)
+
+
+@pytest.mark.parametrize("d", [0, 5], ids=["a share of zero", "a gamma that cancels"])
+def test_checks_9_and_10_fail_where_there_is_no_point_to_compare(d: int) -> None:
+    chi, share = SECP256K1.scalar(3), SECP256K1.scalar(d)
+    gamma = -(SECP256K1.scalar(5) * G)
+    assert not _fits(chi, SECP256K1.scalar(7) * G, share, gamma)
 
 
 ###

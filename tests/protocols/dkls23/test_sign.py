@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers.protocols import dkls23
-from workers.protocols.dkls23.sign import rerandomisation
-from workers.protocols.groups import SECP256K1, Point, Scalar
+from workers.protocols.dkls23.sign import _nonce_point, rerandomisation
+from workers.protocols.groups import ED25519, SECP256K1, IdentityError, Point, Scalar
 from workers.protocols.rounds import (
     MisuseError,
     PartyIndex,
@@ -171,6 +171,14 @@ def test_an_x_coordinate_above_the_order_sets_bit_1_of_the_recovery_id() -> None
     assert dkls23.Signature.normalised(-r, signature.r, signature.s).recovery_id == 3
 
 
+def test_a_nonce_point_with_an_x_coordinate_of_zero_gives_no_signature() -> None:
+    """None has zero itself, but two have the group's order, which is zero too."""
+    delta = SECP256K1.scalar(7)
+    at_order = SECP256K1.point_from_bytes_checked(b"\x02" + Q.to_bytes(32, "big"))
+    with pytest.raises(IdentityError, match="r is zero"):
+        _nonce_point(replace(view(), r=-(delta * G) + at_order), delta)
+
+
 ###
 ### Check 13, misuse, sizes
 ###
@@ -209,7 +217,14 @@ def test_exactly_the_signers_shares_are_combined() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"digest": bytes(31)}, {"session_id": b""}, {"request_digest": bytes(33)}], ids=str
+    "change",
+    [
+        {"digest": bytes(31)},
+        {"session_id": b""},
+        {"request_digest": bytes(33)},
+        {"tweak": ED25519.scalar(1)},
+    ],
+    ids=str,
 )
 def test_a_task_that_does_not_fit_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(MisuseError):

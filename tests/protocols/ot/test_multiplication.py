@@ -119,3 +119,8 @@ def test_two_answers_to_one_message_are_the_same_bytes_if_the_coins_are() -> Non
     made = extend(1)
     assert answer(made, ONE, PlainArithmetic()) == answer(made, ONE, fastest())
     assert replace(answer(made, ONE, fastest())[1], mu=b"").to_bytes()[:96] != bytes(96)
+
+
+def test_an_answer_shows_how_long_it_is_and_no_number() -> None:
+    _, sent = answer(extend(3), Chunk(0, 3), fastest())
+    assert repr(sent) == "Answer(3 instances)"

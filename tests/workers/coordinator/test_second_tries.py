@@ -52,6 +52,8 @@ from workers.session.coordinator.conduct import MAX_TRIES, SHORTEST_TRY_MS
 from workers.session.party.seat import Seat
 from workers.store.records import Outgoing
 
+pytestmark = pytest.mark.long
+
 TRY_MS = int(LIMITS.try_seconds * 1000)
 PRODUCT = 3
 """The round of presigning whose messages hold psi."""

@@ -37,6 +37,8 @@ from workers.settings import PoolLimits
 from workers.store.interface import StoreUnavailableError
 from workers.store.records import Outgoing
 
+pytestmark = pytest.mark.long
+
 FIRST = ["party-1", "party-2"]
 OTHER = ["party-2", "party-3"]
 

@@ -42,6 +42,8 @@ from workers.session.party.acceptance import Party
 from workers.settings import PartyLimits
 from workers.store.records import Outgoing
 
+pytestmark = pytest.mark.long
+
 TROUBLE = "party-2"
 SIGNERS = ["party-1", TROUBLE]
 BEGINS = {"session_created", "presign_batch", "nonces_wanted"}

@@ -32,6 +32,8 @@ from tests.workers.tries import (
 from workers.delivery.scopes import SessionOverError
 from workers.session.party.engine import Engine
 
+pytestmark = pytest.mark.long
+
 TROUBLE = "party-2"
 SIGNERS = ["party-1", TROUBLE]
 
