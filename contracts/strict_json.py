@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-import pydantic_core
+from pydantic import TypeAdapter, ValidationError
 
 from .errors import ContractError
 
@@ -25,9 +25,10 @@ def parse(body: bytes) -> Any:
             surrogate pair. Or JSON that names a field twice.
     """
     try:
-        value = pydantic_core.from_json(body, allow_inf_nan=False)
-    except ValueError as error:
-        raise ContractError(f"not JSON: {error}") from None
+        value = _ANYTHING.validate_json(body)
+    except ValidationError as error:
+        (told,) = error.errors(include_url=False, include_input=False, include_context=False)
+        raise ContractError(f"not JSON: {told['msg'].removeprefix('Invalid JSON: ')}") from None
     refuse_repeated_fields(body)
     return value
 
@@ -49,11 +50,18 @@ def refuse_repeated_fields(body: bytes) -> None:
         _DECODER.decode(body.decode())
     except _RepeatedFieldError as error:
         raise ContractError(f"field {error.name!r} stands twice in one object") from None
+    except _NoNumberError as error:
+        raise ContractError(f"not JSON: {error.name} is no number of JSON's") from None
     except ValueError:  # an integer of more digits than Python reads
         raise ContractError("not JSON that can be read: a number is too long") from None
 
 
 class _RepeatedFieldError(Exception):
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class _NoNumberError(Exception):
     def __init__(self, name: str) -> None:
         self.name = name
 
@@ -70,4 +78,9 @@ def _raise_repeated(fields: list[tuple[str, Any]]) -> NoReturn:
     raise _RepeatedFieldError(repeated[:SHOWN_CHARACTERS])
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_once)
+def _refuse_number(name: str) -> NoReturn:
+    raise _NoNumberError(name)
+
+
+_ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
+_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_refuse_number)

@@ -8,7 +8,7 @@ import typer
 
 from contracts import cli as contracts
 from gateway import cli as gateway
-from ops import readme
+from ops.cli import readme
 from ops.cli.exits import ExitCode
 
 

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from contracts.operations import OPERATIONS
-from ops import readme
+from ops.cli import readme
 from ops.cli.exits import ExitCode
 from ops.cli.main import app
 

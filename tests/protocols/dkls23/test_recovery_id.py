@@ -10,6 +10,7 @@ import pytest
 from workers.protocols import dkls23
 from workers.protocols.dkls23.ecdsa import leads_to
 from workers.protocols.groups import SECP256K1, Point, Scalar
+from workers.protocols.groups.libsecp256k1 import recover_ecdsa
 from workers.protocols.rounds import SpoiltSessionError
 
 from ..simulate import coins, indices
@@ -71,6 +72,13 @@ def test_what_is_no_signature_leads_nowhere() -> None:
         assert not leads_to(public_key, size, signature)
     assert not leads_to(public_key, coins("another"), signature)
     assert not leads_to(another_key(), digest, signature)
+
+
+def test_scalars_that_are_none_lead_to_no_key() -> None:
+    too_large = b"\xff" * 32
+    fine = (1).to_bytes(32, "big")
+    assert recover_ecdsa(bytes(32), too_large + fine, 0) is None
+    assert recover_ecdsa(bytes(32), fine + too_large, 0) is None
 
 
 def no_x_coordinate() -> Scalar:
