@@ -13,7 +13,7 @@ from pathlib import Path
 from contracts.addresses import request_key, result_key
 from contracts.operations import OPERATIONS
 
-PATH = Path(__file__).parents[1] / "README.md"
+PATH = Path(__file__).parents[2] / "README.md"
 
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
