@@ -215,7 +215,7 @@ def test_a_stack_that_is_kept_serves_the_other_commands_until_ctrl_c(
         config = current.client_file(tmp_path)
         assert config is not None
         assert config.samefile(shown["default_client"])
-        assert vhosts(services) - before == {shown["vhost"]}
+        assert shown["vhost"] in vhosts(services) - before
 
         # As people use it; the demo's keys are there.
         keys = warren("key", "list", config=config)["keys"]
@@ -235,7 +235,8 @@ def test_a_stack_that_is_kept_serves_the_other_commands_until_ctrl_c(
         assert "@" not in shown["amqp_url"] + shown["management_url"]
         assert running.interrupt() == 130
     assert current.client_file(tmp_path) is None
-    assert vhosts(services) == before
+    # Of its own; other tests make some meanwhile.
+    assert shown["vhost"] not in vhosts(services)
     assert running.left() == []
 
 
