@@ -38,8 +38,8 @@ class Folder:
 
     @property
     def percent(self) -> float:
-        """Rounded down, so that 100 means all."""
-        return self.run * 1000 // self.all / 10 if self.all else 100.0
+        """Rounded down, so that 100 means all. Of what was not measured, nothing was run."""
+        return self.run * 1000 // self.all / 10 if self.all else 0.0
 
     @property
     def has_fallen(self) -> bool:
@@ -65,12 +65,13 @@ def floors(*, fast: bool) -> dict[str, float]:
 def measured(
     files: Mapping[str, Mapping[str, Any]], held: Mapping[str, float]
 ) -> dict[str, Folder]:
-    """Every folder that has a floor, with the files of coverage.py's JSON report."""
+    """Every folder that is held to a floor or was measured, with the files of coverage.py's JSON
+    report."""
     folders = {name: Folder(floor) for name, floor in held.items()}
     for name, file in files.items():
         around = [str(parent) for parent in Path(name).parents]
         folders[next(parent for parent in around if parent in folders)].count(name, file)
-    return folders
+    return {name: folder for name, folder in folders.items() if folder.all or folder.floor}
 
 
 def told(folders: Mapping[str, Folder]) -> Iterator[str]:

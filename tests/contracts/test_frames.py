@@ -85,6 +85,7 @@ async def test_properties_that_cannot_be_read_are_none_and_the_connection_lives(
     assert after.value == b"content"
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("usual_recursion")
 async def test_no_depth_of_tables_is_readable_to_us_and_not_to_pamqp() -> None:
     depths = range(100, 500)

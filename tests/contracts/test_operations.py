@@ -185,6 +185,7 @@ def test_a_row_that_is_missing_or_lacks_something_is_an_error_at_import(
     assert missing in done.stderr
 
 
+@pytest.mark.long
 def test_a_coordinator_starts_with_a_handler_for_every_operation_only(tree: Tree) -> None:
     tree.edit((*REQUEST, *RESULT, row()))
     done = tree.run("-c", START)
@@ -197,6 +198,7 @@ def test_a_coordinator_starts_with_a_handler_for_every_operation_only(tree: Tree
     assert whole.returncode == 0, whole.stderr
 
 
+@pytest.mark.long
 def test_the_check_of_another_operation_is_no_check(tree: Tree) -> None:
     tree.edit((*REQUEST, *RESULT, row(check="checks.listed_keys", proves="proofs.listed_keys")))
     (tree.folder / "mypy.ini").write_text(

@@ -70,6 +70,7 @@ def behind(desk: DeskDouble) -> str:
     return asyncio.run(make())
 
 
+@pytest.mark.long
 @SCHEMA.parametrize()
 @FEW
 def test_what_nobody_foresaw_is_answered_as_documented(case: schemathesis.Case[Any]) -> None:

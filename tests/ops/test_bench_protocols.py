@@ -16,6 +16,8 @@ from workers.protocols.ot.arithmetic import fastest
 
 from ..protocols.dkls23.batches import new_batch
 
+pytestmark = pytest.mark.long
+
 
 def invoke(*words: str) -> Result:
     app = typer.Typer()

@@ -217,6 +217,7 @@ def test_the_plot_is_a_png_of_the_figures(tmp_path: Path) -> None:
         assert 0.01 < inked < 0.5
 
 
+@pytest.mark.long
 def test_other_figures_make_another_picture(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     latencies = [0.005 + i / 4000 for i in range(100)]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ops.chaos.faults import LIARS, TRAITS, Kind, claims
 from ops.chaos.schedule import FIRST_AFTER_S, LAST_BEFORE_S, schedule
+
+pytestmark = pytest.mark.long
 
 SEEDS = st.integers(min_value=0, max_value=2**32)
 

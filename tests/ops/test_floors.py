@@ -45,14 +45,19 @@ def test_who_is_below_the_floor_is_told_and_of_a_promise_what_was_not_run() -> N
         "gateway/b.py": file(5, 5),
         "ops/c.py": file(1, 2, (4,), branch=4),
     }
-    lines = list(floors.told(floors.measured(files, {"gateway": 100, "ops": 80, "contracts": 0})))
+    lines = list(
+        floors.told(
+            floors.measured(files, {"gateway": 100, "ops": 80, "contracts": 0, "topology": 5})
+        )
+    )
     assert lines == [
         "gateway               82.3 %   floor 100.0 %",
         "ops                   50.0 %   floor  80.0 %",
-        "contracts            100.0 %",
+        "topology               0.0 %   floor   5.0 %",
         "FAILED  gateway is below its floor.",
         "  not run: gateway/a.py: 3, 9, 7->-1",
         "FAILED  ops is below its floor.",
+        "FAILED  topology is below its floor.",
     ]
 
 

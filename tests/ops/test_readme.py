@@ -12,6 +12,8 @@ from ops.cli import readme
 from ops.cli.exits import ExitCode
 from ops.cli.main import app
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

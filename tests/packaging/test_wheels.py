@@ -12,6 +12,8 @@ import pytest
 
 from tests.packaging.wheels import CLIENT, EXAMPLE, TREE, build, contents, imported, project
 
+pytestmark = pytest.mark.long
+
 Contents = dict[PurePosixPath, bytes]
 
 NOT_IMPORTED = {

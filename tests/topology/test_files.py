@@ -158,6 +158,7 @@ def test_a_mistake_is_named_with_its_file_and_line(
     assert any(expected in problem for problem in found), found
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("usual_recursion")
 def test_what_is_nested_too_deeply_is_named_with_its_file(tmp_path: Path) -> None:
     found = problems(tmp_path, "queues: " + 5_000 * "[")

@@ -121,6 +121,7 @@ def test_a_message_goes_where_the_architecture_says(
     assert routed(shipped, exchange, key) == queues
 
 
+@pytest.mark.long
 @settings(max_examples=25)
 @given(clients=st.sets(IDS, min_size=1, max_size=4), key_id=IDS)
 def test_clients_and_legacy_clients_never_get_each_others_results(

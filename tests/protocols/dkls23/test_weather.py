@@ -29,6 +29,8 @@ from workers.protocols.rounds import (
 from ..simulate import coins, indices, random_key
 from .batches import parameters_of, task_of
 
+pytestmark = pytest.mark.long
+
 SET_UP, COMMITMENT, EXTENSION, ANSWER, SHARE = range(5)
 MESSAGES: list[Any] = [dkls23.SetUp, dkls23.Commitment, dkls23.Extension, dkls23.Answer]
 NEEDED = [[SET_UP], [COMMITMENT, EXTENSION], [ANSWER]]

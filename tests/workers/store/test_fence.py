@@ -30,6 +30,8 @@ from .fencing import (
     prepare,
 )
 
+pytestmark = pytest.mark.long
+
 ROLE = "party"
 
 
