@@ -48,26 +48,32 @@ class _FrameReader(asyncio.StreamReader):
     def __init__(self, wire: asyncio.StreamReader) -> None:
         super().__init__()
         self._wire = wire
-        self._ahead = 0
+        self._ahead = b""
 
     def at_eof(self) -> bool:
-        return self._ahead == 0 and self._wire.at_eof()
+        return not self._ahead and self._wire.at_eof()
 
     async def readexactly(self, n: int) -> bytes:
-        if self._ahead == 0:
-            await self._read_ahead()
-        self._ahead -= n
-        return await super().readexactly(n)
+        """Never more than a frame: that is how aiormq asks."""
+        ahead = self._ahead or await self._frame()
+        if len(ahead) < n:
+            raise asyncio.IncompleteReadError(ahead, n)
+        self._ahead = ahead[n:]
+        return ahead[:n]
 
-    async def _read_ahead(self) -> None:
+    async def read(self, n: int = -1) -> bytes:
+        """What is left of a stream that is none of frames."""
+        ahead, self._ahead = self._ahead, b""
+        return ahead + await self._wire.read(n)
+
+    async def _frame(self) -> bytes:
         data = await self._wire.readexactly(FRAME_HEADER_SIZE)
         # A broker that speaks another version of AMQP says so, and no frame.
         if not data.startswith(b"AMQP"):
             _, _, size = frame.frame_parts(data)
             assert size is not None
             data = readable(data + await self._wire.readexactly(size + len(b"\xce")))
-        self.feed_data(data)
-        self._ahead = len(data)
+        return data
 
 
 def readable(data: bytes) -> bytes:

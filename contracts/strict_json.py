@@ -7,11 +7,13 @@ reads the one approves something else than what is done by the other. pydantic t
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from .errors import ContractError
+
+T = TypeVar("T")
 
 SHOWN_CHARACTERS = 64
 """Of a field's name in errors: it is the sender's own, and may be of any length."""
@@ -29,6 +31,13 @@ def parse(body: bytes) -> Any:
     except ValidationError as error:
         (told,) = error.errors(include_url=False, include_input=False, include_context=False)
         raise ContractError(f"not JSON: {told['msg'].removeprefix('Invalid JSON: ')}") from None
+    refuse_repeated_fields(body)
+    return value
+
+
+def validated(adapter: TypeAdapter[T], body: bytes) -> T:
+    """What the JSON says, as a model. Raises ContractError, or pydantic's ValidationError."""
+    value = adapter.validate_json(body)
     refuse_repeated_fields(body)
     return value
 

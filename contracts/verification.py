@@ -6,6 +6,7 @@ them, signatures because they verify under such a key.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
 
@@ -32,7 +33,7 @@ def check_point(curve: Curve, encoded: bytes) -> None:
     """Raises ContractError unless it is the compressed encoding of a point that can be a key."""
     if curve is Curve.ED25519:
         # Canonical, on the curve, of prime order, not the identity.
-        if len(encoded) != 32 or not crypto_core_ed25519_is_valid_point(encoded):
+        if len(encoded) != 32 or not _is_ed25519_key(encoded):
             raise ContractError("not a point of ed25519's prime-order group")
         return
     if len(encoded) != 33:
@@ -41,6 +42,12 @@ def check_point(curve: Curve, encoded: bytes) -> None:
         coincurve.PublicKey(encoded)
     except ValueError:
         raise ContractError("not a point of secp256k1") from None
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_ed25519_key(encoded: bytes) -> bool:
+    """49 us, and the same keys verify again and again."""
+    return bool(crypto_core_ed25519_is_valid_point(encoded))
 
 
 def check_key(

@@ -171,7 +171,7 @@ class Correspondence:
 
     async def _receive(self, delivery: AbstractIncomingMessage) -> None:
         try:
-            content = results.DELIVERED.validate_json(strict_json.checked(delivery.body))
+            content = strict_json.validated(results.DELIVERED, delivery.body)
         except (ValidationError, ContractError) as error:
             logger.warning("refused what is no result: %s", explain(error))
             await delivery.reject(requeue=False)

@@ -8,13 +8,20 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from contracts.admission import open_request
 from contracts.errors import ContractError, InvalidRequestError
 from contracts.primitives import Scheme
 from contracts.requests import ADAPTER, SignItem
 from contracts.signing import REQUEST_TAG
-from contracts.strict_json import SHOWN_CHARACTERS, checked, parse, refuse_repeated_fields
+from contracts.strict_json import (
+    SHOWN_CHARACTERS,
+    checked,
+    parse,
+    refuse_repeated_fields,
+    validated,
+)
 
 from .samples import CLIENT, fields, policies
 
@@ -151,3 +158,12 @@ def test_nobody_is_answered_before_the_signature_is_right() -> None:
     with pytest.raises(ContractError, match="signature") as caught:
         open_request(body, CLIENT.sign(REQUEST_TAG, body + b" "), policies())
     assert not isinstance(caught.value, InvalidRequestError)
+
+
+def test_a_model_is_read_from_json_that_names_a_field_once() -> None:
+    numbers = TypeAdapter(dict[str, int])
+    assert validated(numbers, b'{"a": 1}') == {"a": 1}
+    with pytest.raises(ContractError, match="field 'a' stands twice"):
+        validated(numbers, b'{"a": 1, "a": 2}')
+    with pytest.raises(ValidationError):
+        validated(numbers, b'{"a": "one"}')

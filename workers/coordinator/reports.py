@@ -117,7 +117,7 @@ def _parse(envelope: Envelope) -> sessions.Report:
     if envelope.recipient != COORDINATOR or envelope.round != 0:
         raise ContractError("not a report to the coordinator")
     try:
-        report = sessions.REPORT.validate_json(strict_json.checked(envelope.payload))
+        report = strict_json.validated(sessions.REPORT, envelope.payload)
     except (ValidationError, ContractError) as error:
         raise ContractError(f"not a report: {explain(error)}") from None
     if report.report != envelope.kind:

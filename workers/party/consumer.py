@@ -112,7 +112,7 @@ class PartyConsumer:
         if len(body) > 2 * MAX_BODY_BYTES:
             raise ContractError(f"{len(body)} bytes are too many for an instruction")
         try:
-            instruction = sessions.INSTRUCTION.validate_json(strict_json.checked(body))
+            instruction = strict_json.validated(sessions.INSTRUCTION, body)
         except (ValidationError, ContractError) as error:
             raise ContractError(f"not an instruction: {explain(error)}") from None
         match instruction:
