@@ -413,10 +413,7 @@ def drawn(coins_of_plays: bytes, ephemeral: bytes = b"") -> Randomness:
 
 def run_keygen(*, tamper: Tamper = lambda content, _: content, **fields: Any) -> KeygenRun:
     """All messages, in the order in which they were sent, until nobody says anything more.
-
-    Arguments:
-        fields: Of the request.
-    """
+    `fields` are the request's."""
     ends: dict[str, Step | Exception] = {}
     rows: dict[str, list[Received]] = {}
     waiting: list[Outgoing] = []

@@ -26,6 +26,8 @@ from tests.workers.ecdsa import (
     swapped,
 )
 from tests.workers.simulate import CLIENT, World
+from workers.protocols import dkls23
+from workers.protocols.groups import SECP256K1
 from workers.protocols.rounds import Outbox
 from workers.session.coordinator.conduct import Conduct
 from workers.session.party.engine import Engine
@@ -217,3 +219,10 @@ def presigned_by(
         return ordinary(engine, seat, outbox, known)
 
     monkeypatch.setattr(Engine, "send", send)
+
+
+def wrong_psi(truth: bytes, seat: Seat) -> bytes:
+    parameters = dkls23.Answered.from_bytes(seat.state.protocol).parameters
+    answer = dkls23.Answer.from_bytes(parameters, truth)
+    wrong = tuple(psi + SECP256K1.scalar(1) for psi in answer.psis)
+    return replace(answer, psis=wrong).to_bytes()

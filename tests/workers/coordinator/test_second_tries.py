@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +43,10 @@ from tests.workers.tries import (
     session_of,
     signers_of,
     try_time_is_over,
+    wrong_psi,
     wrong_share,
 )
-from workers.protocols import dkls23
-from workers.protocols.groups import SECP256K1
 from workers.session.coordinator.conduct import MAX_TRIES, SHORTEST_TRY_MS
-from workers.session.party.seat import Seat
 from workers.store.records import Outgoing
 
 pytestmark = pytest.mark.long
@@ -258,13 +255,6 @@ async def test_a_spoilt_signature_costs_its_pool_and_others_sign(
         assert stock[pool.name] == 0
         assert pool.name.signers in shire.pools.resting(key.facts)
         assert (await sign(shire, key)).signers == result.signers
-
-
-def wrong_psi(truth: bytes, seat: Seat) -> bytes:
-    parameters = dkls23.Answered.from_bytes(seat.state.protocol).parameters
-    answer = dkls23.Answer.from_bytes(parameters, truth)
-    wrong = tuple(psi + SECP256K1.scalar(1) for psi in answer.psis)
-    return replace(answer, psis=wrong).to_bytes()
 
 
 ###
