@@ -121,11 +121,29 @@ async def number(database: RawDatabase, statement: str) -> int:
     return int(count)
 
 
-def tasks_and_timers() -> tuple[int, int]:
-    """Of the event loop. A timer that was cancelled stays until its time comes, for nothing."""
-    loop: Any = asyncio.get_running_loop()
-    timers = [timer for timer in loop._scheduled if not timer.cancelled()]
-    return len(asyncio.all_tasks()), len(timers)
+@dataclass(frozen=True)
+class Work:
+    """What the event loop has to do. It is every test's, and what an earlier test began may end
+    meanwhile: so only what is there in addition counts.
+
+    Attributes:
+        timers: How many. One that was cancelled stays until its time comes, for nothing.
+    """
+
+    tasks: frozenset[asyncio.Task[Any]]
+    timers: int
+
+    @classmethod
+    def now(cls) -> Work:
+        loop: Any = asyncio.get_running_loop()
+        timers = [timer for timer in loop._scheduled if not timer.cancelled()]
+        return cls(frozenset(asyncio.all_tasks()), len(timers))
+
+    def more_since(self, before: Work) -> tuple[frozenset[asyncio.Task[Any]], int]:
+        return self.tasks - before.tasks, max(0, self.timers - before.timers)
+
+
+NO_WORK: tuple[frozenset[asyncio.Task[Any]], int] = (frozenset(), 0)
 
 
 async def all_time_passes(world: World) -> None:

@@ -23,10 +23,11 @@ from tests.workers.ecdsa import (
     stocked,
 )
 from tests.workers.leftovers import (
+    NO_WORK,
     Auditor,
+    Work,
     all_time_passes,
     audited,
-    tasks_and_timers,
 )
 from tests.workers.simulate import NOTHING_AHEAD, World
 from tests.workers.store.conftest import RawDatabase
@@ -278,12 +279,12 @@ async def test_of_a_session_that_is_over_nothing_is_left(
     async with audited(tmp_path, places, pool_limits=limits) as audit:
         key = await operation.prepare(audit.world)
         assert await audit.alive() == {}
-        before = tasks_and_timers()
+        before = Work.now()
         once = await audit.once_usable()
         assert set(once.values()) == {(0, 0)}
         await end(Case(audit, operation, key))
         assert await audit.alive() == {}
-        assert tasks_and_timers() == before
+        assert Work.now().more_since(before) == NO_WORK
         if end in (completed, everything_comes_twice, overtaken):
             assert await audit.once_usable() == once
         assert await audit.remembered() != {}

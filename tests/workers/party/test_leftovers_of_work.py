@@ -15,7 +15,7 @@ from contracts.results import Status
 from tests.workers.crew import coordinator_worker, party_worker
 from tests.workers.doubles import eventually
 from tests.workers.ecdsa import AHEAD, ecdsa_request, make_key, only_result, sender, sent
-from tests.workers.leftovers import all_time_passes, audited, number, tasks_and_timers
+from tests.workers.leftovers import NO_WORK, Work, all_time_passes, audited, number
 from tests.workers.simulate import World
 from tests.workers.store.conftest import RawDatabase
 from tests.workers.tries import (
@@ -51,7 +51,7 @@ async def test_of_two_tries_nothing_is_left(
     async with audited(tmp_path, places) as audit:
         shire = audit.world
         key = await make_key(shire)
-        before = tasks_and_timers()
+        before = Work.now()
         request, first, failing = await begun(shire, key, scheme=scheme)
         if trouble == "lies":
             await shire.run(dropped=wrong_share(shire, failing))
@@ -67,7 +67,7 @@ async def test_of_two_tries_nothing_is_left(
             await shire.deliver(message)  # to whoever was away, and to the others once more
         await shire.run()
         assert await audit.alive() == {}
-        assert tasks_and_timers() == before
+        assert Work.now().more_since(before) == NO_WORK
         await audit.purge()
         assert await audit.remembered() == {}
 
@@ -125,7 +125,7 @@ async def test_of_a_batch_that_is_over_nothing_is_left_but_its_presignatures(
         key = await make_key(shire)
         await shire.ask(ecdsa_request(shire, key, signers=SIGNERS))
         await shire.run()
-        before = tasks_and_timers()
+        before = Work.now()
         await everyone_is_alive(shire)
         shire.network.sent.clear()
         await shire.pools.tend()
@@ -133,7 +133,7 @@ async def test_of_a_batch_that_is_over_nothing_is_left_but_its_presignatures(
         await end(shire)
         await all_time_passes(shire)
         assert await audit.alive() == {}
-        assert tasks_and_timers() == before
+        assert Work.now().more_since(before) == NO_WORK
         # What one signer has and another has not is of no use: nobody keeps any.
         assert set((await audit.once_usable()).values()) == {(0, 0)}
         made = await number(places[TROUBLE], "SELECT count(*) FROM presignatures")
@@ -177,7 +177,7 @@ async def test_a_partys_handlers_end_with_their_session(
 ) -> None:
     async with audited(tmp_path, places) as audit:
         shire = audit.world
-        before = tasks_and_timers()
+        before = Work.now()
         request = shire.keygen_request()
         await shire.ask(request)
         (begins,) = [m for m in shire.network.waiting if m.routing_key == TROUBLE]
@@ -189,14 +189,14 @@ async def test_a_partys_handlers_end_with_their_session(
         await store.asked.wait()
         alive = await audit.alive()
         assert alive[f"{TROUBLE}: handlers' scopes"] == alive[f"{TROUBLE}: locks"] == 1
-        assert tasks_and_timers() != before
+        assert Work.now().more_since(before) != NO_WORK
         await shire.submit(cancel(shire, request))
         store.mended = True
         await shire.run(late=lambda message: message.exchange != "warren.cancel")
         assert await ends_of(at_work) == {SessionOverError}
         at_work.clear()
         assert await audit.alive() == {}
-        assert tasks_and_timers() == before
+        assert Work.now().more_since(before) == NO_WORK
 
 
 async def test_the_coordinators_handlers_end_with_their_session(
@@ -205,7 +205,7 @@ async def test_the_coordinators_handlers_end_with_their_session(
     async with audited(tmp_path, places) as audit:
         shire = audit.world
         key = await make_key(shire)
-        before = tasks_and_timers()
+        before = Work.now()
         request = ecdsa_request(shire, key, scheme=FROST, signers=SIGNERS)
         await shire.ask(request)
         held: list[Any] = []
@@ -225,7 +225,7 @@ async def test_the_coordinators_handlers_end_with_their_session(
         assert await audit.alive() == {}
         shire.reports = ordinary
         assert await audit.alive() == {}
-        assert tasks_and_timers() == before
+        assert Work.now().more_since(before) == NO_WORK
 
 
 def keep(held: list[Any], message: Any) -> bool:
@@ -248,7 +248,7 @@ async def test_a_computation_ends_with_its_batch(
     async with audited(tmp_path, places) as audit:
         shire = audit.world
         key = await make_key(shire)
-        before = tasks_and_timers()
+        before = Work.now()
         request = ecdsa_request(shire, key, signers=SIGNERS)
         await shire.ask(request)
         (begins,) = [
@@ -274,4 +274,4 @@ async def test_a_computation_ends_with_its_batch(
             pass  # the thread is done
         assert sent(shire, "presign/1") == []
         assert await audit.alive() == {}
-        assert tasks_and_timers() == before
+        assert Work.now().more_since(before) == NO_WORK
