@@ -6,10 +6,12 @@ Whether keys and signatures are true comes after it, see `proofs`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from .errors import ContractError
+from .identity import PublicIdentity
+from .keys import Origin
 from .requests import (
     CancelRequest,
     ConfigureAccountRequest,
@@ -44,6 +46,11 @@ T = TypeVar("T")
 
 def made_key(request: KeygenRequest, result: KeygenResult) -> None:
     facts = present("key", result.key).facts
+    if facts.version == 1:
+        raise ContractError("the result's key says neither tenant nor request, as all new ones do")
+    same("tenant", facts.tenant, request.tenant)
+    same("schemes", facts.schemes, request.schemes)
+    same("origin", facts.origin, Origin.GENERATED)
     same("key_id", facts.key_id, request.key_id)
     same("key_id", result.key_id, request.key_id)
     same("client_id", facts.client_id, request.client_id)
@@ -66,8 +73,7 @@ def made_signatures(request: SignRequest, result: SignResult) -> None:
 
 
 def ended_session(request: CancelRequest, result: CancelResult) -> None:
-    if request.target is not None:
-        same("target", result.target, request.target)
+    same("target", result.target, request.target)
 
 
 def listed_keys(request: QueryKeysRequest, result: QueryKeysResult) -> None:
@@ -82,6 +88,7 @@ def looked_at_session(request: QuerySessionRequest, result: QuerySessionResult) 
         same("session_id", session.session_id, request.session_id)
     else:
         same("target", session.request_id, request.target)
+        same("owner", (session.client_id, session.tenant), (request.client_id, request.tenant))
     if result.outcome is not None:
         # Its session may be another one: a request goes on with other signers when some fail.
         same("outcome's request_id", result.outcome.request_id, session.request_id)
@@ -111,22 +118,23 @@ def configured_account(request: ConfigureAccountRequest, result: ConfigureAccoun
 
 
 def kept_api_key(request: PutApiKeyRequest, result: PutApiKeyResult) -> None:
-    api_key = present("api_key", result.api_key)
-    same("api_key_id", api_key.api_key_id, request.api_key_id)
-    same("holder", api_key.holder, request.holder)
-    same("key_digest", api_key.key_digest, request.key_digest)
-    same("scopes", set(api_key.scopes), set(request.scopes))
-    same("valid_until", api_key.valid_until, request.valid_until)
+    same("number", result.number, request.entry.claimed().number)
 
 
 def revoked_api_key(request: RevokeApiKeyRequest, result: RevokeApiKeyResult) -> None:
-    api_key = present("api_key", result.api_key)
-    same("api_key_id", api_key.api_key_id, request.api_key_id)
-    present("revoked_at", api_key.revoked_at)
+    same("number", result.number, request.entry.claimed().number)
 
 
-def listed_api_keys(_: QueryApiKeysRequest, result: QueryApiKeysResult) -> None:
-    _page([api_key.api_key_id for api_key in result.api_keys], more=result.more)
+def listed_api_keys(request: QueryApiKeysRequest, result: QueryApiKeysResult) -> None:
+    same("after", result.after, request.after)
+    if len(result.entries) > request.limit:
+        raise ContractError("the result is a longer page than was asked for")
+    _page(result.entries, more=result.more)
+    authority = PublicIdentity(request.authority)
+    for number, signed in enumerate(result.entries, start=request.after + 1):
+        entry = signed.verified(authority)
+        same("entry's number", entry.number, number)
+        same("entry's client_id", entry.client_id, request.client_id)
 
 
 def present(name: str, value: T | None) -> T:
@@ -149,6 +157,6 @@ def _only(asked: str | None, found: list[str]) -> None:
         raise ContractError("the result lists something else than the one that was asked for")
 
 
-def _page(found: list[str], *, more: bool) -> None:
+def _page(found: Sequence[object], *, more: bool) -> None:
     if more and not found:
         raise ContractError("the result is an empty page and says that there are more")

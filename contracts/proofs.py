@@ -11,13 +11,29 @@ from typing import assert_never
 from .errors import ContractError
 from .keys import CertifiedKey
 from .primitives import Status
-from .results import KeygenResult, QueryKeysResult, QuerySessionResult, ResultBase, SignResult
+from .results import (
+    CancelResult,
+    ConfigureAccountResult,
+    KeygenResult,
+    QueryAccountsResult,
+    QueryApiKeysResult,
+    QueryKeysResult,
+    QuerySessionResult,
+    ResultBase,
+    SignResult,
+)
+from .views import AccountView
 
 Proof = CertifiedKey | SignResult
 
 
 def nothing(_: ResultBase) -> Sequence[Proof]:
     """Of results that are as the coordinator tells them."""
+    return ()
+
+
+def statements(_: CancelResult) -> Sequence[Proof]:
+    """None is refused for them: those that hold are counted, in `client.settlement`."""
     return ()
 
 
@@ -37,6 +53,21 @@ def listed_keys(result: QueryKeysResult) -> Sequence[Proof]:
     return result.keys
 
 
+def signed_entries(_: QueryApiKeysResult) -> Sequence[Proof]:
+    """Nothing is left: `checks.listed_api_keys` verifies them under the authority that was asked
+    for, and `api_keys.Chain` that none is missing."""
+    return ()
+
+
+def listed_accounts(result: QueryAccountsResult) -> Sequence[Proof]:
+    return [key for account in result.accounts if (key := _account_key(account)) is not None]
+
+
+def configured_account(result: ConfigureAccountResult) -> Sequence[Proof]:
+    key = None if result.account is None else _account_key(result.account)
+    return () if key is None else (key,)
+
+
 def outcome(result: QuerySessionResult) -> Sequence[Proof]:
     """Those of the session's own result."""
     match result.outcome:
@@ -48,3 +79,28 @@ def outcome(result: QuerySessionResult) -> Sequence[Proof]:
             return made_signatures(made)
         case other:
             assert_never(other)
+
+
+def _account_key(account: AccountView) -> CertifiedKey | None:
+    """The key, which is the account's own and says all that the account says of it: people pay to
+    what they are shown here."""
+    if account.key is None:
+        if account.public_key is not None or account.status is Status.COMPLETED:
+            raise ContractError(f"account {account.account_id} comes without what proves its key")
+        return None
+    facts = account.key.facts
+    told = {
+        "account_id": (account.account_id, facts.key_id),
+        "session_id": (account.session_id, facts.session_id),
+        "public_key": (account.public_key, facts.public_key),
+        "curve": (account.curve, facts.curve),
+        "threshold": (account.threshold, facts.threshold),
+        "parties": (
+            sorted(account.parties),
+            sorted(holder.party_id for holder in facts.holders),
+        ),
+    }
+    for name, (said, certified) in told.items():
+        if said != certified:
+            raise ContractError(f"account {account.account_id}: its {name} is not its key's")
+    return account.key

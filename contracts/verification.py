@@ -51,13 +51,23 @@ def _is_ed25519_key(encoded: bytes) -> bool:
 
 
 def check_key(
-    key: CertifiedKey, *, pinned: Mapping[str, PublicIdentity], client_id: str | None
+    key: CertifiedKey,
+    *,
+    pinned: Mapping[str, PublicIdentity],
+    client_id: str | None,
+    tenant: str | None,
 ) -> None:
     """Raises ContractError unless all its parties, known to the caller, certified this key
-    for this client."""
+    for this client and tenant.
+
+    Facts of version 1 say nothing of tenants; what they are believed to belong to is the
+    coordinator's word.
+    """
     facts = key.facts
     if facts.client_id != client_id:
         raise ContractError(f"key {facts.key_id} belongs to another client")
+    if facts.version != 1 and facts.tenant != tenant:
+        raise ContractError(f"key {facts.key_id} belongs to another tenant")
     # Otherwise one party could fill several places, and its certificate count for all of them.
     if len({holder.party_id for holder in facts.holders}) != facts.party_count:
         raise ContractError(f"key {facts.key_id} names a party twice")
@@ -77,8 +87,7 @@ def check_signed(result: SignResult, key: CertifiedKey, taproot_merkle_root: byt
     _same("key_id", result.key_id, facts.key_id)
     if result.scheme is None or not result.signed:
         raise ContractError("the result is completed and lacks scheme, message or signature")
-    if result.scheme.curve is not facts.curve:
-        raise ContractError(f"{result.scheme} is no scheme of a key on {facts.curve}")
+    facts.check_scheme(result.scheme)
     holders = {holder.party_id for holder in facts.holders}
     signers = set(result.signers)
     if len(signers) != len(result.signers) or not signers <= holders:

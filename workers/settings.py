@@ -30,6 +30,7 @@ from pydantic import (
 
 from contracts import hosts
 from contracts.admission import ClientPolicy
+from contracts.coordinators import Coordinators, PinSection
 from contracts.errors import ContractError
 from contracts.hosts import AddressError
 from contracts.identity import Identity, PublicIdentity
@@ -39,6 +40,7 @@ from contracts.requests import MAX_LIFETIME_MS
 from contracts.sessions import MAX_PRESIGN_BATCH
 from contracts.signing import explain
 
+from . import private_keys
 from .session.peers import Peer
 from .store.opening import ADDRESS, ADDRESS_IN_WORDS
 from .store.sealing import MasterKeys
@@ -90,11 +92,21 @@ class ClientSection(_Section):
     """It may cancel anybody's sessions."""
 
 
+def _require_memory(retention_seconds: float, tolerance_seconds: float) -> None:
+    needed = MAX_LIFETIME_MS / 1000 + 2 * tolerance_seconds
+    if retention_seconds < needed:
+        raise ValueError(
+            f"retention_seconds must be at least {needed:g}: a session that is forgotten while "
+            "its request still counts could be run again"
+        )
+
+
 class PartyLimits(_Section):
     session_seconds: float = Field(default=300, gt=0)
     """No session runs longer here, whatever its request says."""
-    clock_tolerance_seconds: float = Field(default=150, ge=0)
-    """How far a client's clock may be off before its request counts as expired."""
+    clock_tolerance_seconds: float = Field(default=15, ge=0)
+    """How far the clock of a client or the coordinator may be off before what it sends counts as
+    expired, or as of the future."""
     nonces_per_key: int = Field(default=1024, ge=1)
     """Nonce pairs kept for one key and scheme; the oldest go first."""
     presignatures_per_key: int = Field(default=4096, ge=64)
@@ -107,6 +119,12 @@ class PartyLimits(_Section):
     parked_seconds: float = Field(default=600, gt=0)
     retention_seconds: float = Field(default=900, gt=0)
     """How long a finished session is remembered, and answers its redelivered messages."""
+    statements_seconds: float = Field(default=86_400, gt=0)
+    """How long it is remembered which requests were answered. Of older ones nothing is stated when
+    they are cancelled."""
+    cancellations_per_owner: int = Field(default=10_000, ge=1)
+    """Cancellations kept for one client and tenant, some ten minutes each. None goes early: beyond
+    that, others are refused."""
     prefetch: int = Field(default=32, ge=1, le=1000)
     presigning_prefetch: int = Field(default=8, ge=1, le=1000)
     """Up to 2.7 MB each."""
@@ -114,11 +132,12 @@ class PartyLimits(_Section):
 
     @model_validator(mode="after")
     def _remembers(self) -> PartyLimits:
+        _require_memory(self.retention_seconds, self.clock_tolerance_seconds)
         needed = MAX_LIFETIME_MS / 1000 + 2 * self.clock_tolerance_seconds
-        if self.retention_seconds < needed:
+        if self.statements_seconds < needed:
             raise ValueError(
-                f"retention_seconds must be at least {needed:g}: a session that is forgotten while "
-                "its request still counts could be run again"
+                f"statements_seconds must be at least {needed:g}: as long as a request counts, it "
+                "must be known where it was answered"
             )
         return self
 
@@ -128,6 +147,8 @@ LEAST_PREFETCH = 8
 
 
 class CoordinatorLimits(_Section):
+    clock_tolerance_seconds: float = Field(default=15, ge=0)
+    """How far another process's clock may be off before what it sends counts as of another time."""
     grace_seconds: float = Field(default=1.0, ge=0)
     """After the deadline, for the parties' last words about who was silent."""
     try_seconds: float = Field(default=5, gt=0)
@@ -144,6 +165,11 @@ class CoordinatorLimits(_Section):
     prefetch: int = Field(default=64, ge=1, le=1000)
     """Deliveries of a queue that are handled at once; of the clients' own queues, all together."""
     database_connections: int = Field(default=8, ge=1)
+
+    @model_validator(mode="after")
+    def _remembers(self) -> CoordinatorLimits:
+        _require_memory(self.retention_seconds, self.clock_tolerance_seconds)
+        return self
 
     def prefetch_of_each(self, clients: int) -> int:
         """Of one client's own queue. However many clients there are, some."""
@@ -193,6 +219,10 @@ class PartySection(_Section):
 
 
 class CoordinatorSection(_Section):
+    private_key: SecretStr | None = None
+    private_key_file: Path | None = None
+    other_private_key_files: list[Path] = Field(default_factory=list)
+    """During a rotation: of the next identity before it signs, and of the former one after."""
     amqp_url: SecretStr | None = None
     database_url: SecretStr | None = None
 
@@ -200,6 +230,7 @@ class CoordinatorSection(_Section):
 class _PartyFile(_Section):
     party: PartySection
     peers: list[PeerSection] = Field(min_length=1)
+    coordinators: list[PinSection] = Field(default_factory=list)
     clients: list[ClientSection] = Field(default_factory=list)
     limits: PartyLimits = PartyLimits()
 
@@ -229,11 +260,13 @@ class PartySettings:
     """
     Attributes:
         peers: All parties by id, this one included.
+        coordinators: Whose instructions count.
     """
 
     party_id: str
     identity: Identity
     peers: Mapping[str, Peer]
+    coordinators: Coordinators
     clients: tuple[ClientPolicy, ...]
     limits: PartyLimits
     amqp_url: str = field(repr=False)
@@ -246,7 +279,7 @@ class PartySettings:
         """Raises SettingsError."""
         file = _read(path, _PartyFile)
         party = file.party
-        identity = _identity(path, party, environ)
+        identity = _identity(path, "party", party, environ)
         own = PeerSection(
             party_id=party.party_id,
             index=party.index,
@@ -267,6 +300,7 @@ class PartySettings:
             party_id=party.party_id,
             identity=identity,
             peers=_peers(path, "peers", [own, *others]),
+            coordinators=_coordinators(path, file.coordinators),
             clients=_clients(path, file.clients),
             limits=file.limits,
             amqp_url=_amqp_url(path, party.amqp_url, environ),
@@ -287,6 +321,13 @@ class PartySettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoordinatorSettings:
+    """
+    Attributes:
+        other_identities: What was sealed for them is read too; they sign nothing.
+    """
+
+    identity: Identity
+    other_identities: tuple[Identity, ...] = ()
     parties: Mapping[str, Peer]
     clients: tuple[ClientPolicy, ...]
     limits: CoordinatorLimits
@@ -300,6 +341,8 @@ class CoordinatorSettings:
         file = _read(path, _CoordinatorFile)
         own = file.coordinator
         return cls(
+            identity=_identity(path, "coordinator", own, environ),
+            other_identities=_others(path, own.other_private_key_files),
             parties=_peers(path, "parties", file.parties),
             clients=_clients(path, file.clients),
             limits=file.limits,
@@ -324,29 +367,25 @@ def _read(path: Path, shape: type[T]) -> T:
         raise SettingsError(f"{path}: not TOML: not UTF-8 text") from None
 
 
-def _identity(path: Path, party: PartySection, environ: Mapping[str, str]) -> Identity:
-    if party.private_key is not None:
-        source, text = f"{path}: party.private_key", party.private_key.get_secret_value()
-    elif party.private_key_file is not None:
-        key_path = path.parent / party.private_key_file
-        source = f"{path}: party.private_key_file {key_path}"
-        try:
-            text = key_path.read_text(encoding="ascii").strip()
-        except OSError as error:
-            raise SettingsError(f"{source}: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise SettingsError(f"{source}: not base64 text") from None
-    elif "WARREN_PRIVATE_KEY" in environ:
-        source, text = "WARREN_PRIVATE_KEY", environ["WARREN_PRIVATE_KEY"].strip()
-    else:
-        raise SettingsError(
-            f"{path}: no private key: set private_key_file under [party], or WARREN_PRIVATE_KEY "
-            "in the environment (`warren identity new` makes one)"
-        )
+def _identity(
+    path: Path,
+    section: str,
+    own: PartySection | CoordinatorSection,
+    environ: Mapping[str, str],
+) -> Identity:
+    given = None if own.private_key is None else own.private_key.get_secret_value()
     try:
-        return Identity.from_base64(text)
+        return private_keys.find(path, section, given, own.private_key_file, environ)
     except ContractError as error:
-        raise SettingsError(f"{source}: {error}") from None
+        raise SettingsError(str(error)) from None
+
+
+def _others(path: Path, files: list[Path]) -> tuple[Identity, ...]:
+    named = f"{path}: coordinator.other_private_key_files"
+    try:
+        return tuple(private_keys.read(path.parent / each, named) for each in files)
+    except ContractError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _amqp_url(path: Path, own: SecretStr | None, environ: Mapping[str, str]) -> str:
@@ -390,6 +429,13 @@ def _peers(path: Path, section: str, peers: list[PeerSection]) -> dict[str, Peer
         )
         for peer in sorted(peers, key=lambda peer: peer.index)
     }
+
+
+def _coordinators(path: Path, sections: list[PinSection]) -> Coordinators:
+    try:
+        return Coordinators.pinned(sections)
+    except ContractError as error:
+        raise SettingsError(f"{path}: {error}") from None
 
 
 def _clients(path: Path, sections: list[ClientSection]) -> tuple[ClientPolicy, ...]:

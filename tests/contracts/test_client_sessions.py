@@ -12,9 +12,10 @@ import pytest
 
 from contracts import addresses, results
 from contracts.answers import failed_result
+from contracts.api_keys import Action
 from contracts.client import Begun, Client, ClientClosedError, RequestFailedError
 from contracts.failures import Failure, FailureCode
-from contracts.primitives import Curve, Scheme, Scope, Status
+from contracts.primitives import Curve, Scheme, Status
 from contracts.requests import (
     ADAPTER,
     KeygenRequest,
@@ -31,10 +32,11 @@ from contracts.signing import sign_request
 from tests.patience import until
 
 from . import samples
+from .chains import AUTHORITY
 from .fakes import KEYS, FakeCoordinator, honest
 from .producers import settings
 from .samples import CLIENT, SingleKey, announcement, session_view, sign_result
-from .test_answers import ACCOUNT, API_KEY, REVOKED, VIEW, answer, changed
+from .test_answers import ACCOUNT, ENTRY, FIRST, VIEW, answer
 
 pytestmark = pytest.mark.system
 
@@ -71,6 +73,7 @@ def failing(request: Request, code: FailureCode, session_id: bytes | None) -> Re
         Failure.of(code, "not today"),
         request_id=request.request_id,
         client_id=request.client_id,
+        request_digest=samples.digest_of(request),
         session_id=session_id,
         finished_at=request.issued_at,
     )
@@ -319,8 +322,6 @@ async def test_a_look_at_a_session_has_its_verified_outcome(
 async def test_accounts_and_api_keys_are_told_as_the_coordinator_has_them(
     vhost: str, coordinator: FakeCoordinator
 ) -> None:
-    second = changed(API_KEY, api_key_id="second")
-
     def answers(request: Request) -> Iterable[Delivered]:
         more: dict[str, Any] = {}
         match request:
@@ -328,17 +329,17 @@ async def test_accounts_and_api_keys_are_told_as_the_coordinator_has_them(
                 more = {"accounts": [ACCOUNT], "more": True}
             case QueryAccountsRequest(only="treasury"):
                 more = {"accounts": [ACCOUNT]}
-            case QueryApiKeysRequest(after=None):
-                more = {"api_keys": [API_KEY], "more": True}
-            case QueryApiKeysRequest(after="first"):
-                more = {"api_keys": [second]}
+            case QueryApiKeysRequest(after=4):
+                more = {"entries": [ENTRY], "after": 4, "highest": 5}
+            case QuerySessionRequest():
+                more = {"session": VIEW}
             case _:
                 others: dict[str, dict[str, Any]] = {
-                    "cancel": {"target_status": Status.CANCELLED, "target": None},
+                    "cancel": {"target_status": Status.CANCELLED, "target": VIEW.request_id},
                     "join_session": {"session": VIEW, "party_id": "p3"},
                     "configure_account": {"account": ACCOUNT},
-                    "put_api_key": {"api_key": API_KEY},
-                    "revoke_api_key": {"api_key": REVOKED},
+                    "put_api_key": {"number": 1},
+                    "revoke_api_key": {"number": 1},
                 }
                 more = others[request.operation]
         yield answer(request.operation, request_id=request.request_id, **more)
@@ -349,12 +350,10 @@ async def test_accounts_and_api_keys_are_told_as_the_coordinator_has_them(
         assert (page.accounts, page.more) == ([ACCOUNT], True)
         assert await client.account("treasury") == ACCOUNT
         assert await client.configure_account("treasury", ["p1", "p3"]) == ACCOUNT
-        assert await client.api_keys() == [API_KEY, second]
-        put = await client.put_api_key(
-            "first", holder="shop", key_digest=bytes([10]) * 32, scopes=[Scope.READ, Scope.SIGN]
-        )
-        assert put == API_KEY
-        assert await client.revoke_api_key("first") == REVOKED
+        entries = await client.api_key_entries(AUTHORITY.public, after=4)
+        assert (entries.entries, entries.highest) == ([ENTRY], 5)
+        await client.put_api_key(FIRST)
+        await client.revoke_api_key(samples.SCRIBE.signed(Action.REVOKE, api_key_id="shop-1"))
         assert (await client.join(VIEW.session_id, bytes(32))).party_id == "p3"
         ended = await client.cancel_session(VIEW.session_id)
         assert ended.target_status is Status.CANCELLED

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from contracts.answers import check_answer, failed_result
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
 from contracts.identity import Identity
-from contracts.keys import CertifiedKey, Holder
+from contracts.keys import CERTIFICATE_TAGS, CertifiedKey, Holder
 from contracts.primitives import Curve, Scheme
 from contracts.requests import QueryKeysRequest, QuerySessionRequest
 from contracts.results import QueryKeysResult, QuerySessionResult, Status
@@ -167,7 +168,7 @@ def test_signers_that_were_named_must_be_those_that_signed() -> None:
         ({"signature": None}, "lacks"),
         ({"scheme": None}, "lacks"),
         ({"message": None}, "lacks"),
-        ({"scheme": Scheme.BIP340}, "no scheme of a key on ed25519"),
+        ({"scheme": Scheme.BIP340}, "signs on secp256k1"),
         ({"signers": ["p1", "p4"]}, "not parties of the key"),
         ({"signers": ["p1", "p1"]}, "not parties of the key"),
         ({"signers": ["p1"]}, "threshold is 2"),
@@ -194,7 +195,7 @@ def test_a_signature_by_another_key_is_refused_even_if_it_verifies_under_its_own
 def test_a_key_that_all_its_parties_certified_is_believed(key: SingleKey) -> None:
     request = keygen_request(curve=key.curve)
     check_answer(request, keygen_result(request, key.certified()))
-    check_key(key.certified(), pinned=PINNED, client_id="svcA")
+    check_key(key.certified(), pinned=PINNED, client_id="svcA", tenant=None)
 
 
 @pytest.mark.parametrize(
@@ -258,6 +259,7 @@ def test_a_key_lacking_one_certificate_is_refused(missing: str) -> None:
             CertifiedKey(facts=key.facts, certificates=certificates),
             pinned=PINNED,
             client_id="svcA",
+            tenant=None,
         )
 
 
@@ -269,25 +271,78 @@ def test_a_key_that_a_stranger_certified_is_refused() -> None:
             CertifiedKey(facts=key.facts, certificates=certificates),
             pinned=PINNED,
             client_id="svcA",
+            tenant=None,
         )
 
 
 def test_a_key_of_an_unknown_party_is_refused() -> None:
     known = {name: identity for name, identity in PINNED.items() if name != "p3"}
     with pytest.raises(ContractError, match="p3 is not one that we know"):
-        check_key(ED25519.certified(), pinned=known, client_id="svcA")
+        check_key(ED25519.certified(), pinned=known, client_id="svcA", tenant=None)
 
 
 def test_a_key_of_a_party_with_another_identity_than_the_pinned_one_is_refused() -> None:
     pinned = {**PINNED, "p3": Identity.generate().public}
     with pytest.raises(ContractError, match="another identity"):
-        check_key(ED25519.certified(), pinned=pinned, client_id="svcA")
+        check_key(ED25519.certified(), pinned=pinned, client_id="svcA", tenant=None)
 
 
 def test_another_clients_key_is_refused() -> None:
     for client_id in ("svcB", None):
         with pytest.raises(ContractError, match="another client"):
-            check_key(ED25519.certified(), pinned=PINNED, client_id=client_id)
+            check_key(ED25519.certified(), pinned=PINNED, client_id=client_id, tenant=None)
+
+
+def test_another_tenants_key_is_refused() -> None:
+    alices = ED25519.certified(tenant="alice")
+    check_key(alices, pinned=PINNED, client_id="svcA", tenant="alice")
+    for key, tenant in ((alices, "mallory"), (alices, None), (ED25519.certified(), "alice")):
+        with pytest.raises(ContractError, match="another tenant"):
+            check_key(key, pinned=PINNED, client_id="svcA", tenant=tenant)
+
+
+def test_a_key_of_before_tenants_were_certified_is_any_tenants() -> None:
+    facts = ED25519.old_facts()
+    old = CertifiedKey(
+        facts=facts, certificates={name: facts.certify(party) for name, party in PARTIES.items()}
+    )
+    for tenant in (None, "alice"):
+        check_key(old, pinned=PINNED, client_id="svcA", tenant=tenant)
+
+
+def test_a_certificate_of_one_version_is_none_of_another() -> None:
+    """The statement of one could be told as that of the other, were it not for the tags."""
+    facts, old = ED25519.facts(), ED25519.old_facts()
+    with pytest.raises(ContractError, match="wrong signature"):
+        facts.verify("p1", PARTIES["p1"].sign(CERTIFICATE_TAGS[1], facts.statement()))
+    with pytest.raises(ContractError, match="wrong signature"):
+        old.verify("p1", PARTIES["p1"].sign(CERTIFICATE_TAGS[2], old.statement()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"version": 3}, "version"),
+        ({"version": True}, "must be a number"),
+        ({"version": 1}, "come with version 2"),
+        ({"request_digest": None}, "says request_digest and origin"),
+        ({"origin": None}, "says request_digest and origin"),
+        ({"schemes": []}, "at least one"),
+        ({"schemes": [Scheme.ED25519, Scheme.ED25519]}, "each once"),
+        ({"schemes": [Scheme.ECDSA]}, "ecdsa is none of a key on ed25519"),
+    ],
+)
+def test_facts_are_whole_and_written_in_one_way(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        ED25519.facts(**changes)
+
+
+def test_a_key_for_one_scheme_signs_in_no_other() -> None:
+    bip340 = SECP256K1.certified(schemes=[Scheme.BIP340])
+    result = sign_result(sign_request(scheme=Scheme.ECDSA, message=bytes(32)), SECP256K1)
+    check_signed(result, SECP256K1.certified(), None)
+    with pytest.raises(ContractError, match="made for bip340 only, and signs nothing in ecdsa"):
+        check_signed(result, bip340, None)
 
 
 def _holder(name: str, identity: str) -> Holder:
@@ -304,12 +359,14 @@ def test_one_party_cannot_fill_two_places() -> None:
         ([_holder("p1", "p1"), _holder("p2", "p1")], "two parties of one identity"),
     ):
         with pytest.raises(ContractError, match=reason):
-            check_key(ED25519.certified(holders=holders), pinned=PINNED, client_id="svcA")
+            check_key(
+                ED25519.certified(holders=holders), pinned=PINNED, client_id="svcA", tenant=None
+            )
 
 
 def test_a_key_that_needs_more_parties_than_it_has_is_refused() -> None:
     with pytest.raises(ContractError, match="more parties than it has"):
-        check_key(ED25519.certified(threshold=4), pinned=PINNED, client_id="svcA")
+        check_key(ED25519.certified(threshold=4), pinned=PINNED, client_id="svcA", tenant=None)
 
 
 @pytest.mark.parametrize(
@@ -350,7 +407,7 @@ def test_a_certified_key_must_consist_of_points() -> None:
     ]
     for change in ({"public_key": bytes(32)}, {"holders": spoiled}):
         with pytest.raises(ContractError, match="prime-order"):
-            check_key(ED25519.certified(**change), pinned=PINNED, client_id="svcA")
+            check_key(ED25519.certified(**change), pinned=PINNED, client_id="svcA", tenant=None)
 
 
 def test_a_key_query_is_answered_with_the_key_that_was_asked_for() -> None:

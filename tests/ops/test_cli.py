@@ -5,13 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from contracts.client import BrokerUnavailableError, ResultTimeoutError, TopologyError
 from contracts.failures import FailureCode
-from contracts.primitives import Curve, Scheme
+from contracts.primitives import Curve, Owner, Scheme
+from contracts.results import Status
 from ops.cli.main import PLACES, app
 from tests.contracts.samples import PINNED, SingleKey
 from tests.ops.terminals import RUNNER, SESSION_ID, FakeClient, Run, key, refusal
@@ -175,21 +177,49 @@ def test_64_hex_digits_are_a_session_id_or_else_a_request_id(run: Run, fake: Fak
 
 def test_a_request_is_cancelled_by_its_id(run: Run, fake: FakeClient) -> None:
     ended = run("session", "cancel", "r1")
-    assert ended.out == "The session of request r1 is cancelled.\n"
-    assert fake.asked == [{"request_id": "r1"}]
-    assert run("session", "cancel", "r1", "--json").json["target_status"] == "cancelled"
+    assert ended.code == 0
+    assert ended.out.splitlines() == [
+        "request          r1",
+        "status           cancelled",
+        "party-1          states: never signed",
+        "party-2          already signed",
+        "party-3          silent",
+        "liars tolerated  1",
+        "final            yes",
+    ]
+    assert fake.asked == [{"request_id": "r1", "key_id": None, "issued_at": None, "of": None}]
+    told = run("session", "cancel", "r1", "--json").json
+    assert (told["target_status"], told["final"]) == ("cancelled", True)
+    assert told["signature_may_exist"] is False
+
+
+@pytest.mark.parametrize("status", [Status.COMPLETED, Status.CANCELLED, None])
+def test_a_cancel_that_is_not_final_fails(
+    run: Run, fake: FakeClient, status: Status | None
+) -> None:
+    fake.settlement = replace(fake.settlement, target_status=status, final=False)
+    ended = run("session", "cancel", "r1", "--json")
+    assert ended.code == 1
+    assert ended.json["signature_may_exist"] is True
+
+
+def test_a_request_of_another_owner_is_named_with_its_owner(run: Run, fake: FakeClient) -> None:
+    which = ("--of", "svcA/alice", "--key", "k", "--issued-at", "7")
+    assert run("session", "cancel", "ab" * 32, *which).code == 0
+    of = Owner(client_id="svcA", tenant="alice")
+    assert fake.asked == [{"request_id": "ab" * 32, "key_id": "k", "issued_at": 7, "of": of}]
+    assert run("session", "cancel", "r1", "--of", "no such/owner!").code == 2
 
 
 def test_a_session_is_cancelled_by_its_id(run: Run, fake: FakeClient) -> None:
-    ended = run("session", "cancel", "ab" * 32)
-    assert ended.out == f"Session {'ab' * 32} is cancelled.\n"
+    assert run("session", "cancel", "ab" * 32).code == 0
     assert fake.asked == [{"session_id": bytes.fromhex("ab" * 32)}]
 
 
 def test_64_hex_digits_may_be_a_request_to_cancel(run: Run, fake: FakeClient) -> None:
     fake.trouble = refusal(FailureCode.UNKNOWN_REQUEST)
     ended = run("session", "cancel", "ab" * 32)
-    assert ended.out == f"The session of request {'ab' * 32} is cancelled.\n"
+    assert f"request          {'ab' * 32}" in ended.out
     assert len(fake.asked) == 2
 
 

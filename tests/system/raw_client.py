@@ -1,15 +1,16 @@
 """A client with nothing of Warren: the README's contract, as any language could write it.
 
-    python raw_client.py AMQP_URL CLIENT_ID PRIVATE_KEY_FILE PARTIES_FILE
+    python raw_client.py AMQP_URL CLIENT_ID PRIVATE_KEY_FILE PARTIES_FILE COORDINATOR
 
 makes a 2-of-3 ed25519 key, signs with it, verifies both, and prints the signature. PARTIES_FILE is
-JSON: party id -> base64 public identity.
+JSON: party id -> base64 public identity; COORDINATOR is that of the coordinator.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import secrets
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import aio_pika
+from aio_pika.abc import AbstractIncomingMessage
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -48,9 +50,11 @@ def new_request(operation: str, client_id: str, signer: bytes, **fields: Any) ->
     }
 
 
-def check_key(key: dict[str, Any], parties: dict[str, str]) -> None:
+def check_key(key: dict[str, Any], parties: dict[str, str], request_digest: bytes) -> None:
+    """A key of this client's own, as all new ones are certified."""
     facts = key["facts"]
     statement = pack(
+        b"\x02",
         b"\x01" + facts["client_id"].encode(),
         facts["key_id"].encode(),
         bytes.fromhex(facts["session_id"]),
@@ -71,6 +75,10 @@ def check_key(key: dict[str, Any], parties: dict[str, str]) -> None:
             )
         ),
         bytes.fromhex(facts["transcript_digest"]),
+        b"",
+        request_digest,
+        pack(b"ed25519"),
+        b"generated",
     )
     for holder in facts["holders"]:
         identity = parties[holder["party_id"]]
@@ -79,10 +87,22 @@ def check_key(key: dict[str, Any], parties: dict[str, str]) -> None:
         public = serialization.load_der_public_key(base64.b64decode(identity))
         assert isinstance(public, ec.EllipticCurvePublicKey)
         certificate = base64.b64decode(key["certificates"][holder["party_id"]])
-        public.verify(certificate, pack(b"warren/key-certificate/v1", statement), ECDSA)
+        public.verify(certificate, pack(b"warren/key-certificate/v2", statement), ECDSA)
 
 
-async def main(amqp_url: str, client_id: str, private_key: str, parties: dict[str, str]) -> None:
+def check_result(message: AbstractIncomingMessage, request: bytes, coordinator: str) -> None:
+    """Raises if the coordinator does not answer this request with it."""
+    public = serialization.load_der_public_key(base64.b64decode(coordinator))
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    signature = base64.b64decode(str(message.headers["signature"]))
+    public.verify(signature, pack(b"warren/result/v1", message.body), ECDSA)
+    if json.loads(message.body)["request_digest"] != hashlib.sha256(request).hexdigest():
+        raise ValueError("the result answers another request")
+
+
+async def main(
+    amqp_url: str, client_id: str, private_key: str, parties: dict[str, str], coordinator: str
+) -> None:
     private = serialization.load_der_private_key(base64.b64decode(private_key), password=None)
     assert isinstance(private, ec.EllipticCurvePrivateKey)
     signer = private.public_key().public_bytes(
@@ -113,6 +133,7 @@ async def main(amqp_url: str, client_id: str, private_key: str, parties: dict[st
                     await message.ack()
                     result: dict[str, Any] = json.loads(message.body)
                     if result["request_id"] == request["request_id"]:
+                        check_result(message, body, coordinator)
                         if result["status"] != "completed":
                             raise RuntimeError(result["failure"]["message"])
                         return result
@@ -120,10 +141,17 @@ async def main(amqp_url: str, client_id: str, private_key: str, parties: dict[st
 
         key_id = f"raw-{secrets.token_hex(4)}"
         keygen = new_request(
-            "keygen", client_id, signer, key_id=key_id, curve="ed25519", threshold=2, party_count=3
+            "keygen",
+            client_id,
+            signer,
+            key_id=key_id,
+            curve="ed25519",
+            threshold=2,
+            party_count=3,
+            schemes=["ed25519"],
         )
         key = (await ask(keygen, f"mpc.keygen_request.{client_id}"))["key"]
-        check_key(key, parties)
+        check_key(key, parties, hashlib.sha256(json.dumps(keygen).encode()).digest())
 
         message = b"\0 from any language"
         sign = new_request(
@@ -138,6 +166,6 @@ async def main(amqp_url: str, client_id: str, private_key: str, parties: dict[st
 
 
 if __name__ == "__main__":
-    url, name, key_file, parties_file = sys.argv[1:]
+    url, name, key_file, parties_file, coordinators_key = sys.argv[1:]
     trusted = json.loads(Path(parties_file).read_text())
-    asyncio.run(main(url, name, Path(key_file).read_text(), trusted))
+    asyncio.run(main(url, name, Path(key_file).read_text(), trusted, coordinators_key))

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from contracts.client import ClientSettings
+from contracts.identity import Identity
 from ops.stack.deployment import Deployment
 
 SOURCE = Path(__file__).with_name("raw_client.py")
@@ -28,8 +29,16 @@ def test_a_client_without_our_library_makes_a_key_and_signs(
             }
         )
     )
+    key = Identity.from_base64((deployment.directory / "coordinator.key").read_text().strip())
+    told: list[str | Path] = [
+        deployment.amqp_url,
+        "svcB",
+        key_file,
+        parties_file,
+        key.public.to_base64(),
+    ]
     done = subprocess.run(
-        [sys.executable, "-I", SOURCE, deployment.amqp_url, "svcB", key_file, parties_file],
+        [sys.executable, "-I", SOURCE, *told],
         capture_output=True,
         text=True,
         timeout=110,

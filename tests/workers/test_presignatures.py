@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from contracts import sessions
 from contracts.failures import FailureCode
 from tests.workers.crew import party_worker
 from tests.workers.ecdsa import (
@@ -26,6 +27,7 @@ from tests.workers.ecdsa import (
     swapped,
 )
 from tests.workers.simulate import World, world
+from workers.session.sending import instruction
 from workers.store.records import Outgoing
 
 pytestmark = pytest.mark.long
@@ -144,16 +146,10 @@ async def test_a_batch_that_comes_after_its_end_begins_nothing(shire: World) -> 
     await shire.ask(ecdsa_request(shire, key, signers=FIRST))
     batches = [m for m in shire.network.waiting if m.kind == "presign_batch"]
     shire.network.waiting.clear()
-    over = json.dumps(
-        {
-            "instruction": "session_cancelled",
-            "version": 1,
-            "session_id": batches[0].headers["session_id"],
-        }
-    )
+    session_id = bytes.fromhex(batches[0].headers["session_id"])
+    over = sessions.SessionCancelled(session_id=session_id, issued_at=shire.clock())
     store = shire.party_stores[batches[0].routing_key]
-    party = shire.parties[batches[0].routing_key]
-    await party.instruction(over.encode())
+    await shire.deliver(instruction(over, batches[0].routing_key, session_id))
     before = len(shire.network.sent)
     await shire.deliver(batches[0])
     assert shire.network.sent[before:] == []

@@ -41,6 +41,10 @@ CAUSE = "request"
 BEGUN = "begun"
 
 
+class RequestCancelledError(Exception):
+    """A cancel of this request was here first."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Opening:
     """How a session goes to its parties."""
@@ -94,6 +98,9 @@ class Beginnings:
 
         Arguments:
             reserve: The name of the key that it is to make.
+
+        Raises:
+            RequestCancelledError.
         """
         session_id, now = conduct.session_id, self._clock()
         opening = await self._opening(conduct, record, now)
@@ -129,6 +136,8 @@ class Beginnings:
         seconds_left = (conduct.deadline - now) / 1000
         with self._scopes.enter(session_id, seconds_left=seconds_left), uninterrupted():
             outcome = await self._store.commit(change)
+            if outcome is Outcome.CANCELLED:
+                raise RequestCancelledError(record.request_id)
             if outcome is Outcome.COMMITTED:
                 self._recent.keep(change, None, conduct)
                 waits = conduct.begins_at is not None
@@ -189,6 +198,7 @@ class Beginnings:
             request=record.body,
             signature=record.signature,
             time_left_ms=deadline - at,
+            now=now,
         )
         return _Opening(invited, deadline)
 

@@ -63,7 +63,7 @@ class CoordinatorCommits:
         session, conduct = known.session, progress.conduct
         outgoing = progress.outgoing
         if progress.failure is not None:
-            outgoing = (*outgoing, *instructions.farewells(conduct))
+            outgoing = (*outgoing, *instructions.farewells(conduct, now=self._clock()))
         ended = self._ended(progress)
         if ended is not None:
             conduct = ended.conduct  # for whoever begins the next session if we do not come to it

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from contracts import sessions
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
+from contracts.identity import Identity
 from contracts.requests import SignRequest
 from contracts.results import Status
 
@@ -31,6 +32,7 @@ class RequestSessions:
     """Implements `sessions.SessionKind`.
 
     Arguments:
+        identities: The coordinator's; parties seal their shares for one of them.
         grace_ms: For the parties' last words after a session's deadline.
     """
 
@@ -42,6 +44,7 @@ class RequestSessions:
         pools: Pools,
         beginnings: Beginnings,
         *,
+        identities: Sequence[Identity],
         grace_ms: int,
         clock: Callable[[], int] = now_ms,
     ) -> None:
@@ -51,6 +54,7 @@ class RequestSessions:
         self._commits = commits
         self._pools = pools
         self._beginnings = beginnings
+        self._identities = identities
         self._grace_ms = grace_ms
         self._clock = clock
 
@@ -126,7 +130,14 @@ class RequestSessions:
                     now=now,
                 )
             case sessions.ShareSigned():
-                return reporting.share_signed(conduct, sender, report, session.received, now=now)
+                return reporting.share_signed(
+                    conduct,
+                    sender,
+                    report,
+                    session.received,
+                    identities=self._identities,
+                    now=now,
+                )
             case sessions.KeyCertified():
                 return key_reports.key_certified(conduct, sender, report, session.received, now=now)
             case sessions.SessionFailed(failure=failure):

@@ -12,13 +12,14 @@ from faststream.rabbit import Channel, RabbitBroker, RabbitExchange, RabbitQueue
 from faststream.rabbit.message import RabbitMessage
 
 from contracts.connecting import CONNECT_TIMEOUT_S
-from contracts.errors import ContractError
+from contracts.errors import ContractError, UnauthenticatedError
 from contracts.hosts import Hosts
 
 from .deliveries import Deliver, Delivery, Ended, Handler, give_back, settle
 from .middleware import Middleware
 from .publisher import HEARTBEAT_S, Publisher
 from .roaming import RoamingBroker
+from .strangers import Strangers
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +68,8 @@ def subscribe(
     middleware: Middleware,
 ) -> None:
     """Consume a declared queue; `prefetch` deliveries are handled at once."""
-    settled = functools.partial(settle, handler=handler, publisher=publisher)
+    strangers = Strangers(queue)
+    settled = functools.partial(settle, handler=handler, publisher=publisher, strangers=strangers)
     deliver = middleware.around_deliveries(queue, settled)
 
     async def consume(message: RabbitMessage) -> None:
@@ -86,10 +88,14 @@ def subscribe_broadcast(
 ) -> None:
     """Hear a fanout exchange through an exclusive queue of this process: the one thing that a
     worker declares. It holds hints only, so what it misses is lost without harm."""
+    strangers = Strangers(exchange)
 
     async def consume(message: RabbitMessage) -> None:
         try:
             handler(message.body)
+        except UnauthenticatedError as error:
+            if strangers.keeps(error):
+                logger.warning("broadcast ignored", extra={"reason": str(error)})
         except ContractError as error:
             logger.warning("broadcast ignored", extra={"reason": str(error)})
         await message.ack()

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from contracts import addresses, identity
+from contracts.coordinators import Coordinators
 from contracts.encoding import pack
 from contracts.envelope import UnverifiedEnvelope
 from contracts.identity import Identity, PublicIdentity
@@ -62,6 +63,7 @@ def party(i: int) -> Party:
         party_id=f"party-{i}",
         identity=IDENTITIES[i],
         peers={},
+        coordinators=Coordinators.of(),
         clients=(),
         clock_tolerance_ms=0,
     )
@@ -96,11 +98,11 @@ def created() -> SessionCreated:
     )
     return SessionCreated(
         session_id=terms.session_id(),
+        issued_at=ISSUED_AT,
         terms=terms,
         commitments=[],
         request=request.model_dump_json().encode(),
         request_signature=b"not looked at here",
-        join_token=coins("pinned join token"),
         time_left_ms=60_000,
     )
 
@@ -114,7 +116,9 @@ def batch() -> PresignBatch:
         issued_at=ISSUED_AT,
         salt=coins("pinned salt"),
     )
-    return PresignBatch(session_id=terms.session_id(), terms=terms, time_left_ms=60_000)
+    return PresignBatch(
+        session_id=terms.session_id(), issued_at=terms.issued_at, terms=terms, time_left_ms=60_000
+    )
 
 
 def key_record(i: int) -> KeyShareRecord:

@@ -139,7 +139,7 @@ async def test_the_window_is_not_longer_than_the_request_lives(shire: World) -> 
 
 async def test_a_session_that_is_cancelled_while_it_waits_begins_never(shire: World) -> None:
     request, told = await waiting(shire)
-    await ask(shire, CancelResult, "cancel", session_id=told.session_id)
+    await ask(shire, CancelResult, "cancel", target=request.request_id)
     window_is_over(shire)
     assert await sweep(shire) == []
     assert await refused(shire, joining(shire, told, "party-1")) is FailureCode.SESSION_OVER

@@ -253,7 +253,7 @@ async def test_a_batchs_failure_comes_back_to_us_and_stops_nothing(shire: World)
 
     async def publish(message: Outgoing) -> None:
         if message.exchange == addresses.CANCEL:
-            shire.reports.broadcast(message.body)
+            shire.reports.broadcast(shire.signature.under(message).body)
         await ordinary(message)
         await asyncio.sleep(0)
 

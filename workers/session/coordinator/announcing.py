@@ -1,7 +1,7 @@
 """What callers are told of a session, and how they join parties to it.
 
 A caller has no identity of its own here: it shows a token, which only whoever was told of the
-session can know. The tokens that parties show are others, and no caller sees them.
+session can know.
 """
 
 from __future__ import annotations

@@ -22,7 +22,16 @@ from ..errors import RefusedError
 from ..nonce_batches import batch_id
 from ..sending import report
 from ..tasks import tweak
-from .acceptance import Accepted, Party, check_signing_key, key_facts, own_commitment
+from .acceptance import (
+    Accepted,
+    Party,
+    answer_of,
+    check_serves,
+    check_signing_key,
+    key_facts,
+    own_commitment,
+    seal_shares,
+)
 from .step import Step
 
 NONCE_RANDOMNESS_BYTES = 64
@@ -51,7 +60,7 @@ def answer(
     if key_share is None or not key_share.active:
         raise RefusedError(f"we hold no usable share of key {request.key_id!r}")
     facts, (item,) = key_facts(key_share), request.tasks
-    check_signing_key(accepted, facts)
+    check_signing_key(accepted, key_share)
     asked = own_commitment(accepted)
     if nonce is None or nonce.scheme != request.scheme.value:
         raise RefusedError("the nonce was used before, or was never ours")
@@ -86,9 +95,7 @@ def answer(
     fresh, commitment = _make_nonce(key_share, share, nonce.scheme, place, randomness)
     answered = report(
         ShareSigned(
-            join_token=accepted.created.join_token,
-            signature_shares=[signature_share.to_bytes()],
-            fresh=[commitment],
+            sealed=seal_shares(accepted, party, [signature_share.to_bytes()]), fresh=[commitment]
         ),
         identity=party.identity,
         party_id=party.party_id,
@@ -100,6 +107,7 @@ def answer(
         outgoing=(answered,),
         take_nonce=nonce.nonce_id,
         nonces=(fresh,),
+        answers=answer_of(request, accepted.created, commits=True),
     )
 
 
@@ -119,8 +127,9 @@ def make_nonces(
         raise ContractError("the batch id is not the one that session and party give")
     if key_share is None or not key_share.active:
         raise RefusedError("we hold no usable share of the key")
-    if wanted.scheme is Scheme.ECDSA or key_facts(key_share).curve is not wanted.scheme.curve:
-        raise RefusedError(f"{wanted.scheme} does not sign with this key's nonces")
+    if wanted.scheme is Scheme.ECDSA:
+        raise RefusedError("ecdsa signs with presignatures, and not with nonces")
+    check_serves(key_facts(key_share), wanted.scheme)
     share = KeyShare.from_bytes(key_share.secret)
     made = [
         _make_nonce(
