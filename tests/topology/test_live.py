@@ -6,7 +6,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -205,7 +205,9 @@ async def test_what_cannot_be_changed_blocks_and_nothing_is_touched(
     before = await vhost.broker.found()
     with pytest.raises(BlockedError, match=r"warren\.reports: RabbitMQ cannot change it"):
         await vhost.apply()
-    assert await vhost.broker.found() == before
+    # Depths are statistics: the broker tells them when it has them.
+    after = replace(await vhost.broker.found(), depths=before.depths)
+    assert after == before
 
 
 async def test_what_others_made_is_shown_and_left_alone(vhost: Vhost) -> None:
