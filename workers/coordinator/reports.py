@@ -15,6 +15,7 @@ from contracts.signing import explain
 
 from ..delivery.clock import now_ms
 from ..delivery.deliveries import Delivery
+from ..delivery.scopes import SessionOverError
 from ..session.peers import Peer
 from ..store.interface import CoordinatorStore, StoreUnavailableError
 from .commits import RACES, CoordinatorCommits
@@ -65,12 +66,26 @@ class ReportConsumer:
             await self._liveness.seen(envelope.sender)
             return
         said = Said(envelope, report, delivery.body)
-        with self._scopes.enter(envelope.session_id):
-            async with self._locks.of(envelope.session_id):
-                for _ in range(RACES):
-                    if await self._advance(envelope.session_id, said):
-                        return
-                raise StoreUnavailableError("other workers were faster every time")
+        try:
+            with self._scopes.enter(envelope.session_id):
+                await self._take(envelope.session_id, said)
+        except SessionOverError:
+            await self._repeat(envelope.session_id, said)
+            raise
+
+    async def _take(self, session_id: bytes, said: Said) -> None:
+        async with self._locks.of(session_id):
+            for _ in range(RACES):
+                if await self._advance(session_id, said):
+                    return
+            raise StoreUnavailableError("other workers were faster every time")
+
+    async def _repeat(self, session_id: bytes, said: Said) -> None:
+        """A report that came too late, for all that this process knew. It may be the one that ended
+        the session, delivered again because what it led to was not sent."""
+        session = await self._store.session(session_id)
+        if session is not None and Status(session.status).final:
+            await self._kinds.of(session).advance(session, said)
 
     async def _advance(self, session_id: bytes, said: Said) -> bool:
         """False if another worker moved the session on: load and try again."""

@@ -152,9 +152,11 @@ async def test_a_sign_of_life_needs_no_session(shire: World) -> None:
     assert seen == {"party-3"}
 
 
+@pytest.mark.parametrize("after_ms", [0, 600_000], ids=["in time", "after the deadline"])
 async def test_a_result_that_was_committed_and_not_sent_is_sent_with_the_report_come_again(
-    shire: World,
+    shire: World, after_ms: int
 ) -> None:
+    """To a process that remembers the session under way, too: another one ended it."""
     key = shire.keygen_request()
     await shire.ask(key)
     *_, last = await held_back_last(shire, "key_certified")
@@ -167,6 +169,7 @@ async def test_a_result_that_was_committed_and_not_sent_is_sent_with_the_report_
     assert known.result is not None
     assert sent_results(shire) == []
     shire.reports = healthy
+    shire.clock.offset_ms += after_ms
     await shire.deliver(last)
     assert sent_results(shire) == [known.result]
 
