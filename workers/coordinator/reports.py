@@ -15,7 +15,7 @@ from contracts.signing import explain
 
 from ..delivery.clock import now_ms
 from ..delivery.deliveries import Delivery
-from ..delivery.scopes import SessionOverError
+from ..delivery.scopes import SessionLateError
 from ..session.peers import Peer
 from ..store.interface import CoordinatorStore, StoreUnavailableError
 from .commits import RACES, CoordinatorCommits
@@ -69,7 +69,7 @@ class ReportConsumer:
         try:
             with self._scopes.enter(envelope.session_id):
                 await self._take(envelope.session_id, said)
-        except SessionOverError:
+        except SessionLateError:
             await self._repeat(envelope.session_id, said)
             raise
 
@@ -81,8 +81,8 @@ class ReportConsumer:
             raise StoreUnavailableError("other workers were faster every time")
 
     async def _repeat(self, session_id: bytes, said: Said) -> None:
-        """A report that came too late, for all that this process knew. It may be the one that ended
-        the session, delivered again because what it led to was not sent."""
+        """What a report led to, if it came too late only for all that this process knew: it may be
+        the one that ended the session, delivered again because its result was not sent."""
         session = await self._store.session(session_id)
         if session is not None and Status(session.status).final:
             await self._kinds.of(session).advance(session, said)

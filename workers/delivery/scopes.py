@@ -24,6 +24,10 @@ def uninterrupted() -> anyio.CancelScope:
     return anyio.CancelScope(shield=True)
 
 
+class SessionLateError(SessionOverError):
+    """Its time ran out, by the deadline that this process knew; perhaps it was over before."""
+
+
 class SessionScopes:
     """All scopes of one worker process. Holds nothing for sessions without a running handler."""
 
@@ -38,7 +42,8 @@ class SessionScopes:
         """Run the block for a session.
 
         Raises:
-            SessionOverError: the scope was cancelled, by `cancel` or by its deadline.
+            SessionOverError: the scope was cancelled, by `cancel`.
+            SessionLateError: its deadline has passed.
         """
         scope = anyio.CancelScope()
         if seconds_left is not None:
@@ -52,7 +57,8 @@ class SessionScopes:
             if not self._running[session_id]:
                 del self._running[session_id]
         if scope.cancelled_caught:
-            raise SessionOverError
+            late = scope.deadline <= anyio.current_time()
+            raise SessionLateError if late else SessionOverError
 
     def tighten(self, session_id: bytes, seconds_left: float) -> None:
         """Bring the deadline of the session's running handlers forward, now that it is known."""

@@ -7,7 +7,12 @@ import asyncio
 import anyio
 import pytest
 
-from workers.delivery.scopes import SessionOverError, SessionScopes, uninterrupted
+from workers.delivery.scopes import (
+    SessionLateError,
+    SessionOverError,
+    SessionScopes,
+    uninterrupted,
+)
 
 ONE, OTHER = b"1" * 32, b"2" * 32
 
@@ -58,14 +63,14 @@ async def test_cancelling_a_session_without_handlers_leaves_nothing_behind() -> 
 async def test_the_deadline_ends_a_handler() -> None:
     scopes = SessionScopes()
     task = await working(scopes, ONE, seconds_left=0.01)
-    with pytest.raises(SessionOverError):
+    with pytest.raises(SessionLateError):
         await task
     assert len(scopes) == 0
 
 
 async def test_a_deadline_in_the_past_ends_a_handler_at_its_first_wait() -> None:
     scopes = SessionScopes()
-    with pytest.raises(SessionOverError), scopes.enter(ONE, seconds_left=-5):
+    with pytest.raises(SessionLateError), scopes.enter(ONE, seconds_left=-5):
         await asyncio.Event().wait()
     assert len(scopes) == 0
 
@@ -75,7 +80,7 @@ async def test_a_deadline_is_brought_forward_and_never_put_off() -> None:
     task = await working(scopes, ONE, seconds_left=1_000)
     scopes.tighten(ONE, 0.01)
     scopes.tighten(ONE, 1_000)
-    with pytest.raises(SessionOverError):
+    with pytest.raises(SessionLateError):
         await task
 
 
