@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,14 +12,15 @@ import pydantic_core
 from pydantic import ValidationError
 
 from . import addresses, strict_json
-from .errors import ContractError, InvalidRequestError
+from .errors import ContractError, InvalidRequestError, UnauthenticatedError
 from .identity import PublicIdentity
 from .operations import OPERATIONS
 from .primitives import ID_PATTERN, MAX_BODY_BYTES
 from .requests import ADAPTER
-from .signing import REQUEST_TAG, SIGNATURE_HEADER, SignedRequest, explain
+from .signing import REQUEST_TAG, SignedRequest, explain
 
 _ID = re.compile(ID_PATTERN + r"\Z")
+_SIGNER = re.compile(rb'"signer"\s*:\s*("[^"]{1,1000}")')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,7 @@ class ClientPolicy:
     Attributes:
         client_id: None: for producers without an id.
         operations: None: all of them.
-        operator: It may cancel anybody's sessions.
+        operator: It may cancel anybody's requests and look at their sessions.
     """
 
     identity: PublicIdentity
@@ -43,30 +44,22 @@ class ClientPolicy:
         )
 
 
-def signature_of(headers: Mapping[str, Any]) -> bytes:
-    """The header's signature. Raises ContractError if there is none or it is not base64."""
-    text = headers.get(SIGNATURE_HEADER)
-    if not isinstance(text, str):
-        raise ContractError(f"header {SIGNATURE_HEADER!r} is missing: requests are signed")
-    try:
-        return base64.b64decode(text, validate=True)
-    except ValueError:
-        raise ContractError(f"header {SIGNATURE_HEADER!r} is not base64") from None
-
-
 def open_request(body: bytes, signature: bytes, policies: Sequence[ClientPolicy]) -> SignedRequest:
     """Bytes from outside -> a request by an authorised client.
 
+    What nobody known has signed is not parsed: junk must cost less than what it delays.
+
     Raises:
-        ContractError: it cannot be believed: no JSON object, no valid signature, or by a key
-            that may not ask this for that client.
+        UnauthenticatedError: it cannot be believed: no valid signature, no JSON object, or by a
+            key that may not ask this for that client.
         InvalidRequestError: authorised, and its fields do not fit.
     """
     if len(body) > MAX_BODY_BYTES:
-        raise ContractError(f"{len(body)} bytes; a request has at most {MAX_BODY_BYTES}")
-    claims = _claims(body)
-    signer = _authorise(claims, policies)
+        raise _malformed(f"{len(body)} bytes; a request has at most {MAX_BODY_BYTES}")
+    signer = _signer(body, policies)
     signer.verify(REQUEST_TAG, body, signature)
+    claims = _claims(body)
+    _authorise(claims, signer, policies)
     try:
         strict_json.refuse_repeated_fields(body)
         request = ADAPTER.validate_json(body)
@@ -75,6 +68,20 @@ def open_request(body: bytes, signature: bytes, policies: Sequence[ClientPolicy]
     if (reason := addresses.misaddressed(request)) is not None:
         raise _invalid(claims, reason)
     return SignedRequest(request=request, body=body, signature=signature)
+
+
+def check_queue(queue: str, *, operation: str, client_id: str | None) -> None:
+    """Raises ContractError unless requests of this client may come by this queue.
+
+    By the header CC or BCC a broker puts a message into any queue of an exchange that its sender
+    may publish to at all, whatever routing keys the sender is allowed.
+    """
+    own = [addresses.request_queue(operation, each) for each in (client_id, None)]
+    if queue not in own:
+        raise ContractError(
+            f"queue {queue!r} is not where client {client_id!r} asks for {operation!r}: that is "
+            f"{' or '.join(map(repr, dict.fromkeys(own)))}; CC and BCC lead nowhere"
+        )
 
 
 def check_metadata(
@@ -113,26 +120,50 @@ def _claims(body: bytes) -> dict[str, Any]:
     try:
         claims = pydantic_core.from_json(body, allow_inf_nan=False)
     except ValueError:
-        raise ContractError("the body is not JSON") from None
+        raise _malformed("the body is not JSON") from None
     if not isinstance(claims, dict):
-        raise ContractError("the body is not a JSON object")
+        raise _malformed("the body is not a JSON object")
     return claims
 
 
-def _authorise(claims: dict[str, Any], policies: Sequence[ClientPolicy]) -> PublicIdentity:
-    signer, client_id, operation = (
-        claims.get("signer"),
-        claims.get("client_id"),
-        claims.get("operation"),
-    )
-    if not isinstance(signer, str):
-        raise ContractError("the body has no signer")
-    if not isinstance(operation, str) or operation not in OPERATIONS:
-        raise ContractError("the body has no operation that exists")
+def _signer(body: bytes, policies: Sequence[ClientPolicy]) -> PublicIdentity:
+    """Whose key the first field `signer` names. No object within a request has such a field; what
+    the request's own is, `_authorise` asks again."""
+    named = _SIGNER.search(body)
+    if named is None:
+        raise _malformed("the body is no JSON object that names its signer")
+    try:
+        signer = json.loads(named[1])  # some writers escape the + and / of base64
+    except ValueError:
+        raise _malformed("the body's signer is no text") from None
     for policy in policies:
-        if policy.identity.to_base64() == signer and policy.allows(client_id, operation):
+        if policy.identity.to_base64() == signer:
             return policy.identity
-    raise ContractError("the signer is not authorised for this client id and operation")
+    raise _unauthorised()
+
+
+def _authorise(
+    claims: dict[str, Any], signer: PublicIdentity, policies: Sequence[ClientPolicy]
+) -> None:
+    client_id, operation = claims.get("client_id"), claims.get("operation")
+    if claims.get("signer") != signer.to_base64():
+        raise _malformed("the body names several signers")
+    if not isinstance(operation, str) or operation not in OPERATIONS:
+        raise _malformed("the body has no operation that exists")
+    if not any(
+        policy.identity == signer and policy.allows(client_id, operation) for policy in policies
+    ):
+        raise _unauthorised()
+
+
+def _unauthorised() -> UnauthenticatedError:
+    return UnauthenticatedError(
+        "the signer is not authorised for this client id and operation", kind="stranger"
+    )
+
+
+def _malformed(reason: str) -> UnauthenticatedError:
+    return UnauthenticatedError(reason, kind="malformed")
 
 
 def _invalid(claims: dict[str, Any], reason: str) -> ContractError:

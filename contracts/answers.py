@@ -25,10 +25,10 @@ def failed_result(
     *,
     request_id: str,
     client_id: str | None,
+    request_digest: bytes,
     finished_at: int,
     status: Status = Status.FAILED,
     session_id: bytes | None = None,
-    request_digest: bytes | None = None,
     **known: str | None,
 ) -> Result:
     """The result that tells of a failure, in the shape that the operation's results have.

@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from . import addresses, envelope
+from .coordinators import RESULT_TAG
 from .json_schema import component_schemas, members
 from .operations import OPERATIONS
 from .primitives import ID_PATTERN, MAX_BODY_BYTES, VERSION
@@ -264,17 +265,15 @@ def _messages() -> dict[str, Any]:
     messages[announcement] = _message(
         "session_announced",
         announcement,
-        _headers(request_id=_ID, client_id=_ID, session_id=_HEX32),
+        _result_headers(),
     )
     for instruction, model in members("instruction").items():
-        messages[model] = _message(instruction, model, _headers(session_id=_HEX32))
+        messages[model] = _in_envelope(instruction, model)
     for event, model in members("report").items():
-        messages[model] = {
-            **_envelope_message(f"A signed envelope whose payload is the JSON of `{model}`."),
-            "name": event,
-            "x-payload": {"$ref": f"#/components/schemas/{model}"},
-        }
-    messages["Envelope"] = _envelope_message("A round message of a protocol, or a report.")
+        messages[model] = _in_envelope(event, model)
+    messages["Envelope"] = _envelope_message(
+        "A round message of a protocol, a report, or an instruction."
+    )
     messages["DeadLetter"] = {
         "description": "Any message that nobody could handle, as it was. RabbitMQ's header "
         "`x-death` has the queue and the broker's reason, `warren-reason` a worker's.",
@@ -290,6 +289,14 @@ def _message(name: str, model: str, headers: dict[str, Any]) -> dict[str, Any]:
         "headers": headers,
         "payload": {"$ref": f"#/components/schemas/{model}"},
         "bindings": {"amqp": {"messageType": name, "bindingVersion": "0.3.0"}},
+    }
+
+
+def _in_envelope(name: str, model: str) -> dict[str, Any]:
+    return {
+        **_envelope_message(f"A signed envelope whose payload is the JSON of `{model}`."),
+        "name": name,
+        "x-payload": {"$ref": f"#/components/schemas/{model}"},
     }
 
 
@@ -326,7 +333,19 @@ def _request_headers() -> dict[str, Any]:
 
 
 def _result_headers() -> dict[str, Any]:
-    return _headers(request_id=_ID, client_id=_ID, session_id=_HEX32, status={"type": "string"})
+    headers = _headers(
+        signature={
+            "type": "string",
+            "contentEncoding": "base64",
+            "description": "DER ECDSA-P256-SHA256 by the coordinator over the pack of "
+            f"`{RESULT_TAG.decode()}` and the body as sent.",
+        },
+        request_id=_ID,
+        client_id=_ID,
+        session_id=_HEX32,
+        status={"type": "string"},
+    )
+    return {**headers, "required": ["signature"]}
 
 
 def _headers(**properties: dict[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,18 @@ Whether keys and signatures are true comes after it, see `proofs`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
+from pydantic import ValidationError
+
 from .errors import ContractError
+from .identity import PublicIdentity
+from .keys import Origin
+from .primitives import Status
 from .requests import (
+    ADAPTER,
     CancelRequest,
     ConfigureAccountRequest,
     JoinSessionRequest,
@@ -35,15 +42,23 @@ from .results import (
     QueryKeysResult,
     QuerySessionResult,
     RevokeApiKeyResult,
+    SessionAnnounced,
     SignedItem,
     SignResult,
 )
+from .terms import SessionTerms
+from .views import SessionView
 
 T = TypeVar("T")
 
 
 def made_key(request: KeygenRequest, result: KeygenResult) -> None:
     facts = present("key", result.key).facts
+    if facts.version == 1:
+        raise ContractError("the result's key says neither tenant nor request, as all new ones do")
+    same("tenant", facts.tenant, request.tenant)
+    same("schemes", facts.schemes, request.schemes)
+    same("origin", facts.origin, Origin.GENERATED)
     same("key_id", facts.key_id, request.key_id)
     same("key_id", result.key_id, request.key_id)
     same("client_id", facts.client_id, request.client_id)
@@ -66,8 +81,7 @@ def made_signatures(request: SignRequest, result: SignResult) -> None:
 
 
 def ended_session(request: CancelRequest, result: CancelResult) -> None:
-    if request.target is not None:
-        same("target", result.target, request.target)
+    same("target", result.target, request.target)
 
 
 def listed_keys(request: QueryKeysRequest, result: QueryKeysResult) -> None:
@@ -80,14 +94,24 @@ def looked_at_session(request: QuerySessionRequest, result: QuerySessionResult) 
     session = present("session", result.session)
     if request.session_id is not None:
         same("session_id", session.session_id, request.session_id)
+        if request.tenant is not None:
+            same("owner", (session.client_id, session.tenant), (request.client_id, request.tenant))
     else:
         same("target", session.request_id, request.target)
+        same("owner", (session.client_id, session.tenant), (request.client_id, request.tenant))
+    _named_session(session, result)
     if result.outcome is not None:
         # Its session may be another one: a request goes on with other signers when some fail.
         same("outcome's request_id", result.outcome.request_id, session.request_id)
         same("outcome's client_id", result.outcome.client_id, request.client_id)
         same("outcome", result.outcome.result, session.operation)
         same("outcome's key_id", result.outcome.key_id, session.key_id)
+        _answers(result, result.outcome)
+
+
+def announced_session(digest: bytes, announced: SessionAnnounced) -> None:
+    """Raises ContractError unless the session is one of the request with this digest."""
+    _names(announced.terms, announced.session_id, digest)
 
 
 def joined_party(request: JoinSessionRequest, result: JoinSessionResult) -> None:
@@ -111,22 +135,23 @@ def configured_account(request: ConfigureAccountRequest, result: ConfigureAccoun
 
 
 def kept_api_key(request: PutApiKeyRequest, result: PutApiKeyResult) -> None:
-    api_key = present("api_key", result.api_key)
-    same("api_key_id", api_key.api_key_id, request.api_key_id)
-    same("holder", api_key.holder, request.holder)
-    same("key_digest", api_key.key_digest, request.key_digest)
-    same("scopes", set(api_key.scopes), set(request.scopes))
-    same("valid_until", api_key.valid_until, request.valid_until)
+    same("number", result.number, request.entry.claimed().number)
 
 
 def revoked_api_key(request: RevokeApiKeyRequest, result: RevokeApiKeyResult) -> None:
-    api_key = present("api_key", result.api_key)
-    same("api_key_id", api_key.api_key_id, request.api_key_id)
-    present("revoked_at", api_key.revoked_at)
+    same("number", result.number, request.entry.claimed().number)
 
 
-def listed_api_keys(_: QueryApiKeysRequest, result: QueryApiKeysResult) -> None:
-    _page([api_key.api_key_id for api_key in result.api_keys], more=result.more)
+def listed_api_keys(request: QueryApiKeysRequest, result: QueryApiKeysResult) -> None:
+    same("after", result.after, request.after)
+    if len(result.entries) > request.limit:
+        raise ContractError("the result is a longer page than was asked for")
+    _page(result.entries, more=result.more)
+    authority = PublicIdentity(request.authority)
+    for number, signed in enumerate(result.entries, start=request.after + 1):
+        entry = signed.verified(authority)
+        same("entry's number", entry.number, number)
+        same("entry's client_id", entry.client_id, request.client_id)
 
 
 def present(name: str, value: T | None) -> T:
@@ -140,6 +165,39 @@ def same(name: str, found: object, expected: object) -> None:
         raise ContractError(f"the result's {name} is not what was asked for")
 
 
+def _named_session(session: SessionView, result: QuerySessionResult) -> None:
+    """The session is one of the request whose bytes come with it: the coordinator could name
+    another one, which nobody ever answered, to somebody who cancels the session. Whose bytes they
+    are is still to be asked."""
+    terms, body = present("terms", result.terms), present("request", result.request)
+    _names(terms, session.session_id, hashlib.sha256(body).digest())
+    try:
+        request = ADAPTER.validate_json(body)
+    except ValidationError:
+        raise ContractError("the session's request is none") from None
+    same("session's request_id", session.request_id, request.request_id)
+    same(
+        "session's owner", (session.client_id, session.tenant), (request.client_id, request.tenant)
+    )
+
+
+def _answers(result: QuerySessionResult, outcome: KeygenResult | SignResult) -> None:
+    """What came of the session is the answer to the request that it is one of. Of a key, its facts
+    say so."""
+    body = present("request", result.request)
+    same("outcome's request_digest", outcome.request_digest, hashlib.sha256(body).digest())
+    request = ADAPTER.validate_json(body)
+    if outcome.status is not Status.COMPLETED:
+        return
+    if isinstance(request, SignRequest) and isinstance(outcome, SignResult):
+        made_signatures(request, outcome)
+
+
+def _names(terms: SessionTerms, session_id: bytes, digest: bytes) -> None:
+    same("session_id", session_id, terms.session_id())
+    same("terms' request", terms.request_digest, digest)
+
+
 def _wanted(items: Iterable[SignItem | SignedItem]) -> list[tuple[bytes, str | None]]:
     return [(item.message, item.derivation_path) for item in items]
 
@@ -149,6 +207,6 @@ def _only(asked: str | None, found: list[str]) -> None:
         raise ContractError("the result lists something else than the one that was asked for")
 
 
-def _page(found: list[str], *, more: bool) -> None:
+def _page(found: Sequence[object], *, more: bool) -> None:
     if more and not found:
         raise ContractError("the result is an empty page and says that there are more")

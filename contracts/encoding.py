@@ -15,6 +15,12 @@ def pack(parts: Iterable[bytes]) -> bytes:
     return b"".join(len(part).to_bytes(LENGTH_BYTES) + part for part in parts)
 
 
+def optional(name: str | None) -> bytes:
+    """A part that may be missing. No name is nothing; so that an empty one would differ, a name has
+    a byte in front."""
+    return b"" if name is None else b"\x01" + name.encode()
+
+
 def unpack(data: bytes, count: int) -> tuple[bytes, ...]:
     """Exactly ``count`` parts and nothing behind them. Raises ContractError otherwise."""
     parts = []

@@ -1,7 +1,8 @@
-"""What one party sends to another, or reports to the coordinator: signed bytes.
+"""What parties and coordinator send to each other: signed bytes.
 
-The envelope is opaque to broker and coordinator but for its header; a sender is believed
-because of the signature and for nothing else. Session, epoch, round, from and to are signed.
+The envelope is opaque to the broker, and those between parties to the coordinator but for their
+header; a sender is believed because of the signature and for nothing else. Session, epoch, round,
+from and to are signed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 from dataclasses import dataclass
 
 from .encoding import pack, unpack
-from .errors import ContractError
+from .errors import ContractError, UnauthenticatedError
 from .identity import Identity, PublicIdentity
 from .primitives import MAX_MESSAGE_BYTES
 
@@ -31,9 +32,9 @@ class Envelope:
     """
     Attributes:
         session_id: 32 bytes.
-        kind: What the payload is, e.g. ``keygen`` or ``party_joined``.
-        round: 0 for reports, from 1 in a protocol.
-        sender: Party id; believed only after `verify`.
+        kind: What the payload is, e.g. ``keygen``, ``party_joined`` or ``session_created``.
+        round: 0 for reports and instructions, from 1 in a protocol.
+        sender: Party id or `COORDINATOR`; believed only after `verify`.
         recipient: Party id, `EVERYONE` or `COORDINATOR`.
     """
 
@@ -80,7 +81,14 @@ class UnverifiedEnvelope:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> UnverifiedEnvelope:
-        """Raises ContractError if the bytes are not an envelope, whoever signed them."""
+        """Raises UnauthenticatedError if the bytes are not an envelope, whoever signed them."""
+        try:
+            return cls._parsed(data)
+        except ContractError as error:
+            raise UnauthenticatedError(str(error), kind="malformed") from None
+
+    @classmethod
+    def _parsed(cls, data: bytes) -> UnverifiedEnvelope:
         if len(data) > MAX_ENVELOPE_BYTES:
             raise ContractError(f"{len(data)} bytes; an envelope has at most {MAX_ENVELOPE_BYTES}")
         content, signature = unpack(data, 2)
@@ -102,6 +110,6 @@ class UnverifiedEnvelope:
         return cls(claimed, content, signature)
 
     def verify(self, sender: PublicIdentity) -> Envelope:
-        """Raises ContractError unless the claimed sender's identity signed it."""
+        """Raises UnauthenticatedError unless the claimed sender's identity signed it."""
         sender.verify(ENVELOPE_TAG, self.content, self.signature)
         return self.claimed

@@ -11,6 +11,19 @@ class ContractError(ValueError):
     """
 
 
+class UnauthenticatedError(ContractError):
+    """Nobody whom we know is shown to have sent it: anybody with a login at the broker may have,
+    as often as they like. So it is counted, and few of its kind are kept as dead letters.
+
+    Attributes:
+        kind: One of a few words, to count by.
+    """
+
+    def __init__(self, reason: str, *, kind: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
 class InvalidRequestError(ContractError):
     """Signed by an authorised client, and still not a request that can be served.
 

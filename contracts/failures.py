@@ -36,7 +36,6 @@ class FailureCode(StrEnum):
     SPOILT = "spoilt"
     """The parties did not see the same messages; nobody's guilt is proven."""
     UNKNOWN_ACCOUNT = "unknown_account"
-    UNKNOWN_API_KEY = "unknown_api_key"
     TOKEN_REFUSED = "token_refused"  # noqa: S105 - a word for it, not a token
     """The join token is not this session's or party's, or was used before."""
     SESSION_OVER = "session_over"

@@ -24,6 +24,8 @@ from yarl import URL
 UNREADABLE = "warren-unreadable"
 """In the headers of such a message."""
 
+_AT_ONCE_BYTES = 1 << 16
+
 
 class TolerantConnection(aio_pika.Connection):
     def __init__(self, url: URL, **options: Any) -> None:
@@ -43,15 +45,22 @@ class _Transport(TransportFactory):
 
 
 class _FrameReader(asyncio.StreamReader):
-    """The bytes of another reader, a frame at a time, which can be read if they are a frame."""
+    """The bytes of another reader, a frame at a time, which can be read if they are a frame.
+
+    aiormq asks for each frame in three parts. What has come is taken off the wire at once, so most
+    of these parts are cut from what is here.
+    """
 
     def __init__(self, wire: asyncio.StreamReader) -> None:
         super().__init__()
         self._wire = wire
         self._ahead = b""
+        """What is left of the frame that is being read."""
+        self._come = b""
+        """What has come after it."""
 
     def at_eof(self) -> bool:
-        return not self._ahead and self._wire.at_eof()
+        return not self._ahead and not self._come and self._wire.at_eof()
 
     async def readexactly(self, n: int) -> bytes:
         """Never more than a frame: that is how aiormq asks."""
@@ -63,17 +72,39 @@ class _FrameReader(asyncio.StreamReader):
 
     async def read(self, n: int = -1) -> bytes:
         """What is left of a stream that is none of frames."""
-        ahead, self._ahead = self._ahead, b""
+        ahead, self._ahead, self._come = self._ahead + self._come, b"", b""
         return ahead + await self._wire.read(n)
 
     async def _frame(self) -> bytes:
-        data = await self._wire.readexactly(FRAME_HEADER_SIZE)
+        head = self._come[:FRAME_HEADER_SIZE]
+        if len(head) < FRAME_HEADER_SIZE:
+            head = await self._gather(FRAME_HEADER_SIZE)
         # A broker that speaks another version of AMQP says so, and no frame.
-        if not data.startswith(b"AMQP"):
-            _, _, size = frame.frame_parts(data)
-            assert size is not None
-            data = readable(data + await self._wire.readexactly(size + len(b"\xce")))
-        return data
+        if head.startswith(b"AMQP"):
+            size = FRAME_HEADER_SIZE
+        else:
+            _, _, payload = frame.frame_parts(head)
+            assert payload is not None
+            size = FRAME_HEADER_SIZE + payload + len(b"\xce")
+        if len(self._come) < size:
+            await self._gather(size)
+        data, self._come = self._come[:size], self._come[size:]
+        return data if size == FRAME_HEADER_SIZE else readable(data)
+
+    async def _gather(self, size: int) -> bytes:
+        """So many bytes from the beginning of what has come; wait for them.
+
+        Raises asyncio.IncompleteReadError if the stream ends before.
+        """
+        parts, length = [self._come], len(self._come)
+        while length < size:
+            part = await self._wire.read(_AT_ONCE_BYTES)
+            if not part:
+                raise asyncio.IncompleteReadError(b"".join(parts), size)
+            parts.append(part)
+            length += len(part)
+        self._come = b"".join(parts)
+        return self._come[:size]
 
 
 def readable(data: bytes) -> bytes:

@@ -9,6 +9,7 @@ calls, `warren_client.client.settings` what `client.toml` has. Addresses and ext
 `warren_client.wallets`, which needs ``pip install 'warren-client[wallets]'``.
 """
 
+from .api_keys import ApiKeyEntry, SignedApiKeyEntry
 from .client import (
     Begun,
     BrokerUnavailableError,
@@ -68,6 +69,7 @@ from .views import SessionEvent
 
 __all__ = [
     "AccountView",
+    "ApiKeyEntry",
     "ApiKeyView",
     "Begun",
     "BrokerUnavailableError",
@@ -119,6 +121,7 @@ __all__ = [
     "SignItem",
     "SignRequest",
     "SignResult",
+    "SignedApiKeyEntry",
     "SignedItem",
     "SignedRequest",
     "Status",

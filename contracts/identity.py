@@ -1,4 +1,4 @@
-"""P-256 identities of clients and parties, and their signatures.
+"""P-256 identities of clients, parties and coordinator, and their signatures.
 
 Public keys are DER SubjectPublicKeyInfo, private keys DER SEC1 or PKCS8, both base64 on paper.
 Signatures are DER ECDSA-P256-SHA256 over ``pack(tag, data)``; the tag says what is signed, so a
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from .encoding import pack
-from .errors import ContractError
+from .errors import ContractError, UnauthenticatedError
 
 _ECDSA = ec.ECDSA(hashes.SHA256())
 
@@ -29,22 +29,22 @@ def _load_public(der: bytes) -> ec.EllipticCurvePublicKey:
         raise ContractError("not a DER SubjectPublicKeyInfo") from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise ContractError("not a P-256 key")
+    canonical = key.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    if canonical != der:
+        raise ContractError("not the canonical encoding of this key")
     return key
 
 
 @dataclass(frozen=True, slots=True)
 class PublicIdentity:
-    """A client's or party's public key; `der` is its only encoding (91 bytes)."""
+    """Somebody's public key; `der` is its only encoding (91 bytes)."""
 
     der: bytes
 
     def __post_init__(self) -> None:
-        key = _load_public(self.der)
-        canonical = key.public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        if canonical != self.der:
-            raise ContractError("not the canonical encoding of this key")
+        _load_public(self.der)
 
     @classmethod
     def from_base64(cls, text: str) -> PublicIdentity:
@@ -64,11 +64,11 @@ class PublicIdentity:
         return _load_public(self.der)
 
     def verify(self, tag: bytes, data: bytes, signature: bytes) -> None:
-        """Raises ContractError if the signature is not this identity's over the data."""
+        """Raises UnauthenticatedError if the signature is not this identity's over the data."""
         try:
             self.key.verify(signature, pack((tag, data)), _ECDSA)
         except InvalidSignature:
-            raise ContractError("wrong signature") from None
+            raise UnauthenticatedError("wrong signature", kind="wrong_signature") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +117,12 @@ class Identity:
     def sign(self, tag: bytes, data: bytes) -> bytes:
         """About 71 bytes of DER."""
         return self.key.sign(pack((tag, data)), _ECDSA)
+
+    def meet(self, peer: PublicIdentity) -> bytes:
+        """What both have in common and nobody else: 32 bytes, secret. Computed once for a peer."""
+        return _meet(self.key, peer.der)
+
+
+@functools.lru_cache(maxsize=4096)
+def _meet(key: ec.EllipticCurvePrivateKey, peer: bytes) -> bytes:
+    return key.exchange(ec.ECDH(), _load_public(peer))

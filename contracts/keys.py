@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from .encoding import pack
+from .encoding import optional, pack
 from .errors import ContractError
 from .identity import Identity, PublicIdentity
-from .primitives import MAX_PARTIES, Base64, Contract, Curve, Hex, Hex32, Id, SessionId
+from .primitives import (
+    MAX_PARTIES,
+    Base64,
+    Contract,
+    Curve,
+    Hex,
+    Hex32,
+    Id,
+    Owner,
+    Scheme,
+    SessionId,
+)
 
-CERTIFICATE_TAG = b"warren/key-certificate/v1"
+CERTIFICATE_TAGS = {1: b"warren/key-certificate/v1", 2: b"warren/key-certificate/v2"}
+"""By version: a certificate of one version never counts as one of another."""
 
 
 class Holder(Contract):
@@ -24,9 +38,41 @@ class Holder(Contract):
     """secret_share * G, compressed."""
 
 
-class KeyFacts(Contract):
-    """What the parties of a key agree on and each of them signs."""
+class Origin(StrEnum):
+    """Where a key's secret comes from."""
 
+    GENERATED = "generated"
+    """From its parties' key generation: it never was in one place."""
+    IMPORTED = "imported"
+    """From outside: whoever brought it may still have it."""
+
+
+def check_schemes(curve: Curve, schemes: list[Scheme] | None) -> None:
+    """What a key may serve is written in one way. Raises ValueError."""
+    if schemes is None:
+        return
+    if not schemes or schemes != sorted(set(schemes)):
+        raise ValueError("schemes must be at least one, each once, in alphabetical order")
+    for scheme in schemes:
+        if scheme.curve is not curve:
+            raise ValueError(f"schemes: {scheme} is none of a key on {curve}")
+
+
+def _a_version(value: Any) -> Any:
+    # In Python 1 == True == 1.0, and a literal compares.
+    if type(value) is not int:
+        raise ValueError("must be a number")
+    return value
+
+
+class KeyFacts(Contract):
+    """What the parties of a key agree on and each of them signs.
+
+    Version 1 says of its owner only which client it is, and of its use nothing but the curve. It is
+    read and verified for the keys that have it; no party certifies it any more.
+    """
+
+    version: Annotated[Literal[1, 2], BeforeValidator(_a_version)] = 1
     client_id: Id | None
     key_id: Id
     session_id: SessionId
@@ -39,6 +85,45 @@ class KeyFacts(Contract):
     chain_code: Hex32
     holders: list[Holder] = Field(min_length=2, max_length=MAX_PARTIES)
     transcript_digest: Hex32
+    tenant: Id | None = None
+    """With `client_id` whose key it is. Version 2, like all that follows."""
+    request_digest: Hex32 | None = None
+    """SHA-256 of the body of the request that made the key."""
+    schemes: list[Scheme] | None = None
+    """What the key may serve, in alphabetical order; None is all that its curve has."""
+    origin: Origin | None = None
+
+    @model_validator(mode="after")
+    def _of_its_version(self) -> KeyFacts:
+        if self.version == 1:
+            if any((self.tenant, self.request_digest, self.schemes, self.origin)):
+                raise ValueError("tenant, request_digest, schemes and origin come with version 2")
+        elif self.request_digest is None or self.origin is None:
+            raise ValueError("version 2 says request_digest and origin")
+        check_schemes(self.curve, self.schemes)
+        return self
+
+    @property
+    def owner(self) -> str:
+        """As `RequestBase.owner`. Of version 1 it is the client alone, whichever tenant asked."""
+        return Owner(client_id=self.client_id, tenant=self.tenant).name
+
+    @property
+    def purposes(self) -> list[Scheme]:
+        """The schemes that the key may serve."""
+        return self.schemes or sorted(scheme for scheme in Scheme if scheme.curve is self.curve)
+
+    def check_scheme(self, scheme: Scheme) -> None:
+        """Raises ContractError unless the key may serve the scheme."""
+        if scheme.curve is not self.curve:
+            raise ContractError(
+                f"key {self.key_id} is on {self.curve}; {scheme} signs on {scheme.curve}"
+            )
+        if scheme not in self.purposes:
+            raise ContractError(
+                f"key {self.key_id} was made for {', '.join(self.purposes)} only, and signs "
+                f"nothing in {scheme}; use a key that was made for it"
+            )
 
     @property
     def party_count(self) -> int:
@@ -47,36 +132,53 @@ class KeyFacts(Contract):
 
     def statement(self) -> bytes:
         """The bytes that a certificate signs."""
+        parts = (
+            optional(self.client_id),
+            self.key_id.encode(),
+            self.session_id,
+            self.epoch.to_bytes(4),
+            self.curve.encode(),
+            self.threshold.to_bytes(1),
+            self.public_key,
+            self.chain_code,
+            pack(
+                part
+                for holder in self.holders
+                for part in (holder.party_id.encode(), holder.identity, holder.public_share)
+            ),
+            self.transcript_digest,
+        )
+        if self.version == 1:
+            return pack(parts)
+        assert self.request_digest is not None  # by `_of_its_version`
+        assert self.origin is not None
         return pack(
             (
-                b"" if self.client_id is None else b"\x01" + self.client_id.encode(),
-                self.key_id.encode(),
-                self.session_id,
-                self.epoch.to_bytes(4),
-                self.curve.encode(),
-                self.threshold.to_bytes(1),
-                self.public_key,
-                self.chain_code,
-                pack(
-                    part
-                    for holder in self.holders
-                    for part in (holder.party_id.encode(), holder.identity, holder.public_share)
-                ),
-                self.transcript_digest,
+                self.version.to_bytes(1),
+                *parts,
+                optional(self.tenant),
+                self.request_digest,
+                _listed(self.schemes),
+                self.origin.encode(),
             )
         )
 
     def certify(self, identity: Identity) -> bytes:
         """A party's certificate: its signature over `statement`."""
-        return identity.sign(CERTIFICATE_TAG, self.statement())
+        return identity.sign(CERTIFICATE_TAGS[self.version], self.statement())
 
     def verify(self, party_id: str, certificate: bytes) -> None:
         """Raises ContractError unless the certificate is this holder's over these facts."""
         for holder in self.holders:
             if holder.party_id == party_id:
                 identity = PublicIdentity(holder.identity)
-                return identity.verify(CERTIFICATE_TAG, self.statement(), certificate)
+                tag = CERTIFICATE_TAGS[self.version]
+                return identity.verify(tag, self.statement(), certificate)
         raise ContractError(f"party {party_id} holds no share of key {self.key_id}")
+
+
+def _listed(schemes: Iterable[Scheme] | None) -> bytes:
+    return b"" if schemes is None else pack(scheme.encode() for scheme in schemes)
 
 
 class CertifiedKey(Contract):

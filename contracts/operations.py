@@ -40,6 +40,8 @@ class Operation(Generic[RequestT, ResultT]):
         proves: What in the result is to be verified. Where that is nothing it is said by
             `proofs.nothing`: then a client believes whatever the coordinator says.
         for_many: What the README says of it, if it is for clients that serve many.
+        counts_late: A request that begins no session counts after its deadline too. Only for what
+            takes something away for good: old bytes that come again do no harm then.
     """
 
     request: type[RequestT]
@@ -51,6 +53,7 @@ class Operation(Generic[RequestT, ResultT]):
     check: Callable[[RequestT, ResultT], None]
     proves: Callable[[ResultT], Sequence[Proof]]
     for_many: str | None
+    counts_late: bool = False
 
     @property
     def name(self) -> str:
@@ -91,7 +94,7 @@ TABLE = (
         begins_session=False,
         echoes=("target",),
         check=checks.ended_session,
-        proves=proofs.nothing,
+        proves=proofs.statements,
         for_many=None,
     ),
     Operation(
@@ -137,7 +140,7 @@ TABLE = (
         begins_session=False,
         echoes=(),
         check=checks.listed_accounts,
-        proves=proofs.nothing,
+        proves=proofs.listed_accounts,
         for_many="keys that were made with `user_id`, a page at a time",
     ),
     Operation(
@@ -148,7 +151,7 @@ TABLE = (
         begins_session=False,
         echoes=(),
         check=checks.configured_account,
-        proves=proofs.nothing,
+        proves=proofs.configured_account,
         for_many="which parties sign with such a key where a request names none",
     ),
     Operation(
@@ -160,7 +163,7 @@ TABLE = (
         echoes=(),
         check=checks.kept_api_key,
         proves=proofs.nothing,
-        for_many="whom the client's gateways let in: a digest, a tenant, scopes",
+        for_many="adds an entry of the API-key authority: whom the client's gateways let in",
     ),
     Operation(
         request=requests.RevokeApiKeyRequest,
@@ -171,7 +174,8 @@ TABLE = (
         echoes=(),
         check=checks.revoked_api_key,
         proves=proofs.nothing,
-        for_many="an API key lets nobody in any more",
+        for_many="adds an entry of the API-key authority: a key lets nobody in any more",
+        counts_late=True,
     ),
     Operation(
         request=requests.QueryApiKeysRequest,
@@ -181,8 +185,8 @@ TABLE = (
         begins_session=False,
         echoes=(),
         check=checks.listed_api_keys,
-        proves=proofs.nothing,
-        for_many="a page of the API keys",
+        proves=proofs.signed_entries,
+        for_many="a page of these entries, signed as they were; a gateway verifies them",
     ),
 )
 

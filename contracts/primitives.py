@@ -198,3 +198,17 @@ private key, which nobody has."""
 
 UnixMillis = Annotated[int, Field(ge=0, lt=2**53)]
 """UTC, in milliseconds since 1970."""
+
+
+class Owner(Contract):
+    """Whose keys and requests: a client, or one of those that it serves. Each owner's key ids and
+    request ids are a world of their own."""
+
+    client_id: Id | None
+    tenant: Id | None = None
+
+    @property
+    def name(self) -> str:
+        """No two owners are written alike: ids have no slash."""
+        client = self.client_id or ""
+        return client if self.tenant is None else f"{client}/{self.tenant}"

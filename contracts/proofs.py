@@ -8,10 +8,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
+from .checks import same
 from .errors import ContractError
 from .keys import CertifiedKey
 from .primitives import Status
-from .results import KeygenResult, QueryKeysResult, QuerySessionResult, ResultBase, SignResult
+from .results import (
+    CancelResult,
+    ConfigureAccountResult,
+    KeygenResult,
+    QueryAccountsResult,
+    QueryApiKeysResult,
+    QueryKeysResult,
+    QuerySessionResult,
+    ResultBase,
+    SignResult,
+)
+from .views import AccountView
 
 Proof = CertifiedKey | SignResult
 
@@ -21,11 +33,19 @@ def nothing(_: ResultBase) -> Sequence[Proof]:
     return ()
 
 
+def statements(_: CancelResult) -> Sequence[Proof]:
+    """None is refused for them: those that hold are counted, in `client.settlement`."""
+    return ()
+
+
 def made_key(result: KeygenResult) -> Sequence[Proof]:
     if result.status is not Status.COMPLETED:
         return ()
     if result.key is None or result.key.facts.key_id != result.key_id:
         raise ContractError("the result is completed and has not its key")
+    if result.key.facts.version != 1:
+        # Of the very bytes that asked for it, not of another request with its fields.
+        same("key's request_digest", result.key.facts.request_digest, result.request_digest)
     return (result.key,)
 
 
@@ -35,6 +55,21 @@ def made_signatures(result: SignResult) -> Sequence[Proof]:
 
 def listed_keys(result: QueryKeysResult) -> Sequence[Proof]:
     return result.keys
+
+
+def signed_entries(_: QueryApiKeysResult) -> Sequence[Proof]:
+    """Nothing is left: `checks.listed_api_keys` verifies them under the authority that was asked
+    for, and `api_keys.Chain` that none is missing."""
+    return ()
+
+
+def listed_accounts(result: QueryAccountsResult) -> Sequence[Proof]:
+    return [key for account in result.accounts if (key := _account_key(account)) is not None]
+
+
+def configured_account(result: ConfigureAccountResult) -> Sequence[Proof]:
+    key = None if result.account is None else _account_key(result.account)
+    return () if key is None else (key,)
 
 
 def outcome(result: QuerySessionResult) -> Sequence[Proof]:
@@ -48,3 +83,28 @@ def outcome(result: QuerySessionResult) -> Sequence[Proof]:
             return made_signatures(made)
         case other:
             assert_never(other)
+
+
+def _account_key(account: AccountView) -> CertifiedKey | None:
+    """The key, which is the account's own and says all that the account says of it: people pay to
+    what they are shown here."""
+    if account.key is None:
+        if account.public_key is not None or account.status is Status.COMPLETED:
+            raise ContractError(f"account {account.account_id} comes without what proves its key")
+        return None
+    facts = account.key.facts
+    told = {
+        "account_id": (account.account_id, facts.key_id),
+        "session_id": (account.session_id, facts.session_id),
+        "public_key": (account.public_key, facts.public_key),
+        "curve": (account.curve, facts.curve),
+        "threshold": (account.threshold, facts.threshold),
+        "parties": (
+            sorted(account.parties),
+            sorted(holder.party_id for holder in facts.holders),
+        ),
+    }
+    for name, (said, certified) in told.items():
+        if said != certified:
+            raise ContractError(f"account {account.account_id}: its {name} is not its key's")
+    return account.key

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
+from .api_keys import Action, SignedApiKeyEntry
+from .keys import check_schemes
 from .primitives import (
     MAX_ITEMS,
     MAX_MESSAGE_BYTES,
@@ -21,8 +23,8 @@ from .primitives import (
     Hex,
     Hex32,
     Id,
+    Owner,
     Scheme,
-    Scope,
     SessionId,
     UnixMillis,
     Version,
@@ -34,6 +36,8 @@ MAX_LIFETIME_MS = 600_000
 """From issued_at to expires_at. A party remembers sessions for longer than any request lives, so
 that none can be begun a second time."""
 
+MAX_TRIES = 3
+"""Sessions for one request. Each may use up presignatures; no party answers it in more."""
 
 MAX_JOIN_WINDOW_MS = 10_000
 
@@ -64,9 +68,12 @@ class RequestBase(Versioned):
 
     @property
     def owner(self) -> str:
-        """Whose keys and sessions these are. No two owners are written alike: ids have no slash."""
-        owner = self.client_id or ""
-        return owner if self.tenant is None else f"{owner}/{self.tenant}"
+        """Whose keys and sessions these are, as `Owner.name`."""
+        return self.owned_by.name
+
+    @property
+    def owned_by(self) -> Owner:
+        return Owner(client_id=self.client_id, tenant=self.tenant)
 
     @model_validator(mode="after")
     def _lifetime(self) -> RequestBase:
@@ -88,6 +95,9 @@ class KeygenRequest(RequestBase):
     party_count: int = Field(ge=2, le=MAX_PARTIES)
     parties: list[Id] | None = None
     """Who shall hold the shares; None lets the coordinator choose."""
+    schemes: list[Scheme] | None = None
+    """What the key may serve, in alphabetical order, and nothing else for ever. None: all that its
+    curve has."""
     user_id: Words | None = None
     """Makes an account of the key: whose it is, in the client's words."""
     announce: bool = False
@@ -109,6 +119,7 @@ class KeygenRequest(RequestBase):
                 raise ValueError(
                     f"parties names {len(self.parties)} of party_count {self.party_count}"
                 )
+        check_schemes(self.curve, self.schemes)
         return self
 
 
@@ -204,19 +215,26 @@ class SignRequest(RequestBase):
 
 
 class CancelRequest(RequestBase):
-    """End a session: of an earlier request of the same owner, or by an operator's key anybody's,
-    which is then named by its session id."""
+    """Let nothing come of a request any more, whether it has arrived or not: every party that holds
+    its key is asked to refuse it from now on, and to say so in a `Statement`."""
 
     operation: Literal["cancel"] = "cancel"
-    target: Id | None = None
+    target: Id
     """The request id of the request to cancel."""
-    session_id: SessionId | None = None
-    """The session, in place of `target`."""
+    target_issued_at: UnixMillis | None = None
+    """When that was issued, if the canceller knows. Without it, a party that has lost its memory
+    once cannot tell whether it answered before."""
+    of: Owner | None = None
+    """Whose request it is, if another's: operators may cancel anybody's. None: the canceller's."""
+
+    @property
+    def target_owner(self) -> Owner:
+        return self.owned_by if self.of is None else self.of
 
     @model_validator(mode="after")
-    def _one(self) -> CancelRequest:
-        if (self.session_id is None) == (self.target is None):
-            raise ValueError("give either session_id or target")
+    def _target(self) -> CancelRequest:
+        if self.target_issued_at is not None and self.target_issued_at > self.issued_at:
+            raise ValueError("target_issued_at is later than issued_at: statements do not cover it")
         return self
 
 
@@ -282,33 +300,54 @@ class ConfigureAccountRequest(RequestBase):
         return self
 
 
-class PutApiKeyRequest(RequestBase):
-    """Let whoever shows a certain secret in at this client's gateways. An id that exists already
-    must come with the same digest and tenant; its scopes and time are replaced."""
+class ApiKeyRequest(RequestBase):
+    """What goes on with the chain of API keys, see `api_keys`."""
+
+    entry: SignedApiKeyEntry
+    """By the authority, whom the gateways believe; the client only hands it on."""
+
+    @model_validator(mode="after")
+    def _own(self) -> ApiKeyRequest:
+        if self.entry.claimed().client_id != self.client_id:
+            raise ValueError("the entry is for another client's gateways")
+        return self
+
+
+class PutApiKeyRequest(ApiKeyRequest):
+    """Add an entry that lets somebody in, or says that nothing came after it."""
 
     operation: Literal["put_api_key"] = "put_api_key"
-    api_key_id: Id
-    holder: Id
-    """The tenant that it acts for. A tenant may have several keys, to change them in turn."""
-    key_digest: Hex32
-    """SHA-256 of the secret, which stays with the tenant."""
-    scopes: list[Scope] = Field(min_length=1, max_length=len(Scope))
-    valid_until: UnixMillis | None = None
+
+    @model_validator(mode="after")
+    def _action(self) -> PutApiKeyRequest:
+        if self.entry.claimed().action is Action.REVOKE:
+            raise ValueError("the entry revokes: that is another operation")
+        return self
 
 
-class RevokeApiKeyRequest(RequestBase):
-    """Ends an API key for good. What was revoked does not come back."""
+class RevokeApiKeyRequest(ApiKeyRequest):
+    """Add an entry that ends an API key for good. What was revoked does not come back."""
 
     operation: Literal["revoke_api_key"] = "revoke_api_key"
-    api_key_id: Id
+
+    @model_validator(mode="after")
+    def _action(self) -> RevokeApiKeyRequest:
+        if self.entry.claimed().action is not Action.REVOKE:
+            raise ValueError("the entry does not revoke: that is another operation")
+        return self
 
 
 class QueryApiKeysRequest(RequestBase):
-    """This client's API keys, in the order of their ids, a page of them."""
+    """A page of the entries of an authority for this client's gateways, in their order."""
 
     operation: Literal["query_api_keys"] = "query_api_keys"
-    after: Id | None = None
+    authority: Base64
+    """Whose chain: a public key, DER SubjectPublicKeyInfo."""
+    after: int = Field(default=0, ge=0, lt=2**53)
+    """The number of the last entry that is known."""
     limit: int = Field(default=200, ge=1, le=500)
+    unsigned: bool = False
+    """Tell also of API keys from before there was an authority, which open nothing any more."""
 
 
 Request = Annotated[

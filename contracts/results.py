@@ -6,11 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
+from .api_keys import SignedApiKeyEntry
 from .ecdsa import EcdsaSignature
 from .failures import Failure
 from .keys import CertifiedKey
 from .primitives import (
     MAX_ITEMS,
+    MAX_PARTIES,
+    Base64,
     Contract,
     Curve,
     DerivationPath,
@@ -24,6 +27,8 @@ from .primitives import (
     Version,
     Versioned,
 )
+from .statements import Statement
+from .terms import SessionTerms
 from .views import AccountView, ApiKeyView, SessionEvent, SessionView
 
 __all__ = [
@@ -62,9 +67,9 @@ class ResultBase(Versioned):
     client_id: Id | None
     session_id: SessionId | None
     """None where the request began no session."""
-    request_digest: Hex32 | None = None
-    """SHA-256 of the request's bytes, of those that begin sessions: two requests may have come
-    under one id, and this answers one of them. None from a coordinator that does not say."""
+    request_digest: Hex32
+    """SHA-256 of the request's bytes as they were sent: two requests may have come under one id,
+    and this answers one of them. A client believes only what answers its own."""
     status: Status
     failure: Failure | None = None
     """Set unless the status is completed."""
@@ -168,11 +173,18 @@ class SignResult(ResultBase):
 
 
 class CancelResult(ResultBase):
-    """Completed when the target is over; `target_status` says how it ended."""
+    """What became of the target here, and what its parties state of it, which alone proves that
+    nothing comes of it. Of a party that is in none of the lists, the answer was another."""
 
     result: Literal["cancel"] = "cancel"
     target: Id | None
     target_status: Status | None = None
+    """None where the coordinator has not seen the request: it will refuse it."""
+    statements: list[Statement] = Field(default_factory=list, max_length=MAX_PARTIES)
+    already_signed: list[Id] = Field(default_factory=list, max_length=MAX_PARTIES)
+    """Parties that have committed a share or a certificate, sent or not."""
+    silent: list[Id] = Field(default_factory=list, max_length=MAX_PARTIES)
+    """Parties that did not answer in time."""
 
 
 class QueryKeysResult(ResultBase):
@@ -189,7 +201,14 @@ class QuerySessionResult(ResultBase):
     result: Literal["query_session"] = "query_session"
     session: SessionView | None = None
     outcome: Annotated[KeygenResult | SignResult, Field(discriminator="result")] | None = None
-    """The session's own result, once it has one."""
+    """The session's own result, once it has one. None for an operator who asks for somebody
+    else's session."""
+    request: Base64 | None = None
+    """The bytes of the request that began it."""
+    request_signature: Base64 | None = None
+    """By which its client knows them for its own."""
+    terms: SessionTerms | None = None
+    """Of the session by the id that it was asked for: they give that id, and name the request."""
 
 
 class JoinSessionResult(ResultBase):
@@ -217,25 +236,34 @@ class ConfigureAccountResult(ResultBase):
 
 
 class PutApiKeyResult(ResultBase):
-    """The API key as it is kept now."""
+    """The entry stands in the chain."""
 
     result: Literal["put_api_key"] = "put_api_key"
-    api_key: ApiKeyView | None = None
+    number: int | None = None
+    """Of the entry."""
 
 
 class RevokeApiKeyResult(ResultBase):
-    """The API key, revoked."""
+    """The entry that revokes stands in the chain."""
 
     result: Literal["revoke_api_key"] = "revoke_api_key"
-    api_key: ApiKeyView | None = None
+    number: int | None = None
+    """Of the entry."""
 
 
 class QueryApiKeysResult(ResultBase):
-    """A page of API keys; `more` if it is not the last one."""
+    """A page of the chain; `more` if it is not the last one."""
 
     result: Literal["query_api_keys"] = "query_api_keys"
-    api_keys: list[ApiKeyView] = Field(default_factory=list)
+    entries: list[SignedApiKeyEntry] = Field(default_factory=list)
+    after: int = 0
+    """The request's own."""
+    highest: int = 0
+    """The number of the chain's last entry, as far as the coordinator knows."""
     more: bool = False
+    unsigned: list[ApiKeyView] = Field(default_factory=list)
+    """API keys from before there was an authority, if they were asked for: at most 500, those for
+    which no authority has signed an entry since."""
 
 
 Result = Annotated[
@@ -264,8 +292,10 @@ class SessionAnnounced(Versioned):
     request_id: Id
     client_id: Id | None
     session_id: SessionId
-    request_digest: Hex32 | None = None
+    request_digest: Hex32
     """As in `ResultBase`."""
+    terms: SessionTerms
+    """They give the session's id, and name the request: no other one has this id."""
     deadline: UnixMillis
     parties: list[Id]
     join_tokens: dict[Id, Hex32] = Field(repr=False)

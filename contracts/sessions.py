@@ -1,22 +1,22 @@
 """What coordinator and parties say to each other about a session.
 
-Instructions go out unsigned: they carry the producer's signed request, and a party believes
-nothing else in them that it cannot check. Reports come back as payloads of signed envelopes.
+Both are payloads of signed envelopes. Instructions carry the producer's signed request too, and of
+the rest a party believes only what it can check: the coordinator's signature keeps others from
+giving instructions, it makes none of them true.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 
-from .encoding import digest, pack
+from .encoding import digest
 from .failures import Failure
 from .keys import KeyFacts
 from .primitives import (
     MAX_ITEMS,
-    MAX_PARTIES,
     VERSION,
     Base64,
     Contract,
@@ -29,19 +29,11 @@ from .primitives import (
     Version,
     Versioned,
 )
+from .statements import Statement
+from .terms import MAX_PRESIGN_BATCH, PresignTerms, SessionTerms
 
-SESSION_TAG = b"warren/session/v1"
-PRESIGN_TAG = b"warren/presign-session/v1"
+CANCEL_TAG = b"warren/cancel-session/v1"
 MAX_NONCE_BATCH = 64
-MAX_PRESIGN_BATCH = 64
-
-
-class Member(Contract):
-    """A party of a session with its index in the key (1..n) and its public identity."""
-
-    party_id: Id
-    index: int = Field(ge=1, le=MAX_PARTIES)
-    identity: Base64
 
 
 class NonceCommitment(Contract):
@@ -61,68 +53,20 @@ class PresignaturesUsed(Contract):
     )
 
 
-class SessionTerms(Contract):
-    """What makes a session this one and no other; `session_id` is a hash over it."""
+class InstructionBase(Versioned):
+    """What all instructions have."""
 
-    protocol: Literal["keygen", "sign"]
-    request_digest: Hex32
-    key_session: SessionId | None
-    """The key's own `KeyFacts.session_id`; None for key generation."""
-    epoch: int = Field(ge=0, lt=2**32)
-    threshold: int = Field(ge=2, le=MAX_PARTIES)
-    members: list[Member] = Field(min_length=2, max_length=MAX_PARTIES)
-    """In ascending order of index: all parties of a new key, or the signers."""
-    salt: Hex32
-    """The coordinator's fresh randomness: a second try is another session."""
-
-    def session_id(self) -> bytes:
-        """The id that these terms and no others have."""
-        return digest(
-            SESSION_TAG,
-            VERSION.to_bytes(1),
-            self.protocol.encode(),
-            self.request_digest,
-            self.key_session or b"",
-            self.epoch.to_bytes(4),
-            self.threshold.to_bytes(1),
-            _roster(self.members),
-            self.salt,
-        )
-
-
-class PresignTerms(Contract):
-    """What makes a batch of presignatures this one. It serves no request: whatever is signed with
-    it one day, its signers verify then."""
-
-    key_session: SessionId
-    epoch: int = Field(ge=0, lt=2**32)
-    members: list[Member] = Field(min_length=2, max_length=MAX_PARTIES)
-    """The signers, in ascending order of index: as many as the key's threshold."""
-    count: int = Field(ge=1, le=MAX_PRESIGN_BATCH)
+    version: Version = 1
+    session_id: SessionId
+    """Of the session or batch that it is about; its envelope's too."""
     issued_at: UnixMillis
-    """By the coordinator's clock. A party that has forgotten a batch must not begin it again."""
-    salt: Hex32
-
-    def session_id(self) -> bytes:
-        """The id that these terms and no others have."""
-        return digest(
-            PRESIGN_TAG,
-            VERSION.to_bytes(1),
-            self.key_session,
-            self.epoch.to_bytes(4),
-            _roster(self.members),
-            self.count.to_bytes(1),
-            self.issued_at.to_bytes(8),
-            self.salt,
-        )
+    """By the coordinator's clock, when it was made: sent again later, it says the same."""
 
 
-class SessionCreated(Versioned):
+class SessionCreated(InstructionBase):
     """Goes to each party of a session. The request's bytes are the producer's own."""
 
     instruction: Literal["session_created"] = "session_created"
-    version: Version = 1
-    session_id: SessionId
     terms: SessionTerms
     commitments: list[NonceCommitment]
     """For signing one for each member, in their order; empty otherwise. The terms lack them, as
@@ -132,53 +76,54 @@ class SessionCreated(Versioned):
     terms either: each signs once, and its part of the signature covers what it signs."""
     request: Base64
     request_signature: Base64
-    join_token: Hex32 = Field(repr=False)
     time_left_ms: int = Field(gt=0)
     """Until the deadline, from when this was sent: clocks need not agree."""
 
 
-class NoncesWanted(Versioned):
-    """Goes to a party whose commitments ran out while a session waits. The party answers a nonce
-    batch once."""
+class NoncesWanted(InstructionBase):
+    """Goes to a party whose commitments ran out while a session waits: `session_id`, in which the
+    answer is a report. The party answers a nonce batch once, and not if it forgot what it did when
+    this was issued."""
 
     instruction: Literal["nonces_wanted"] = "nonces_wanted"
-    version: Version = 1
     batch_id: SessionId
-    session_id: SessionId
-    """The session that waits for them; the answer is a report in it."""
     key_session: SessionId
     epoch: int = Field(ge=0, lt=2**32)
     scheme: Scheme
     count: int = Field(ge=1, le=MAX_NONCE_BATCH)
-    issued_at: UnixMillis | None = None
-    """By the coordinator's clock: a party that forgot what it did then cannot tell whether it
-    answered before. None from a coordinator that does not say."""
 
 
-class PresignBatch(Versioned):
+class PresignBatch(InstructionBase):
     """Goes to each signer of a batch of presignatures, which is a session of its own."""
 
     instruction: Literal["presign_batch"] = "presign_batch"
-    version: Version = 1
-    session_id: SessionId
     terms: PresignTerms
     time_left_ms: int = Field(gt=0)
 
 
-class SessionCancelled(Versioned):
+class SessionCancelled(InstructionBase):
     """Goes to every party of a session, and by broadcast to every worker.
 
-    It carries no request, and parties believe it unsigned: a session that ends early may waste
-    work, and cannot touch a key that exists.
+    It carries no request: a session that ends early may waste work, and cannot touch a key that
+    exists.
     """
 
     instruction: Literal["session_cancelled"] = "session_cancelled"
-    version: Version = 1
-    session_id: SessionId
+
+
+class RequestCancelled(InstructionBase):
+    """Goes to every party that holds the key of a request which is to come to nothing, or to all
+    where nobody knows the request. The cancel's bytes are the canceller's own; its session, in
+    which the answer is a report, is the one that `cancel_session_id` gives."""
+
+    instruction: Literal["request_cancelled"] = "request_cancelled"
+    request: Base64
+    """Of a `CancelRequest`."""
+    request_signature: Base64
 
 
 Instruction = Annotated[
-    SessionCreated | NoncesWanted | PresignBatch | SessionCancelled,
+    SessionCreated | NoncesWanted | PresignBatch | SessionCancelled | RequestCancelled,
     Field(discriminator="instruction"),
 ]
 INSTRUCTION: TypeAdapter[Instruction] = TypeAdapter(Instruction)
@@ -188,7 +133,6 @@ class PartyJoined(Contract):
     """This party has accepted the session that it was told of."""
 
     report: Literal["party_joined"] = "party_joined"
-    join_token: Hex32 = Field(repr=False)
 
 
 class KeyCertified(Contract):
@@ -204,9 +148,9 @@ class ShareSigned(Contract):
     for the one it used up, where the scheme has them."""
 
     report: Literal["share_signed"] = "share_signed"
-    join_token: Hex32 = Field(repr=False)
-    signature_shares: list[Hex] = Field(min_length=1, max_length=MAX_ITEMS)
-    """As the protocol encodes them: 32 bytes for FROST, 64 for ecdsa."""
+    sealed: Base64
+    """The shares, as the protocol encodes them: 32 bytes each for FROST, 64 for ecdsa. For the
+    coordinator alone, or a signer could choose its own by the others'."""
     fresh: list[NonceCommitment] = Field(max_length=1)
 
 
@@ -226,6 +170,34 @@ class PresignaturesMade(Contract):
     report: Literal["presignatures_made"] = "presignatures_made"
     points: list[Hex] = Field(min_length=1, max_length=MAX_PRESIGN_BATCH)
     """The public nonce of each presignature, compressed."""
+
+
+class CancelRefusal(StrEnum):
+    """Why a party states nothing of a request that it was to refuse."""
+
+    ALREADY_SIGNED = "already_signed"
+    """It has committed a signature share or a certificate, sent or not."""
+    FORGOTTEN = "forgotten"
+    """It may have, and remembers no more: too long ago, or before it lost its memory."""
+    OVERLOADED = "overloaded"
+    """It remembers as many cancellations of this owner as it may."""
+    NOT_AUTHORISED = "not_authorised"
+    """The cancel does not check out here, or is of another time."""
+
+
+class CancelAnswered(Contract):
+    """This party refuses the request from now on, whatever else it refuses, and has a statement or
+    says why not. Unless it is `not_authorised` or `overloaded`: then nothing has changed."""
+
+    report: Literal["cancel_answered"] = "cancel_answered"
+    statement: Statement | None = None
+    refused: CancelRefusal | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> CancelAnswered:
+        if (self.statement is None) == (self.refused is None):
+            raise ValueError("give either statement or refused")
+        return self
 
 
 class SessionFailed(Contract):
@@ -248,6 +220,7 @@ Report = Annotated[
     | ShareSigned
     | NoncesMade
     | PresignaturesMade
+    | CancelAnswered
     | SessionFailed
     | PartyAlive,
     Field(discriminator="report"),
@@ -255,9 +228,6 @@ Report = Annotated[
 REPORT: TypeAdapter[Report] = TypeAdapter(Report)
 
 
-def _roster(members: Iterable[Member]) -> bytes:
-    return pack(
-        part
-        for member in members
-        for part in (member.party_id.encode(), member.index.to_bytes(1), member.identity)
-    )
+def cancel_session_id(request_digest: bytes) -> bytes:
+    """Of the session that gathers what parties say to a cancel: the cancel's bytes give it."""
+    return digest(CANCEL_TAG, VERSION.to_bytes(1), request_digest)

@@ -1,18 +1,21 @@
-"""Signed requests, as a client makes them. What their receivers check is in `admission`."""
+"""Signed requests, as a client makes them, and knows them again. What their receivers check is in
+`admission`."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
 from . import addresses
-from .errors import ContractError
-from .identity import Identity
+from .errors import ContractError, UnauthenticatedError
+from .identity import Identity, PublicIdentity
 from .operations import OPERATIONS
-from .requests import Request
+from .requests import ADAPTER, Request
 
 REQUEST_TAG = b"warren/request/v1"
 SIGNATURE_HEADER = "signature"
@@ -44,6 +47,22 @@ class SignedRequest:
         return headers
 
 
+def signature_of(headers: Mapping[str, Any]) -> bytes:
+    """The header's signature. Raises UnauthenticatedError if there is none that can be read."""
+    text = headers.get(SIGNATURE_HEADER)
+    if not isinstance(text, str):
+        raise UnauthenticatedError(
+            f"header {SIGNATURE_HEADER!r} is missing: requests and results are signed",
+            kind="unsigned",
+        )
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise UnauthenticatedError(
+            f"header {SIGNATURE_HEADER!r} is not base64", kind="unsigned"
+        ) from None
+
+
 def sign_request(request: Request, identity: Identity) -> SignedRequest:
     if request.signer != identity.public.der:
         raise ValueError("the request names another signer")
@@ -51,6 +70,19 @@ def sign_request(request: Request, identity: Identity) -> SignedRequest:
         raise ValueError(reason)
     body = request.model_dump_json().encode()
     return SignedRequest(request=request, body=body, signature=identity.sign(REQUEST_TAG, body))
+
+
+def reopen(body: bytes, signature: bytes, identity: PublicIdentity) -> SignedRequest:
+    """What `identity`, one's own, has signed before; whoever kept the bytes need not be believed.
+
+    Raises ContractError.
+    """
+    identity.verify(REQUEST_TAG, body, signature)
+    try:
+        request = ADAPTER.validate_json(body)
+    except ValidationError as error:
+        raise ContractError(explain(error)) from None
+    return SignedRequest(request=request, body=body, signature=signature)
 
 
 def explain(error: ValidationError | ContractError) -> str:

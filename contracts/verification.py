@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from nacl.bindings import crypto_core_ed25519_is_valid_point
 
 from . import ecdsa
+from .checks import same
 from .derivation import DerivedKey, derive, parse_path
 from .errors import ContractError
 from .identity import PublicIdentity
@@ -51,13 +52,23 @@ def _is_ed25519_key(encoded: bytes) -> bool:
 
 
 def check_key(
-    key: CertifiedKey, *, pinned: Mapping[str, PublicIdentity], client_id: str | None
+    key: CertifiedKey,
+    *,
+    pinned: Mapping[str, PublicIdentity],
+    client_id: str | None,
+    tenant: str | None,
 ) -> None:
     """Raises ContractError unless all its parties, known to the caller, certified this key
-    for this client."""
+    for this client and tenant.
+
+    Facts of version 1 say nothing of tenants; what they are believed to belong to is the
+    coordinator's word.
+    """
     facts = key.facts
     if facts.client_id != client_id:
         raise ContractError(f"key {facts.key_id} belongs to another client")
+    if facts.version != 1 and facts.tenant != tenant:
+        raise ContractError(f"key {facts.key_id} belongs to another tenant")
     # Otherwise one party could fill several places, and its certificate count for all of them.
     if len({holder.party_id for holder in facts.holders}) != facts.party_count:
         raise ContractError(f"key {facts.key_id} names a party twice")
@@ -74,11 +85,10 @@ def check_key(
 def check_signed(result: SignResult, key: CertifiedKey, taproot_merkle_root: bytes | None) -> None:
     """Raises ContractError unless `key`, itself checked before, made this result's signatures."""
     facts = key.facts
-    _same("key_id", result.key_id, facts.key_id)
+    same("key_id", result.key_id, facts.key_id)
     if result.scheme is None or not result.signed:
         raise ContractError("the result is completed and lacks scheme, message or signature")
-    if result.scheme.curve is not facts.curve:
-        raise ContractError(f"{result.scheme} is no scheme of a key on {facts.curve}")
+    facts.check_scheme(result.scheme)
     holders = {holder.party_id for holder in facts.holders}
     signers = set(result.signers)
     if len(signers) != len(result.signers) or not signers <= holders:
@@ -145,17 +155,12 @@ def _check_item(
     path = item.derivation_path
     signing_key = facts.public_key if path is None else child(facts, path).public_key
     public_key = verifying_key(signing_key, scheme, taproot_merkle_root)
-    _same("public_key", item.public_key, public_key)
+    same("public_key", item.public_key, public_key)
     check_signature(scheme, public_key, item.message, item.signature)
     if (item.ecdsa is not None) != (scheme is Scheme.ECDSA):
         raise ContractError("the result's ecdsa forms go with ecdsa, and always do")
     if item.ecdsa is not None:
-        _same("ecdsa", item.ecdsa, EcdsaForms.of(item.signature))
-
-
-def _same(name: str, found: object, expected: object) -> None:
-    if found != expected:
-        raise ContractError(f"the result's {name} is not what was asked for")
+        same("ecdsa", item.ecdsa, EcdsaForms.of(item.signature))
 
 
 def _check_ed25519(public_key: bytes, message: bytes, signature: bytes) -> None:

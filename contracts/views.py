@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
+from .keys import CertifiedKey
 from .primitives import Contract, Curve, Hex, Hex32, Id, Scope, SessionId, Status, UnixMillis, Words
 
 
@@ -40,6 +41,12 @@ class SessionView(Contract):
     """Parties whose token was shown, see `JoinSessionRequest`."""
     join_tokens: dict[Id, Hex32] = Field(default_factory=dict, repr=False)
     session_token: Hex32 | None = Field(default=None, repr=False)
+    client_id: Id | None = None
+    """Whose it is, with `tenant`."""
+    tenant: Id | None = None
+    signature_may_exist: bool = True
+    """Whether something may have come of the request, or still come. The coordinator cannot prove
+    the contrary; who has counted the parties' statements can say so."""
 
 
 class AccountView(Contract):
@@ -60,6 +67,8 @@ class AccountView(Contract):
     """Who signs where a request names nobody; None: whom the coordinator chooses."""
     public_key: Hex | None
     """None until it is made."""
+    key: CertifiedKey | None = None
+    """What proves it, and `threshold`, `curve` and `parties` with it; None until it is made."""
 
 
 class ApiKeyView(Contract):

@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 
 from contracts.client import Client
 
-from . import faults, health
+from . import faults, health, revocations
 from .dialects import routers
 from .entry.admission import Admission
 from .entry.api_keys import ApiKeys
@@ -26,7 +26,9 @@ from .problems import SCHEMA, ProblemDetails
 from .settings import GatewaySettings
 
 OPENAPI = "/openapi.json"
-WITHOUT_KEY = frozenset({health.HEALTH, health.READY, health.METRICS, OPENAPI})
+WITHOUT_KEY = frozenset(
+    {health.HEALTH, health.READY, health.METRICS, OPENAPI, revocations.REVOCATIONS}
+)
 FROM_ANYWHERE = frozenset({health.HEALTH, health.READY})
 """If so configured."""
 
@@ -46,8 +48,14 @@ def create_app(settings: GatewaySettings, client: Client) -> FastAPI:
     Arguments:
         client: Connected, and for longer than the application runs.
     """
-    keys = ApiKeys(client.api_keys)
     metrics = Metrics()
+    ledger = settings.ledger()
+    authority = ledger.chain.authority
+    keys = ApiKeys(
+        lambda after: client.api_key_entries(authority, after=after),
+        ledger,
+        refused=metrics.page_refused,
+    )
     desk = CountingDesk(
         client,
         timeout_s=settings.client.timeout_s,
@@ -82,7 +90,7 @@ def described(**more: Any) -> FastAPI:
         **MANNERS,
         **more,
     )
-    for router in (health.router, *routers):
+    for router in (health.router, revocations.router, *routers):
         app.include_router(router)
     faults.install(app)
 
@@ -117,7 +125,12 @@ def doors(settings: GatewaySettings, keys: ApiKeys, metrics: Metrics) -> list[Mi
         ),
         Middleware(Rates, requests=limits.requests, window_s=limits.window_seconds),
         Middleware(Crowds, per_key=limits.in_flight_per_key, together=limits.in_flight),
-        Middleware(Bodies, limit=limits.body_bytes, patience_s=limits.body_seconds),
+        Middleware(
+            Bodies,
+            limit=limits.body_bytes,
+            patience_s=limits.body_seconds,
+            smaller={revocations.REVOCATIONS: revocations.MAX_BYTES},
+        ),
     ]
 
 

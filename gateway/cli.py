@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -35,14 +36,17 @@ def run(
 ) -> None:
     """Serve HTTP until SIGTERM or Ctrl-C. Start as many gateways as you like."""
     settings = load(config, host=host, port=port)
-    with _figures_of(workers) as ended:
-        from . import serving  # after `_figures_of`, which says why
+    with _shared_by(workers) as (ended, folder):
+        from . import serving  # after `_shared_by`, which says why
 
         logs.configure()
+        if folder is not None:
+            settings = settings.keeping_api_keys(folder / "api-keys")
         serving.allow_many_files()
         door = settings.door
         try:
             serving.check_certificate(door)
+            serving.check_api_keys(settings)
         except SettingsError as error:
             leave(f"{config}: {error}", EXIT_CONFIGURATION)
         try:
@@ -63,20 +67,21 @@ def run(
 
 
 @contextmanager
-def _figures_of(workers: int) -> Iterator[Callable[[int], None]]:
-    """Where several processes put their figures for `/metrics` together. prometheus_client looks
-    for it when it is first imported.
+def _shared_by(workers: int) -> Iterator[tuple[Callable[[int], None], Path | None]]:
+    """Where several processes put their figures for `/metrics` together, and what they know of API
+    keys unless the configuration says where. prometheus_client looks for it when it is first
+    imported.
 
-    Yields what to call with the id of a process that ended.
+    Yields what to call with the id of a process that ended, and the folder, if there is one.
     """
     if workers == 1:
-        yield lambda _: None
+        yield lambda _: None, None
         return
     with tempfile.TemporaryDirectory(prefix="warren-gateway-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         from prometheus_client import multiprocess
 
-        yield multiprocess.mark_process_dead
+        yield multiprocess.mark_process_dead, Path(folder)
 
 
 def _served(work: Any) -> int:

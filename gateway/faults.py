@@ -18,6 +18,7 @@ from contracts.client import (
     ResultTimeoutError,
     TopologyError,
 )
+from contracts.operations import OPERATIONS
 
 from .problems import MARK, Problem, field_errors, instance_of
 
@@ -37,12 +38,19 @@ def problem_of(error: Exception) -> Problem:
         case Problem():
             return error
         case RequestFailedError():
-            return Problem.of_failure(error.failure)
+            begun = OPERATIONS[error.result.result].begins_session
+            return Problem.of_failure(
+                error.failure, more={"signature_may_exist": True} if begun else {}
+            )
         case ResultTimeoutError():
             text = f"No answer came within the deadline of request {error.request_id}."
-            return Problem("no_answer", text)
+            more = {"signature_may_exist": error.signature_may_exist}
+            return Problem("no_answer", text, more=more)
         case BrokerUnavailableError():
-            return Problem("broker_unavailable", "The request could not be queued for now.")
+            more = {"signature_may_exist": error.signature_may_exist}
+            return Problem(
+                "broker_unavailable", "The request could not be queued for now.", more=more
+            )
         case TopologyError():
             logger.error("topology", extra={"reason": str(error)})
             return Problem("broker_unavailable", "The queue is not as it should be.")

@@ -73,12 +73,21 @@ class Metrics:
             ["type"],
             registry=self.registry,
         )
+        self._pages_refused = Counter(
+            "warren_gateway_api_key_pages_refused",
+            "Pages of API keys that were not believed: gaps, forks, false signatures.",
+            registry=self.registry,
+        )
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
 
     def begun(self, session_type: str) -> None:
         """Count a session that was begun."""
         self._begun.labels(session_type).inc()
+
+    def page_refused(self) -> None:
+        """Count a page of API keys that was not believed."""
+        self._pages_refused.inc()
 
     def observe(self, scope: Scope, status: int, seconds: float) -> None:
         """Count an answer, by its route and never by its path, and how long it took."""

@@ -67,6 +67,11 @@ KINDS: Mapping[str, Kind] = {
         503, "Too many requests at once", "Wait for some of your answers first.", retryable=True
     ),
     "keys_unknown": Kind(503, "The gateway cannot tell who you are", _LATER, retryable=True),
+    "revocation_refused": Kind(
+        422,
+        "Not a revocation by the API-key authority",
+        "Send a revocation as the authority of this gateway's API keys has signed it.",
+    ),
     # What is asked.
     "not_found": Kind(404, "There is nothing here", "Compare the path with /openapi.json."),
     "method_not_allowed": Kind(405, "Not this method", "Use one that the header Allow names."),
@@ -92,7 +97,6 @@ KINDS: Mapping[str, Kind] = {
     "unknown_key": Kind(404, "No such key", _LOOK_AROUND),
     "unknown_request": Kind(404, "No such session", _LOOK_AROUND),
     "unknown_account": Kind(404, "No such account", _LOOK_AROUND),
-    "unknown_api_key": Kind(404, "No such API key", _LOOK_AROUND),
     "token_refused": Kind(
         403,
         "The join token is refused",
@@ -149,7 +153,7 @@ class Problem(Exception):  # noqa: N818 - its name in RFC 9457
         self.more = dict(more or {})
 
     @classmethod
-    def of_failure(cls, failure: Failure) -> Problem:
+    def of_failure(cls, failure: Failure, *, more: Mapping[str, Any] | None = None) -> Problem:
         """What the coordinator said, and about whom."""
         named = {"culprits": failure.culprits, "silent": failure.silent}
         return cls(
@@ -158,7 +162,7 @@ class Problem(Exception):  # noqa: N818 - its name in RFC 9457
             # Whoever takes the queue for their own may wait for another party to be added; a caller
             # who is told to ask again asks again at once.
             retryable=failure.retryable and KINDS[failure.code.value].retryable,
-            more={name: parties for name, parties in named.items() if parties},
+            more={name: parties for name, parties in named.items() if parties} | dict(more or {}),
         )
 
     @property
@@ -245,6 +249,9 @@ class ProblemDetails(BaseModel):
     """Parties that broke the protocol."""
     silent: list[str] | None = None
     """Parties that were waited for."""
+    signature_may_exist: bool | None = None
+    """Of what begins a session: false only where it never left the gateway. Until a cancel is
+    `final`, ask again for the same message before you pay in another way."""
 
 
 class FieldError(BaseModel):

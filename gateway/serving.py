@@ -17,6 +17,7 @@ import tenacity
 from contracts.client import BrokerUnavailableError, Client, SettingsError
 
 from .app import create_app
+from .ledger import LedgerError
 from .server import Server, configuration
 from .settings import Door, GatewaySettings
 
@@ -52,6 +53,15 @@ def check_certificate(door: Door) -> None:
         raise SettingsError(
             f"{certificate} and {key} are no certificate and key in PEM that fit ({error})"
         ) from None
+
+
+def check_api_keys(settings: GatewaySettings) -> None:
+    """Before anything listens. Raises SettingsError if what was kept of API keys is not the
+    authority's, or cannot be kept."""
+    try:
+        settings.ledger().catch_up()
+    except LedgerError as error:
+        raise SettingsError(f"gateway: api_keys_file: {error}") from None
 
 
 def allow_many_files() -> None:

@@ -11,14 +11,13 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from typing import Self
 
-from contracts.client import Begun, Client, ClientError
+from contracts.client import Begun, Client, ClientError, Settlement
 from contracts.keys import CertifiedKey
 from contracts.primitives import Curve, Scheme
 from contracts.results import (
-    CancelResult,
     JoinSessionResult,
     KeygenResult,
     QueryAccountsResult,
@@ -91,6 +90,7 @@ class Desk:
         threshold: int,
         party_count: int,
         parties: Sequence[str] | None = None,
+        schemes: Collection[Scheme] | None = None,
         user_id: str | None = None,
         reference: str,
         join_window_ms: int | None = None,
@@ -114,6 +114,7 @@ class Desk:
                 threshold=threshold,
                 party_count=party_count,
                 parties=parties,
+                schemes=schemes,
                 user_id=user_id,
                 reference=reference,
                 join_window_ms=join_window_ms,
@@ -196,7 +197,7 @@ class Desk:
                 found = await watch.next(found)
                 yield found
 
-    async def cancel(self, tenant: str, session_id: bytes) -> CancelResult:
+    async def cancel(self, tenant: str, session_id: bytes) -> Settlement:
         return await self._client.acting_for(tenant).cancel_session(session_id)
 
     async def join(

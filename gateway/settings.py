@@ -3,6 +3,8 @@
 [gateway]
 host = "127.0.0.1"
 port = 8080
+api_key_authority = "MFkwEwYHKoZ..."    # `warren gateway api-keys authority new` makes it
+api_keys_file = "api-keys"              # what is known of API keys, kept over a restart
 allowed_ips = ["127.0.0.0/8", "::1"]    # or WARREN_ALLOWED_IPS, which wins; else loopback only
 trusted_proxies = ["10.0.0.5"]          # whose X-Forwarded-For is believed; nobody's unless given
 
@@ -27,12 +29,15 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from contracts.api_keys import Chain
 from contracts.client import ClientSettings, SettingsError
 from contracts.client.settings import read_toml
+from contracts.identity import PublicIdentity
 from contracts.primitives import Id, Words
 from contracts.signing import explain
 
 from .entry.networks import LOOPBACK, Network, parse_networks
+from .ledger import Ledger
 from .turns import AT_ONCE
 
 ALLOWED_IPS = "WARREN_ALLOWED_IPS"
@@ -46,6 +51,11 @@ class _Section(BaseModel):
 class Door(_Section):
     """Where the gateway listens, and to whom."""
 
+    api_key_authority: str = ""
+    """The public key of whoever says which API keys there are. Nobody else is believed."""
+    api_keys_file: Path | None = None
+    """Keeps what was verified of API keys, so that nobody can take it back by a restart. Of one
+    machine; its processes and gateways may share it."""
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, lt=2**16)
     allowed_ips: list[str] = Field(default=list(LOOPBACK))
@@ -67,6 +77,13 @@ class Door(_Section):
     @classmethod
     def _networks(cls, value: list[str]) -> list[str]:
         parse_networks(value)
+        return value
+
+    @field_validator("api_key_authority")
+    @classmethod
+    def _authority(cls, value: str) -> str:
+        if value:
+            PublicIdentity.from_base64(value)
         return value
 
     @field_validator("cors_origins")
@@ -152,7 +169,9 @@ class GatewaySettings:
         """Read a file as above. Raises SettingsError."""
         tables = read_toml(path)
         theirs: dict[str, Any] = {
-            name: tables.pop(name) for name in ("client", "parties") if name in tables
+            name: tables.pop(name)
+            for name in ("client", "coordinators", "parties")
+            if name in tables
         }
         try:
             file = _File.model_validate(tables)
@@ -162,12 +181,28 @@ class GatewaySettings:
         client = ClientSettings.of(theirs, path, environ)
         if client.client_id is None:
             raise SettingsError(f"{path}: client: a gateway needs a client_id of its own")
+        if not door.api_key_authority:
+            raise SettingsError(
+                f"{path}: gateway: no api_key_authority: set the public key that `warren gateway "
+                "api-keys authority new FILE` prints, on a machine that is no gateway"
+            )
         return cls(
             client=client,
             door=_absolute(door, path.parent),
             limits=file.limits,
             party_names=file.party_names,
         )
+
+    def ledger(self) -> Ledger:
+        """Of API keys. Raises ContractError without an authority."""
+        authority = PublicIdentity.from_base64(self.door.api_key_authority)
+        assert self.client.client_id is not None  # by `load`
+        return Ledger(Chain(authority, self.client.client_id), self.door.api_keys_file)
+
+    def keeping_api_keys(self, path: Path) -> GatewaySettings:
+        """The same, with a file for what is known of API keys if it has none."""
+        kept = self.door.api_keys_file or path
+        return replace(self, door=self.door.model_copy(update={"api_keys_file": kept}))
 
     def listening(self, *, host: str | None, port: int | None) -> GatewaySettings:
         """The same, at another address where one is given."""
@@ -189,7 +224,11 @@ def _from_environment(door: Door, environ: Mapping[str, str]) -> Door:
 
 def _absolute(door: Door, folder: Path) -> Door:
     """Files are named relative to the configuration."""
-    named = {"tls_certificate_file": door.tls_certificate_file, "tls_key_file": door.tls_key_file}
+    named = {
+        "api_keys_file": door.api_keys_file,
+        "tls_certificate_file": door.tls_certificate_file,
+        "tls_key_file": door.tls_key_file,
+    }
     return door.model_copy(
         update={name: folder / path for name, path in named.items() if path is not None}
     )

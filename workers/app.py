@@ -27,6 +27,7 @@ from tenacity import (
 from contracts import addresses, sessions
 
 from . import metrics
+from .coordinator.signature import Signature
 from .coordinator.wiring import Coordinator
 from .delivery.clock import now_ms
 from .delivery.consuming import (
@@ -37,14 +38,14 @@ from .delivery.consuming import (
     subscribe_broadcast,
     with_heartbeat,
 )
-from .delivery.middleware import Middleware
+from .delivery.middleware import Chain, Middleware
 from .delivery.publisher import Publisher, PublishError, require_topology
 from .health import Check, Health
 from .party.consumer import PartyConsumer
 from .session.party.acceptance import Party
 from .session.sending import report
-from .settings import CoordinatorSettings, Lane, PartySettings
-from .store.interface import SessionStore, StoreUnavailableError
+from .settings import CoordinatorSettings, Lane, PartyLimits, PartySettings
+from .store.interface import PartyStore, SessionStore, StoreUnavailableError
 from .store.opening import open_coordinator_store, open_party_store
 from .store.sealing import Sealer
 
@@ -96,6 +97,7 @@ async def run_party(
         party_id=settings.party_id,
         identity=settings.identity,
         peers=settings.peers,
+        coordinators=settings.coordinators,
         clients=settings.clients,
         clock_tolerance_ms=int(limits.clock_tolerance_seconds * 1000),
     )
@@ -128,9 +130,9 @@ async def run_party(
             await publisher.publish(alive)
 
         async def purge() -> None:
-            now = now_ms()
-            await _purge(store, ended_before=now - int(limits.retention_seconds * 1000))
-            await store.purge_parked(before=now - int(limits.parked_seconds * 1000))
+            await _forget(store, limits.retention_seconds)
+            await _forget_requests(store, limits)
+            await store.purge_parked(before=now_ms() - int(limits.parked_seconds * 1000))
 
         async def sweep() -> None:
             await _for_each(consumer.expire, await store.overdue(now_ms(), SWEEP_LIMIT))
@@ -167,11 +169,14 @@ async def run_coordinator(
     closed = open_coordinator_store(
         settings.database_url, max_connections=limits.database_connections
     )
+    # The innermost: what other middleware makes of a message is what leaves, and is signed.
+    middleware = Chain(middleware, Signature(settings.identity))
     publishing = _connected(url, "coordinator", middleware)
     async with _opened(closed) as store, publishing as publisher:
         coordinator = Coordinator.over(
             store,
             publisher,
+            identities=(settings.identity, *settings.other_identities),
             parties=settings.parties,
             clients=settings.clients,
             limits=limits,
@@ -198,7 +203,7 @@ async def run_coordinator(
             await _for_each(reports.send_owed, await store.owing(before, SWEEP_LIMIT))
 
         async def purge() -> None:
-            await _purge(store, ended_before=now_ms() - int(limits.retention_seconds * 1000))
+            await _forget(store, limits.retention_seconds)
 
         async def refresh_liveness() -> None:
             await coordinator.liveness.refresh()
@@ -294,9 +299,25 @@ async def _for_each(work: Callable[[bytes], Awaitable[None]], sessions: Iterable
             logger.exception("session put off", extra={"session_id": session_id.hex()})
 
 
-async def _purge(store: SessionStore, *, ended_before: int) -> None:
+async def _forget(store: SessionStore, retention_seconds: float) -> None:
+    """By the clock that says when sessions end: a process whose own is ahead would forget those
+    whose requests live."""
+    ended_before = await store.now() - int(retention_seconds * 1000)
     while await store.purge(ended_before=ended_before):
         pass
+
+
+async def _forget_requests(store: PartyStore, limits: PartyLimits) -> None:
+    """By the store's clock too: what a cancellation forbids is refused by it for its age, in the
+    transaction that would commit it, before the cancellation goes.
+
+    Answers stay longer than statements look back, for workers whose clock is behind.
+    """
+    now, kept_seconds = await store.now(), limits.statements_seconds
+    answered_before = now - int((kept_seconds + limits.clock_tolerance_seconds) * 1000)
+    while await store.purge_answers(before=answered_before):
+        pass
+    await store.purge_cancellations(before=now)
 
 
 async def _broker_reachable(url: str, *, queues: Iterable[str]) -> None:

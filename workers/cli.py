@@ -27,11 +27,13 @@ from .store.opening import open_party_store
 from .store.records import BanRecord, EvidenceRecord
 from .store.sealing import Sealer, SealError
 from .store.witness import look
+from .tenants.cli import party as tenants
 
 T = TypeVar("T")
 
 coordinator = typer.Typer(no_args_is_help=True, help="The coordinator's worker processes.")
 party = typer.Typer(no_args_is_help=True, help="A party's worker processes.")
+party.add_typer(tenants, name="tenants")
 store = typer.Typer(no_args_is_help=True, help="The databases behind the workers.")
 identity = typer.Typer(no_args_is_help=True, help="P-256 identity keys of clients and parties.")
 
@@ -259,7 +261,8 @@ def list_shares(
     shares = _with_store(_load_party(config), lambda opened: opened.key_shares())
     rows = [
         {
-            "client": share.owner or None,
+            "client": share.owner.partition("/")[0] or None,
+            "tenant": share.owner.partition("/")[2] or None,
             "key": share.key_id,
             "epoch": share.epoch,
             "usable": share.active,
@@ -273,6 +276,7 @@ def list_shares(
     lines = [
         [
             str(row["client"] or "(none)"),
+            str(row["tenant"] or "(none)"),
             str(row["key"]),
             str(row["epoch"]),
             "yes" if row["usable"] else "no, certificates are missing",
@@ -280,7 +284,7 @@ def list_shares(
         ]
         for row in rows
     ]
-    headings = ("CLIENT", "KEY", "EPOCH", "USABLE", "MADE IN SESSION")
+    headings = ("CLIENT", "TENANT", "KEY", "EPOCH", "USABLE", "MADE IN SESSION")
     _show(headings, lines, nothing="No key shares.")
 
 

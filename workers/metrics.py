@@ -9,6 +9,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from .delivery.deliveries import Deliver, Delivery, Ended
 from .delivery.middleware import Middleware
+from .delivery.strangers import UNAUTHENTICATED
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -22,6 +23,8 @@ DELIVERIES = Counter(
     registry=REGISTRY,
 )
 """outcome: as `Ended` has it."""
+
+REGISTRY.register(UNAUTHENTICATED)
 
 DELIVERY_SECONDS = Histogram(
     "warren_delivery_seconds",

@@ -30,15 +30,17 @@ from pydantic import (
 
 from contracts import hosts
 from contracts.admission import ClientPolicy
+from contracts.coordinators import Coordinators, PinSection
 from contracts.errors import ContractError
 from contracts.hosts import AddressError
 from contracts.identity import Identity, PublicIdentity
 from contracts.operations import OPERATIONS
 from contracts.primitives import Id
 from contracts.requests import MAX_LIFETIME_MS
-from contracts.sessions import MAX_PRESIGN_BATCH
 from contracts.signing import explain
+from contracts.terms import MAX_PRESIGN_BATCH
 
+from . import private_keys
 from .session.peers import Peer
 from .store.opening import ADDRESS, ADDRESS_IN_WORDS
 from .store.sealing import MasterKeys
@@ -87,14 +89,26 @@ class ClientSection(_Section):
     public_key: str
     operations: list[Annotated[str, AfterValidator(_known_operation)]] | None = None
     operator: bool = False
-    """It may cancel anybody's sessions."""
+    """It may cancel anybody's requests and look at their sessions; parties take its lists of
+    tenants."""
+
+
+def _require_memory(limits: PartyLimits | CoordinatorLimits, *names: str) -> None:
+    needed = MAX_LIFETIME_MS / 1000 + 2 * limits.clock_tolerance_seconds
+    for name in names:
+        if getattr(limits, name) < needed:
+            raise ValueError(
+                f"{name} must be at least {needed:g}: what is forgotten while its request still "
+                "counts could be done again"
+            )
 
 
 class PartyLimits(_Section):
     session_seconds: float = Field(default=300, gt=0)
     """No session runs longer here, whatever its request says."""
-    clock_tolerance_seconds: float = Field(default=150, ge=0)
-    """How far a client's clock may be off before its request counts as expired."""
+    clock_tolerance_seconds: float = Field(default=15, ge=0)
+    """How far the clock of a client or the coordinator may be off before what it sends counts as
+    expired, or as of the future."""
     nonces_per_key: int = Field(default=1024, ge=1)
     """Nonce pairs kept for one key and scheme; the oldest go first."""
     presignatures_per_key: int = Field(default=4096, ge=64)
@@ -107,6 +121,12 @@ class PartyLimits(_Section):
     parked_seconds: float = Field(default=600, gt=0)
     retention_seconds: float = Field(default=900, gt=0)
     """How long a finished session is remembered, and answers its redelivered messages."""
+    statements_seconds: float = Field(default=86_400, gt=0)
+    """How long it is remembered which requests were answered. Of older ones nothing is stated when
+    they are cancelled."""
+    cancellations_per_owner: int = Field(default=10_000, ge=1)
+    """Cancellations kept for one client and tenant, some ten minutes each. None goes early: beyond
+    that, others are refused."""
     prefetch: int = Field(default=32, ge=1, le=1000)
     presigning_prefetch: int = Field(default=8, ge=1, le=1000)
     """Up to 2.7 MB each."""
@@ -114,12 +134,7 @@ class PartyLimits(_Section):
 
     @model_validator(mode="after")
     def _remembers(self) -> PartyLimits:
-        needed = MAX_LIFETIME_MS / 1000 + 2 * self.clock_tolerance_seconds
-        if self.retention_seconds < needed:
-            raise ValueError(
-                f"retention_seconds must be at least {needed:g}: a session that is forgotten while "
-                "its request still counts could be run again"
-            )
+        _require_memory(self, "retention_seconds", "statements_seconds")
         return self
 
 
@@ -128,6 +143,8 @@ LEAST_PREFETCH = 8
 
 
 class CoordinatorLimits(_Section):
+    clock_tolerance_seconds: float = Field(default=15, ge=0)
+    """How far another process's clock may be off before what it sends counts as of another time."""
     grace_seconds: float = Field(default=1.0, ge=0)
     """After the deadline, for the parties' last words about who was silent."""
     try_seconds: float = Field(default=5, gt=0)
@@ -144,6 +161,11 @@ class CoordinatorLimits(_Section):
     prefetch: int = Field(default=64, ge=1, le=1000)
     """Deliveries of a queue that are handled at once; of the clients' own queues, all together."""
     database_connections: int = Field(default=8, ge=1)
+
+    @model_validator(mode="after")
+    def _remembers(self) -> CoordinatorLimits:
+        _require_memory(self, "retention_seconds")
+        return self
 
     def prefetch_of_each(self, clients: int) -> int:
         """Of one client's own queue. However many clients there are, some."""
@@ -193,6 +215,10 @@ class PartySection(_Section):
 
 
 class CoordinatorSection(_Section):
+    private_key: SecretStr | None = None
+    private_key_file: Path | None = None
+    other_private_key_files: list[Path] = Field(default_factory=list)
+    """During a rotation: of the next identity before it signs, and of the former one after."""
     amqp_url: SecretStr | None = None
     database_url: SecretStr | None = None
 
@@ -200,6 +226,7 @@ class CoordinatorSection(_Section):
 class _PartyFile(_Section):
     party: PartySection
     peers: list[PeerSection] = Field(min_length=1)
+    coordinators: list[PinSection] = Field(default_factory=list)
     clients: list[ClientSection] = Field(default_factory=list)
     limits: PartyLimits = PartyLimits()
 
@@ -229,11 +256,13 @@ class PartySettings:
     """
     Attributes:
         peers: All parties by id, this one included.
+        coordinators: Whose instructions count.
     """
 
     party_id: str
     identity: Identity
     peers: Mapping[str, Peer]
+    coordinators: Coordinators
     clients: tuple[ClientPolicy, ...]
     limits: PartyLimits
     amqp_url: str = field(repr=False)
@@ -246,7 +275,7 @@ class PartySettings:
         """Raises SettingsError."""
         file = _read(path, _PartyFile)
         party = file.party
-        identity = _identity(path, party, environ)
+        identity = _identity(path, "party", party, environ)
         own = PeerSection(
             party_id=party.party_id,
             index=party.index,
@@ -267,10 +296,11 @@ class PartySettings:
             party_id=party.party_id,
             identity=identity,
             peers=_peers(path, "peers", [own, *others]),
+            coordinators=_coordinators(path, file.coordinators),
             clients=_clients(path, file.clients),
             limits=file.limits,
-            amqp_url=_amqp_url(path, party.amqp_url, environ),
-            database_url=_database_url(path, party.database_url, environ),
+            amqp_url=_address(path, "amqp_url", party.amqp_url, environ),
+            database_url=_address(path, "database_url", party.database_url, environ),
             master_key_file=None
             if party.master_key_file is None
             else path.parent / party.master_key_file,
@@ -287,6 +317,13 @@ class PartySettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoordinatorSettings:
+    """
+    Attributes:
+        other_identities: What was sealed for them is read too; they sign nothing.
+    """
+
+    identity: Identity
+    other_identities: tuple[Identity, ...] = ()
     parties: Mapping[str, Peer]
     clients: tuple[ClientPolicy, ...]
     limits: CoordinatorLimits
@@ -300,12 +337,14 @@ class CoordinatorSettings:
         file = _read(path, _CoordinatorFile)
         own = file.coordinator
         return cls(
+            identity=_identity(path, "coordinator", own, environ),
+            other_identities=_others(path, own.other_private_key_files),
             parties=_peers(path, "parties", file.parties),
             clients=_clients(path, file.clients),
             limits=file.limits,
             pools=file.pools,
-            amqp_url=_amqp_url(path, own.amqp_url, environ),
-            database_url=_database_url(path, own.database_url, environ),
+            amqp_url=_address(path, "amqp_url", own.amqp_url, environ),
+            database_url=_address(path, "database_url", own.database_url, environ),
         )
 
 
@@ -324,47 +363,30 @@ def _read(path: Path, shape: type[T]) -> T:
         raise SettingsError(f"{path}: not TOML: not UTF-8 text") from None
 
 
-def _identity(path: Path, party: PartySection, environ: Mapping[str, str]) -> Identity:
-    if party.private_key is not None:
-        source, text = f"{path}: party.private_key", party.private_key.get_secret_value()
-    elif party.private_key_file is not None:
-        key_path = path.parent / party.private_key_file
-        source = f"{path}: party.private_key_file {key_path}"
-        try:
-            text = key_path.read_text(encoding="ascii").strip()
-        except OSError as error:
-            raise SettingsError(f"{source}: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise SettingsError(f"{source}: not base64 text") from None
-    elif "WARREN_PRIVATE_KEY" in environ:
-        source, text = "WARREN_PRIVATE_KEY", environ["WARREN_PRIVATE_KEY"].strip()
-    else:
-        raise SettingsError(
-            f"{path}: no private key: set private_key_file under [party], or WARREN_PRIVATE_KEY "
-            "in the environment (`warren identity new` makes one)"
-        )
-    try:
-        return Identity.from_base64(text)
-    except ContractError as error:
-        raise SettingsError(f"{source}: {error}") from None
-
-
-def _amqp_url(path: Path, own: SecretStr | None, environ: Mapping[str, str]) -> str:
-    return _address(path, "amqp_url", own, environ, "WARREN_AMQP_URL", hosts.check)
-
-
-def _database_url(path: Path, own: SecretStr | None, environ: Mapping[str, str]) -> str:
-    return _address(path, "database_url", own, environ, "WARREN_DATABASE_URL", _check_database_url)
-
-
-def _address(
+def _identity(
     path: Path,
-    name: str,
-    own: SecretStr | None,
+    section: str,
+    own: PartySection | CoordinatorSection,
     environ: Mapping[str, str],
-    variable: str,
-    check: Callable[[str], str],
-) -> str:
+) -> Identity:
+    given = None if own.private_key is None else own.private_key.get_secret_value()
+    try:
+        return private_keys.find(path, section, given, own.private_key_file, environ)
+    except ContractError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _others(path: Path, files: list[Path]) -> tuple[Identity, ...]:
+    named = f"{path}: coordinator.other_private_key_files"
+    try:
+        return tuple(private_keys.read(path.parent / each, named) for each in files)
+    except ContractError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _address(path: Path, name: str, own: SecretStr | None, environ: Mapping[str, str]) -> str:
+    """One of the two that may stand in the environment."""
+    variable = f"WARREN_{name.upper()}"
     if own is not None:
         source, url = f"{path}: {name}", own.get_secret_value()
     elif variable in environ:
@@ -372,7 +394,7 @@ def _address(
     else:
         raise SettingsError(f"{path}: no {name}: set it there, or {variable} in the environment")
     try:
-        return check(url)
+        return _CHECKS[name](url)
     except AddressError as error:
         raise SettingsError(f"{source}: {error}") from None
 
@@ -383,6 +405,12 @@ def _check_database_url(url: str) -> str:
     return url
 
 
+_CHECKS: Mapping[str, Callable[[str], str]] = {
+    "amqp_url": hosts.check,
+    "database_url": _check_database_url,
+}
+
+
 def _peers(path: Path, section: str, peers: list[PeerSection]) -> dict[str, Peer]:
     return {
         peer.party_id: Peer(
@@ -390,6 +418,13 @@ def _peers(path: Path, section: str, peers: list[PeerSection]) -> dict[str, Peer
         )
         for peer in sorted(peers, key=lambda peer: peer.index)
     }
+
+
+def _coordinators(path: Path, sections: list[PinSection]) -> Coordinators:
+    try:
+        return Coordinators.pinned(sections)
+    except ContractError as error:
+        raise SettingsError(f"{path}: {error}") from None
 
 
 def _clients(path: Path, sections: list[ClientSection]) -> tuple[ClientPolicy, ...]:

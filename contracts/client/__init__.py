@@ -27,6 +27,7 @@ from .errors import (
     TopologyError,
 )
 from .settings import ClientSettings
+from .settlement import Settlement
 
 __all__ = [
     "Begun",
@@ -38,5 +39,6 @@ __all__ = [
     "RequestFailedError",
     "ResultTimeoutError",
     "SettingsError",
+    "Settlement",
     "TopologyError",
 ]

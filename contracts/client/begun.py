@@ -15,14 +15,19 @@ class Waiter:
 
     Attributes:
         rejected: Why results that claimed to be the answer were refused, oldest first.
+        may_run: Whether the request may have reached anybody, by this process or an earlier one.
     """
 
-    def __init__(self, signed: SignedRequest) -> None:
+    def __init__(self, signed: SignedRequest, *, fresh: bool) -> None:
         loop = asyncio.get_running_loop()
         self.signed = signed
         self.announcement: asyncio.Future[SessionAnnounced] = loop.create_future()
         self.answer: asyncio.Future[Result] = loop.create_future()
         self.rejected: list[str] = []
+        self.may_run = not fresh
+
+    def leaves(self) -> None:
+        self.may_run = True
 
     def announce(self, announcement: SessionAnnounced) -> None:
         """The first announcement counts; a repeated one changes nothing."""

@@ -64,14 +64,14 @@ class Caller:
         return await self._ask(request, answer)
 
     async def _ask(self, request: Any, kind: type[T]) -> T:
-        result = await self._correspondence.submit(self._sign(request))
+        result = await self._correspondence.submit(self._sign(request), fresh=True)
         if result.failure is not None:
             raise RequestFailedError(result.failure, result)
         assert isinstance(result, kind)
         return result
 
     async def _begin(self, request: Any) -> Begun:
-        begun = self._correspondence.begin(self._sign(request))
+        begun = self._correspondence.begin(self._sign(request), fresh=True)
         try:
             await begun.opened()
             if begun.announced is None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 
 from ..keys import CertifiedKey
 from ..primitives import Curve, Scheme
 from ..requests import (
-    CancelRequest,
     JoinSessionRequest,
     KeygenRequest,
     QueryKeysRequest,
@@ -17,7 +16,6 @@ from ..requests import (
     SignRequest,
 )
 from ..results import (
-    CancelResult,
     JoinSessionResult,
     KeygenResult,
     QueryKeysResult,
@@ -30,13 +28,13 @@ from ..results import (
 from ..signing import SignedRequest
 from .begun import Begun
 from .caller import present
+from .cancelling import Cancels
 from .correspondence import Correspondence
-from .registers import Registers
 from .settings import ClientSettings
 from .trust import Trust
 
 
-class Client(Registers):
+class Client(Cancels):
     """For use by many tasks at once, on one event loop. Made by `connect`."""
 
     @classmethod
@@ -62,6 +60,12 @@ class Client(Registers):
         """Whether the broker can be reached at this moment; if not, calls wait until it can."""
         return self._correspondence.connected
 
+    @property
+    def disbelieved(self) -> Mapping[str, int]:
+        """How often something came to our queue that was not shown to be the coordinator's, by
+        what is wrong with it: `unsigned`, `wrong_signature` or `other_time`. Nothing came of it."""
+        return self._correspondence.disbelieved
+
     def acting_for(self, tenant: str) -> Client:
         """The same connection and queue, with keys, accounts and sessions of the tenant's own.
         There is nothing to close.
@@ -79,12 +83,15 @@ class Client(Registers):
         threshold: int,
         party_count: int,
         parties: Sequence[str] | None = None,
+        schemes: Collection[Scheme] | None = None,
         timeout_s: float | None = None,
         request_id: str | None = None,
     ) -> CertifiedKey:
         """A new key, certified by all its parties.
 
         Arguments:
+            schemes: What the key may serve, and nothing else for ever; None: all that its curve
+                has.
             request_id: A fresh one of the caller's, to `cancel` or to ask for the `session`
                 meanwhile. To repeat a request is what `submit` is for.
 
@@ -100,6 +107,7 @@ class Client(Registers):
             threshold=threshold,
             party_count=party_count,
             parties=None if parties is None else list(parties),
+            schemes=None if schemes is None else sorted(schemes),
         )
         result = await self._ask(request, KeygenResult)
         return present(result.key)
@@ -161,6 +169,7 @@ class Client(Registers):
         threshold: int,
         party_count: int,
         parties: Sequence[str] | None = None,
+        schemes: Collection[Scheme] | None = None,
         user_id: str | None = None,
         reference: str | None = None,
         join_window_ms: int | None = None,
@@ -181,6 +190,7 @@ class Client(Registers):
             threshold=threshold,
             party_count=party_count,
             parties=None if parties is None else list(parties),
+            schemes=None if schemes is None else sorted(schemes),
             user_id=user_id,
             reference=reference,
             announce=True,
@@ -224,14 +234,6 @@ class Client(Registers):
             join_window_ms=join_window_ms,
         )
         return await self._begin(request)
-
-    async def cancel(self, request_id: str) -> CancelResult:
-        """End the session of an earlier request; `target_status` says how it did end."""
-        return await self._query(CancelRequest, CancelResult, target=request_id)
-
-    async def cancel_session(self, session_id: bytes) -> CancelResult:
-        """End a session of this client's, or with an operator's key anybody's."""
-        return await self._query(CancelRequest, CancelResult, session_id=session_id)
 
     async def keys(self, only: str | None = None) -> list[CertifiedKey]:
         """This client's keys, or the one of that id, each certified by all its parties."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import tenacity
 from aio_pika.abc import AbstractIncomingMessage
 from pydantic import ValidationError
 
 from .. import results, strict_json
-from ..errors import ContractError
+from ..allowances import OneASecond
+from ..checks import announced_session, same
+from ..errors import ContractError, UnauthenticatedError
+from ..primitives import Owner
 from ..results import Delivered, Result, SessionAnnounced
 from ..signing import SignedRequest, explain
 from .begun import Begun, Waiter
@@ -27,14 +30,19 @@ from .errors import (
 from .link import Link, LinkLostError
 from .mailbox import Letter, Mailbox
 from .settings import ClientSettings
+from .wishes import Wish
 
 logger = logging.getLogger(__name__)
 
-REMEMBERED = 10_000
-"""Answered requests whose results are known for duplicates when they come again."""
+K = TypeVar("K")
+V = TypeVar("V")
 
-Asked = tuple[str, bytes | None]
-"""Request id and digest. The digest is None in what comes from a coordinator that says none."""
+REMEMBERED = 10_000
+"""Requests of which we know what they were, and answered ones whose results are known for
+duplicates when they come again."""
+
+Asked = tuple[str, bytes]
+"""Request id and digest."""
 Check = Callable[[Result, SignedRequest | None], Awaitable[None]]
 
 
@@ -42,6 +50,10 @@ class Correspondence:
     """
     Arguments:
         check: `Trust.check`; what does not pass goes to the dead letters.
+
+    Attributes:
+        disbelieved: How often something came that was not shown to be the coordinator's, by what
+            is wrong with it.
     """
 
     def __init__(self, settings: ClientSettings, check: Check) -> None:
@@ -52,7 +64,10 @@ class Correspondence:
         self._waiting: dict[str, Waiter] = {}
         self._pursuits: set[asyncio.Task[Result]] = set()
         self._answered: OrderedDict[Asked, None] = OrderedDict()
+        self._letters = OneASecond()
+        self._wishes: OrderedDict[tuple[Owner, str], Wish] = OrderedDict()
         self._closed = False
+        self.disbelieved: Counter[str] = Counter()
 
     async def open(self) -> None:
         """Raises TopologyError or BrokerUnavailableError."""
@@ -70,8 +85,16 @@ class Correspondence:
         self._mailbox.close()
         await self._link.close()
 
-    def begin(self, signed: SignedRequest) -> Begun:
-        """Publish the request until it is answered; whoever no longer cares has to `stop` it."""
+    def wish(self, owner: Owner, request_id: str) -> Wish | None:
+        """What we asked for under this id, if we still know."""
+        return self._wishes.get((owner, request_id))
+
+    def begin(self, signed: SignedRequest, *, fresh: bool = False) -> Begun:
+        """Publish the request until it is answered; whoever no longer cares has to `stop` it.
+
+        Arguments:
+            fresh: No process can have published it before.
+        """
         request = signed.request
         if self._closed:
             raise ClientClosedError("the client is closed")
@@ -79,18 +102,21 @@ class Correspondence:
             raise ValueError("the request is another client's: its result would go there")
         if request.request_id in self._waiting:
             raise ValueError(f"request {request.request_id} is being waited for already")
-        waiter = Waiter(signed)
+        if (wish := Wish.of(request)) is not None:
+            name = request.owned_by, request.request_id
+            before = self._wishes.get(name)
+            _keep(self._wishes, name, wish if before is None else wish.beside(before))
+        waiter = Waiter(signed, fresh=fresh)
         self._waiting[request.request_id] = waiter
-        for digest in (signed.digest, None):
-            self._answered.pop((request.request_id, digest), None)
+        self._answered.pop((request.request_id, signed.digest), None)
         pursuit = asyncio.create_task(self._pursue(waiter), name=f"request {request.request_id}")
         self._pursuits.add(pursuit)
         pursuit.add_done_callback(self._ended)
         return Begun(waiter, pursuit, stopped=self._forget)
 
-    async def submit(self, signed: SignedRequest) -> Result:
-        """Publish the request and await its result, a failure included."""
-        begun = self.begin(signed)
+    async def submit(self, signed: SignedRequest, *, fresh: bool = False) -> Result:
+        """Publish the request and await its result, a failure included; `fresh` as in `begin`."""
+        begun = self.begin(signed, fresh=fresh)
         try:
             return await begun.result()
         finally:
@@ -119,7 +145,7 @@ class Correspondence:
 
     async def _pursue(self, waiter: Waiter) -> Result:
         signed = waiter.signed
-        asking = asyncio.create_task(self._keep_asking(signed))
+        asking = asyncio.create_task(self._keep_asking(waiter))
         try:
             async with asyncio.timeout(_left_s(signed) + self._settings.margin_s):
                 either: list[asyncio.Future[Any]] = [asking, waiter.answer]
@@ -128,7 +154,9 @@ class Correspondence:
                     await asking
                 return await waiter.answer
         except TimeoutError:
-            raise ResultTimeoutError(signed.request.request_id, waiter.rejected) from None
+            raise ResultTimeoutError(
+                signed.request.request_id, waiter.rejected, signature_may_exist=waiter.may_run
+            ) from None
         finally:
             self._forget(waiter)
             asking.cancel()
@@ -144,16 +172,17 @@ class Correspondence:
         if self._waiting.get(request_id) is waiter:
             del self._waiting[request_id]
 
-    async def _keep_asking(self, signed: SignedRequest) -> None:
+    async def _keep_asking(self, waiter: Waiter) -> None:
         """Until cancelled, or the deadline: the first confirm takes as many tries as it needs,
         and a result that stays away may have gone to another consumer of our queue."""
         pause_s = self._settings.ask_again_s
-        while _left_s(signed) > 0:
-            await self._publish(signed)
+        while _left_s(waiter.signed) > 0:
+            await self._publish(waiter)
             await asyncio.sleep(pause_s)
             pause_s *= 2
 
-    async def _publish(self, signed: SignedRequest) -> None:
+    async def _publish(self, waiter: Waiter) -> None:
+        signed = waiter.signed
         try:
             async for attempt in tenacity.AsyncRetrying(
                 retry=tenacity.retry_if_exception_type(LinkLostError),
@@ -162,14 +191,21 @@ class Correspondence:
                 reraise=True,
             ):
                 with attempt:
-                    await self._link.publish(signed)
+                    await self._link.publish(signed, leaves=waiter.leaves)
         except LinkLostError as error:
             raise BrokerUnavailableError(
                 f"request {signed.request.request_id} was not confirmed before its deadline: "
-                f"{error}"
+                f"{error}",
+                signature_may_exist=waiter.may_run,
             ) from None
 
     async def _receive(self, delivery: AbstractIncomingMessage) -> None:
+        now = time.time_ns() // 1_000_000
+        try:
+            self._settings.coordinators.check_result(delivery.body, delivery.headers, now=now)
+        except UnauthenticatedError as error:
+            await self._disbelieve(delivery, error)
+            return
         try:
             content = strict_json.validated(results.DELIVERED, delivery.body)
         except (ValidationError, ContractError) as error:
@@ -178,7 +214,7 @@ class Correspondence:
             return
         letter = Letter(content, delivery)
         waiter = self._waiting.get(content.request_id)
-        if waiter is not None and content.request_digest not in {None, waiter.signed.digest}:
+        if waiter is not None and content.request_digest != waiter.signed.digest:
             waiter = None  # another process of ours has another request of this id
         if waiter is not None and not waiter.answer.done():
             if isinstance(content, SessionAnnounced):
@@ -190,9 +226,25 @@ class Correspondence:
         else:
             self._mailbox.hold(letter)
 
+    async def _disbelieve(
+        self, delivery: AbstractIncomingMessage, error: UnauthenticatedError
+    ) -> None:
+        """Anybody with a login at the broker may have sent it: it changes nothing here. One a
+        second goes to the dead letters, so that somebody notices; more would hide those of others.
+        """
+        self.disbelieved[error.kind] += 1
+        if self._letters.takes():
+            logger.warning("refused what the coordinator did not sign: %s", error)
+            await delivery.reject(requeue=False)
+        else:
+            await delivery.ack()
+
     async def _announce(self, waiter: Waiter, letter: Letter, content: SessionAnnounced) -> None:
-        if content.client_id != self._settings.client_id:
-            await self._refuse(letter, ContractError("the announcement is another client's"))
+        try:
+            same("client_id", content.client_id, self._settings.client_id)
+            announced_session(waiter.signed.digest, content)
+        except ContractError as error:
+            await self._refuse(letter, error)
             return
         waiter.announce(content)
         await letter.ack()
@@ -225,12 +277,16 @@ class Correspondence:
         await letter.reject()
 
     def _remember(self, result: Result) -> None:
-        self._answered[_asked(result)] = None
-        if len(self._answered) > REMEMBERED:
-            self._answered.popitem(last=False)
+        _keep(self._answered, _asked(result), None)
 
     def _lose_held(self) -> None:
         self._mailbox.forget()
+
+
+def _keep(kept: OrderedDict[K, V], name: K, value: V) -> None:
+    kept[name] = value
+    if len(kept) > REMEMBERED:
+        kept.popitem(last=False)
 
 
 def _asked(content: Delivered) -> Asked:

@@ -117,8 +117,13 @@ class Link:
     def is_up(self) -> bool:
         return self._up.is_set()
 
-    async def publish(self, signed: SignedRequest) -> None:
+    async def publish(
+        self, signed: SignedRequest, *, leaves: Callable[[], None] | None = None
+    ) -> None:
         """One try; returns when the broker has confirmed it.
+
+        Arguments:
+            leaves: Called when from now on it may reach the broker.
 
         Raises:
             LinkLostError: not confirmed.
@@ -128,6 +133,8 @@ class Link:
             async with answered(self._settings.confirm_timeout_s):
                 await self._up.wait()
                 assert self._exchange is not None
+                if leaves is not None:
+                    leaves()
                 await self._exchange.publish(
                     self._message(signed),
                     addresses.request_key(signed.request.operation, signed.request.client_id),

@@ -1,13 +1,15 @@
 """What the coordinator remembers for a client beside keys and sessions: accounts, API keys.
 
-All of it is as the coordinator tells it, nothing proves it.
+The key of an account was verified like any other, and API keys prove themselves. What else is told
+of accounts is as the coordinator tells it, nothing proves it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..primitives import Scope
+from ..api_keys import SignedApiKeyEntry
+from ..identity import PublicIdentity
 from ..requests import (
     ConfigureAccountRequest,
     PutApiKeyRequest,
@@ -17,7 +19,6 @@ from ..requests import (
 )
 from ..results import (
     AccountView,
-    ApiKeyView,
     ConfigureAccountResult,
     PutApiKeyResult,
     QueryAccountsResult,
@@ -55,40 +56,30 @@ class Registers(Caller):
         )
         return present(result.account)
 
-    async def put_api_key(
+    async def put_api_key(self, entry: SignedApiKeyEntry) -> None:
+        """Add an entry of the API-key authority, see `api_keys`: one that does not revoke. Not for
+        a client that acts for a tenant: a gateway asks for its own chain only."""
+        await self._query(PutApiKeyRequest, PutApiKeyResult, entry=entry)
+
+    async def revoke_api_key(self, entry: SignedApiKeyEntry) -> None:
+        """Add an entry that revokes."""
+        await self._query(RevokeApiKeyRequest, RevokeApiKeyResult, entry=entry)
+
+    async def api_key_entries(
         self,
-        api_key_id: str,
+        authority: PublicIdentity,
         *,
-        holder: str,
-        key_digest: bytes,
-        scopes: Sequence[Scope],
-        valid_until: int | None = None,
-    ) -> ApiKeyView:
-        """As in `PutApiKeyRequest`. Not for a client that acts for a tenant: a gateway asks for its
-        own keys only, and each says whom it acts for."""
-        result = await self._query(
-            PutApiKeyRequest,
-            PutApiKeyResult,
-            api_key_id=api_key_id,
-            holder=holder,
-            key_digest=key_digest,
-            scopes=list(scopes),
-            valid_until=valid_until,
+        after: int = 0,
+        limit: int = 200,
+        unsigned: bool = False,
+    ) -> QueryApiKeysResult:
+        """A page of the authority's chain, from the entry behind `after` on; not verified, see
+        `api_keys.Chain`."""
+        return await self._query(
+            QueryApiKeysRequest,
+            QueryApiKeysResult,
+            authority=authority.der,
+            after=after,
+            limit=limit,
+            unsigned=unsigned,
         )
-        return present(result.api_key)
-
-    async def revoke_api_key(self, api_key_id: str) -> ApiKeyView:
-        """End an API key for good; doing it twice changes nothing."""
-        result = await self._query(RevokeApiKeyRequest, RevokeApiKeyResult, api_key_id=api_key_id)
-        return present(result.api_key)
-
-    async def api_keys(self) -> list[ApiKeyView]:
-        """All of them, revoked ones too, in the order of their ids."""
-        found: list[ApiKeyView] = []
-        after = None
-        while True:
-            page = await self._query(QueryApiKeysRequest, QueryApiKeysResult, after=after)
-            found += page.api_keys
-            if not page.more:
-                return found
-            after = page.api_keys[-1].api_key_id

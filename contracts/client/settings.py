@@ -4,6 +4,10 @@
 client_id = "svcA"                      # leave out for a producer of the old kind
 amqp_url = "amqps://svcA:...@broker/warren"     # or WARREN_AMQP_URL; host1,host2 for a cluster
 private_key_file = "svcA.key"           # or private_key, or WARREN_PRIVATE_KEY
+liars = 1                               # of parties, that `final` withstands; see `Settlement`
+
+[[coordinators]]                        # whose results are believed; see `coordinators`
+public_key = "MFkwEwYHKoZIzj0CAQYIKoZI..."
 
 [[parties]]                             # every party whose certificates are to be believed
 party_id = "p1"
@@ -22,9 +26,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from .. import hosts
+from ..coordinators import Coordinators, PinSection
 from ..errors import ContractError
 from ..identity import Identity, PublicIdentity
-from ..primitives import Id
+from ..primitives import MAX_PARTIES, Id
 from ..requests import MAX_LIFETIME_MS
 from ..signing import explain
 from .errors import SettingsError
@@ -36,6 +41,7 @@ class ClientSettings:
     Attributes:
         amqp_url: Holds a password; not in the repr.
         client_id: None for a producer of the old kind, on the queue that those share.
+        coordinators: The identities that count when a result is believed.
         parties: The identities that count when a key's certificates are verified.
         timeout_s: Lifetime of requests that begin a session, unless the call says otherwise.
         query_timeout_s: Lifetime of all other requests.
@@ -43,11 +49,15 @@ class ClientSettings:
             about an expired session comes after it.
         ask_again_s: After so long without a result the request is published again, the same
             bytes under the same id; then after twice as long, and so on.
+        liars: How many parties that state that they have not signed a cancelled request may lie,
+            until `Settlement.final` is false. None: one less than the key's threshold, for which
+            all its holders have to state it. With 0, one liar breaks it.
     """
 
     amqp_url: str = field(repr=False)
     client_id: str | None
     identity: Identity
+    coordinators: Coordinators
     parties: Mapping[str, PublicIdentity]
     timeout_s: float = 60.0
     query_timeout_s: float = 15.0
@@ -55,6 +65,7 @@ class ClientSettings:
     ask_again_s: float = 5.0
     confirm_timeout_s: float = 10.0
     heartbeat_s: int = 8
+    liars: int | None = None
 
     @classmethod
     def load(cls, path: Path, environ: Mapping[str, str] = os.environ) -> ClientSettings:
@@ -79,11 +90,13 @@ class ClientSettings:
                 amqp_url=_amqp_url(path, client, environ),
                 client_id=client.client_id,
                 identity=Identity.from_base64(_private_key(path, client, environ)),
+                coordinators=Coordinators.pinned(file.coordinators),
                 parties={
                     party.party_id: PublicIdentity.from_base64(party.public_key)
                     for party in file.parties
                 },
                 timeout_s=client.timeout_s,
+                liars=client.liars,
             )
         except ContractError as error:
             raise SettingsError(f"{path}: {error}") from None
@@ -114,6 +127,7 @@ class _ClientSection(_Section):
     private_key: SecretStr | None = None
     private_key_file: Path | None = None
     timeout_s: float = Field(default=60.0, gt=0, le=MAX_LIFETIME_MS / 1000)
+    liars: int | None = Field(default=None, ge=0, lt=MAX_PARTIES)
 
 
 class _PartySection(_Section):
@@ -125,6 +139,7 @@ class _PartySection(_Section):
 
 class _File(_Section):
     client: _ClientSection
+    coordinators: list[PinSection] = Field(default_factory=list)
     parties: list[_PartySection] = Field(min_length=2)
 
 

@@ -9,6 +9,7 @@ from typing import assert_never
 from weakref import WeakValueDictionary
 
 from ..answers import check_answer
+from ..checks import same
 from ..errors import ContractError
 from ..identity import PublicIdentity
 from ..keys import CertifiedKey
@@ -22,8 +23,7 @@ KEPT = 10_000
 """Keys that are remembered; the one that was used longest ago is forgotten first."""
 
 Name = tuple[str | None, str]
-"""Of a key: tenant and key id. Its certificates name the client and the key id only: which of
-its tenants a key is for, the client has to know of its own."""
+"""Of a key: tenant and key id."""
 
 
 class Trust:
@@ -57,6 +57,7 @@ class Trust:
         if result.client_id != self._client_id:
             raise ContractError("the result is another client's")
         if signed is not None:
+            same("request_digest", result.request_digest, signed.digest)
             check_answer(signed.request, result)
         request = None if signed is None else signed.request
         tenant = None if request is None else request.tenant
@@ -71,12 +72,14 @@ class Trust:
                     assert_never(proof)
 
     def _accept(self, tenant: str | None, key: CertifiedKey) -> None:
-        check_key(key, pinned=self._parties, client_id=self._client_id)
+        check_key(key, pinned=self._parties, client_id=self._client_id, tenant=tenant)
         facts = key.facts
         name = (tenant, facts.key_id)
         known = self._keys.get(name, key)
         if known.facts.public_key != facts.public_key:
             raise ContractError(f"key {facts.key_id} had another public key before")
+        if known.facts.version > facts.version:
+            raise ContractError(f"key {facts.key_id} was certified with its tenant before")
         if known.facts.epoch <= facts.epoch:
             self._keys[name] = key
         if len(self._keys) > KEPT:

@@ -252,6 +252,8 @@ async def unconfigure(
 
 
 def _account(view: AccountView, names: PartyNames) -> Account:
+    """With the public key that was certified, and no other: somebody will pay to it."""
+    key = view.key
     return Account(
         account_id=view.account_id,
         user_id=view.user_id,
@@ -260,7 +262,7 @@ def _account(view: AccountView, names: PartyNames) -> Account:
         threshold_n=len(view.parties),
         threshold_t=view.threshold,
         curve=view.curve,
-        public_key=None if view.public_key is None else view.public_key.hex(),
+        public_key=None if key is None else key.facts.public_key.hex(),
         parties=names.names(view.parties),
         created_at=views.moment(view.created_at),
     )

@@ -124,6 +124,7 @@ class Beginner:
                 threshold=threshold_t,
                 party_count=threshold_n,
                 parties=parties,
+                schemes=None if wish.schemes is None else set(wish.schemes),
                 user_id=user_id,
                 reference=self.attempt.reference,
                 join_window_ms=join_window_ms,

@@ -204,6 +204,9 @@ CANCELLED = {
         "culprits": [],
         "silent": [],
     },
+    "signature_may_exist": False,
+    "final": True,
+    "liars_tolerated": 1,
 }
 
 ACCOUNT = {

@@ -196,7 +196,7 @@ async def look(
     "/{id}/cancel",
     operation_id="cancel_session",
     summary="Cancel a session",
-    response_model=views.Session,
+    response_model=views.CancelledSession,
     response_model_exclude_none=True,
     responses=examples.answer(PROBLEM_RESPONSES, 200, examples.CANCELLED),
 )
@@ -205,7 +205,9 @@ async def cancel(
     desk: DeskAtHand,
     names: Names,
     session_id: SessionId,
-) -> views.Session:
-    """What is over already stays as it is: the status says how it ended."""
-    await desk.cancel(caller.tenant, bytes.fromhex(session_id))
-    return await looked_at(desk, caller, names, session_id)
+) -> views.CancelledSession:
+    """What is over already stays as it is: the status says how it ended. Whether nothing can come
+    of it any more, `final` says: the parties' statements prove that, the status does not."""
+    settlement = await desk.cancel(caller.tenant, bytes.fromhex(session_id))
+    looked = await desk.look(caller.tenant, bytes.fromhex(session_id))
+    return views.settled(looked, settlement, names)

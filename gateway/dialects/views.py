@@ -9,6 +9,7 @@ from typing import Annotated, Literal, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from contracts.client import Settlement
 from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey
 from contracts.primitives import Curve, Scheme
@@ -124,12 +125,37 @@ class Session(Answer):
     """Once the status is completed."""
     failure: FailureView | None = None
     """Once it is failed, expired or cancelled."""
+    signature_may_exist: bool = True
+    """False only in the answer to a cancel that is final. Until then ask again for the same
+    `message_hash`, or make the first signature worthless, before you pay in another way."""
+
+
+class CancelledSession(Session):
+    """A session after a cancel, with what its parties have stated of it."""
+
+    final: bool
+    """So many parties have stated that they never signed, and never will, that nothing can come of
+    this session any more. The same message in another session is another matter."""
+    liars_tolerated: int | None = None
+    """So many of them may have lied, and it is true all the same."""
 
 
 def moment(at_ms: int) -> str:
     """Unix milliseconds as RFC 3339 has it, UTC."""
     at = dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def settled(
+    looked: QuerySessionResult, settlement: Settlement, names: PartyNames
+) -> CancelledSession:
+    """The session that was looked up after a cancel."""
+    seen = looked_at(looked, names).model_copy(
+        update={"signature_may_exist": settlement.signature_may_exist}
+    )
+    return CancelledSession(
+        **dict(seen), final=settlement.final, liars_tolerated=settlement.liars_tolerated
+    )
 
 
 def looked_at(looked: QuerySessionResult, names: PartyNames) -> Session:

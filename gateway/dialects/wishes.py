@@ -6,7 +6,7 @@ import hashlib
 
 from pydantic import Field, model_validator
 
-from contracts.keys import KeyFacts
+from contracts.keys import KeyFacts, check_schemes
 from contracts.primitives import Curve, DerivationPath, Scheme
 
 from .fields import Body, Message, MessageHash, Participant, Participants, PartyCount
@@ -20,6 +20,14 @@ class NewKey(Body):
     """`secp256k1` (Bitcoin, Ethereum) or `ed25519` (Solana)."""
     participants: Participants | None = None
     """Who shall hold a share, as many as `threshold_n`. Left out: the service chooses."""
+    schemes: list[Scheme] | None = Field(default=None, min_length=1, max_length=len(Scheme))
+    """What the key may sign, and nothing else for ever. Left out: all that its curve has."""
+
+    @model_validator(mode="after")
+    def _schemes(self) -> NewKey:
+        if self.schemes is not None:
+            check_schemes(self.curve, sorted(set(self.schemes)))
+        return self
 
 
 class NewThresholdKey(NewKey):
@@ -60,7 +68,8 @@ class Signature(Body):
     message: Message | None = None
     """Base64. `ecdsa` and `bip340` sign its SHA-256, the other schemes the bytes themselves."""
     scheme: Scheme | None = None
-    """Left out: `ecdsa` for a key on secp256k1, `ed25519` for one on ed25519."""
+    """Left out: `ecdsa` for a key on secp256k1, `ed25519` for one on ed25519, and for a key that
+    was made for one scheme that one."""
     derivation_path: DerivationPath | None = Field(default=None, max_length=200)
     """Sign with the BIP-32 child of the key at this path, e.g. `m/0/7`; no step is hardened."""
 
@@ -75,9 +84,11 @@ class Signature(Body):
 
     def by(self, facts: KeyFacts) -> tuple[Scheme, bytes]:
         """The scheme and the bytes that it signs with this key. Raises a Problem."""
-        scheme = self.scheme or _usual(facts.curve)
+        scheme = self.scheme or _usual(facts)
         if scheme.curve is not facts.curve:
             raise invalid("scheme", f"{scheme} does not go with a key on {facts.curve}")
+        if scheme not in facts.purposes:
+            raise invalid("scheme", f"the key was made for {', '.join(facts.purposes)} only")
         if self.derivation_path is not None and facts.curve is not Curve.SECP256K1:
             raise invalid("derivation_path", f"keys on {facts.curve} have no children")
         size = scheme.message_size
@@ -94,8 +105,10 @@ class Signature(Body):
         return scheme, self.message
 
 
-def _usual(curve: Curve) -> Scheme:
-    return Scheme.ECDSA if curve is Curve.SECP256K1 else Scheme.ED25519
+def _usual(facts: KeyFacts) -> Scheme:
+    if len(facts.purposes) == 1:
+        return facts.purposes[0]
+    return Scheme.ECDSA if facts.curve is Curve.SECP256K1 else Scheme.ED25519
 
 
 def named_key(key_id: str | None, account_id: str | None) -> str:

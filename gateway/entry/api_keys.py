@@ -1,9 +1,9 @@
 """`X-API-Key`: which secrets let whom do what.
 
-The keys are the coordinator's; it keeps their SHA-256 only. Every gateway process has a snapshot
-of them, made anew every few seconds, so that a revoked key stops working everywhere within that
-time. Who shows a key that the snapshot lacks waits until it is made anew, out of turn, at most once
-a second: so a new key works from the first request on.
+What an authority has signed lets in, and nobody else's word; the coordinator hands it on. Every
+gateway process asks for what is new every few seconds and verifies it, so that a revoked key stops
+working everywhere within that time. Who shows a key that is not known waits until it was asked
+again, out of turn, at most once a second: so a new key works from the first request on.
 """
 
 from __future__ import annotations
@@ -15,16 +15,20 @@ import hmac
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader
 
+from contracts.api_keys import Chain, ChainError, SignedApiKeyEntry, valid
 from contracts.client import ClientError
+from contracts.errors import ContractError
 from contracts.primitives import Scope
+from contracts.results import QueryApiKeysResult
 from contracts.views import ApiKeyView
 
+from ..ledger import Ledger, LedgerError
 from ..problems import Problem
 
 logger = logging.getLogger(__name__)
@@ -35,13 +39,16 @@ CALLER = "warren.caller"
 
 REFRESH_S = 2.0
 OUT_OF_TURN_S = 1.0
-"""Between two refreshes for keys that the snapshot lacks."""
+"""Between two refreshes for keys that are not known."""
 PATIENCE_S = 2.0
 """How long a request with an unknown key waits for one."""
-STALE_S = 60.0
-"""A snapshot older than this tells nothing any more: keys may have been revoked since."""
+ANSWER_S = 4.0
+"""How long a page is waited for; then it is asked for again."""
+STALE_S = 10.0
+"""After so long without a page that was verified nobody enters: keys may have been revoked
+since."""
 
-Fetch = Callable[[], Awaitable[Sequence[ApiKeyView]]]
+Fetch = Callable[[int], Awaitable[QueryApiKeysResult]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,32 +78,37 @@ def digest(secret: bytes) -> bytes:
 class ApiKeys:
     """
     Arguments:
-        fetch: Asks the coordinator for all keys.
+        fetch: Asks the coordinator for a page of the chain, behind an entry's number.
+        ledger: What is verified of it.
+        refused: Called when a page was not believed.
         clock: Monotonic, in seconds.
     """
 
     def __init__(
         self,
         fetch: Fetch,
+        ledger: Ledger,
         *,
+        refused: Callable[[], None] = lambda: None,
         refresh_s: float = REFRESH_S,
         out_of_turn_s: float = OUT_OF_TURN_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._fetch = fetch
+        self._ledger = ledger
+        self._refused = refused
         self._refresh_s = refresh_s
         self._out_of_turn_s = out_of_turn_s
         self._clock = clock
-        self._by_digest: Mapping[bytes, ApiKeyView] = {}
         self._fresh_at: float | None = None
         self._asked_at = float("-inf")
         self._refreshing: asyncio.Task[None] | None = None
         self._out_of_turn: asyncio.Task[None] | None = None
-        self.last_error: ClientError | None = None
+        self.last_error: Exception | None = None
 
     @contextlib.asynccontextmanager
     async def kept_fresh(self) -> AsyncIterator[None]:
-        """While it is open, the snapshot is made anew in the background."""
+        """While it is open, what is new is asked for in the background."""
         keeper = asyncio.create_task(self._keep_fresh(), name="warren gateway api keys")
         try:
             yield
@@ -109,25 +121,38 @@ class ApiKeys:
 
     @property
     def age_s(self) -> float | None:
-        """Of the snapshot; None before the first."""
+        """Of what is known, as the last page that was verified told it; None before the first."""
         return None if self._fresh_at is None else self._clock() - self._fresh_at
 
     @property
     def fresh(self) -> bool:
-        """Whether the snapshot is new enough to go by."""
-        return self.age_s is not None and self.age_s <= STALE_S
+        """Whether what is known is new enough to go by, for this gateway and for the authority."""
+        if self.age_s is None or self.age_s > STALE_S:
+            return False
+        return self._chain.whole(_now_ms())
+
+    @property
+    def _chain(self) -> Chain:
+        return self._ledger.chain
+
+    def revoke(self, signed: SignedApiKeyEntry) -> str:
+        """Heed a revocation that somebody has brought; returns which key it ends, at once.
+
+        Raises ContractError if the authority has not signed it.
+        """
+        return self._ledger.revoke(signed)
 
     def known(self, secret: bytes) -> Caller | None:
-        """Whose secret it is, as far as the snapshot goes."""
+        """Whose secret it is, as far as this process knows."""
         found = self._look_up(digest(secret))
-        if found is None or not self.fresh or not _valid(found):
+        if found is None or not self.fresh or not valid(found, _now_ms()):
             return None
         return Caller(found.api_key_id, found.holder, frozenset(found.scopes))
 
     async def find(self, secret: bytes) -> Caller | None:
-        """Whose secret it is, None if nobody's; has the snapshot made anew if that may help.
+        """Whose secret it is, None if nobody's; asks for what is new if that may help.
 
-        Raises Problem if the snapshot is too old to tell.
+        Raises Problem if what is known is too old to tell.
         """
         caller = self.known(secret)
         if caller is None:
@@ -136,14 +161,14 @@ class ApiKeys:
         if not self.fresh:
             raise Problem(
                 "keys_unknown",
-                "The coordinator has not told for too long which API keys are valid.",
+                "Nobody has proven for too long which API keys are valid.",
             )
         return caller
 
     def _look_up(self, shown: bytes) -> ApiKeyView | None:
         # Nobody can choose what a secret's digest begins with, so a dictionary's time tells
         # nothing; the last word has a comparison that takes the same time in any case.
-        found = self._by_digest.get(shown)
+        found = self._chain.shown(shown)
         if found is None or not hmac.compare_digest(found.key_digest, shown):
             return None
         return found
@@ -167,19 +192,36 @@ class ApiKeys:
         await asyncio.wait([self._refresh()])
 
     async def _make_anew(self) -> None:
-        asked_at = self._clock()
         try:
-            by_digest = {key.key_digest: key for key in await self._fetch()}
-        except ClientError as error:
+            await self._read_on()
+        except (ContractError, LedgerError) as error:
             self.last_error = error
-            logger.warning("API keys not refreshed", extra={"reason": str(error)})
+            self._refused()
+            logger.critical("API keys not believed", extra={"reason": str(error)})
+        except (ClientError, TimeoutError) as error:
+            self.last_error = error
+            reason = str(error) or f"no answer within {ANSWER_S:g} s"
+            logger.warning("API keys not refreshed", extra={"reason": reason})
         except Exception as error:
-            self.last_error = ClientError(type(error).__name__)
+            self.last_error = error
             logger.exception("API keys not refreshed")
         else:
             self.last_error = None
-            self._by_digest = by_digest
-            self._fresh_at = asked_at
+
+    async def _read_on(self) -> None:
+        self._ledger.catch_up()
+        more = True
+        while more:
+            asked_at = self._clock()
+            # From the last entry that is known, so that whoever answers has to have it too.
+            known = self._chain.number
+            async with asyncio.timeout(ANSWER_S):
+                page = await self._fetch(max(known - 1, 0))
+            self._ledger.go_on(page.entries, known)
+            more = page.more
+            if more and self._chain.number == known:
+                raise ChainError("a page says that there are more entries and brings none")
+        self._fresh_at = asked_at
 
     async def _keep_fresh(self) -> None:
         while True:
@@ -187,10 +229,8 @@ class ApiKeys:
             await asyncio.sleep(self._refresh_s)
 
 
-def _valid(key: ApiKeyView) -> bool:
-    if key.revoked_at is not None:
-        return False
-    return key.valid_until is None or time.time() * 1000 < key.valid_until
+def _now_ms() -> int:
+    return round(time.time() * 1000)
 
 
 _header = APIKeyHeader(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -34,27 +36,37 @@ class Bodies:
 
     Arguments:
         limit: In bytes.
+        smaller: Of single paths.
     """
 
-    def __init__(self, app: ASGIApp, *, limit: int, patience_s: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        limit: int,
+        patience_s: float,
+        smaller: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         self._app = app
         self._limit = limit
+        self._smaller = smaller
         self._patience_s = patience_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = self._smaller.get(scope["path"], self._limit)
         headers = dict(scope["headers"])
         announced = headers.get(b"content-length", b"0")
         if announced == b"0" and b"transfer-encoding" not in headers:
             await self._app(scope, receive, send)
             return
         try:
-            if announced.isdigit() and int(announced) > self._limit:
-                raise self._too_large()
+            if announced.isdigit() and int(announced) > limit:
+                raise _too_large(limit)
             async with asyncio.timeout(self._patience_s):
-                body = await self._read(receive)
+                body = await self._read(receive, limit)
         except TimeoutError:
             text = f"The body took longer than {self._patience_s:g} s."
             await Problem("too_slow", text).answer(scope, receive, send)
@@ -65,7 +77,7 @@ class Bodies:
         else:
             await self._app(_as_json(scope), _replaying(body, receive), send)
 
-    async def _read(self, receive: Receive) -> bytes:
+    async def _read(self, receive: Receive, limit: int) -> bytes:
         parts: list[bytes] = []
         size = 0
         more = True
@@ -75,14 +87,15 @@ class Bodies:
                 raise _GoneError
             part = message.get("body", b"")
             size += len(part)
-            if size > self._limit:
-                raise self._too_large()
+            if size > limit:
+                raise _too_large(limit)
             parts.append(part)
             more = message.get("more_body", False)
         return b"".join(parts)
 
-    def _too_large(self) -> Problem:
-        return Problem("body_too_large", f"A body may have {self._limit} bytes.")
+
+def _too_large(limit: int) -> Problem:
+    return Problem("body_too_large", f"A body may have {limit} bytes.")
 
 
 def _as_json(scope: Scope) -> Scope:

@@ -41,6 +41,18 @@ class Request(CoordinatorTable, table=True):
     result_position: int | None = Number()
 
 
+class Cancel(CoordinatorTable, table=True):
+    """A wish that a request shall not be served, whether it is here or not. `session_id` is of the
+    session that gathers the parties' statements; the row is forgotten with it."""
+
+    __tablename__ = "cancels"
+    __table_args__ = (Index("cancels_target_idx", "owner", "target"),)
+
+    session_id: bytes = Bytes(primary_key=True)
+    owner: str = Words()
+    target: str = Words()
+
+
 class CoordinatorSession(SessionColumns, CoordinatorTable, table=True):
     __tablename__ = "sessions"
     __table_args__ = session_indexes()
@@ -221,8 +233,8 @@ class Account(CoordinatorTable, table=True):
 
 
 class ApiKey(CoordinatorTable, table=True):
-    """`key_digest` tells whoever shows the secret and does not give it away. `asked_at` is when the
-    owner wrote what it may do. A row stays for good, so that nothing revoked comes back."""
+    """From before there was an authority. Nothing is written here any more; what is there can be
+    adopted by one."""
 
     __tablename__ = "api_keys"
     __table_args__ = (Index("api_keys_key_digest_idx", "owner", "key_digest", unique=True),)
@@ -236,3 +248,18 @@ class ApiKey(CoordinatorTable, table=True):
     asked_at: int = Number()
     valid_until: int | None = Number()
     revoked_at: int | None = Number()
+
+
+class ApiKeyEntry(CoordinatorTable, table=True):
+    """One link of the chain of an API-key authority, as it signed it."""
+
+    __tablename__ = "api_key_entries"
+    __table_args__ = (Index("api_key_entries_api_key_id_idx", "owner", "api_key_id"),)
+
+    owner: str = Words(primary_key=True)
+    authority: bytes = Bytes(primary_key=True)
+    number: int = Number(primary_key=True)
+    digest: bytes = Bytes()
+    api_key_id: str | None = Words()
+    body: bytes = Bytes()
+    signature: bytes = Bytes()

@@ -1,8 +1,8 @@
 """A party's tables.
 
-Key shares, bans and evidence are all that may outlive a crash of the database. Everything else is
-UNLOGGED on PostgreSQL: round state, a nonce or a presignature that came back from a backup or on a
-promoted replica could be answered from twice.
+Key shares, what decides whose they are, bans, evidence and cancellations are all that may outlive a
+crash of the database. Everything else is UNLOGGED on PostgreSQL: round state, a nonce or a
+presignature that came back from a backup or on a promoted replica could be answered from twice.
 """
 
 from sqlalchemy import Boolean, Index
@@ -33,6 +33,7 @@ class KeyShare(PartyTable, table=True):
     """`secret` is sealed under a data key of its own, wrapped by the master key."""
 
     __tablename__ = "key_shares"
+    __table_args__ = (Index("key_shares_owner_idx", "owner", "key_id"),)
 
     key_session: bytes = Bytes(primary_key=True)
     epoch: int = Number(primary_key=True)
@@ -42,6 +43,28 @@ class KeyShare(PartyTable, table=True):
     certificates: str = Words()
     secret: bytes = Bytes()
     active: bool = Field(sa_type=Boolean)
+
+
+class CertifiedName(PartyTable, table=True):
+    """Which key an owner's key id stands for, for ever: written with this party's certificate,
+    also where the others' never came."""
+
+    __tablename__ = "certified_names"
+
+    owner: str = Words(primary_key=True)
+    key_id: str = Words(primary_key=True)
+    key_session: bytes = Bytes()
+
+
+class Tenant(PartyTable, table=True):
+    """Whose a key is that was made before certificates said it, by the operators' list; null where
+    it is no tenant's."""
+
+    __tablename__ = "tenants"
+
+    key_session: bytes = Bytes(primary_key=True)
+    tenant: str | None = Words(nullable=True)
+    given_at: int = Number()
 
 
 class PartySession(SessionColumns, PartyTable, table=True):
@@ -125,6 +148,35 @@ class Evidence(PartyTable, table=True):
     first_body: bytes = Bytes()
     second_body: bytes = Bytes()
     at: int = Number()
+
+
+class Answer(PartyTable, table=True):
+    """A session for an owner's request. `committed` as soon as it was answered there with what
+    makes a signature or a key."""
+
+    __tablename__ = "answers"
+    __table_args__ = (Index("answers_at_idx", "at"), {"info": UNLOGGED})
+
+    owner: str = Words(primary_key=True)
+    request_id: str = Words(primary_key=True)
+    session_id: bytes = Bytes(primary_key=True)
+    digest: bytes = Bytes()
+    committed: bool = Field(sa_type=Boolean)
+    at: int = Number()
+
+
+class Cancellation(PartyTable, table=True):
+    """A request for which nothing is committed any more; `statement` is null where something was,
+    or may have been."""
+
+    __tablename__ = "cancellations"
+    __table_args__ = (Index("cancellations_forbidden_until_idx", "forbidden_until"),)
+
+    owner: str = Words(primary_key=True)
+    request_id: str = Words(primary_key=True)
+    issued_until: int = Number()
+    forbidden_until: int = Number()
+    statement: str | None = Words()
 
 
 class Incarnation(PartyTable, table=True):

@@ -13,11 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from contracts.client import Client
-from contracts.primitives import Scope
-from gateway.entry.api_keys import digest, new_secret
-from gateway.settings import GatewaySettings
-from ops.stack.gateways import Gateways
+from ops.stack.gateways import new_api_key
 from ops.stack.services import Progress
 
 from .accounts import account, new_account, sign_path
@@ -89,7 +85,7 @@ async def endure(site: Site, work: Work, seconds: float, progress: Progress) -> 
     assert site.gateways is not None
     url = site.gateways.urls[0]
     (gateway,) = (group for group in site.groups if group.name == "gateway")
-    attackers_key = await _let_in(site.gateways)
+    attackers_key = await new_api_key(site.gateways.config, site.gateways.authority, MALLORY)
     async with (
         Caller(url, site.gateways.api_key) as steady,
         Caller(url, attackers_key) as attacker,
@@ -166,12 +162,3 @@ async def _attackers(name: str, target: dict[str, str]) -> AsyncGenerator[dict[s
         if attackers.returncode is None:
             attackers.kill()
             await attackers.wait()
-
-
-async def _let_in(gateways: Gateways) -> str:
-    secret = new_secret()
-    async with Client.connect(GatewaySettings.load(gateways.config).client) as client:
-        await client.put_api_key(
-            MALLORY, holder=MALLORY, key_digest=digest(secret.encode()), scopes=list(Scope)
-        )
-    return secret

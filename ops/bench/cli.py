@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from contracts.primitives import Curve, Scheme
-from contracts.sessions import MAX_PRESIGN_BATCH
+from contracts.terms import MAX_PRESIGN_BATCH
 
 from . import options
 from .console import Output, measure, measure_abuse, measure_hop, say

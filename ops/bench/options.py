@@ -7,7 +7,7 @@ import typer
 
 from contracts.primitives import MAX_ITEMS, MAX_PARTIES, Curve, Scheme
 from contracts.requests import MAX_LIFETIME_MS
-from contracts.sessions import MAX_PRESIGN_BATCH
+from contracts.terms import MAX_PRESIGN_BATCH
 
 from .site import Store
 

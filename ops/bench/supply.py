@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from contracts.sessions import MAX_PRESIGN_BATCH
+from contracts.terms import MAX_PRESIGN_BATCH
 from workers.settings import PartyLimits, PoolLimits
 
 from .load import Load

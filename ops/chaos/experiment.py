@@ -56,6 +56,8 @@ class Settings:
         waits_s: How long after its deadline a request may still be answered.
         mix, cancelled, cancelled_after_s: As `Load` has them.
         quiet_s: How long after the last answer until nothing may be left.
+        tolerance_s: How far clocks may be apart. As long again a party signs nothing after its
+            database has crashed.
         settles_s: Between the first keys and the load: memory is measured then.
         entry: What a worker is, before the folder with its orders.
     """
@@ -67,6 +69,7 @@ class Settings:
     lifetime_s: float = 30.0
     waits_s: float = 20.0
     quiet_s: float = 60.0
+    tolerance_s: float = 15.0
     settles_s: float = SETTLES_S
     mix: Mapping[str, float] = field(default_factory=lambda: MIX)
     cancelled: float = 0.05
@@ -84,7 +87,12 @@ class Settings:
             processes_per_party=self.processes_per_party,
             presigning_processes=self.presigning_processes,
             coordinator_processes=self.coordinator_processes,
-            limits={"party": {"parked_seconds": leftovers.PARKED_SECONDS}},
+            limits={
+                "party": {
+                    "parked_seconds": leftovers.PARKED_SECONDS,
+                    "clock_tolerance_seconds": self.tolerance_s,
+                }
+            },
             pools=POOLS,
             entry=(*self.entry, str(orders)),
         )

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from random import Random
 
 from contracts import sessions
+from contracts.identity import Identity
 from contracts.requests import ADAPTER, SignRequest
 from contracts.signing import sign_request
+from workers.coordinator.signature import Signature
 from workers.session.sending import instruction
 from workers.store.records import Outgoing
 
@@ -29,9 +31,16 @@ def answered(created: sessions.SessionCreated, sent: Sent) -> bool:
 
 
 def again(
-    created: sessions.SessionCreated, producers: Mapping[str | None, Producer], random: Random
+    created: sessions.SessionCreated,
+    producers: Mapping[str | None, Producer],
+    identity: Identity,
+    random: Random,
 ) -> list[Outgoing]:
-    """The same nonces for another message, which the same client truly asked to be signed."""
+    """The same nonces for another message, which the same client truly asked to be signed.
+
+    Arguments:
+        identity: The coordinator's.
+    """
     old = ADAPTER.validate_json(created.request)
     assert isinstance(old, SignRequest)
     producer = producers[old.client_id]
@@ -50,10 +59,15 @@ def again(
     asked = created.model_copy(
         update={
             "session_id": terms.session_id(),
+            "issued_at": now,
             "terms": terms,
             "request": signed.body,
             "request_signature": signed.signature,
             "time_left_ms": 20_000,
         }
     )
-    return [instruction(asked, member.party_id, asked.session_id) for member in terms.members]
+    signature = Signature(identity)
+    return [
+        signature.under(instruction(asked, member.party_id, asked.session_id))
+        for member in terms.members
+    ]

@@ -11,6 +11,7 @@ import tenacity
 from aio_pika.abc import AbstractChannel
 
 from contracts.connecting import connect
+from contracts.identity import Identity
 from ops.stack.deployment import Deployment
 from ops.stack.errors import ChildDiedError
 from workers.store.records import Outgoing
@@ -216,12 +217,14 @@ class Injector:
 
     async def _be_greedy(self, lasts_s: float, random: Random) -> int:
         by_client = {each.settings.client_id: each for each in self._producers.values()}
+        key = self._deployment.directory / "coordinator.key"
+        identity = Identity.from_base64(key.read_text().strip())
 
         async def one(channel: AbstractChannel) -> int:
             used = [each for each in self._tap.instructions if greed.answered(each, self._tap.sent)]
             if not used:
                 return 0
-            for outgoing in greed.again(random.choice(used), by_client, random):
+            for outgoing in greed.again(random.choice(used), by_client, identity, random):
                 await _publish(channel, outgoing)
             return 1
 

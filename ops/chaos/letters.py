@@ -13,6 +13,7 @@ EXPIRED = "expired"
 
 EXPLAINED: Mapping[str, frozenset[Kind]] = {
     "there is no such session": frozenset({Kind.GREEDY, Kind.DATABASE_KILL}),
+    "the instruction is from the future": frozenset({Kind.SKEW}),
 }
 """Part of a reason -> the kinds of which any explains it."""
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any
 
-from contracts.envelope import CONTENT_TYPE, Envelope, UnverifiedEnvelope
+from contracts.envelope import CONTENT_TYPE, UnverifiedEnvelope
 from contracts.identity import Identity
 from workers.protocols.rounds import Outbox
+from workers.session import sealed_shares
 from workers.session.party.engine import Engine
 from workers.session.protocols import PRESIGN
 from workers.store.records import Outgoing
 
 from .orders import Obedience, Orders
 
-LIES_IN = frozenset({"keygen/2", "keygen/3", "share_signed"})
+LIES_IN = frozenset({"keygen/2", "keygen/3"})
 """Presigning is for another liar: whoever cheats there is banned until somebody lifts the ban."""
 SAYS_TWICE = "keygen/1"
 ALIVE = "party_alive"
@@ -39,6 +39,15 @@ def wrap(obedience: Obedience) -> None:
         return send(engine, seat, outbox, *known)
 
     anything.send = send_as_told
+    seal: Callable[..., bytes] = sealed_shares.seal
+
+    def seal_as_told(shares: Sequence[bytes], **place: Any) -> bytes:
+        if obedience.orders.liar:
+            obedience.feel()
+            shares = [spoilt(shares[0], dice), *shares[1:]]
+        return seal(shares, **place)
+
+    sealed_shares.seal = seal_as_told
 
 
 def spoilt(content: bytes, random: Random) -> bytes:
@@ -66,15 +75,5 @@ def said(message: Outgoing, orders: Orders, identity: Identity | None) -> Iterat
 def twisted(message: Outgoing, identity: Identity) -> Outgoing:
     """Another message in the same place, as truly signed."""
     true = UnverifiedEnvelope.from_bytes(message.body).claimed
-    wrong = replace(true, payload=_wrong(true))
+    wrong = replace(true, payload=true.payload[:-1] + bytes([true.payload[-1] ^ 1]))
     return replace(message, body=wrong.seal(identity), message_id=wrong.digest().hex())
-
-
-def _wrong(envelope: Envelope) -> bytes:
-    if envelope.kind != "share_signed":
-        return envelope.payload[:-1] + bytes([envelope.payload[-1] ^ 1])
-    report = json.loads(envelope.payload)
-    share = bytearray.fromhex(report["signature_shares"][0])
-    share[len(share) // 2] ^= 1
-    report["signature_shares"][0] = share.hex()
-    return json.dumps(report).encode()

@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from contracts import addresses, sessions
 from contracts.confirming import AWAY, answered
 from contracts.connecting import connect
-from contracts.envelope import CONTENT_TYPE, UnverifiedEnvelope
+from contracts.envelope import CONTENT_TYPE, COORDINATOR, UnverifiedEnvelope
 from contracts.hosts import Hosts
 from contracts.primitives import Scheme
 from contracts.requests import ADAPTER, SignRequest
@@ -123,10 +123,13 @@ class Tap:
             event.set()
         if len(heard.body) <= LARGEST_REPLAYED:
             self.recent.append(heard)
-        if heard.content_type == CONTENT_TYPE:
+        if heard.content_type != CONTENT_TYPE:
+            return
+        claimed = UnverifiedEnvelope.from_bytes(heard.body).claimed
+        if claimed.sender != COORDINATOR:
             note_envelope(self.sent, heard, self._liars)
-        elif heard.kind == "session_created":
-            created = sessions.SessionCreated.model_validate_json(heard.body)
+        elif claimed.kind == "session_created":
+            created = sessions.SessionCreated.model_validate_json(claimed.payload)
             note_instruction(self.sent, created, heard.routing_key)
             self.instructions.append(created)
 

@@ -29,8 +29,9 @@ class Verifier:
         self._keys: dict[tuple[str | None, str], KeyFacts] = {}
 
     def learn(self, key: CertifiedKey, client_id: str | None) -> None:
-        """Raises ContractError unless all its parties certified it for this client."""
-        check_key(key, pinned=self._parties, client_id=client_id)
+        """Raises ContractError unless all its parties certified it for this client, which has no
+        tenants."""
+        check_key(key, pinned=self._parties, client_id=client_id, tenant=None)
         self._keys[client_id, key.facts.key_id] = key.facts
 
     def doubts(self, request: Request, result: Result) -> str | None:
@@ -41,6 +42,8 @@ class Verifier:
                 return "another key than was asked for"
             if (made.facts.curve, made.facts.threshold) != (request.curve, request.threshold):
                 return "a key of another kind than was asked for"
+            if (made.facts.tenant, made.facts.schemes) != (request.tenant, request.schemes):
+                return "a key for another owner or purpose than was asked for"
             return None
         if isinstance(request, SignRequest) and isinstance(result, SignResult):
             return self._signed(request, result)

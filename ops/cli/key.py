@@ -8,8 +8,8 @@ import typer
 from contracts import wallets
 from contracts.derivation import format_path, parse_path
 from contracts.errors import ContractError
-from contracts.keys import CertifiedKey
-from contracts.primitives import MAX_PARTIES, Curve
+from contracts.keys import CertifiedKey, KeyFacts, check_schemes
+from contracts.primitives import MAX_PARTIES, Curve, Scheme
 from contracts.verification import child
 from ops.cli.addresses import addresses
 from ops.cli.asking import AsJson, Config, RequestId, Timeout, ask
@@ -48,6 +48,14 @@ def create(
             show_default=False,
         ),
     ] = None,
+    scheme: Annotated[
+        list[Scheme] | None,
+        typer.Option(
+            help="What the key may sign, and nothing else for ever; once for each. Else all that "
+            "its curve has.",
+            show_default=False,
+        ),
+    ] = None,
     timeout: Timeout = None,
     request_id: RequestId = None,
     config: Config = None,
@@ -60,7 +68,13 @@ def create(
     \b
     Example:
       warren key create treasury --curve ed25519 --threshold 2 --parties 3
+      warren key create coins --curve secp256k1 --scheme ecdsa
     """
+    schemes = sorted(set(scheme)) if scheme else None
+    try:
+        check_schemes(curve, schemes)
+    except ValueError as error:
+        leave(ExitCode.USAGE, "usage", f"--scheme: {error}.", as_json=as_json)
     request_id = request_id or secrets.token_hex(16)
     party_count = parties or (len(party) if party else 3)
     key = ask(
@@ -71,6 +85,7 @@ def create(
             threshold=threshold,
             party_count=party_count,
             parties=party,
+            schemes=schemes,
             timeout_s=timeout,
             request_id=request_id,
         ),
@@ -208,7 +223,10 @@ def _print_key(key: CertifiedKey, *, as_json: bool, **more: str) -> None:
     facts = key.facts
     fields = {
         "key": facts.key_id,
+        "owner": _owner(facts),
         "curve": facts.curve.value,
+        "purposes": ", ".join(facts.purposes) + ("" if facts.schemes else " (all of its curve)"),
+        "origin": facts.origin or "generated",
         "public key": facts.public_key.hex(),
         **{name.replace("_", " "): value for name, value in addresses(facts).items()},
         "threshold": f"any {facts.threshold} of {facts.party_count} parties sign",
@@ -219,10 +237,18 @@ def _print_key(key: CertifiedKey, *, as_json: bool, **more: str) -> None:
     print_fields(fields)
 
 
+def _owner(facts: KeyFacts) -> str:
+    client = facts.client_id or "(a client without an id)"
+    if facts.version == 1:
+        return f"{client}; its certificates are of before they told the tenant"
+    return client if facts.tenant is None else f"{client}, tenant {facts.tenant}"
+
+
 def _as_json(key: CertifiedKey) -> dict[str, Any]:
     facts = key.facts.model_dump(mode="json")
     return facts | {
         "party_count": key.facts.party_count,
+        "purposes": key.facts.purposes,
         "addresses": addresses(key.facts),
         "certificates": key.model_dump(mode="json")["certificates"],
     }

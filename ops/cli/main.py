@@ -42,6 +42,8 @@ PLACES = {
     "gateway": Place("gateway.cli", "app", _RUN),
     "store": Place("workers.cli", "store", _RUN),
     "backup": Place("workers.backup.cli", "app", _RUN),
+    "tenants": Place("workers.tenants.cli", "app", _RUN),
+    "upgrade": Place("ops.cli.upgrade", "app", _RUN),
     "identity": Place("workers.cli", "identity", _RUN),
     "topology": Place("topology.cli", "app", _RUN),
     "dead-letters": Place("ops.cli.dead_letters", "app", _RUN),

@@ -1,6 +1,7 @@
 """What a body says about itself, as far as it may be shown.
 
-Nothing of it is verified. The payload of an envelope is never shown: it may be a sealed share.
+Nothing of it is verified. The payload of an envelope is shown if it is an instruction of the
+coordinator's, and no other's: it may be a sealed share.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ def shown(body: bytes) -> dict[str, Any]:
     """JSON that tells what the body is; `form` is ``envelope``, ``json`` or ``unreadable``."""
     claimed = _envelope(body)
     if claimed is not None:
+        instruction = _json(claimed.payload) if claimed.sender == envelope.COORDINATOR else None
         return {
             "form": "envelope",
             "session_id": claimed.session_id.hex(),
@@ -37,24 +39,30 @@ def shown(body: bytes) -> dict[str, Any]:
             "sender": claimed.sender,
             "recipient": claimed.recipient,
             "payload_bytes": len(claimed.payload),
+            **_value(instruction),
         }
     value = _json(body)
+    return {"form": UNREADABLE if value is None else "json", **_value(value)}
+
+
+def _value(value: dict[str, Any] | None) -> dict[str, Any]:
     if value is None:
-        return {"form": UNREADABLE}
+        return {}
     request = _request(value)
-    tokenless = _without_tokens(value)
-    return {"form": "json", "value": tokenless, **({} if request is None else {"request": request})}
+    return {"value": _without_tokens(value), **({} if request is None else {"request": request})}
 
 
 def kind_of(body: bytes, *, report: bool) -> str:
     """The AMQP type that goes with a body of ours, or `UNREADABLE`.
 
     Arguments:
-        report: Whether it was for the coordinator: then an envelope's type names no round.
+        report: Whether it was for the coordinator: then an envelope's type names no round, as
+            that of the coordinator's own.
     """
     claimed = _envelope(body)
     if claimed is not None:
-        return claimed.kind if report else f"{claimed.kind}/{claimed.round}"
+        spoken = report or claimed.sender == envelope.COORDINATOR
+        return claimed.kind if spoken else f"{claimed.kind}/{claimed.round}"
     value = _json(body) or {}
     for name in ("instruction", "operation", "result"):
         if isinstance(value.get(name), str):
@@ -70,7 +78,7 @@ def content_type_of(body: bytes) -> str:
 
 
 def _without_tokens(value: Any) -> Any:
-    """Tickets into sessions, of parties and of callers."""
+    """Callers' tickets into sessions."""
     match value:
         case dict():
             return {

@@ -72,7 +72,8 @@ def _over_http(deployment: Deployment, warren: str) -> Iterator[str]:
     sign = f"{url}/api/v1/accounts/ACCOUNT_ID/sign?wait=10"
     yield f"""  curl -H "$KEY" '{sign}' -d '{{"message": "aGVsbG8="}}'"""
     yield "Another API key, and what else there is:"
-    yield f"  {warren} gateway api-keys create NAME --holder TENANT -c {gateways.config}"
+    files = f"-c {gateways.config} --authority {gateways.authority}"
+    yield f"  {warren} gateway api-keys create NAME --holder TENANT {files}"
     yield f"  {url}/openapi.json"
 
 
@@ -83,6 +84,7 @@ def _gateways(deployment: Deployment) -> dict[str, Any]:
     return {
         "gateways": list(gateways.urls),
         "gateway_config": str(gateways.config),
+        "api_key_authority_file": str(gateways.authority),
         "api_key": gateways.api_key,
     }
 

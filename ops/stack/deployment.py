@@ -222,6 +222,8 @@ def _write_configuration(
     """All files of all roles; returns the clients'."""
     parties = {party_id: Identity.generate() for party_id in plan.party_ids}
     clients = {name: Identity.generate() for name in plan.all_clients}
+    coordinator = Identity.generate()
+    pins = [{"public_key": coordinator.public.to_base64()}]
     peers = [
         {"party_id": party_id, "index": i, "public_key": identity.public.to_base64()}
         for i, (party_id, identity) in enumerate(parties.items(), start=1)
@@ -231,10 +233,15 @@ def _write_configuration(
         | ({} if name == LEGACY else {"client_id": name})
         for name, identity in clients.items()
     ]
+    _write_secret(directory / "coordinator.key", coordinator.to_base64())
     _write(
         directory / "coordinator.toml",
         {
-            "coordinator": {"amqp_url": amqp_url, "database_url": urls["coordinator"]},
+            "coordinator": {
+                "private_key_file": "coordinator.key",
+                "amqp_url": amqp_url,
+                "database_url": urls["coordinator"],
+            },
             "limits": plan.limits.get("coordinator", {}),
             "pools": plan.pools,
             "parties": peers,
@@ -257,6 +264,7 @@ def _write_configuration(
                 },
                 "limits": plan.limits.get("party", {}),
                 "peers": peers,
+                "coordinators": pins,
                 "clients": authorised,
             },
         )
@@ -270,7 +278,7 @@ def _write_configuration(
         }
         if name != LEGACY:
             own["client_id"] = name
-        _write(files[name], {"client": own, "parties": peers})
+        _write(files[name], {"client": own, "coordinators": pins, "parties": peers})
     return files
 
 

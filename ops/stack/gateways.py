@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from contracts.api_keys import DAY_MS, Action
 from contracts.client import Client
 from contracts.primitives import Scope
+from gateway.authority import Authority, new_authority, now_ms, send
 from gateway.entry.api_keys import digest, new_secret
 from gateway.settings import GatewaySettings
 from ops.stack import sockets
@@ -19,6 +21,7 @@ CLIENT = "gateway"
 HOLDER = "demo"
 """Of the API key; also the key's id."""
 _FILE = "gateway.toml"
+_AUTHORITY = "api-key-authority.key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +30,13 @@ class Gateways:
     Attributes:
         urls: One for each of them; its process is ``gateway.1``, ``gateway.2``, ...
         config: For `warren gateway`.
+        authority: The private key of whoever signs API keys; no gateway reads it.
         api_key: For the header `X-API-Key`; it may do everything, in the name of `HOLDER`.
     """
 
     urls: tuple[str, ...]
     config: Path
+    authority: Path
     api_key: str = field(repr=False)
 
 
@@ -40,9 +45,13 @@ def write_configuration(
 ) -> Path:
     """A gateway's file, which ends with that of its client and lies beside it.
 
+    Beside it is also the authority that signs API keys.
+
     Callers may say ``server-party-1`` for ``party-1``, as those of old do.
     """
-    lines = ["[gateway]", "access_log = false", "", "[limits]"]
+    authority = new_authority(client.with_name(_AUTHORITY), CLIENT)
+    lines = ["[gateway]", f'api_key_authority = "{authority.public.to_base64()}"']
+    lines += ["access_log = false", "", "[limits]"]
     lines += [f"{name} = {json.dumps(value)}" for name, value in limits.items()]
     lines += ["", "[party_names]", *(f'server-{name} = "{name}"' for name in party_ids), "", ""]
     path = client.with_name(_FILE)
@@ -62,13 +71,30 @@ def programs(config: Path, ports: Sequence[int], entry: Sequence[str]) -> Iterat
 
 async def let_in(config: Path, ports: Sequence[int]) -> Gateways:
     """Make the API key."""
-    secret = new_secret()
-    async with Client.connect(GatewaySettings.load(config).client) as client:
-        await client.put_api_key(
-            HOLDER, holder=HOLDER, key_digest=digest(secret.encode()), scopes=list(Scope)
-        )
+    authority = config.with_name(_AUTHORITY)
     return Gateways(
         urls=tuple(f"http://{sockets.LOOPBACK}:{port}" for port in ports),
         config=config,
-        api_key=secret,
+        authority=authority,
+        api_key=await new_api_key(config, authority, HOLDER),
     )
+
+
+async def new_api_key(
+    config: Path, authority: Path, holder: str, scopes: Sequence[Scope] = tuple(Scope)
+) -> str:
+    """Sign an API key that is called as its holder; returns its secret."""
+    secret = new_secret()
+    async with Client.connect(GatewaySettings.load(config).client) as client:
+        signer = Authority(authority, CLIENT)
+        await signer.catch_up(client)
+        signed = signer.sign(
+            Action.PUT,
+            api_key_id=holder,
+            holder=holder,
+            key_digest=digest(secret.encode()),
+            scopes=list(scopes),
+            valid_until=now_ms() + DAY_MS,
+        )
+        await send(client, signed)
+    return secret

@@ -38,5 +38,5 @@ def _client(management_url: str) -> httpx.Client:
     return httpx.Client(
         base_url=urlunsplit(bare),
         auth=(unquote(parts.username or ""), unquote(parts.password or "")),
-        timeout=30,
+        timeout=60,
     )

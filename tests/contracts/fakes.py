@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
 from contracts import addresses
 from contracts.answers import failed_result
+from contracts.coordinators import result_headers
 from contracts.failures import Failure, FailureCode
 from contracts.primitives import Curve
 from contracts.requests import ADAPTER, KeygenRequest, QueryKeysRequest, Request, SignRequest
 from contracts.results import Delivered, QueryKeysResult, Result, SessionAnnounced, Status
 
-from .samples import SingleKey, keygen_result, sign_result
+from .samples import COORDINATOR, SingleKey, digest_of, keygen_result, sign_result
 
 Answer = Callable[[Request], Iterable[Delivered]]
 KEYS = {curve: SingleKey(curve) for curve in Curve}
@@ -26,19 +27,21 @@ def honest(request: Request) -> list[Result]:
     """What a real system would say; every key exists, and is on the curve its name begins with."""
     match request:
         case KeygenRequest():
-            key = KEYS[request.curve].certified(client_id=request.client_id, key_id=request.key_id)
-            return [keygen_result(request, key)]
+            return [keygen_result(request, KEYS[request.curve].made_for(request))]
         case SignRequest():
             return [sign_result(request, KEYS[request.scheme.curve])]
         case QueryKeysRequest():
             key_id = request.only or "ed25519"
             curve = Curve.SECP256K1 if key_id.startswith("secp256k1") else Curve.ED25519
-            key = KEYS[curve].certified(client_id=request.client_id, key_id=key_id)
+            key = KEYS[curve].certified(
+                client_id=request.client_id, tenant=request.tenant, key_id=key_id
+            )
             return [
                 QueryKeysResult(
                     request_id=request.request_id,
                     client_id=request.client_id,
                     session_id=None,
+                    request_digest=digest_of(request),
                     status=Status.COMPLETED,
                     finished_at=request.issued_at,
                     keys=[key],
@@ -51,6 +54,7 @@ def honest(request: Request) -> list[Result]:
             failure,
             request_id=request.request_id,
             client_id=request.client_id,
+            request_digest=digest_of(request),
             finished_at=request.issued_at,
         )
     ]
@@ -88,9 +92,13 @@ class FakeCoordinator:
             reply_to = addresses.announcement_key(content.client_id, content.request_id)
         await self.publish_raw(content.model_dump_json().encode(), reply_to)
 
-    async def publish_raw(self, body: bytes, reply_to: str) -> None:
+    async def publish_raw(
+        self, body: bytes, reply_to: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Signed, unless other headers are given."""
         exchange = await self._channel.get_exchange(addresses.RESULTS, ensure=False)
-        await exchange.publish(aio_pika.Message(body), reply_to)
+        own: Mapping[str, str] = result_headers(body, COORDINATOR) if headers is None else headers
+        await exchange.publish(aio_pika.Message(body, headers={**own}), reply_to)
 
     async def declare_results_queue(self, client_id: str | None) -> None:
         pattern = "mpc.*.*" if client_id is None else f"mpc.*.{client_id}.*"

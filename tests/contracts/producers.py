@@ -7,18 +7,24 @@ import secrets
 from typing import Any
 
 from contracts.client import Client, ClientSettings
+from contracts.coordinators import Coordinators
 from contracts.primitives import Scheme
 from contracts.results import SignResult
 from contracts.signing import SignedRequest, sign_request
 
 from . import samples
-from .samples import CLIENT, PINNED
+from .samples import CLIENT, COORDINATOR, PINNED
 
 
 def settings(url: str, client_id: str | None = "svcA", **changes: Any) -> ClientSettings:
     """Of a client that asks once: on a slow machine, asking again unasked spoils a count."""
     given = ClientSettings(
-        amqp_url=url, client_id=client_id, identity=CLIENT, parties=PINNED, ask_again_s=60
+        amqp_url=url,
+        client_id=client_id,
+        identity=CLIENT,
+        coordinators=Coordinators.of(COORDINATOR.public),
+        parties=PINNED,
+        ask_again_s=60,
     )
     return dataclasses.replace(given, **changes)
 

@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from contracts.addresses import result_key
 from contracts.admission import ClientPolicy
+from contracts.api_keys import Action
 from contracts.identity import Identity, PublicIdentity
-from contracts.keys import CertifiedKey, Holder, KeyFacts
-from contracts.primitives import Curve, Scheme, Scope
-from contracts.requests import KeygenRequest, SignItem, SignRequest
+from contracts.keys import CertifiedKey, Holder, KeyFacts, Origin
+from contracts.primitives import Curve, Scheme
+from contracts.requests import KeygenRequest, RequestBase, SignItem, SignRequest
 from contracts.results import (
     EcdsaForms,
     KeygenResult,
@@ -26,9 +27,15 @@ from contracts.results import (
     SignResult,
     Status,
 )
+from contracts.signing import sign_request as sign
+from contracts.terms import Member, SessionTerms
 from contracts.verification import child
 
+from .chains import AUTHORITY, Scribe
+
 CLIENT = Identity.generate()
+COORDINATOR = Identity.generate()
+SCRIBE = Scribe(client_id="svcA")
 STRANGER = Identity.generate()
 PARTIES = {f"p{number}": Identity.generate() for number in range(1, 4)}
 PINNED: dict[str, PublicIdentity] = {name: party.public for name, party in PARTIES.items()}
@@ -57,13 +64,10 @@ def fields(operation: str, **changes: Any) -> dict[str, Any]:
         "query_accounts": {},
         "configure_account": {"account_id": "treasury", "signers": ["p1", "p3"]},
         "put_api_key": {
-            "api_key_id": "first",
-            "holder": "shop",
-            "key_digest": bytes([10]) * 32,
-            "scopes": [Scope.SIGN, Scope.READ],
+            "entry": SCRIBE.signed_put(),
         },
-        "revoke_api_key": {"api_key_id": "first"},
-        "query_api_keys": {},
+        "revoke_api_key": {"entry": SCRIBE.signed(Action.REVOKE, api_key_id="shop-1")},
+        "query_api_keys": {"authority": AUTHORITY.public.der},
     }
     given: dict[str, Any] = {
         "operation": operation,
@@ -111,6 +115,7 @@ class SingleKey:
 
     def facts(self, **changes: Any) -> KeyFacts:
         given: dict[str, Any] = {
+            "version": 2,
             "client_id": "svcA",
             "key_id": "treasury",
             "session_id": bytes([5]) * 32,
@@ -124,13 +129,30 @@ class SingleKey:
                 for name, party in PARTIES.items()
             ],
             "transcript_digest": bytes([7]) * 32,
+            "request_digest": bytes([8]) * 32,
+            "origin": Origin.GENERATED,
         }
         return KeyFacts(**{**given, **changes})
+
+    def old_facts(self, **changes: Any) -> KeyFacts:
+        """Of version 1."""
+        return self.facts(version=1, request_digest=None, origin=None, **changes)
 
     def certified(self, **changes: Any) -> CertifiedKey:
         facts = self.facts(**changes)
         certificates = {name: facts.certify(party) for name, party in PARTIES.items()}
         return CertifiedKey(facts=facts, certificates=certificates)
+
+    def made_for(self, request: KeygenRequest, **changes: Any) -> CertifiedKey:
+        """As its parties would certify it."""
+        asked = {
+            "client_id": request.client_id,
+            "tenant": request.tenant,
+            "key_id": request.key_id,
+            "request_digest": sign(request, CLIENT).digest,
+            "schemes": request.schemes,
+        }
+        return self.certified(**{**asked, **changes})
 
     def sign(
         self, scheme: Scheme, message: bytes, taproot_merkle_root: bytes | None = None
@@ -159,11 +181,17 @@ class SingleKey:
         return commitment + z.to_bytes(32)
 
 
+def digest_of(request: RequestBase) -> bytes:
+    """Of its bytes, as `sign_request` writes them."""
+    return hashlib.sha256(request.model_dump_json().encode()).digest()
+
+
 def keygen_result(request: KeygenRequest, key: CertifiedKey | None, **changes: Any) -> KeygenResult:
     given: dict[str, Any] = {
         "request_id": request.request_id,
         "client_id": request.client_id,
         "session_id": None if key is None else key.facts.session_id,
+        "request_digest": digest_of(request),
         "status": Status.COMPLETED,
         "finished_at": request.issued_at + 1,
         "key_id": request.key_id,
@@ -206,6 +234,7 @@ def sign_result(request: SignRequest, key: SingleKey, **changes: Any) -> SignRes
         "request_id": request.request_id,
         "client_id": request.client_id,
         "session_id": bytes([8]) * 32,
+        "request_digest": digest_of(request),
         "status": Status.COMPLETED,
         "finished_at": request.issued_at + 1,
         "key_id": request.key_id,
@@ -242,13 +271,57 @@ def announcement(request: KeygenRequest | SignRequest, **changes: Any) -> Sessio
     given: dict[str, Any] = {
         "request_id": request.request_id,
         "client_id": request.client_id,
-        "session_id": bytes([5 if isinstance(request, KeygenRequest) else 8]) * 32,
+        "session_id": session_terms(request).session_id(),
+        "request_digest": digest_of(request),
+        "terms": session_terms(request),
         "deadline": request.expires_at,
         "parties": ["p1", "p3"],
         "join_tokens": {"p1": bytes([1]) * 32, "p3": bytes([3]) * 32},
         "session_token": bytes([9]) * 32,
     }
     return SessionAnnounced(**{**given, **changes})
+
+
+def session_terms(request: KeygenRequest | SignRequest) -> SessionTerms:
+    """Of a session of two parties."""
+    return SessionTerms(
+        protocol=request.operation,
+        request_digest=digest_of(request),
+        key_session=None if isinstance(request, KeygenRequest) else bytes([5]) * 32,
+        epoch=0,
+        threshold=2,
+        members=[
+            Member(party_id=name, index=index, identity=PARTIES[name].public.der)
+            for index, name in ((1, "p1"), (3, "p3"))
+        ],
+        salt=bytes(32),
+    )
+
+
+def looked_at(
+    asked: KeygenRequest | SignRequest | None = None, by: Identity = CLIENT, **changes: Any
+) -> dict[str, Any]:
+    """What is told of a session of the request, or of `BEGUN`.
+
+    Arguments:
+        changes: To the view.
+    """
+    request = asked or BEGUN
+    terms, signed = session_terms(request), sign(request, by)
+    named = {
+        "session_id": terms.session_id(),
+        "request_id": request.request_id,
+        "operation": request.operation,
+        "key_id": request.key_id,
+        "client_id": request.client_id,
+        "tenant": request.tenant,
+    }
+    return {
+        "session": session_view(**(named | changes)),
+        "request": signed.body,
+        "request_signature": signed.signature,
+        "terms": terms,
+    }
 
 
 def session_view(**changes: Any) -> SessionView:
@@ -262,5 +335,9 @@ def session_view(**changes: Any) -> SessionView:
         "deadline": 2_000_000_000_000,
         "parties": ["p1", "p3"],
         "events": [],
+        "client_id": "svcA",
     }
     return SessionView(**{**given, **changes})
+
+
+BEGUN = sign_request(request_id="r0")

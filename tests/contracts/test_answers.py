@@ -7,18 +7,32 @@ from typing import Any
 import pytest
 
 from contracts.answers import check_answer
+from contracts.api_keys import SignedApiKeyEntry
 from contracts.errors import ContractError
-from contracts.primitives import Curve, Scope, Status
+from contracts.identity import Identity
+from contracts.primitives import Curve, Status
 from contracts.requests import ADAPTER as REQUEST
 from contracts.requests import Request
 from contracts.results import ADAPTER as RESULT
-from contracts.results import AccountView, ApiKeyView, Result
+from contracts.results import AccountView, Result
 
-from .samples import SingleKey, fields, session_view, sign_request, sign_result
+from .chains import Scribe
+from .samples import (
+    BEGUN,
+    SCRIBE,
+    SingleKey,
+    fields,
+    looked_at,
+    session_view,
+    sign_request,
+    sign_result,
+)
 
 SESSION = bytes([8]) * 32
 VIEW = session_view()
-OUTCOME = sign_result(sign_request(request_id="r0"), SingleKey(Curve.ED25519))
+LOOKED = looked_at()
+SEEN = LOOKED["session"]
+OUTCOME = sign_result(BEGUN, SingleKey(Curve.ED25519))
 ACCOUNT = AccountView(
     account_id="treasury",
     user_id="Ada",
@@ -31,16 +45,15 @@ ACCOUNT = AccountView(
     signers=["p3", "p1"],
     public_key=None,
 )
-API_KEY = ApiKeyView(
-    api_key_id="first",
-    holder="shop",
-    key_digest=bytes([10]) * 32,
-    scopes=[Scope.READ, Scope.SIGN],
-    created_at=1,
-    valid_until=None,
-    revoked_at=None,
-)
-REVOKED = API_KEY.model_copy(update={"revoked_at": 2})
+FIRST = SCRIBE.signed_put()
+STRANGER = Scribe(Identity.generate(), client_id="svcA")
+
+
+def a_fifth(scribe: Scribe) -> SignedApiKeyEntry:
+    return scribe.signed_put(number=5)
+
+
+ENTRY = a_fifth(SCRIBE)
 
 
 def request(operation: str, **changes: Any) -> Request:
@@ -53,6 +66,7 @@ def answer(operation: str, **changes: Any) -> Result:
         "request_id": "r1",
         "client_id": "svcA",
         "session_id": None,
+        "request_digest": bytes(32),
         "status": Status.COMPLETED,
         "finished_at": 1,
     }
@@ -65,9 +79,11 @@ def changed(view: Any, **changes: Any) -> Any:
 
 ASKED = {
     "cancel": request("cancel"),
-    "cancel by session": request("cancel", target=None, session_id=SESSION),
     "look": request("query_session"),
-    "look by session": request("query_session", target=None, session_id=SESSION),
+    "look by session": request("query_session", target=None, session_id=SEEN.session_id),
+    "look by a tenant": request(
+        "query_session", target=None, session_id=SEEN.session_id, tenant="shop"
+    ),
     "join": request("join_session"),
     "join one": request("join_session", party_id="p1"),
     "account": request("query_accounts", only="treasury"),
@@ -76,7 +92,7 @@ ASKED = {
     "configure nobody": request("configure_account", signers=None),
     "put": request("put_api_key"),
     "revoke": request("revoke_api_key"),
-    "api keys": request("query_api_keys"),
+    "api keys": request("query_api_keys", after=4, limit=1),
 }
 
 
@@ -84,11 +100,10 @@ ASKED = {
     ("asked", "given"),
     [
         ("cancel", {"target": "r0"}),
-        ("cancel by session", {"target": None}),
-        ("look", {"session": VIEW}),
-        ("look", {"session": VIEW, "outcome": OUTCOME}),
-        ("look", {"session": VIEW, "outcome": changed(OUTCOME, session_id=bytes(32))}),
-        ("look by session", {"session": VIEW}),
+        ("look", LOOKED),
+        ("look", LOOKED | {"outcome": OUTCOME}),
+        ("look", LOOKED | {"outcome": changed(OUTCOME, session_id=bytes(32))}),
+        ("look by session", LOOKED),
         ("join", {"session": VIEW, "party_id": "p3"}),
         ("join one", {"session": VIEW, "party_id": "p1"}),
         ("account", {"accounts": [ACCOUNT]}),
@@ -96,9 +111,10 @@ ASKED = {
         ("accounts", {}),
         ("configure", {"account": ACCOUNT}),
         ("configure nobody", {"account": changed(ACCOUNT, signers=None)}),
-        ("put", {"api_key": API_KEY}),
-        ("revoke", {"api_key": REVOKED}),
-        ("api keys", {"api_keys": [API_KEY], "more": True}),
+        ("put", {"number": 1}),
+        ("revoke", {"number": 1}),
+        ("api keys", {"entries": [ENTRY], "more": True, "after": 4}),
+        ("api keys", {"after": 4}),
     ],
 )
 def test_a_fitting_answer_is_taken(asked: str, given: dict[str, Any]) -> None:
@@ -110,12 +126,31 @@ def test_a_fitting_answer_is_taken(asked: str, given: dict[str, Any]) -> None:
     [
         ("cancel", {"target": "r9"}, "target"),
         ("look", {}, "no session"),
-        ("look", {"session": changed(VIEW, request_id="r9")}, "target"),
-        ("look by session", {"session": changed(VIEW, session_id=bytes(32))}, "session_id"),
-        ("look", {"session": VIEW, "outcome": changed(OUTCOME, request_id="r9")}, "request_id"),
-        ("look", {"session": VIEW, "outcome": changed(OUTCOME, client_id="svcB")}, "client_id"),
-        ("look", {"session": VIEW, "outcome": changed(OUTCOME, key_id="other")}, "key_id"),
-        ("look", {"session": changed(VIEW, operation="keygen"), "outcome": OUTCOME}, "outcome"),
+        ("look", LOOKED | {"session": changed(SEEN, request_id="r9")}, "target"),
+        (
+            "look by session",
+            LOOKED | {"session": changed(SEEN, session_id=bytes(32))},
+            "session_id",
+        ),
+        ("look", LOOKED | {"session": changed(SEEN, session_id=bytes(32))}, "session_id"),
+        ("look by session", LOOKED | {"session": changed(SEEN, request_id="r9")}, "request_id"),
+        ("look by session", LOOKED | {"session": changed(SEEN, tenant="bank")}, "owner"),
+        ("look by a tenant", LOOKED, "owner"),
+        ("look", LOOKED | {"session": changed(SEEN, client_id="svcB")}, "owner"),
+        ("look", LOOKED | {"session": changed(SEEN, tenant="bank")}, "owner"),
+        ("look", LOOKED | {"terms": None}, "no terms"),
+        ("look", LOOKED | {"request": None}, "no request"),
+        ("look", LOOKED | {"request": looked_at(sign_request())["request"]}, "terms' request"),
+        ("look", LOOKED | {"outcome": changed(OUTCOME, request_id="r9")}, "request_id"),
+        ("look", LOOKED | {"outcome": changed(OUTCOME, client_id="svcB")}, "client_id"),
+        ("look", LOOKED | {"outcome": changed(OUTCOME, key_id="other")}, "key_id"),
+        ("look", LOOKED | {"outcome": changed(OUTCOME, message=b"other")}, "messages"),
+        (
+            "look",
+            LOOKED | {"outcome": changed(OUTCOME, request_digest=bytes(32))},
+            "outcome's request_digest",
+        ),
+        ("look", looked_at(operation="keygen") | {"outcome": OUTCOME}, "outcome"),
         ("join", {"party_id": "p1"}, "no session"),
         ("join", {"session": VIEW}, "no party_id"),
         ("join", {"session": changed(VIEW, session_id=bytes(32)), "party_id": "p1"}, "session_id"),
@@ -127,16 +162,16 @@ def test_a_fitting_answer_is_taken(asked: str, given: dict[str, Any]) -> None:
         ("configure", {"account": changed(ACCOUNT, account_id="z")}, "account_id"),
         ("configure", {"account": changed(ACCOUNT, signers=None)}, "signers"),
         ("configure nobody", {"account": ACCOUNT}, "signers"),
-        ("put", {}, "no api_key"),
-        ("put", {"api_key": changed(API_KEY, api_key_id="second")}, "api_key_id"),
-        ("put", {"api_key": changed(API_KEY, holder="thief")}, "holder"),
-        ("put", {"api_key": changed(API_KEY, key_digest=bytes(32))}, "key_digest"),
-        ("put", {"api_key": changed(API_KEY, scopes=list(Scope))}, "scopes"),
-        ("put", {"api_key": changed(API_KEY, valid_until=9)}, "valid_until"),
-        ("revoke", {}, "no api_key"),
-        ("revoke", {"api_key": changed(REVOKED, api_key_id="second")}, "api_key_id"),
-        ("revoke", {"api_key": API_KEY}, "revoked_at"),
-        ("api keys", {"more": True}, "empty page"),
+        ("put", {}, "number"),
+        ("put", {"number": 2}, "number"),
+        ("revoke", {}, "number"),
+        ("revoke", {"number": 2}, "number"),
+        ("api keys", {"more": True, "after": 4}, "empty page"),
+        ("api keys", {"entries": [ENTRY]}, "after"),
+        ("api keys", {"entries": [ENTRY, ENTRY], "after": 4}, "longer page"),
+        ("api keys", {"entries": [FIRST], "after": 4}, "entry's number"),
+        ("api keys", {"entries": [a_fifth(Scribe(client_id="svcB"))], "after": 4}, "client_id"),
+        ("api keys", {"entries": [a_fifth(STRANGER)], "after": 4}, "not signed"),
     ],
 )
 def test_an_answer_to_something_else_is_refused(

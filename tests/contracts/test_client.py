@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import time
 from collections.abc import Iterable
@@ -11,12 +12,13 @@ from urllib.parse import urlsplit
 import aio_pika
 import pytest
 
-from contracts.admission import open_request, signature_of
+from contracts.admission import open_request
 from contracts.client import Client, ClientClosedError, RequestFailedError, ResultTimeoutError
 from contracts.failures import FailureCode
 from contracts.primitives import Curve, Scheme
 from contracts.requests import Request
 from contracts.results import Result
+from contracts.signing import signature_of
 
 from .fakes import KEYS, FakeCoordinator, honest
 from .producers import settings, sign, signed_request
@@ -37,7 +39,9 @@ async def test_a_key_is_made_and_signs_in_every_scheme(
         for scheme in Scheme:
             key_id = f"{scheme.curve}-{scheme}"
             key = await client.create_key(key_id, curve=scheme.curve, threshold=2, party_count=3)
-            assert key.facts == KEYS[scheme.curve].facts(key_id=key_id)
+            made_by = hashlib.sha256(coordinator.asked[-1].body).digest()
+            expected = KEYS[scheme.curve].facts(key_id=key_id, request_digest=made_by)
+            assert key.facts == expected
             message = bytes(32)
             done = await client.sign(key_id, message=message, scheme=scheme)
             assert (done.message, done.key_id) == (message, key_id)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import quote, urlsplit
 
 import aio_pika
@@ -67,8 +67,10 @@ async def test_a_connection_lost_after_the_confirm_costs_nothing_but_time(
 ) -> None:
     publish, confirmed = Link.publish, asyncio.Event()
 
-    async def publish_and_tell(link: Link, signed: SignedRequest) -> None:
-        await publish(link, signed)
+    async def publish_and_tell(
+        link: Link, signed: SignedRequest, **how: Callable[[], None]
+    ) -> None:
+        await publish(link, signed, **how)
         confirmed.set()
 
     monkeypatch.setattr(Link, "publish", publish_and_tell)

@@ -2,51 +2,52 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from contracts import results
+from contracts import addresses, results
 from contracts.client import Client, ResultTimeoutError
+from contracts.coordinators import result_headers
 from contracts.primitives import Curve
-from contracts.requests import KeygenRequest, QueryKeysRequest, Request, SignRequest
+from contracts.requests import ADAPTER, KeygenRequest, QueryKeysRequest, Request, SignRequest
 from contracts.results import KeygenResult, Result
 from tests.contracts.fakes import another_key
+from tests.patience import until
 
 from . import samples
 from .fakes import KEYS, FakeCoordinator, honest
 from .producers import settings, sign
-from .samples import PINNED, STRANGER, SingleKey, keygen_result, sign_result
+from .samples import PINNED, STRANGER, SingleKey, digest_of, keygen_result, sign_result
 
 pytestmark = pytest.mark.system
 
 
 def _stranger_certified(request: Request) -> Result:
     assert isinstance(request, KeygenRequest)
-    key = KEYS[request.curve].certified(client_id=request.client_id, key_id=request.key_id)
+    key = KEYS[request.curve].made_for(request)
     forged = {**key.certificates, "p2": key.facts.certify(STRANGER)}
     return keygen_result(request, key.model_copy(update={"certificates": forged}))
 
 
 def _another_threshold(request: Request) -> Result:
     assert isinstance(request, KeygenRequest)
-    key = KEYS[request.curve].certified(
-        client_id=request.client_id, key_id=request.key_id, threshold=3
-    )
-    return keygen_result(request, key)
+    return keygen_result(request, KEYS[request.curve].made_for(request, threshold=3))
 
 
 def _another_message(request: Request) -> Result:
     assert isinstance(request, SignRequest)
     other = request.model_copy(update={"message": b"pay the thief"})
-    return sign_result(other, KEYS[Curve.ED25519])
+    return sign_result(other, KEYS[Curve.ED25519], request_digest=digest_of(request))
 
 
 def _another_operation(request: Request) -> Result:
     made = keygen_result(samples.keygen_request(), KEYS[Curve.ED25519].certified(key_id="treasury"))
-    return made.model_copy(update={"request_id": request.request_id})
+    answers = {"request_id": request.request_id, "request_digest": digest_of(request)}
+    return made.model_copy(update=answers)
 
 
 def _another_client(request: Request) -> Result:
@@ -136,3 +137,41 @@ async def test_what_is_no_result_at_all_becomes_a_dead_letter(
         await coordinator.publish_raw(b'{"result": "sign"', "mpc.mpc_signing_result.svcA.complete")
         assert await coordinator.dead_letter() == b'{"result": "sign"'
         await sign(client)
+
+
+@pytest.mark.parametrize("headers", [{}, "stranger"])
+async def test_what_the_coordinator_did_not_sign_changes_nothing_and_little_of_it_is_kept(
+    vhost: str, coordinator: FakeCoordinator, headers: Any
+) -> None:
+    coordinator.answer = lambda _: []
+    address = "mpc.mpc_signing_result.svcA.complete"
+    async with Client.connect(settings(vhost)) as client:
+        asking = asyncio.create_task(sign(client, request_id="mine"))
+        await coordinator.heard.wait()
+        request = ADAPTER.validate_json(coordinator.asked[0].body)
+        assert isinstance(request, SignRequest)
+        true = sign_result(request, KEYS[Curve.ED25519])
+        body = true.model_dump_json().encode()
+        forged = result_headers(body, STRANGER) if headers == "stranger" else headers
+        for _ in range(20):
+            await coordinator.publish_raw(body, address, forged)
+        await until(lambda: sum(client.disbelieved.values()) == 20)
+        assert not asking.done()
+        assert await coordinator.dead_letter() == body
+        assert await coordinator.waiting(addresses.DEAD_QUEUE) <= 2
+        coordinator.answer = honest
+        await coordinator.publish(true, address)
+        assert await asking == true
+
+
+async def test_an_answer_to_other_bytes_under_the_same_id_is_not_taken(
+    vhost: str, coordinator: FakeCoordinator
+) -> None:
+    def answer(request: Request) -> Iterable[Result]:
+        for result in honest(request):
+            yield result.model_copy(update={"request_digest": bytes(32)})
+
+    coordinator.answer = answer
+    async with Client.connect(settings(vhost, margin_s=0.1)) as client:
+        with pytest.raises(ResultTimeoutError):
+            await sign(client, timeout_s=0.5)

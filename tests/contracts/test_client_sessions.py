@@ -12,9 +12,10 @@ import pytest
 
 from contracts import addresses, results
 from contracts.answers import failed_result
+from contracts.api_keys import Action
 from contracts.client import Begun, Client, ClientClosedError, RequestFailedError
 from contracts.failures import Failure, FailureCode
-from contracts.primitives import Curve, Scheme, Scope, Status
+from contracts.primitives import Curve, Scheme, Status
 from contracts.requests import (
     ADAPTER,
     KeygenRequest,
@@ -31,10 +32,11 @@ from contracts.signing import sign_request
 from tests.patience import until
 
 from . import samples
+from .chains import AUTHORITY
 from .fakes import KEYS, FakeCoordinator, honest
 from .producers import settings
-from .samples import CLIENT, SingleKey, announcement, session_view, sign_result
-from .test_answers import ACCOUNT, API_KEY, REVOKED, VIEW, answer, changed
+from .samples import CLIENT, SingleKey, announcement, sign_result
+from .test_answers import ACCOUNT, ENTRY, FIRST, LOOKED, SEEN, VIEW, answer
 
 pytestmark = pytest.mark.system
 
@@ -42,6 +44,14 @@ TENANTS = {
     name: SingleKey(Curve.ED25519, secret=bytes([at]) * 32)
     for at, name in enumerate(("shop", "bank"), start=1)
 }
+KEY = KEYS[Curve.ED25519].certified()
+PROVEN = ACCOUNT.model_copy(
+    update={
+        "session_id": KEY.facts.session_id,
+        "public_key": KEY.facts.public_key,
+        "key": KEY,
+    }
+)
 
 
 async def begin(client: Client, message: bytes = b"message", **more: Any) -> Begun:
@@ -65,12 +75,18 @@ def announcing(request: Request) -> Iterable[Delivered]:
         yield from honest(request)
 
 
+def answer_to(asked: Request, /, **more: Any) -> Result:
+    given = {"request_id": asked.request_id, "request_digest": samples.digest_of(asked)}
+    return answer(asked.operation, **given, **more)
+
+
 def failing(request: Request, code: FailureCode, session_id: bytes | None) -> Result:
     return failed_result(
         request.operation,
         Failure.of(code, "not today"),
         request_id=request.request_id,
         client_id=request.client_id,
+        request_digest=samples.digest_of(request),
         session_id=session_id,
         finished_at=request.issued_at,
     )
@@ -220,15 +236,17 @@ async def test_closing_ends_what_was_begun(vhost: str, coordinator: FakeCoordina
         await begun.result()
 
 
-async def test_another_clients_announcement_is_refused(
-    vhost: str, coordinator: FakeCoordinator
+@pytest.mark.parametrize("change", [{"client_id": "svcB"}, {"session_id": bytes(32)}])
+async def test_an_announcement_of_another_client_or_of_another_requests_session_is_refused(
+    vhost: str, coordinator: FakeCoordinator, change: dict[str, Any]
 ) -> None:
     coordinator.answer = lambda _: []
     async with Client.connect(settings(vhost)) as client:
         beginning = asyncio.create_task(begin(client, request_id="mine"))
         await coordinator.heard.wait()
-        foreign = announcement(samples.sign_request(request_id="mine", client_id="svcB"))
-        body = foreign.model_dump_json().encode()
+        (request,) = asked(coordinator, "sign")
+        assert isinstance(request, SignRequest)
+        body = announcement(request).model_copy(update=change).model_dump_json().encode()
         await coordinator.publish_raw(body, addresses.announcement_key("svcA", "mine"))
         assert await coordinator.dead_letter() == body
         assert not beginning.done()
@@ -242,8 +260,8 @@ def of_tenants(request: Request) -> Iterable[Delivered]:
         case SignRequest():
             yield sign_result(request, key)
         case QueryKeysRequest():
-            certified = key.certified(key_id=request.only)
-            yield answer("query_keys", request_id=request.request_id, keys=[certified])
+            certified = key.certified(key_id=request.only, tenant=request.tenant)
+            yield answer_to(request, keys=[certified])
 
 
 async def test_a_client_acts_for_tenants_each_with_keys_of_its_own(
@@ -296,15 +314,14 @@ async def test_a_look_at_a_session_has_its_verified_outcome(
     wish = samples.sign_request(request_id="r0", key_id="ed25519")
     true = sign_result(wish, KEYS[Curve.ED25519])
     forged = sign_result(wish, TENANTS["bank"])
-    view = session_view(key_id="ed25519")
+    looked = samples.looked_at(wish)
+    view = looked["session"]
 
     def answers(request: Request) -> Iterable[Delivered]:
         if not isinstance(request, QuerySessionRequest):
             return honest(request)
-        given = {"request_id": request.request_id, "session": view}
         return [
-            answer("query_session", **given, outcome=outcome.model_dump())
-            for outcome in (forged, true)
+            answer_to(request, **looked, outcome=outcome.model_dump()) for outcome in (forged, true)
         ]
 
     coordinator.answer = answers
@@ -319,44 +336,43 @@ async def test_a_look_at_a_session_has_its_verified_outcome(
 async def test_accounts_and_api_keys_are_told_as_the_coordinator_has_them(
     vhost: str, coordinator: FakeCoordinator
 ) -> None:
-    second = changed(API_KEY, api_key_id="second")
-
     def answers(request: Request) -> Iterable[Delivered]:
         more: dict[str, Any] = {}
         match request:
             case QueryAccountsRequest(after=None, only=None):
-                more = {"accounts": [ACCOUNT], "more": True}
+                more = {"accounts": [PROVEN], "more": True}
             case QueryAccountsRequest(only="treasury"):
-                more = {"accounts": [ACCOUNT]}
-            case QueryApiKeysRequest(after=None):
-                more = {"api_keys": [API_KEY], "more": True}
-            case QueryApiKeysRequest(after="first"):
-                more = {"api_keys": [second]}
+                more = {"accounts": [PROVEN]}
+            case QueryApiKeysRequest(after=4):
+                more = {"entries": [ENTRY], "after": 4, "highest": 5}
+            case QuerySessionRequest():
+                more = LOOKED
+            case QueryKeysRequest():  # by a cancel, for the parties whose statements it counts
+                yield failing(request, FailureCode.UNKNOWN_KEY, None)
+                return
             case _:
                 others: dict[str, dict[str, Any]] = {
-                    "cancel": {"target_status": Status.CANCELLED, "target": None},
+                    "cancel": {"target_status": Status.CANCELLED, "target": SEEN.request_id},
                     "join_session": {"session": VIEW, "party_id": "p3"},
-                    "configure_account": {"account": ACCOUNT},
-                    "put_api_key": {"api_key": API_KEY},
-                    "revoke_api_key": {"api_key": REVOKED},
+                    "configure_account": {"account": PROVEN},
+                    "put_api_key": {"number": 1},
+                    "revoke_api_key": {"number": 1},
                 }
                 more = others[request.operation]
-        yield answer(request.operation, request_id=request.request_id, **more)
+        yield answer_to(request, **more)
 
     coordinator.answer = answers
     async with Client.connect(settings(vhost)) as client:
         page = await client.accounts()
-        assert (page.accounts, page.more) == ([ACCOUNT], True)
-        assert await client.account("treasury") == ACCOUNT
-        assert await client.configure_account("treasury", ["p1", "p3"]) == ACCOUNT
-        assert await client.api_keys() == [API_KEY, second]
-        put = await client.put_api_key(
-            "first", holder="shop", key_digest=bytes([10]) * 32, scopes=[Scope.READ, Scope.SIGN]
-        )
-        assert put == API_KEY
-        assert await client.revoke_api_key("first") == REVOKED
+        assert (page.accounts, page.more) == ([PROVEN], True)
+        assert await client.account("treasury") == PROVEN
+        assert await client.configure_account("treasury", ["p1", "p3"]) == PROVEN
+        entries = await client.api_key_entries(AUTHORITY.public, after=4)
+        assert (entries.entries, entries.highest) == ([ENTRY], 5)
+        await client.put_api_key(FIRST)
+        await client.revoke_api_key(samples.SCRIBE.signed(Action.REVOKE, api_key_id="shop-1"))
         assert (await client.join(VIEW.session_id, bytes(32))).party_id == "p3"
-        ended = await client.cancel_session(VIEW.session_id)
+        ended = await client.cancel_session(SEEN.session_id)
         assert ended.target_status is Status.CANCELLED
     assert {message.routing_key for message in coordinator.asked} == {
         "mpc.query_request.svcA",

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.encoding import pack, unpack
-from contracts.envelope import MAX_ENVELOPE_BYTES, Envelope, UnverifiedEnvelope
+from contracts.envelope import ENVELOPE_TAG, MAX_ENVELOPE_BYTES, Envelope, UnverifiedEnvelope
 from contracts.errors import ContractError
 
 from .samples import PARTIES
@@ -78,6 +78,19 @@ def test_an_envelope_of_another_sender_is_refused() -> None:
 def test_an_oversized_envelope_is_not_even_parsed() -> None:
     with pytest.raises(ContractError, match="at most"):
         UnverifiedEnvelope.from_bytes(bytes(MAX_ENVELOPE_BYTES + 1))
+    with pytest.raises(ContractError, match="behind the last part"):
+        UnverifiedEnvelope.from_bytes(bytes(MAX_ENVELOPE_BYTES))
+
+
+@pytest.mark.parametrize("at", [0, 1, 3])
+@pytest.mark.parametrize("more", [-1, 1])
+def test_a_field_of_fixed_width_has_no_other(at: int, more: int) -> None:
+    content, _ = unpack(SEALED, 2)
+    parts = list(unpack(content, 7))
+    parts[at] = bytes(len(parts[at]) + more)
+    wrong = pack(parts)
+    with pytest.raises(ContractError, match="another width"):
+        UnverifiedEnvelope.from_bytes(pack((wrong, SENDER.sign(ENVELOPE_TAG, wrong))))
 
 
 def test_a_second_signature_over_the_same_content_is_the_same_message() -> None:

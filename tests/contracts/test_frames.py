@@ -35,8 +35,12 @@ def content_header(flags: int, properties: bytes) -> bytes:
     return struct.pack(">BHI", 2, 1, len(content)) + content + b"\xce"
 
 
-async def received(*frames: bytes) -> list[frame.FrameTypes]:
-    """What aiormq reads of a broker's bytes on one of our connections, up to their end."""
+async def received(*frames: bytes, count: int | None = None) -> list[frame.FrameTypes]:
+    """What aiormq reads of a broker's bytes on one of our connections, up to their end.
+
+    Arguments:
+        count: Of the frames, if the bytes do not come frame by frame.
+    """
 
     async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for each in frames:
@@ -54,7 +58,7 @@ async def received(*frames: bytes) -> list[frame.FrameTypes]:
         reader, writer = await transport.create(url)
         try:
             receiver = FrameReceiver(reader)
-            return [(await receiver.get_frame())[2] for _ in frames]
+            return [(await receiver.get_frame())[2] for _ in range(count or len(frames))]
         finally:
             writer.close()
 
@@ -128,6 +132,24 @@ async def test_what_can_be_read_is_read() -> None:
     assert isinstance(read, header.ContentHeader)
     assert read.properties.headers == {"signature": "s"}
     assert read.properties.message_id == "m"
+
+
+@pytest.mark.parametrize("size", [1, 6, 7, 8, 50, 1000])
+async def test_frames_are_cut_alike_however_the_bytes_come(size: int) -> None:
+    sent = [
+        content_header(TYPE, b"\2\xff\xfe"),
+        frame.marshal(body.ContentBody(b"content"), 1),
+        heartbeat.Heartbeat().marshal(),
+        frame.marshal(body.ContentBody(b"c" * 500), 1),
+        content_header(MESSAGE_ID, b"\1m"),
+    ]
+    data = b"".join(sent)
+    expected = await received(*sent)
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+    read = await received(*pieces, count=len(sent))
+    assert [each.marshal() for each in read] == [each.marshal() for each in expected]
+    with pytest.raises(AMQPConnectionError):
+        await received(*pieces[:-1], pieces[-1][:-1], count=len(sent))
 
 
 def test_other_users_of_pamqp_in_the_process_notice_nothing() -> None:

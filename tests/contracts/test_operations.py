@@ -80,9 +80,9 @@ HANDLER: tuple[Edit, ...] = (
     (
         "workers/coordinator/questions.py",
         "    async def _keys(",
-        """    async def _count(self, _: SignedRequest, request: CountKeysRequest) -> None:
+        """    async def _count(self, signed: SignedRequest, request: CountKeysRequest) -> None:
         found = await self._store.keys(request.owner, after="", limit=1000)
-        content = CountKeysResult(**self._answers.head(request), count=len(found))
+        content = CountKeysResult(**self._answers.head(signed), count=len(found))
         await self._answers.give(request, content)
 
     async def _keys(""",
@@ -140,7 +140,13 @@ from workers.coordinator.wiring import Coordinator
 from workers.settings import CoordinatorLimits, PoolLimits
 
 Coordinator.over(
-    None, None, parties={}, clients=(), limits=CoordinatorLimits(), pool_limits=PoolLimits()
+    None,
+    None,
+    identities=(),
+    parties={},
+    clients=(),
+    limits=CoordinatorLimits(),
+    pool_limits=PoolLimits(),
 )
 """
 

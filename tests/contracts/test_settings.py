@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from contracts.client import ClientSettings, SettingsError
+from contracts.coordinators import result_headers
+from contracts.errors import ContractError
 
-from .samples import CLIENT, PINNED
+from .samples import CLIENT, COORDINATOR, PINNED, STRANGER
 
 PARTIES = "".join(
     f'[[parties]]\nparty_id = "{name}"\npublic_key = "{identity.to_base64()}"\n'
@@ -17,6 +19,9 @@ FILE = f"""\
 client_id = "svcA"
 amqp_url = "amqp://svcA:hunter2@broker/warren"
 private_key_file = "svcA.key"
+
+[[coordinators]]
+public_key = "{COORDINATOR.public.to_base64()}"
 
 {PARTIES}"""
 
@@ -36,13 +41,38 @@ def test_a_file_says_who_the_client_is_and_whom_it_trusts(path: Path) -> None:
     assert settings.parties == PINNED
 
 
+def test_a_file_that_pins_no_coordinator_says_what_to_add(path: Path) -> None:
+    path.write_text(FILE.replace("[[coordinators]]", "[[parties]]\nparty_id = 'x'"))
+    with pytest.raises(SettingsError, match=r"Add a table \[\[coordinators\]\]"):
+        ClientSettings.load(path, {})
+
+
+def test_a_file_says_how_many_parties_may_lie(path: Path) -> None:
+    path.write_text(FILE)
+    assert ClientSettings.load(path, {}).liars is None
+    for liars in (0, 2):
+        path.write_text(FILE.replace("[client]", f"[client]\nliars = {liars}"))
+        assert ClientSettings.load(path, {}).liars == liars
+    path.write_text(FILE.replace("[client]", "[client]\nliars = -1"))
+    with pytest.raises(SettingsError, match=r"client\.liars"):
+        ClientSettings.load(path, {})
+
+
+def test_the_coordinator_that_is_pinned_is_the_one_that_is_believed(path: Path) -> None:
+    path.write_text(FILE)
+    believed = ClientSettings.load(path, {}).coordinators
+    believed.check_result(b"{}", result_headers(b"{}", COORDINATOR), now=1)
+    with pytest.raises(ContractError, match="not signed by the coordinator"):
+        believed.check_result(b"{}", result_headers(b"{}", STRANGER), now=1)
+
+
 def test_a_file_without_a_client_id_is_a_legacy_producers(path: Path) -> None:
     path.write_text(FILE.replace('client_id = "svcA"\n', ""))
     assert ClientSettings.load(path, {}).client_id is None
 
 
 def test_the_workers_list_of_parties_can_be_used_as_it_is(path: Path) -> None:
-    path.write_text(FILE.replace("public_key =", "index = 1\npublic_key ="))
+    path.write_text(FILE.replace("party_id =", "index = 1\nparty_id ="))
     assert ClientSettings.load(path, {}).parties == PINNED
 
 

@@ -14,11 +14,11 @@ from contracts.admission import open_request
 from contracts.encoding import digest, pack, unpack
 from contracts.envelope import Envelope, UnverifiedEnvelope
 from contracts.errors import ContractError
-from contracts.keys import Holder, KeyFacts
+from contracts.keys import Holder, KeyFacts, Origin
 from contracts.primitives import Curve, Scheme
 from contracts.requests import ADAPTER
-from contracts.sessions import Member, SessionTerms
 from contracts.signing import REQUEST_TAG, sign_request
+from contracts.terms import Member, SessionTerms
 
 from .samples import CLIENT, PARTIES, fields, policies
 
@@ -27,6 +27,7 @@ HOLDERS = [
     Holder(party_id="p2", identity=b"identity-2", public_share=b"\x02" * 32),
 ]
 FACTS = KeyFacts(
+    version=2,
     client_id="svcA",
     key_id="treasury",
     session_id=b"\x05" * 32,
@@ -37,7 +38,16 @@ FACTS = KeyFacts(
     chain_code=b"\x08" * 32,
     holders=HOLDERS,
     transcript_digest=b"\x09" * 32,
+    tenant="alice",
+    request_digest=b"\x0a" * 32,
+    schemes=[Scheme.ED25519],
+    origin=Origin.GENERATED,
 )
+OLD_FACTS = FACTS.model_copy(
+    update={"version": 1, "tenant": None, "request_digest": None, "schemes": None, "origin": None}
+)
+"""As they were certified before there were owners."""
+
 MEMBERS = [
     Member(party_id="p1", index=1, identity=b"identity-1"),
     Member(party_id="p3", index=3, identity=b"identity-3"),
@@ -71,6 +81,8 @@ def others(value: Any) -> list[Any]:
             return [curve for curve in Curve if curve is not value]
         case Scheme():
             return [scheme for scheme in Scheme if scheme is not value]
+        case Origin():
+            return [origin for origin in Origin if origin is not value]
         case int():
             return [value + 1]
         case str():
@@ -86,6 +98,10 @@ def others(value: Any) -> list[Any]:
                 for other in others(item)
             ]
             return [*changed, items[::-1], items[:-1], [*items, items[0]]]
+        case dict():
+            return [
+                {**value, name: other} for name, item in value.items() for other in others(item)
+            ]
         case BaseModel():
             return [
                 value.model_copy(update={name: other})
@@ -108,7 +124,16 @@ def changed_fields(model: BaseModel, **by_hand: list[Any]) -> list[tuple[str, An
     return found
 
 
-@pytest.mark.parametrize(("name", "changed"), changed_fields(FACTS, client_id=["svcB", None, ""]))
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    changed_fields(
+        FACTS,
+        version=[1],
+        client_id=["svcB", None, ""],
+        tenant=["bob", None, ""],
+        schemes=[None, [], [Scheme.ECDSA], [Scheme.ED25519, Scheme.ED25519]],
+    ),
+)
 def test_a_certificate_covers_every_field_of_a_key(name: str, changed: KeyFacts) -> None:
     certificate = FACTS.certify(PARTIES["p1"])
     facts = changed.model_copy(
@@ -163,24 +188,28 @@ def test_a_requests_signature_covers_every_field(operation: str) -> None:
 
 def test_the_bytes_that_a_certificate_signs() -> None:
     holders = pack((b"p1", b"identity-1", b"\x01" * 32, b"p2", b"identity-2", b"\x02" * 32))
-    assert FACTS.statement() == pack(
-        (
-            b"\x01svcA",
-            b"treasury",
-            b"\x05" * 32,
-            b"\x00\x00\x00\x01",
-            b"ed25519",
-            b"\x02",
-            b"\x07" * 32,
-            b"\x08" * 32,
-            holders,
-            b"\x09" * 32,
-        )
+    old = (
+        b"\x01svcA",
+        b"treasury",
+        b"\x05" * 32,
+        b"\x00\x00\x00\x01",
+        b"ed25519",
+        b"\x02",
+        b"\x07" * 32,
+        b"\x08" * 32,
+        holders,
+        b"\x09" * 32,
     )
+    assert OLD_FACTS.statement() == pack(old)
+    schemes = pack((b"ed25519",))
+    new = (b"\x02", *old, b"\x01alice", b"\x0a" * 32, schemes, b"generated")
+    assert FACTS.statement() == pack(new)
+    anyones = FACTS.model_copy(update={"tenant": None, "schemes": None})
+    assert anyones.statement() == pack((b"\x02", *old, b"", b"\x0a" * 32, b"", b"generated"))
 
 
 def test_no_client_and_a_client_are_never_the_same_statement() -> None:
-    anonymous = FACTS.model_copy(update={"client_id": None})
+    anonymous = OLD_FACTS.model_copy(update={"client_id": None})
     assert anonymous.statement().startswith(b"\x00\x00\x00\x00\x00\x00\x00\x08treasury")
 
 
@@ -189,6 +218,10 @@ def test_no_client_and_a_client_are_never_the_same_statement() -> None:
     [
         (
             digest(b"statement", FACTS.statement()),
+            "dd5a438aac61bcca361dcf47cb38be94407b862fbdd59900e3da5f0fa832d73a",
+        ),
+        (
+            digest(b"statement", OLD_FACTS.statement()),
             "6b6f26d8e08a54a6186481ab05824cb9b897b974693ff699928fd94ab751d74c",
         ),
         (
@@ -208,7 +241,14 @@ def test_no_client_and_a_client_are_never_the_same_statement() -> None:
             "3a4231e6a36c8c5032cd0fa103a02a607031521d541920f0dbf9260eaab77144",
         ),
     ],
-    ids=["certificate", "envelope", "envelope digest", "session id", "digest"],
+    ids=[
+        "certificate",
+        "of before",
+        "envelope",
+        "envelope digest",
+        "session id",
+        "digest",
+    ],
 )
 def test_the_signed_and_hashed_encodings_are_pinned(found: bytes, pinned: str) -> None:
     """A change here breaks every signature and session that exists."""

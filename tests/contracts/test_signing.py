@@ -8,20 +8,30 @@ from typing import Any
 
 import pytest
 
+from contracts import admission
 from contracts.addresses import REQUEST_KEYS
-from contracts.admission import ClientPolicy, check_metadata, open_request, signature_of
+from contracts.admission import ClientPolicy, check_metadata, check_queue, open_request
+from contracts.api_keys import Action, SignedApiKeyEntry
 from contracts.errors import ContractError, InvalidRequestError
 from contracts.identity import Identity
+from contracts.operations import OPERATIONS, Lane
 from contracts.primitives import MAX_BODY_BYTES, MAX_ITEMS, MAX_MESSAGE_BYTES
 from contracts.requests import ADAPTER, MAX_JOIN_WINDOW_MS, MAX_LIFETIME_MS, SignRequest
-from contracts.signing import REQUEST_TAG, SignedRequest, sign_request
+from contracts.signing import REQUEST_TAG, SignedRequest, sign_request, signature_of
 
 from . import samples
-from .samples import CLIENT, STRANGER, fields, keygen_request, policies
+from .chains import Scribe
+from .samples import CLIENT, SCRIBE, STRANGER, fields, keygen_request, policies
 
 ITEM = {"message": "00" * 32}
+REVOKED, FOREIGN = SCRIBE.signed(Action.REVOKE, api_key_id="shop-1"), Scribe(client_id="svcB")
 LIST = {"scheme": "ecdsa", "message": None, "items": [ITEM]}
 CHILD = {"scheme": "ecdsa", "message": "00" * 32}
+OWN_NAME = json.dumps({"signer": CLIENT.public.to_base64()}).encode()
+
+
+def entry(signed: SignedApiKeyEntry) -> dict[str, Any]:
+    return signed.model_dump(mode="json")
 
 
 def opened(body: bytes, signer: Identity = CLIENT) -> SignedRequest:
@@ -47,6 +57,11 @@ def test_a_signed_request_opens_as_itself(operation: str) -> None:
     )
 
 
+def test_a_request_may_live_as_long_as_any() -> None:
+    lasting = samples.sign_request(issued_at=10, expires_at=10 + MAX_LIFETIME_MS)
+    assert opened(sign_request(lasting, CLIENT).body).request == lasting
+
+
 def test_leading_zero_bytes_of_a_message_stay() -> None:
     for message in (b"\x00", bytes(32), b"\x00\x00\x01", bytes(MAX_MESSAGE_BYTES)):
         signed = sign_request(samples.sign_request(message=message), CLIENT)
@@ -58,15 +73,19 @@ def test_leading_zero_bytes_of_a_message_stay() -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"", "not JSON"),
-        (b"\xff\xfe", "not JSON"),
-        (b'{"operation": "sign"', "not JSON"),
-        (b'{"operation": NaN}', "not JSON"),
-        (b"[" * 100_000, "not JSON"),
-        (b"[]", "not a JSON object"),
-        (b"null", "not a JSON object"),
-        (b"{}", "no signer"),
-        (spoiled("sign", signer=7), "no signer"),
+        (b"", "names its signer"),
+        (b"\xff\xfe", "names its signer"),
+        (b"[" * 100_000, "names its signer"),
+        (b"null", "names its signer"),
+        (b"{}", "names its signer"),
+        (spoiled("sign", signer=7), "names its signer"),
+        (b'{"signer": "\\x"}', "signer is no text"),
+        (OWN_NAME[:-1], "not JSON"),
+        (OWN_NAME[:-1] + b', "operation": NaN}', "not JSON"),
+        (OWN_NAME[:-1] + b', "a":' + b"[" * 100_000, "not JSON"),
+        (b"[" + OWN_NAME + b"]", "not a JSON object"),
+        (b'{"a": ' + OWN_NAME + b"}", "several signers"),
+        (OWN_NAME[:-1] + b', "signer": "x"}', "several signers"),
         (spoiled("sign", operation="withdraw"), "no operation that exists"),
         (spoiled("sign", operation=["sign"]), "no operation that exists"),
         (spoiled("sign", operation={}), "no operation that exists"),
@@ -79,6 +98,7 @@ def test_leading_zero_bytes_of_a_message_stay() -> None:
         (spoiled("sign", request_id="x" * 65), "no usable request_id"),
         (spoiled("sign", request_id="r1\n"), "no usable request_id"),
         (b" " * (MAX_BODY_BYTES + 1), "at most"),
+        (b" " * MAX_BODY_BYTES, "names its signer"),
     ],
 )
 def test_what_cannot_be_believed_is_answered_to_nobody(body: bytes, reason: str) -> None:
@@ -100,6 +120,17 @@ def test_a_key_may_ask_only_for_its_operations() -> None:
     )
     with pytest.raises(ContractError, match="not authorised"):
         open_request(signed.body, signed.signature, [only_sign])
+    signed = sign_request(samples.sign_request(), CLIENT)
+    assert open_request(signed.body, signed.signature, [only_sign]) == signed
+
+
+def test_a_known_key_speaks_for_its_own_client_only() -> None:
+    own, anothers = policies(), ClientPolicy(identity=STRANGER.public, client_id="svcB")
+    signed = sign_request(samples.sign_request(), CLIENT)
+    assert open_request(signed.body, signed.signature, [anothers, *own]) == signed
+    signed = sign_request(samples.sign_request(client_id="svcB"), CLIENT)
+    with pytest.raises(ContractError, match="not authorised"):
+        open_request(signed.body, signed.signature, [anothers, *own])
 
 
 def test_a_signature_by_another_key_or_under_another_tag_is_refused() -> None:
@@ -113,6 +144,47 @@ def test_a_signature_by_another_key_or_under_another_tag_is_refused() -> None:
     ):
         with pytest.raises(ContractError, match="wrong signature"):
             open_request(body, signature, policies())
+
+
+def test_what_nobody_known_has_signed_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would cost ten times as much, and more."""
+    parsed: list[bytes] = []
+    monkeypatch.setattr(admission, "_claims", parsed.append)
+    strangers = spoiled("sign", signer=STRANGER.public.to_base64())
+    for body, signer in ((b"{}", CLIENT), (strangers, STRANGER), (spoiled("sign"), STRANGER)):
+        with pytest.raises(ContractError):
+            opened(body, signer)
+    assert parsed == []
+
+
+@pytest.mark.parametrize("space", [b"", b" ", b"\n\t "])
+def test_a_signer_may_be_written_with_escapes(space: bytes) -> None:
+    """Writers of JSON for browsers do so with + and /."""
+    body = spoiled("sign")
+    name = CLIENT.public.to_base64().encode()
+    escaped = name.replace(b"+", b"\\u002B").replace(b"/", b"\\/").replace(b"=", b"\\u003d")
+    field = b'"signer"' + space + b":" + space + b'"' + escaped
+    written = body.replace(b'"signer": "' + name, field)
+    assert written != body
+    assert opened(written).request.signer == CLIENT.public.der
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_requests_come_by_the_queues_of_their_client_or_of_everybody(operation: str) -> None:
+    lane = OPERATIONS[operation].lane
+    for queue in (f"warren.requests.{lane}", f"warren.requests.{lane}.svcA"):
+        check_queue(queue, operation=operation, client_id="svcA")
+    others = [f"warren.requests.{other}.svcA" for other in Lane if other is not lane]
+    for queue in (f"warren.requests.{lane}.svcB", f"warren.requests.{lane}.", "", *others):
+        with pytest.raises(ContractError, match=f"queue '{queue}' is not where client 'svcA'"):
+            check_queue(queue, operation=operation, client_id="svcA")
+
+
+def test_who_has_no_id_asks_in_everybodys_queue_only() -> None:
+    check_queue("warren.requests.signing", operation="sign", client_id=None)
+    for queue in ("warren.requests.signing.svcA", "warren.requests.signing.None"):
+        with pytest.raises(ContractError, match="lead nowhere"):
+            check_queue(queue, operation="sign", client_id=None)
 
 
 @pytest.mark.parametrize("reply_to", ["mpc.mpc_signing_result.svcB.complete", ""])
@@ -204,6 +276,8 @@ def test_ids_are_64_letters_digits_underscores_and_hyphens_at_most(bad: Any) -> 
         ("keygen", {"party_count": 21}, "party_count"),
         ("keygen", {"threshold": 21, "party_count": 21}, "threshold"),
         ("keygen", {"curve": "p256"}, "curve"),
+        ("keygen", {"schemes": ["ecdsa"]}, "ecdsa is none of a key on ed25519"),
+        ("keygen", {"schemes": []}, "at least one"),
         ("keygen", {"parties": ["p1", "p2"]}, "names 2 of party_count 3"),
         ("keygen", {"parties": ["p1", "p2", "p2"]}, "names a party twice"),
         ("keygen", {"user_id": ""}, "user_id"),
@@ -215,20 +289,21 @@ def test_ids_are_64_letters_digits_underscores_and_hyphens_at_most(bad: Any) -> 
         ("sign", {"tenant": "a/b"}, "tenant"),
         ("sign", {"tenant": ""}, "tenant"),
         ("sign", {"reference": "a\x7f"}, "reference"),
-        ("cancel", {"target": None}, "either session_id or target"),
-        ("cancel", {"session_id": "00" * 32}, "either session_id or target"),
-        ("cancel", {"session_id": "00" * 33, "target": None}, "session_id"),
+        ("cancel", {"target": None}, "target"),
+        ("cancel", {"session_id": "00" * 32}, "session_id"),
+        ("cancel", {"target_issued_at": 2**53 - 1}, "target_issued_at is later than issued_at"),
+        ("cancel", {"of": {"tenant": "shop"}}, "of.client_id"),
         ("join_session", {"join_token": "00" * 31}, "join_token"),
         ("join_session", {"party_id": "a.b"}, "party_id"),
         ("query_accounts", {"limit": 0}, "limit"),
         ("query_accounts", {"limit": 201}, "limit"),
         ("configure_account", {"signers": ["p1"]}, "signers"),
         ("configure_account", {"signers": ["p1", "p1"]}, "names a party twice"),
-        ("put_api_key", {"scopes": []}, "scopes"),
-        ("put_api_key", {"scopes": ["admin"]}, "scopes"),
-        ("put_api_key", {"scopes": ["sign"] * 7}, "scopes"),
-        ("put_api_key", {"key_digest": "00" * 31}, "key_digest"),
-        ("put_api_key", {"holder": "a/b"}, "holder"),
+        ("put_api_key", {"entry": entry(REVOKED)}, "the entry revokes"),
+        ("put_api_key", {"entry": entry(FOREIGN.signed_put())}, "another client's gateways"),
+        ("put_api_key", {"entry": {"body": "e30=", "signature": "AA=="}}, "no entry"),
+        ("revoke_api_key", {"entry": entry(SCRIBE.signed_put())}, "the entry does not revoke"),
+        ("revoke_api_key", {"entry": entry(FOREIGN.revoke())}, "another client's gateways"),
         ("query_api_keys", {"limit": 501}, "limit"),
         ("query_session", {"target": None}, "either session_id or target"),
         ("query_session", {"session_id": "00" * 32}, "either session_id or target"),

@@ -4,16 +4,28 @@ from typing import Any
 
 import pytest
 
+from contracts.answers import failed_result
 from contracts.client import trust as trust_module
 from contracts.client.trust import Trust
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
+from contracts.keys import CertifiedKey, KeyFacts, Origin
+from contracts.operations import OPERATIONS
 from contracts.primitives import Curve, Scheme
-from contracts.requests import QueryKeysRequest, QuerySessionRequest
+from contracts.requests import (
+    KeygenRequest,
+    QueryKeysRequest,
+    QuerySessionRequest,
+    SignRequest,
+)
 from contracts.results import (
+    AccountView,
+    ConfigureAccountResult,
     KeygenResult,
+    QueryAccountsResult,
     QueryKeysResult,
     QuerySessionResult,
+    Result,
     SignResult,
     Status,
 )
@@ -26,7 +38,6 @@ from .samples import (
     SingleKey,
     keygen_request,
     keygen_result,
-    session_view,
     sign_result,
 )
 
@@ -46,10 +57,21 @@ def trust(client_id: str | None = "svcA") -> Trust:
     return Trust(client_id, PINNED, fetches_nothing)
 
 
+def made(key: SingleKey, request: KeygenRequest | None = None, **changes: Any) -> KeygenResult:
+    """What the request, or one of no tenant's, has made."""
+    asked = request or keygen_request(curve=key.curve)
+    return keygen_result(asked, key.made_for(asked, **changes))
+
+
+def certified(facts: KeyFacts) -> CertifiedKey:
+    certificates = {name: facts.certify(party) for name, party in samples.PARTIES.items()}
+    return CertifiedKey(facts=facts, certificates=certificates)
+
+
 async def trust_with_key(key: SingleKey) -> Trust:
     knowing = trust()
     request = keygen_request(curve=key.curve)
-    await knowing.check(keygen_result(request, key.certified()), sign_request(request, CLIENT))
+    await knowing.check(made(key, request), sign_request(request, CLIENT))
     return knowing
 
 
@@ -68,10 +90,10 @@ async def test_the_requests_own_taproot_root_decides_whatever_the_result_says() 
     knowing = await trust_with_key(SECP256K1)
     request = samples.sign_request(**TAPROOT)
     signed = sign_request(request, CLIENT)
-    await knowing.check(sign_result(request, SECP256K1, taproot_merkle_root=None), signed)
+    await heard(knowing, sign_result(request, SECP256K1, taproot_merkle_root=None), signed)
     untweaked = samples.sign_request(**{**TAPROOT, "taproot_merkle_root": None})
     with pytest.raises(ContractError, match="public_key"):
-        await knowing.check(sign_result(untweaked, SECP256K1), signed)
+        await heard(knowing, sign_result(untweaked, SECP256K1), signed)
 
 
 async def test_without_its_request_a_result_says_which_output_key_it_is_for() -> None:
@@ -93,13 +115,118 @@ async def test_a_key_keeps_its_public_key_and_gets_newer_parties() -> None:
     knowing = await trust_with_key(ED25519)
     other = SingleKey(Curve.ED25519, secret=bytes([1]) * 32)
     with pytest.raises(ContractError, match="another public key before"):
-        await knowing.check(keygen_result(keygen_request(), other.certified()), None)
+        await knowing.check(made(other), None)
     # After a reshare of threshold 3, two signers are too few.
-    reshared = ED25519.certified(epoch=1, threshold=3)
-    await knowing.check(keygen_result(keygen_request(), reshared), None)
-    await knowing.check(keygen_result(keygen_request(), ED25519.certified()), None)
+    await knowing.check(made(ED25519, epoch=1, threshold=3), None)
+    await knowing.check(made(ED25519), None)
     with pytest.raises(ContractError, match="threshold is 3"):
         await knowing.check(sign_result(samples.sign_request(), ED25519), None)
+
+
+NEW = keygen_request(tenant="alice", curve=Curve.SECP256K1, schemes=[Scheme.ECDSA])
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"tenant": "mallory"}, "tenant is not what was asked for"),
+        ({"tenant": None}, "tenant is not what was asked for"),
+        ({"schemes": None}, "schemes is not what was asked for"),
+        ({"schemes": [Scheme.BIP340]}, "schemes is not what was asked for"),
+        ({"origin": Origin.IMPORTED}, "origin is not what was asked for"),
+        ({"request_digest": bytes(32)}, "request_digest is not what was asked for"),
+        (
+            {
+                "version": 1,
+                "tenant": None,
+                "request_digest": None,
+                "schemes": None,
+                "origin": None,
+            },
+            "says neither tenant nor request",
+        ),
+    ],
+)
+async def test_a_new_key_is_of_its_request_and_no_other(
+    changes: dict[str, Any], reason: str
+) -> None:
+    signed = sign_request(NEW, CLIENT)
+    await trust().check(made(SECP256K1, NEW), signed)
+    with pytest.raises(ContractError, match=reason):
+        await trust().check(made(SECP256K1, NEW, **changes), signed)
+
+
+async def test_a_result_answers_the_very_bytes_that_asked_for_it() -> None:
+    """Also one that proves nothing: else an old list of keys would answer every later question."""
+    asked = QueryKeysRequest(**samples.fields("query_keys"))
+    signed = sign_request(asked, CLIENT)
+    listed = QueryKeysResult(
+        request_id=asked.request_id,
+        client_id="svcA",
+        session_id=None,
+        request_digest=bytes(32),
+        status=Status.COMPLETED,
+        finished_at=1,
+    )
+    await heard(trust(), listed, signed)
+    with pytest.raises(ContractError, match="request_digest"):
+        await trust().check(listed, signed)
+
+
+async def test_a_new_key_that_nobody_waits_for_is_of_the_request_that_its_result_names() -> None:
+    """Whoever compares the result's digest with its own request's has compared the key's."""
+    await trust().check(made(ED25519), None)
+    with pytest.raises(ContractError, match="key's request_digest"):
+        await trust().check(made(ED25519, request_digest=bytes(32)), None)
+    asked = keygen_request(request_id="r0")
+    outcome = made(ED25519, asked, request_digest=bytes(32))
+    with pytest.raises(ContractError, match="key's request_digest"):
+        await heard(trust(), looked_at(outcome, asked), look(None))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_what_failed_has_nothing_to_prove(operation: str) -> None:
+    failed = failed_result(
+        operation,
+        Failure.of(FailureCode.EXPIRED, "too late"),
+        request_id="r1",
+        client_id="svcA",
+        request_digest=bytes(32),
+        finished_at=1,
+    )
+    await trust().check(failed, None)
+
+
+async def test_of_a_key_of_before_nobody_knows_which_bytes_made_it() -> None:
+    asked = keygen_request(request_id="r0")
+    old = looked_at(keygen_result(asked, certified(ED25519.old_facts())), asked)
+    await heard(trust(), old, look(None))
+
+
+async def test_a_key_that_was_certified_with_its_owner_is_not_taken_without() -> None:
+    knowing = await trust_with_key(ED25519)
+    listed = QueryKeysResult(
+        request_id="r1",
+        client_id="svcA",
+        session_id=None,
+        request_digest=bytes(32),
+        status=Status.COMPLETED,
+        finished_at=1,
+        keys=[certified(ED25519.old_facts())],
+    )
+    await trust().check(listed, None)
+    with pytest.raises(ContractError, match="was certified with its tenant before"):
+        await knowing.check(listed, None)
+
+
+async def test_a_signature_in_a_scheme_that_its_key_does_not_serve_is_not_believed() -> None:
+    knowing = trust()
+    asked = keygen_request(curve=Curve.SECP256K1, schemes=[Scheme.BIP340])
+    await knowing.check(made(SECP256K1, asked), sign_request(asked, CLIENT))
+    await knowing.check(sign_result(samples.sign_request(**TAPROOT), SECP256K1), None)
+    ecdsa = samples.sign_request(scheme=Scheme.ECDSA, message=bytes(32))
+    with pytest.raises(ContractError, match="made for bip340 only"):
+        await knowing.check(sign_result(ecdsa, SECP256K1), None)
 
 
 async def test_an_unclaimed_result_has_to_hold_its_own_key() -> None:
@@ -112,22 +239,26 @@ async def test_an_unclaimed_result_has_to_hold_its_own_key() -> None:
             await trust().check(spoiled, None)
 
 
+async def heard(knowing: Trust, result: Result, signed: SignedRequest) -> None:
+    """As the answer to these bytes."""
+    await knowing.check(result.model_copy(update={"request_digest": signed.digest}), signed)
+
+
 OTHER = SingleKey(Curve.ED25519, secret=bytes([1]) * 32)
 
 
-def looked_at(outcome: KeygenResult | SignResult) -> QuerySessionResult:
+def looked_at(
+    outcome: KeygenResult | SignResult, asked: KeygenRequest | SignRequest
+) -> QuerySessionResult:
     return QuerySessionResult(
         request_id="r1",
         client_id="svcA",
         session_id=outcome.session_id,
+        request_digest=bytes(32),
         status=Status.COMPLETED,
         finished_at=1,
-        session=session_view(
-            request_id=outcome.request_id,
-            operation=outcome.result,
-            session_id=outcome.session_id or bytes(32),
-        ),
         outcome=outcome,
+        **samples.looked_at(asked),
     )
 
 
@@ -148,37 +279,38 @@ async def test_each_tenant_has_its_own_key_of_the_same_id() -> None:
             request_id="r1",
             client_id="svcA",
             session_id=None,
+            request_digest=bytes(32),
             status=Status.COMPLETED,
             finished_at=1,
-            keys=[key.certified()],
+            keys=[key.certified(tenant=tenant)],
         )
-        await knowing.check(found, sign_request(asked, CLIENT))
+        await heard(knowing, found, sign_request(asked, CLIENT))
 
     knowing = Trust("svcA", PINNED, fetch)
     requests = {tenant: samples.sign_request(tenant=tenant) for tenant in ("shop", "bank")}
     for tenant, key in (("shop", ED25519), ("bank", OTHER), ("bank", OTHER)):
         result = sign_result(requests[tenant], key)
-        await knowing.check(result, sign_request(requests[tenant], CLIENT))
+        await heard(knowing, result, sign_request(requests[tenant], CLIENT))
     assert fetched == [("shop", "treasury"), ("bank", "treasury")]
     with pytest.raises(ContractError, match="not what was asked"):
-        await knowing.check(
-            sign_result(requests["bank"], ED25519), sign_request(requests["bank"], CLIENT)
+        await heard(
+            knowing, sign_result(requests["bank"], ED25519), sign_request(requests["bank"], CLIENT)
         )
 
 
 @pytest.mark.parametrize("tenant", [None, "shop"])
 async def test_the_outcome_of_a_session_is_believed_like_any_result(tenant: str | None) -> None:
     knowing = trust()
-    asked = keygen_request(request_id="r0")
-    await knowing.check(looked_at(keygen_result(asked, ED25519.certified())), look(tenant))
-    wish = samples.sign_request(request_id="r0")
-    await knowing.check(looked_at(sign_result(wish, ED25519)), look(tenant))
+    asked = keygen_request(request_id="r0", tenant=tenant)
+    await heard(knowing, looked_at(made(ED25519, asked), asked), look(tenant))
+    wish = samples.sign_request(request_id="r0", tenant=tenant)
+    await heard(knowing, looked_at(sign_result(wish, ED25519), wish), look(tenant))
     with pytest.raises(ContractError, match="public_key"):
-        await knowing.check(looked_at(sign_result(wish, OTHER)), look(tenant))
+        await heard(knowing, looked_at(sign_result(wish, OTHER), wish), look(tenant))
     with pytest.raises(ContractError, match="another public key before"):
-        await knowing.check(looked_at(keygen_result(asked, OTHER.certified())), look(tenant))
+        await heard(knowing, looked_at(made(OTHER, asked), asked), look(tenant))
     with pytest.raises(ContractError, match="has not its key"):
-        await knowing.check(looked_at(keygen_result(asked, None)), look(tenant))
+        await heard(knowing, looked_at(keygen_result(asked, None), asked), look(tenant))
 
 
 async def test_the_key_that_was_used_longest_ago_is_forgotten_first(
@@ -187,11 +319,117 @@ async def test_the_key_that_was_used_longest_ago_is_forgotten_first(
     monkeypatch.setattr(trust_module, "KEPT", 2)
     knowing = trust()
     for at in range(2):
-        made = keygen_request(key_id=f"key-{at}")
-        await knowing.check(keygen_result(made, ED25519.certified(key_id=f"key-{at}")), None)
+        await knowing.check(made(ED25519, keygen_request(key_id=f"key-{at}")), None)
     await knowing.check(sign_result(samples.sign_request(key_id="key-0"), ED25519), None)
-    made = keygen_request(key_id="key-2")
-    await knowing.check(keygen_result(made, ED25519.certified(key_id="key-2")), None)
+    await knowing.check(made(ED25519, keygen_request(key_id="key-2")), None)
     await knowing.check(sign_result(samples.sign_request(key_id="key-0"), ED25519), None)
     with pytest.raises(ContractError, match="there is no key key-1"):
         await knowing.check(sign_result(samples.sign_request(key_id="key-1"), ED25519), None)
+
+
+###
+### Accounts
+###
+
+
+def account(key: CertifiedKey | None, **changes: Any) -> AccountView:
+    given: dict[str, Any] = {
+        "account_id": "treasury",
+        "user_id": "Ada",
+        "status": Status.WAITING if key is None else Status.COMPLETED,
+        "session_id": bytes([5]) * 32,
+        "created_at": 1,
+        "curve": Curve.ED25519,
+        "threshold": 2,
+        "parties": ["p3", "p1", "p2"],
+        "signers": None,
+        "public_key": None if key is None else key.facts.public_key,
+        "key": key,
+    }
+    return AccountView(**given | changes)
+
+
+def told_of(
+    *accounts: AccountView, configured: bool
+) -> QueryAccountsResult | ConfigureAccountResult:
+    head: dict[str, Any] = {
+        "request_id": "r1",
+        "client_id": "svcA",
+        "session_id": None,
+        "request_digest": bytes(32),
+        "status": Status.COMPLETED,
+        "finished_at": 1,
+    }
+    if configured:
+        return ConfigureAccountResult(**head, account=accounts[0])
+    return QueryAccountsResult(**head, accounts=list(accounts))
+
+
+@pytest.mark.parametrize("configured", [False, True])
+async def test_an_account_shows_the_key_that_its_parties_certified(configured: bool) -> None:
+    knowing = trust()
+    for key in (None, ED25519.certified()):
+        await knowing.check(told_of(account(key), configured=configured), None)
+    # Known from now on: signatures need no other answer of the coordinator's.
+    await knowing.check(sign_result(samples.sign_request(), ED25519), None)
+
+
+LIES: dict[str, tuple[AccountView, str]] = {
+    "a bare key": (
+        account(None, public_key=ED25519.public_key),
+        "comes without what proves its key",
+    ),
+    "a bare key, made": (
+        account(None, public_key=ED25519.public_key, status=Status.COMPLETED),
+        "comes without what proves its key",
+    ),
+    "made, and no key": (
+        account(None, status=Status.COMPLETED),
+        "comes without what proves its key",
+    ),
+    "another public key": (account(ED25519.certified(), public_key=OTHER.public_key), "public_key"),
+    "no public key": (account(ED25519.certified(), public_key=None), "public_key"),
+    "another account's key": (account(ED25519.certified(key_id="other")), "account_id"),
+    "another session's key": (account(ED25519.certified(session_id=bytes(32))), "session_id"),
+    "another curve": (account(ED25519.certified(), curve=Curve.SECP256K1), "curve"),
+    "another threshold": (account(ED25519.certified(), threshold=3), "threshold"),
+    "other parties": (account(ED25519.certified(), parties=["p1", "p2", "p4"]), "parties"),
+    "another client's key": (account(ED25519.certified(client_id="svcB")), "another client"),
+    "not certified by all": (
+        account(CertifiedKey(facts=ED25519.facts(), certificates={})),
+        "no certificate",
+    ),
+    "certified for other facts": (
+        account(
+            CertifiedKey(
+                facts=OTHER.facts(),
+                certificates=ED25519.certified().certificates,
+            )
+        ),
+        "wrong signature",
+    ),
+}
+
+
+@pytest.mark.parametrize("configured", [False, True])
+@pytest.mark.parametrize("lie", LIES)
+async def test_an_account_without_its_certified_key_is_not_believed(
+    lie: str, configured: bool
+) -> None:
+    view, reason = LIES[lie]
+    with pytest.raises(ContractError, match=reason):
+        await trust().check(told_of(view, configured=configured), None)
+
+
+async def test_one_false_account_spoils_its_page() -> None:
+    view, _ = LIES["a bare key"]
+    page = told_of(account(ED25519.certified()), view, configured=False)
+    with pytest.raises(ContractError, match="comes without"):
+        await trust().check(page, None)
+
+
+async def test_an_account_keeps_its_key() -> None:
+    knowing = trust()
+    await knowing.check(told_of(account(ED25519.certified()), configured=False), None)
+    with pytest.raises(ContractError, match="another public key before"):
+        await knowing.check(told_of(account(OTHER.certified()), configured=False), None)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import coincurve
 import pytest
+from pydantic import ValidationError
 
 from contracts.answers import check_answer, failed_result
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
 from contracts.identity import Identity
-from contracts.keys import CertifiedKey, Holder
+from contracts.keys import CERTIFICATE_TAGS, CertifiedKey, Holder, Origin
 from contracts.primitives import Curve, Scheme
-from contracts.requests import QueryKeysRequest, QuerySessionRequest
+from contracts.requests import QueryKeysRequest, QuerySessionRequest, SignItem
 from contracts.results import QueryKeysResult, QuerySessionResult, Status
 from contracts.verification import (
     check_key,
@@ -43,6 +45,7 @@ SCHEMES = [
     (Scheme.BIP340, SECP256K1, b""),
     (Scheme.BIP340, SECP256K1, bytes([9]) * 32),
 ]
+OLD: dict[str, Any] = {"version": 1, "request_digest": None, "origin": None}
 MESSAGE = bytes(4) + b"begins with zero bytes!".ljust(28)
 
 
@@ -115,6 +118,13 @@ def test_the_signatures_of_rfc_9591_appendix_e_verify(
     check_signature(scheme, bytes.fromhex(public_key), b"test", bytes.fromhex(signature))
 
 
+def test_a_point_has_one_encoding() -> None:
+    uncompressed = coincurve.PublicKey(SECP256K1.public_key).format(compressed=False)
+    check_point(Curve.SECP256K1, SECP256K1.public_key)
+    with pytest.raises(ContractError, match="33 bytes"):
+        check_point(Curve.SECP256K1, uncompressed)
+
+
 def test_taproot_tweaks_only_bip340() -> None:
     with pytest.raises(ContractError, match="bip340 only"):
         verifying_key(ED25519.public_key, Scheme.ED25519, b"")
@@ -153,6 +163,15 @@ def test_a_signing_result_that_answers_another_question_is_refused(change: dict[
         check_answer(request, sign_result(request, ED25519, **change))
 
 
+def test_a_list_is_answered_by_a_list_and_one_message_by_one() -> None:
+    one = sign_request(message=MESSAGE, scheme=Scheme.ECDSA)
+    listed = sign_request(message=None, scheme=Scheme.ECDSA, items=[SignItem(message=MESSAGE)])
+    for asked, other in ((one, listed), (listed, one)):
+        check_answer(asked, sign_result(asked, SECP256K1))
+        with pytest.raises(ContractError, match="form"):
+            check_answer(asked, sign_result(other, SECP256K1))
+
+
 def test_signers_that_were_named_must_be_those_that_signed() -> None:
     request = sign_request(signers=["p1", "p2"])
     check_answer(request, sign_result(request, ED25519, signers=["p2", "p1"]))
@@ -167,7 +186,7 @@ def test_signers_that_were_named_must_be_those_that_signed() -> None:
         ({"signature": None}, "lacks"),
         ({"scheme": None}, "lacks"),
         ({"message": None}, "lacks"),
-        ({"scheme": Scheme.BIP340}, "no scheme of a key on ed25519"),
+        ({"scheme": Scheme.BIP340}, "signs on secp256k1"),
         ({"signers": ["p1", "p4"]}, "not parties of the key"),
         ({"signers": ["p1", "p1"]}, "not parties of the key"),
         ({"signers": ["p1"]}, "threshold is 2"),
@@ -194,7 +213,7 @@ def test_a_signature_by_another_key_is_refused_even_if_it_verifies_under_its_own
 def test_a_key_that_all_its_parties_certified_is_believed(key: SingleKey) -> None:
     request = keygen_request(curve=key.curve)
     check_answer(request, keygen_result(request, key.certified()))
-    check_key(key.certified(), pinned=PINNED, client_id="svcA")
+    check_key(key.certified(), pinned=PINNED, client_id="svcA", tenant=None)
 
 
 @pytest.mark.parametrize(
@@ -214,6 +233,12 @@ def test_a_certified_key_that_was_not_asked_for_is_refused(
     result = keygen_result(request, ED25519.certified(**change), session_id=bytes([5]) * 32)
     with pytest.raises(ContractError, match=name):
         check_answer(request, result)
+
+
+def test_a_new_key_that_its_result_calls_otherwise_is_refused() -> None:
+    request = keygen_request()
+    with pytest.raises(ContractError, match="key_id"):
+        check_answer(request, keygen_result(request, ED25519.certified(), key_id="other"))
 
 
 def test_a_key_with_fewer_parties_than_asked_for_is_refused() -> None:
@@ -243,7 +268,12 @@ def test_a_result_of_another_operation_is_refused() -> None:
 def test_a_failure_only_has_to_answer_the_request() -> None:
     request = sign_request()
     failure = Failure.of(FailureCode.UNKNOWN_KEY, "no such key")
-    given: dict[str, Any] = {"request_id": "r1", "client_id": "svcA", "finished_at": 1}
+    given: dict[str, Any] = {
+        "request_id": "r1",
+        "client_id": "svcA",
+        "request_digest": bytes(32),
+        "finished_at": 1,
+    }
     check_answer(request, failed_result("sign", failure, **given))
     with pytest.raises(ContractError, match="result"):
         check_answer(request, failed_result("keygen", failure, **given))
@@ -258,6 +288,7 @@ def test_a_key_lacking_one_certificate_is_refused(missing: str) -> None:
             CertifiedKey(facts=key.facts, certificates=certificates),
             pinned=PINNED,
             client_id="svcA",
+            tenant=None,
         )
 
 
@@ -269,25 +300,107 @@ def test_a_key_that_a_stranger_certified_is_refused() -> None:
             CertifiedKey(facts=key.facts, certificates=certificates),
             pinned=PINNED,
             client_id="svcA",
+            tenant=None,
         )
 
 
 def test_a_key_of_an_unknown_party_is_refused() -> None:
     known = {name: identity for name, identity in PINNED.items() if name != "p3"}
     with pytest.raises(ContractError, match="p3 is not one that we know"):
-        check_key(ED25519.certified(), pinned=known, client_id="svcA")
+        check_key(ED25519.certified(), pinned=known, client_id="svcA", tenant=None)
 
 
 def test_a_key_of_a_party_with_another_identity_than_the_pinned_one_is_refused() -> None:
     pinned = {**PINNED, "p3": Identity.generate().public}
     with pytest.raises(ContractError, match="another identity"):
-        check_key(ED25519.certified(), pinned=pinned, client_id="svcA")
+        check_key(ED25519.certified(), pinned=pinned, client_id="svcA", tenant=None)
 
 
 def test_another_clients_key_is_refused() -> None:
     for client_id in ("svcB", None):
         with pytest.raises(ContractError, match="another client"):
-            check_key(ED25519.certified(), pinned=PINNED, client_id=client_id)
+            check_key(ED25519.certified(), pinned=PINNED, client_id=client_id, tenant=None)
+
+
+def test_another_tenants_key_is_refused() -> None:
+    alices = ED25519.certified(tenant="alice")
+    check_key(alices, pinned=PINNED, client_id="svcA", tenant="alice")
+    for key, tenant in ((alices, "mallory"), (alices, None), (ED25519.certified(), "alice")):
+        with pytest.raises(ContractError, match="another tenant"):
+            check_key(key, pinned=PINNED, client_id="svcA", tenant=tenant)
+
+
+def test_a_key_of_before_tenants_were_certified_is_any_tenants() -> None:
+    facts = ED25519.old_facts()
+    old = CertifiedKey(
+        facts=facts, certificates={name: facts.certify(party) for name, party in PARTIES.items()}
+    )
+    for tenant in (None, "alice"):
+        check_key(old, pinned=PINNED, client_id="svcA", tenant=tenant)
+
+
+def test_a_certificate_of_one_version_is_none_of_another() -> None:
+    """The statement of one could be told as that of the other, were it not for the tags."""
+    facts, old = ED25519.facts(), ED25519.old_facts()
+    with pytest.raises(ContractError, match="wrong signature"):
+        facts.verify("p1", PARTIES["p1"].sign(CERTIFICATE_TAGS[1], facts.statement()))
+    with pytest.raises(ContractError, match="wrong signature"):
+        old.verify("p1", PARTIES["p1"].sign(CERTIFICATE_TAGS[2], old.statement()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"version": 3}, "version"),
+        ({"version": True}, "must be a number"),
+        ({"version": 1}, "come with version 2"),
+        ({"request_digest": None}, "says request_digest and origin"),
+        ({"origin": None}, "says request_digest and origin"),
+        ({"schemes": []}, "at least one"),
+        ({"schemes": [Scheme.ED25519, Scheme.ED25519]}, "each once"),
+        ({"schemes": [Scheme.ECDSA]}, "ecdsa is none of a key on ed25519"),
+    ],
+)
+def test_facts_are_whole_and_written_in_one_way(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        ED25519.facts(**changes)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"tenant": "alice"},
+        {"request_digest": bytes(32)},
+        {"schemes": [Scheme.ED25519]},
+        {"origin": Origin.IMPORTED},
+    ],
+)
+def test_facts_of_before_say_nothing_that_their_certificates_do_not_cover(
+    more: dict[str, Any],
+) -> None:
+    with pytest.raises(ValidationError, match="come with version 2"):
+        ED25519.facts(**{**OLD, **more})
+
+
+def test_schemes_stand_in_order() -> None:
+    right = [Scheme.BIP340, Scheme.ECDSA]
+    assert SECP256K1.facts(schemes=right).schemes == right
+    with pytest.raises(ValidationError, match="in alphabetical order"):
+        SECP256K1.facts(schemes=right[::-1])
+
+
+def test_a_key_made_for_nothing_special_serves_all_of_its_curve() -> None:
+    assert ED25519.facts().purposes == [Scheme.ED25519]
+    assert SECP256K1.facts().purposes == [Scheme.BIP340, Scheme.ECDSA, Scheme.SECP256K1]
+    assert SECP256K1.facts(schemes=[Scheme.ECDSA]).purposes == [Scheme.ECDSA]
+
+
+def test_a_key_for_one_scheme_signs_in_no_other() -> None:
+    bip340 = SECP256K1.certified(schemes=[Scheme.BIP340])
+    result = sign_result(sign_request(scheme=Scheme.ECDSA, message=bytes(32)), SECP256K1)
+    check_signed(result, SECP256K1.certified(), None)
+    with pytest.raises(ContractError, match="made for bip340 only, and signs nothing in ecdsa"):
+        check_signed(result, bip340, None)
 
 
 def _holder(name: str, identity: str) -> Holder:
@@ -304,12 +417,14 @@ def test_one_party_cannot_fill_two_places() -> None:
         ([_holder("p1", "p1"), _holder("p2", "p1")], "two parties of one identity"),
     ):
         with pytest.raises(ContractError, match=reason):
-            check_key(ED25519.certified(holders=holders), pinned=PINNED, client_id="svcA")
+            check_key(
+                ED25519.certified(holders=holders), pinned=PINNED, client_id="svcA", tenant=None
+            )
 
 
 def test_a_key_that_needs_more_parties_than_it_has_is_refused() -> None:
     with pytest.raises(ContractError, match="more parties than it has"):
-        check_key(ED25519.certified(threshold=4), pinned=PINNED, client_id="svcA")
+        check_key(ED25519.certified(threshold=4), pinned=PINNED, client_id="svcA", tenant=None)
 
 
 @pytest.mark.parametrize(
@@ -350,7 +465,7 @@ def test_a_certified_key_must_consist_of_points() -> None:
     ]
     for change in ({"public_key": bytes(32)}, {"holders": spoiled}):
         with pytest.raises(ContractError, match="prime-order"):
-            check_key(ED25519.certified(**change), pinned=PINNED, client_id="svcA")
+            check_key(ED25519.certified(**change), pinned=PINNED, client_id="svcA", tenant=None)
 
 
 def test_a_key_query_is_answered_with_the_key_that_was_asked_for() -> None:
@@ -359,6 +474,7 @@ def test_a_key_query_is_answered_with_the_key_that_was_asked_for() -> None:
         "request_id": "r1",
         "client_id": "svcA",
         "session_id": None,
+        "request_digest": bytes(32),
         "status": Status.COMPLETED,
         "finished_at": 1,
     }

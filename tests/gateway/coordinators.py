@@ -102,7 +102,14 @@ class Coordinator:
 
 def refused(code: FailureCode) -> RequestFailedError:
     failure = Failure.of(code, "no")
-    result = failed_result("sign", failure, request_id="r", client_id="gateway", finished_at=1)
+    result = failed_result(
+        "sign",
+        failure,
+        request_id="r",
+        client_id="gateway",
+        request_digest=bytes(32),
+        finished_at=1,
+    )
     return RequestFailedError(failure, result)
 
 
@@ -139,6 +146,7 @@ class ClientDouble:
                     request_id="query",
                     client_id="gateway",
                     session_id=view.session_id,
+                    request_digest=bytes(32),
                     status=Status.COMPLETED,
                     finished_at=1,
                     session=view,

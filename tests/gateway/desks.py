@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
 from contracts.answers import failed_result
-from contracts.client import RequestFailedError
+from contracts.client import RequestFailedError, Settlement
 from contracts.failures import Failure, FailureCode
 from contracts.identity import Identity
 from contracts.keys import CertifiedKey, Holder
 from contracts.primitives import Curve, Scheme, Status
 from contracts.results import (
-    CancelResult,
     EcdsaForms,
     JoinSessionResult,
     KeygenResult,
@@ -26,7 +25,7 @@ from contracts.results import (
 from contracts.views import AccountView, SessionEvent, SessionView
 from gateway.sessions import Opened, ReferenceConflictError
 
-from ..contracts.samples import SingleKey, child_of
+from ..contracts.samples import BEGUN, SingleKey, child_of, session_terms
 
 N = TypeVar("N")
 T = TypeVar("T")
@@ -68,6 +67,7 @@ class Running:
             request_id="query",
             client_id="gateway",
             session_id=self.view.session_id,
+            request_digest=bytes(32),
             status=Status.COMPLETED,
             finished_at=CREATED_AT,
             session=self.view,
@@ -136,19 +136,19 @@ class DeskDouble:
         for change in running.changes:
             yield change
 
-    async def cancel(self, tenant: str, session_id: bytes) -> CancelResult:
+    async def cancel(self, tenant: str, session_id: bytes) -> Settlement:
         running = self._session(tenant, session_id)
         if not running.view.status.final:
             failure = Failure.of(FailureCode.CANCELLED, "cancelled by its client")
             self._end(running, Status.CANCELLED, failure)
-        return CancelResult(
-            request_id="cancel",
-            client_id="gateway",
-            session_id=session_id,
-            status=Status.COMPLETED,
-            finished_at=CREATED_AT,
+        return Settlement(
             target=running.view.request_id,
             target_status=running.view.status,
+            statements=(),
+            already_signed=(),
+            silent=(),
+            liars_tolerated=1,
+            final=running.view.status is not Status.COMPLETED,
         )
 
     async def join(
@@ -168,6 +168,7 @@ class DeskDouble:
             request_id="join",
             client_id="gateway",
             session_id=session_id,
+            request_digest=bytes(32),
             status=Status.COMPLETED,
             finished_at=CREATED_AT,
             party_id=party_id,
@@ -183,6 +184,7 @@ class DeskDouble:
             request_id="accounts",
             client_id="gateway",
             session_id=None,
+            request_digest=bytes(32),
             status=Status.COMPLETED,
             finished_at=CREATED_AT,
             accounts=left[:limit],
@@ -215,7 +217,12 @@ class DeskDouble:
     def _fail(self, code: FailureCode, text: str) -> NoReturn:
         failure = Failure.of(code, text)
         result = failed_result(
-            "query_session", failure, request_id="r", client_id="gateway", finished_at=CREATED_AT
+            "query_session",
+            failure,
+            request_id="r",
+            client_id="gateway",
+            request_digest=bytes(32),
+            finished_at=CREATED_AT,
         )
         raise RequestFailedError(failure, result)
 
@@ -293,6 +300,8 @@ class DeskDouble:
             request_id=request_id,
             client_id="gateway",
             session_id=session_id,
+            request_digest=bytes(32),
+            terms=session_terms(BEGUN),
             deadline=view.deadline,
             parties=parties,
             join_tokens=view.join_tokens,
@@ -318,6 +327,7 @@ class DeskDouble:
             failure,
             request_id=running.view.request_id,
             client_id="gateway",
+            request_digest=bytes(32),
             finished_at=CREATED_AT,
             status=status,
             session_id=running.view.session_id,
@@ -355,6 +365,7 @@ class DeskDouble:
             request_id=view.request_id,
             client_id="gateway",
             session_id=view.session_id,
+            request_digest=bytes(32),
             status=Status.COMPLETED,
             finished_at=CREATED_AT,
             key_id=view.key_id,
@@ -365,7 +376,11 @@ class DeskDouble:
         own.keys[view.key_id] = certified
         if view.key_id in own.accounts:
             own.accounts[view.key_id] = own.accounts[view.key_id].model_copy(
-                update={"status": Status.COMPLETED, "public_key": key.public_key}
+                update={
+                    "status": Status.COMPLETED,
+                    "public_key": key.public_key,
+                    "key": certified,
+                }
             )
 
     def _sign(self, own: Tenant, running: Running) -> None:
@@ -379,6 +394,7 @@ class DeskDouble:
             request_id=view.request_id,
             client_id="gateway",
             session_id=view.session_id,
+            request_digest=bytes(32),
             status=Status.COMPLETED,
             finished_at=CREATED_AT,
             key_id=view.key_id,

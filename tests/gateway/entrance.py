@@ -6,23 +6,30 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
 from fastapi import Depends, FastAPI
 from pydantic import BaseModel
 
-from contracts.client import ClientError, ClientSettings
+from contracts.api_keys import SignedApiKeyEntry
+from contracts.client import ClientSettings
+from contracts.coordinators import Coordinators
 from contracts.identity import Identity
-from contracts.primitives import Scope
-from contracts.views import ApiKeyView
-from gateway import faults, health
+from contracts.primitives import Scope, Status
+from contracts.results import QueryApiKeysResult
+from gateway import faults, health, revocations
 from gateway.app import MANNERS, doors
 from gateway.dialects.bodies import BoundedRoute
 from gateway.entry.api_keys import ApiKeys, Caller, digest, require
+from gateway.ledger import Ledger
 from gateway.metrics import Metrics
 from gateway.settings import Door, GatewaySettings, Limits
+from tests.contracts.chains import AUTHORITY, Scribe
 
+PAGE = 3
+"""Entries."""
 SECRET = "the secret of shop, quite long"
 OTHER_SECRET = "the secret of bank, quite long"
 
@@ -33,45 +40,69 @@ def api_key(
     secret: str = SECRET,
     holder: str = "shop",
     scopes: Sequence[Scope] = tuple(Scope),
-    valid_until: int | None = None,
-    revoked_at: int | None = None,
-) -> ApiKeyView:
-    return ApiKeyView(
-        api_key_id=name,
-        holder=holder,
-        key_digest=digest(secret.encode()),
-        scopes=list(scopes),
-        created_at=1,
-        valid_until=valid_until,
-        revoked_at=revoked_at,
-    )
+    **more: Any,
+) -> dict[str, Any]:
+    """What an authority signs."""
+    return {
+        "name": name,
+        "holder": holder,
+        "key_digest": digest(secret.encode()),
+        "scopes": list(scopes),
+        **more,
+    }
 
 
 @dataclass
 class Coordinator:
-    """Answers with the keys that it has, once it is not `gone`; counts how often it was asked."""
+    """Answers with what its scribe has signed, or with `entries` if there are any; counts how often
+    it was asked."""
 
-    keys: list[ApiKeyView] = field(default_factory=lambda: [api_key()])
-    error: ClientError | None = None
+    keys: Sequence[dict[str, Any]] = field(default_factory=lambda: [api_key()])
+    scribe: Scribe = field(default_factory=Scribe)
+    entries: list[SignedApiKeyEntry] | None = None
+    error: Exception | None = None
     silent: bool = False
     connected: bool = True
     asked: int = 0
 
-    async def api_keys(self) -> list[ApiKeyView]:
+    def __post_init__(self) -> None:
+        for key in self.keys:
+            self.scribe.put(**key)
+
+    def ledger(self, path: Path | None = None) -> Ledger:
+        """Of a gateway that knows nothing yet."""
+        return Ledger(self.scribe.chain(), path)
+
+    async def page(self, after: int) -> QueryApiKeysResult:
         self.asked += 1
         if self.silent:
             await asyncio.Event().wait()
         if self.error is not None:
             raise self.error
-        return list(self.keys)
+        entries = self.scribe.entries if self.entries is None else self.entries
+        return QueryApiKeysResult(
+            request_id="r",
+            client_id="gateway",
+            session_id=None,
+            request_digest=bytes(32),
+            status=Status.COMPLETED,
+            finished_at=1,
+            entries=entries[after : after + PAGE],
+            after=after,
+            more=len(entries) > after + PAGE,
+        )
 
 
 def settings(limits: dict[str, Any] | None = None, **door: Any) -> GatewaySettings:
     return GatewaySettings(
         client=ClientSettings(
-            amqp_url="amqp://nowhere", client_id="gateway", identity=Identity.generate(), parties={}
+            amqp_url="amqp://nowhere",
+            client_id="gateway",
+            identity=Identity.generate(),
+            coordinators=Coordinators.of(),
+            parties={},
         ),
-        door=Door(**door),
+        door=Door(api_key_authority=AUTHORITY.public.to_base64(), **door),
         limits=Limits(**(limits or {})),
     )
 
@@ -118,11 +149,18 @@ async def opened(
     *,
     coordinator: Coordinator | None = None,
     refresh_s: float = 30,
+    path: Path | None = None,
     **door: Any,
 ) -> AsyncIterator[Entrance]:
     coordinator = coordinator or Coordinator()
-    keys = ApiKeys(coordinator.api_keys, refresh_s=refresh_s, out_of_turn_s=0)
     metrics = Metrics()
+    keys = ApiKeys(
+        coordinator.page,
+        coordinator.ledger(path),
+        refused=metrics.page_refused,
+        refresh_s=refresh_s,
+        out_of_turn_s=0,
+    )
     app = FastAPI(**MANNERS, middleware=doors(settings(limits, **door), keys, metrics))
     app.router.route_class = BoundedRoute
     app.state.api_keys = keys
@@ -130,6 +168,7 @@ async def opened(
     app.state.metrics = metrics
     faults.install(app)
     app.include_router(health.router)
+    app.include_router(revocations.router)
     entrance = Entrance(app, coordinator, keys, metrics)
     _add_routes(app, entrance)
     async with keys.kept_fresh():

@@ -190,3 +190,21 @@ async def test_each_operation_needs_its_scope(method: str, path: str, lacking: S
         answer = await http.request(method, ACCOUNTS + path, json=body)
     assert answer.status_code == 403
     assert f"scope {lacking}" in answer.text
+
+
+async def test_a_public_key_is_shown_only_out_of_the_certified_key() -> None:
+    """Whoever pays to an account pays to what is shown here."""
+    desk = DeskDouble()
+    async with calls(gateway(desk)) as http:
+        told = await made(http)
+        own = next(each.accounts for each in desk.tenants.values() if each.accounts)
+        account = own[told["account_id"]]
+        for false in (
+            account.model_copy(update={"public_key": bytes(33)}),
+            account.model_copy(update={"public_key": bytes(33), "key": None}),
+        ):
+            own[told["account_id"]] = false
+            seen = (await http.get(f"{ACCOUNTS}/{told['account_id']}")).json()
+            (listed,) = (await http.get(ACCOUNTS)).json()["accounts"]
+            shown = None if false.key is None else told["public_key"]
+            assert seen.get("public_key") == listed.get("public_key") == shown

@@ -2,16 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import time
 
 import httpx
 import pytest
 
 from contracts.client import BrokerUnavailableError
 from contracts.primitives import Scope
-from contracts.views import ApiKeyView
+from contracts.results import QueryApiKeysResult
 from gateway.entry.api_keys import ApiKeys
 from gateway.problems import Problem
+from tests.contracts.chains import now_ms
 from tests.gateway.callers import gateway
 from tests.gateway.desks import DeskDouble
 from tests.gateway.entrance import OTHER_SECRET, SECRET, Coordinator, api_key, opened, problem
@@ -86,10 +86,11 @@ async def test_a_key_without_the_scope_is_told_which_one_it_lacks() -> None:
 async def test_an_expired_or_revoked_key_does_not_open() -> None:
     coordinator = Coordinator(
         [
-            api_key(valid_until=int(time.time() * 1000) - 1),
-            api_key("bank-1", secret=OTHER_SECRET, revoked_at=1),
+            api_key(issued_at=now_ms() - 5, valid_until=now_ms() - 1),
+            api_key("bank-1", secret=OTHER_SECRET),
         ]
     )
+    coordinator.scribe.revoke("bank-1")
     async with opened(coordinator=coordinator) as entrance:
         for secret in (SECRET, OTHER_SECRET):
             async with entrance.caller(secret) as caller:
@@ -98,34 +99,34 @@ async def test_an_expired_or_revoked_key_does_not_open() -> None:
 
 async def test_a_key_is_changed_without_a_moment_in_between() -> None:
     coordinator = Coordinator()
-    keys = ApiKeys(coordinator.api_keys, out_of_turn_s=0)
+    keys = ApiKeys(coordinator.page, coordinator.ledger(), out_of_turn_s=0)
     async with keys.kept_fresh():
         assert await keys.find(SECRET.encode())
 
-        coordinator.keys.append(api_key("shop-2", secret=OTHER_SECRET))
+        coordinator.scribe.put(**api_key("shop-2", secret=OTHER_SECRET))
         second = await keys.find(OTHER_SECRET.encode())
         assert second is not None
         assert second.tenant == "shop"
         assert await keys.find(SECRET.encode())
 
-        coordinator.keys[0] = api_key(revoked_at=1)
-        await keys.find(b"unknown, so the snapshot is made anew")
+        coordinator.scribe.revoke()
+        await keys.find(b"unknown, so it is asked again")
         assert await keys.find(SECRET.encode()) is None
         assert await keys.find(OTHER_SECRET.encode())
 
 
 async def test_a_new_key_works_from_the_first_request_on_however_fresh_the_snapshot() -> None:
     coordinator = Coordinator()
-    keys = ApiKeys(coordinator.api_keys, out_of_turn_s=0.1)
+    keys = ApiKeys(coordinator.page, coordinator.ledger(), out_of_turn_s=0.1)
     async with keys.kept_fresh():
         await until(lambda: keys.fresh)
-        coordinator.keys.append(api_key("shop-2", secret=OTHER_SECRET))
+        coordinator.scribe.put(**api_key("shop-2", secret=OTHER_SECRET))
         assert await keys.find(OTHER_SECRET.encode())
 
 
 async def test_unknown_keys_have_the_coordinator_asked_once_for_all_who_wait() -> None:
     coordinator = Coordinator()
-    keys = ApiKeys(coordinator.api_keys, out_of_turn_s=0.1)
+    keys = ApiKeys(coordinator.page, coordinator.ledger(), out_of_turn_s=0.1)
     async with keys.kept_fresh():
         await until(lambda: keys.fresh)
         for asked in (2, 3):
@@ -139,7 +140,7 @@ async def test_who_waits_for_a_silent_coordinator_is_answered_all_the_same(
 ) -> None:
     monkeypatch.setattr("gateway.entry.api_keys.PATIENCE_S", 0.05)
     coordinator = Coordinator()
-    keys = ApiKeys(coordinator.api_keys, out_of_turn_s=0)
+    keys = ApiKeys(coordinator.page, coordinator.ledger(), out_of_turn_s=0)
     async with keys.kept_fresh():
         await until(lambda: keys.fresh)
         coordinator.silent = True
@@ -154,7 +155,7 @@ async def test_a_revoked_key_is_shut_out_by_the_next_refresh() -> None:
         entrance.caller() as caller,
     ):
         assert (await caller.get("/who")).status_code == 200
-        coordinator.keys[0] = api_key(revoked_at=1)
+        coordinator.scribe.revoke()
         asked = coordinator.asked
         await until(lambda: coordinator.asked >= asked + 2)
         assert (await caller.get("/who")).status_code == 401
@@ -163,11 +164,11 @@ async def test_a_revoked_key_is_shut_out_by_the_next_refresh() -> None:
 async def test_a_snapshot_outlives_a_short_absence_of_the_coordinator_and_no_long_one() -> None:
     clock = Clock()
     coordinator = Coordinator()
-    keys = ApiKeys(coordinator.api_keys, clock=clock)
+    keys = ApiKeys(coordinator.page, coordinator.ledger(), clock=clock)
     async with keys.kept_fresh():
         assert await keys.find(SECRET.encode())
         coordinator.error = BrokerUnavailableError("away")
-        clock.now += 59
+        clock.now += 9
         assert await keys.find(SECRET.encode())
         clock.now += 2
         with pytest.raises(Problem) as refused:
@@ -179,14 +180,16 @@ async def test_a_snapshot_outlives_a_short_absence_of_the_coordinator_and_no_lon
 async def test_a_snapshot_is_as_old_as_the_question_and_not_as_the_answer() -> None:
     clock = Clock()
 
-    async def slow() -> list[ApiKeyView]:
-        clock.now += 40
-        return [api_key()]
+    coordinator = Coordinator()
 
-    keys = ApiKeys(slow, clock=clock)
+    async def slow(after: int) -> QueryApiKeysResult:
+        clock.now += 7
+        return await coordinator.page(after)
+
+    keys = ApiKeys(slow, coordinator.ledger(), clock=clock)
     async with keys.kept_fresh():
         assert await keys.find(SECRET.encode())
-        assert keys.age_s == 40
+        assert keys.age_s == 7
 
 
 async def test_before_the_first_snapshot_nobody_is_told_that_his_key_is_wrong() -> None:
@@ -201,9 +204,9 @@ async def test_before_the_first_snapshot_nobody_is_told_that_his_key_is_wrong() 
 
 
 async def test_an_error_that_nobody_foresaw_does_not_end_the_refreshing() -> None:
-    coordinator = Coordinator(keys=[None])  # type: ignore[list-item]
+    coordinator = Coordinator(error=RuntimeError("nobody foresaw it"))
     async with opened(coordinator=coordinator, refresh_s=0.01) as entrance:
         await until(lambda: entrance.keys.last_error is not None)
-        coordinator.keys[:] = [api_key()]
+        coordinator.error = None
         await until(lambda: entrance.keys.fresh)
         assert await entrance.keys.find(SECRET.encode())

@@ -13,10 +13,14 @@ import pytest
 from fastapi import FastAPI
 
 from contracts.client import Client
+from contracts.identity import PublicIdentity
+from contracts.results import QueryApiKeysResult
 from gateway import document, sessions
 from gateway.app import WITHOUT_KEY, create_app, described
 from gateway.metrics import CountingDesk, Metrics
+from gateway.revocations import REVOCATIONS
 from gateway.sessions import Opened
+from tests.contracts.chains import AUTHORITY
 from tests.gateway.entrance import SECRET, Coordinator, problem, settings
 
 OPERATIONS = [
@@ -29,6 +33,10 @@ OPERATIONS = [
 class FakeClient(Coordinator):
     async def discard_results(self) -> None:
         await asyncio.Event().wait()
+
+    async def api_key_entries(self, authority: PublicIdentity, *, after: int) -> QueryApiKeysResult:
+        assert authority == AUTHORITY.public
+        return await self.page(after)
 
 
 @contextlib.asynccontextmanager
@@ -43,10 +51,12 @@ async def running(**door: Any) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-async def test_every_operation_but_health_needs_a_key(method: str, path: str) -> None:
+async def test_all_but_health_and_revocations_need_a_key(method: str, path: str) -> None:
     async with running() as (_, caller):
         answer = await caller.request(method, re.sub("{.*?}", "x", path))
-    if path in WITHOUT_KEY:
+    if path == REVOCATIONS:
+        assert answer.status_code == 422  # without a body
+    elif path in WITHOUT_KEY:
         assert answer.status_code in {200, 503}
     else:
         assert answer.status_code == 401

@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
+import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
 from contracts.answers import failed_result
+from contracts.api_keys import Action, Chain, SignedApiKeyEntry
 from contracts.client import (
     BrokerUnavailableError,
     Client,
@@ -25,12 +27,15 @@ from contracts.client import (
     TopologyError,
 )
 from contracts.failures import Failure, FailureCode
-from contracts.primitives import Scope
+from contracts.identity import Identity, PublicIdentity
+from contracts.primitives import Scope, Status
+from contracts.results import QueryApiKeysResult
 from contracts.views import ApiKeyView
 from gateway import document
 from gateway.cli import app
-from gateway.key_commands import Surroundings
-from tests.gateway.entrance import api_key
+from gateway.key_talks import Surroundings
+from gateway.ledger import Ledger
+from tests.contracts.chains import AUTHORITY, Scribe
 from tests.gateway.test_settings import written
 
 OLD_SECRET = "a secret that was there before"
@@ -38,9 +43,11 @@ OLD_SECRET = "a secret that was there before"
 
 @dataclass
 class FakeClient:
+    """Keeps entries as a coordinator does, from whoever sends them."""
+
     trouble: Exception | None = None
-    known: list[ApiKeyView] = field(default_factory=list)
-    put: dict[str, Any] = field(default_factory=dict)
+    entries: list[SignedApiKeyEntry] = field(default_factory=list)
+    unsigned: list[ApiKeyView] = field(default_factory=list)
 
     @asynccontextmanager
     async def connect(self, settings: ClientSettings) -> AsyncIterator[Client]:
@@ -49,66 +56,178 @@ class FakeClient:
             raise self.trouble
         yield cast("Client", self)
 
-    async def put_api_key(self, api_key_id: str, **fields: Any) -> ApiKeyView:
-        self.put = {"api_key_id": api_key_id, **fields}
-        return ApiKeyView(**self.put, created_at=1, revoked_at=None)
+    async def put_api_key(self, entry: SignedApiKeyEntry) -> None:
+        assert entry.claimed().action is not Action.REVOKE
+        self.entries.append(entry)
 
-    async def revoke_api_key(self, api_key_id: str) -> ApiKeyView:
-        return api_key(api_key_id, revoked_at=2)
+    async def revoke_api_key(self, entry: SignedApiKeyEntry) -> None:
+        assert entry.claimed().action is Action.REVOKE
+        self.entries.append(entry)
 
-    async def api_keys(self) -> list[ApiKeyView]:
-        return self.known
+    async def api_key_entries(
+        self, authority: PublicIdentity, *, after: int = 0, limit: int = 2, unsigned: bool = False
+    ) -> QueryApiKeysResult:
+        signed = {each.claimed().api_key_id for each in self.entries}
+        left = [key for key in self.unsigned if key.api_key_id not in signed]
+        return QueryApiKeysResult(
+            request_id="r",
+            client_id="gateway",
+            session_id=None,
+            request_digest=bytes(32),
+            status=Status.COMPLETED,
+            finished_at=1,
+            entries=self.entries[after : after + limit],
+            after=after,
+            highest=len(self.entries),
+            more=len(self.entries) > after + limit,
+            unsigned=left if unsigned else [],
+        )
+
+    def told(self) -> Chain:
+        """What a gateway makes of it."""
+        chain = Scribe().chain()
+        for entry in self.entries:
+            chain.take(entry)
+        return chain
+
+    def key(self, name: str) -> ApiKeyView:
+        found = self.told().key(name)
+        assert found is not None
+        return found
 
 
 class Run:
-    def __init__(self, config: Path) -> None:
-        self.client = FakeClient()
-        self._config = config
+    """Runs `warren gateway api-keys` with an authority whose files are in the folder."""
 
-    def __call__(self, *words: str, given: str | None = None) -> Result:
-        arguments = ["api-keys", *words, "--config", str(self._config)]
-        return CliRunner().invoke(
-            app, arguments, obj=Surroundings(connect=self.client.connect), input=given
+    def __init__(self, folder: Path) -> None:
+        self.client = FakeClient()
+        self.config = written(folder)
+        self.authority = folder / "authority.key"
+        self.entries = folder / "authority.key.gateway.entries"
+        self.posted: list[tuple[str, bytes]] = []
+        self.status = 200
+        self.authority.write_text(AUTHORITY.to_base64())
+        self.entries.touch()
+
+    def __call__(self, word: str, *words: str, given: str | None = None) -> Result:
+        files = ["--config", str(self.config)]
+        if word != "list":
+            files += ["--authority", str(self.authority)]
+        surroundings = Surroundings(
+            connect=self.client.connect, transport=httpx.MockTransport(self._gateway)
         )
+        return CliRunner().invoke(
+            app, ["api-keys", word, *words, *files], obj=surroundings, input=given
+        )
+
+    def _gateway(self, request: httpx.Request) -> httpx.Response:
+        self.posted.append((str(request.url), request.content))
+        return httpx.Response(self.status)
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return Run(written(tmp_path))
+    return Run(tmp_path)
+
+
+def create(run: Run, name: str = "shop-1", *words: str) -> Result:
+    return run("create", name, "--holder", "shop", *words)
+
+
+def test_an_authority_is_made_once_and_its_private_key_is_nowhere_but_in_its_file(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "new.key"
+    ended = CliRunner().invoke(app, ["api-keys", "authority", "new", str(file)])
+    assert ended.exit_code == 0
+    made = Identity.from_base64(file.read_text().strip())
+    assert ended.stdout == f'api_key_authority = "{made.public.to_base64()}"\n'
+    assert file.read_text().strip() not in ended.output
+    for each in (file, tmp_path / "new.key.gateway.entries"):
+        assert each.stat().st_mode & 0o777 == 0o600
+    again = CliRunner().invoke(app, ["api-keys", "authority", "new", str(file), "--json"])
+    assert again.exit_code == 2
+    assert "exists" in again.stderr
 
 
 def test_a_new_key_is_printed_once_and_only_its_digest_goes_out(run: Run) -> None:
-    ended = run("create", "shop-1", "--holder", "shop", "--scope", "sign", "--scope", "read")
-    assert ended.exit_code == 0
+    ended = create(run, "shop-1", "--scope", "sign", "--scope", "read")
+    assert ended.exit_code == 0, ended.output
     secret = ended.stdout.strip()
     assert secret.startswith("warren_")
     assert len(secret) >= 43
-    assert run.client.put == {
-        "api_key_id": "shop-1",
-        "holder": "shop",
-        "key_digest": hashlib.sha256(secret.encode()).digest(),
-        "scopes": [Scope.SIGN, Scope.READ],
-        "valid_until": None,
-    }
+    made = run.client.key("shop-1")
+    assert made.key_digest == hashlib.sha256(secret.encode()).digest()
+    assert (made.holder, made.scopes) == ("shop", [Scope.READ, Scope.SIGN])
     assert secret not in ended.stderr
-    again = run("create", "shop-1", "--holder", "shop")
+    again = create(run, "shop-2")
     assert again.stdout.strip() != secret
-    assert run.client.put["scopes"] == list(Scope)
+    assert set(run.client.key("shop-2").scopes) == set(Scope)
+    assert create(run, "shop-2").exit_code == 1
 
 
-def test_a_key_can_end_by_itself(run: Run) -> None:
+@pytest.mark.parametrize(("words", "days"), [((), 90), (("--days", "2"), 2)])
+def test_a_key_ends_by_itself(run: Run, words: tuple[str, ...], days: int) -> None:
     before = time.time() * 1000
-    assert run("create", "shop-1", "--holder", "shop", "--days", "2").exit_code == 0
-    assert 0 <= run.client.put["valid_until"] - before - 2 * 86_400_000 < 60_000
+    assert create(run, "shop-1", *words).exit_code == 0
+    ends_at = run.client.key("shop-1").valid_until
+    assert ends_at is not None
+    assert -1 <= ends_at - before - days * 86_400_000 < 60_000
+
+
+def test_no_key_is_made_for_longer_than_ninety_days(run: Run) -> None:
+    assert create(run, "shop-1", "--days", "91").exit_code == 2
+    assert run.client.entries == []
+
+
+def test_a_key_is_renewed_with_its_secret(run: Run) -> None:
+    create(run, "shop-1", "--days", "1", "--scope", "sign")
+    before = run.client.key("shop-1")
+    ended = run("renew", "shop-1")
+    assert ended.exit_code == 0
+    assert "valid until" in ended.stdout
+    after = run.client.key("shop-1")
+    assert (after.key_digest, after.scopes) == (before.key_digest, before.scopes)
+    assert after.valid_until is not None
+    assert before.valid_until is not None
+    assert after.valid_until > before.valid_until
+    run("renew", "shop-1", "--scope", "read")
+    assert run.client.key("shop-1").scopes == [Scope.READ]
+    assert run("renew", "nobody").exit_code == 1
+    run("revoke", "shop-1")
+    assert run("renew", "shop-1").exit_code == 1
+
+
+def test_what_no_entry_can_say_is_not_signed(run: Run) -> None:
+    for name, holder in (("no name", "shop"), ("shop-1", "no tenant")):
+        ended = run("create", name, "--holder", holder)
+        assert ended.exit_code == 2
+        assert "nothing was signed: " in ended.stderr
+    assert run.client.entries == []
+
+
+def test_a_revoked_key_is_not_said_to_be_renewable(run: Run) -> None:
+    create(run)
+    assert "or renew it" in create(run).stderr
+    run("revoke", "shop-1")
+    again = create(run)
+    assert again.exit_code == 1
+    assert "revoked for good; choose another id" in again.stderr
+
+
+def test_an_authority_is_for_a_client_that_can_be(tmp_path: Path) -> None:
+    words = ["api-keys", "authority", "new", str(tmp_path / "new.key"), "--client-id", "no client"]
+    ended = CliRunner().invoke(app, words)
+    assert ended.exit_code == 2
+    assert "no client id" in ended.stderr
+    assert not (tmp_path / "new.key").exists()
 
 
 def test_a_caller_keeps_the_secret_that_he_has(run: Run) -> None:
     ended = run("create", "old", "--holder", "shop", "--secret-stdin", given=OLD_SECRET + "\n")
     assert ended.exit_code == 0
-    assert run.client.put["key_digest"] == hashlib.sha256(OLD_SECRET.encode()).digest()
+    assert run.client.key("old").key_digest == hashlib.sha256(OLD_SECRET.encode()).digest()
     assert OLD_SECRET not in ended.output
-    as_json = run("create", "old", "--holder", "shop", "--secret-stdin", "--json", given=OLD_SECRET)
-    assert "secret" not in json.loads(as_json.stdout)
 
 
 @pytest.mark.parametrize("secret", ["", "short", "x" * 23, "ü" * 30, " " + "x" * 30, "x" * 600])
@@ -117,40 +236,177 @@ def test_a_secret_that_is_easily_guessed_or_cannot_be_sent_is_refused(
 ) -> None:
     ended = run("create", "old", "--holder", "shop", "--secret-stdin", given=secret + "\n")
     assert ended.exit_code == 2
-    assert run.client.put == {}
+    assert run.client.entries == []
     if secret:
         assert secret not in ended.output
 
 
 def test_the_secret_is_in_the_json_too_where_it_is_new(run: Run) -> None:
-    shown = json.loads(run("create", "shop-1", "--holder", "shop", "--json").stdout)
+    shown = json.loads(create(run, "shop-1", "--json").stdout)
     assert hashlib.sha256(shown["secret"].encode()).hexdigest() == shown["key_digest"]
+    as_json = run("create", "old", "--holder", "shop", "--secret-stdin", "--json", given=OLD_SECRET)
+    assert "secret" not in json.loads(as_json.stdout)
 
 
 def test_a_list_tells_whose_keys_there_are_and_how_they_stand(run: Run) -> None:
     assert "Nobody may enter yet" in run("list").stdout
-    run.client.known = [
-        api_key("shop-1", scopes=[Scope.SIGN]),
-        api_key("shop-2", revoked_at=1000),
-        api_key("shop-3", valid_until=1000),
-        api_key("shop-4", valid_until=2**52),
-    ]
+    scribe = Scribe()
+    scribe.put("shop-1", scopes=[Scope.SIGN])
+    scribe.put("shop-2")
+    scribe.put("shop-3", issued_at=1, valid_until=1000)
+    scribe.revoke("shop-2", issued_at=1000)
+    run.client.entries = scribe.entries
     lines = run("list").stdout.splitlines()
     assert lines[0].split() == ["API", "KEY", "HOLDER", "STATE", "SCOPES"]
-    states = ["valid ", "revoked 1970", "expired 1970", "valid until"]
+    states = ["valid until", "revoked 1970", "expired 1970"]
     for line, state in zip(lines[1:], states, strict=True):
         assert state in line
-    assert len(json.loads(run("list", "--json").stdout)["api_keys"]) == 4
+    assert len(json.loads(run("list", "--json").stdout)["api_keys"]) == 3
+    run.client.entries = scribe.entries[1:]
+    forged = run("list")
+    assert forged.exit_code == 1
+    assert "not believed: a gap" in forged.stderr
 
 
-def test_a_revoked_key_is_said_to_be_so(run: Run) -> None:
-    assert "shop-1 of shop is revoked" in run("revoke", "shop-1").stdout
-    assert json.loads(run("revoke", "shop-1", "--json").stdout)["revoked_at"] == 2
+def test_a_revoked_key_is_said_to_be_so_and_gateways_can_be_told_directly(run: Run) -> None:
+    create(run)
+    ended = run("revoke", "shop-1", "--at", "http://one:1", "--at", "http://two:2/")
+    assert ended.exit_code == 0
+    assert "shop-1 of shop is revoked" in ended.stdout
+    assert run.client.key("shop-1").revoked_at is not None
+    assert [url for url, _ in run.posted] == [
+        "http://one:1/api-keys/revocations",
+        "http://two:2/api-keys/revocations",
+    ]
+    sent = SignedApiKeyEntry.model_validate_json(run.posted[0][1])
+    assert sent == run.client.entries[-1]
+    again = run("revoke", "shop-1", "--json", "--at", "http://one:1")
+    assert json.loads(again.stdout)["revoked_at"] is not None
+    assert len(run.client.entries) == 2
+    assert run.posted[2][1] == run.posted[0][1]
+    assert run("revoke", "nobody").exit_code == 1
+
+
+def test_a_key_is_revoked_at_the_gateways_when_there_is_no_queue(run: Run) -> None:
+    create(run)
+    run.client.trouble = BrokerUnavailableError("no broker")
+    assert run("revoke", "shop-1", "--at", "http://one:1").exit_code == 4
+    assert len(run.posted) == 1
+    run.client.trouble = None
+    assert run("list").exit_code == 0
+    assert run.client.key("shop-1").revoked_at is None
+    assert create(run, "shop-2").exit_code == 0  # which sends what was not sent
+    assert run.client.key("shop-1").revoked_at is not None
+    run.status = 403
+    refused = run("revoke", "shop-2", "--at", "http://one:1")
+    assert refused.exit_code == 4
+    assert "not told: http://one:1" in refused.stderr
+
+
+def test_what_was_signed_before_its_sending_failed_is_sent_with_its_secret_shown(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(_: SignedApiKeyEntry) -> None:
+        raise ResultTimeoutError("r")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run.client, "put_api_key", lost)
+        ended = create(run)
+    assert ended.exit_code == 3
+    secret = ended.stdout.strip()
+    assert run.client.entries == []
+    assert create(run, "shop-2").exit_code == 0
+    assert run.client.key("shop-1").key_digest == hashlib.sha256(secret.encode()).digest()
+
+
+def test_an_authority_signs_nothing_where_another_copy_of_it_has_signed(run: Run) -> None:
+    scribe = Scribe()
+    scribe.put("elsewhere")
+    run.client.entries = scribe.entries
+    more = create(run)
+    assert more.exit_code == 2
+    assert "has 1 entries" in more.stderr
+    assert more.stdout == ""
+    run.client.entries = []
+    create(run)
+    run.client.entries = scribe.entries
+    other = create(run, "shop-2")
+    assert other.exit_code == 2
+    assert "another one" in other.stderr
+    run.entries.unlink()
+    missing = create(run, "shop-2")
+    assert missing.exit_code == 2
+    assert "is missing" in missing.stderr
+    assert len(run.client.entries) == 1
+
+
+def test_a_gateways_own_file_is_the_authoritys_lost_one(run: Run, tmp_path: Path) -> None:
+    create(run)
+    create(run, "shop-2")
+    ledger = Ledger(Scribe().chain(), tmp_path / "api-keys")
+    ledger.go_on(run.client.entries, 0)
+    ledger.revoke(Scribe(entries=list(run.client.entries)).revoke("shop-2"))
+    (tmp_path / "api-keys").rename(run.entries)
+    assert run("renew", "shop-1").exit_code == 0
+    assert len(run.client.entries) == 3
+
+
+def test_another_key_than_the_pinned_authority_signs_nothing(run: Run) -> None:
+    run.authority.write_text(Identity.generate().to_base64())
+    run.entries.unlink(missing_ok=True)  # which is not what is wrong
+    other = create(run)
+    assert other.exit_code == 2
+    assert "another key than the gateways' api_key_authority" in other.stderr
+    run.authority.write_text("no key")
+    ended = create(run)
+    assert ended.exit_code == 2
+    assert "not a private key" in ended.stderr
+
+
+def test_keys_from_before_are_adopted_after_a_look_at_them(run: Run) -> None:
+    ends_at = round(time.time() * 1000) + 86_400_000
+    old = [("old-1", None), ("old-2", ends_at)]
+    run.client.unsigned = [
+        ApiKeyView(
+            api_key_id=name,
+            holder="shop",
+            key_digest=hashlib.sha256(name.encode()).digest(),
+            scopes=[Scope.SIGN],
+            created_at=1,
+            valid_until=valid_until,
+            revoked_at=None,
+        )
+        for name, valid_until in old
+    ]
+    refused = run("adopt", given="n\n")
+    assert refused.exit_code == 1
+    assert "old-1" in refused.stdout
+    assert run.client.entries == []
+    assert run("adopt", "--yes").exit_code == 0
+    assert run.client.key("old-2").valid_until == ends_at
+    assert run.client.key("old-1").key_digest == hashlib.sha256(b"old-1").digest()
+    assert "old-1" not in run("adopt", "--yes").stdout
+
+
+def test_the_authority_says_how_long_gateways_may_go_by_the_newest_entry(run: Run) -> None:
+    create(run)
+    ended = run("nothing-after", "--hours", "24")
+    assert "entry 2 for 24 h" in ended.stdout
+    now = round(time.time() * 1000)
+    assert run.client.told().whole(now + 23 * 3_600_000)
+    assert not run.client.told().whole(now + 25 * 3_600_000)
 
 
 def refusal() -> RequestFailedError:
     failure = Failure.of(FailureCode.CONFLICT, "another secret has that id")
-    result = failed_result("put_api_key", failure, request_id="r", client_id=None, finished_at=1)
+    result = failed_result(
+        "put_api_key",
+        failure,
+        request_id="r",
+        client_id=None,
+        request_digest=bytes(32),
+        finished_at=1,
+    )
     return RequestFailedError(failure, result)
 
 

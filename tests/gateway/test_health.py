@@ -3,6 +3,7 @@ from __future__ import annotations
 from contracts.client import ResultTimeoutError
 from gateway.entry.api_keys import ApiKeys
 from gateway.health import readiness
+from tests.contracts.chains import now_ms
 from tests.gateway.entrance import SECRET, Coordinator, opened
 from tests.gateway.test_api_keys import Clock
 from tests.patience import until
@@ -44,28 +45,30 @@ async def test_a_gateway_without_an_answer_yet_is_starting() -> None:
 async def test_readiness_names_what_is_away() -> None:
     clock = Clock()
     coordinator = Coordinator()
-    keys = ApiKeys(coordinator.api_keys, refresh_s=0.01, clock=clock)
+    keys = ApiKeys(coordinator.page, coordinator.ledger(), refresh_s=0.01, clock=clock)
     async with keys.kept_fresh():
         await keys.find(SECRET.encode())
 
-        coordinator.error = ResultTimeoutError("r")
-        clock.now += 30
-        await until(lambda: keys.last_error is not None)
+        coordinator.scribe.nothing_after(now_ms() - 1, issued_at=now_ms() - 1000)
+        await until(lambda: not keys.fresh)
         assert readiness(keys, connected=True).model_dump() == {
             "service": "gateway",
             "status": "not ready",
             "dependencies": {
                 "broker": "available",
-                "coordinator": "unavailable",
-                "api_keys": "available",
+                "coordinator": "available",
+                "api_keys": "unavailable",
             },
         }
 
-        clock.now += 60
+        coordinator.error = ResultTimeoutError("r")
+        await until(lambda: keys.last_error is not None)
+        clock.now += 11
         assert set(readiness(keys, connected=False).dependencies.values()) == {"unavailable"}
 
         coordinator.error = None
-        await until(lambda: keys.last_error is None)
+        coordinator.scribe.nothing_after(now_ms() + 60_000)
+        await until(lambda: keys.fresh)
         assert readiness(keys, connected=True).status == "ready"
 
 

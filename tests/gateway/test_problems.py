@@ -34,7 +34,6 @@ STATUSES = {
     FailureCode.PARTY_REFUSED: 503,
     FailureCode.SPOILT: 503,
     FailureCode.UNKNOWN_ACCOUNT: 404,
-    FailureCode.UNKNOWN_API_KEY: 404,
     FailureCode.TOKEN_REFUSED: 403,
     FailureCode.SESSION_OVER: 409,
     FailureCode.OVERLOADED: 503,
@@ -44,7 +43,14 @@ STATUSES = {
 
 def failed(code: FailureCode, **more: Any) -> RequestFailedError:
     failure = Failure.of(code, "So it is.", **more)
-    result = failed_result("sign", failure, request_id="r", client_id=None, finished_at=1)
+    result = failed_result(
+        "sign",
+        failure,
+        request_id="r",
+        client_id=None,
+        request_digest=bytes(32),
+        finished_at=1,
+    )
     return RequestFailedError(failure, result)
 
 

@@ -7,20 +7,32 @@ import pytest
 from contracts.client import SettingsError
 from contracts.identity import Identity
 from gateway.settings import GatewaySettings
+from tests.contracts.chains import AUTHORITY
 
 OTHERS = [Identity.generate().public.to_base64() for _ in range(2)]
 
 
-def written(folder: Path, text: str = "", *, client: str = 'client_id = "gateway"') -> Path:
+def written(
+    folder: Path,
+    text: str = "",
+    *,
+    client: str = 'client_id = "gateway"',
+    authority: str = AUTHORITY.public.to_base64(),
+) -> Path:
+    """Without an authority in the file if that is empty."""
     path = folder / "gateway.toml"
     (folder / "gateway.key").write_text(Identity.generate().to_base64())
     parties = "".join(
         f'[[parties]]\nparty_id = "party-{i}"\npublic_key = "{key}"\n'
         for i, key in enumerate(OTHERS, start=1)
     )
+    if authority:
+        pin = f'[gateway]\napi_key_authority = "{authority}"'
+        text = text.replace("[gateway]", pin) if "[gateway]" in text else f"{pin}\n{text}"
     path.write_text(
         f'{text}\n[client]\n{client}\namqp_url = "amqp://u:pa55@h/v"\n'
-        f'private_key_file = "gateway.key"\n{parties}'
+        f'private_key_file = "gateway.key"\n'
+        f'[[coordinators]]\npublic_key = "{OTHERS[0]}"\n{parties}'
     )
     return path
 
@@ -46,6 +58,7 @@ port = 9000
 allowed_ips = ["192.0.2.0/24"]
 trusted_proxies = ["10.0.0.1"]
 cors_origins = ["https://a.example"]
+api_keys_file = "api-keys"
 tls_certificate_file = "cert.pem"
 tls_key_file = "key.pem"
 [limits]
@@ -57,6 +70,7 @@ server-party-1 = "party-1"
     assert settings.door.port == 9000
     assert allowed(settings) == ["192.0.2.0/24"]
     assert settings.door.tls_key_file == tmp_path / "key.pem"
+    assert settings.door.api_keys_file == tmp_path / "api-keys"
     assert settings.limits.requests == 7
     assert settings.party_names == {"server-party-1": "party-1"}
 
@@ -112,3 +126,13 @@ def test_a_gateway_without_a_client_id_is_refused(tmp_path: Path) -> None:
 
 def test_the_settings_do_not_show_the_password(tmp_path: Path) -> None:
     assert "pa55" not in repr(GatewaySettings.load(written(tmp_path), {}))
+
+
+def test_a_gateway_believes_an_authority_that_its_file_names_and_nobody_without(
+    tmp_path: Path,
+) -> None:
+    chain = GatewaySettings.load(written(tmp_path), {}).ledger().chain
+    assert (chain.authority, chain.client_id) == (AUTHORITY.public, "gateway")
+    for wrong, reason in (("", "authority new FILE"), ("MFkw", "api_key_authority")):
+        with pytest.raises(SettingsError, match=reason):
+            GatewaySettings.load(written(tmp_path, authority=wrong), {})

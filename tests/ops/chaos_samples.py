@@ -79,6 +79,7 @@ def fail(
         Failure.of(code, "why", culprits=culprits),
         request_id=request_id,
         client_id="svcA",
+        request_digest=bytes(32),
         finished_at=1,
         status=Status.FAILED,
     )

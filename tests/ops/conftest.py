@@ -16,7 +16,7 @@ from ops.bench import site as sites
 from ops.cli.asking import Surroundings
 from ops.cli.main import app
 from ops.stack.services import Services
-from tests.contracts.samples import PINNED
+from tests.contracts.samples import COORDINATOR, PINNED
 from tests.ops.letter_office import MEMBERS, Office
 from tests.ops.terminals import RUNNER, Ended, FakeClient, Run
 from topology import apply_all
@@ -47,7 +47,8 @@ def config(tmp_path: Path) -> Path:
     path = tmp_path / "client.toml"
     path.write_text(
         '[client]\nclient_id = "svcA"\namqp_url = "amqp://svcA:hunter2@127.0.0.1/warren"\n'
-        f'private_key_file = "own.key"\n{parties}'
+        f'private_key_file = "own.key"\n'
+        f'[[coordinators]]\npublic_key = "{COORDINATOR.public.to_base64()}"\n{parties}'
     )
     return path
 

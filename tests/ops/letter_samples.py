@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from contracts.envelope import Envelope
+from contracts.envelope import COORDINATOR, Envelope
 from contracts.requests import Request
-from contracts.sessions import SessionCreated, SessionTerms
+from contracts.sessions import SessionCreated
 from contracts.signing import SignedRequest, sign_request
+from contracts.terms import SessionTerms
 from ops.deadletters.letter import Letter
 from tests.contracts.samples import CLIENT, PARTIES
 
@@ -105,19 +106,28 @@ def instruction(request: SignedRequest) -> bytes:
             "salt": bytes(32),
         }
     )
-    return (
+    payload = (
         SessionCreated(
             session_id=terms.session_id(),
+            issued_at=1,
             terms=terms,
             commitments=[],
             request=request.body,
             request_signature=request.signature,
-            join_token=bytes([0xAB]) * 32,
             time_left_ms=1000,
         )
         .model_dump_json()
         .encode()
     )
+    return Envelope(
+        session_id=terms.session_id(),
+        epoch=0,
+        kind="session_created",
+        round=0,
+        sender=COORDINATOR,
+        recipient="p2",
+        payload=payload,
+    ).seal(PARTIES["p1"])
 
 
 BODY = envelope()

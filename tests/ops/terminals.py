@@ -6,28 +6,47 @@ import inspect
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from typer.testing import CliRunner
 
 from contracts.answers import failed_result
-from contracts.client import Client, ClientSettings, RequestFailedError
+from contracts.client import Client, ClientSettings, RequestFailedError, Settlement
 from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey
 from contracts.primitives import Curve
-from contracts.results import CancelResult, SessionEvent, SessionView, SignResult, Status
+from contracts.results import SessionEvent, SessionView, SignResult, Status
+from contracts.statements import Statement
 from tests.contracts.samples import SingleKey, sign_request, sign_result
 
 SESSION_ID = bytes([9]) * 32
 RUNNER = CliRunner()
 
 
+FINAL = Settlement(
+    target="r1",
+    target_status=Status.CANCELLED,
+    statements=(Statement(party_id="party-1", issued_from=0, issued_until=1, signature=b"s"),),
+    already_signed=("party-2",),
+    silent=("party-3",),
+    liars_tolerated=1,
+    final=True,
+)
+
+
 def refusal(code: FailureCode, **details: Any) -> RequestFailedError:
     failure = Failure.of(code, "somebody did something", **details)
     return RequestFailedError(
         failure,
-        failed_result("sign", failure, request_id="r1", client_id="svcA", finished_at=1),
+        failed_result(
+            "sign",
+            failure,
+            request_id="r1",
+            client_id="svcA",
+            request_digest=bytes(32),
+            finished_at=1,
+        ),
     )
 
 
@@ -39,6 +58,7 @@ class FakeClient:
     keys_known: list[CertifiedKey] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
     settings: ClientSettings | None = None
+    settlement: Settlement = FINAL
 
     @asynccontextmanager
     async def connect(self, settings: ClientSettings) -> AsyncIterator[Client]:
@@ -61,30 +81,18 @@ class FakeClient:
         request = sign_request(key_id=key_id, **{name: arguments[name] for name in names})
         return sign_result(request, SingleKey(request.scheme.curve))
 
-    async def cancel(self, request_id: str) -> CancelResult:
+    async def cancel(self, request_id: str, **arguments: Any) -> Settlement:
         if self.asked:  # it was taken for a session id first
             self.asked.append({"request_id": request_id})
         else:
-            self._note(Client.cancel, request_id=request_id)
-        return self._cancelled(target=request_id)
+            self._note(Client.cancel, request_id=request_id, **arguments)
+        return replace(self.settlement, target=request_id)
 
-    async def cancel_session(self, session_id: bytes) -> CancelResult:
+    async def cancel_session(self, session_id: bytes) -> Settlement:
         self.asked.append({"session_id": session_id})
         if self.trouble is not None and len(self.asked) == 1:
             raise self.trouble
-        return self._cancelled(session_id=session_id)
-
-    @staticmethod
-    def _cancelled(*, session_id: bytes | None = None, target: str | None = None) -> CancelResult:
-        return CancelResult(
-            request_id="r2",
-            client_id="svcA",
-            session_id=session_id,
-            status=Status.COMPLETED,
-            finished_at=1,
-            target=target,
-            target_status=Status.CANCELLED,
-        )
+        return self.settlement
 
     async def keys(self, only: str | None = None) -> list[CertifiedKey]:
         self._note(Client.keys, only=only)

@@ -303,6 +303,7 @@ def test_every_way_to_fail_has_its_code() -> None:
         request_id="r1",
         client_id="svcA",
         session_id=None,
+        request_digest=bytes(32),
         status=Status.FAILED,
         finished_at=1,
         failure=Failure.of(FailureCode.EXPIRED, "too late"),

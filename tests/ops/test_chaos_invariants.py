@@ -76,6 +76,7 @@ def test_a_question_may_be_answered_with_the_present_each_time() -> None:
                 client_id="svcA",
                 session_id=None,
                 status=Status.COMPLETED,
+                request_digest=bytes(32),
                 finished_at=finished_at,
                 target="r0",
                 target_status=Status.CANCELLED,
@@ -177,6 +178,7 @@ def test_a_session_that_was_lied_to_can_be_cancelled_all_the_same() -> None:
         client_id="svcA",
         session_id=bytes([7]) * 32,
         status=Status.COMPLETED,
+        request_digest=bytes(32),
         finished_at=1,
         target="t",
         target_status=Status.FAILED,
@@ -254,6 +256,11 @@ def test_a_dead_letter_needs_a_fault_that_explains_its_reason() -> None:
     ]
     assert broken(facts) == {"dead letter"}
     facts.struck = [struck(Kind.GREEDY, began_s=1, ended_s=2)]
+    assert broken(facts) == set()
+    early = "the instruction is from the future; is a clock wrong?"
+    facts.letters += [DeadLetter(queue="warren.inbox.party-3", kind="refused", reason=early)]
+    assert broken(facts) == {"dead letter"}
+    facts.struck += [struck(Kind.SKEW, began_s=1, ended_s=2)]
     assert broken(facts) == set()
     facts.letters += [DeadLetter(queue="warren.reports", kind="refused", reason="malformed")]
     assert broken(facts) == {"dead letter"}

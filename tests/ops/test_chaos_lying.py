@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -16,9 +17,10 @@ from contracts import sessions
 from contracts.envelope import EVERYONE, Envelope, UnverifiedEnvelope
 from contracts.identity import Identity
 from contracts.primitives import Scheme
-from contracts.sessions import Member, NonceCommitment, PresignaturesUsed, SessionTerms
+from contracts.sessions import NonceCommitment, PresignaturesUsed
 from contracts.signing import sign_request
-from ops.chaos import greed
+from contracts.terms import Member, SessionTerms
+from ops.chaos import greed, lying
 from ops.chaos.facts import Sent
 from ops.chaos.faults import Kind
 from ops.chaos.lying import ALIVE, said, spoilt, wrap
@@ -27,6 +29,7 @@ from ops.chaos.tap import Heard, note_envelope, note_instruction
 from tests.contracts import samples
 from tests.session.builders import run_keygen
 from tests.session.presigners import begin, claimed, presign_batch, world
+from workers.session import sealed_shares
 from workers.session.party.direct import EPHEMERAL_BYTES
 from workers.session.party.engine import Engine
 from workers.session.sending import report, round_message
@@ -51,7 +54,7 @@ def first_round(payload: bytes = b"commitment") -> Outgoing:
 
 
 def share_signed(session_id: bytes = SESSION, sender: str = "p1") -> Outgoing:
-    content = sessions.ShareSigned(join_token=bytes(32), signature_shares=[bytes(32)], fresh=[])
+    content = sessions.ShareSigned(sealed=bytes(60), fresh=[])
     return report(content, identity=PARTY, party_id=sender, session_id=session_id)
 
 
@@ -79,13 +82,30 @@ def test_a_silent_party_gives_signs_of_life_and_says_nothing_else() -> None:
     assert list(said(share_signed(), Orders(silent=True), PARTY)) == []
 
 
-def test_a_liar_signs_another_share_in_its_own_name() -> None:
-    (lie,) = said(share_signed(), Orders(liar=True), PARTY)
-    true, wrong = (UnverifiedEnvelope.from_bytes(each.body) for each in (share_signed(), lie))
+def test_a_liar_says_another_thing_in_its_own_name() -> None:
+    message = replace(first_round(), kind="keygen/2")
+    (lie,) = said(message, Orders(liar=True), PARTY)
+    true, wrong = (UnverifiedEnvelope.from_bytes(each.body) for each in (message, lie))
     assert wrong.verify(PARTY.public).payload != true.claimed.payload
-    told = sessions.REPORT.validate_json(wrong.claimed.payload)
-    assert isinstance(told, sessions.ShareSigned)
-    assert told.signature_shares != [bytes(32)]
+
+
+def test_a_liar_seals_another_share(book: OrderBook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Engine, "send", Engine.send)
+    monkeypatch.setattr(sealed_shares, "seal", sealed_shares.seal)
+    place: dict[str, Any] = {"party_id": "p1", "session_id": SESSION}
+
+    def told() -> list[bytes]:
+        sealed = sealed_shares.seal(
+            [bytes(32)], identity=PARTY, coordinator=samples.COORDINATOR.public, **place
+        )
+        return sealed_shares.unseal(
+            sealed, party=PARTY.public, identities=[samples.COORDINATOR], **place
+        )
+
+    assert told() == [bytes(32)]
+    book.give("party-1", Orders(liar=True))
+    lying.wrap(Obedience(book.directory, "party-1.1"))
+    assert told() != [bytes(32)]
 
 
 def test_an_equivocator_says_both() -> None:
@@ -215,12 +235,12 @@ def instructed(scheme: Scheme) -> sessions.SessionCreated:
     commitments = [NonceCommitment(nonce_id=bytes([i]) * 32, commitment=b"c") for i in (1, 2)]
     return sessions.SessionCreated(
         session_id=terms.session_id(),
+        issued_at=1,
         terms=terms,
         commitments=[] if ecdsa else commitments,
         presignatures=[PresignaturesUsed(batch=bytes([3]) * 32, positions=[4, 5])] if ecdsa else [],
         request=signed.body,
         request_signature=signed.signature,
-        join_token=bytes(32),
         time_left_ms=1000,
     )
 
@@ -266,9 +286,10 @@ def test_a_greedy_coordinator_asks_for_another_message_with_the_same_nonces(
 ) -> None:
     sent, created = used_up(scheme)
     producer: Any = SimpleNamespace(settings=SimpleNamespace(identity=samples.CLIENT))
-    messages = greed.again(created, {"svcA": producer}, Random(1))
+    messages = greed.again(created, {"svcA": producer}, samples.COORDINATOR, Random(1))
     assert [message.routing_key for message in messages] == ["p1", "p2"]
-    asked = sessions.SessionCreated.model_validate_json(messages[0].body)
+    told = UnverifiedEnvelope.from_bytes(messages[0].body).verify(samples.COORDINATOR.public)
+    asked = sessions.SessionCreated.model_validate_json(told.payload)
     assert asked.session_id == asked.terms.session_id() != created.session_id
     assert (asked.commitments, asked.presignatures) == (created.commitments, created.presignatures)
     assert asked.request != created.request

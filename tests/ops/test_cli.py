@@ -5,13 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from contracts.client import BrokerUnavailableError, ResultTimeoutError, TopologyError
 from contracts.failures import FailureCode
-from contracts.primitives import Curve, Scheme
+from contracts.primitives import Curve, Owner, Scheme
+from contracts.results import Status
+from ops.cli.exits import ExitCode
 from ops.cli.main import PLACES, app
 from tests.contracts.samples import PINNED, SingleKey
 from tests.ops.terminals import RUNNER, SESSION_ID, FakeClient, Run, key, refusal
@@ -34,6 +37,7 @@ def test_a_key_is_made_as_asked_and_shown_with_its_address(run: Run, fake: FakeC
             "threshold": 2,
             "party_count": 3,
             "parties": None,
+            "schemes": None,
             "timeout_s": 7.5,
             "request_id": "mine",
         }
@@ -48,6 +52,16 @@ def test_naming_the_parties_says_how_many_there_are(run: Run, fake: FakeClient) 
     assert run("key", "create", "k", "--curve", "secp256k1", *named).code == 0
     assert fake.asked[0]["parties"] == ["p1", "p2", "p3", "p4"]
     assert fake.asked[0]["party_count"] == 4
+
+
+def test_a_key_s_purposes_are_asked_for_in_their_one_spelling(run: Run, fake: FakeClient) -> None:
+    purposes = ("--scheme", "ecdsa", "--scheme", "bip340", "--scheme", "ecdsa")
+    assert run("key", "create", "k", "--curve", "secp256k1", *purposes).code == 0
+    assert fake.asked[0]["schemes"] == ["bip340", "ecdsa"]
+    refused = run("key", "create", "k", "--curve", "ed25519", "--scheme", "ecdsa")
+    assert refused.code == ExitCode.USAGE
+    assert "--scheme: schemes: ecdsa is none of a key on ed25519" in refused.err
+    assert len(fake.asked) == 1
 
 
 def test_a_key_as_json_has_what_a_script_needs(run: Run) -> None:
@@ -175,21 +189,68 @@ def test_64_hex_digits_are_a_session_id_or_else_a_request_id(run: Run, fake: Fak
 
 def test_a_request_is_cancelled_by_its_id(run: Run, fake: FakeClient) -> None:
     ended = run("session", "cancel", "r1")
-    assert ended.out == "The session of request r1 is cancelled.\n"
-    assert fake.asked == [{"request_id": "r1"}]
-    assert run("session", "cancel", "r1", "--json").json["target_status"] == "cancelled"
+    assert ended.code == 0
+    assert ended.out.splitlines() == [
+        "request          r1",
+        "status           cancelled",
+        "party-1          states: never signed",
+        "party-2          already signed",
+        "party-3          silent",
+        "liars tolerated  1",
+        "final            yes",
+    ]
+    assert fake.asked == [{"request_id": "r1", "key_id": None, "issued_at": None, "of": None}]
+    told = run("session", "cancel", "r1", "--json").json
+    assert (told["target_status"], told["final"]) == ("cancelled", True)
+    assert told["signature_may_exist"] is False
+
+
+@pytest.mark.parametrize("status", [Status.COMPLETED, Status.CANCELLED, None])
+def test_a_cancel_that_is_not_final_fails(
+    run: Run, fake: FakeClient, status: Status | None
+) -> None:
+    fake.settlement = replace(fake.settlement, target_status=status, final=False)
+    ended = run("session", "cancel", "r1", "--json")
+    assert ended.code == 1
+    assert ended.json["signature_may_exist"] is True
+
+
+def test_a_cancel_that_came_too_late_says_so_and_not_who_was_silent(
+    run: Run, fake: FakeClient
+) -> None:
+    fake.settlement = replace(
+        fake.settlement,
+        target_status=Status.COMPLETED,
+        statements=(),
+        already_signed=(),
+        silent=(),
+        liars_tolerated=-2,
+        final=False,
+    )
+    assert run("session", "cancel", "r1").out.splitlines() == [
+        "request  r1",
+        "status   completed",
+        "final    no: it was done before it could be cancelled",
+    ]
+
+
+def test_a_request_of_another_owner_is_named_with_its_owner(run: Run, fake: FakeClient) -> None:
+    which = ("--of", "svcA/alice", "--key", "k", "--issued-at", "7")
+    assert run("session", "cancel", "ab" * 32, *which).code == 0
+    of = Owner(client_id="svcA", tenant="alice")
+    assert fake.asked == [{"request_id": "ab" * 32, "key_id": "k", "issued_at": 7, "of": of}]
+    assert run("session", "cancel", "r1", "--of", "no such/owner!").code == 2
 
 
 def test_a_session_is_cancelled_by_its_id(run: Run, fake: FakeClient) -> None:
-    ended = run("session", "cancel", "ab" * 32)
-    assert ended.out == f"Session {'ab' * 32} is cancelled.\n"
+    assert run("session", "cancel", "ab" * 32).code == 0
     assert fake.asked == [{"session_id": bytes.fromhex("ab" * 32)}]
 
 
 def test_64_hex_digits_may_be_a_request_to_cancel(run: Run, fake: FakeClient) -> None:
     fake.trouble = refusal(FailureCode.UNKNOWN_REQUEST)
     ended = run("session", "cancel", "ab" * 32)
-    assert ended.out == f"The session of request {'ab' * 32} is cancelled.\n"
+    assert f"request          {'ab' * 32}" in ended.out
     assert len(fake.asked) == 2
 
 

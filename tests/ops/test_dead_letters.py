@@ -142,7 +142,7 @@ async def test_a_letter_cannot_talk_to_the_terminal(office: Office) -> None:
         assert r"bad \x1b[2Jbytes\nID" in result.stdout
 
 
-async def test_show_tells_all_about_an_instruction_but_its_join_token(office: Office) -> None:
+async def test_show_tells_all_about_an_instruction(office: Office) -> None:
     request = signed(keygen_request())
     await office.rejected(instruction(request))
     (letter,) = await office.listed()
@@ -157,7 +157,6 @@ async def test_show_tells_all_about_an_instruction_but_its_join_token(office: Of
     assert told["properties"]["message_id"] == "m0"
     result = await office.run("show", letter["id"])
     assert "treasury" in result.stdout
-    assert "ab" * 32 not in result.stdout + json.dumps(told)
 
 
 async def test_show_keeps_an_envelopes_payload_to_itself(office: Office) -> None:

@@ -10,7 +10,8 @@ import httpx
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
-from contracts.admission import check_metadata, open_request, signature_of
+from contracts.admission import check_metadata, open_request
+from contracts.signing import signature_of
 from ops.deadletters import desk
 from tests.contracts.samples import keygen_request, policies
 from tests.ops.letter_office import DEAD, INBOX, SIGNING, Office

@@ -18,16 +18,14 @@ from contracts.results import Result
 from ops.showcase import deliveries
 from ops.showcase.deliveries import deliver
 from ops.showcase.errors import MisdeliveredError
+from tests.contracts import producers
 from tests.contracts.fakes import KEYS, FakeCoordinator, honest
-from tests.contracts.samples import CLIENT, PINNED
+from tests.contracts.samples import digest_of
 from tests.ops.showcase_samples import CLIENT_IDS, outcomes
 
 
 def settings(url: str) -> dict[str, ClientSettings]:
-    return {
-        name: ClientSettings(amqp_url=url, client_id=client_id, identity=CLIENT, parties=PINNED)
-        for name, client_id in CLIENT_IDS.items()
-    }
+    return {name: producers.settings(url, client_id) for name, client_id in CLIENT_IDS.items()}
 
 
 @pytest.fixture
@@ -95,6 +93,7 @@ def _failure(request: Request) -> list[Result]:
             failure,
             request_id=request.request_id,
             client_id=request.client_id,
+            request_digest=digest_of(request),
             finished_at=request.issued_at,
         )
     ]

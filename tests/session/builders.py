@@ -9,18 +9,20 @@ from typing import Any
 
 from contracts import addresses, sessions
 from contracts.admission import ClientPolicy
+from contracts.coordinators import Coordinators
 from contracts.envelope import COORDINATOR, Envelope, UnverifiedEnvelope
 from contracts.identity import Identity
-from contracts.keys import Holder, KeyFacts
+from contracts.keys import Holder, KeyFacts, Origin
 from contracts.primitives import Curve, Scheme
 from contracts.requests import KeygenRequest, Request, SignRequest
-from contracts.sessions import Member, NonceCommitment, SessionCreated, SessionTerms
+from contracts.sessions import NonceCommitment, SessionCreated
 from contracts.signing import SignedRequest, sign_request
+from contracts.terms import Member, SessionTerms
 from tests.protocols.simulate import coins, random_key
 from workers.protocols.groups import group_by_name
 from workers.protocols.key_share import KeyShare
 from workers.protocols.rounds import PartyIndex
-from workers.session import inbox
+from workers.session import inbox, sealed_shares
 from workers.session.coordinator.conduct import Conduct
 from workers.session.nonce_batches import batch_id
 from workers.session.party import signing
@@ -38,6 +40,7 @@ TOLERANCE_MS = 1_000
 LIFETIME_MS = 60_000
 CLIENT_ID = "svcA"
 CLIENT = Identity.generate()
+COORDINATOR_IDENTITY = Identity.generate()
 IDENTITIES = {f"party-{i}": Identity.generate() for i in (1, 2, 3, 4)}
 """party-4 is configured and takes part in nothing."""
 
@@ -55,6 +58,7 @@ def party(i: int, **changes: Any) -> Party:
         "party_id": name,
         "identity": IDENTITIES[name],
         "peers": PEERS,
+        "coordinators": Coordinators.of(COORDINATOR_IDENTITY.public),
         "clients": CLIENTS,
         "clock_tolerance_ms": TOLERANCE_MS,
     }
@@ -128,14 +132,41 @@ def created(
 ) -> SessionCreated:
     fields: dict[str, Any] = {
         "session_id": session_terms.session_id(),
+        "issued_at": NOW,
         "terms": session_terms,
         "commitments": [],
         "request": signed.body,
         "request_signature": signed.signature,
-        "join_token": coins("join"),
         "time_left_ms": LIFETIME_MS,
     }
     return SessionCreated(**(fields | changes))
+
+
+def accepted_by(told: SessionCreated, i: int, *, now: int = NOW) -> Accepted:
+    """As party i accepts what the coordinator told it."""
+    return accept(told, party(i), coordinator=COORDINATOR_IDENTITY.public, now=now)
+
+
+def sealed(shares: Sequence[bytes], i: int, own_terms: SessionTerms) -> bytes:
+    """Party i's shares, for the coordinator."""
+    return sealed_shares.seal(
+        shares,
+        party_id=f"party-{i}",
+        identity=IDENTITIES[f"party-{i}"],
+        coordinator=COORDINATOR_IDENTITY.public,
+        session_id=own_terms.session_id(),
+    )
+
+
+def unsealed(report: sessions.ShareSigned, i: int, own_terms: SessionTerms) -> list[bytes]:
+    """Party i's shares, as the coordinator reads them."""
+    return sealed_shares.unseal(
+        report.sealed,
+        party_id=f"party-{i}",
+        party=IDENTITIES[f"party-{i}"].public,
+        identities=[COORDINATOR_IDENTITY],
+        session_id=own_terms.session_id(),
+    )
 
 
 def keygen_created(
@@ -169,6 +200,7 @@ def facts(curve: str = "ed25519", **changes: Any) -> KeyFacts:
     shares = key(curve)
     view = shares[PartyIndex(1)]
     fields: dict[str, Any] = {
+        "version": 2,
         "client_id": CLIENT_ID,
         "key_id": "key-1",
         "session_id": KEY_SESSION,
@@ -186,8 +218,15 @@ def facts(curve: str = "ed25519", **changes: Any) -> KeyFacts:
             for i in (1, 2, 3)
         ],
         "transcript_digest": coins("transcript"),
+        "request_digest": coins("request"),
+        "origin": Origin.GENERATED,
     }
     return KeyFacts(**(fields | changes))
+
+
+def old_facts(curve: str = "ed25519", **changes: Any) -> KeyFacts:
+    """Of version 1."""
+    return facts(curve, **({"version": 1, "request_digest": None, "origin": None} | changes))
 
 
 def key_record(i: int, curve: str = "ed25519", **changes: Any) -> KeyShareRecord:
@@ -209,6 +248,7 @@ def nonces_wanted(i: int, scheme: Scheme = Scheme.ED25519, **changes: Any) -> se
     fields: dict[str, Any] = {
         "batch_id": batch_id(session_id, f"party-{i}"),
         "session_id": session_id,
+        "issued_at": NOW,
         "key_session": KEY_SESSION,
         "epoch": 0,
         "scheme": scheme,
@@ -266,7 +306,7 @@ class Signing:
         return created(self.signed, self.terms, **(fields | changes))
 
     def accepted(self, i: int, **changes: Any) -> Accepted:
-        return accept(self.created(**changes), party(i), now=NOW)
+        return accepted_by(self.created(**changes), i)
 
     def answer(self, i: int, **changes: Any) -> Step:
         """Party i's answer, with other arguments than the right ones where asked for."""
@@ -284,12 +324,14 @@ class Signing:
         )
 
     def share(self, i: int) -> sessions.ShareSigned:
-        """Party i's honest report, with the join token that the coordinator gave it."""
-        token = self.conduct().join_token(f"party-{i}")
-        step = self.answer(i, accepted=self.accepted(i, join_token=token))
-        signed = report_in(step.outgoing[0])
+        """Party i's honest report."""
+        signed = report_in(self.answer(i).outgoing[0])
         assert isinstance(signed, sessions.ShareSigned)
         return signed
+
+    def own_shares(self, i: int) -> list[bytes]:
+        """What is in it, as the coordinator reads it."""
+        return unsealed(self.share(i), i, self.terms)
 
 
 def signing_session(
@@ -321,10 +363,8 @@ def contradicting_share(session: Signing, i: int) -> sessions.ShareSigned:
     """As party i signs if everybody has agreed on such a key."""
     other = key(seed="another key")[PartyIndex(1)]
     secret = replace(key()[PartyIndex(i)], public_key=other.public_key).to_bytes()
-    token = session.conduct().join_token(f"party-{i}")
     step = session.answer(
         i,
-        accepted=session.accepted(i, join_token=token),
         key_share=key_record(i, facts=contradicting_facts().model_dump_json(), secret=secret),
     )
     signed = report_in(step.outgoing[0])
@@ -396,7 +436,12 @@ def no_coins(size: int) -> bytes:
 def begin_keygen(i: int, **fields: Any) -> Step:
     clients = (*CLIENTS, ClientPolicy(identity=CLIENT.public, client_id=None))
     us = party(i, clients=clients)
-    accepted = accept(keygen_created(keygen_request(**fields)), us, now=NOW)
+    accepted = accept(
+        keygen_created(keygen_request(**fields)),
+        us,
+        coordinator=COORDINATOR_IDENTITY.public,
+        now=NOW,
+    )
     return ENGINES["keygen"].begin(
         accepted.created, us, randomness=drawn(coins("keygen", i), coins("ephemeral", i))
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from contracts.signing import sign_request
 from tests.protocols.simulate import coins
 from tests.session.builders import (
     CLIENT,
+    COORDINATOR_IDENTITY,
     IDENTITIES,
     LIFETIME_MS,
     NOW,
@@ -21,12 +23,14 @@ from tests.session.builders import (
     member,
     received_report,
     report_envelope,
+    sealed,
     signing_session,
     terms,
 )
 from tests.session.ecdsa_sessions import EcdsaSigning, ecdsa_session
 from workers.session.coordinator import reports as reporting
 from workers.session.coordinator.conduct import Conduct, Progress
+from workers.store.records import Received
 
 
 def keygen_conduct(**fields: Any) -> Conduct:
@@ -49,7 +53,15 @@ def certified(made: KeyFacts) -> KeyCertified:
 
 
 def new_facts(conduct: Conduct, **changes: Any) -> KeyFacts:
-    return facts(**({"session_id": conduct.session_id} | changes))
+    return facts(
+        **(
+            {
+                "session_id": conduct.session_id,
+                "request_digest": conduct.terms.request_digest,
+            }
+            | changes
+        )
+    )
 
 
 def waiting(*present: int) -> tuple[Signing, Conduct]:
@@ -69,7 +81,24 @@ def replaceable(**changes: Any) -> Conduct:
 
 
 def share_signed(session: Signing | EcdsaSigning, i: int, *others: int, **changes: Any) -> Progress:
-    """Party i's report after those of the others, changed as given."""
+    """Party i's report after those of the others, changed as given; `signature_shares` are what it
+    has sealed."""
     rows = [received_report(j, session.share(j)) for j in others]
+    if "signature_shares" in changes:
+        changes["sealed"] = sealed(changes.pop("signature_shares"), i, session.terms)
     report = session.share(i).model_copy(update=changes)
-    return reporting.share_signed(session.conduct(), f"party-{i}", report, rows, now=NOW)
+    return heard_share(session.conduct(), f"party-{i}", report, rows)
+
+
+def heard_share(
+    conduct: Conduct,
+    sender: str,
+    report: sessions.ShareSigned,
+    rows: Sequence[Received],
+    *,
+    now: int = NOW,
+) -> Progress:
+    """What the coordinator makes of a report."""
+    return reporting.share_signed(
+        conduct, sender, report, rows, identities=[COORDINATOR_IDENTITY], now=now
+    )

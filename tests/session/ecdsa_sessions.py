@@ -10,13 +10,15 @@ from typing import Any
 from contracts import sessions
 from contracts.primitives import Curve
 from contracts.requests import SignRequest
-from contracts.sessions import Member, PresignaturesUsed, SessionCreated, SessionTerms
+from contracts.sessions import PresignaturesUsed, SessionCreated
 from contracts.signing import SignedRequest, sign_request
+from contracts.terms import Member, SessionTerms
 from tests.protocols.simulate import coins
 from tests.session.builders import (
     CLIENT,
     LIFETIME_MS,
     NOW,
+    accepted_by,
     created,
     facts,
     key_record,
@@ -25,13 +27,14 @@ from tests.session.builders import (
     report_in,
     signing_request,
     terms,
+    unsealed,
 )
 from tests.session.presigners import Run, sent
 from workers.protocols.rounds import PartyIndex
 from workers.session.coordinator.combining import combine_ecdsa
 from workers.session.coordinator.conduct import Conduct, Presigned
 from workers.session.party import presigned
-from workers.session.party.acceptance import Accepted, accept
+from workers.session.party.acceptance import Accepted
 from workers.session.party.step import Step
 from workers.store.records import PresignatureRecord
 
@@ -88,7 +91,7 @@ class EcdsaSigning:
         return created(self.signed, self.terms, **({"presignatures": used} | changes))
 
     def accepted(self, i: int, **changes: Any) -> Accepted:
-        return accept(self.created(**changes), party(i), now=NOW)
+        return accepted_by(self.created(**changes), i)
 
     def records(self, i: int) -> tuple[PresignatureRecord, ...]:
         return tuple(record(i, place) for place in self.places)
@@ -105,15 +108,17 @@ class EcdsaSigning:
         )
 
     def share(self, i: int, **changes: Any) -> sessions.ShareSigned:
-        """Party i's report, with the join token that the coordinator gave it."""
-        token = self.conduct().join_token(f"party-{i}")
-        given = {"accepted": self.accepted(i, join_token=token)} | changes
-        signed = report_in(self.answer(i, **given).outgoing[0])
+        """Party i's report."""
+        signed = report_in(self.answer(i, **changes).outgoing[0])
         assert isinstance(signed, sessions.ShareSigned)
         return signed
 
+    def own_shares(self, i: int, **changes: Any) -> list[bytes]:
+        """What is in it, as the coordinator reads it."""
+        return unsealed(self.share(i, **changes), i, self.terms)
+
     def shares(self) -> dict[PartyIndex, Sequence[bytes]]:
-        return {PartyIndex(i): self.share(i).signature_shares for i in (1, 3)}
+        return {PartyIndex(i): self.own_shares(i) for i in (1, 3)}
 
     def combine(self, shares: dict[PartyIndex, Sequence[bytes]], **changes: Any) -> Any:
         given: dict[str, Any] = {

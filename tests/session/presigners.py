@@ -12,15 +12,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from contracts import addresses, sessions
+from contracts.coordinators import Coordinators
 from contracts.envelope import Envelope, UnverifiedEnvelope
 from contracts.identity import Identity
 from contracts.keys import Holder, KeyFacts
 from contracts.primitives import Curve
-from contracts.sessions import Member, PresignBatch, PresignTerms
+from contracts.sessions import PresignBatch
+from contracts.terms import Member, PresignTerms
 from tests.protocols.simulate import coins, random_key
 from tests.session.builders import (
     CLIENT_ID,
     CLIENTS,
+    COORDINATOR_IDENTITY,
     IDENTITIES,
     KEY_SESSION,
     NOW,
@@ -82,6 +85,7 @@ class World:
             party_id=name_of(i),
             identity=self.identities[name_of(i)],
             peers=self.peers,
+            coordinators=Coordinators.of(COORDINATOR_IDENTITY.public),
             clients=CLIENTS,
             clock_tolerance_ms=TOLERANCE_MS,
         )
@@ -150,7 +154,9 @@ def presign_batch(
         "salt": coins("batch"),
     }
     terms = PresignTerms(**(fields | changes))
-    return PresignBatch(session_id=terms.session_id(), terms=terms, time_left_ms=SESSION_MS)
+    return PresignBatch(
+        session_id=terms.session_id(), issued_at=NOW, terms=terms, time_left_ms=SESSION_MS
+    )
 
 
 ###

@@ -9,6 +9,7 @@ import pytest
 
 from contracts import addresses, sessions
 from workers.session.protocols import (
+    CANCEL,
     INBOX,
     KEYGEN,
     OF_REQUESTS,
@@ -46,6 +47,7 @@ def test_rounds_are_counted_from_one() -> None:
         ("session_created", INBOX),
         ("nonces_wanted", INBOX),
         ("session_cancelled", INBOX),
+        ("request_cancelled", INBOX),
         ("anything", INBOX),
     ],
 )
@@ -64,6 +66,7 @@ def test_a_report_belongs_to_one_protocol_or_to_any() -> None:
         "share_signed": "sign",
         "nonces_made": "sign",
         "presignatures_made": "presign",
+        "cancel_answered": "cancel",
     }
 
 
@@ -116,16 +119,17 @@ def test_who_introduced_itself_to_others_cannot_seal_for_these() -> None:
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
-        ([KEYGEN, PRESIGN], "protocols of terms: sign must"),
-        ([KEYGEN, SIGN], "instructions: PresignBatch must"),
-        ([KEYGEN, SIGN, PRESIGN, row([])], "protocols of terms: half must"),
-        ([KEYGEN, KEYGEN, SIGN, PRESIGN], "protocols of terms: keygen must"),
-        ([KEYGEN, SIGN, replace(PRESIGN, reports=())], "reports: PresignaturesMade must"),
+        ([KEYGEN, PRESIGN, CANCEL], "protocols of terms: sign must"),
+        ([KEYGEN, SIGN, CANCEL], "instructions: PresignBatch must"),
+        ([KEYGEN, SIGN, PRESIGN], "instructions: RequestCancelled must"),
+        ([KEYGEN, SIGN, PRESIGN, CANCEL, row([])], "protocols of terms: half must"),
+        ([KEYGEN, KEYGEN, SIGN, PRESIGN, CANCEL], "protocols of terms: keygen must"),
+        ([KEYGEN, SIGN, replace(PRESIGN, reports=()), CANCEL], "reports: PresignaturesMade must"),
         (
-            [KEYGEN, replace(SIGN, reports=(*SIGN.reports, *KEYGEN.reports)), PRESIGN],
+            [KEYGEN, replace(SIGN, reports=(*SIGN.reports, *KEYGEN.reports)), PRESIGN, CANCEL],
             "reports: KeyCertified must",
         ),
-        ([replace(KEYGEN, lane=PRESIGNING), SIGN, PRESIGN], "lane of another"),
+        ([replace(KEYGEN, lane=PRESIGNING), SIGN, PRESIGN, CANCEL], "lane of another"),
     ],
 )
 def test_a_table_with_a_hole_is_an_error(rows: list[Protocol], reason: str) -> None:

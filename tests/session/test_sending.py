@@ -44,7 +44,7 @@ def test_a_direct_message_goes_to_its_recipient_whoever_else_is_listed() -> None
 
 def test_a_report_is_signed_for_the_coordinator_under_its_session_and_epoch() -> None:
     message = sending.report(
-        sessions.PartyJoined(join_token=bytes(32)),
+        sessions.PartyJoined(),
         identity=IDENTITIES["party-1"],
         party_id="party-1",
         session_id=SESSION,
@@ -72,6 +72,7 @@ def test_a_results_headers_repeat_what_the_body_has(
         Failure.of(FailureCode.SPOILT, "why"),
         request_id="request-1",
         client_id=client_id,
+        request_digest=bytes(32),
         session_id=session_id,
         finished_at=NOW,
     )
@@ -93,6 +94,7 @@ def test_all_of_presigning_and_nothing_else_goes_by_its_own_lane() -> None:
     assert (message.exchange, message.kind) == (addresses.PRESIGNING, "presign/2")
     begun = sending.instruction(presign_batch(world()), "party-2", SESSION)
     assert (begun.exchange, begun.kind) == (addresses.PRESIGNING, "presign_batch")
-    over = sending.instruction(sessions.SessionCancelled(session_id=SESSION), "party-2", SESSION)
+    cancelled = sessions.SessionCancelled(session_id=SESSION, issued_at=NOW)
+    over = sending.instruction(cancelled, "party-2", SESSION)
     assert (over.exchange, over.kind) == (addresses.SESSIONS, "session_cancelled")
     assert addresses.PRESIGNING not in {addresses.SESSIONS, addresses.ROUNDS}

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from contracts.sessions import Member, PresignTerms, SessionTerms
 from contracts.signing import sign_request
+from contracts.terms import Member, PresignTerms, SessionTerms
 from tests.protocols.simulate import coins
 from tests.session.builders import CLIENT, NOW, keygen_request, member, terms
 from workers.session.nonce_batches import batch_id

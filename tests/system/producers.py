@@ -123,6 +123,7 @@ class Producer:
     async def refusal(self, *, patience_s: float = 60) -> tuple[str, bytes]:
         """The reason in words and the body of the next dead letter."""
         message = await self._take(addresses.DEAD_QUEUE, patience_s)
+        await asyncio.sleep(1)  # the next one within this second would only be counted
         return str(message.headers["warren-reason"]), message.body
 
     async def nothing_more(self, *, wait_s: float = 0.3) -> None:

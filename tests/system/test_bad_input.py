@@ -8,6 +8,7 @@ signed is answered by nobody; it stands among the dead letters with the reason.
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from ops.stack.deployment import Deployment
 from tests.system.producers import Producer
 
 Counts = dict[str, int]
+NO_SIGNER = "the body is no JSON object that names its signer"
 
 
 async def count_rows(deployment: Deployment) -> Counts:
@@ -158,6 +160,65 @@ async def test_a_request_that_cannot_be_served_says_why_and_says_it_again(
     await producer.nothing_more()
 
 
+CONTROL: dict[str, dict[str, Any]] = {
+    "query_keys": {},
+    "query_session": {"target": "wanted"},
+    "query_accounts": {},
+    "query_api_keys": {"authority": base64.b64encode(Identity.generate().public.der).decode()},
+    "cancel": {"target": "wanted"},
+    "configure_account": {"account_id": "shared", "signers": None},
+}
+
+
+@pytest.mark.usefixtures("nothing_changes")
+@pytest.mark.parametrize("operation", CONTROL)
+async def test_control_of_a_month_ago_is_not_obeyed(producer: Producer, operation: str) -> None:
+    issued_at = time.time_ns() // 1_000_000 - 30 * 86_400_000
+    fields = producer.body(
+        operation, issued_at=issued_at, expires_at=issued_at + 60_000, **CONTROL[operation]
+    )
+    await producer.send(fields)
+    result = await producer.result(fields["request_id"])
+    assert result["status"] == "expired"
+    assert "had expired when it arrived" in result["failure"]["message"]
+    await producer.nothing_more()
+
+
+@pytest.mark.usefixtures("nothing_changes")
+@pytest.mark.parametrize("operation", CONTROL)
+async def test_control_from_the_future_is_invalid(producer: Producer, operation: str) -> None:
+    await check_future(producer, operation, **CONTROL[operation])
+
+
+@pytest.mark.usefixtures("nothing_but_the_refusal_is_kept")
+@pytest.mark.parametrize("operation", ["keygen", "sign"])
+async def test_a_session_from_the_future_is_invalid(producer: Producer, operation: str) -> None:
+    await check_future(producer, operation)
+
+
+async def check_future(producer: Producer, operation: str, **changes: Any) -> None:
+    issued_at = time.time_ns() // 1_000_000 + 160_000
+    fields = producer.body(operation, issued_at=issued_at, expires_at=issued_at + 60_000, **changes)
+    await producer.send(fields)
+    result = await producer.result(fields["request_id"])
+    assert result["failure"]["code"] == "invalid_request"
+    assert "ahead of the coordinator's clock" in result["failure"]["message"]
+    assert result["failure"]["retryable"] is False
+    await producer.nothing_more()
+
+
+@pytest.mark.usefixtures("nothing_changes")
+@pytest.mark.parametrize("name", ["CC", "BCC"])
+async def test_a_copy_in_another_clients_queue_is_not_served(producer: Producer, name: str) -> None:
+    """The broker lets whoever may publish to an exchange put copies into all its queues."""
+    fields = producer.body("query_keys")
+    await producer.send(fields, headers={name: ["mpc.query_request.svcA"]})
+    reason, _ = await producer.refusal()
+    assert "queue 'warren.requests.control.svcA' is not where client 'svcB'" in reason
+    assert (await producer.result(fields["request_id"]))["status"] == "completed"
+    await producer.nothing_more()
+
+
 @pytest.mark.usefixtures("nothing_changes")
 @pytest.mark.parametrize("request_id", ["a.b", "a b", "x" * 65, ""])
 async def test_a_request_id_that_is_none_cannot_be_answered(
@@ -173,15 +234,15 @@ async def test_a_request_id_that_is_none_cannot_be_answered(
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        (b"not json", "the body is not JSON"),
-        (b"", "the body is not JSON"),
-        (b"[1, 2]", "not a JSON object"),
-        (b"123", "not a JSON object"),
-        (b"null", "not a JSON object"),
-        (b'{"operation": "keygen"}', "the body has no signer"),
-        (b'{"signer": "x", "operation": "mint"}', "no operation that exists"),
-        (b"\xff\xfe\x00", "the body is not JSON"),
-        (b"[" * 10_000, "the body is not JSON"),
+        (b"not json", NO_SIGNER),
+        (b"", NO_SIGNER),
+        (b"[1, 2]", NO_SIGNER),
+        (b"123", NO_SIGNER),
+        (b"null", NO_SIGNER),
+        (b'{"operation": "keygen"}', NO_SIGNER),
+        (b'{"signer": "x", "operation": "mint"}', "not authorised"),
+        (b"\xff\xfe\x00", NO_SIGNER),
+        (b"[" * 10_000, NO_SIGNER),
         (b'"' + b"x" * 300_000 + b'"', "300002 bytes; a request has at most 262144"),
     ],
 )

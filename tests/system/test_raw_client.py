@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 
 from contracts.client import ClientSettings
+from contracts.identity import Identity
 from ops.stack.deployment import Deployment
 
 SOURCE = Path(__file__).with_name("raw_client.py")
 
 
-def test_a_client_without_our_library_makes_a_key_and_signs(
+def test_a_client_without_our_library_makes_keys_signs_looks_back_and_cancels(
     deployment: Deployment, tmp_path: Path
 ) -> None:
     settings = ClientSettings.load(deployment.clients["svcB"])
@@ -28,15 +29,24 @@ def test_a_client_without_our_library_makes_a_key_and_signs(
             }
         )
     )
+    key = Identity.from_base64((deployment.directory / "coordinator.key").read_text().strip())
+    told: list[str | Path] = [
+        deployment.amqp_url,
+        "svcB",
+        key_file,
+        parties_file,
+        key.public.to_base64(),
+    ]
     done = subprocess.run(
-        [sys.executable, "-I", SOURCE, deployment.amqp_url, "svcB", key_file, parties_file],
+        [sys.executable, "-I", SOURCE, *told],
         capture_output=True,
         text=True,
         timeout=110,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert len(bytes.fromhex(done.stdout.strip())) == 64
+    said = [line.split()[0] for line in done.stdout.splitlines()]
+    assert said == ["key"] * 2 + ["signature"] * 6 + ["found", "final", "completed"]
 
 
 def test_it_uses_nothing_of_warren() -> None:

@@ -15,10 +15,12 @@ import pytest
 from typer.testing import CliRunner
 
 from contracts import addresses
+from contracts.identity import Identity
 from contracts.signing import REQUEST_TAG
 from ops.cli.main import app
 from ops.stack.deployment import Deployment
 from tests.system.producers import Producer
+from workers.coordinator.signature import Signature
 from workers.delivery.publisher import Publisher, dead_letter
 from workers.store.records import Outgoing
 
@@ -130,9 +132,12 @@ class Office:
     async def sent(self, sessions: list[bytes]) -> list[Outgoing]:
         """What the coordinator has sent to the party, and the party to whomever."""
         rows = await self.query("coordinator", SENT, sessions, REPLAYABLE)
-        rows = [row for row in rows if row["routing_key"] == PARTY]
-        rows += await self.query(PARTY, SENT, sessions, REPLAYABLE)
-        return [Outgoing(**{**row, "headers": json.loads(row["headers"])}) for row in rows]
+        told = [outgoing(row) for row in rows if row["routing_key"] == PARTY]
+        rows = await self.query(PARTY, SENT, sessions, REPLAYABLE)
+        # Stored as they are, and signed when they leave.
+        key = (self.deployment.directory / "coordinator.key").read_text()
+        signature = Signature(Identity.from_base64(key.strip()))
+        return [*map(signature.under, told), *map(outgoing, rows)]
 
     async def state(self, sessions: list[bytes]) -> list[Any]:
         """All that these sessions are in the databases, and what can be used once."""
@@ -149,6 +154,10 @@ class Office:
         for where, table in ((PARTY, "nonces"), (PARTY, "key_shares"), ("coordinator", "keys")):
             found += await self.query(where, f"SELECT count(*) FROM {table}")
         return found
+
+
+def outgoing(row: Mapping[str, Any]) -> Outgoing:
+    return Outgoing(**{**row, "headers": json.loads(row["headers"])})
 
 
 @pytest.fixture

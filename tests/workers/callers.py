@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 from contracts import addresses
 from contracts.failures import FailureCode
 from contracts.identity import Identity
-from contracts.requests import ADAPTER, KeygenRequest, Request
+from contracts.requests import ADAPTER, CancelRequest, KeygenRequest, Request
 from contracts.results import (
     DELIVERED,
     JoinSessionResult,
@@ -17,9 +18,12 @@ from contracts.results import (
     SessionAnnounced,
     SessionView,
 )
+from contracts.sessions import CancelAnswered, cancel_session_id
 from contracts.signing import SignedRequest, sign_request
+from contracts.statements import Statement
 from tests.workers.simulate import CLIENT, World
 from workers.session.coordinator.announcing import ANNOUNCED
+from workers.session.sending import report
 from workers.store.records import Outgoing
 
 R = TypeVar("R")
@@ -58,7 +62,52 @@ async def answered(world: World, signed: SignedRequest, kind: type[R]) -> R:
     """The answer that this request has now."""
     before = len(world.network.sent)
     await world.submit(signed)
+    if isinstance(signed.request, CancelRequest):
+        await state(world, signed)
     return answer(world, signed.request, kind, since=before)
+
+
+async def state(
+    world: World, cancel: SignedRequest, *, parties: Collection[str] | None = None, **said: Any
+) -> None:
+    """Answer for the parties that a cancel asks; whatever else they do with it comes later.
+
+    Arguments:
+        parties: Who answers; None: all that are asked.
+        said: Of `CancelAnswered`, else a statement.
+    """
+    request = cancel.request
+    assert isinstance(request, CancelRequest)
+    session_id = cancel_session_id(cancel.digest)
+    for message in asked(world, cancel):
+        party_id = message.routing_key
+        if parties is not None and party_id not in parties:
+            continue
+        identity = world.identities[party_id]
+        statement = Statement.signed(
+            identity,
+            party_id,
+            request.target_owner,
+            request.target,
+            issued_from=0,
+            issued_until=request.issued_at,
+        )
+        content = CancelAnswered(**(said or {"statement": statement}))
+        await world.deliver(
+            report(content, identity=identity, party_id=party_id, session_id=session_id)
+        )
+
+
+def asked(world: World, cancel: SignedRequest) -> list[Outgoing]:
+    """What a cancel has the coordinator ask the parties, once each."""
+    name = cancel_session_id(cancel.digest).hex()
+    return list(
+        {
+            message.routing_key: message
+            for message in world.network.sent
+            if message.kind == "request_cancelled" and message.headers["session_id"] == name
+        }.values()
+    )
 
 
 def answer(world: World, request: Request, kind: type[R], *, since: int = 0) -> R:

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any, cast
 
 from contracts.admission import ClientPolicy
+from contracts.coordinators import Coordinators
 from tests.workers.simulate import CLIENT, LIMITS, World
 from workers.coordinator.reports import ReportConsumer
 from workers.coordinator.requests import RequestConsumer
@@ -17,7 +18,7 @@ from workers.delivery.publisher import PublishError
 from workers.party.consumer import PartyConsumer
 from workers.session.party.acceptance import Party
 from workers.session.peers import Peer
-from workers.settings import PartyLimits
+from workers.settings import CoordinatorLimits, PartyLimits
 from workers.store.interface import StoreUnavailableError
 from workers.store.records import Outgoing
 
@@ -40,16 +41,23 @@ def party_worker(
     store: Any = None,
     network: Any = None,
     limits: PartyLimits | None = None,
+    others: Iterable[ClientPolicy] = (),
+    tolerance_ms: int = 0,
 ) -> PartyConsumer:
-    """A fresh process of a party: it knows nothing but what the party's store has."""
+    """A fresh process of a party: it knows nothing but what the party's store has.
+
+    Arguments:
+        others: Clients beside the world's.
+    """
     publisher: Any = network or world.network
     return PartyConsumer(
         Party(
             party_id=party_id,
             identity=world.identities[party_id],
             peers=peers(world),
-            clients=clients(world),
-            clock_tolerance_ms=0,
+            coordinators=Coordinators.of(world.coordinator.public),
+            clients=(*clients(world), *others),
+            clock_tolerance_ms=tolerance_ms,
         ),
         store or world.party_stores[party_id],
         publisher,
@@ -58,24 +66,27 @@ def party_worker(
     )
 
 
-def coordinator(world: World, *, store: Any = None, network: Any = None) -> Coordinator:
+def coordinator(
+    world: World, *, store: Any = None, network: Any = None, limits: CoordinatorLimits = LIMITS
+) -> Coordinator:
     """A fresh process of the coordinator."""
     return Coordinator.over(
         store or world.coordinator_store,
         network or cast("Any", world.network),
+        identities=[world.coordinator],
         parties=peers(world),
         clients=clients(world),
-        limits=LIMITS,
+        limits=limits,
         pool_limits=world.pool_limits,
         clock=world.clock,
     )
 
 
 def coordinator_worker(
-    world: World, *, store: Any = None, network: Any = None
+    world: World, *, store: Any = None, network: Any = None, limits: CoordinatorLimits = LIMITS
 ) -> tuple[RequestConsumer, ReportConsumer]:
     """Its ends."""
-    made = coordinator(world, store=store, network=network)
+    made = coordinator(world, store=store, network=network, limits=limits)
     return made.requests, made.reports
 
 

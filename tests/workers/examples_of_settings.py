@@ -29,6 +29,7 @@ def party_file(
                 "amqp_url": amqp_url,
                 "database_url": database_url or f"sqlite:///{folder / f'{party_id}.sqlite'}",
             },
+            "[[coordinators]]": {"public_key": other.public.to_base64()},
             "[[peers]]": {
                 "party_id": "party-9",
                 "index": 9,
@@ -39,10 +40,12 @@ def party_file(
 
 
 def coordinator_file(folder: Path, *, amqp_url: str = NOWHERE) -> Path:
+    (folder / "coordinator.key").write_text(Identity.generate().to_base64())
     return _write(
         folder / "coordinator.toml",
         {
             "[coordinator]": {
+                "private_key_file": "coordinator.key",
                 "amqp_url": amqp_url,
                 "database_url": f"sqlite:///{folder / 'coordinator.sqlite'}",
             },

@@ -14,8 +14,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from contracts import addresses, results
+from contracts import addresses, results, sessions
 from contracts.admission import ClientPolicy
+from contracts.coordinators import Coordinators
+from contracts.envelope import Envelope
 from contracts.errors import ContractError
 from contracts.identity import Identity
 from contracts.requests import KeygenRequest, Request, SignRequest
@@ -25,14 +27,17 @@ from workers.coordinator.liveness import Liveness
 from workers.coordinator.pools import Pools
 from workers.coordinator.reports import ReportConsumer
 from workers.coordinator.requests import RequestConsumer
+from workers.coordinator.signature import Signature
 from workers.coordinator.wiring import Coordinator
 from workers.delivery.clock import now_ms
 from workers.delivery.deliveries import Delivery
 from workers.delivery.scopes import SessionOverError
 from workers.party.consumer import PartyConsumer
+from workers.session import sealed_shares
 from workers.session.coordinator.announcing import ANNOUNCED
 from workers.session.party.acceptance import Party
 from workers.session.peers import Peer
+from workers.session.sending import JSON
 from workers.settings import CoordinatorLimits, PartyLimits, PoolLimits
 from workers.store.interface import CoordinatorStore, PartyStore
 from workers.store.opening import open_coordinator_store, open_party_store
@@ -75,8 +80,11 @@ class Clock:
 
 @dataclass
 class World:
+    """What the coordinator publishes is signed on its way: in the bag it is as it was stored."""
+
     network: Network
     client: Identity
+    coordinator: Identity
     identities: dict[str, Identity]
     parties: dict[str, PartyConsumer]
     party_stores: dict[str, PartyStore]
@@ -88,6 +96,10 @@ class World:
     clock: Clock
     pool_limits: PoolLimits
     dead: list[tuple[Outgoing, str]] = field(default_factory=list)
+
+    @property
+    def signature(self) -> Signature:
+        return Signature(self.coordinator)
 
     ###
     ### Requests
@@ -131,8 +143,8 @@ class World:
         return signed
 
     async def submit(self, signed: SignedRequest, **changes: Any) -> None:
-        delivery = {
-            "queue": "requests",
+        delivery: dict[str, Any] = {
+            "queue": addresses.request_queue(signed.request.operation),
             "kind": signed.request.operation,
             "body": signed.body,
             "headers": signed.headers(),
@@ -147,6 +159,8 @@ class World:
     ###
 
     async def deliver(self, message: Outgoing) -> None:
+        if message.content_type == JSON:
+            message = self.signature.under(message)
         delivery = Delivery(
             queue=message.exchange,
             kind=message.kind,
@@ -219,6 +233,32 @@ class World:
         ]
 
 
+def respoken(
+    world: World,
+    claimed: Envelope,
+    report: sessions.ShareSigned,
+    change: Callable[[bytes], bytes],
+) -> sessions.ShareSigned:
+    """A report of one signature share with another in its place, as its sender could seal it."""
+    sender, session_id = claimed.sender, claimed.session_id
+    identity = world.identities[sender]
+    (share,) = sealed_shares.unseal(
+        report.sealed,
+        party_id=sender,
+        party=identity.public,
+        identities=[world.coordinator],
+        session_id=session_id,
+    )
+    sealed = sealed_shares.seal(
+        [change(share)],
+        party_id=sender,
+        identity=identity,
+        coordinator=world.coordinator.public,
+        session_id=session_id,
+    )
+    return report.model_copy(update={"sealed": sealed})
+
+
 @contextlib.asynccontextmanager
 async def world(
     directory: Path,
@@ -232,7 +272,7 @@ async def world(
         directory: Of the parties' witnesses, and the databases if there are no others.
         databases: URLs by party id, and of "coordinator".
     """
-    client = Identity.generate()
+    client, coordinator_identity = Identity.generate(), Identity.generate()
     identities = {f"party-{i}": Identity.generate() for i in range(1, party_count + 1)}
     peers = {
         party_id: Peer(i, identity.public)
@@ -260,6 +300,7 @@ async def world(
                     party_id=party_id,
                     identity=identity,
                     peers=peers,
+                    coordinators=Coordinators.of(coordinator_identity.public),
                     clients=clients,
                     clock_tolerance_ms=0,
                 ),
@@ -274,6 +315,7 @@ async def world(
         coordinator = Coordinator.over(
             coordinator_store,
             network,
+            identities=[coordinator_identity],
             parties=peers,
             clients=clients,
             limits=LIMITS,
@@ -283,6 +325,7 @@ async def world(
         yield World(
             network=network,
             client=client,
+            coordinator=coordinator_identity,
             identities=identities,
             parties=parties,
             party_stores=party_stores,

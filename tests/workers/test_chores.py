@@ -14,6 +14,7 @@ import pytest
 import migrations
 from workers import app
 from workers.delivery.publisher import PublishError
+from workers.settings import PartyLimits
 from workers.store.interface import CoordinatorStore, PartyStore, StoreUnavailableError
 from workers.store.opening import open_coordinator_store, open_party_store
 from workers.store.records import CoordinatorChange, PartyChange
@@ -51,13 +52,39 @@ async def test_everything_old_is_purged_however_much_there_is() -> None:
     left = [5_000, 5_000, 17, 0]
 
     class Store:
+        async def now(self) -> int:
+            """The database's: this process's clock may be a day ahead."""
+            return 10_007
+
         async def purge(self, *, ended_before: int) -> int:
             assert ended_before == 7
             return left.pop(0)
 
     store: Any = Store()
-    await app._purge(store, ended_before=7)
+    await app._forget(store, 10)
     assert left == []
+
+
+async def test_requests_are_forgotten_by_the_stores_clock_too() -> None:
+    """Answers later than statements look back, cancellations when they forbid nothing more."""
+    left = [5_000, 17, 0]
+    forgotten = []
+
+    class Store:
+        async def now(self) -> int:
+            return 2_000_000_000
+
+        async def purge_answers(self, *, before: int) -> int:
+            assert before == 2_000_000_000 - 86_400_000 - 15_000
+            return left.pop(0)
+
+        async def purge_cancellations(self, *, before: int) -> int:
+            forgotten.append(before)
+            return 3
+
+    store: Any = Store()
+    await app._forget_requests(store, PartyLimits())
+    assert (left, forgotten) == ([], [2_000_000_000])
 
 
 @pytest.mark.parametrize(

@@ -310,13 +310,20 @@ async def test_a_party_lists_its_shares_without_their_secrets(tmp_path: Path) ->
     await store_with_a_share(tmp_path)
     for_people = await warren("party", "shares", "--config", path, WARREN_MASTER_KEY=MASTER_KEY)
     assert for_people.status == 0
-    assert for_people.out.split()[:5] == ["CLIENT", "KEY", "EPOCH", "USABLE", "MADE"]
+    assert for_people.out.split()[:5] == ["CLIENT", "TENANT", "KEY", "EPOCH", "USABLE"]
     assert "treasury" in for_people.out
     for_programs = await warren(
         "party", "shares", "--config", path, "--json", WARREN_MASTER_KEY=MASTER_KEY
     )
     assert json.loads(for_programs.out) == [
-        {"client": None, "key": "treasury", "epoch": 0, "usable": True, "session": "00" * 32}
+        {
+            "client": None,
+            "tenant": None,
+            "key": "treasury",
+            "epoch": 0,
+            "usable": True,
+            "session": "00" * 32,
+        }
     ]
     wrong = await warren("party", "shares", "--config", path, WARREN_MASTER_KEY="2e" * 32)
     assert wrong.status == CONFIGURATION

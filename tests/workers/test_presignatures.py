@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from contracts import sessions
 from contracts.failures import FailureCode
 from tests.workers.crew import party_worker
 from tests.workers.ecdsa import (
@@ -26,6 +27,7 @@ from tests.workers.ecdsa import (
     swapped,
 )
 from tests.workers.simulate import World, world
+from workers.session.sending import instruction
 from workers.store.records import Outgoing
 
 pytestmark = pytest.mark.long
@@ -136,7 +138,14 @@ async def test_a_batch_that_a_party_has_forgotten_is_not_made_again(shire: World
     shire.clock.offset_ms = 900_000
     before = len(shire.network.sent)
     await shire.deliver(batch)
+    ((_, reason),) = shire.dead
+    assert "the instruction is too old" in reason
+    assert shire.network.sent[before:] == []
+    # The coordinator says anew what it said then.
+    said = json.loads(batch.body) | {"issued_at": shire.clock()}
+    await shire.deliver(replace(batch, body=json.dumps(said).encode()))
     assert [message.kind for message in shire.network.sent[before:]] == ["session_failed"]
+    shire.dead.clear()
 
 
 async def test_a_batch_that_comes_after_its_end_begins_nothing(shire: World) -> None:
@@ -144,16 +153,10 @@ async def test_a_batch_that_comes_after_its_end_begins_nothing(shire: World) -> 
     await shire.ask(ecdsa_request(shire, key, signers=FIRST))
     batches = [m for m in shire.network.waiting if m.kind == "presign_batch"]
     shire.network.waiting.clear()
-    over = json.dumps(
-        {
-            "instruction": "session_cancelled",
-            "version": 1,
-            "session_id": batches[0].headers["session_id"],
-        }
-    )
+    session_id = bytes.fromhex(batches[0].headers["session_id"])
+    over = sessions.SessionCancelled(session_id=session_id, issued_at=shire.clock())
     store = shire.party_stores[batches[0].routing_key]
-    party = shire.parties[batches[0].routing_key]
-    await party.instruction(over.encode())
+    await shire.deliver(instruction(over, batches[0].routing_key, session_id))
     before = len(shire.network.sent)
     await shire.deliver(batches[0])
     assert shire.network.sent[before:] == []

@@ -14,9 +14,9 @@ from contracts.failures import FailureCode
 from contracts.primitives import Curve
 from contracts.requests import Request
 from contracts.results import Status
-from tests.workers.callers import wish
+from tests.workers.callers import answered, wish
 from tests.workers.ecdsa import sender
-from tests.workers.simulate import CLIENT, World, world
+from tests.workers.simulate import CLIENT, World, respoken, world
 from workers.protocols import frost
 from workers.protocols.groups import group_by_name
 from workers.store.records import Outgoing
@@ -302,9 +302,8 @@ async def test_a_wrong_signature_share_names_its_sender(shire: World) -> None:
             report = sessions.ShareSigned.model_validate_json(claimed.payload)
             if message.message_id == "forged":
                 return False
-            (share,) = report.signature_shares
-            wrong = report.model_copy(
-                update={"signature_shares": [bytes([share[0] ^ 1]) + share[1:]]}
+            wrong = respoken(
+                shire, claimed, report, lambda share: bytes([share[0] ^ 1]) + share[1:]
             )
             payload = wrong.model_dump_json().encode()
             shire.network.waiting.append(forge(shire, message, payload=payload))
@@ -387,7 +386,7 @@ async def test_a_cancelled_session_ends_everywhere_and_answers_once(shire: World
     await shire.run(dropped=lambda message: message.kind == "keygen/1")
     for _ in range(2):
         cancel = wish(shire, "cancel", target=request.request_id)
-        await shire.submit(cancel)
+        await answered(shire, cancel, results.CancelResult)
         await shire.run()
         answer = await result_of(shire, cancel.request)
         assert isinstance(answer, results.CancelResult)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from contracts import addresses
 from contracts.identity import Identity
 from workers.settings import (
     CoordinatorLimits,
     CoordinatorSettings,
+    PartyLimits,
     PartySettings,
     PoolLimits,
     SettingsError,
@@ -44,11 +47,14 @@ PARTY = section(
     amqp_url=f"amqp://party-1:{PASSWORD}@broker/warren",
     database_url=f"postgresql://party-1:{PASSWORD}@database/party-1",
 )
-FILE = "\n".join([PARTY, *PEERS, CLIENTS])
+PINS = section("[[coordinators]]", public_key=IDENTITIES["party-3"].public.to_base64())
+FILE = "\n".join([PARTY, PINS, *PEERS, CLIENTS])
 COORDINATOR = "\n".join(
     [
         section(
             "[coordinator]",
+            private_key_file="own.key",
+            other_private_key_files=["own.key"],
             amqp_url=f"amqp://coordinator:{PASSWORD}@broker/warren",
             database_url="sqlite:///coordinator.sqlite",
         ),
@@ -98,6 +104,18 @@ def test_a_coordinator_is_read_whole(path: Path) -> None:
     settings = CoordinatorSettings.load(path, {})
     assert list(settings.parties) == list(IDENTITIES)
     assert settings.database_url == "sqlite:///coordinator.sqlite"
+    assert settings.identity.public == OWN.public
+    assert [each.public for each in settings.other_identities] == [OWN.public]
+
+
+def test_a_party_that_pins_no_coordinator_does_not_start(path: Path) -> None:
+    assert "Add a table [[coordinators]]" in reason(path, FILE.replace(PINS, ""))
+
+
+def test_a_coordinator_without_a_key_does_not_start(path: Path) -> None:
+    path.write_text(COORDINATOR.replace("private_key_file = 'own.key'\n", "", 1))
+    with pytest.raises(SettingsError, match=r"private_key_file under \[coordinator\]"):
+        CoordinatorSettings.load(path, {})
 
 
 def test_a_clients_key_may_be_an_operators(path: Path) -> None:
@@ -128,7 +146,7 @@ def test_key_files_stand_beside_the_configuration(path: Path) -> None:
 
 
 def test_a_party_need_not_list_itself(path: Path) -> None:
-    assert load(path, "\n".join([PARTY, *PEERS[1:], CLIENTS])).peers == load(path).peers
+    assert load(path, "\n".join([PARTY, PINS, *PEERS[1:], CLIENTS])).peers == load(path).peers
 
 
 def test_the_environment_serves_where_the_file_says_nothing(path: Path) -> None:
@@ -138,7 +156,7 @@ def test_the_environment_serves_where_the_file_says_nothing(path: Path) -> None:
         "WARREN_PRIVATE_KEY": OWN.to_base64(),
     }
     bare = section("[party]", party_id="party-1", index=1)
-    settings = load(path, "\n".join([bare, *PEERS]), environ)
+    settings = load(path, "\n".join([bare, PINS, *PEERS]), environ)
     assert settings.amqp_url == "amqp://elsewhere/"
     assert settings.database_url == "sqlite:///elsewhere.sqlite"
     assert settings.identity.public == OWN.public
@@ -258,10 +276,10 @@ def test_a_wrong_variable_is_named_and_its_value_is_not(path: Path) -> None:
         "WARREN_DATABASE_URL": "sqlite:///x",
         "WARREN_PRIVATE_KEY": OWN.to_base64(),
     }
-    text = reason(path, "\n".join([bare, *PEERS]), environ)
+    text = reason(path, "\n".join([bare, PINS, *PEERS]), environ)
     assert text.startswith("WARREN_AMQP_URL: not like")
     assert PASSWORD not in text
-    text = reason(path, "\n".join([bare, *PEERS]), environ | {"WARREN_PRIVATE_KEY": PASSWORD})
+    text = reason(path, "\n".join([bare, PINS, *PEERS]), environ | {"WARREN_PRIVATE_KEY": PASSWORD})
     assert text == "WARREN_PRIVATE_KEY: not a base64 DER private key (SEC1 or PKCS8)"
 
 
@@ -326,3 +344,37 @@ def test_clients_share_what_is_handled_at_once_and_none_is_left_without(
 ) -> None:
     assert CoordinatorLimits(prefetch=64).prefetch_of_each(clients) == each
     assert CoordinatorLimits(prefetch=3).prefetch_of_each(clients) == 3
+
+
+@pytest.mark.parametrize(
+    ("limits", "needed"),
+    [
+        ({"retention_seconds": 5}, "630"),
+        ({"retention_seconds": 629.9}, "630"),
+        ({"clock_tolerance_seconds": 60, "retention_seconds": 719}, "720"),
+    ],
+)
+def test_the_coordinator_forgets_no_request_that_still_counts(
+    path: Path, limits: dict[str, object], needed: str
+) -> None:
+    path.write_text(COORDINATOR + section("[limits]", **limits))
+    with pytest.raises(
+        SettingsError, match=f"limits: retention_seconds must be at least {needed}: what is"
+    ):
+        CoordinatorSettings.load(path, {})
+
+
+def test_the_coordinator_may_remember_as_long_as_requests_count(path: Path) -> None:
+    path.write_text(COORDINATOR + section("[limits]", retention_seconds=630))
+    assert CoordinatorSettings.load(path, {}).limits.clock_tolerance_seconds == 15
+
+
+@pytest.mark.parametrize("name", ["retention_seconds", "statements_seconds"])
+@pytest.mark.parametrize(("tolerance", "needed"), [(15, 630), (60, 720)])
+def test_a_party_forgets_nothing_of_a_request_that_still_counts(
+    name: str, tolerance: float, needed: float
+) -> None:
+    limits: dict[str, Any] = {"clock_tolerance_seconds": tolerance}
+    assert getattr(PartyLimits(**limits, **{name: needed}), name) == needed
+    with pytest.raises(ValidationError, match=f"{name} must be at least {needed}: what is"):
+        PartyLimits(**limits, **{name: needed - 0.1})

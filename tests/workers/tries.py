@@ -25,7 +25,7 @@ from tests.workers.ecdsa import (
     sent,
     swapped,
 )
-from tests.workers.simulate import CLIENT, World
+from tests.workers.simulate import CLIENT, World, respoken
 from workers.protocols import dkls23
 from workers.protocols.groups import SECP256K1
 from workers.protocols.rounds import Outbox
@@ -131,10 +131,7 @@ def wrong_share(shire: World, liar: str) -> Callable[[Outgoing], bool]:
     def lie(message: Outgoing) -> Outgoing:
         claimed = UnverifiedEnvelope.from_bytes(message.body).claimed
         report = sessions.ShareSigned.model_validate_json(claimed.payload)
-        (share,) = report.signature_shares
-        wrong = report.model_copy(
-            update={"signature_shares": [share[:-1] + bytes([share[-1] ^ 1])]}
-        )
+        wrong = respoken(shire, claimed, report, lambda share: share[:-1] + bytes([share[-1] ^ 1]))
         return forged(shire, message, payload=wrong.model_dump_json().encode())
 
     return swapped(shire, lambda m: m.kind == "share_signed" and sender(m) == liar, lie)

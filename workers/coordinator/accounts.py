@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey
 from contracts.primitives import MAX_BODY_BYTES, Curve
@@ -16,11 +14,10 @@ from contracts.results import (
 )
 from contracts.signing import SignedRequest
 
-from ..delivery.clock import now_ms
 from ..session.coordinator.conduct import Conduct
 from ..store.interface import CoordinatorStore
 from ..store.records import AccountRecord, StoredAccount
-from .answers import Answers, late, that_fit
+from .answers import Answers, that_fit
 from .desks import Service
 
 PAGE_BYTES = MAX_BODY_BYTES - 4_096
@@ -28,12 +25,9 @@ PAGE_BYTES = MAX_BODY_BYTES - 4_096
 
 
 class Accounts:
-    def __init__(
-        self, store: CoordinatorStore, answers: Answers, *, clock: Callable[[], int] = now_ms
-    ) -> None:
+    def __init__(self, store: CoordinatorStore, answers: Answers) -> None:
         self._store = store
         self._answers = answers
-        self._clock = clock
 
     def services(self) -> tuple[Service, ...]:
         return (
@@ -55,15 +49,13 @@ class Accounts:
         views = [_view(each) for each in found[: request.limit]]
         fitting = that_fit(views, PAGE_BYTES)
         content = QueryAccountsResult(
-            **self._answers.head(request),
+            **self._answers.head(signed),
             accounts=fitting,
             more=more or len(fitting) < len(views),
         )
         return await self._answers.give(request, content)
 
     async def _configure(self, signed: SignedRequest, request: ConfigureAccountRequest) -> None:
-        if request.expires_at <= self._clock():
-            return await self._answers.fail(signed, late())
         stored = await self._store.account(request.owner, request.account_id)
         if stored is None:
             return await self._answers.fail(signed, _unknown(request.account_id))
@@ -83,7 +75,7 @@ class Accounts:
             )
             return await self._answers.fail(signed, overtaken)
         content = ConfigureAccountResult(
-            **self._answers.head(request),
+            **self._answers.head(signed),
             account=_view(stored),
         )
         return await self._answers.give(request, content)
@@ -106,10 +98,8 @@ def account_of(request: KeygenRequest, conduct: Conduct, now: int) -> AccountRec
 
 
 def _view(stored: StoredAccount) -> AccountView:
-    account = stored.account
-    key = None
-    if stored.certified is not None:
-        key = CertifiedKey.model_validate_json(stored.certified).facts.public_key
+    account, certified = stored.account, stored.certified
+    key = None if certified is None else CertifiedKey.model_validate_json(certified)
     return AccountView(
         account_id=account.account_id,
         user_id=account.user_id,
@@ -120,7 +110,8 @@ def _view(stored: StoredAccount) -> AccountView:
         threshold=account.threshold,
         parties=list(account.parties),
         signers=None if account.signers is None else list(account.signers),
-        public_key=key,
+        public_key=None if key is None else key.facts.public_key,
+        key=key,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from itertools import accumulate, takewhile
 from typing import TypedDict, TypeVar
@@ -13,15 +14,20 @@ from contracts.answers import failed_result
 from contracts.errors import InvalidRequestError
 from contracts.failures import Failure, FailureCode
 from contracts.operations import OPERATIONS
-from contracts.requests import Request, RequestBase
+from contracts.requests import Request
 from contracts.results import Result, Status
 from contracts.signing import SignedRequest
 
 from ..delivery.clock import now_ms
 from ..delivery.publisher import Publisher
 from ..session.sending import result
+from ..store.records import Outgoing
 
 M = TypeVar("M", bound=BaseModel)
+
+
+_STATUS = {FailureCode.EXPIRED: Status.EXPIRED, FailureCode.CANCELLED: Status.CANCELLED}
+"""Of requests that get no session. The others have failed."""
 
 
 class Head(TypedDict):
@@ -30,6 +36,7 @@ class Head(TypedDict):
     request_id: str
     client_id: str | None
     session_id: bytes | None
+    request_digest: bytes
     status: Status
     finished_at: int
 
@@ -39,11 +46,12 @@ class Answers:
         self._publisher = publisher
         self._clock = clock
 
-    def head(self, request: RequestBase, session_id: bytes | None = None) -> Head:
+    def head(self, signed: SignedRequest, session_id: bytes | None = None) -> Head:
         return Head(
-            request_id=request.request_id,
-            client_id=request.client_id,
+            request_id=signed.request.request_id,
+            client_id=signed.request.client_id,
             session_id=session_id,
+            request_digest=signed.digest,
             status=Status.COMPLETED,
             finished_at=self._clock(),
         )
@@ -51,17 +59,22 @@ class Answers:
     async def give(self, request: Request, content: Result) -> None:
         await self._publisher.publish(result(content, request.reply_to))
 
+    async def again(self, message: Outgoing) -> None:
+        """What was answered before, byte for byte."""
+        await self._publisher.publish(message)
+
     async def fail(self, signed: SignedRequest, failure: Failure) -> None:
         """Without a trace: the same request again is looked at again."""
         await self.give(signed.request, failed(signed, failure, now=self._clock()))
 
-    async def refuse(self, error: InvalidRequestError) -> None:
+    async def refuse(self, body: bytes, error: InvalidRequestError) -> None:
         """To a request that cannot be read, under what could be read of it."""
         content = failed_result(
             error.operation,
             Failure.of(FailureCode.INVALID_REQUEST, str(error)[:2000]),
             request_id=error.request_id,
             client_id=error.client_id,
+            request_digest=hashlib.sha256(body).digest(),
             key_id=error.key_id,
             finished_at=self._clock(),
         )
@@ -77,17 +90,16 @@ class Answers:
 def failed(signed: SignedRequest, failure: Failure, *, now: int) -> Result:
     request = signed.request
     operation = OPERATIONS[request.operation]
-    late = failure.code is FailureCode.EXPIRED
+    status = _STATUS.get(failure.code, Status.FAILED)
     return failed_result(
         request.operation,
         failure,
         request_id=request.request_id,
         client_id=request.client_id,
-        # Another request may have come under its id, and begun a session.
-        request_digest=signed.digest if operation.begins_session else None,
-        status=Status.EXPIRED if late else Status.FAILED,
+        request_digest=signed.digest,
+        status=status,
         # Late once is late for ever: then all deliveries of a request have the same answer.
-        finished_at=request.expires_at if late else now,
+        finished_at=request.expires_at if status is Status.EXPIRED else now,
         **{name: getattr(request, name) for name in operation.echoes},
     )
 
@@ -101,6 +113,16 @@ def that_fit(page: Sequence[M], room: int) -> list[M]:
 def late() -> Failure:
     return Failure.of(
         FailureCode.EXPIRED, "the request had expired when it arrived; is a clock wrong?"
+    )
+
+
+def cancelled() -> Failure:
+    return Failure.of(FailureCode.CANCELLED, "cancelled before it arrived")
+
+
+def conflict(request_id: str) -> Failure:
+    return Failure.of(
+        FailureCode.CONFLICT, f"request id {request_id} was used before for another request"
     )
 
 

@@ -1,25 +1,34 @@
-"""API keys: whom a client's gateways let in. Nothing here is the secret, only what tells it."""
+"""API keys: whom a client's gateways let in, as an authority has signed it.
+
+The coordinator keeps each authority's chain and hands it on. Gateways believe the authority and not
+the coordinator; what is checked here keeps a chain that no gateway would take out of the database.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from contracts.api_keys import SignedApiKeyEntry
+from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
+from contracts.identity import PublicIdentity
 from contracts.primitives import Scope
-from contracts.requests import PutApiKeyRequest, QueryApiKeysRequest, RevokeApiKeyRequest
-from contracts.results import (
-    ApiKeyView,
-    PutApiKeyResult,
-    QueryApiKeysResult,
-    RevokeApiKeyResult,
+from contracts.requests import (
+    ApiKeyRequest,
+    PutApiKeyRequest,
+    QueryApiKeysRequest,
+    RevokeApiKeyRequest,
 )
+from contracts.results import ApiKeyView, PutApiKeyResult, QueryApiKeysResult, RevokeApiKeyResult
 from contracts.signing import SignedRequest
 
 from ..delivery.clock import now_ms
 from ..store.interface import CoordinatorStore
-from ..store.records import ApiKeyRecord
-from .answers import Answers, late
+from ..store.records import ApiKeyEntryRecord, ApiKeyRecord
+from .answers import Answers
 from .desks import Service
+
+MAX_UNSIGNED = 500
 
 
 class ApiKeys:
@@ -38,51 +47,65 @@ class ApiKeys:
         )
 
     async def _put(self, signed: SignedRequest, request: PutApiKeyRequest) -> None:
-        if request.expires_at <= self._clock():
-            return await self._answers.fail(signed, late())
-        wanted = ApiKeyRecord(
-            owner=request.owner,
-            api_key_id=request.api_key_id,
-            holder=request.holder,
-            key_digest=request.key_digest,
-            scopes=tuple(sorted(set(request.scopes))),
-            created_at=self._clock(),
-            asked_at=request.issued_at,
-            valid_until=request.valid_until,
-        )
-        done = await self._store.put_api_key(wanted)
-        stored = await self._store.api_key(request.owner, request.api_key_id)
-        if not done or stored is None:
-            return await self._answers.fail(signed, _conflict(wanted, stored))
-        content = PutApiKeyResult(
-            **self._answers.head(request),
-            api_key=_view(stored),
-        )
+        if (failure := await self._add(request)) is not None:
+            return await self._answers.fail(signed, failure)
+        number = request.entry.claimed().number
+        content = PutApiKeyResult(**self._answers.head(signed), number=number)
         return await self._answers.give(request, content)
 
     async def _revoke(self, signed: SignedRequest, request: RevokeApiKeyRequest) -> None:
         """However late it comes: nobody is let in by it."""
-        await self._store.revoke_api_key(request.owner, request.api_key_id, self._clock())
-        stored = await self._store.api_key(request.owner, request.api_key_id)
-        if stored is None:
-            failure = Failure.of(
-                FailureCode.UNKNOWN_API_KEY, f"you have no API key {request.api_key_id!r}"
-            )
+        if (failure := await self._add(request)) is not None:
             return await self._answers.fail(signed, failure)
-        content = RevokeApiKeyResult(
-            **self._answers.head(request),
-            api_key=_view(stored),
-        )
+        number = request.entry.claimed().number
+        content = RevokeApiKeyResult(**self._answers.head(signed), number=number)
         return await self._answers.give(request, content)
 
-    async def _query(self, _: SignedRequest, request: QueryApiKeysRequest) -> None:
-        found = await self._store.api_keys(
-            request.owner, after=request.after or "", limit=request.limit + 1
+    async def _add(self, request: ApiKeyRequest) -> Failure | None:
+        """What is wrong with the entry; None if it stands in the chain."""
+        signed = request.entry
+        claimed = signed.claimed()
+        try:
+            entry = signed.verified(PublicIdentity(claimed.authority))
+        except ContractError as error:
+            return Failure.of(FailureCode.INVALID_REQUEST, f"entry: {error}")
+        record = ApiKeyEntryRecord(
+            owner=request.owner,
+            authority=entry.authority,
+            number=entry.number,
+            digest=signed.digest,
+            api_key_id=entry.api_key_id,
+            body=signed.body,
+            signature=signed.signature,
         )
+        if await self._store.add_api_key_entry(record, entry.previous):
+            return None
+        highest = await self._store.highest_api_key_entry(request.owner, entry.authority)
+        return Failure.of(
+            FailureCode.CONFLICT,
+            f"entry {entry.number} does not continue the chain, whose highest number is {highest}",
+        )
+
+    async def _query(self, signed: SignedRequest, request: QueryApiKeysRequest) -> None:
+        owner, authority = request.owner, request.authority
+        found = await self._store.api_key_entries(
+            owner, authority, after=request.after, limit=request.limit + 1
+        )
+        unsigned: list[ApiKeyRecord] = []
+        if request.unsigned:
+            unsigned = await self._store.unsigned_api_keys(
+                owner, now=self._clock(), limit=MAX_UNSIGNED
+            )
         content = QueryApiKeysResult(
-            **self._answers.head(request),
-            api_keys=[_view(each) for each in found[: request.limit]],
+            **self._answers.head(signed),
+            entries=[
+                SignedApiKeyEntry(body=each.body, signature=each.signature)
+                for each in found[: request.limit]
+            ],
+            after=request.after,
+            highest=await self._store.highest_api_key_entry(owner, authority),
             more=len(found) > request.limit,
+            unsigned=[_view(each) for each in unsigned],
         )
         return await self._answers.give(request, content)
 
@@ -95,19 +118,5 @@ def _view(stored: ApiKeyRecord) -> ApiKeyView:
         scopes=[Scope(scope) for scope in stored.scopes],
         created_at=stored.created_at,
         valid_until=stored.valid_until,
-        revoked_at=stored.revoked_at,
+        revoked_at=None,
     )
-
-
-def _conflict(wanted: ApiKeyRecord, stored: ApiKeyRecord | None) -> Failure:
-    """Says nothing of the digest that is there: it is another secret's."""
-    name = f"API key {wanted.api_key_id}"
-    if stored is None:
-        why = "the secret is another API key's; make a new one"
-    elif (stored.holder, stored.key_digest) != (wanted.holder, wanted.key_digest):
-        why = f"{name} is there, for another tenant or secret; choose another id"
-    elif stored.revoked_at is not None:
-        why = f"{name} was revoked for good; make another one"
-    else:
-        why = f"{name} was changed by a later request"
-    return Failure.of(FailureCode.CONFLICT, why)

@@ -103,7 +103,7 @@ class Batches:
         row: Received | None,
     ) -> bool:
         now = self._clock()
-        outgoing = () if progress.failure is None else pooling.farewells(batch)
+        outgoing = () if progress.failure is None else pooling.farewells(batch, now=now)
         change = CoordinatorChange(
             session_id=session.session_id,
             expected_version=session.version,

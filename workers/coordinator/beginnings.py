@@ -41,6 +41,10 @@ CAUSE = "request"
 BEGUN = "begun"
 
 
+class RequestCancelledError(Exception):
+    """A cancel of this request was here first."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Opening:
     """How a session goes to its parties."""
@@ -94,6 +98,9 @@ class Beginnings:
 
         Arguments:
             reserve: The name of the key that it is to make.
+
+        Raises:
+            RequestCancelledError.
         """
         session_id, now = conduct.session_id, self._clock()
         opening = await self._opening(conduct, record, now)
@@ -103,7 +110,6 @@ class Beginnings:
         deadline, waits_for = opening.deadline, opening.waits_for
         if conduct.begins_at is not None:
             deadline, waits_for = conduct.begins_at - self._grace_ms, None
-        parties = [member.party_id for member in conduct.terms.members]
         change = CoordinatorChange(
             session_id=session_id,
             expected_version=0,
@@ -116,12 +122,7 @@ class Beginnings:
             outgoing=(*told, *opening.outgoing),
             reserve_key=reserve,
             request=None if succeeds is not None else replace(record, session_id=session_id),
-            events=(
-                Event(
-                    event="session_created",
-                    details=json.dumps({"parties": parties, **(event or {})}),
-                ),
-            ),
+            events=(_created(conduct, event or {}),),
             waiter=_waiter(conduct, waits_for),
             succeeds=succeeds,
             account=account,
@@ -129,6 +130,8 @@ class Beginnings:
         seconds_left = (conduct.deadline - now) / 1000
         with self._scopes.enter(session_id, seconds_left=seconds_left), uninterrupted():
             outcome = await self._store.commit(change)
+            if outcome is Outcome.CANCELLED:
+                raise RequestCancelledError(record.request_id)
             if outcome is Outcome.COMMITTED:
                 self._recent.keep(change, None, conduct)
                 waits = conduct.begins_at is not None
@@ -189,6 +192,7 @@ class Beginnings:
             request=record.body,
             signature=record.signature,
             time_left_ms=deadline - at,
+            now=now,
         )
         return _Opening(invited, deadline)
 
@@ -225,6 +229,11 @@ def begins_at(request: KeygenRequest | SignRequest, now: int, deadline: int) -> 
     if request.join_window_ms is None:
         return None
     return min(now + request.join_window_ms, deadline)
+
+
+def _created(conduct: Conduct, more: Mapping[str, object]) -> Event:
+    parties = [member.party_id for member in conduct.terms.members]
+    return Event(event="session_created", details=json.dumps({"parties": parties, **more}))
 
 
 def _waiter(conduct: Conduct, pool: PoolName | None) -> WaiterRecord | None:

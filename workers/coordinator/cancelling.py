@@ -1,72 +1,107 @@
-"""Clients that end sessions: their own, or as operators anybody's."""
+"""Clients that cancel requests: their own, or as operators anybody's."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 
-from contracts.admission import ClientPolicy
 from contracts.requests import CancelRequest
-from contracts.results import CancelResult, Status
+from contracts.results import Status
+from contracts.sessions import cancel_session_id
 from contracts.signing import SignedRequest
 
-from ..delivery.scopes import SessionScopes
+from ..delivery.clock import now_ms
+from ..session.coordinator import cancellation as cancelling
+from ..session.coordinator.cancellation import PATIENCE_MS, Cancellation
+from ..session.peers import Peer
+from ..session.protocols import CANCEL
 from ..store.interface import CoordinatorStore
-from .answers import Answers, unknown
+from ..store.records import CoordinatorChange, RequestRecord
+from .answers import Answers, conflict, unknown
+from .beginnings import CAUSE, record_of
+from .cancellations import Cancellations
 from .desks import Service
-from .known_sessions import Found, find
-from .reports import ReportConsumer
+from .known_sessions import find
+from .operators import Operators
 
 
 class Cancelling:
+    """Begins the sessions of `cancellations`.
+
+    Arguments:
+        grace_ms: By which sweeps for deadlines come too late.
+    """
+
     def __init__(
         self,
-        clients: Sequence[ClientPolicy],
+        operators: Operators,
         store: CoordinatorStore,
         answers: Answers,
-        scopes: SessionScopes,
-        reports: ReportConsumer,
+        cancellations: Cancellations,
+        *,
+        parties: Mapping[str, Peer],
+        grace_ms: int,
+        clock: Callable[[], int] = now_ms,
     ) -> None:
-        self._operators = {
-            (policy.client_id, policy.identity.der) for policy in clients if policy.operator
-        }
+        self._operators = operators
         self._store = store
         self._answers = answers
-        self._scopes = scopes
-        self._reports = reports
+        self._cancellations = cancellations
+        self._parties = parties
+        self._grace_ms = grace_ms
+        self._clock = clock
 
     def services(self) -> tuple[Service, ...]:
         return (Service.of(CancelRequest, self._handle),)
 
     async def _handle(self, signed: SignedRequest, request: CancelRequest) -> None:
-        found = await self._found(request)
-        if found is None:
-            failure = unknown("session" if request.target is None else "request")
-            return await self._answers.fail(signed, failure)
-        named, status = found.named, await self._end(found, request)
-        while (now := await self._found(request)) is not None and (
-            now.session.session_id != found.session.session_id
-        ):  # it went on with other signers meanwhile
-            found = now
-            status = await self._end(found, request)
-        content = CancelResult(
-            **self._answers.head(request, named),
-            target=request.target,
-            target_status=status,
-        )
-        return await self._answers.give(request, content)
+        known = await self._known(signed)
+        if known is None:
+            if not self._may_cancel(request):
+                return await self._answers.fail(signed, unknown("request"))
+            await self._begin(signed, request)
+            known = await self._known(signed)
+            assert known is not None
+        if known.digest != signed.digest:
+            return await self._answers.fail(signed, conflict(request.request_id))
+        if known.result is not None:
+            return await self._answers.again(known.result)
+        return await self._cancellations.go_on(known.session_id)
 
-    async def _found(self, request: CancelRequest) -> Found | None:
-        by_operator = (request.client_id, request.signer) in self._operators
-        return await find(
-            self._store,
-            None if by_operator and request.session_id is not None else request.owner,
-            session_id=request.session_id,
-            target=request.target,
+    async def _begin(self, signed: SignedRequest, request: CancelRequest) -> None:
+        """Whoever comes second under this request id changes nothing."""
+        owner, now = request.target_owner.name, self._clock()
+        found = await find(self._store, owner, target=request.target)
+        session_id = cancel_session_id(signed.digest)
+        cancellation = Cancellation(
+            request=request,
+            request_digest=signed.digest,
+            by_operator=owner != request.owner,
+            asked=cancelling.whom_to_ask(None if found is None else found.conduct, self._parties),
         )
+        change = CoordinatorChange(
+            session_id=session_id,
+            expected_version=0,
+            protocol=CANCEL.name,
+            key_session=None,
+            status=Status.WAITING.value,
+            deadline=min(request.expires_at, now + PATIENCE_MS) - self._grace_ms,
+            state=cancellation.model_dump_json().encode(),
+            cause=CAUSE,
+            outgoing=cancelling.questions(
+                session_id,
+                cancellation.asked,
+                request=signed.body,
+                signature=signed.signature,
+                now=now,
+            ),
+            request=record_of(signed, session_id),
+            cancels=(owner, request.target),
+        )
+        await self._store.commit(change)
 
-    async def _end(self, found: Found, request: CancelRequest) -> Status:
-        session_id = found.session.session_id
-        by = "its client" if found.record.owner == request.owner else "an operator"
-        status = await self._reports.cancel(session_id, f"cancel:{request.request_id}", by=by)
-        self._scopes.cancel(session_id)
-        return status
+    def _may_cancel(self, request: CancelRequest) -> bool:
+        return request.target_owner == request.owned_by or self._operators.include(request)
+
+    async def _known(self, signed: SignedRequest) -> RequestRecord | None:
+        request = signed.request
+        return await self._store.request(request.owner, request.request_id, signed.digest)

@@ -63,7 +63,7 @@ class CoordinatorCommits:
         session, conduct = known.session, progress.conduct
         outgoing = progress.outgoing
         if progress.failure is not None:
-            outgoing = (*outgoing, *instructions.farewells(conduct))
+            outgoing = (*outgoing, *instructions.farewells(conduct, now=self._clock()))
         ended = self._ended(progress)
         if ended is not None:
             conduct = ended.conduct  # for whoever begins the next session if we do not come to it
@@ -184,6 +184,12 @@ class CoordinatorCommits:
             sent = await self._store.outgoing(session_id, cause)
             await self.send(sent)
         return bool(sent)
+
+    async def send_result(self, session_id: bytes) -> None:
+        """What its request got, whatever the cause."""
+        request = await self._store.request_of(session_id)
+        if request is not None and request.result is not None:
+            await self.send((request.result,))
 
     async def send(self, messages: Sequence[Outgoing]) -> None:
         """All at once; a result before the farewells that come with it, and whether those find a

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from contracts.failures import Failure, FailureCode
 from contracts.requests import JoinSessionRequest
 from contracts.results import JoinSessionResult, Status
 from contracts.signing import SignedRequest
 
-from ..delivery.clock import now_ms
 from ..session.coordinator.announcing import JoinError, all_joined, join
 from ..session.coordinator.conduct import Conduct, Progress
 from ..session.coordinator.views import session_view
 from ..session.sending import result
 from ..store.interface import CoordinatorStore, StoreUnavailableError
 from ..store.records import Event
-from .answers import Answers, late, unknown
+from .answers import Answers, unknown
 from .beginnings import Beginnings
 from .commits import RACES, CoordinatorCommits
 from .desks import Service
@@ -31,14 +28,11 @@ class Joining:
         answers: Answers,
         commits: CoordinatorCommits,
         beginnings: Beginnings,
-        *,
-        clock: Callable[[], int] = now_ms,
     ) -> None:
         self._store = store
         self._answers = answers
         self._commits = commits
         self._beginnings = beginnings
-        self._clock = clock
 
     def services(self) -> tuple[Service, ...]:
         return (Service.of(JoinSessionRequest, self._handle),)
@@ -62,9 +56,6 @@ class Joining:
         session_id = found.session.session_id
         if await self._commits.send_again(session_id, cause):
             return await self._begin(session_id)
-        if request.expires_at <= self._clock():
-            await self._answers.fail(signed, late())
-            return True
         if found.over:
             over = Failure.of(
                 FailureCode.SESSION_OVER, f"the session is {found.session.status}; nobody can join"
@@ -76,7 +67,7 @@ class Joining:
         except JoinError as error:
             await self._answers.fail(signed, error.failure)
             return True
-        answer = await self._answer(found, conduct, request, party_id)
+        answer = await self._answer(found, conduct, signed, party_id)
         progress = Progress(
             conduct=conduct,
             status=Status(found.session.status),
@@ -88,12 +79,12 @@ class Joining:
         return await self._begin(session_id)
 
     async def _answer(
-        self, found: Found, conduct: Conduct, request: JoinSessionRequest, party_id: str
+        self, found: Found, conduct: Conduct, signed: SignedRequest, party_id: str
     ) -> JoinSessionResult:
         """Whoever may join one party is not told the tokens of the others."""
         events = await self._store.events(found.session.session_id)
         return JoinSessionResult(
-            **self._answers.head(request, found.named),
+            **self._answers.head(signed, found.named),
             party_id=party_id,
             session=session_view(
                 found.record,

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from contracts.results import Status
+from contracts.operations import OPERATIONS
+from contracts.requests import CancelRequest
+from contracts.results import DELIVERED, KeygenResult, SignResult, Status
 
 from ..session.coordinator.conduct import Conduct
 from ..session.protocols import OF_REQUESTS
@@ -60,11 +62,37 @@ async def find(
         record = None
     if record is None or record.refused or owner not in {None, record.owner}:
         return None
+    if not OPERATIONS[record.operation].begins_session:
+        return None  # a cancel's, which nobody asks for
     session = await store.session(record.session_id)
     if session is None:
         return None
     conduct = Conduct.model_validate_json(session.state)
     return Found(record, session, conduct, session_id or conduct.public_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a cancel is about, as far as it is known here.
+
+    Attributes:
+        status: None where the request was not seen, or so long ago that it was forgotten.
+        named: Its session, if it has one, by the id by which the owner knows it.
+    """
+
+    status: Status | None = None
+    named: bytes | None = None
+
+
+async def find_target(store: CoordinatorStore, cancel: CancelRequest) -> Target:
+    record = await store.request(cancel.target_owner.name, cancel.target)
+    if record is None or not OPERATIONS[record.operation].begins_session:
+        return Target()
+    if record.result is None:
+        return Target(Status.IN_PROGRESS)
+    content = DELIVERED.validate_json(record.result.body)
+    assert isinstance(content, KeygenResult | SignResult)
+    return Target(content.status, content.session_id)
 
 
 async def _request_of(store: CoordinatorStore, session_id: bytes) -> RequestRecord | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from contracts.keys import CertifiedKey, KeyFacts
 from contracts.results import Status
-from contracts.sessions import Member, PresignTerms
+from contracts.terms import Member, PresignTerms
 
 from ..delivery.clock import now_ms
 from ..delivery.publisher import Publisher, PublishError, publish_what_has_place

@@ -13,20 +13,24 @@ from contracts.results import (
     SignResult,
 )
 from contracts.signing import SignedRequest
+from contracts.terms import SessionTerms
 
+from ..session.coordinator.conduct import Conduct
 from ..session.coordinator.views import session_view
 from ..store.interface import CoordinatorStore
 from ..store.records import Outgoing
 from .answers import Answers, that_fit, unknown
 from .desks import Service
-from .known_sessions import find
+from .known_sessions import Found, find
+from .operators import Operators
 
 PAGE_BYTES = 4 * 1024 * 1024
 """Of keys on one page. A broker of today takes messages four times as large."""
 
 
 class Questions:
-    def __init__(self, store: CoordinatorStore, answers: Answers) -> None:
+    def __init__(self, operators: Operators, store: CoordinatorStore, answers: Answers) -> None:
+        self._operators = operators
         self._store = store
         self._answers = answers
 
@@ -50,32 +54,48 @@ class Questions:
         keys = [CertifiedKey.model_validate_json(each.certified) for each in found]
         page = that_fit(keys[: request.limit], PAGE_BYTES)
         content = QueryKeysResult(
-            **self._answers.head(request),
+            **self._answers.head(signed),
             keys=page,
             more=len(page) < len(keys),
         )
         return await self._answers.give(request, content)
 
     async def _session(self, signed: SignedRequest, request: QuerySessionRequest) -> None:
+        anybodys = request.target is None and self._operators.include(request)
         found = await find(
-            self._store, request.owner, session_id=request.session_id, target=request.target
+            self._store,
+            None if anybodys else request.owner,
+            session_id=request.session_id,
+            target=request.target,
         )
         if found is None:
             return await self._answers.fail(signed, unknown("session"))
         events = await self._store.events(found.session.session_id)
+        own = found.record.owner == request.owner
         content = QuerySessionResult(
-            **self._answers.head(request, found.named),
+            **self._answers.head(signed, found.named),
             session=session_view(
                 found.record,
                 found.session,
                 found.conduct,
                 events,
                 session_id=found.named,
-                with_tokens=True,
+                with_tokens=own,
             ),
-            outcome=_outcome(found.record.result),
+            outcome=_outcome(found.record.result) if own else None,
+            request=found.record.body,
+            request_signature=found.record.signature,
+            terms=await self._terms(found),
         )
         return await self._answers.give(request, content)
+
+    async def _terms(self, found: Found) -> SessionTerms | None:
+        """Of the session by the id by which it is known, if it is remembered: its request may have
+        gone on in others."""
+        if found.named == found.conduct.session_id:
+            return found.conduct.terms
+        named = await self._store.session(found.named)
+        return None if named is None else Conduct.model_validate_json(named.state).terms
 
 
 def _outcome(message: Outgoing | None) -> KeygenResult | SignResult | None:

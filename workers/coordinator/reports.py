@@ -8,17 +8,17 @@ from pydantic import ValidationError
 
 from contracts import sessions, strict_json
 from contracts.envelope import COORDINATOR, Envelope, UnverifiedEnvelope
-from contracts.errors import ContractError
-from contracts.failures import Failure, FailureCode
+from contracts.errors import ContractError, UnauthenticatedError
 from contracts.results import Status
 from contracts.signing import explain
 
 from ..delivery.clock import now_ms
 from ..delivery.deliveries import Delivery
 from ..delivery.scopes import SessionLateError
+from ..session.envelopes import Instructions
 from ..session.peers import Peer
 from ..store.interface import CoordinatorStore, StoreUnavailableError
-from .commits import RACES, CoordinatorCommits
+from .commits import CANCELLED, RACES
 from .liveness import Liveness
 from .local_sessions import LocalSessions
 from .sessions import Said, SessionKinds
@@ -28,6 +28,7 @@ class ReportConsumer:
     """
     Arguments:
         parties: Those whose word counts, by id.
+        siblings: Reads what coordinator processes broadcast.
         grace_ms: For the parties' last words after a session's deadline.
         clock: Unix milliseconds.
     """
@@ -36,11 +37,11 @@ class ReportConsumer:
         self,
         store: CoordinatorStore,
         local: LocalSessions,
-        commits: CoordinatorCommits,
         kinds: SessionKinds,
         *,
         parties: Mapping[str, Peer],
         liveness: Liveness,
+        siblings: Instructions,
         grace_ms: int,
         clock: Callable[[], int] = now_ms,
     ) -> None:
@@ -48,10 +49,10 @@ class ReportConsumer:
         self._locks = local.locks
         self._scopes = local.scopes
         self._recent = local.recent
-        self._commits = commits
         self._kinds = kinds
         self._parties = parties
         self._liveness = liveness
+        self._siblings = siblings
         self._grace_ms = grace_ms
         self._clock = clock
 
@@ -59,7 +60,7 @@ class ReportConsumer:
         unverified = UnverifiedEnvelope.from_bytes(delivery.body)
         peer = self._parties.get(unverified.claimed.sender)
         if peer is None:
-            raise ContractError("the sender is not one of our parties")
+            raise UnauthenticatedError("the sender is not one of our parties", kind="stranger")
         envelope = unverified.verify(peer.identity)
         report = _parse(envelope)
         if isinstance(report, sessions.PartyAlive):
@@ -96,10 +97,7 @@ class ReportConsumer:
 
     def broadcast(self, body: bytes) -> None:
         """A cancellation heard on `warren.cancel`, from this coordinator process or another."""
-        try:
-            over = sessions.SessionCancelled.model_validate_json(strict_json.checked(body))
-        except (ValidationError, ContractError) as error:
-            raise ContractError(f"not a cancellation: {explain(error)}") from None
+        over = self._siblings.read(body, CANCELLED).instruction
         self._recent.take(over.session_id)
         self._scopes.cancel(over.session_id)
 
@@ -121,11 +119,6 @@ class ReportConsumer:
         if session is not None:
             await self._kinds.of(session).send_owed(session)
         await self._store.paid(session_id)
-
-    async def cancel(self, session_id: bytes, cause: str, *, by: str = "its client") -> Status:
-        """Somebody's wish; returns how the session ended, which may be otherwise."""
-        failure = Failure.of(FailureCode.CANCELLED, f"cancelled by {by}")
-        return await self._commits.end(session_id, cause, Status.CANCELLED, failure)
 
 
 def _parse(envelope: Envelope) -> sessions.Report:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from contracts import sessions
-from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
+from contracts.identity import Identity
 from contracts.requests import SignRequest
 from contracts.results import Status
 
@@ -17,7 +17,7 @@ from ..session.coordinator import key_reports
 from ..session.coordinator import reports as reporting
 from ..session.coordinator.conduct import Conduct, Progress
 from ..session.errors import EquivocationError
-from ..store.interface import CoordinatorStore
+from ..store.interface import CoordinatorStore, StoreUnavailableError
 from ..store.records import Event, RequestRecord, Session
 from .beginnings import Beginnings
 from .commits import UNASKED, CoordinatorCommits
@@ -31,6 +31,7 @@ class RequestSessions:
     """Implements `sessions.SessionKind`.
 
     Arguments:
+        identities: The coordinator's; parties seal their shares for one of them.
         grace_ms: For the parties' last words after a session's deadline.
     """
 
@@ -42,6 +43,7 @@ class RequestSessions:
         pools: Pools,
         beginnings: Beginnings,
         *,
+        identities: Sequence[Identity],
         grace_ms: int,
         clock: Callable[[], int] = now_ms,
     ) -> None:
@@ -51,6 +53,7 @@ class RequestSessions:
         self._commits = commits
         self._pools = pools
         self._beginnings = beginnings
+        self._identities = identities
         self._grace_ms = grace_ms
         self._clock = clock
 
@@ -101,7 +104,10 @@ class RequestSessions:
         return True
 
     async def send_owed(self, session: Session) -> None:
-        await self._commits.send_again(session.session_id, UNASKED)
+        if Status(session.status) is Status.CANCELLED:
+            await self._commits.send_result(session.session_id)
+        else:
+            await self._commits.send_again(session.session_id, UNASKED)
         await self._commits.resume(session)
 
     ###
@@ -126,7 +132,14 @@ class RequestSessions:
                     now=now,
                 )
             case sessions.ShareSigned():
-                return reporting.share_signed(conduct, sender, report, session.received, now=now)
+                return reporting.share_signed(
+                    conduct,
+                    sender,
+                    report,
+                    session.received,
+                    identities=self._identities,
+                    now=now,
+                )
             case sessions.KeyCertified():
                 return key_reports.key_certified(conduct, sender, report, session.received, now=now)
             case sessions.SessionFailed(failure=failure):
@@ -140,7 +153,8 @@ class RequestSessions:
     async def _request(self, session_id: bytes) -> RequestRecord:
         request = await self._store.request_of(session_id)
         if request is None:
-            raise ContractError("the session's request is gone")
+            # It goes on in another session: this one is over, and we had it in mind as it was.
+            raise StoreUnavailableError("another worker has moved the session on")
         return request
 
     async def _distrust(self, conduct: Conduct, party_id: str, failure: Failure) -> None:

@@ -11,13 +11,14 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from contracts.admission import ClientPolicy, check_metadata, open_request, signature_of
-from contracts.errors import InvalidRequestError
+from contracts.admission import ClientPolicy, check_metadata, check_queue, open_request
+from contracts.errors import ContractError, InvalidRequestError
 from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey, KeyFacts
+from contracts.operations import OPERATIONS
 from contracts.requests import KeygenRequest, Request, SignRequest
-from contracts.sessions import SessionTerms
-from contracts.signing import SignedRequest
+from contracts.signing import SignedRequest, signature_of
+from contracts.terms import SessionTerms
 
 from ..delivery.clock import now_ms
 from ..delivery.deliveries import Delivery
@@ -30,8 +31,8 @@ from ..store.interface import CoordinatorStore
 from ..store.records import Outcome, RequestRecord
 from .accounts import account_of
 from .admission import Admission
-from .answers import Answers, late
-from .beginnings import Beginnings, begins_at, record_of
+from .answers import Answers, cancelled, conflict, late
+from .beginnings import Beginnings, RequestCancelledError, begins_at, record_of
 from .desks import Desk, Service, services_of
 from .liveness import Liveness
 from .recent import Known
@@ -57,6 +58,7 @@ class RequestConsumer:
     """Serves requests that begin sessions itself.
 
     Arguments:
+        tolerance_ms: How far a client's clock may be ahead of this one.
         desks: Who serves the others. UnservedError is raised if nobody serves an operation.
     """
 
@@ -73,6 +75,7 @@ class RequestConsumer:
         admission: Admission,
         answers: Answers,
         refusals: Refusals,
+        tolerance_ms: int,
         desks: Sequence[Desk],
         clock: Callable[[], int] = now_ms,
     ) -> None:
@@ -86,6 +89,7 @@ class RequestConsumer:
         self._admission = admission
         self._answers = answers
         self._refusals = refusals
+        self._tolerance_ms = tolerance_ms
         self._clock = clock
         self._random = random.Random()
         self._facts: dict[tuple[str, str], _SigningKey] = {}
@@ -95,15 +99,27 @@ class RequestConsumer:
         try:
             signed = open_request(delivery.body, signature_of(delivery.headers), self._clients)
         except InvalidRequestError as error:
-            return await self._answers.refuse(error)
+            check_queue(delivery.queue, operation=error.operation, client_id=error.client_id)
+            return await self._answers.refuse(delivery.body, error)
+        request, now = signed.request, self._clock()
         check_metadata(
             signed,
             headers=delivery.headers,
             routing_key=delivery.routing_key,
             message_id=delivery.message_id,
         )
-        service = self._services[type(signed.request)]
-        return await service.handle(signed, signed.request)
+        check_queue(delivery.queue, operation=request.operation, client_id=request.client_id)
+        operation = OPERATIONS[request.operation]
+        if request.issued_at > now + self._tolerance_ms:
+            failure = _early(request.issued_at - now, self._tolerance_ms)
+            refuse = self._refuse if operation.begins_session else self._answers.fail
+            return await refuse(signed, failure)
+        if request.expires_at <= now and not (operation.begins_session or operation.counts_late):
+            return await self._answers.fail(signed, late())
+        try:
+            return await self._services[type(request)].handle(signed, request)
+        except RequestCancelledError:
+            return await self._refuse(signed, cancelled())
 
     def services(self) -> tuple[Service, ...]:
         return Service.of(KeygenRequest, self._keygen), Service.of(SignRequest, self._sign)
@@ -162,11 +178,13 @@ class RequestConsumer:
         key = await self._key(request)
         now, overload = self._clock(), self._admission.refusal(request.owner)
         expired = request.expires_at <= now
-        if key is None or expired or overload or key.facts.curve is not request.scheme.curve:
+        unfit = _unfit(request, key)
+        if key is None or expired or overload or unfit:
             known = await self._known(signed)
             if known is not None:
                 return await self._repeat(signed, known)
-            failure = late() if expired else overload or _unfit(request, key)
+            failure = late() if expired else overload or unfit
+            assert failure is not None
             return await self._refuse(signed, failure)
         try:
             known = await self._signings.begin(
@@ -186,11 +204,7 @@ class RequestConsumer:
     async def _repeat(self, signed: SignedRequest, known: RequestRecord) -> None:
         """The request came before: its result again, or the messages that started it."""
         if known.digest != signed.digest:
-            failure = Failure.of(
-                FailureCode.CONFLICT,
-                f"request id {known.request_id} was used before for another request",
-            )
-            return await self._answers.fail(signed, failure)
+            return await self._answers.fail(signed, conflict(known.request_id))
         if known.result is None:
             return await self._beginnings.send_again(known.session_id)
         messages = [known.result]
@@ -237,11 +251,19 @@ def _deadline(request: Request, now: int) -> int:
     return min(request.expires_at, now + request.expires_at - request.issued_at)
 
 
-def _unfit(request: SignRequest, key: _SigningKey | None) -> Failure:
-    if key is None:
-        return Failure.of(FailureCode.UNKNOWN_KEY, f"you have no key {request.key_id!r}")
+def _early(ahead_ms: int, tolerance_ms: int) -> Failure:
     return Failure.of(
         FailureCode.INVALID_REQUEST,
-        f"key {request.key_id} is on {key.facts.curve}; {request.scheme} signs on "
-        f"{request.scheme.curve}",
+        f"issued_at is {ahead_ms / 1000:g} s ahead of the coordinator's clock, which allows "
+        f"{tolerance_ms / 1000:g} s; is a clock wrong?",
     )
+
+
+def _unfit(request: SignRequest, key: _SigningKey | None) -> Failure | None:
+    if key is None:
+        return Failure.of(FailureCode.UNKNOWN_KEY, f"you have no key {request.key_id!r}")
+    try:
+        key.facts.check_scheme(request.scheme)
+    except ContractError as error:
+        return Failure.of(FailureCode.INVALID_REQUEST, str(error))
+    return None

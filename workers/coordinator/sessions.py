@@ -1,7 +1,8 @@
 """The kinds of sessions that a coordinator conducts, behind one interface.
 
-Sessions of the one kind are asked for by a request, see `request_sessions`; those of the other are
-batches of presignatures, see `batches`. A protocol's name says of which kind its sessions are.
+Sessions of the first kind are asked for by a request, see `request_sessions`; those of the second
+are batches of presignatures, see `batches`; those of the third cancel a request, see
+`cancellations`. A protocol's name says of which kind its sessions are.
 """
 
 from __future__ import annotations

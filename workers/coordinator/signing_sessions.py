@@ -14,8 +14,9 @@ from collections.abc import Callable, Collection, Mapping
 from contracts.keys import KeyFacts
 from contracts.primitives import Scheme
 from contracts.requests import SignRequest
-from contracts.sessions import Member, NonceCommitment, SessionTerms
+from contracts.sessions import NonceCommitment
 from contracts.signing import SignedRequest
+from contracts.terms import Member, SessionTerms
 
 from ..delivery.clock import now_ms
 from ..delivery.publisher import Publisher

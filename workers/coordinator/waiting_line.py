@@ -136,6 +136,7 @@ class WaitingLine:
             request=waiting.request,
             signature=waiting.signature,
             time_left_ms=deadline - now,
+            now=now,
         )
         change = CoordinatorChange(
             session_id=session.session_id,

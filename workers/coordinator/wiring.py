@@ -6,11 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from contracts.admission import ClientPolicy
+from contracts.coordinators import Coordinators
+from contracts.envelope import EVERYONE
+from contracts.identity import Identity
 
 from ..delivery.clock import now_ms
 from ..delivery.publisher import Publisher
+from ..session.envelopes import Instructions
 from ..session.peers import Peer
-from ..session.protocols import OF_REQUESTS, PROTOCOLS
+from ..session.protocols import CANCEL, OF_REQUESTS, PRESIGN, PROTOCOLS, complete
 from ..settings import CoordinatorLimits, PoolLimits
 from ..store.interface import CoordinatorStore
 from .accounts import Accounts
@@ -19,12 +23,14 @@ from .answers import Answers
 from .api_keys import ApiKeys
 from .batches import Batches
 from .beginnings import Beginnings
+from .cancellations import Cancellations
 from .cancelling import Cancelling
 from .commits import CoordinatorCommits
 from .endings import Endings
 from .joining import Joining
 from .liveness import Liveness
 from .local_sessions import LocalSessions
+from .operators import Operators
 from .pools import Pools
 from .questions import Questions
 from .refusals import Refusals
@@ -52,71 +58,179 @@ class Coordinator:
         store: CoordinatorStore,
         publisher: Publisher,
         *,
+        identities: Sequence[Identity],
         parties: Mapping[str, Peer],
         clients: Sequence[ClientPolicy],
         limits: CoordinatorLimits,
         pool_limits: PoolLimits,
         clock: Callable[[], int] = now_ms,
     ) -> Coordinator:
-        """Each room is given those below it. What goes upwards goes by the event."""
-        grace_ms, try_ms = int(limits.grace_seconds * 1000), int(limits.try_seconds * 1000)
-        silent_after_ms = int(limits.party_silent_seconds * 1000)
-        local, endings = LocalSessions(), Endings()
-        liveness = Liveness(store, silent_after_ms=silent_after_ms, clock=clock)
-        commits = CoordinatorCommits(store, publisher, local, endings, clock=clock)
-        line = WaitingLine(store, publisher, local, commits, clock=clock)
-        pools = Pools(store, publisher, liveness, pool_limits, line, clock=clock)
-        beginnings = Beginnings(
-            store,
-            publisher,
-            local,
-            commits,
-            pools,
-            nonce_batch=limits.nonce_batch,
-            grace_ms=grace_ms,
-            clock=clock,
-        )
-        signings = SigningSessions(
-            store, publisher, liveness, pools, beginnings, try_ms=try_ms, clock=clock
-        )
-        endings.heard_by(signings.begin_again)
-        asked_for = RequestSessions(
-            store, local, commits, pools, beginnings, grace_ms=grace_ms, clock=clock
-        )
-        batches = Batches(store, publisher, pools, line, clock=clock)
-        kinds: dict[str, SessionKind] = {
-            name: asked_for if name in OF_REQUESTS else batches for name in PROTOCOLS
-        }
-        reports = ReportConsumer(
-            store,
-            local,
-            commits,
-            SessionKinds(kinds),
-            parties=parties,
-            liveness=liveness,
-            grace_ms=grace_ms,
-            clock=clock,
-        )
-        admission = Admission(store, per_client=limits.sessions_per_client, in_all=limits.sessions)
-        answers = Answers(publisher, clock=clock)
-        requests = RequestConsumer(
-            parties=parties,
-            clients=clients,
+        """Each room is given those below it. What goes upwards goes by the event.
+
+        Arguments:
+            publisher: Of one that signs, see `signature`.
+            identities: The coordinator's own: parties seal what they tell it alone for one of them.
+        """
+        given = _Given(
             store=store,
             publisher=publisher,
-            liveness=liveness,
-            beginnings=beginnings,
-            signings=signings,
-            admission=admission,
-            answers=answers,
-            refusals=Refusals(store, publisher, clock=clock),
-            desks=(
-                Questions(store, answers),
-                Cancelling(clients, store, answers, local.scopes, reports),
-                Joining(store, answers, commits, beginnings, clock=clock),
-                Accounts(store, answers, clock=clock),
-                ApiKeys(store, answers, clock=clock),
-            ),
+            identities=identities,
+            parties=parties,
+            clients=clients,
+            limits=limits,
+            pool_limits=pool_limits,
             clock=clock,
         )
-        return cls(requests, reports, pools, liveness, admission)
+        rooms = _rooms(given)
+        admission = Admission(store, per_client=limits.sessions_per_client, in_all=limits.sessions)
+        return cls(
+            _requests(given, rooms, admission),
+            _reports(given, rooms),
+            rooms.pools,
+            rooms.liveness,
+            admission,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Given:
+    """As `Coordinator.over` was given it."""
+
+    store: CoordinatorStore
+    publisher: Publisher
+    identities: Sequence[Identity]
+    parties: Mapping[str, Peer]
+    clients: Sequence[ClientPolicy]
+    limits: CoordinatorLimits
+    pool_limits: PoolLimits
+    clock: Callable[[], int]
+
+    @property
+    def grace_ms(self) -> int:
+        return int(self.limits.grace_seconds * 1000)
+
+    @property
+    def tolerance_ms(self) -> int:
+        return int(self.limits.clock_tolerance_seconds * 1000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rooms:
+    """Where sessions are conducted, below the two that consume deliveries."""
+
+    local: LocalSessions
+    liveness: Liveness
+    commits: CoordinatorCommits
+    pools: Pools
+    beginnings: Beginnings
+    signings: SigningSessions
+    cancellations: Cancellations
+    kinds: Mapping[str, SessionKind]
+
+
+def _rooms(given: _Given) -> _Rooms:
+    store, publisher, clock = given.store, given.publisher, given.clock
+    grace_ms, try_ms = given.grace_ms, int(given.limits.try_seconds * 1000)
+    silent_after_ms = int(given.limits.party_silent_seconds * 1000)
+    local, endings = LocalSessions(), Endings()
+    liveness = Liveness(store, silent_after_ms=silent_after_ms, clock=clock)
+    commits = CoordinatorCommits(store, publisher, local, endings, clock=clock)
+    line = WaitingLine(store, publisher, local, commits, clock=clock)
+    pools = Pools(store, publisher, liveness, given.pool_limits, line, clock=clock)
+    beginnings = Beginnings(
+        store,
+        publisher,
+        local,
+        commits,
+        pools,
+        nonce_batch=given.limits.nonce_batch,
+        grace_ms=grace_ms,
+        clock=clock,
+    )
+    signings = SigningSessions(
+        store, publisher, liveness, pools, beginnings, try_ms=try_ms, clock=clock
+    )
+    endings.heard_by(signings.begin_again)
+    asked_for = RequestSessions(
+        store,
+        local,
+        commits,
+        pools,
+        beginnings,
+        identities=given.identities,
+        grace_ms=grace_ms,
+        clock=clock,
+    )
+    cancellations = Cancellations(
+        store, publisher, local, commits, parties=given.parties, clock=clock
+    )
+    kinds: dict[str, SessionKind] = {
+        **dict.fromkeys(OF_REQUESTS, asked_for),
+        PRESIGN.name: Batches(store, publisher, pools, line, clock=clock),
+        CANCEL.name: cancellations,
+    }
+    complete("what a coordinator conducts", kinds, PROTOCOLS.values())
+    return _Rooms(
+        local=local,
+        liveness=liveness,
+        commits=commits,
+        pools=pools,
+        beginnings=beginnings,
+        signings=signings,
+        cancellations=cancellations,
+        kinds=kinds,
+    )
+
+
+def _reports(given: _Given, rooms: _Rooms) -> ReportConsumer:
+    siblings = Instructions(
+        Coordinators.of(*(each.public for each in given.identities)),
+        EVERYONE,
+        tolerance_ms=given.tolerance_ms,
+        clock=given.clock,
+    )
+    return ReportConsumer(
+        given.store,
+        rooms.local,
+        SessionKinds(rooms.kinds),
+        parties=given.parties,
+        liveness=rooms.liveness,
+        siblings=siblings,
+        grace_ms=given.grace_ms,
+        clock=given.clock,
+    )
+
+
+def _requests(given: _Given, rooms: _Rooms, admission: Admission) -> RequestConsumer:
+    store, publisher, clock = given.store, given.publisher, given.clock
+    answers, operators = Answers(publisher, clock=clock), Operators(given.clients)
+    desks = (
+        Questions(operators, store, answers),
+        Cancelling(
+            operators,
+            store,
+            answers,
+            rooms.cancellations,
+            parties=given.parties,
+            grace_ms=given.grace_ms,
+            clock=clock,
+        ),
+        Joining(store, answers, rooms.commits, rooms.beginnings),
+        Accounts(store, answers),
+        ApiKeys(store, answers, clock=clock),
+    )
+    return RequestConsumer(
+        parties=given.parties,
+        clients=given.clients,
+        store=store,
+        publisher=publisher,
+        liveness=rooms.liveness,
+        beginnings=rooms.beginnings,
+        signings=rooms.signings,
+        admission=admission,
+        answers=answers,
+        refusals=Refusals(store, publisher, clock=clock),
+        tolerance_ms=given.tolerance_ms,
+        desks=desks,
+        clock=clock,
+    )

@@ -12,13 +12,14 @@ from faststream.rabbit import Channel, RabbitBroker, RabbitExchange, RabbitQueue
 from faststream.rabbit.message import RabbitMessage
 
 from contracts.connecting import CONNECT_TIMEOUT_S
-from contracts.errors import ContractError
+from contracts.errors import ContractError, UnauthenticatedError
 from contracts.hosts import Hosts
 
 from .deliveries import Deliver, Delivery, Ended, Handler, give_back, settle
 from .middleware import Middleware
 from .publisher import HEARTBEAT_S, Publisher
 from .roaming import RoamingBroker
+from .strangers import Strangers
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +68,8 @@ def subscribe(
     middleware: Middleware,
 ) -> None:
     """Consume a declared queue; `prefetch` deliveries are handled at once."""
-    settled = functools.partial(settle, handler=handler, publisher=publisher)
+    strangers = Strangers(queue)
+    settled = functools.partial(settle, handler=handler, publisher=publisher, strangers=strangers)
     deliver = middleware.around_deliveries(queue, settled)
 
     async def consume(message: RabbitMessage) -> None:
@@ -81,17 +83,24 @@ def subscribe(
     subscriber(consume)
 
 
+def hear(body: bytes, handler: Callable[[bytes], None], strangers: Strangers) -> None:
+    """One broadcast. What does not fit is logged, and of what nobody known has signed a little."""
+    try:
+        handler(body)
+    except ContractError as error:
+        if not isinstance(error, UnauthenticatedError) or strangers.keeps(error):
+            logger.warning("broadcast ignored", extra={"reason": str(error)})
+
+
 def subscribe_broadcast(
     broker: RabbitBroker, exchange: str, queue: str, handler: Callable[[bytes], None]
 ) -> None:
     """Hear a fanout exchange through an exclusive queue of this process: the one thing that a
     worker declares. It holds hints only, so what it misses is lost without harm."""
+    strangers = Strangers(exchange)
 
     async def consume(message: RabbitMessage) -> None:
-        try:
-            handler(message.body)
-        except ContractError as error:
-            logger.warning("broadcast ignored", extra={"reason": str(error)})
+        hear(message.body, handler, strangers)
         await message.ack()
 
     subscriber = broker.subscriber(

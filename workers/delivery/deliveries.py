@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from contracts.errors import ContractError
+from contracts.errors import ContractError, UnauthenticatedError
 
 from ..store.interface import StoreUnavailableError
 from .publisher import FullError, Publisher, PublishError, UnroutableError, dead_letter
 from .scopes import SessionOverError
+from .strangers import Strangers
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,8 @@ class Ended(StrEnum):
     """Its session was, so there was nothing left to do."""
     REFUSED = "refused"
     """It is a dead letter now."""
+    DROPPED = "dropped"
+    """Nobody known had signed it, and another one of the kind is a dead letter already."""
     RETURNED = "returned"
     """The broker will deliver it again."""
 
@@ -58,13 +61,19 @@ Handler: TypeAlias = Callable[[Delivery], Awaitable[None]]
 Deliver: TypeAlias = Callable[[Delivery], Awaitable[Ended]]
 
 
-async def settle(delivery: Delivery, handler: Handler, publisher: Publisher) -> Ended:
+async def settle(
+    delivery: Delivery, handler: Handler, publisher: Publisher, strangers: Strangers
+) -> Ended:
     """Run the handler, and tell by what happened how the delivery ends. The dead letter of one that
     is refused has left by then, and one that goes back has had its delay."""
     try:
         await _handle(handler, delivery)
     except SessionOverError:
         return Ended.OVER
+    except UnauthenticatedError as error:
+        if not strangers.keeps(error):
+            return Ended.DROPPED
+        return await _refuse(delivery, str(error), publisher)
     except ContractError as error:
         return await _refuse(delivery, str(error), publisher)
     except (StoreUnavailableError, PublishError) as error:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Collection, Sequence
 
 from contracts import sessions
 from contracts.failures import Failure
+from contracts.requests import MAX_TRIES
 from contracts.results import Status
-from contracts.sessions import Member
+from contracts.terms import Member
 
 from ..delivery.publisher import Publisher
 from ..delivery.scopes import uninterrupted
 from ..protocols.rounds import PartyFaultError
+from ..session.errors import NameTakenError, RefusedError
 from ..session.failures import failure_of
 from ..session.party.acceptance import Party
 from ..session.party.step import Step
@@ -20,7 +22,24 @@ from ..session.sending import report
 from ..store.interface import PartyStore
 from ..store.records import BanRecord, Outcome, Outgoing, PartyChange, Received, Session
 
+REFUSALS = {
+    Outcome.NONCE_GONE: "the nonce was used for another session",
+    Outcome.PRESIGNATURE_GONE: "a presignature was used for another session",
+    Outcome.CANCELLED: "the request was cancelled",
+    Outcome.EXPIRED: "the request expired before we could answer it; is a clock wrong?",
+    Outcome.OTHER_REQUEST: "another request of the same id came before",
+    Outcome.TOO_MANY_TRIES: f"we answered the request in {MAX_TRIES} other sessions",
+}
+"""Outcomes of a commit for which its session is to fail."""
+
 logger = logging.getLogger(__name__)
+
+
+def check(outcome: Outcome) -> None:
+    """Raises RefusedError if the session is to fail."""
+    reason = REFUSALS.get(outcome)
+    if reason is not None:
+        raise RefusedError(reason)
 
 
 class PartyCommits:
@@ -45,7 +64,7 @@ class PartyCommits:
         time_left_ms: int = 0,
     ) -> Outcome:
         """The change that makes a session. LOST_RACE if it was made before: then what this cause
-        sent is sent again."""
+        sent is sent again. Whoever refuses a session hears of every other outcome."""
         change = PartyChange(
             session_id=session_id,
             expected_version=0,
@@ -60,6 +79,9 @@ class PartyCommits:
             take_nonce=step.take_nonce,
             nonces=step.nonces,
             take_presignatures=step.take_presignatures,
+            answers=step.answers,
+            forbids=step.forbids,
+            at=self._clock(),
         )
         with uninterrupted():
             outcome = await self._store.commit(change)
@@ -78,7 +100,8 @@ class PartyCommits:
         *,
         bans: tuple[BanRecord, ...] = (),
     ) -> bool:
-        """A change of a session that exists. False if another worker was faster."""
+        """A change of a session that exists. False if another worker was faster. Raises
+        NameTakenError or RefusedError."""
         change = PartyChange(
             session_id=session.session_id,
             expected_version=session.version,
@@ -94,9 +117,16 @@ class PartyCommits:
             presignatures=step.presignatures,
             bans=bans,
             forget_sent=step.forget_sent,
+            answers=step.answers,
+            at=self._clock(),
         )
         with uninterrupted():
-            if await self._store.commit(change) is not Outcome.COMMITTED:
+            outcome = await self._store.commit(change)
+            if outcome is Outcome.KEY_EXISTS:
+                assert step.key_share is not None
+                raise NameTakenError(step.key_share.key_id)
+            check(outcome)
+            if outcome is not Outcome.COMMITTED:
                 return False
             await self._publisher.publish_all(step.outgoing)
         return True

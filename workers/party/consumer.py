@@ -11,15 +11,13 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import assert_never
 
-from pydantic import ValidationError
-
-from contracts import sessions, strict_json
-from contracts.envelope import UnverifiedEnvelope
-from contracts.errors import ContractError
-from contracts.primitives import MAX_BODY_BYTES, Scheme
+from contracts import sessions
+from contracts.envelope import EVERYONE, UnverifiedEnvelope
+from contracts.errors import ContractError, UnauthenticatedError
+from contracts.identity import PublicIdentity
+from contracts.primitives import Scheme
 from contracts.requests import SignRequest
 from contracts.results import Status
-from contracts.signing import explain
 
 from ..delivery.clock import now_ms
 from ..delivery.deliveries import Delivery
@@ -28,7 +26,8 @@ from ..delivery.publisher import Publisher
 from ..delivery.scopes import SessionScopes
 from ..protocols.rounds import ProtocolError
 from ..session import inbox
-from ..session.errors import RefusedError
+from ..session.envelopes import Instructions
+from ..session.errors import NameTakenError, RefusedError
 from ..session.party import presigned, signing
 from ..session.party.acceptance import (
     Accepted,
@@ -44,11 +43,13 @@ from ..session.protocols import OF_ROUNDS, PRESIGN, PRESIGNING, PROTOCOLS, SIGN,
 from ..settings import PartyLimits
 from ..store.interface import PartyStore
 from ..store.records import Outcome
-from .commits import PartyCommits
+from .cancelling import Cancelling
+from .commits import PartyCommits, check
 from .machines import Machine
 from .rounds import RoundSessions
 
 CREATED = "session_created"
+CANCELLED = "session_cancelled"
 
 
 class PartyConsumer:
@@ -76,7 +77,10 @@ class PartyConsumer:
         self._randomness = randomness
         self._clock = clock
         self._locks = SessionLocks()
+        self._instructions = self._heard_by(party.party_id)
+        self._broadcasts = self._heard_by(EVERYONE)
         self._commits = PartyCommits(party, store, publisher, clock)
+        self._cancelling = Cancelling(party, store, self._commits, self.scopes, limits, clock)
         self._machine = Machine(ENGINES, party, store, limits, randomness)
         self._rounds = RoundSessions(
             store,
@@ -89,6 +93,14 @@ class PartyConsumer:
         )
         self.expire = self._rounds.expire
         self.send_owed = self._rounds.send_owed
+
+    def _heard_by(self, recipient: str) -> Instructions:
+        return Instructions(
+            self._party.coordinators,
+            recipient,
+            tolerance_ms=self._party.clock_tolerance_ms,
+            clock=self._clock,
+        )
 
     async def handle(self, delivery: Delivery) -> None:
         """Anything that comes to the inbox. Raises as `deliveries.settle` expects."""
@@ -106,24 +118,22 @@ class PartyConsumer:
         if "/" in delivery.kind:
             await self.round_message(delivery.body)
         else:
-            await self.instruction(delivery.body)
+            await self.instruction(delivery.body, delivery.kind)
 
-    async def instruction(self, body: bytes) -> None:
-        if len(body) > 2 * MAX_BODY_BYTES:
-            raise ContractError(f"{len(body)} bytes are too many for an instruction")
-        try:
-            instruction = strict_json.validated(sessions.INSTRUCTION, body)
-        except (ValidationError, ContractError) as error:
-            raise ContractError(f"not an instruction: {explain(error)}") from None
-        match instruction:
+    async def instruction(self, body: bytes, kind: str) -> None:
+        """Arguments: kind: As the delivery has it."""
+        told = self._instructions.read(body, kind)
+        match instruction := told.instruction:
             case sessions.SessionCreated():
-                await self.session_created(instruction)
+                await self.session_created(instruction, told.coordinator)
             case sessions.NoncesWanted():
                 await self.nonces_wanted(instruction)
             case sessions.PresignBatch():
                 await self.presign_batch(instruction)
             case sessions.SessionCancelled():
                 await self.session_cancelled(instruction)
+            case sessions.RequestCancelled():
+                await self._cancelling.request_cancelled(instruction)
             case _:
                 assert_never(instruction)
 
@@ -131,7 +141,7 @@ class PartyConsumer:
         unverified = UnverifiedEnvelope.from_bytes(body)
         peer = self._party.peers.get(unverified.claimed.sender)
         if peer is None:
-            raise ContractError("the sender is not in our configuration")
+            raise UnauthenticatedError("the sender is not in our configuration", kind="stranger")
         envelope = unverified.verify(peer.identity)
         inbox.check_place(envelope, self._party.party_id)
         with self.scopes.enter(envelope.session_id):
@@ -140,22 +150,23 @@ class PartyConsumer:
     def broadcast(self, body: bytes) -> None:
         """A cancellation heard on `warren.cancel`: stop working now. The instruction in the inbox
         makes it last."""
-        try:
-            over = sessions.SessionCancelled.model_validate_json(strict_json.checked(body))
-        except (ValidationError, ContractError) as error:
-            raise ContractError(f"not a cancellation: {explain(error)}") from None
+        over = self._broadcasts.read(body, CANCELLED).instruction
         self.scopes.cancel(over.session_id)
 
     ###
     ### Instructions
     ###
 
-    async def session_created(self, created: sessions.SessionCreated) -> None:
+    async def session_created(
+        self, created: sessions.SessionCreated, coordinator: PublicIdentity
+    ) -> None:
         session_id, terms = created.session_id, created.terms
         with self.scopes.enter(session_id, seconds_left=self._left_ms(created) / 1000):
             async with self._locks.of(session_id):
                 try:
-                    accepted = accept(created, self._party, now=self._clock())
+                    accepted = accept(
+                        created, self._party, coordinator=coordinator, now=self._clock()
+                    )
                     await _BEGIN[terms.protocol](self, accepted)
                 except (RefusedError, ProtocolError) as error:
                     await self._commits.refuse(
@@ -183,8 +194,7 @@ class PartyConsumer:
                 return await self._commits.send_again(wanted.batch_id, wanted.instruction)
             key_share = await self._store.key_share(wanted.key_session, wanted.epoch)
             try:
-                if wanted.issued_at is not None:
-                    await self._require_memory_of(wanted.issued_at)
+                await self._require_memory_of(wanted.issued_at)
                 step = signing.make_nonces(
                     wanted,
                     self._party,
@@ -235,6 +245,10 @@ class PartyConsumer:
             # The session was here and is forgotten; begun again, it would replace the share.
             raise RefusedError("the session took place before")
         await self._require_memory_of(accepted.request.issued_at)
+        request = accepted.request
+        if await self._store.name_taken(request.owner, request.key_id, session_id):
+            # Found out again with the certificate; here before any work is done for it.
+            raise NameTakenError(request.key_id)
         step = await self._machine.begin(accepted.created.terms.protocol, accepted.created)
         await self._commit_first(accepted, step)
         return None
@@ -284,6 +298,7 @@ class PartyConsumer:
         )
         if material.session is not None:
             return await self._commits.send_again(session_id, CREATED)
+        await self._require_memory_of(accepted.request.issued_at)
         if from_presignatures:
             step = presigned.answer(
                 accepted, self._party, material.key_share, material.presignatures
@@ -309,19 +324,16 @@ class PartyConsumer:
             cause=CREATED,
             time_left_ms=self._left_ms(accepted.created),
         )
-        if outcome is Outcome.NONCE_GONE:
-            raise RefusedError("the nonce was used for another session")
-        if outcome is Outcome.PRESIGNATURE_GONE:
-            raise RefusedError("a presignature was used for another session")
+        check(outcome)
 
     async def _require_memory_of(self, issued_at: int) -> None:
-        """What we answered with fresh coins and forgot must not be answered again: with other coins
-        we would look like a liar. Clocks differ, so this may err by as much as they do.
+        """What we answered and forgot must not be answered again: with other coins we would look
+        like a liar, and what was cancelled must not come back.
 
         Raises RefusedError.
         """
-        incarnation = await self._store.incarnation()
-        if incarnation is not None and not incarnation.remembers(issued_at):
+        memory = await self._store.memory()
+        if not memory.remembers(issued_at, tolerance_ms=self._party.clock_tolerance_ms):
             raise RefusedError(
                 "our database lost its memory after this was asked for, so we cannot tell whether "
                 "we began it before: ask again"
@@ -335,4 +347,4 @@ _BEGIN: Mapping[str, Callable[[PartyConsumer, Accepted], Awaitable[None]]] = {
     SIGN.name: PartyConsumer._answer_signing
 } | dict.fromkeys((row.name for row in OF_ROUNDS), PartyConsumer._begin_rounds)
 
-complete("what a party does in sessions", _BEGIN, PROTOCOLS.values())
+complete("what a party does in sessions", _BEGIN, (SIGN, *OF_ROUNDS))

@@ -131,6 +131,10 @@ class RoundSessions:
                 await self._commits.send_again(session.session_id, cause)
                 return True
             step = await self._machine.advance(session, (*session.received, row))
+            if step is None:
+                step = Step(status=Status(session.status), state=session.state)
+            if not await self._commits.next(session, step, cause, row):
+                return False
         except STEP_ERRORS as error:
             if isinstance(error, EquivocationError):
                 await self._keep_evidence(session, row)
@@ -146,10 +150,6 @@ class RoundSessions:
                 forget_sent=seat.protocol.forgets_sent,
                 bans=bans,
             )
-        if step is None:
-            step = Step(status=Status(session.status), state=session.state)
-        if not await self._commits.next(session, step, cause, row):
-            return False
         if step.status.final:
             await self._machine.finished(step)
         return True

@@ -14,6 +14,20 @@ class RefusedError(Exception):
         return Failure.of(FailureCode.PARTY_REFUSED, str(self)[:2000])
 
 
+class NameTakenError(RefusedError):
+    """This party has certified another key of that name for the same owner."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(
+            f"another key {key_id} of this owner was certified before, perhaps in a session that "
+            "failed; choose another id"
+        )
+
+    @property
+    def failure(self) -> Failure:
+        return Failure.of(FailureCode.KEY_EXISTS, str(self))
+
+
 class EquivocationError(Exception):
     """A party signed two different messages for one place. Both are kept as evidence."""
 

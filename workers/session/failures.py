@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
-from contracts.sessions import Member
+from contracts.terms import Member
 
 from ..protocols.rounds import EchoMismatchError, PartyFaultError, SpoiltSessionError
 from .errors import EquivocationError, RefusedError

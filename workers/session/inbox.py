@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from contracts.envelope import EVERYONE, Envelope, UnverifiedEnvelope
 from contracts.errors import ContractError
-from contracts.sessions import Member
+from contracts.terms import Member
 
 from ..protocols.rounds import PartyIndex
 from ..store.records import Received

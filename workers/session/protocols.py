@@ -14,10 +14,11 @@ from typing import Any, get_args
 
 from contracts import addresses, sessions
 from contracts.primitives import Contract
-from contracts.sessions import Member, PresignBatch, SessionCreated, SessionTerms
+from contracts.sessions import PresignBatch, RequestCancelled, SessionCreated
+from contracts.terms import Member, SessionTerms
 
 Begun = SessionCreated | PresignBatch
-"""The instructions that begin a session."""
+"""The instructions that begin a session with members."""
 
 
 class IncompleteTableError(Exception):
@@ -94,7 +95,7 @@ class Protocol:
     """
 
     name: str
-    begun_by: type[Begun]
+    begun_by: type[Begun | RequestCancelled]
     lane: Lane
     reports: tuple[type[Contract], ...]
     rounds: tuple[Round, ...] = ()
@@ -160,6 +161,13 @@ PRESIGN = Protocol(
     forgets_sent=True,
 )
 
+CANCEL = Protocol(
+    name="cancel",
+    begun_by=RequestCancelled,
+    lane=INBOX,
+    reports=(sessions.CancelAnswered,),
+)
+
 BEGIN_NOTHING = (sessions.NoncesWanted, sessions.SessionCancelled)
 OF_ANY_SESSION = (sessions.PartyJoined, sessions.SessionFailed)
 OF_NO_SESSION = (sessions.PartyAlive,)
@@ -212,9 +220,9 @@ def _members(union: Any) -> set[type[Contract]]:
     return set(get_args(get_args(union)[0]))
 
 
-PROTOCOLS = table(KEYGEN, SIGN, PRESIGN)
+PROTOCOLS = table(KEYGEN, SIGN, PRESIGN, CANCEL)
 OF_REQUESTS = frozenset(row.name for row in PROTOCOLS.values() if row.begun_by is SessionCreated)
-"""Whose sessions are asked for by a request; the others are batches."""
+"""Whose sessions are asked for by a request that is to be answered by them."""
 OF_ROUNDS = tuple(row for row in PROTOCOLS.values() if row.rounds)
 PROTOCOL_OF_REPORT: Mapping[str, str] = {
     report.model_fields["report"].default: row.name

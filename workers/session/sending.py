@@ -64,7 +64,7 @@ def report(
 
 
 def instruction(content: sessions.Instruction, party_id: str, session_id: bytes) -> Outgoing:
-    """The coordinator's word to one party."""
+    """The coordinator's word to one party. It is put into its envelope when it is published."""
     return Outgoing(
         exchange=lane_of(content.instruction).instructions,
         routing_key=party_id,
@@ -76,9 +76,9 @@ def instruction(content: sessions.Instruction, party_id: str, session_id: bytes)
     )
 
 
-def cancellation(session_id: bytes) -> Outgoing:
+def cancellation(content: sessions.SessionCancelled) -> Outgoing:
     """To every worker process that hears it now; the parties' inboxes carry it as well."""
-    content = sessions.SessionCancelled(session_id=session_id)
+    session_id = content.session_id
     return Outgoing(
         exchange=addresses.CANCEL,
         routing_key="",

@@ -4,7 +4,7 @@ They are good for one answer each, so they must not come back: not from a dump, 
 copied file, a rolled-back volume or a promoted replica. Each party's database therefore is in an
 *incarnation*. Whoever opens it compares it with its `Witness`; if the two do not agree, a new
 incarnation begins: everything ephemeral is emptied in one transaction, and what was sealed in
-another incarnation does not open any more. Key shares, bans and evidence stay.
+another incarnation does not open any more. Key shares, bans, evidence and cancellations stay.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from .records import IncarnationRecord
 from .witness import INCARNATION_BYTES, Sighting, Witness
 
-EPHEMERAL = ("sessions", "inbox", "outbox", "nonces", "presignatures", "parked")
+EPHEMERAL = ("sessions", "inbox", "outbox", "nonces", "presignatures", "parked", "answers")
 """The tables that a new incarnation begins without."""
 
 COLUMNS = "id, progress, origin, relations, begun_at, reason"

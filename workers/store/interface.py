@@ -16,6 +16,7 @@ from typing import Protocol, Self, TypeAlias
 
 from .records import (
     Admission,
+    ApiKeyEntryRecord,
     ApiKeyRecord,
     BanRecord,
     CoordinatorChange,
@@ -37,6 +38,7 @@ from .records import (
     SigningMaterial,
     StoredAccount,
     StoredEvent,
+    TenantRecord,
     WaiterRecord,
     WaitingSession,
 )
@@ -91,6 +93,10 @@ class SessionStore(Protocol):
     async def paid(self, session_id: bytes) -> None:
         """Take the mark away: all is sent."""
 
+    async def now(self) -> int:
+        """The clock by which sessions end here, Unix milliseconds: the database's own, where it
+        has one."""
+
     async def purge(self, *, ended_before: int) -> int:
         """Forget finished sessions with all rows of theirs; returns how many.
 
@@ -125,6 +131,16 @@ class PartyStore(SessionStore, Protocol):
     async def key_shares(self, owner: str | None = None) -> list[KeyShareRecord]:
         """All key shares, `secret` left empty."""
 
+    async def name_taken(self, owner: str, key_id: str, key_session: bytes) -> bool:
+        """Whether another key than that session's was ever certified here under this name."""
+
+    async def give_tenant(self, given: TenantRecord) -> Outcome:
+        """LOST_RACE if the key was given a tenant before, or is not here; KEY_EXISTS if the owner
+        has another key of its id."""
+
+    async def tenants(self) -> list[TenantRecord]:
+        """Those that were given, by key."""
+
     async def trim_nonces(self, key_session: bytes, epoch: int, scheme: str, keep: int) -> int:
         """Delete the oldest nonces beyond `keep`; returns how many."""
 
@@ -157,6 +173,22 @@ class PartyStore(SessionStore, Protocol):
         Over already or not, the presignatures that it made are deleted: a batch that failed
         anywhere dies everywhere.
         """
+
+    async def memory(self) -> IncarnationRecord:
+        """The incarnation that we are in, as it was when we first asked: since when we remember.
+        Asks the database once for each."""
+
+    async def statement(self, owner: str, request_id: str) -> str | None:
+        """The one that a cancellation of the request was answered with, as long as it is kept."""
+
+    async def sessions_of(self, owner: str, request_id: str) -> list[bytes]:
+        """Those that began here, over or not."""
+
+    async def purge_answers(self, *, before: int) -> int:
+        """Forget which sessions answered what before then; returns how many. As `purge`."""
+
+    async def purge_cancellations(self, *, before: int) -> int:
+        """Forget those that forbade nothing more from then on; returns how many."""
 
     async def bans(self) -> list[BanRecord]:
         """By party id."""
@@ -253,6 +285,9 @@ class CoordinatorStore(SessionStore, Protocol):
     async def keys(self, owner: str, *, after: str = "", limit: int = 1000) -> list[KeyRecord]:
         """In the order of their ids, from the first one after `after`."""
 
+    async def all_keys(self, *, after: bytes = b"", limit: int) -> list[KeyRecord]:
+        """Of every owner, in the order of their sessions, from the first one after `after`."""
+
     async def events(self, session_id: bytes) -> list[StoredEvent]:
         """The session's history, from its beginning."""
 
@@ -319,18 +354,18 @@ class CoordinatorStore(SessionStore, Protocol):
     ) -> bool:
         """False if there is no such account, or a later wish was heeded."""
 
-    async def put_api_key(self, api_key: ApiKeyRecord) -> bool:
-        """Add it, or replace the scopes and time of the one with the same id, tenant and digest.
+    async def add_api_key_entry(self, entry: ApiKeyEntryRecord, previous: bytes) -> bool:
+        """Go on with the chain. True if the entry stands in it, be it since earlier; False if
+        another one does, or if the entry before is not there or not the one with the digest
+        `previous`."""
 
-        False if the id is another tenant's or digest's, if the digest is another id's, if it was
-        revoked, or if a later wish was heeded.
-        """
+    async def api_key_entries(
+        self, owner: str, authority: bytes, *, after: int, limit: int
+    ) -> list[ApiKeyEntryRecord]:
+        """In their order, from the first one after number `after`."""
 
-    async def revoke_api_key(self, owner: str, api_key_id: str, now: int) -> bool:
-        """False if there is no such key; it was revoked when it first was."""
+    async def highest_api_key_entry(self, owner: str, authority: bytes) -> int:
+        """The number of the chain's last entry; 0 if there is none."""
 
-    async def api_key(self, owner: str, api_key_id: str) -> ApiKeyRecord | None:
-        """Also one that was revoked."""
-
-    async def api_keys(self, owner: str, *, after: str, limit: int) -> list[ApiKeyRecord]:
-        """As `accounts`; those that were revoked, too."""
+    async def unsigned_api_keys(self, owner: str, *, now: int, limit: int) -> list[ApiKeyRecord]:
+        """Those from before there was an authority that are valid and of which no entry tells."""

@@ -13,6 +13,7 @@ from tests.session.builders import (
     contradicting_share,
     facts,
     signing_session,
+    unsealed,
 )
 from workers.protocols.rounds import MisuseError, PartyFaultError, PartyIndex
 from workers.session.coordinator.combining import combine_frost, well_formed
@@ -21,7 +22,7 @@ from workers.session.coordinator.combining import combine_frost, well_formed
 def _inputs(session: Signing) -> tuple[dict[PartyIndex, bytes], dict[PartyIndex, list[bytes]]]:
     return (
         {PartyIndex(i): each.commitment for i, each in session.commitments.items()},
-        {PartyIndex(i): session.share(i).signature_shares for i in (1, 3)},
+        {PartyIndex(i): session.own_shares(i) for i in (1, 3)},
     )
 
 
@@ -79,7 +80,9 @@ def test_any_other_share_names_its_sender_and_nobody_else(data: st.DataObject) -
 def test_a_key_that_contradicts_itself_blames_no_signer() -> None:
     session = signing_session()
     commitments, _ = _inputs(session)
-    shares = {PartyIndex(i): contradicting_share(session, i).signature_shares for i in (1, 3)}
+    shares = {
+        PartyIndex(i): unsealed(contradicting_share(session, i), i, session.terms) for i in (1, 3)
+    }
     with pytest.raises(MisuseError, match="do not belong to the public key"):
         combine_frost(contradicting_facts(), session.request, commitments, shares)
 

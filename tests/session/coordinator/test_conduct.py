@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 
 from contracts.failures import Failure, FailureCode
@@ -18,18 +16,6 @@ from workers.store.records import PooledPresignature
 ###
 ### Tokens
 ###
-
-
-def test_join_tokens_differ_by_session_party_and_secret() -> None:
-    conduct = keygen_conduct()
-    other = conduct.model_copy(update={"join_secret": coins("other")})
-    salted = conduct.terms.model_copy(update={"salt": coins("other")})
-    later = conduct.model_copy(update={"terms": salted})
-    tokens = {
-        each.join_token(name)
-        for each, name in itertools.product((conduct, other, later), ("party-1", "party-2"))
-    }
-    assert len(tokens) == 6
 
 
 def test_the_join_secret_hides_in_its_repr() -> None:

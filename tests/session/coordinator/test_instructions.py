@@ -15,31 +15,30 @@ from workers.session.nonce_batches import batch_id
 ###
 
 
-def test_everybody_is_invited_with_all_commitments_and_a_token_of_its_own() -> None:
+def test_everybody_is_invited_with_all_commitments() -> None:
     session = signing_session()
     invited = instructions.invitations(
         session.conduct(),
         request=session.signed.body,
         signature=session.signed.signature,
         time_left_ms=5_000,
+        now=NOW,
     )
     contents = [INSTRUCTION.validate_json(each.body) for each in invited]
     assert [each.routing_key for each in invited] == ["party-1", "party-3"]
     assert {each.exchange for each in invited} == {addresses.SESSIONS}
-    tokens = set()
     for content in contents:
         assert isinstance(content, SessionCreated)
         assert content.commitments == list(session.commitments.values())
         assert content.session_id == content.terms.session_id()
         assert (content.request, content.time_left_ms) == (session.signed.body, 5_000)
-        tokens.add(content.join_token)
-    assert len(tokens) == 2
+        assert content.issued_at == NOW
 
 
 def test_an_invitation_of_the_last_moment_still_has_time_left() -> None:
     session = signing_session()
     (first, _) = instructions.invitations(
-        session.conduct(), request=b"{}", signature=b"", time_left_ms=-5
+        session.conduct(), request=b"{}", signature=b"", time_left_ms=-5, now=NOW
     )
     assert SessionCreated.model_validate_json(first.body).time_left_ms == 1
 
@@ -47,7 +46,9 @@ def test_an_invitation_of_the_last_moment_still_has_time_left() -> None:
 def test_a_new_key_needs_no_commitments() -> None:
     conduct = keygen_conduct()
     assert conduct.lacking() == []
-    invited = instructions.invitations(conduct, request=b"{}", signature=b"", time_left_ms=1)
+    invited = instructions.invitations(
+        conduct, request=b"{}", signature=b"", time_left_ms=1, now=NOW
+    )
     assert len(invited) == 3
     assert SessionCreated.model_validate_json(invited[0].body).commitments == []
 
@@ -59,6 +60,7 @@ def test_everybody_is_invited_with_the_presignatures_runs_of_a_batch_together() 
         request=session.signed.body,
         signature=session.signed.signature,
         time_left_ms=5_000,
+        now=NOW,
     )
     assert [each.routing_key for each in invited] == ["party-1", "party-3"]
     first, second = (batch(seed).batch.session_id for seed in ("run", "second"))
@@ -91,7 +93,7 @@ def test_only_who_lacks_a_commitment_is_asked_for_nonces() -> None:
 
 def test_farewells_go_to_every_party_and_to_all_who_listen() -> None:
     conduct = keygen_conduct()
-    first, *others = instructions.farewells(conduct)
+    first, *others = instructions.farewells(conduct, now=NOW)
     assert (first.exchange, first.routing_key) == (addresses.CANCEL, "")
     assert [(each.exchange, each.routing_key) for each in others] == [
         (addresses.SESSIONS, f"party-{i}") for i in (1, 2, 3)

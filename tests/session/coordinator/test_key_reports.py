@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from contracts.failures import FailureCode
-from contracts.keys import Holder
+from contracts.keys import Holder, Origin
+from contracts.primitives import Scheme
 from contracts.results import KeygenResult, Status
-from contracts.sessions import KeyCertified
+from contracts.sessions import KeyCertified, PartyJoined
 from tests.protocols.simulate import coins
 from tests.session.builders import IDENTITIES, NOW, PEERS, facts, received_report
 from tests.session.conducts import certified, keygen_conduct, new_facts
@@ -27,8 +28,9 @@ def key_certified(
 def test_a_key_is_believed_when_every_party_has_certified_it() -> None:
     conduct = keygen_conduct()
     report = certified(new_facts(conduct))
-    rows = tuple(received_report(i, report) for i in (1, 3))
-    for some in ((), rows[:1]):
+    joined = tuple(received_report(i, PartyJoined()) for i in (1, 2, 3))
+    rows = (*joined, *(received_report(i, report) for i in (1, 3)))
+    for some in ((), joined, rows[:-1]):
         progress = key_certified(conduct, 2, report, some)
         assert (progress.status, progress.key) == (Status.IN_PROGRESS, None)
     progress = key_certified(conduct, 2, report, rows)
@@ -72,6 +74,11 @@ def _holder(**changes: Any) -> list[Holder]:
     [
         {"client_id": "svcB"},
         {"client_id": None},
+        {"tenant": "alice"},
+        {"request_digest": coins("another")},
+        {"version": 1, "request_digest": None, "origin": None},
+        {"schemes": [Scheme.ED25519]},
+        {"origin": Origin.IMPORTED},
         {"key_id": "key-2"},
         {"session_id": coins("another")},
         {"epoch": 1},

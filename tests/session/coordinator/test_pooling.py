@@ -69,7 +69,7 @@ def test_every_signer_is_told_of_the_batch_by_the_presigning_lane() -> None:
 
 def test_farewells_go_to_every_signer_and_to_all_who_listen() -> None:
     of = batch((1, 3))
-    first, *others = pooling.farewells(of)
+    first, *others = pooling.farewells(of, now=NOW)
     assert (first.exchange, first.routing_key) == (addresses.CANCEL, "")
     assert [(each.exchange, each.routing_key) for each in others] == [
         (addresses.SESSIONS, "party-1"),
@@ -118,7 +118,7 @@ def test_a_party_that_takes_no_part_is_not_heard(report: sessions.Report) -> Non
 def test_reports_of_other_sessions_are_not_heard() -> None:
     signing = signing_session()
     reports: list[sessions.Report] = [
-        sessions.PartyJoined(join_token=bytes(32)),
+        sessions.PartyJoined(),
         signing.share(3),
         nonces_made([signing.commitments[3]]),
     ]

@@ -14,7 +14,7 @@ from contracts.primitives import Scheme
 from contracts.results import SignedItem, SignResult, Status
 from contracts.verification import check_signature, child
 from tests.session.builders import NOW, facts, nonces_made, received_report, signing_session
-from tests.session.conducts import hear, replaceable, share_signed
+from tests.session.conducts import hear, heard_share, replaceable, share_signed
 from tests.session.ecdsa_sessions import (
     CURVE,
     DIGEST,
@@ -100,7 +100,7 @@ def test_shares_that_are_none_name_their_sender(shares: list[bytes]) -> None:
 
 def test_a_wrong_share_of_ecdsa_spoils_the_session_and_names_nobody() -> None:
     session = list_session()
-    shares = list(session.share(1).signature_shares)
+    shares = list(session.own_shares(1))
     shares[2] = shares[1]
     progress = share_signed(session, 1, 3, signature_shares=shares)
     assert progress.status is Status.FAILED
@@ -114,8 +114,7 @@ def test_a_signer_who_negates_s_spoils_the_session_and_others_may_sign() -> None
     """It has seen the other's shares. r and s verify; the recovery id leads to a foreign key."""
     session = list_session()
     seen, own = (
-        [dkls23.SignatureShare.from_bytes(each) for each in session.share(i).signature_shares]
-        for i in (3, 1)
+        [dkls23.SignatureShare.from_bytes(each) for each in session.own_shares(i)] for i in (3, 1)
     )
     turned = replace(own[1], w=-(own[1].w + seen[1].w) - seen[1].w)
     shares = [each.to_bytes() for each in (own[0], turned, *own[2:])]
@@ -138,7 +137,7 @@ def test_a_path_that_leads_to_no_key_fails_the_session(monkeypatch: pytest.Monke
         raise ContractError("use the next index")
 
     monkeypatch.setattr(tasks, "child", no_child)
-    progress = reporting.share_signed(session.conduct(), "party-1", report, [row], now=NOW)
+    progress = heard_share(session.conduct(), "party-1", report, [row])
     assert progress.failure is not None
     assert progress.failure.code is FailureCode.PARTY_REFUSED
     assert progress.failure.message == "path m/5: use the next index"
@@ -182,9 +181,7 @@ def test_nobody_is_silent_while_a_session_waits_for_presignatures() -> None:
 
 def test_progress_gives_the_signers_their_time_anew() -> None:
     session = ecdsa_session()
-    progress = reporting.share_signed(
-        replaceable(), "party-1", session.share(1), (), now=NOW + 1_000
-    )
+    progress = heard_share(replaceable(), "party-1", session.share(1), (), now=NOW + 1_000)
     assert (progress.status, progress.deadline) == (Status.IN_PROGRESS, NOW + 6_000)
 
 

@@ -13,6 +13,7 @@ from contracts.primitives import Scheme
 from contracts.results import SignResult, Status
 from contracts.sessions import NonceCommitment, SessionCreated
 from tests.session.builders import (
+    LIFETIME_MS,
     NOW,
     contradicting_facts,
     contradicting_share,
@@ -20,9 +21,18 @@ from tests.session.builders import (
     nonce,
     nonces_made,
     received_report,
+    sealed,
     signing_session,
 )
-from tests.session.conducts import certified, hear, keygen_conduct, new_facts, share_signed, waiting
+from tests.session.conducts import (
+    certified,
+    hear,
+    heard_share,
+    keygen_conduct,
+    new_facts,
+    share_signed,
+    waiting,
+)
 from workers.protocols import frost
 from workers.protocols.groups import group_by_name
 from workers.session.coordinator import reports as reporting
@@ -49,7 +59,7 @@ def test_reports_that_fit_their_session_are_heard() -> None:
     session, conduct = signing_session(), keygen_conduct()
     failed = sessions.SessionFailed(failure=Failure.of(FailureCode.SPOILT, "why"))
     hear(conduct, "party-2", certified(new_facts(conduct)))
-    hear(conduct, "party-2", sessions.PartyJoined(join_token=conduct.join_token("party-2")))
+    hear(conduct, "party-2", sessions.PartyJoined())
     hear(conduct, "party-2", failed)
     hear(conduct, "party-2", failed, epoch=9)
     hear(session.conduct(), "party-3", session.share(3))
@@ -80,23 +90,10 @@ def test_a_report_of_another_epoch_is_not_heard(kind: str) -> None:
         hear(session.conduct(), "party-3", reports[kind], epoch=1)
 
 
-@pytest.mark.parametrize("whose", ["party-1", None])
-def test_a_join_token_is_good_for_the_party_that_was_given_it(whose: str | None) -> None:
-    session, conduct = signing_session(), signing_session().conduct()
-    token = bytes(32) if whose is None else conduct.join_token(whose)
-    for report in (
-        sessions.PartyJoined(join_token=token),
-        session.share(3).model_copy(update={"join_token": token}),
-    ):
-        with pytest.raises(ContractError, match="another join token"):
-            hear(conduct, "party-3", report)
-
-
 def test_reports_of_the_other_protocol_are_not_heard() -> None:
     session, conduct = signing_session(), keygen_conduct()
-    token = conduct.join_token("party-3")
     for report in (
-        session.share(3).model_copy(update={"join_token": token}),
+        session.share(3),
         nonces_made([session.commitments[3]]),
     ):
         with pytest.raises(ContractError, match="in a session to keygen"):
@@ -123,6 +120,14 @@ def test_a_party_that_gives_up_can_only_speak_of_others_in_its_session() -> None
     assert progress.failure.message.startswith("party-3 reports: ")
 
 
+def test_only_who_makes_a_key_can_know_that_its_name_is_taken() -> None:
+    told = Failure.of(FailureCode.KEY_EXISTS, "another key-1 was certified before")
+    progress = reporting.session_failed(keygen_conduct(), "party-3", told)
+    assert progress.failure is not None
+    assert progress.failure.code is FailureCode.KEY_EXISTS
+    assert not progress.failure.retryable
+
+
 ###
 ### Nonces
 ###
@@ -137,6 +142,7 @@ def test_nobody_is_invited_before_all_commitments_are_in() -> None:
     assert second.status is Status.IN_PROGRESS
     invited = [SessionCreated.model_validate_json(each.body) for each in second.outgoing]
     assert [each.commitments for each in invited] == [list(session.commitments.values())] * 2
+    assert {(each.issued_at, each.time_left_ms) for each in invited} == {(NOW, LIFETIME_MS)}
 
 
 def test_the_first_nonce_is_used_and_the_others_are_kept() -> None:
@@ -163,13 +169,8 @@ def test_a_commitment_that_is_none_names_its_sender_when_it_comes() -> None:
     rubbish = NonceCommitment(nonce_id=bytes(32), commitment=b"\xff" * 64)
     session, conduct = waiting(1)
     asked = _nonces_made(conduct, 3, [rubbish])
-    shared = reporting.share_signed(
-        session.conduct(),
-        "party-3",
-        session.share(3).model_copy(update={"fresh": [rubbish]}),
-        (),
-        now=NOW,
-    )
+    report = session.share(3).model_copy(update={"fresh": [rubbish]})
+    shared = heard_share(session.conduct(), "party-3", report, ())
     for progress in (asked, shared):
         assert progress.status is Status.FAILED
         assert progress.failure is not None
@@ -200,6 +201,17 @@ def test_the_last_share_makes_the_result() -> None:
     )
 
 
+def test_what_else_was_reported_is_no_share() -> None:
+    session = signing_session()
+    joined = [received_report(i, sessions.PartyJoined()) for i in (1, 3)]
+    for others, status in (
+        (joined, Status.IN_PROGRESS),
+        ([*joined, received_report(3, session.share(3))], Status.COMPLETED),
+    ):
+        progress = heard_share(session.conduct(), "party-1", session.share(1), others)
+        assert progress.status is status
+
+
 def test_the_fresh_commitment_is_kept_whatever_becomes_of_the_share() -> None:
     session = signing_session()
     (fresh,) = session.share(1).fresh
@@ -220,15 +232,25 @@ def test_a_wrong_share_fails_the_session_and_names_its_sender() -> None:
     assert progress.failure.culprits == ["party-1"]
 
 
+def test_shares_that_the_coordinator_cannot_open_name_their_sender() -> None:
+    session = signing_session()
+    of_another_session = sealed(session.own_shares(1), 1, signing_session(message=b"other").terms)
+    for wrong in (b"", bytes(100), of_another_session, session.share(3).sealed):
+        progress = share_signed(session, 1, 3, sealed=wrong)
+        assert progress.status is Status.FAILED
+        assert progress.failure is not None
+        assert progress.failure.code is FailureCode.PARTY_FAULT
+        assert progress.failure.culprits == ["party-1"]
+
+
 def test_a_key_that_contradicts_itself_fails_the_session_and_blames_nobody() -> None:
     session = signing_session()
     conduct = session.conduct().model_copy(update={"facts": contradicting_facts()})
-    progress = reporting.share_signed(
+    progress = heard_share(
         conduct,
         "party-1",
         contradicting_share(session, 1),
         [received_report(3, contradicting_share(session, 3))],
-        now=NOW,
     )
     assert progress.status is Status.FAILED
     assert progress.failure is not None
@@ -240,7 +262,7 @@ def test_a_key_that_contradicts_itself_fails_the_session_and_blames_nobody() -> 
 ### Who is silent
 ###
 
-JOINED = sessions.PartyJoined(join_token=bytes(32))
+JOINED = sessions.PartyJoined()
 
 
 def _expired(*silent: str) -> sessions.SessionFailed:

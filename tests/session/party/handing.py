@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from contracts import addresses
 from contracts.envelope import Envelope, UnverifiedEnvelope
-from contracts.sessions import Member, PartyAlive, SessionCreated
+from contracts.sessions import PartyAlive, SessionCreated
+from contracts.terms import Member
 from tests.protocols.simulate import coins
 from tests.session.builders import drawn, keygen_created, member, party, received
 from workers.protocols.rounds import Blame, Outbox, PartyIndex

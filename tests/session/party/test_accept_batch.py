@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from contracts.identity import Identity
+from contracts.primitives import Scheme
 from contracts.requests import MAX_LIFETIME_MS
-from contracts.sessions import Member, PresignBatch
+from contracts.sessions import PresignBatch
+from contracts.terms import Member
 from tests.protocols.simulate import coins
 from tests.session.builders import IDENTITIES, NOW, TOLERANCE_MS, facts, key_record, member
 from tests.session.presigners import presign_batch, world
@@ -19,6 +21,9 @@ from workers.store.records import KeyShareRecord
 STRANGER = Identity.generate()
 UNKNOWN = Member(party_id="party-9", index=3, identity=STRANGER.public.der)
 RECORD = key_record(1, "secp256k1")
+ONLY_BIP340 = key_record(
+    1, "secp256k1", facts=facts("secp256k1", schemes=[Scheme.BIP340]).model_dump_json()
+)
 
 
 def _accept(
@@ -94,7 +99,11 @@ def test_fewer_signers_than_the_threshold_are_refused() -> None:
     [
         (None, "no usable share"),
         (key_record(1, "secp256k1", active=False), "no usable share"),
-        (key_record(1, "ed25519"), "ecdsa does not sign with a ed25519 key"),
+        (key_record(1, "ed25519"), "is on ed25519; ecdsa signs on secp256k1"),
+        (
+            ONLY_BIP340,
+            "made for bip340 only",
+        ),
     ],
 )
 def test_a_key_that_cannot_sign_is_refused(share: KeyShareRecord | None, reason: str) -> None:

@@ -11,6 +11,7 @@ from contracts.results import Status
 from tests.protocols.simulate import coins
 from tests.session.builders import (
     NOW,
+    accepted_by,
     key_record,
     nonce,
     nonces_made,
@@ -25,7 +26,6 @@ from workers.session.coordinator.combining import well_formed
 from workers.session.errors import RefusedError
 from workers.session.nonce_batches import batch_id
 from workers.session.party import signing
-from workers.session.party.acceptance import accept
 
 FROST = [each for each in Scheme if each is not Scheme.ECDSA]
 AGAIN = coins("a cloned machine"), coins("draws this again")
@@ -34,11 +34,11 @@ AGAIN = coins("a cloned machine"), coins("draws this again")
 def test_a_session_that_gives_two_signers_one_nonce_id_is_refused() -> None:
     session = signing_session()
     one, three = session.commitments.values()
-    accept(session.created(commitments=[one, three]), party(1), now=NOW)
+    accepted_by(session.created(commitments=[one, three]), 1, now=NOW)
     doubled = three.model_copy(update={"nonce_id": one.nonce_id})
     for i in (1, 3):
         with pytest.raises(RefusedError, match="two signers are given one nonce id"):
-            accept(session.created(commitments=[one, doubled]), party(i), now=NOW)
+            accepted_by(session.created(commitments=[one, doubled]), i, now=NOW)
 
 
 def test_nonces_under_equal_ids_name_their_sender() -> None:

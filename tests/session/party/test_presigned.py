@@ -17,7 +17,7 @@ from contracts.primitives import Scheme
 from contracts.results import EcdsaForms, SignedItem, Status
 from contracts.verification import check_signature, child
 from tests.protocols.simulate import coins
-from tests.session.builders import facts, key_record, report_in
+from tests.session.builders import facts, key_record, report_in, unsealed
 from tests.session.ecdsa_sessions import (
     CURVE,
     DIGEST,
@@ -83,8 +83,7 @@ def test_an_answer_uses_up_the_presignatures_that_the_session_names() -> None:
     (message,) = step.outgoing
     report = report_in(message)
     assert isinstance(report, sessions.ShareSigned)
-    assert report.join_token == session.created().join_token
-    assert [len(share) for share in report.signature_shares] == [64] * 4
+    assert [len(share) for share in unsealed(report, 1, session.terms)] == [64] * 4
     assert report.fresh == []
 
 
@@ -133,7 +132,7 @@ REFUSALS: list[tuple[Any, str]] = [
         },
         "not the client's",
     ),
-    (lambda _: {"key_share": key_record(1)}, "does not sign with a ed25519 key"),
+    (lambda _: {"key_share": key_record(1)}, "is on ed25519; ecdsa signs on secp256k1"),
     (lambda _: {"presignatures": (None,)}, "used before, or was never ours"),
     (
         lambda s: {"presignatures": (replace(s.records(1)[0], key_session=coins("other")),)},
@@ -217,7 +216,7 @@ def assert_spoilt(session: EcdsaSigning, shares: Any, **changes: Any) -> None:
 )
 def test_a_share_of_another_task_or_presignature_spoils_the_session(other: EcdsaSigning) -> None:
     session = ecdsa_session()
-    mixed = session.shares() | {THREE: other.share(3).signature_shares}
+    mixed = session.shares() | {THREE: other.own_shares(3)}
     assert_spoilt(session, mixed)
     assert_spoilt(session, other.shares())  # all agree, and not with the coordinator
 

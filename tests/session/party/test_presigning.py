@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from contracts import addresses
 from contracts.errors import ContractError
 from contracts.results import Status
-from contracts.sessions import Member, PresignBatch, PresignTerms
+from contracts.sessions import PresignBatch
+from contracts.terms import Member, PresignTerms
 from tests.protocols.dkls23.batches import sign_all, task_of
 from tests.protocols.simulate import coins
 from tests.session.builders import KEY_SESSION, NOW, drawn, report_in
@@ -229,7 +230,9 @@ def test_the_encoding_of_the_state_is_pinned() -> None:
         salt=b"\x04" * 32,
     )
     state = RoundState(
-        begun=PresignBatch(session_id=terms.session_id(), terms=terms, time_left_ms=6),
+        begun=PresignBatch(
+            session_id=terms.session_id(), issued_at=terms.issued_at, terms=terms, time_left_ms=6
+        ),
         own_index=3,
         round=2,
         protocol=b"protocol state",
@@ -243,9 +246,10 @@ def test_the_encoding_of_the_state_is_pinned() -> None:
 
 
 STATE = (
-    b'\x00\x00\x01\xe9{"instruction":"presign_batch","version":1,"session_id":"'
+    b'\x00\x00\x02\x03{"version":1,"session_id":"'
     b"4fb0ba0ca69c5dab905a8db56c1f1121f7388510a5270a308266e54437966a26"
-    b'","terms":{"key_session":"' + b"02" * 32 + b'","epoch":3,"members":['
+    b'","issued_at":1700000000000,"instruction":"presign_batch"'
+    b',"terms":{"key_session":"' + b"02" * 32 + b'","epoch":3,"members":['
     b'{"party_id":"party-1","index":1,"identity":"aWRlbnRpdHkgMQ=="},'
     b'{"party_id":"party-3","index":3,"identity":"aWRlbnRpdHkgMw=="}],'
     b'"count":5,"issued_at":1700000000000,"salt":"' + b"04" * 32 + b'"},"time_left_ms":6}'

@@ -18,13 +18,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from contracts import addresses, identity
+from contracts.coordinators import Coordinators
 from contracts.encoding import pack
 from contracts.envelope import UnverifiedEnvelope
 from contracts.identity import Identity, PublicIdentity
 from contracts.keys import Holder, KeyFacts
 from contracts.primitives import Curve
 from contracts.requests import KeygenRequest
-from contracts.sessions import Member, PresignBatch, PresignTerms, SessionCreated, SessionTerms
+from contracts.sessions import PresignBatch, SessionCreated
+from contracts.terms import Member, PresignTerms, SessionTerms
 from tests.protocols.simulate import coins, random_key
 from workers.protocols.groups import SECP256K1
 from workers.protocols.rounds import PartyIndex
@@ -62,6 +64,7 @@ def party(i: int) -> Party:
         party_id=f"party-{i}",
         identity=IDENTITIES[i],
         peers={},
+        coordinators=Coordinators.of(),
         clients=(),
         clock_tolerance_ms=0,
     )
@@ -96,11 +99,11 @@ def created() -> SessionCreated:
     )
     return SessionCreated(
         session_id=terms.session_id(),
+        issued_at=ISSUED_AT,
         terms=terms,
         commitments=[],
         request=request.model_dump_json().encode(),
         request_signature=b"not looked at here",
-        join_token=coins("pinned join token"),
         time_left_ms=60_000,
     )
 
@@ -114,7 +117,9 @@ def batch() -> PresignBatch:
         issued_at=ISSUED_AT,
         salt=coins("pinned salt"),
     )
-    return PresignBatch(session_id=terms.session_id(), terms=terms, time_left_ms=60_000)
+    return PresignBatch(
+        session_id=terms.session_id(), issued_at=terms.issued_at, terms=terms, time_left_ms=60_000
+    )
 
 
 def key_record(i: int) -> KeyShareRecord:

@@ -54,6 +54,10 @@ SCHEMES: list[dict[str, Any]] = [
     },
 ]
 
+ONLY_ECDSA = key_record(
+    2, "secp256k1", facts=facts("secp256k1", schemes=[Scheme.ECDSA]).model_dump_json()
+)
+
 
 ###
 ### Answers
@@ -67,7 +71,7 @@ def test_the_answers_combine_to_a_signature(fields: dict[str, Any]) -> None:
         facts(session.curve),
         session.request,
         {PartyIndex(i): each.commitment for i, each in session.commitments.items()},
-        {PartyIndex(i): session.share(i).signature_shares for i in (1, 3)},
+        {PartyIndex(i): session.own_shares(i) for i in (1, 3)},
     )
     suite = frost.ciphersuite(session.request.scheme.value)
     made = facts(session.curve).public_key
@@ -93,7 +97,7 @@ def test_what_is_signed_under_a_child_is_what_clients_verify() -> None:
         facts(session.curve),
         session.request,
         {PartyIndex(i): each.commitment for i, each in session.commitments.items()},
-        {PartyIndex(i): session.share(i).signature_shares for i in (1, 3)},
+        {PartyIndex(i): session.own_shares(i) for i in (1, 3)},
     )
     derived = child(facts(session.curve), "m/86/0/0/0/1").public_key
     expected = verifying_key(derived, Scheme.BIP340, b"")
@@ -111,8 +115,8 @@ def test_a_share_under_another_path_names_its_sender() -> None:
             session.request,
             {PartyIndex(i): each.commitment for i, each in session.commitments.items()},
             {
-                PartyIndex(1): session.share(1).signature_shares,
-                PartyIndex(3): other.share(3).signature_shares,
+                PartyIndex(1): session.own_shares(1),
+                PartyIndex(3): other.own_shares(3),
             },
         )
     assert caught.value.culprits == {3}
@@ -129,7 +133,6 @@ def test_an_answer_uses_its_nonce_up_and_puts_a_fresh_one_in_its_place() -> None
     (message,) = step.outgoing
     report = report_in(message)
     assert isinstance(report, sessions.ShareSigned)
-    assert report.join_token == session.created().join_token
     (announced,) = report.fresh
     assert announced.nonce_id == fresh.nonce_id == hashlib.sha256(announced.commitment).digest()
     assert frost.Nonces.from_bytes(fresh.secret).commitment.to_bytes() == announced.commitment
@@ -244,8 +247,13 @@ def test_as_many_nonces_are_made_as_wanted_and_no_two_are_the_same(
     [
         (None, Scheme.ED25519, "no usable share"),
         (key_record(2, active=False), Scheme.ED25519, "no usable share"),
-        (key_record(2), Scheme.BIP340, "bip340 does not sign with this key"),
-        (key_record(2, "secp256k1"), Scheme.ECDSA, "ecdsa does not sign with this key's nonces"),
+        (key_record(2), Scheme.BIP340, "is on ed25519; bip340 signs on secp256k1"),
+        (
+            ONLY_ECDSA,
+            Scheme.BIP340,
+            "made for ecdsa only",
+        ),
+        (key_record(2, "secp256k1"), Scheme.ECDSA, "ecdsa signs with presignatures"),
     ],
 )
 def test_no_nonces_are_made_for_what_cannot_sign(

@@ -62,6 +62,19 @@ def without_tombstone() -> None:
 
     for store in STORES:
         store.end = end
+        _forbid_nothing(store)
+
+
+def _forbid_nothing(store: Any) -> None:
+    commit = store.commit
+
+    async def commit_without_mark(self: Any, change: Any) -> Any:
+        unmarked = (
+            dataclasses.replace(change, forbids=None) if hasattr(change, "forbids") else change
+        )
+        return await commit(self, unmarked)
+
+    store.commit = commit_without_mark
 
 
 def taking_without_deleting() -> None:

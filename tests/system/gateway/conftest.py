@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -11,13 +10,10 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from contracts.client import Client
 from contracts.primitives import Scope
-from gateway.entry.api_keys import digest
-from gateway.settings import GatewaySettings
 from ops.chaos.wires import Wires, through
 from ops.stack.deployment import Deployment, Plan, running_deployment
-from ops.stack.gateways import Gateways, programs
+from ops.stack.gateways import Gateways, new_api_key, programs
 from ops.stack.services import Services
 from ops.stack.sockets import free_ports
 
@@ -52,24 +48,13 @@ async def at_another(gateways: Gateways) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def operator(gateways: Gateways) -> AsyncIterator[Client]:
-    """Who makes and revokes API keys."""
-    async with Client.connect(GatewaySettings.load(gateways.config).client) as connected:
-        yield connected
-
-
-@pytest.fixture
-def letting(gateways: Gateways, operator: Client) -> Letting:
+def letting(gateways: Gateways) -> Letting:
     """Lets another tenant in, at the first gateway."""
 
     @contextlib.asynccontextmanager
     async def let(name: str, *scopes: Scope) -> AsyncIterator[httpx.AsyncClient]:
-        secret = secrets.token_hex(16)
-        await operator.put_api_key(
-            name,
-            holder=name,
-            key_digest=digest(secret.encode()),
-            scopes=list(scopes) or list(Scope),
+        secret = await new_api_key(
+            gateways.config, gateways.authority, name, scopes or tuple(Scope)
         )
         async with calling(gateways.urls[0], secret) as other:
             yield other

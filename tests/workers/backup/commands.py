@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import migrations
 from tests.protocols.simulate import coins
-from tests.session.builders import IDENTITIES
+from tests.session.builders import COORDINATOR_IDENTITY, IDENTITIES
 from workers import cli
 from workers.backup import cli as backup_cli
 from workers.settings import PartySettings
@@ -45,7 +45,8 @@ def configure(folder: Path, party_id: str, database_url: str) -> Path:
     path.write_text(
         f'[party]\nparty_id = "{party_id}"\nindex = {party_id[-1]}\n'
         f'private_key_file = "{party_id}.key"\namqp_url = "amqp://u:p@127.0.0.1:1/w"\n'
-        f'database_url = "{database_url}"\n{peers}'
+        f'database_url = "{database_url}"\n'
+        f'[[coordinators]]\npublic_key = "{COORDINATOR_IDENTITY.public.to_base64()}"\n{peers}'
     )
     return path
 

@@ -86,7 +86,11 @@ async def test_an_account_is_seen_from_the_moment_its_key_is_asked_for(shire: Wo
     assert result.key is not None
     over = await account(shire, request.key_id)
     assert over == running.model_copy(
-        update={"status": Status.COMPLETED, "public_key": result.key.facts.public_key}
+        update={
+            "status": Status.COMPLETED,
+            "public_key": result.key.facts.public_key,
+            "key": result.key,
+        }
     )
     assert over.user_id == "Zoë, first floor"
     assert over.session_id == result.session_id

@@ -28,12 +28,12 @@ from tests.workers.simulate import CLIENT, World
 from tests.workers.tries import (
     FROST,
     begun,
-    conduct_of,
     deaf,
     everyone_is_alive,
     session_of,
     try_time_is_over,
 )
+from workers.coordinator.endings import Endings
 from workers.delivery.publisher import PublishError
 
 
@@ -80,15 +80,6 @@ async def test_an_answer_says_to_which_of_two_requests_of_one_id_it_is(shire: Wo
     await shire.submit(ended)
     await ask(shire, CancelResult, "cancel", target=ended.request.request_id)
     assert answer(shire, ended.request, SignResult).request_digest == ended.digest
-
-
-async def test_callers_and_parties_have_other_tokens(shire: World) -> None:
-    request = shire.keygen_request(announce=True)
-    await shire.ask(request)
-    told = announced(shire, request)
-    conduct = await conduct_of(shire, told.session_id)
-    callers = {*told.join_tokens.values(), told.session_token}
-    assert callers.isdisjoint(map(conduct.join_token, told.parties))
 
 
 async def test_nothing_is_announced_unasked(shire: World) -> None:
@@ -233,7 +224,7 @@ async def test_between_two_sessions_a_request_is_in_progress(
     async def die(*_: object) -> None:
         raise HalfwayError
 
-    monkeypatch.setattr(shire.reports._commits._endings, "tell", die)
+    monkeypatch.setattr(Endings, "tell", die)
     with pytest.raises(HalfwayError):
         await try_time_is_over(shire, first)
     between = await seen(shire, session_id=first)
@@ -243,31 +234,32 @@ async def test_between_two_sessions_a_request_is_in_progress(
 
 
 ###
-### Cancelled by its id
+### Cancelled
 ###
 
 
-async def test_a_session_is_cancelled_by_its_id(shire: World) -> None:
+async def test_a_session_is_cancelled_by_its_request(shire: World) -> None:
     request = shire.keygen_request(announce=True)
     await shire.ask(request)
     told = announced(shire, request)
     for _ in range(2):
-        result = await ask(shire, CancelResult, "cancel", session_id=told.session_id)
+        result = await ask(shire, CancelResult, "cancel", target=request.request_id)
         assert result.target_status is Status.CANCELLED
         assert result.session_id == told.session_id
     await shire.run()
     assert answer(shire, request, KeygenResult).status is Status.CANCELLED
-    assert await refusal(shire, "cancel", session_id=bytes(32)) is FailureCode.UNKNOWN_REQUEST
+    nothing = await ask(shire, CancelResult, "cancel", target="nothing")
+    assert (nothing.session_id, nothing.target_status) == (None, None)
 
 
-async def test_the_announced_id_cancels_the_session_that_the_request_went_on_in(
+async def test_a_cancel_ends_the_session_that_the_request_went_on_in(
     shire: World,
 ) -> None:
     key = await make_key(shire)
     request, first, silent = await begun(shire, key, scheme=FROST, announce=True)
     await shire.run(dropped=deaf(silent))
     await try_time_is_over(shire, first)
-    result = await ask(shire, CancelResult, "cancel", session_id=first)
+    result = await ask(shire, CancelResult, "cancel", target=request.request_id)
     assert (result.session_id, result.target_status) == (first, Status.CANCELLED)
     await shire.run()
     over = answer(shire, request, SignResult)
@@ -285,18 +277,16 @@ async def test_a_batch_is_no_session_of_any_client(shire: World) -> None:
         if message.exchange == addresses.PRESIGNING
     ]
     assert batches
-    for operation in ("query_session", "cancel"):
-        code = await refusal(shire, operation, session_id=bytes.fromhex(batches[0]))
-        assert code is FailureCode.UNKNOWN_REQUEST
+    code = await refusal(shire, "query_session", session_id=bytes.fromhex(batches[0]))
+    assert code is FailureCode.UNKNOWN_REQUEST
 
 
 async def test_many_cancellations_at_once_agree(shire: World) -> None:
     pair: Any = Together([coordinator_worker(shire)[0] for _ in range(3)])
     request = shire.keygen_request(announce=True)
     await shire.ask(request)
-    told = announced(shire, request)
     shire.requests = pair
     results = await asyncio.gather(
-        *(ask(shire, CancelResult, "cancel", session_id=told.session_id) for _ in range(2))
+        *(ask(shire, CancelResult, "cancel", target=request.request_id) for _ in range(2))
     )
     assert {result.target_status for result in results} == {Status.CANCELLED}

@@ -6,134 +6,120 @@ from typing import Any
 
 import pytest
 
+from contracts.api_keys import Action, SignedApiKeyEntry
 from contracts.failures import FailureCode
-from contracts.primitives import Scope
-from contracts.results import ApiKeyView, PutApiKeyResult, QueryApiKeysResult, RevokeApiKeyResult
-from tests.workers.callers import answered, ask, digest, refusal, refused, wish
-from tests.workers.simulate import World
+from contracts.identity import Identity
+from contracts.results import PutApiKeyResult, QueryApiKeysResult, RevokeApiKeyResult
+from tests.contracts.chains import AUTHORITY, Scribe
+from tests.workers.callers import answered, ask, refused, wish
+from tests.workers.simulate import CLIENT, World
 
 
-def key(api_key_id: str = "first", **changes: Any) -> dict[str, Any]:
-    fields = {
-        "api_key_id": api_key_id,
-        "holder": "shop",
-        "key_digest": digest(f"secret of {api_key_id}"),
-        "scopes": ["sign", "read"],
-    }
-    return fields | changes
+@pytest.fixture
+def scribe() -> Scribe:
+    return Scribe(client_id=CLIENT)
 
 
-async def put(world: World, *named: str, **changes: Any) -> ApiKeyView:
-    found = await ask(world, PutApiKeyResult, "put_api_key", **key(*named, **changes))
-    assert found.api_key is not None
-    return found.api_key
+async def put(world: World, entry: SignedApiKeyEntry) -> int | None:
+    return (await ask(world, PutApiKeyResult, "put_api_key", entry=entry)).number
 
 
-async def revoke(world: World, api_key_id: str) -> ApiKeyView:
-    found = await ask(world, RevokeApiKeyResult, "revoke_api_key", api_key_id=api_key_id)
-    assert found.api_key is not None
-    return found.api_key
+async def revoke(world: World, entry: SignedApiKeyEntry) -> int | None:
+    return (await ask(world, RevokeApiKeyResult, "revoke_api_key", entry=entry)).number
 
 
-async def listed(world: World, **fields: Any) -> list[ApiKeyView]:
-    return (await ask(world, QueryApiKeysResult, "query_api_keys", **fields)).api_keys
+async def page(world: World, **fields: Any) -> QueryApiKeysResult:
+    asked = {"authority": AUTHORITY.public.der} | fields
+    return await ask(world, QueryApiKeysResult, "query_api_keys", **asked)
 
 
-async def test_an_api_key_is_seen_as_it_was_put(shire: World) -> None:
-    until = shire.clock() + 1_000
-    made = await put(shire, valid_until=until, scopes=["sign", "read", "sign"])
-    assert made.scopes == [Scope.READ, Scope.SIGN]
-    assert (made.holder, made.key_digest) == ("shop", digest("secret of first"))
-    assert (made.valid_until, made.revoked_at) == (until, None)
-    assert await listed(shire) == [made]
-    assert await listed(shire, tenant="shop") == []
+async def failure(world: World, operation: str, entry: SignedApiKeyEntry) -> tuple[Any, str]:
+    kind = PutApiKeyResult if operation == "put_api_key" else RevokeApiKeyResult
+    found = await answered(world, wish(world, operation, entry=entry), kind)
+    assert found.failure is not None
+    return found.failure.code, found.failure.message
 
 
-async def test_putting_it_again_changes_what_it_may_do(shire: World) -> None:
-    first = await put(shire)
-    shire.clock.offset_ms += 10
-    again = await put(shire, scopes=["read"], valid_until=2**50)
-    assert again == first.model_copy(update={"scopes": [Scope.READ], "valid_until": 2**50})
-    assert await listed(shire) == [again]
-
-
-async def test_the_same_request_again_is_answered_alike(shire: World) -> None:
-    signed = wish(shire, "put_api_key", **key())
-    first = await answered(shire, signed, PutApiKeyResult)
-    again = await answered(shire, signed, PutApiKeyResult)
-    assert first.api_key is not None
-    assert again.api_key == first.api_key
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        key(holder="bank"),
-        key(key_digest=digest("another")),
-        key("second", key_digest=key()["key_digest"]),
-    ],
-)
-async def test_an_id_has_one_holder_and_one_secret_and_a_secret_one_id(
-    shire: World, changes: dict[str, Any]
+async def test_a_chain_is_handed_on_as_its_authority_signed_it(
+    shire: World, scribe: Scribe
 ) -> None:
-    made = await put(shire)
-    signed = wish(shire, "put_api_key", **changes)
-    result = await answered(shire, signed, PutApiKeyResult)
-    assert result.failure is not None
-    assert result.failure.code is FailureCode.CONFLICT
-    assert made.key_digest.hex() not in result.model_dump_json()
-    assert await listed(shire) == [made]
+    assert await put(shire, scribe.put()) == 1
+    assert await put(shire, scribe.nothing_after(scribe.entries[0].claimed().issued_at + 9999)) == 2
+    assert await revoke(shire, scribe.revoke()) == 3
+    found = await page(shire)
+    assert (found.entries, found.highest, found.more) == (scribe.entries, 3, False)
+    assert found.unsigned == []
+    assert (await page(shire, unsigned=True)).unsigned == []
 
 
-async def test_a_key_is_changed_for_another_without_a_gap(shire: World) -> None:
-    await put(shire)
-    second = await put(shire, "second")
-    gone = await revoke(shire, "first")
-    assert gone.revoked_at is not None
-    assert await listed(shire) == [gone, second]
+async def test_a_chain_comes_in_pages(shire: World, scribe: Scribe) -> None:
+    for number in range(5):
+        await put(shire, scribe.put(f"key-{number}"))
+    first, last = await page(shire, limit=3), await page(shire, limit=3, after=3)
+    assert (first.entries, first.more, first.highest) == (scribe.entries[:3], True, 5)
+    assert (last.entries, last.more, last.after) == (scribe.entries[3:], False, 3)
+    assert (await page(shire, after=5)).entries == []
 
 
-async def test_what_was_revoked_does_not_come_back(shire: World) -> None:
-    before = wish(shire, "put_api_key", **key())
-    await put(shire)
-    gone = await revoke(shire, "first")
-    shire.clock.offset_ms += 10
-    assert await revoke(shire, "first") == gone
-    for signed in (before, wish(shire, "put_api_key", **key())):
-        assert await refused(shire, signed) is FailureCode.CONFLICT
-    assert await listed(shire) == [gone]
-    code = await refusal(shire, "revoke_api_key", api_key_id="second")
-    assert code is FailureCode.UNKNOWN_API_KEY
+async def test_chains_of_other_authorities_are_apart(shire: World, scribe: Scribe) -> None:
+    await put(shire, scribe.put())
+    other = Scribe(Identity.generate(), client_id=CLIENT)
+    await put(shire, other.put())
+    found = await page(shire, authority=other.identity.public.der)
+    assert found.entries == other.entries
+    assert (await page(shire, tenant="shop")).entries == []
 
 
-async def test_an_earlier_wish_that_comes_later_gives_nothing_back(shire: World) -> None:
-    earlier = wish(shire, "put_api_key", **key())
-    shire.clock.offset_ms += 10
-    now = await put(shire, scopes=["read"])
-    assert await refused(shire, earlier) is FailureCode.CONFLICT
-    shire.clock.offset_ms += 60_000
-    assert await refused(shire, earlier) is FailureCode.EXPIRED
-    assert await listed(shire) == [now]
+async def test_an_entry_that_does_not_continue_its_chain_is_refused(
+    shire: World, scribe: Scribe
+) -> None:
+    first = scribe.put()
+    await put(shire, first)
+    left_out, third = scribe.put("second"), scribe.put("third")
+    code, said = await failure(shire, "put_api_key", third)
+    assert code is FailureCode.CONFLICT
+    assert "highest number is 1" in said
+    fork = Scribe(client_id=CLIENT).put("other")
+    assert (await failure(shire, "put_api_key", fork))[0] is FailureCode.CONFLICT
+    behind = scribe.signed(Action.REVOKE, number=2, previous=fork.digest, api_key_id="shop-1")
+    assert (await failure(shire, "revoke_api_key", behind))[0] is FailureCode.CONFLICT
+    assert (await page(shire)).entries == [first]
+    await put(shire, left_out)
+    assert await put(shire, third) == 3
+    assert await put(shire, first) == 1  # once more
 
 
-async def test_a_key_is_revoked_however_late_the_wish_comes(shire: World) -> None:
-    await put(shire)
-    signed = wish(shire, "revoke_api_key", api_key_id="first")
+async def test_what_its_authority_has_not_signed_is_refused(shire: World, scribe: Scribe) -> None:
+    entry = scribe.put()
+    forged = SignedApiKeyEntry(
+        body=entry.body.replace(b'"shop"', b'"bank"'), signature=entry.signature
+    )
+    code, said = await failure(shire, "put_api_key", forged)
+    assert code is FailureCode.INVALID_REQUEST
+    assert "not signed" in said
+    assert (await page(shire)).entries == []
+
+
+@pytest.mark.parametrize("operation", ["put_api_key", "revoke_api_key"])
+def test_a_request_carries_an_entry_of_its_own(
+    shire: World, scribe: Scribe, operation: str
+) -> None:
+    put, revoked = scribe.put(), scribe.revoke()
+    wrong = revoked if operation == "put_api_key" else put
+    with pytest.raises(ValueError, match="another operation"):
+        wish(shire, operation, entry=wrong)
+    other = Scribe(client_id="svcB")
+    theirs = other.put() if operation == "put_api_key" else other.revoke()
+    with pytest.raises(ValueError, match="another client"):
+        wish(shire, operation, entry=theirs)
+
+
+async def test_a_late_wish_lets_nobody_in_and_revokes_all_the_same(
+    shire: World, scribe: Scribe
+) -> None:
+    await put(shire, scribe.put())
+    late = wish(shire, "put_api_key", entry=scribe.signed_put("late"))
+    revoked = wish(shire, "revoke_api_key", entry=scribe.revoke())
     shire.clock.offset_ms += 120_000
-    result = await answered(shire, signed, RevokeApiKeyResult)
-    assert result.api_key is not None
-    assert result.api_key.revoked_at is not None
-
-
-async def test_api_keys_come_in_pages(shire: World) -> None:
-    names = [f"key-{number}" for number in range(5)]
-    for name in names:
-        await put(shire, name)
-
-    async def page(**fields: Any) -> tuple[list[str], bool]:
-        found = await ask(shire, QueryApiKeysResult, "query_api_keys", **fields)
-        return [each.api_key_id for each in found.api_keys], found.more
-
-    assert await page() == (names, False)
-    assert await page(limit=3) == (names[:3], True)
-    assert await page(limit=3, after="key-2") == (names[3:], False)
+    assert await refused(shire, late) is FailureCode.EXPIRED
+    assert (await answered(shire, revoked, RevokeApiKeyResult)).number == 2

@@ -101,7 +101,7 @@ async def test_a_report_that_does_not_fit_is_a_dead_letter(
         (
             {
                 "kind": "party_joined",
-                "payload": sessions.PartyJoined(join_token=bytes(32)).model_dump_json().encode(),
+                "payload": sessions.PartyJoined().model_dump_json().encode(),
             },
             "party_joined in a session to presign",
         ),

@@ -139,7 +139,7 @@ async def test_the_window_is_not_longer_than_the_request_lives(shire: World) -> 
 
 async def test_a_session_that_is_cancelled_while_it_waits_begins_never(shire: World) -> None:
     request, told = await waiting(shire)
-    await ask(shire, CancelResult, "cancel", session_id=told.session_id)
+    await ask(shire, CancelResult, "cancel", target=request.request_id)
     window_is_over(shire)
     assert await sweep(shire) == []
     assert await refused(shire, joining(shire, told, "party-1")) is FailureCode.SESSION_OVER
@@ -273,7 +273,7 @@ async def test_whoever_dies_while_it_begins_a_session_has_it_begun_by_the_next(
     assert await sweep(shire) == ([] if point == "after commit" else [told.session_id])
     assert await sweep(shire) == []
     sent = [*dying.sent, *instructions(shire, told.session_id, "session_created")]
-    assert len({message.body for message in sent}) == 3
+    assert len({(message.routing_key, message.body) for message in sent}) == 3
     for message in dying.sent:
         await shire.deliver(message)
     await shire.run()
@@ -293,7 +293,8 @@ async def test_the_last_join_and_the_sweep_at_once_begin_one_session(shire: Worl
         workers[1][1].expire(told.session_id),
         shire.reports.expire(told.session_id),
     )
-    assert len({each.body for each in instructions(shire, told.session_id)}) == 3
+    told_of = {(each.routing_key, each.body) for each in instructions(shire, told.session_id)}
+    assert len(told_of) == 3
     assert (await view(shire, session_id=told.session_id)).joined == PARTIES
     await shire.run()
     assert answer(shire, request, KeygenResult).status is Status.COMPLETED

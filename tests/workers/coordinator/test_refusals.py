@@ -10,9 +10,9 @@ import pytest
 
 from contracts.failures import FailureCode
 from contracts.requests import Request
-from contracts.results import KeygenResult, SignResult, Status
+from contracts.results import CancelResult, KeygenResult, SignResult, Status
 from contracts.signing import SignedRequest, sign_request
-from tests.workers.callers import announcements, answer, answered, refusal, refused
+from tests.workers.callers import announcements, answer, answered, ask, refusal, refused
 from tests.workers.doubles import FakePublisher
 from tests.workers.simulate import CLIENT, World, world
 from workers.coordinator.admission import Admission
@@ -140,11 +140,13 @@ async def test_a_refused_request_has_no_session_to_look_at_or_to_end(shire: Worl
     signed = await shire.ask(shire.keygen_request())
     record = await shire.coordinator_store.request(CLIENT, signed.request.request_id)
     assert record is not None
-    for named in ({"target": signed.request.request_id}, {"session_id": record.session_id}):
-        for operation in ("query_session", "cancel"):
-            unknown = await refusal(shire, operation, **named)
-            assert unknown is FailureCode.UNKNOWN_REQUEST
+    target = signed.request.request_id
+    for operation, named in (
+        ("query_session", {"target": target}),
+        ("query_session", {"session_id": record.session_id}),
+    ):
+        unknown = await refusal(shire, operation, **named)
+        assert unknown is FailureCode.UNKNOWN_REQUEST
     await answered(shire, other_bytes(shire, signed), KeygenResult)
-    assert await refusal(shire, "cancel", session_id=record.session_id) is (
-        FailureCode.UNKNOWN_REQUEST
-    )
+    result = await ask(shire, CancelResult, "cancel", target=target)
+    assert (result.session_id, result.target_status) == (None, Status.FAILED)

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from contracts.failures import FailureCode
-from contracts.results import Status
+from contracts.requests import MAX_TRIES
+from contracts.results import CancelResult, Status
+from tests.workers.callers import answered
 from tests.workers.ecdsa import (
     AHEAD,
     check_nothing_is_left,
@@ -46,7 +48,7 @@ from tests.workers.tries import (
     wrong_psi,
     wrong_share,
 )
-from workers.session.coordinator.conduct import MAX_TRIES, SHORTEST_TRY_MS
+from workers.session.coordinator.conduct import SHORTEST_TRY_MS
 from workers.store.records import Outgoing
 
 pytestmark = pytest.mark.long
@@ -370,7 +372,7 @@ async def test_a_cancellation_reaches_the_session_that_the_request_went_on_in(
     second = await session_of(shire, request)
     assert second != first
     wish = cancel(shire, request)
-    await shire.submit(wish)
+    await answered(shire, wish, CancelResult)
     assert cancelled(shire, wish).target_status is Status.CANCELLED
     assert cancelled(shire, wish).session_id == second
     await shire.run()

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from contracts import addresses
-from contracts.results import Status
+from contracts.results import CancelResult, Status
+from tests.workers.callers import answered
 from tests.workers.crew import Faults, FaultyNetwork, FaultyStore, coordinator, redelivered
 from tests.workers.ecdsa import check_success, ecdsa_request, make_key, only_result, sent
 from tests.workers.simulate import World, world
@@ -147,7 +148,7 @@ def echo(shire: World) -> None:
     async def publish(message: Outgoing) -> None:
         await ordinary(message)
         if message.exchange == addresses.CANCEL:
-            shire.reports.broadcast(message.body)
+            shire.reports.broadcast(shire.signature.under(message).body)
         await asyncio.sleep(0)
 
     network.publish = publish
@@ -209,7 +210,7 @@ async def test_a_cancellation_between_two_sessions_lets_nobody_sign(
     await dead_between(shire, death, first)
 
     wish = cancel(shire, request)
-    await shire.submit(wish)
+    await answered(shire, wish, CancelResult)
     assert cancelled(shire, wish).target_status is Status.CANCELLED
     await pay_what_is_owed(shire)
     await shire.run()

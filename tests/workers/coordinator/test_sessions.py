@@ -15,6 +15,7 @@ from tests.workers.crew import coordinator
 from tests.workers.ecdsa import ecdsa_request, forged, make_key, only_result, sender, sent
 from tests.workers.simulate import World
 from workers.coordinator.batches import Batches
+from workers.coordinator.cancellations import Cancellations
 from workers.coordinator.request_sessions import RequestSessions
 from workers.coordinator.sessions import UnknownProtocolError
 from workers.store.records import CoordinatorChange, Outcome, Session
@@ -22,7 +23,12 @@ from workers.store.records import CoordinatorChange, Outcome, Session
 
 @pytest.mark.parametrize(
     ("protocol", "kind"),
-    [("keygen", RequestSessions), ("sign", RequestSessions), ("presign", Batches)],
+    [
+        ("keygen", RequestSessions),
+        ("sign", RequestSessions),
+        ("presign", Batches),
+        ("cancel", Cancellations),
+    ],
 )
 def test_each_protocol_has_its_kind(shire: World, protocol: str, kind: type) -> None:
     kinds: Any = coordinator(shire).reports._kinds
@@ -44,7 +50,8 @@ async def test_a_protocol_of_another_version_is_named_and_left_alone(shire: Worl
     before = await shire.coordinator_store.session(bytes(32))
     for attempt in (shire.reports.expire, shire.reports.send_owed):
         with pytest.raises(
-            UnknownProtocolError, match=r"'dance'; this coordinator conducts keygen, presign, sign"
+            UnknownProtocolError,
+            match=r"'dance'; this coordinator conducts cancel, keygen, presign, sign",
         ):
             await attempt(bytes(32))
     assert await shire.coordinator_store.session(bytes(32)) == before

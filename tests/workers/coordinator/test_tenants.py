@@ -9,12 +9,14 @@ import pytest
 from contracts.admission import ClientPolicy
 from contracts.failures import FailureCode
 from contracts.identity import Identity
+from contracts.primitives import Owner
 from contracts.requests import KeygenRequest, Request
 from contracts.results import (
     CancelResult,
     KeygenResult,
     QueryAccountsResult,
     QueryKeysResult,
+    QuerySessionResult,
     SignResult,
     Status,
 )
@@ -74,8 +76,6 @@ async def test_what_one_has_the_other_cannot_see_use_or_end(
         ("query_keys", {"only": request.key_id}, FailureCode.UNKNOWN_KEY),
         ("query_session", {"target": running.request_id}, unknown),
         ("query_session", {"session_id": told.session_id}, unknown),
-        ("cancel", {"target": running.request_id}, unknown),
-        ("cancel", {"session_id": told.session_id}, unknown),
         (
             "join_session",
             {"session_id": told.session_id, "join_token": told.join_tokens["party-1"]},
@@ -87,6 +87,8 @@ async def test_what_one_has_the_other_cannot_see_use_or_end(
     for operation, fields, code in refusals:
         assert await refusal(shire, operation, tenant=other, **fields) is code
     assert (await ask(shire, QueryKeysResult, "query_keys", tenant=other)).keys == []
+    cancelled = await ask(shire, CancelResult, "cancel", tenant=other, target=running.request_id)
+    assert cancelled.target_status is None
     accounts = await ask(shire, QueryAccountsResult, "query_accounts", tenant=other)
     assert accounts.accounts == []
     assert (await view(shire, tenant=owner, session_id=told.session_id)).joined == []
@@ -112,6 +114,7 @@ def allow(world: World, *policies: ClientPolicy) -> None:
     made = Coordinator.over(
         world.coordinator_store,
         network,
+        identities=[world.coordinator],
         parties=crew.peers(world),
         clients=(*crew.clients(world), *policies),
         limits=LIMITS,
@@ -134,23 +137,29 @@ async def running(shire: World) -> tuple[KeygenRequest, bytes]:
 
 
 @pytest.mark.parametrize("client_id", ["ops", None])
-async def test_an_operator_ends_anybodys_session_by_its_id(
+async def test_an_operator_ends_anybodys_request(
     shire: World, running: tuple[KeygenRequest, bytes], client_id: str | None
 ) -> None:
     request, session_id = running
     operator = Identity.generate()
     allow(shire, ClientPolicy(identity=operator.public, client_id=client_id, operator=True))
     by: dict[str, Any] = {"by": operator, "client_id": client_id}
-    code = await refusal(shire, "cancel", target=request.request_id, **by)
-    assert code is FailureCode.UNKNOWN_REQUEST
-    result = await ask(shire, CancelResult, "cancel", session_id=session_id, **by)
+    own = await ask(shire, CancelResult, "cancel", target=request.request_id, **by)
+    assert own.target_status is None
+    of = request.owned_by
+    result = await ask(shire, CancelResult, "cancel", target=request.request_id, of=of, **by)
     assert result.target_status is Status.CANCELLED
     await shire.run()
     over = answer(shire, request, KeygenResult)
     assert over.failure is not None
     assert (over.status, over.failure.message) == (Status.CANCELLED, "cancelled by an operator")
-    # Ending is all that it may do.
-    code = await refusal(shire, "query_session", session_id=session_id, **by)
+    # It may look, and gets nothing in hand by which others are joined, nor what was made.
+    looked = await ask(shire, QuerySessionResult, "query_session", session_id=session_id, **by)
+    assert looked.session is not None
+    assert (looked.session.client_id, looked.session.tenant) == (CLIENT, "shop")
+    assert (looked.session.join_tokens, looked.session.session_token) == ({}, None)
+    assert looked.outcome is None
+    code = await refusal(shire, "query_session", target=request.request_id, **by)
     assert code is FailureCode.UNKNOWN_REQUEST
 
 
@@ -158,7 +167,7 @@ async def test_an_operators_client_has_other_keys_that_are_none(
     shire: World, running: tuple[KeygenRequest, bytes]
 ) -> None:
     """It is the key that is trusted, not the client's name."""
-    _, session_id = running
+    request, _ = running
     operator, clerk = Identity.generate(), Identity.generate()
     allow(
         shire,
@@ -167,19 +176,18 @@ async def test_an_operators_client_has_other_keys_that_are_none(
         ClientPolicy(identity=operator.public, client_id="elsewhere"),
     )
     for by, client_id in [(clerk, "ops"), (operator, "elsewhere")]:
-        signed = wish(shire, "cancel", by=by, client_id=client_id, session_id=session_id)
+        named = {"target": request.request_id, "of": request.owned_by}
+        signed = wish(shire, "cancel", by=by, client_id=client_id, **named)
         assert await refused(shire, signed) is FailureCode.UNKNOWN_REQUEST
 
 
 async def test_an_operator_ends_its_own_requests_as_any_client_does(shire: World) -> None:
     policy = ClientPolicy(identity=shire.client.public, client_id=CLIENT, operator=True)
     allow(shire, policy)
-    for named in ("target", "session_id"):
+    for of in (None, Owner(client_id=CLIENT)):
         request = shire.keygen_request(announce=True)
         await shire.ask(request)
-        told = announced(shire, request)
-        names = {"target": request.request_id, "session_id": told.session_id}
-        result = await ask(shire, CancelResult, "cancel", **{named: names[named]})
+        result = await ask(shire, CancelResult, "cancel", target=request.request_id, of=of)
         assert result.target_status is Status.CANCELLED
         await shire.run()
         over = answer(shire, request, KeygenResult)

@@ -225,7 +225,7 @@ async def test_two_coordinators_serve_each_request_once(shire: World) -> None:
         (message.routing_key, message.headers["session_id"])
         for message in sent(shire, "session_created")
     )
-    bodies = {message.body for message in sent(shire, "session_created")}
+    bodies = {(message.routing_key, message.body) for message in sent(shire, "session_created")}
     assert len(bodies) == len(sessions)  # sent again perhaps, but never with other presignatures
     await check_nothing_is_left(shire)
 
@@ -253,7 +253,7 @@ async def test_a_batchs_failure_comes_back_to_us_and_stops_nothing(shire: World)
 
     async def publish(message: Outgoing) -> None:
         if message.exchange == addresses.CANCEL:
-            shire.reports.broadcast(message.body)
+            shire.reports.broadcast(shire.signature.under(message).body)
         await ordinary(message)
         await asyncio.sleep(0)
 

@@ -29,6 +29,7 @@ from workers.delivery.deliveries import (
 from workers.delivery.middleware import Chain, Middleware
 from workers.delivery.publisher import FullError, PublishError, UnroutableError, dead_letter
 from workers.delivery.scopes import SessionOverError
+from workers.delivery.strangers import Strangers
 from workers.store.interface import StoreUnavailableError
 
 BODY = b"secret-body-0123456789"
@@ -70,11 +71,12 @@ async def consumed(
     *,
     attempts: int = 0,
     middleware: Middleware = METERED,
+    strangers: Strangers | None = None,
 ) -> None:
     """As a subscription does it."""
 
     async def deliver(delivery: Delivery) -> Ended:
-        return await settle(delivery, handle, publisher)
+        return await settle(delivery, handle, publisher, strangers or Strangers(QUEUE))
 
     deliver_through = middleware.around_deliveries(QUEUE, deliver)
     await end(message, delivery(attempts=attempts), deliver_through)

@@ -15,7 +15,6 @@ from pamqp.commands import Basic
 
 import topology
 from contracts import addresses
-from contracts.client import ClientSettings
 from contracts.client import link as linking
 from contracts.client.link import Link, LinkLostError
 from contracts.connecting import connect
@@ -23,7 +22,7 @@ from contracts.hosts import Hosts
 from contracts.signing import sign_request
 from ops.chaos.wires import Wire
 from ops.stack.services import Services
-from tests.contracts.samples import CLIENT
+from tests.contracts import producers
 from tests.contracts.samples import sign_request as sample
 from tests.workers.doubles import eventually
 from workers.delivery import publisher as publishing
@@ -177,7 +176,7 @@ async def test_a_producers_channel_that_was_refused_is_replaced_and_the_connecti
 
     async def ignore(_: AbstractIncomingMessage) -> None: ...
 
-    settings = ClientSettings(amqp_url=cluster.url, client_id="svcA", identity=CLIENT, parties={})
+    settings = producers.settings(cluster.url)
     link = Link(settings, deliver=ignore, lost=lambda: losses.append(None))
     await link.open()
     before, refused, refuses = len(losses), link._publishing, link._exchange
@@ -198,7 +197,7 @@ async def test_a_producers_channel_that_was_refused_is_replaced_and_the_connecti
 async def test_a_producer_follows_the_host_that_lives(cluster: Cluster, index: int) -> None:
     async def ignore(_: AbstractIncomingMessage) -> None: ...
 
-    settings = ClientSettings(amqp_url=cluster.url, client_id="svcA", identity=CLIENT, parties={})
+    settings = producers.settings(cluster.url)
     await cluster.only(index)
     link = Link(settings, deliver=ignore, lost=lambda: None)
     await link.open()

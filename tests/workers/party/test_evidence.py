@@ -13,7 +13,7 @@ from contracts.failures import FailureCode
 from contracts.results import Status
 from tests.workers.crew import Together, party_worker, peers
 from tests.workers.ecdsa import ecdsa_request, forged, make_key, only_result, sender, sent
-from tests.workers.simulate import World
+from tests.workers.simulate import World, respoken
 from tests.workers.tries import FROST, held_back, results_sent
 from workers.evidence import proven
 from workers.party import rounds
@@ -184,8 +184,7 @@ async def test_the_coordinator_keeps_both_versions_of_a_report(shire: World, sch
     (first,) = [message for message in held if sender(message) == LIAR]
     claimed = UnverifiedEnvelope.from_bytes(first.body).claimed
     report = sessions.ShareSigned.model_validate_json(claimed.payload)
-    (share,) = report.signature_shares
-    lie = report.model_copy(update={"signature_shares": [share[:-1] + bytes([share[-1] ^ 1])]})
+    lie = respoken(shire, claimed, report, lambda share: share[:-1] + bytes([share[-1] ^ 1]))
     second = forged(shire, first, payload=lie.model_dump_json().encode())
     for message in (first, second):
         await shire.deliver(message)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from contracts.coordinators import Coordinators
 from contracts.keys import CertifiedKey
 from contracts.requests import KeygenRequest, SignRequest
 from contracts.results import Status
@@ -172,6 +173,7 @@ async def refused(case: Case) -> None:
             party_id=TROUBLE,
             identity=shire.identities[TROUBLE],
             peers={name: peer for name, peer in peers(shire).items() if name != "party-1"},
+            coordinators=Coordinators.of(shire.coordinator.public),
             clients=(),
             clock_tolerance_ms=0,
         ),

@@ -31,6 +31,7 @@ from tests.workers.tries import (
 )
 from workers.delivery.scopes import SessionOverError
 from workers.session.party.engine import Engine
+from workers.session.sending import cancellation
 
 pytestmark = pytest.mark.long
 
@@ -185,7 +186,10 @@ async def test_a_partys_handlers_end_with_their_session(
         store = Stuck(shire.party_stores[TROUBLE], "session")
         party = shire.parties[TROUBLE] = party_worker(shire, TROUBLE, store=store)
         # One at work, two that wait for its lock.
-        at_work = [asyncio.create_task(party.instruction(begins.body)) for _ in range(3)]
+        at_work = [
+            asyncio.create_task(party.instruction(shire.signature.under(begins).body, begins.kind))
+            for _ in range(3)
+        ]
         await store.asked.wait()
         alive = await audit.alive()
         assert alive[f"{TROUBLE}: handlers' scopes"] == alive[f"{TROUBLE}: locks"] == 1
@@ -217,6 +221,7 @@ async def test_the_coordinators_handlers_end_with_their_session(
         await store.asked.wait()
         alive = await audit.alive()
         assert alive["coordinator: handlers' scopes"] == alive["coordinator: locks"] == 1
+        store.mended = True
         await shire.submit(cancel(shire, request))
         assert only_result(shire, request).status is Status.CANCELLED
         await shire.run()
@@ -258,12 +263,16 @@ async def test_a_computation_ends_with_its_batch(
         ]
         shire.network.waiting.clear()
         party = shire.parties[TROUBLE]
-        over = sessions.SessionCancelled(session_id=bytes.fromhex(begins.headers["session_id"]))
+        over = sessions.SessionCancelled(
+            session_id=bytes.fromhex(begins.headers["session_id"]), issued_at=shire.clock()
+        )
         with monkeypatch.context() as patch:
             patch.setattr(Engine, "begin", slow)
-            at_work = asyncio.create_task(party.instruction(begins.body))
+            at_work = asyncio.create_task(
+                party.instruction(shire.signature.under(begins).body, begins.kind)
+            )
             await asyncio.to_thread(computing.wait, 60)
-            party.broadcast(over.model_dump_json().encode())
+            party.broadcast(shire.signature.under(cancellation(over)).body)
             with pytest.raises(SessionOverError):
                 await at_work
             go_on.set()

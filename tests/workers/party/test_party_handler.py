@@ -18,7 +18,7 @@ from tests.workers.doubles import FakePublisher
 from tests.workers.ecdsa import sender
 from tests.workers.simulate import World
 from workers.delivery.publisher import PublishError
-from workers.session.sending import instruction
+from workers.session.sending import cancellation, instruction
 from workers.settings import PartyLimits
 from workers.store.records import Outgoing
 
@@ -166,7 +166,7 @@ async def test_parked_messages_of_a_session_that_is_refused_are_forgotten(shire:
     (created,), first = await early_messages(shire, 1)
     for message in first:
         await shire.deliver(message)
-    shire.clock.offset_ms = 3_600_000
+    shire.clock.offset_ms = 120_000
     await shire.deliver(created)
     assert failures(shire.network.sent[-1:]) == ["the request expired; is a clock wrong?"]
     assert await shire.party_stores[ME].parked(session_of(created)) == []
@@ -218,7 +218,7 @@ async def test_of_two_sessions_that_race_for_a_nonce_at_two_workers_one_gets_it(
 
     async def at(message: Outgoing) -> None:
         worker = party_worker(shire, ME)
-        await worker.instruction(message.body)
+        await worker.instruction(shire.signature.under(message).body, message.kind)
 
     await asyncio.gather(at(created), at(another_session(created)))
     answers = shire.network.sent[before:]
@@ -235,7 +235,10 @@ async def test_a_batch_of_nonces_is_made_once(shire: World) -> None:
     for _ in range(2):
         await shire.deliver(wanted)
     await asyncio.gather(
-        *(party_worker(shire, ME).instruction(wanted.body) for _ in range(3)),
+        *(
+            party_worker(shire, ME).instruction(shire.signature.under(wanted).body, wanted.kind)
+            for _ in range(3)
+        ),
     )
     answers = shire.network.sent[before:]
     assert {each.kind for each in answers} == {"nonces_made"}
@@ -314,7 +317,7 @@ async def test_a_report_of_the_deadline_that_could_not_leave_is_sent_later(shire
 
 async def test_a_cancellation_before_its_session_keeps_it_from_starting(shire: World) -> None:
     (created,), _ = await early_messages(shire, 1)
-    over = sessions.SessionCancelled(session_id=session_of(created))
+    over = sessions.SessionCancelled(session_id=session_of(created), issued_at=shire.clock())
     await shire.deliver(instruction(over, ME, over.session_id))
     before = len(shire.network.sent)
     await shire.deliver(created)
@@ -329,9 +332,8 @@ async def test_a_cancellation_heard_stops_a_handler_at_work(shire: World) -> Non
         task = asyncio.create_task(shire.deliver(created))
         await asyncio.sleep(0)
         assert len(party.scopes) == 1
-        party.broadcast(
-            sessions.SessionCancelled(session_id=session_of(created)).model_dump_json().encode()
-        )
+        over = sessions.SessionCancelled(session_id=session_of(created), issued_at=shire.clock())
+        party.broadcast(shire.signature.under(cancellation(over)).body)
         await task
     assert await shire.party_stores[ME].session(session_of(created)) is None
     assert len(party.scopes) == 0
@@ -341,12 +343,12 @@ async def test_a_cancellation_heard_stops_a_handler_at_work(shire: World) -> Non
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"", "not an instruction"),
+        (b"{}", "not an instruction"),
         (b"\xff\xfe", "not an instruction"),
         (b'{"instruction": "session_forgotten"}', "not an instruction"),
         (
-            b'{"instruction":"session_cancelled","version":1,"session_id":"%b","session_id":"%b"}'
-            % (b"00" * 32, b"11" * 32),
+            b'{"instruction":"session_cancelled","version":1,"issued_at":1,'
+            b'"session_id":"%b","session_id":"%b"}' % (b"00" * 32, b"11" * 32),
             "not an instruction: field 'session_id' stands twice",
         ),
         (b" " * 600_000, "too many"),
@@ -362,6 +364,7 @@ async def test_what_is_no_instruction_is_a_dead_letter(
         content_type="application/json",
         message_id="m",
         body=body,
+        headers={"session_id": "00" * 32},
     )
     await shire.deliver(message)
     ((_, told),) = shire.dead
@@ -373,7 +376,7 @@ async def test_a_refusal_is_told_to_the_coordinator_and_fails_the_session(shire:
     await shire.ask(request)
 
     def expire_here(message: Outgoing) -> bool:
-        shire.clock.offset_ms = 3_600_000 if message.routing_key == ME else 0
+        shire.clock.offset_ms = 120_000 if message.routing_key == ME else 0
         return False
 
     await shire.run(dropped=expire_here)

@@ -9,7 +9,7 @@ from typing import Any
 from workers.store.interface import CoordinatorStore
 from workers.store.records import (
     AccountRecord,
-    ApiKeyRecord,
+    ApiKeyEntryRecord,
     BanRecord,
     BatchRecord,
     CommitmentRecord,
@@ -243,14 +243,21 @@ def account(account_id: str = "treasury", **other: Any) -> AccountRecord:
     return AccountRecord(**(values | other))
 
 
-def api_key(api_key_id: str = "first", **other: Any) -> ApiKeyRecord:
+def api_key_entry(number: int = 1, **other: Any) -> ApiKeyEntryRecord:
+    """Its digest is that of the body, see `previous`."""
+    body = other.pop("body", f"entry {number}")
     values: dict[str, Any] = {
         "owner": "svcA",
-        "api_key_id": api_key_id,
-        "holder": "shop",
-        "key_digest": session_id(f"secret of {api_key_id}"),
-        "scopes": ("read", "sign"),
-        "created_at": 5,
-        "asked_at": 5,
+        "authority": b"the authority",
+        "number": number,
+        "digest": session_id(body),
+        "api_key_id": f"key-{number}",
+        "body": body.encode(),
+        "signature": b"signature",
     }
-    return ApiKeyRecord(**(values | other))
+    return ApiKeyEntryRecord(**(values | other))
+
+
+def previous(number: int) -> bytes:
+    """Of the entry of this number."""
+    return bytes(32) if number == 1 else session_id(f"entry {number - 1}")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from workers.store.interface import CoordinatorStore
-from workers.store.records import ApiKeyRecord, Outcome, StoredAccount
+from workers.store.records import Outcome, StoredAccount
 
 from .conftest import RawDatabase
-from .examples import account, api_key, coordinator_change, key, session_id
+from .examples import account, api_key_entry, coordinator_change, key, previous, session_id
 
 ROLE = "coordinator"
 NAME = ("svcA", "treasury")
@@ -143,68 +143,79 @@ async def test_the_latest_configuration_counts(coordinator: CoordinatorStore) ->
     assert (await found(coordinator)).account.signers is None
 
 
-async def test_an_api_key_comes_back_as_it_was_put(coordinator: CoordinatorStore) -> None:
-    timed = api_key("second", valid_until=2**50, holder="other")
-    assert await coordinator.put_api_key(timed)
-    assert await coordinator.put_api_key(api_key())
-    assert await coordinator.put_api_key(api_key(owner="svcB"))
-    assert await coordinator.api_key("svcA", "first") == api_key()
-    assert await coordinator.api_key("svcC", "first") is None
-    assert await coordinator.api_keys("svcA", after="", limit=9) == [api_key(), timed]
-    assert await coordinator.api_keys("svcA", after="", limit=1) == [api_key()]
-    assert await coordinator.api_keys("svcA", after="first", limit=9) == [timed]
-    assert await coordinator.api_keys("svcC", after="", limit=9) == []
+OWNED = ("svcA", b"the authority")
 
 
-async def test_putting_again_replaces_what_the_key_may_do(coordinator: CoordinatorStore) -> None:
-    await coordinator.put_api_key(api_key())
-    changed = api_key(scopes=("read",), valid_until=9, asked_at=6)
-    for _ in range(2):
-        assert await coordinator.put_api_key(replace(changed, created_at=6))
-        assert await coordinator.api_key("svcA", "first") == changed
-    assert not await coordinator.put_api_key(api_key())
-    assert await coordinator.api_key("svcA", "first") == changed
+async def add(
+    store: CoordinatorStore, number: int, behind: bytes | None = None, **other: Any
+) -> bool:
+    return await store.add_api_key_entry(
+        api_key_entry(number, **other), previous(number) if behind is None else behind
+    )
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        api_key(holder="another"),
-        api_key(key_digest=session_id("another secret")),
-        api_key("second", key_digest=api_key().key_digest),
-    ],
-)
-async def test_one_id_stands_for_one_secret_and_one_secret_for_one_id(
-    coordinator: CoordinatorStore, other: ApiKeyRecord
-) -> None:
-    await coordinator.put_api_key(api_key())
-    assert not await coordinator.put_api_key(other)
-    assert await coordinator.api_keys("svcA", after="", limit=9) == [api_key()]
+async def test_entries_come_back_as_they_were_added_in_pages(coordinator: CoordinatorStore) -> None:
+    others: list[dict[str, Any]] = [{}, {"owner": "svcB"}, {"authority": b"another"}]
+    for number in (1, 2, 3):
+        for other in others:
+            assert await add(coordinator, number, api_key_id=None, **other)
+    expected = [api_key_entry(number, api_key_id=None) for number in (1, 2, 3)]
+    assert await coordinator.api_key_entries(*OWNED, after=0, limit=9) == expected
+    assert await coordinator.api_key_entries(*OWNED, after=1, limit=1) == expected[1:2]
+    assert await coordinator.api_key_entries(*OWNED, after=3, limit=9) == []
+    assert await coordinator.highest_api_key_entry(*OWNED) == 3
+    assert await coordinator.highest_api_key_entry("svcC", b"the authority") == 0
 
 
-async def test_of_many_ids_for_one_secret_one_gets_it(
+async def test_an_entry_continues_its_chain_or_is_not_added(coordinator: CoordinatorStore) -> None:
+    assert not await add(coordinator, 2)
+    assert await add(coordinator, 1)
+    assert await add(coordinator, 1)
+    assert not await add(coordinator, 1, body="another")
+    assert not await add(coordinator, 2, behind=bytes(32))
+    assert not await add(coordinator, 3)
+    assert await add(coordinator, 2)
+    assert not await add(coordinator, 2, owner="svcB")
+    assert not await add(coordinator, 2, authority=b"another")
+    found = await coordinator.api_key_entries(*OWNED, after=0, limit=9)
+    assert found == [api_key_entry(1), api_key_entry(2)]
+
+
+async def test_of_many_entries_of_one_number_one_is_added(
     coordinator: CoordinatorStore, coordinator_twin: CoordinatorStore
 ) -> None:
-    digest = session_id("the secret")
     done = await asyncio.gather(
         *(
-            (coordinator if racer % 2 else coordinator_twin).put_api_key(
-                api_key(f"racer-{racer}", key_digest=digest)
-            )
+            add(coordinator if racer % 2 else coordinator_twin, 1, body=f"racer {racer}")
             for racer in range(8)
         )
     )
     assert done.count(True) == 1
-    assert len(await coordinator.api_keys("svcA", after="", limit=9)) == 1
+    assert await coordinator.highest_api_key_entry(*OWNED) == 1
 
 
-async def test_what_was_revoked_stays_so_from_the_first_time_on(
-    coordinator: CoordinatorStore,
+async def test_keys_from_before_are_told_of_until_an_entry_tells_of_them(
+    coordinator: CoordinatorStore, raw: RawDatabase
 ) -> None:
-    await coordinator.put_api_key(api_key())
-    assert await coordinator.revoke_api_key("svcA", "first", 8)
-    assert await coordinator.revoke_api_key("svcA", "first", 9)
-    assert not await coordinator.revoke_api_key("svcA", "second", 9)
-    assert not await coordinator.revoke_api_key("svcB", "first", 9)
-    assert not await coordinator.put_api_key(api_key(asked_at=10))
-    assert await coordinator.api_key("svcA", "first") == api_key(revoked_at=8)
+    for name, valid_until, revoked_at in (
+        ("key-1", "NULL", "NULL"),
+        ("key-2", "100", "NULL"),
+        ("key-3", "NULL", "7"),
+    ):
+        await raw.query(
+            "INSERT INTO api_keys (owner, api_key_id, holder, key_digest, scopes, created_at, "
+            f"asked_at, valid_until, revoked_at) VALUES ('svcA', '{name}', 'shop', "
+            f"{raw.literal(name.encode())}, 'read sign', 5, 5, {valid_until}, {revoked_at})"
+        )
+
+    async def left(now: int, owner: str = "svcA") -> list[str]:
+        found = await coordinator.unsigned_api_keys(owner, now=now, limit=9)
+        return [key.api_key_id for key in found]
+
+    assert await left(99) == ["key-1", "key-2"]
+    assert await left(100) == ["key-1"]
+    assert await left(99, "svcB") == []
+    (found,) = await coordinator.unsigned_api_keys("svcA", now=99, limit=1)
+    assert (found.holder, found.scopes, found.valid_until) == ("shop", ("read", "sign"), None)
+    await add(coordinator, 1)
+    assert await left(99) == ["key-2"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from workers.store.interface import PartyStore
-from workers.store.records import Outcome
+from workers.store.records import Outcome, TenantRecord
 
 from .conftest import RawDatabase
 from .examples import (
@@ -59,6 +59,67 @@ async def test_key_shares_are_listed_by_owner_without_their_secrets(party: Party
     assert await party.key_shares("svcA") == [bare[1]]
     assert await party.key_shares("") == [bare[0]]
     assert await party.key_shares("nobody") == []
+
+
+async def test_a_name_is_one_keys_for_ever(party: PartyStore, party_twin: PartyStore) -> None:
+    assert not await party.name_taken("svcA", "treasury", KEY)
+    await party.commit(party_change("1", key_share=key_share(active=False)))
+    assert not await party.name_taken("svcA", "treasury", KEY)
+    other = key_share(key_session=session_id("other"))
+    assert await party_twin.name_taken("svcA", "treasury", other.key_session)
+    assert await party_twin.commit(party_change("2", key_share=other)) is Outcome.KEY_EXISTS
+    assert await party.session(session_id("2")) is None
+    assert await party.key_share(other.key_session, 0) is None
+    # A name is an owner's; and the key itself goes on, whatever became of its session.
+    theirs = replace(other, owner="svcA/alice")
+    assert await party.commit(party_change("3", key_share=theirs)) is Outcome.COMMITTED
+    done = party_change("1", expected_version=1, cause="2", key_share=key_share(active=True))
+    assert await party.commit(done) is Outcome.COMMITTED
+
+
+async def test_of_two_keys_for_one_name_at_the_same_time_one_is_certified(
+    party: PartyStore, party_twin: PartyStore
+) -> None:
+    outcomes = await asyncio.gather(
+        party.commit(party_change("1", key_share=key_share(key_session=session_id("1")))),
+        party_twin.commit(party_change("2", key_share=key_share(key_session=session_id("2")))),
+    )
+    assert {*outcomes} == {Outcome.COMMITTED, Outcome.KEY_EXISTS}
+    assert len(await party.key_shares()) == 1
+
+
+async def test_a_name_is_taken_by_a_restored_share_too(party: PartyStore) -> None:
+    assert await party.add_sealed_key_shares([key_share()])
+    other = key_share(key_session=session_id("other"))
+    assert await party.commit(party_change(key_share=other)) is Outcome.KEY_EXISTS
+
+
+async def test_a_name_stays_taken_when_a_dump_is_restored_over_it(
+    party: PartyStore, raw: RawDatabase
+) -> None:
+    await party.commit(party_change(key_share=key_share()))
+    await raw.query("DELETE FROM key_shares")
+    other = key_share(key_session=session_id("other"))
+    assert await party.commit(party_change("2", key_share=other)) is Outcome.KEY_EXISTS
+
+
+async def test_a_key_is_given_its_tenant_once(party: PartyStore) -> None:
+    given = TenantRecord(key_session=KEY, owner="svcA/alice", tenant="alice", given_at=7)
+    assert await party.give_tenant(given) is Outcome.LOST_RACE  # there is no such key
+    await party.commit(party_change(key_share=key_share(owner="svcA")))
+    assert await party.tenants() == []
+    taken = key_share(key_session=session_id("taken"), owner="svcA/bob")
+    await party.commit(party_change("2", key_share=taken))
+    bobs = replace(given, owner="svcA/bob", tenant="bob")
+    assert await party.give_tenant(bobs) is Outcome.KEY_EXISTS
+    assert await party.tenants() == []
+    assert await party.give_tenant(given) is Outcome.COMMITTED
+    for again in (given, replace(given, owner="svcA/carol", tenant="carol")):
+        assert await party.give_tenant(again) is Outcome.LOST_RACE
+    assert await party.tenants() == [given]
+    (share,) = await party.key_shares("svcA/alice")
+    assert share.key_session == KEY
+    assert await party.name_taken("svcA/alice", "treasury", session_id("new"))
 
 
 async def test_signing_material_is_the_session_the_share_and_the_nonce(party: PartyStore) -> None:

@@ -41,7 +41,7 @@ async def fill(store: PartyStore) -> None:
                 name,
                 state=state,
                 received=(received(body=body), received(sender="party-3", body=body)),
-                key_share=key_share(key_session=key_session, secret=share),
+                key_share=key_share(key_session=key_session, key_id=name, secret=share),
                 nonces=(nonce(name, key_session=key_session, secret=pair),),
                 presignatures=(presignature(0, name, key_session=key_session, secret=made),),
             )

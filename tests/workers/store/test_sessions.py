@@ -191,6 +191,17 @@ async def test_late_unfinished_sessions_are_overdue_oldest_first(role: Role) -> 
     assert await role.store.overdue(100, 10) == []
 
 
+async def test_the_store_s_clock_is_the_one_that_sessions_end_by(
+    role: Role, raw: RawDatabase
+) -> None:
+    before = await role.store.now()
+    await role.store.commit(role.change("over", status="failed"))
+    after = await role.store.now()
+    (ended,) = [at for (at,) in await raw.query("SELECT ended_at FROM sessions")]
+    assert before <= ended <= after
+    assert await role.store.purge(ended_before=before) == 0
+
+
 async def test_purge_forgets_all_of_the_sessions_that_ended_long_ago(
     role: Role, raw: RawDatabase
 ) -> None:

@@ -1,7 +1,7 @@
 """What callers are told of a session, and how they join parties to it.
 
 A caller has no identity of its own here: it shows a token, which only whoever was told of the
-session can know. The tokens that parties show are others, and no caller sees them.
+session can know.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ def announced(conduct: Conduct) -> SessionAnnounced:
         client_id=request.client_id,
         session_id=first.session_id,
         request_digest=conduct.terms.request_digest,
+        terms=first.terms or conduct.terms,
         deadline=conduct.deadline,
         parties=first.parties,
         join_tokens={party_id: caller_token(conduct, party_id) for party_id in first.parties},

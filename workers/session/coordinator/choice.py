@@ -10,7 +10,7 @@ from random import Random
 from contracts.failures import Failure, FailureCode
 from contracts.keys import KeyFacts
 from contracts.requests import KeygenRequest, SignRequest
-from contracts.sessions import Member
+from contracts.terms import Member
 
 from ..peers import Peer
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -12,14 +10,13 @@ from pydantic import Field
 from contracts.failures import Failure, FailureCode
 from contracts.keys import KeyFacts
 from contracts.primitives import Contract, Curve, Hex, Hex32, Id, Scheme, SessionId, UnixMillis
-from contracts.requests import KeygenRequest, SignRequest
+from contracts.requests import MAX_TRIES, KeygenRequest, SignRequest
 from contracts.results import Result, Status
-from contracts.sessions import Member, NonceCommitment, SessionTerms
+from contracts.sessions import NonceCommitment
+from contracts.terms import Member, SessionTerms
 
 from ...store.records import CommitmentRecord, KeyRecord, Outgoing, PooledPresignature, WaiterRecord
 
-MAX_TRIES = 3
-"""Sessions for one request. Each may use up presignatures."""
 SHORTEST_TRY_MS = 300
 
 _OTHERS_MAY_DO_BETTER = {
@@ -48,13 +45,15 @@ class First(Contract):
 
     session_id: SessionId
     parties: list[Id]
+    terms: SessionTerms | None = None
+    """None only in what was stored before announcements had terms."""
 
 
 class Conduct(Contract):
     """The coordinator's state of a session.
 
     Attributes:
-        join_secret: All join tokens are derived from it; all sessions of a request have the same.
+        join_secret: Callers' tokens are derived from it; all sessions of a request have the same.
             Secret.
         deadline: The request's, by the coordinator's clock.
         try_ms: How long these signers may make no progress before others are tried; None if there
@@ -96,6 +95,7 @@ class Conduct(Contract):
         return self.succeeded or First(
             session_id=self.session_id,
             parties=[member.party_id for member in self.terms.members],
+            terms=self.terms,
         )
 
     @property
@@ -117,10 +117,6 @@ class Conduct(Contract):
     def party_count(self) -> int:
         """All that hold the key, or shall."""
         return len(self.terms.members) if self.facts is None else self.facts.party_count
-
-    def join_token(self, party_id: str) -> bytes:
-        message = self.session_id + party_id.encode()
-        return hmac.digest(self.join_secret, message, hashlib.sha256)
 
     def until(self, now: int) -> int:
         """When to give these signers up, if nothing comes from now on."""

@@ -15,7 +15,7 @@ from .conduct import Conduct, Presigned
 
 
 def invitations(
-    conduct: Conduct, *, request: bytes, signature: bytes, time_left_ms: int
+    conduct: Conduct, *, request: bytes, signature: bytes, time_left_ms: int, now: int
 ) -> tuple[Outgoing, ...]:
     """`session_created` for every member. Only when nobody lacks a commitment, and there is a
     presignature for each message."""
@@ -29,12 +29,12 @@ def invitations(
         instruction(
             sessions.SessionCreated(
                 session_id=session_id,
+                issued_at=now,
                 terms=conduct.terms,
                 commitments=commitments,
                 presignatures=_used(conduct.presignatures),
                 request=request,
                 request_signature=signature,
-                join_token=conduct.join_token(member.party_id),
                 time_left_ms=max(1, time_left_ms),
             ),
             member.party_id,
@@ -67,16 +67,17 @@ def nonce_wishes(conduct: Conduct, count: int, *, now: int) -> tuple[Outgoing, .
     )
 
 
-def farewells(conduct: Conduct) -> tuple[Outgoing, ...]:
+def farewells(conduct: Conduct, *, now: int) -> tuple[Outgoing, ...]:
     """Tell every party, and every worker that listens, that the session is over."""
-    return over(conduct.session_id, [member.party_id for member in conduct.terms.members])
+    parties = [member.party_id for member in conduct.terms.members]
+    return over(conduct.session_id, parties, now=now)
 
 
-def over(session_id: bytes, parties: Iterable[str]) -> tuple[Outgoing, ...]:
+def over(session_id: bytes, parties: Iterable[str], *, now: int) -> tuple[Outgoing, ...]:
     """The farewells of a session, whichever it is."""
-    content = sessions.SessionCancelled(session_id=session_id)
+    content = sessions.SessionCancelled(session_id=session_id, issued_at=now)
     return (
-        cancellation(session_id),
+        cancellation(content),
         *(instruction(content, party_id, session_id) for party_id in parties),
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from contracts import sessions
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
-from contracts.keys import CertifiedKey, KeyFacts
+from contracts.keys import CertifiedKey, KeyFacts, Origin
 from contracts.requests import KeygenRequest
 from contracts.results import KeygenResult, Status
 from contracts.verification import check_point
@@ -91,6 +91,11 @@ def _check_facts(conduct: Conduct, facts: KeyFacts) -> None:
     assert isinstance(request, KeygenRequest)
     wanted: Mapping[str, tuple[object, object]] = {
         "client id": (facts.client_id, request.client_id),
+        "tenant": (facts.tenant, request.tenant),
+        # None in facts of version 1, which are certified no more.
+        "request": (facts.request_digest, terms.request_digest),
+        "list of schemes": (facts.schemes, request.schemes),
+        "origin": (facts.origin, Origin.GENERATED),
         "key id": (facts.key_id, request.key_id),
         "session": (facts.session_id, conduct.session_id),
         "epoch": (facts.epoch, terms.epoch),

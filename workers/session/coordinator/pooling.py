@@ -16,7 +16,7 @@ from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
 from contracts.primitives import Contract, Curve
 from contracts.results import Status
-from contracts.sessions import PresignTerms
+from contracts.terms import PresignTerms
 from contracts.verification import check_point
 
 from ...store.records import Outgoing, PooledPresignature, PoolName, QuarrelRecord, Received
@@ -73,14 +73,17 @@ def instructions(batch: Batch, *, time_left_ms: int) -> tuple[Outgoing, ...]:
     """`presign_batch` for every signer."""
     session_id = batch.session_id
     content = sessions.PresignBatch(
-        session_id=session_id, terms=batch.terms, time_left_ms=time_left_ms
+        session_id=session_id,
+        issued_at=batch.terms.issued_at,
+        terms=batch.terms,
+        time_left_ms=time_left_ms,
     )
     return tuple(instruction(content, party_id, session_id) for party_id in batch.party_ids)
 
 
-def farewells(batch: Batch) -> tuple[Outgoing, ...]:
+def farewells(batch: Batch, *, now: int) -> tuple[Outgoing, ...]:
     """Have every signer forget the batch, whatever it has of it."""
-    return over(batch.session_id, batch.party_ids)
+    return over(batch.session_id, batch.party_ids, now=now)
 
 
 def check_report(batch: Batch, envelope: Envelope, report: sessions.Report) -> BatchReport:

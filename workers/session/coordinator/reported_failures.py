@@ -36,16 +36,24 @@ def said_to_be_silent(received: Iterable[Received], parties: Collection[str]) ->
     )
 
 
-def passed_on(failure: Failure, sender: str, parties: Iterable[str], said: str) -> Failure:
+def passed_on(
+    failure: Failure,
+    sender: str,
+    parties: Iterable[str],
+    said: str,
+    *,
+    known: Collection[FailureCode] = (),
+) -> Failure:
     """What the coordinator believes of a party's word: only what a party can know, and of others
     only that they are in its session.
 
     Arguments:
         said: Stands before what it says.
+        known: What a party can know in this session, besides what it can in any.
     """
     others = set(parties) - {sender}
     return Failure.of(
-        failure.code if failure.code in _PARTIES_CODES else FailureCode.INTERNAL,
+        failure.code if failure.code in {*_PARTIES_CODES, *known} else FailureCode.INTERNAL,
         f"{said}: {failure.message}"[:2000],
         round=failure.round,
         culprits=sorted(others & set(failure.culprits)),

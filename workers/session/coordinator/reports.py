@@ -5,21 +5,22 @@ Pure: the handlers in `workers.coordinator.request_sessions` load, call, commit 
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, assert_never
 
 from contracts import sessions
 from contracts.envelope import Envelope
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
+from contracts.identity import Identity, PublicIdentity
 from contracts.keys import KeyFacts
-from contracts.requests import SignRequest
+from contracts.requests import KeygenRequest, SignRequest
 from contracts.results import SignedItem, SignResult, Status
 from contracts.sessions import NonceCommitment
 
-from ...protocols.rounds import PartyFaultError, PartyIndex, ProtocolError
+from ...protocols.rounds import Blame, PartyFaultError, PartyIndex, ProtocolError
 from ...store.records import CommitmentRecord, Received
+from .. import sealed_shares
 from ..errors import RefusedError
 from ..failures import failure_of
 from ..protocols import PROTOCOL_OF_REPORT
@@ -48,11 +49,10 @@ def check_report(conduct: Conduct, envelope: Envelope, report: sessions.Report) 
     if sender not in {member.party_id for member in conduct.terms.members}:
         raise ContractError(f"{sender} takes no part in this session")
     match report:
-        case sessions.PartyJoined():
-            _check_token(conduct, sender, report.join_token)
+        case sessions.PartyJoined() | sessions.SessionFailed():
+            pass
         case sessions.ShareSigned():
             _check_epoch(conduct, envelope)
-            _check_token(conduct, sender, report.join_token)
             _check_protocol(conduct, report)
         case sessions.NoncesMade():
             _check_epoch(conduct, envelope)
@@ -60,9 +60,7 @@ def check_report(conduct: Conduct, envelope: Envelope, report: sessions.Report) 
             _check_nonces(conduct, sender, report)
         case sessions.KeyCertified():
             _check_protocol(conduct, report)
-        case sessions.SessionFailed():
-            pass
-        case sessions.PresignaturesMade() | sessions.PartyAlive():
+        case sessions.PresignaturesMade() | sessions.CancelAnswered() | sessions.PartyAlive():
             raise ContractError(f"{report.report} in a session to {protocol}")
         case _:
             assert_never(report)
@@ -93,7 +91,7 @@ def nonces_made(
         deadline=deadline,
         status=Status.IN_PROGRESS if ready else Status.WAITING,
         outgoing=invitations(
-            conduct, request=request, signature=signature, time_left_ms=deadline - now
+            conduct, request=request, signature=signature, time_left_ms=deadline - now, now=now
         )
         if ready
         else (),
@@ -107,23 +105,28 @@ def share_signed(
     report: sessions.ShareSigned,
     received: Iterable[Received],
     *,
+    identities: Sequence[Identity],
     now: int,
 ) -> Progress:
-    """Combine, if this was the last share."""
+    """Combine, if this was the last share.
+
+    Arguments:
+        identities: The coordinator's own, one of which the shares are sealed for.
+    """
     request, facts = conduct.request, conduct.facts
     assert isinstance(request, SignRequest)
     assert facts is not None
     if report.fresh and (conduct.presigned or not well_formed(request.scheme, report.fresh)):
         return _malformed(conduct, sender)
-    shares = {
-        row.sender: sessions.ShareSigned.model_validate_json(payload(row)).signature_shares
+    sealed = {
+        row.sender: sessions.ShareSigned.model_validate_json(payload(row)).sealed
         for row in received
         if row.slot == report.report
     }
-    shares[sender] = report.signature_shares
+    sealed[sender] = report.sealed
     pooled = _pooled(conduct, sender, report.fresh)
     members = conduct.terms.members
-    if len(shares) < len(members):
+    if len(sealed) < len(members):
         return Progress(
             conduct=conduct,
             status=Status.IN_PROGRESS,
@@ -132,12 +135,7 @@ def share_signed(
         )
 
     try:
-        signed = _combine(
-            conduct,
-            request,
-            facts,
-            {PartyIndex(member.index): shares[member.party_id] for member in members},
-        )
+        signed = _combine(conduct, request, facts, _unsealed(conduct, sealed, identities))
     except PartyFaultError as error:
         culprits = [member.party_id for member in members if member.index in error.culprits]
         return Progress(
@@ -163,31 +161,42 @@ def share_signed(
         conduct=conduct,
         status=Status.COMPLETED,
         commitments=pooled,
-        result=SignResult(
-            request_id=request.request_id,
-            client_id=request.client_id,
-            session_id=conduct.public_id,
-            request_digest=conduct.terms.request_digest,
-            status=Status.COMPLETED,
-            finished_at=now,
-            key_id=request.key_id,
-            scheme=request.scheme,
-            taproot_merkle_root=request.taproot_merkle_root,
-            **_signed_fields(request, signed),
-            signers=[member.party_id for member in members],
-        ),
+        result=_signed_result(conduct, request, signed, now),
     )
 
 
 def session_failed(conduct: Conduct, sender: str, failure: Failure) -> Progress:
     """A party gives up. What it says of others is its word, and is passed on as such."""
     party_ids = [member.party_id for member in conduct.terms.members]
+    known = {FailureCode.KEY_EXISTS} if isinstance(conduct.request, KeygenRequest) else ()
     return Progress(
         conduct=conduct,
         status=Status.FAILED,
-        failure=passed_on(failure, sender, party_ids, f"{sender} reports"),
+        failure=passed_on(failure, sender, party_ids, f"{sender} reports", known=known),
         accused=frozenset({sender} if failure.code is FailureCode.PARTY_REFUSED else ()),
     )
+
+
+def _unsealed(
+    conduct: Conduct, sealed: Mapping[str, bytes], identities: Sequence[Identity]
+) -> dict[PartyIndex, list[bytes]]:
+    """Raises PartyFaultError naming everyone whose shares do not open."""
+    blame = Blame()
+    shares = {}
+    for member in conduct.terms.members:
+        index = PartyIndex(member.index)
+        try:
+            shares[index] = sealed_shares.unseal(
+                sealed[member.party_id],
+                party_id=member.party_id,
+                party=PublicIdentity(member.identity),
+                identities=identities,
+                session_id=conduct.session_id,
+            )
+        except ContractError:
+            blame.add(index, "seal")
+    blame.raise_if_any()
+    return shares
 
 
 def _combine(
@@ -209,6 +218,24 @@ def _combine(
         shares,
         session_id=conduct.session_id,
         request_digest=conduct.terms.request_digest,
+    )
+
+
+def _signed_result(
+    conduct: Conduct, request: SignRequest, signed: list[SignedItem], now: int
+) -> SignResult:
+    return SignResult(
+        request_id=request.request_id,
+        client_id=request.client_id,
+        session_id=conduct.public_id,
+        request_digest=conduct.terms.request_digest,
+        status=Status.COMPLETED,
+        finished_at=now,
+        key_id=request.key_id,
+        scheme=request.scheme,
+        taproot_merkle_root=request.taproot_merkle_root,
+        **_signed_fields(request, signed),
+        signers=[member.party_id for member in conduct.terms.members],
     )
 
 
@@ -257,11 +284,6 @@ def silent_parties(conduct: Conduct, received: Iterable[Received]) -> list[str]:
 ###
 ### Helpers
 ###
-
-
-def _check_token(conduct: Conduct, sender: str, token: bytes) -> None:
-    if not hmac.compare_digest(token, conduct.join_token(sender)):
-        raise ContractError(f"{sender} showed another join token than it was given")
 
 
 def _check_epoch(conduct: Conduct, envelope: Envelope) -> None:

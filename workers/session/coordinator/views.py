@@ -55,6 +55,8 @@ def session_view(
         if announced
         else {},
         session_token=session_token(conduct) if announced else None,
+        client_id=request.client_id,
+        tenant=request.tenant,
     )
 
 

@@ -1,4 +1,7 @@
-"""What a party checks before it takes part: the coordinator is believed in nothing."""
+"""What a party checks before it takes part: the coordinator is believed in nothing.
+
+That it is the coordinator who speaks was checked before, see `envelopes`.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from contracts.admission import ClientPolicy, open_request
+from contracts.coordinators import Coordinators
 from contracts.errors import ContractError
-from contracts.identity import Identity
+from contracts.identity import Identity, PublicIdentity
 from contracts.keys import KeyFacts
-from contracts.primitives import Curve, Scheme
+from contracts.primitives import Scheme
 from contracts.requests import MAX_LIFETIME_MS, KeygenRequest, SignRequest
-from contracts.sessions import Member, NonceCommitment, PresignBatch, SessionCreated
+from contracts.sessions import NonceCommitment, PresignBatch, SessionCreated
+from contracts.terms import Member
 
-from ...store.records import KeyShareRecord
+from ...store.records import AnswerRecord, KeyShareRecord
+from .. import sealed_shares
 from ..errors import RefusedError
 from ..peers import Peer
 
@@ -25,20 +31,27 @@ class Party:
 
     Attributes:
         peers: All parties by id, ourselves included.
-        clock_tolerance_ms: How far a client's clock may be off.
+        coordinators: Whose instructions we take.
+        clock_tolerance_ms: How far a client's clock, or the coordinator's, may be off.
     """
 
     party_id: str
     identity: Identity
     peers: Mapping[str, Peer]
+    coordinators: Coordinators
     clients: Sequence[ClientPolicy]
     clock_tolerance_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """A session that checked out as far as it can be checked without the store."""
+    """A session that checked out as far as it can be checked without the store.
 
+    Attributes:
+        coordinator: Who told us of it, and is to have what only the coordinator may read.
+    """
+
+    coordinator: PublicIdentity
     created: SessionCreated
     request: KeygenRequest | SignRequest
     own_index: int
@@ -55,7 +68,9 @@ class Accepted:
         return [member for member in self.members if member.index != self.own_index]
 
 
-def accept(created: SessionCreated, party: Party, *, now: int) -> Accepted:
+def accept(
+    created: SessionCreated, party: Party, *, coordinator: PublicIdentity, now: int
+) -> Accepted:
     """Raises RefusedError with what does not check out."""
     terms = created.terms
     if created.session_id != terms.session_id():
@@ -66,18 +81,19 @@ def accept(created: SessionCreated, party: Party, *, now: int) -> Accepted:
         _keygen(created, request, party)
     else:
         _signing(created, request)
-    return Accepted(created=created, request=request, own_index=own_index)
+    return Accepted(coordinator=coordinator, created=created, request=request, own_index=own_index)
 
 
-def check_signing_key(accepted: Accepted, facts: KeyFacts) -> None:
-    """The key that the coordinator pointed to is the one that the client asked for, and the signers
-    hold shares of it under the indices they are given. Raises RefusedError."""
-    request, terms = accepted.request, accepted.created.terms
+def check_signing_key(accepted: Accepted, key_share: KeyShareRecord) -> None:
+    """The key that the coordinator pointed to is the one that its owner asked for, may serve the
+    scheme, and the signers hold shares of it under the indices they are given. Raises
+    RefusedError."""
+    request, terms, facts = accepted.request, accepted.created.terms, key_facts(key_share)
     assert isinstance(request, SignRequest)
-    if facts.key_id != request.key_id or facts.client_id != request.client_id:
+    if facts.key_id != request.key_id:
         raise RefusedError(f"the session's key is not the client's {request.key_id!r}")
-    if facts.curve is not request.scheme.curve:
-        raise RefusedError(f"{request.scheme} does not sign with a {facts.curve} key")
+    _owner(request, facts, key_share)
+    check_serves(facts, request.scheme)
     if terms.threshold != facts.threshold:
         raise RefusedError(f"the terms say threshold {terms.threshold}, the key {facts.threshold}")
     _holders(terms.members, facts)
@@ -107,8 +123,7 @@ def accept_batch(
     if key_share is None or not key_share.active:
         raise RefusedError("we hold no usable share of the key")
     facts = key_facts(key_share)
-    if facts.curve is not Curve.SECP256K1:
-        raise RefusedError(f"ecdsa does not sign with a {facts.curve} key")
+    check_serves(facts, Scheme.ECDSA)
     _holders(terms.members, facts)
     for member in terms.members:
         if member.party_id in banned:
@@ -117,6 +132,17 @@ def accept_batch(
                 "have cost us a bit of a secret (see `warren party bans`)"
             )
     return key_share
+
+
+def seal_shares(accepted: Accepted, party: Party, shares: Sequence[bytes]) -> bytes:
+    """Our signature shares, for whoever told us of the session."""
+    return sealed_shares.seal(
+        shares,
+        party_id=party.party_id,
+        identity=party.identity,
+        coordinator=accepted.coordinator,
+        session_id=accepted.session_id,
+    )
 
 
 @functools.lru_cache(maxsize=1_000)
@@ -129,10 +155,31 @@ def key_facts(key_share: KeyShareRecord) -> KeyFacts:
     return _facts(key_share.facts)
 
 
+def check_serves(facts: KeyFacts, scheme: Scheme) -> None:
+    """Raises RefusedError unless the key may serve the scheme."""
+    try:
+        facts.check_scheme(scheme)
+    except ContractError as error:
+        raise RefusedError(str(error)) from None
+
+
 def own_commitment(accepted: Accepted) -> NonceCommitment:
     """The nonce commitment that this party is asked to use up."""
     place = [member.index for member in accepted.members].index(accepted.own_index)
     return accepted.created.commitments[place]
+
+
+def answer_of(
+    request: KeygenRequest | SignRequest, created: SessionCreated, party: Party, *, commits: bool
+) -> AnswerRecord:
+    """What is remembered of the request with a step of its session, and asked of it once more."""
+    return AnswerRecord(
+        owner=request.owner,
+        request_id=request.request_id,
+        digest=created.terms.request_digest,
+        commits=commits,
+        counts_until=request.expires_at + party.clock_tolerance_ms,
+    )
 
 
 def presignatures_used(created: SessionCreated) -> tuple[tuple[bytes, int], ...]:
@@ -140,6 +187,20 @@ def presignatures_used(created: SessionCreated) -> tuple[tuple[bytes, int], ...]
     return tuple(
         (used.batch, position) for used in created.presignatures for position in used.positions
     )
+
+
+def _owner(request: SignRequest, facts: KeyFacts, key_share: KeyShareRecord) -> None:
+    """Facts of version 1 leave the tenant open: there an operators' list decides (see `tenants`),
+    and until it has come, only requests without a tenant are served."""
+    owner = key_share.owner if facts.version == 1 else facts.owner
+    if facts.client_id == request.client_id and owner == request.owner:
+        return
+    if facts.version == 1 and owner == facts.owner:
+        raise RefusedError(
+            f"key {facts.key_id} is from before tenants were certified, and no list of operators "
+            "has said whose it is: see `warren upgrade check`"
+        )
+    raise RefusedError(f"key {facts.key_id}: another owner's key")
 
 
 def _request(created: SessionCreated, party: Party, now: int) -> KeygenRequest | SignRequest:

@@ -16,7 +16,7 @@ from contracts.errors import ContractError
 from contracts.results import Status
 
 from ...protocols.rounds import Blame, MisuseError, Outbox, PartyIndex, SpoiltSessionError
-from ...store.records import KeyShareRecord, Outgoing, PresignatureRecord, Received
+from ...store.records import AnswerRecord, KeyShareRecord, Outgoing, PresignatureRecord, Received
 from .. import protocols
 from ..protocols import Begun, IncompleteTableError, Round, Way
 from ..sending import report, round_message
@@ -46,6 +46,8 @@ class Move:
         outbox: Our messages of the next round, if we speak in it. What is broadcast beside direct
             messages stands in front of each, unsealed.
         presignatures: Of the last play only.
+        answers: The request that this play is about, if it begins the session or if what it sends
+            makes a key.
     """
 
     protocol: bytes = field(default=b"", repr=False)
@@ -53,6 +55,7 @@ class Move:
     reports: tuple[sessions.Report, ...] = ()
     key_share: KeyShareRecord | None = None
     presignatures: tuple[PresignatureRecord, ...] = ()
+    answers: AnswerRecord | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +194,7 @@ class Engine:
         rows, seat = tuple(received), self.seat(state, party)
         outgoing: list[Outgoing] = []
         made: KeyShareRecord | None = None
+        answers: AnswerRecord | None = None
         while (inbox := seat.inbox(rows, seat.state.round)) is not None:
             turn = Turn(
                 seat=seat,
@@ -202,7 +206,7 @@ class Engine:
             round_ = seat.state.round
             move = self.plays[round_](turn)
             outgoing += (_report(seat, content) for content in move.reports)
-            made = move.key_share or made
+            made, answers = move.key_share or made, move.answers or answers
             if round_ == len(self.protocol.rounds):
                 return Step(
                     status=Status.COMPLETED,
@@ -210,6 +214,7 @@ class Engine:
                     key_share=made,
                     presignatures=move.presignatures,
                     forget_sent=self.protocol.forgets_sent,
+                    answers=answers,
                 )
             seat = self.seat(replace(seat.state, round=round_ + 1, protocol=move.protocol), party)
             outgoing += self.send(seat, move.outbox, turn.ephemerals)
@@ -220,6 +225,7 @@ class Engine:
             state=seat.state.to_bytes(),
             outgoing=tuple(outgoing),
             key_share=made,
+            answers=answers,
         )
 
     def seat(self, state: RoundState, party: Party) -> Seat:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from contracts.errors import ContractError
-from contracts.keys import Holder, KeyFacts
+from contracts.keys import Holder, KeyFacts, Origin
 from contracts.requests import KeygenRequest
 from contracts.sessions import KeyCertified, PartyJoined, SessionCreated
 
@@ -17,6 +17,7 @@ from ...protocols import keygen
 from ...protocols.groups import group_by_name
 from ...protocols.rounds import Blame, Outbox, PartyIndex
 from ...store.records import KeyShareRecord
+from .acceptance import answer_of
 from .engine import Move, Turn, encoded
 
 RANDOMNESS_BYTES = 32
@@ -38,8 +39,12 @@ def begin(turn: Turn) -> Move:
         context=created.terms.request_digest,
     )
     committed, outbox = keygen.round1(parameters, randomness=turn.randomness(RANDOMNESS_BYTES))
-    joined = PartyJoined(join_token=created.join_token)
-    return Move(protocol=committed.to_bytes(), outbox=encoded(outbox), reports=(joined,))
+    return Move(
+        protocol=committed.to_bytes(),
+        outbox=encoded(outbox),
+        reports=(PartyJoined(),),
+        answers=answer_of(_request(created), created, turn.party, commits=False),
+    )
 
 
 def open_(turn: Turn) -> Move:
@@ -60,11 +65,13 @@ def certify(turn: Turn) -> Move:
     dealt = keygen.Dealt.from_bytes(turn.state.protocol)
     shares = turn.parse(lambda data: keygen.Share.from_bytes(dealt.parameters, data))
     finished = keygen.finish(dealt, shares)
-    facts = _facts(_created(turn), finished)
+    created = _created(turn)
+    facts = _facts(created, finished)
     certificate = facts.certify(turn.party.identity)
     return Move(
         protocol=finished.to_bytes(),
         outbox=Outbox(broadcast=certificate),
+        answers=answer_of(_request(created), created, turn.party, commits=True),
         key_share=_record(facts, finished, {turn.party.party_id: certificate}, active=False),
     )
 
@@ -109,7 +116,9 @@ def _request(created: SessionCreated) -> KeygenRequest:
 def _facts(created: SessionCreated, finished: keygen.Finished) -> KeyFacts:
     terms, share, request = created.terms, finished.key_share, _request(created)
     return KeyFacts(
+        version=2,
         client_id=request.client_id,
+        tenant=request.tenant,
         key_id=request.key_id,
         session_id=created.session_id,
         epoch=terms.epoch,
@@ -126,6 +135,9 @@ def _facts(created: SessionCreated, finished: keygen.Finished) -> KeyFacts:
             for member in terms.members
         ],
         transcript_digest=finished.transcript_digest,
+        request_digest=terms.request_digest,
+        schemes=request.schemes,
+        origin=Origin.GENERATED,
     )
 
 
@@ -139,7 +151,7 @@ def _record(
     return KeyShareRecord(
         key_session=facts.session_id,
         epoch=facts.epoch,
-        owner=facts.client_id or "",
+        owner=facts.owner,
         key_id=facts.key_id,
         facts=facts.model_dump_json(),
         certificates=certificates,

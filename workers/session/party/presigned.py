@@ -17,7 +17,15 @@ from ...store.records import KeyShareRecord, PresignatureRecord
 from ..errors import RefusedError
 from ..sending import report
 from ..tasks import ecdsa_tasks
-from .acceptance import Accepted, Party, check_signing_key, key_facts, presignatures_used
+from .acceptance import (
+    Accepted,
+    Party,
+    answer_of,
+    check_signing_key,
+    key_facts,
+    presignatures_used,
+    seal_shares,
+)
 from .step import Step
 
 
@@ -38,7 +46,7 @@ def answer(
     if key_share is None or not key_share.active:
         raise RefusedError(f"we hold no usable share of key {request.key_id!r}")
     facts = key_facts(key_share)
-    check_signing_key(accepted, facts)
+    check_signing_key(accepted, key_share)
     tasks = ecdsa_tasks(
         facts, request, session_id=accepted.session_id, request_digest=terms.request_digest
     )
@@ -52,7 +60,7 @@ def answer(
             raise RefusedError("the presignature was made for another public key")
         shares.append(dkls23.sign(presignature, task).to_bytes())
     answered = report(
-        ShareSigned(join_token=accepted.created.join_token, signature_shares=shares, fresh=[]),
+        ShareSigned(sealed=seal_shares(accepted, party, shares), fresh=[]),
         identity=party.identity,
         party_id=party.party_id,
         session_id=accepted.session_id,
@@ -62,6 +70,7 @@ def answer(
         status=Status.COMPLETED,
         outgoing=(answered,),
         take_presignatures=presignatures_used(accepted.created),
+        answers=answer_of(accepted.request, accepted.created, party, commits=True),
     )
 
 

@@ -16,7 +16,7 @@ from contracts.encoding import pack, unpack
 from contracts.envelope import Envelope
 from contracts.errors import ContractError
 from contracts.identity import PublicIdentity
-from contracts.sessions import Member
+from contracts.terms import Member
 
 from ...protocols.rounds import PartyIndex
 from ...store.records import Received

@@ -22,7 +22,16 @@ from ..errors import RefusedError
 from ..nonce_batches import batch_id
 from ..sending import report
 from ..tasks import tweak
-from .acceptance import Accepted, Party, check_signing_key, key_facts, own_commitment
+from .acceptance import (
+    Accepted,
+    Party,
+    answer_of,
+    check_serves,
+    check_signing_key,
+    key_facts,
+    own_commitment,
+    seal_shares,
+)
 from .step import Step
 
 NONCE_RANDOMNESS_BYTES = 64
@@ -51,7 +60,7 @@ def answer(
     if key_share is None or not key_share.active:
         raise RefusedError(f"we hold no usable share of key {request.key_id!r}")
     facts, (item,) = key_facts(key_share), request.tasks
-    check_signing_key(accepted, facts)
+    check_signing_key(accepted, key_share)
     asked = own_commitment(accepted)
     if nonce is None or nonce.scheme != request.scheme.value:
         raise RefusedError("the nonce was used before, or was never ours")
@@ -62,22 +71,11 @@ def answer(
         raise RefusedError("the commitment is not the one that we made under its id")
 
     share = KeyShare.from_bytes(key_share.secret)
-    commitments = {}
-    for member, each in zip(accepted.members, accepted.created.commitments, strict=True):
-        if member.index == accepted.own_index:
-            commitments[PartyIndex(member.index)] = nonces.commitment
-            continue
-        try:
-            commitments[PartyIndex(member.index)] = frost.Commitment.from_bytes(
-                share.group, each.commitment
-            )
-        except ValueError:
-            raise RefusedError(f"{member.party_id}'s nonce commitment is malformed") from None
     signature_share = frost.sign(
         nonces,
         share,
         item.message,
-        commitments,
+        _commitments(accepted, share, nonces.commitment),
         merkle_root=request.taproot_merkle_root,
         tweak=tweak(facts, item),
     )
@@ -86,9 +84,7 @@ def answer(
     fresh, commitment = _make_nonce(key_share, share, nonce.scheme, place, randomness)
     answered = report(
         ShareSigned(
-            join_token=accepted.created.join_token,
-            signature_shares=[signature_share.to_bytes()],
-            fresh=[commitment],
+            sealed=seal_shares(accepted, party, [signature_share.to_bytes()]), fresh=[commitment]
         ),
         identity=party.identity,
         party_id=party.party_id,
@@ -100,7 +96,25 @@ def answer(
         outgoing=(answered,),
         take_nonce=nonce.nonce_id,
         nonces=(fresh,),
+        answers=answer_of(request, accepted.created, party, commits=True),
     )
+
+
+def _commitments(
+    accepted: Accepted, share: KeyShare, own: frost.Commitment
+) -> dict[PartyIndex, frost.Commitment]:
+    """Everybody's. Raises RefusedError if another's is none."""
+    commitments = {}
+    for member, each in zip(accepted.members, accepted.created.commitments, strict=True):
+        index = PartyIndex(member.index)
+        if member.index == accepted.own_index:
+            commitments[index] = own
+            continue
+        try:
+            commitments[index] = frost.Commitment.from_bytes(share.group, each.commitment)
+        except ValueError:
+            raise RefusedError(f"{member.party_id}'s nonce commitment is malformed") from None
+    return commitments
 
 
 def make_nonces(
@@ -119,8 +133,9 @@ def make_nonces(
         raise ContractError("the batch id is not the one that session and party give")
     if key_share is None or not key_share.active:
         raise RefusedError("we hold no usable share of the key")
-    if wanted.scheme is Scheme.ECDSA or key_facts(key_share).curve is not wanted.scheme.curve:
-        raise RefusedError(f"{wanted.scheme} does not sign with this key's nonces")
+    if wanted.scheme is Scheme.ECDSA:
+        raise RefusedError("ecdsa signs with presignatures, and not with nonces")
+    check_serves(key_facts(key_share), wanted.scheme)
     share = KeyShare.from_bytes(key_share.secret)
     made = [
         _make_nonce(

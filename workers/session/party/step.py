@@ -10,7 +10,14 @@ from contracts.results import Status
 from ...protocols.rounds import (
     ProtocolError,
 )
-from ...store.records import KeyShareRecord, NonceRecord, Outgoing, PresignatureRecord
+from ...store.records import (
+    AnswerRecord,
+    CancellationRecord,
+    KeyShareRecord,
+    NonceRecord,
+    Outgoing,
+    PresignatureRecord,
+)
 from ..errors import EquivocationError, RefusedError
 
 
@@ -22,6 +29,9 @@ class Step:
         take_nonce: The nonce that this step has used up.
         take_presignatures: Batch and position of those that it has used up.
         forget_sent: What the session sent before is of no use to anybody any more.
+        answers: The request that this step is about, if it begins a session or sends what makes a
+            signature or a key.
+        forbids: The request for which nothing is to be committed any more.
     """
 
     status: Status
@@ -33,6 +43,8 @@ class Step:
     take_presignatures: tuple[tuple[bytes, int], ...] = ()
     presignatures: tuple[PresignatureRecord, ...] = ()
     forget_sent: bool = False
+    answers: AnswerRecord | None = None
+    forbids: CancellationRecord | None = None
 
 
 STEP_ERRORS = (ProtocolError, RefusedError, EquivocationError, ContractError)

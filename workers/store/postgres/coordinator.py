@@ -106,7 +106,7 @@ LOCKED_LINE = f"{LINE} FOR UPDATE OF sessions"
 STOP_WAITING = "DELETE FROM waiters WHERE session_id = ANY ($1::bytea[])"
 
 _NO_REQUEST = (None,) * 7
-COMMIT = "commit_coordinator_v2"
+COMMIT = "commit_coordinator_v3"
 
 _NO_NAME = (None,) * 2
 _NO_KEY = (None,) * 6
@@ -117,7 +117,9 @@ _NO_WAITER = (None,) * 5
 class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
     """What is rare takes a transaction of several statements; everything else is one."""
 
-    purging = purge_statement("inbox", "outbox", "events", "requests", "presign_batches", "waiters")
+    purging = purge_statement(
+        "inbox", "outbox", "events", "requests", "cancels", "presign_batches", "waiters"
+    )
 
     def __init__(self, url: str, *, max_connections: int) -> None:
         self._database = PostgresDatabase(url, max_connections=max_connections)
@@ -163,7 +165,7 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
     def _call(self, change: CoordinatorChange) -> tuple[str, tuple[object, ...]]:
         """The function that commits the change, and what it takes."""
         in_pools = _pool_values(change)
-        function = "commit_coordinator_and_pools_v1" if in_pools else COMMIT
+        function = "commit_coordinator_and_pools_v2" if in_pools else COMMIT
         return function, (*self._values(change), *in_pools)
 
     def _values(self, change: CoordinatorChange) -> tuple[object, ...]:
@@ -176,6 +178,7 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
             *(_NO_KEY if change.key is None else rows.key_values(change.key)),
             *arrays([rows.event_values(event) for event in change.events], 3),
             *arrays([rows.commitment_values(made) for made in change.commitments], 6),
+            *(change.cancels or _NO_NAME),
         )
 
     async def admit(

@@ -39,6 +39,12 @@ SERVER_SETTINGS = {
 _REFUSALS = {
     "WN001": Outcome.NONCE_GONE,
     "WP001": Outcome.PRESIGNATURE_GONE,
+    "WC001": Outcome.CANCELLED,
+    "WC002": Outcome.OTHER_REQUEST,
+    "WC003": Outcome.TOO_MANY_TRIES,
+    "WC004": Outcome.ALREADY_SIGNED,
+    "WC005": Outcome.OVERLOADED,
+    "WC006": Outcome.EXPIRED,
     "WR001": Outcome.DUPLICATE_REQUEST,
     "WK001": Outcome.KEY_EXISTS,
     "WB001": Outcome.BATCH_REFUSED,
@@ -98,7 +104,7 @@ class PostgresDatabase:
 
     async def call(self, function: str, *values: object) -> bool:
         """Call one of the migrations' functions. Raises RefusedError where it refuses."""
-        statement = _calling(function, len(values))
+        statement = f"SELECT {_calling(function, len(values))}"
         with _translated():
             async with self._pool.connection() as connection:
                 return bool(await connection.fetchval(statement, *values))
@@ -108,7 +114,7 @@ class PostgresDatabase:
     ) -> bool:
         """The same, and in its transaction a statement that must change something: LOST_RACE
         otherwise. For what is rare: it takes two more round trips."""
-        statement = _calling(function, len(values))
+        statement = f"SELECT {_calling(function, len(values))}"
         with _translated():
             async with self._pool.connection() as connection, connection.transaction():
                 done = bool(await connection.fetchval(statement, *values))
@@ -124,13 +130,26 @@ class PostgresDatabase:
             async with self._pool.connection() as connection, connection.transaction():
                 yield Transaction(connection)
 
-    async def call_in(self, incarnation: bytes, function: str, *values: object) -> bool:
+    async def call_in(
+        self,
+        incarnation: bytes,
+        function: str,
+        *values: object,
+        then: str = "",
+        about: Sequence[object] = (),
+    ) -> bool:
         """The same, if the database is in this incarnation. Raises StoreUnavailableError if not;
-        then it is in another one, where nothing is left of what the values were made from."""
-        statement = _calling_in_incarnation(function, len(values))
+        then it is in another one, where nothing is left of what the values were made from.
+
+        Arguments:
+            then: Another function, for when the first one did its work: about a request, which is
+                locked before either.
+            about: What it takes, owner and request id in front.
+        """
+        statement = _calling_in_incarnation(function, len(values), then, len(about))
         with _translated():
             async with self._pool.connection() as connection:
-                done = await connection.fetchval(statement, *values, incarnation)
+                done = await connection.fetchval(statement, *values, *about, incarnation)
         if done is None:
             await self.attest()
             raise StoreUnavailableError("PostgreSQL: the database is in another incarnation")
@@ -172,24 +191,29 @@ class Transaction:
     async def call_all(self, function: str, calls: Sequence[Sequence[object]]) -> None:
         """Call a function of the migrations' once for each, all in one round trip. Raises
         RefusedError where one of them refuses or finds itself too late."""
-        statement = _calling(function, len(calls[0]))
+        statement = f"SELECT {_calling(function, len(calls[0]))}"
         answers = await self._connection.fetchmany(statement, calls)
         if not all(row[0] for row in answers):
             raise RefusedError(Outcome.LOST_RACE)
 
 
 @cache
-def _calling(function: str, count: int) -> str:
-    places = ", ".join(f"${place}" for place in range(1, count + 1))
-    return f"SELECT {function}({places})"
+def _calling(function: str, count: int, after: int = 0) -> str:
+    places = ", ".join(f"${after + place}" for place in range(1, count + 1))
+    return f"{function}({places})"
 
 
 @cache
-def _calling_in_incarnation(function: str, count: int) -> str:
+def _calling_in_incarnation(function: str, count: int, then: str, about: int) -> str:
+    call = _calling(function, count)
+    if then:
+        # CASE keeps the order. Each function's statements see all that was committed before them.
+        lock, second = f"lock_request_v1(${count + 1}, ${count + 2})", _calling(then, about, count)
+        call = f"CASE WHEN {lock} THEN CASE WHEN {call} THEN {second} ELSE false END END"
     # One row, so one call; or no row, and none. The tables must be those that the row is about:
     # whoever restores a dump in place gives them new oids under our connections.
-    call = _calling(function, count)
-    return f"{call} FROM incarnation WHERE id = ${count + 1} AND relations = {RELATIONS}"
+    where = f"id = ${count + about + 1} AND relations = {RELATIONS}"
+    return f"SELECT {call} FROM incarnation WHERE {where}"
 
 
 @contextmanager

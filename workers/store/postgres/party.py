@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from contracts.requests import MAX_TRIES
+
 from ..database import RefusedError, Row
 from ..records import (
     KeyShareRecord,
@@ -15,6 +17,7 @@ from ..records import (
     PartyChange,
     PresignatureRecord,
     SigningMaterial,
+    TenantRecord,
 )
 from ..rows import party
 from ..rows.party import KEY_SHARE_COLUMNS, NONCE_COLUMNS, PartyRows
@@ -85,15 +88,23 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
     async def commit(self, change: PartyChange) -> Outcome:
         rows, share = self._rows, change.key_share
         presigning = self._presigning_values(change)
+        then, about = _about_request(change)
+        function = "commit_party_v1"
+        if presigning:
+            function = "commit_party_and_presignatures_v1"
+        elif share is not None:
+            function = "commit_party_and_key_v1"
         try:
             committed = await self._database.call_in(
-                rows.incarnation,
-                "commit_party_and_presignatures_v1" if presigning else "commit_party_v1",
+                rows.incarnation if change.forbids is None else change.forbids.incarnation,
+                function,
                 *advance_values(rows, change, change.outgoing),
                 change.take_nonce,
                 *arrays([rows.nonce_values(nonce) for nonce in change.nonces], 5),
                 *(_NO_SHARE if share is None else rows.key_share_values(share)),
                 *presigning,
+                then=then,
+                about=about,
             )
         except RefusedError as refused:
             return refused.outcome
@@ -160,6 +171,14 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
         added = await self._database.execute(ADD_KEY_SHARES, *arrays(values, 8))
         return added == len(shares)
 
+    async def give_tenant(self, given: TenantRecord) -> Outcome:
+        values = (given.key_session, given.owner, given.tenant, given.given_at)
+        try:
+            done = await self._database.call("give_tenant_v1", *values)
+        except RefusedError as refused:
+            return refused.outcome
+        return Outcome.COMMITTED if done else Outcome.LOST_RACE
+
     async def park(self, parked: Parked, *, max_count: int, max_bytes: int, now: int) -> bool:
         return await self._database.call_in(
             self._rows.incarnation,
@@ -175,6 +194,17 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
 
     async def end(self, session_id: bytes, status: str, now: int) -> bool:
         return await self._database.call("end_session_v2", session_id, status, now)
+
+
+def _about_request(change: PartyChange) -> tuple[str, tuple[object, ...]]:
+    """The function for what few changes say, with what it takes; nothing if this one does not."""
+    if change.answers is not None:
+        values = party.answer_values(change, change.answers)
+        return "answer_request_v1", (*values, change.answers.counts_until, MAX_TRIES)
+    if change.forbids is not None:
+        values = party.cancellation_values(change.forbids)
+        return "forbid_request_v1", (*values, change.at, change.forbids.limit)
+    return "", ()
 
 
 class _Part:

@@ -32,6 +32,9 @@ SESSION = f"""
 """
 
 
+NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now"
+
+
 def purge_statement(*tables: str) -> str:
     """Forget some of the sessions that ended long ago, with their rows in these tables."""
     deletions = ",".join(
@@ -62,6 +65,11 @@ class PostgresStore(SharedStore):
     async def session(self, session_id: bytes) -> Session | None:
         found = await self._database.fetch(SESSION, session_id)
         return self._rows.session(found[0], inbox(found[0])) if found else None
+
+    async def now(self) -> int:
+        (row,) = await self._database.fetch(NOW)
+        now: int = row["now"]
+        return now
 
     async def purge(self, *, ended_before: int) -> int:
         return await self._database.execute(self.purging, ended_before)

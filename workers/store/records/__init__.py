@@ -4,7 +4,7 @@ A *change* is one transaction: everything in it happens, or nothing does. `cause
 delivery that made it, so that the same delivery, come again, finds the bytes it sent.
 """
 
-from .accounts import AccountRecord, ApiKeyRecord, StoredAccount
+from .accounts import AccountRecord, ApiKeyEntryRecord, ApiKeyRecord, StoredAccount
 from .coordinator import (
     REFUSED,
     Admission,
@@ -17,7 +17,9 @@ from .coordinator import (
     StoredEvent,
 )
 from .party import (
+    AnswerRecord,
     BanRecord,
+    CancellationRecord,
     EvidenceRecord,
     IncarnationRecord,
     KeyShareRecord,
@@ -26,6 +28,7 @@ from .party import (
     PartyChange,
     PresignatureRecord,
     SigningMaterial,
+    TenantRecord,
 )
 from .pools import (
     BatchRecord,
@@ -48,9 +51,12 @@ __all__ = [
     "REFUSED",
     "AccountRecord",
     "Admission",
+    "AnswerRecord",
+    "ApiKeyEntryRecord",
     "ApiKeyRecord",
     "BanRecord",
     "BatchRecord",
+    "CancellationRecord",
     "CommitmentRecord",
     "CoordinatorChange",
     "Event",
@@ -76,6 +82,7 @@ __all__ = [
     "SigningMaterial",
     "StoredAccount",
     "StoredEvent",
+    "TenantRecord",
     "WaiterRecord",
     "WaitingSession",
 ]

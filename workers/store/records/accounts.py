@@ -44,19 +44,32 @@ class StoredAccount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKeyRecord:
-    """(owner, api_key_id) is unique, and so is (owner, key_digest).
+class ApiKeyEntryRecord:
+    """One link of an authority's chain. (owner, authority, number) is unique.
 
     Attributes:
-        asked_at: When the owner wrote what this says.
+        authority: Its public key.
+        digest: What the next entry names.
+        api_key_id: Which API key it is about; None if about none.
+        body: As the authority signed it.
     """
 
     owner: str
+    authority: bytes
+    number: int
+    digest: bytes
+    api_key_id: str | None
+    body: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKeyRecord:
+    """One from before there was an authority, not revoked; it opens nothing any more."""
+
     api_key_id: str
     holder: str
     key_digest: bytes
     scopes: tuple[str, ...]
     created_at: int
-    asked_at: int
-    valid_until: int | None = None
-    revoked_at: int | None = None
+    valid_until: int | None

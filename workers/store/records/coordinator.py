@@ -92,7 +92,7 @@ class CoordinatorChange(SessionChange):
             taken by a key or by another unfinished session. Freed when the session ends without
             a key.
         request: Insert it, in the place of a refused one that was other bytes; DUPLICATE_REQUEST
-            if the id is taken otherwise.
+            if the id is taken otherwise, CANCELLED if it is cancelled and this is no refusal.
         result: Becomes the result of the session's request, and is sent like `outgoing`.
         presignatures: Put these into their pools.
         batch: The session makes presignatures; BATCH_REFUSED if too many do. Until it ends.
@@ -102,6 +102,8 @@ class CoordinatorChange(SessionChange):
         succeeds: The ended session whose request this new one takes over; LOST_RACE if that
             request has its result, or another session.
         account: What `reserve_key` is for; takes the place of an account whose session failed.
+        cancels: (owner, request id) of a request that this session is to cancel. CANCELLED for
+            whoever brings that request afterwards, be it in the same moment.
     """
 
     reserve_key: tuple[str, str] | None = None
@@ -117,6 +119,7 @@ class CoordinatorChange(SessionChange):
     quarrels: tuple[QuarrelRecord, ...] = ()
     succeeds: bytes | None = None
     account: AccountRecord | None = None
+    cancels: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

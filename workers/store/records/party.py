@@ -14,7 +14,8 @@ class KeyShareRecord:
     """A key share with what its certificate covers.
 
     Attributes:
-        owner: Client id, "" for clients without one, whichever of its tenants asked.
+        owner: As `KeyFacts.owner`. Where facts of version 1 leave the tenant open, that of the
+            operators' list if it has come.
         facts: JSON of `contracts.keys.KeyFacts`. Public.
         certificates: Party id -> certificate; the share is usable when all are in.
         secret: The protocol's encoding of the share. Secret.
@@ -29,6 +30,22 @@ class KeyShareRecord:
     certificates: Mapping[str, bytes]
     secret: bytes = field(repr=False)
     active: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantRecord:
+    """Whose a key is of which its certificates, of version 1, do not tell the tenant.
+
+    Attributes:
+        owner: As `KeyFacts.owner`, with the tenant.
+        tenant: None: the client's own.
+        given_at: Unix milliseconds by this party's clock.
+    """
+
+    key_session: bytes
+    owner: str
+    tenant: str | None
+    given_at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,11 +107,52 @@ class EvidenceRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerRecord:
+    """That the change's session is one of an owner's request.
+
+    Attributes:
+        owner: As `Owner.name`.
+        digest: Of the request's body.
+        commits: With this change goes a signature share or a key certificate.
+        counts_until: By the store's clock; unix milliseconds.
+    """
+
+    owner: str
+    request_id: str
+    digest: bytes
+    commits: bool
+    counts_until: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancellationRecord:
+    """An owner's request for which nothing is to be committed any more.
+
+    Attributes:
+        owner: As `Owner.name`.
+        issued_until: Whatever has its id and was issued until then; unix milliseconds.
+        forbidden_until: From when on it would be refused for its age.
+        statement: JSON of `contracts.statements.Statement`; None to state nothing.
+        limit: Of the owner's live cancellations.
+        incarnation: In which the statement holds; in another one nothing is written.
+    """
+
+    owner: str
+    request_id: str
+    issued_until: int
+    forbidden_until: int
+    statement: str | None
+    limit: int
+    incarnation: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PartyChange(SessionChange):
     """One delivery's transaction at a party.
 
     Attributes:
-        key_share: Insert it, or replace the one of the same (key_session, epoch).
+        key_share: Insert it, or replace the one of the same (key_session, epoch). If another key
+            has its owner and key id, the whole change fails (KEY_EXISTS).
         take_nonce: Delete this nonce; if it is not there the whole change fails (NONCE_GONE).
         nonces: Insert these.
         take_presignatures: (batch, position) of each; delete them all. If one is not there, or
@@ -102,6 +160,13 @@ class PartyChange(SessionChange):
         presignatures: Insert these.
         bans: Insert these; a party that is banned already stays so for the first reason.
         forget_sent: Delete what the session's earlier causes sent; nobody will ask for it again.
+        answers: Remember it. The whole change fails if the request was cancelled (CANCELLED) or
+            counts no more (EXPIRED), if another came under its id (OTHER_REQUEST), or if
+            `MAX_TRIES` other sessions answered it (TOO_MANY_TRIES).
+        forbids: Let every change fail that answers it from now on, and end its sessions. The whole
+            change fails if it has a statement and one did answer (ALREADY_SIGNED), or if the owner
+            has too many (OVERLOADED).
+        at: Unix milliseconds by this party's clock, for the two.
     """
 
     key_share: KeyShareRecord | None = None
@@ -111,6 +176,9 @@ class PartyChange(SessionChange):
     presignatures: tuple[PresignatureRecord, ...] = ()
     bans: tuple[BanRecord, ...] = ()
     forget_sent: bool = False
+    answers: AnswerRecord | None = None
+    forbids: CancellationRecord | None = None
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,9 +212,14 @@ class IncarnationRecord:
     begun_at: int
     reason: str
 
-    def remembers(self, at: int) -> bool:
-        """Whether what this party did at that time is still known."""
-        return self.reason == self.FIRST or at > self.begun_at
+    @property
+    def is_first(self) -> bool:
+        return self.reason == self.FIRST
+
+    def remembers(self, at: int, *, tolerance_ms: int) -> bool:
+        """Whether what this party did about anything that was issued then is still known, by a
+        clock that may be off by so much."""
+        return self.is_first or at > self.begun_at + tolerance_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

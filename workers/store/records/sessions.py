@@ -17,6 +17,18 @@ class Outcome(Enum):
     """The nonce was used or never ours; nothing was written."""
     PRESIGNATURE_GONE = auto()
     """A presignature was used, forgotten or never ours; nothing was written."""
+    CANCELLED = auto()
+    """The request was cancelled; nothing was written."""
+    EXPIRED = auto()
+    """The request counts no more; nothing was written."""
+    OTHER_REQUEST = auto()
+    """Another request of its owner came under its id; nothing was written."""
+    TOO_MANY_TRIES = auto()
+    """The request was answered in as many other sessions as may be; nothing was written."""
+    ALREADY_SIGNED = auto()
+    """The request to be forbidden was answered; nothing was written."""
+    OVERLOADED = auto()
+    """The owner has as many cancellations as it may; nothing was written."""
     DUPLICATE_REQUEST = auto()
     """The client's request id is taken; nothing was written."""
     KEY_EXISTS = auto()

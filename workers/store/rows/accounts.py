@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from ..database import Row
-from ..records import AccountRecord, ApiKeyRecord, StoredAccount
+from ..records import AccountRecord, ApiKeyEntryRecord, ApiKeyRecord, StoredAccount
 
 ACCOUNT_COLUMNS = (
     "owner, account_id, user_id, session_id, curve, threshold, parties, created_at, signers, "
     "configured_at"
 )
-API_KEY_COLUMNS = (
-    "owner, api_key_id, holder, key_digest, scopes, created_at, asked_at, valid_until, revoked_at"
-)
+API_KEY_COLUMNS = "api_key_id, holder, key_digest, scopes, created_at, valid_until"
+ENTRY_COLUMNS = "owner, authority, number, digest, api_key_id, body, signature"
 
 
 def account_values(account: AccountRecord) -> tuple[object, ...]:
@@ -50,32 +49,39 @@ def stored_account(row: Row) -> StoredAccount:
     )
 
 
-def api_key_values(api_key: ApiKeyRecord) -> tuple[object, ...]:
-    """In the order of `API_KEY_COLUMNS`."""
+def entry_values(entry: ApiKeyEntryRecord) -> tuple[object, ...]:
+    """In the order of `ENTRY_COLUMNS`."""
     return (
-        api_key.owner,
-        api_key.api_key_id,
-        api_key.holder,
-        api_key.key_digest,
-        words(api_key.scopes),
-        api_key.created_at,
-        api_key.asked_at,
-        api_key.valid_until,
-        api_key.revoked_at,
+        entry.owner,
+        entry.authority,
+        entry.number,
+        entry.digest,
+        entry.api_key_id,
+        entry.body,
+        entry.signature,
+    )
+
+
+def entry(row: Row) -> ApiKeyEntryRecord:
+    return ApiKeyEntryRecord(
+        owner=row["owner"],
+        authority=row["authority"],
+        number=row["number"],
+        digest=row["digest"],
+        api_key_id=row["api_key_id"],
+        body=row["body"],
+        signature=row["signature"],
     )
 
 
 def api_key(row: Row) -> ApiKeyRecord:
     return ApiKeyRecord(
-        owner=row["owner"],
         api_key_id=row["api_key_id"],
         holder=row["holder"],
         key_digest=row["key_digest"],
         scopes=_split(row["scopes"]),
         created_at=row["created_at"],
-        asked_at=row["asked_at"],
         valid_until=row["valid_until"],
-        revoked_at=row["revoked_at"],
     )
 
 

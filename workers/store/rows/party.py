@@ -11,15 +11,19 @@ from contracts.results import Status
 
 from ..database import Row
 from ..records import (
+    AnswerRecord,
     BanRecord,
+    CancellationRecord,
     EvidenceRecord,
     KeyShareRecord,
     NonceRecord,
     Parked,
+    PartyChange,
     PresignatureRecord,
     Received,
     Session,
     SessionChange,
+    TenantRecord,
 )
 from ..sealing import Kind, Sealer
 from .sessions import SessionRows
@@ -28,6 +32,8 @@ KEY_SHARE_COLUMNS = "key_session, epoch, owner, key_id, facts, certificates, sec
 NONCE_COLUMNS = "nonce_id, key_session, epoch, scheme, secret"
 PRESIGNATURE_COLUMNS = "batch, position, key_session, epoch, secret"
 PRESIGNATURE_NAMES = PRESIGNATURE_COLUMNS.split(", ")
+ANSWER_COLUMNS = "owner, request_id, session_id, digest, committed, at"
+CANCELLATION_COLUMNS = "owner, request_id, issued_until, forbidden_until, statement"
 BAN_COLUMNS = "party_id, session_id, failed_check, at"
 EVIDENCE_COLUMNS = "session_id, slot, sender, first_body, second_body, at"
 
@@ -184,6 +190,29 @@ class PartyRows(SessionRows):
         )
 
 
+def answer_values(change: PartyChange, answers: AnswerRecord) -> tuple[object, ...]:
+    """In the order of `ANSWER_COLUMNS`."""
+    return (
+        answers.owner,
+        answers.request_id,
+        change.session_id,
+        answers.digest,
+        answers.commits,
+        change.at,
+    )
+
+
+def cancellation_values(forbids: CancellationRecord) -> tuple[object, ...]:
+    """In the order of `CANCELLATION_COLUMNS`."""
+    return (
+        forbids.owner,
+        forbids.request_id,
+        forbids.issued_until,
+        forbids.forbidden_until,
+        forbids.statement,
+    )
+
+
 def public_key_share(row: Row) -> KeyShareRecord:
     """Without its secret."""
     return replace(sealed_key_share(row), secret=b"")
@@ -214,6 +243,15 @@ def sealed_key_share_values(share: KeyShareRecord) -> tuple[object, ...]:
         _certificates_to_json(share.certificates),
         share.secret,
         share.active,
+    )
+
+
+def tenant(row: Row) -> TenantRecord:
+    return TenantRecord(
+        key_session=row["key_session"],
+        owner=row["owner"],
+        tenant=row["tenant"],
+        given_at=row["given_at"],
     )
 
 

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from ..records import ApiKeyRecord, StoredAccount
+from ..records import ApiKeyEntryRecord, ApiKeyRecord, StoredAccount
 from ..rows import accounts as rows
-from ..rows.accounts import ACCOUNT_COLUMNS, API_KEY_COLUMNS
+from ..rows.accounts import ACCOUNT_COLUMNS, API_KEY_COLUMNS, ENTRY_COLUMNS
 from .sessions import SharedStore
 
 # With the session that makes the key; in place of one whose session failed, for the key's name
@@ -42,27 +42,36 @@ CONFIGURE = """
     WHERE owner = $1 AND account_id = $2 AND coalesce(configured_at, 0) <= $4
 """
 
-# Nothing if the id or the digest is there.
-ADD_API_KEY = f"""
-    INSERT INTO api_keys ({API_KEY_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ADD_ENTRY = f"""
+    INSERT INTO api_key_entries ({ENTRY_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7)
     ON CONFLICT DO NOTHING
 """
 
-REPLACE_API_KEY = """
-    UPDATE api_keys SET scopes = $5, asked_at = $6, valid_until = $7
-    WHERE owner = $1 AND api_key_id = $2 AND holder = $3 AND key_digest = $4
-        AND revoked_at IS NULL AND asked_at <= $6
+ENTRY = f"""
+    SELECT {ENTRY_COLUMNS} FROM api_key_entries
+    WHERE owner = $1 AND authority = $2 AND number = $3
 """
 
-REVOKE = """
-    UPDATE api_keys SET revoked_at = coalesce(revoked_at, $3) WHERE owner = $1 AND api_key_id = $2
+ENTRIES = f"""
+    SELECT {ENTRY_COLUMNS} FROM api_key_entries
+    WHERE owner = $1 AND authority = $2 AND number > $3
+    ORDER BY number
+    LIMIT $4
 """
 
-API_KEY = f"SELECT {API_KEY_COLUMNS} FROM api_keys WHERE owner = $1 AND api_key_id = $2"
+HIGHEST = """
+    SELECT coalesce(max(number), 0) AS highest FROM api_key_entries
+    WHERE owner = $1 AND authority = $2
+"""
 
-API_KEYS = f"""
+UNSIGNED = f"""
     SELECT {API_KEY_COLUMNS} FROM api_keys
-    WHERE owner = $1 AND api_key_id > $2
+    WHERE owner = $1 AND revoked_at IS NULL AND (valid_until IS NULL OR valid_until > $2)
+        AND NOT EXISTS (
+            SELECT 1 FROM api_key_entries
+            WHERE api_key_entries.owner = api_keys.owner
+                AND api_key_entries.api_key_id = api_keys.api_key_id
+        )
     ORDER BY api_key_id
     LIMIT $3
 """
@@ -85,29 +94,29 @@ class SharedAccounts(SharedStore):
         named = None if signers is None else rows.words(signers)
         return bool(await self._database.execute(CONFIGURE, owner, account_id, named, asked_at))
 
-    async def put_api_key(self, api_key: ApiKeyRecord) -> bool:
-        if await self._database.execute(ADD_API_KEY, *rows.api_key_values(api_key)):
+    async def add_api_key_entry(self, entry: ApiKeyEntryRecord, previous: bytes) -> bool:
+        # Entries are neither changed nor taken out, so what is there before stays there.
+        if entry.number > 1 and await self._digest(entry, entry.number - 1) != previous:
+            return False
+        if await self._database.execute(ADD_ENTRY, *rows.entry_values(entry)):
             return True
-        return bool(
-            await self._database.execute(
-                REPLACE_API_KEY,
-                api_key.owner,
-                api_key.api_key_id,
-                api_key.holder,
-                api_key.key_digest,
-                rows.words(api_key.scopes),
-                api_key.asked_at,
-                api_key.valid_until,
-            )
-        )
+        return await self._digest(entry, entry.number) == entry.digest
 
-    async def revoke_api_key(self, owner: str, api_key_id: str, now: int) -> bool:
-        return bool(await self._database.execute(REVOKE, owner, api_key_id, now))
+    async def _digest(self, entry: ApiKeyEntryRecord, number: int) -> bytes | None:
+        """Of the entry of this number in the same chain."""
+        found = await self._database.fetch(ENTRY, entry.owner, entry.authority, number)
+        return rows.entry(found[0]).digest if found else None
 
-    async def api_key(self, owner: str, api_key_id: str) -> ApiKeyRecord | None:
-        found = await self._database.fetch(API_KEY, owner, api_key_id)
-        return rows.api_key(found[0]) if found else None
+    async def api_key_entries(
+        self, owner: str, authority: bytes, *, after: int, limit: int
+    ) -> list[ApiKeyEntryRecord]:
+        found = await self._database.fetch(ENTRIES, owner, authority, after, limit)
+        return [rows.entry(row) for row in found]
 
-    async def api_keys(self, owner: str, *, after: str, limit: int) -> list[ApiKeyRecord]:
-        found = await self._database.fetch(API_KEYS, owner, after, limit)
+    async def highest_api_key_entry(self, owner: str, authority: bytes) -> int:
+        (row,) = await self._database.fetch(HIGHEST, owner, authority)
+        return int(row["highest"])
+
+    async def unsigned_api_keys(self, owner: str, *, now: int, limit: int) -> list[ApiKeyRecord]:
+        found = await self._database.fetch(UNSIGNED, owner, now, limit)
         return [rows.api_key(row) for row in found]

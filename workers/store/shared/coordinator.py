@@ -47,9 +47,10 @@ FORGET_COMMITMENTS = """
     WHERE key_session = $1 AND epoch = $2 AND scheme = $3 AND party_id = $4
 """
 
+# Cancels are requests as well, and nobody's quota.
 UNFINISHED = """
     SELECT owner, count(*) AS count FROM requests JOIN sessions USING (session_id)
-    WHERE sessions.ended_at IS NULL
+    WHERE sessions.ended_at IS NULL AND sessions.protocol <> 'cancel'
     GROUP BY owner
 """
 
@@ -59,6 +60,10 @@ KEY_OF = f"SELECT {KEY_COLUMNS} FROM keys WHERE key_session = $1"
 
 KEYS = f"""
     SELECT {KEY_COLUMNS} FROM keys WHERE owner = $1 AND key_id > $2 ORDER BY key_id LIMIT $3
+"""
+
+ALL_KEYS = f"""
+    SELECT {KEY_COLUMNS} FROM keys WHERE key_session > $1 ORDER BY key_session LIMIT $2
 """
 
 EVENTS = f"""
@@ -118,6 +123,9 @@ class SharedCoordinatorStore(SharedAccounts, SharedPools):
     async def keys(self, owner: str, *, after: str = "", limit: int = 1000) -> list[KeyRecord]:
         found = await self._database.fetch(KEYS, owner, after, limit)
         return [rows.key(row) for row in found]
+
+    async def all_keys(self, *, after: bytes = b"", limit: int) -> list[KeyRecord]:
+        return [rows.key(row) for row in await self._database.fetch(ALL_KEYS, after, limit)]
 
     async def events(self, session_id: bytes) -> list[StoredEvent]:
         return [rows.event(row) for row in await self._database.fetch(EVENTS, session_id)]

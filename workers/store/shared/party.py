@@ -8,10 +8,18 @@ from typing import Self
 from ..database import Database
 from ..incarnation import COLUMNS as INCARNATION_COLUMNS
 from ..incarnation import record
-from ..records import BanRecord, EvidenceRecord, IncarnationRecord, KeyShareRecord, Parked
+from ..interface import StoreUnavailableError
+from ..records import (
+    BanRecord,
+    EvidenceRecord,
+    IncarnationRecord,
+    KeyShareRecord,
+    Parked,
+    TenantRecord,
+)
 from ..rows import party as rows
 from ..rows.party import BAN_COLUMNS, EVIDENCE_COLUMNS, KEY_SHARE_COLUMNS, PartyRows
-from .sessions import SharedStore
+from .sessions import PURGED_AT_ONCE, SharedStore
 
 INCARNATION = f"SELECT {INCARNATION_COLUMNS} FROM incarnation"
 
@@ -25,6 +33,19 @@ KEY_SHARES_OF = f"""
     SELECT {KEY_SHARE_COLUMNS} FROM key_shares
     WHERE owner = $1
     ORDER BY key_id, epoch
+"""
+
+# A share without a certified name is one of before there were any, or was restored.
+NAME_TAKEN = """
+    SELECT 1 FROM certified_names WHERE owner = $1 AND key_id = $2 AND key_session <> $3
+    UNION ALL
+    SELECT 1 FROM key_shares WHERE owner = $1 AND key_id = $2 AND key_session <> $3
+"""
+
+TENANTS = """
+    SELECT DISTINCT tenants.key_session, owner, tenant, given_at
+    FROM tenants JOIN key_shares USING (key_session)
+    ORDER BY tenants.key_session
 """
 
 # The oldest nonces go: nobody has asked for them the longest.
@@ -84,12 +105,31 @@ UNPARK = "DELETE FROM parked WHERE session_id = $1"
 PURGE_PARKED = "DELETE FROM parked WHERE parked_at < $1"
 
 
+STATEMENT = "SELECT statement FROM cancellations WHERE owner = $1 AND request_id = $2"
+
+SESSIONS_OF = """
+    SELECT session_id FROM answers WHERE owner = $1 AND request_id = $2 ORDER BY session_id
+"""
+
+PURGE_ANSWERS = f"""
+    DELETE FROM answers WHERE (owner, request_id, session_id) IN (
+        SELECT owner, request_id, session_id FROM answers
+        WHERE at < $1
+        ORDER BY at
+        LIMIT {PURGED_AT_ONCE}
+    )
+"""
+
+PURGE_CANCELLATIONS = "DELETE FROM cancellations WHERE forbidden_until < $1"
+
+
 class SharedPartyStore(SharedStore):
     """The half of a party's store that both databases share."""
 
     def __init__(self, database: Database, rows: PartyRows) -> None:
         super().__init__(database, rows, "party")
         self._rows: PartyRows = rows
+        self._memory: IncarnationRecord | None = None
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
@@ -117,6 +157,12 @@ class SharedPartyStore(SharedStore):
             found = await self._database.fetch(KEY_SHARES_OF, owner)
         return [rows.public_key_share(row) for row in found]
 
+    async def name_taken(self, owner: str, key_id: str, key_session: bytes) -> bool:
+        return bool(await self._database.fetch(NAME_TAKEN, owner, key_id, key_session))
+
+    async def tenants(self) -> list[TenantRecord]:
+        return [rows.tenant(row) for row in await self._database.fetch(TENANTS)]
+
     async def trim_nonces(self, key_session: bytes, epoch: int, scheme: str, keep: int) -> int:
         return await self._database.execute(TRIM_NONCES, key_session, epoch, scheme, keep)
 
@@ -133,6 +179,29 @@ class SharedPartyStore(SharedStore):
     async def incarnation(self) -> IncarnationRecord | None:
         found = await self._database.fetch(INCARNATION)
         return record(found[0]) if found else None
+
+    async def memory(self) -> IncarnationRecord:
+        if self._memory is None or self._memory.incarnation != self._rows.incarnation:
+            found = await self.incarnation()
+            if found is None:
+                await self.attest()
+                raise StoreUnavailableError("the database has lost its incarnation just now")
+            self._memory = found
+        return self._memory
+
+    async def statement(self, owner: str, request_id: str) -> str | None:
+        found = await self._database.fetch(STATEMENT, owner, request_id)
+        return found[0]["statement"] if found else None
+
+    async def sessions_of(self, owner: str, request_id: str) -> list[bytes]:
+        found = await self._database.fetch(SESSIONS_OF, owner, request_id)
+        return [row["session_id"] for row in found]
+
+    async def purge_answers(self, *, before: int) -> int:
+        return await self._database.execute(PURGE_ANSWERS, before)
+
+    async def purge_cancellations(self, *, before: int) -> int:
+        return await self._database.execute(PURGE_CANCELLATIONS, before)
 
     async def sealed_key_shares(self) -> list[KeyShareRecord]:
         return [rows.sealed_key_share(row) for row in await self._database.fetch(KEY_SHARES)]

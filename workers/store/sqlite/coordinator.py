@@ -12,6 +12,7 @@ from contracts.results import Status
 from ..database import RefusedError
 from ..interface import GoOn
 from ..records import (
+    REFUSED,
     Admission,
     CommitmentRecord,
     CoordinatorChange,
@@ -41,6 +42,10 @@ RESERVE_KEY = """
     SELECT $1, $2, $3 WHERE NOT EXISTS (SELECT 1 FROM keys WHERE owner = $1 AND key_id = $2)
     ON CONFLICT DO NOTHING
 """
+
+ADD_CANCEL = "INSERT INTO cancels (session_id, owner, target) VALUES ($1, $2, $3)"
+
+IS_CANCELLED = "SELECT 1 FROM cancels WHERE owner = $1 AND target = $2 LIMIT 1"
 
 FREE_KEY = "DELETE FROM key_reservations WHERE session_id = $1"
 
@@ -84,6 +89,7 @@ class SqliteCoordinatorStore(SharedCoordinatorStore, SqliteStore):
         "outbox",
         "events",
         "requests",
+        "cancels",
         "presign_batches",
         "waiters",
         "sessions",
@@ -104,6 +110,7 @@ class SqliteCoordinatorStore(SharedCoordinatorStore, SqliteStore):
         session_id = wanted.session_id
         results = () if wanted.result is None else (wanted.result,)
         advance(connection, self._rows, wanted, (*wanted.outgoing, *results))
+        _cancel(connection, wanted)
         if wanted.request is not None:
             _add_request(connection, wanted.request)
         if wanted.reserve_key is not None and not change(
@@ -183,6 +190,19 @@ class SqliteCoordinatorStore(SharedCoordinatorStore, SqliteStore):
         await self._database.write(
             lambda connection: in_pools.stop_waiting(connection, session_ids)
         )
+
+
+def _cancel(connection: sqlite3.Connection, wanted: CoordinatorChange) -> None:
+    """Note what is cancelled, or refuse what was: writers take turns, so one sees the other."""
+    request = wanted.request
+    if wanted.cancels is not None:
+        change(connection, ADD_CANCEL, wanted.session_id, *wanted.cancels)
+    elif (
+        request is not None
+        and wanted.protocol != REFUSED
+        and select(connection, IS_CANCELLED, request.owner, request.request_id)
+    ):
+        raise RefusedError(Outcome.CANCELLED)
 
 
 def _add_request(connection: sqlite3.Connection, request: RequestRecord) -> None:

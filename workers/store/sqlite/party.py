@@ -7,10 +7,14 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
+from contracts.requests import MAX_TRIES
 from contracts.results import Status
 
 from ..database import RefusedError
+from ..interface import StoreUnavailableError
 from ..records import (
+    AnswerRecord,
+    CancellationRecord,
     KeyShareRecord,
     NonceRecord,
     Outcome,
@@ -18,16 +22,19 @@ from ..records import (
     PartyChange,
     PresignatureRecord,
     SigningMaterial,
+    TenantRecord,
 )
 from ..rows import party as rows
 from ..rows.party import (
+    ANSWER_COLUMNS,
     BAN_COLUMNS,
+    CANCELLATION_COLUMNS,
     KEY_SHARE_COLUMNS,
     NONCE_COLUMNS,
     PRESIGNATURE_COLUMNS,
     PartyRows,
 )
-from ..shared.party import KEY_SHARE, UNPARK, SharedPartyStore
+from ..shared.party import INCARNATION, KEY_SHARE, NAME_TAKEN, UNPARK, SharedPartyStore
 from .database import SqliteDatabase, change, now, select
 from .fence import SqliteFence
 from .sessions import SqliteStore, advance, load
@@ -67,11 +74,51 @@ SAVE_KEY_SHARE = f"""
     WHERE NOT key_shares.active
 """
 
+CLAIM_NAME = """
+    INSERT INTO certified_names (owner, key_id, key_session) VALUES ($1, $2, $3)
+    ON CONFLICT DO NOTHING
+"""
+
+NAME = "SELECT key_session FROM certified_names WHERE owner = $1 AND key_id = $2"
+
+KEY_ID = "SELECT key_id FROM key_shares WHERE key_session = $1"
+
+GIVE_TENANT = """
+    INSERT INTO tenants (key_session, tenant, given_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
+"""
+
+SET_OWNER = "UPDATE key_shares SET owner = $2 WHERE key_session = $1"
+
 ANY_EPOCH = "SELECT 1 FROM key_shares WHERE key_session = $1"
 
 FORGET_SENT = "DELETE FROM outbox WHERE session_id = $1 AND cause <> $2"
 
 FORGET_INBOX = "DELETE FROM inbox WHERE session_id = $1"
+
+CANCELLED = "SELECT 1 FROM cancellations WHERE owner = $1 AND request_id = $2"
+
+ANSWERS = "SELECT session_id, digest, committed FROM answers WHERE owner = $1 AND request_id = $2"
+
+ANSWER = f"""
+    INSERT INTO answers ({ANSWER_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (owner, request_id, session_id) DO UPDATE
+    SET committed = committed OR excluded.committed, at = excluded.at
+"""
+
+LIVE_CANCELLATIONS = """
+    SELECT count(*) AS count FROM cancellations WHERE owner = $1 AND forbidden_until >= $2
+"""
+
+FORBID = f"""
+    INSERT INTO cancellations ({CANCELLATION_COLUMNS}) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (owner, request_id) DO UPDATE
+    SET issued_until = max(issued_until, excluded.issued_until),
+        forbidden_until = max(forbidden_until, excluded.forbidden_until),
+        statement = CASE
+            WHEN excluded.issued_until >= issued_until THEN coalesce(excluded.statement, statement)
+            ELSE coalesce(statement, excluded.statement)
+        END
+"""
 
 # What stands against parking a message, and what its sender has parked already.
 PARKING = """
@@ -129,6 +176,10 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
             change(connection, FORGET_SENT, wanted.session_id, wanted.cause)
         if Status(wanted.status).final:
             change(connection, FORGET_INBOX, wanted.session_id)
+        if wanted.answers is not None:
+            _answer(connection, wanted, wanted.answers)
+        if wanted.forbids is not None:
+            _forbid(connection, wanted, wanted.forbids)
 
     def _add(self, connection: sqlite3.Connection, wanted: PartyChange) -> None:
         at = now()
@@ -139,7 +190,14 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
         for ban in wanted.bans:
             change(connection, BAN, *rows.ban_values(ban))
         if wanted.key_share is not None:
-            change(connection, SAVE_KEY_SHARE, *self._rows.key_share_values(wanted.key_share))
+            self._certify(connection, wanted.key_share)
+
+    def _certify(self, connection: sqlite3.Connection, share: KeyShareRecord) -> None:
+        name = (share.owner, share.key_id, share.key_session)
+        if select(connection, NAME_TAKEN, *name):
+            raise RefusedError(Outcome.KEY_EXISTS)
+        change(connection, CLAIM_NAME, *name)
+        change(connection, SAVE_KEY_SHARE, *self._rows.key_share_values(share))
 
     async def signing_material(
         self,
@@ -188,6 +246,26 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
 
         return await self._database.write(work)
 
+    async def give_tenant(self, given: TenantRecord) -> Outcome:
+        def work(connection: sqlite3.Connection) -> Outcome:
+            found = select(connection, KEY_ID, given.key_session)
+            if not found:
+                return Outcome.LOST_RACE
+            values = (given.key_session, given.tenant, given.given_at)
+            if not change(connection, GIVE_TENANT, *values):
+                return Outcome.LOST_RACE
+            name = (given.owner, found[0]["key_id"])
+            change(connection, CLAIM_NAME, *name, given.key_session)
+            if select(connection, NAME, *name)[0]["key_session"] != given.key_session:
+                raise RefusedError(Outcome.KEY_EXISTS)
+            change(connection, SET_OWNER, given.key_session, given.owner)
+            return Outcome.COMMITTED
+
+        try:
+            return await self._database.write(work)
+        except RefusedError as refused:
+            return refused.outcome
+
     async def park(self, parked: Parked, *, max_count: int, max_bytes: int, now: int) -> bool:
         if self._fence is None:
             raise rows.NoIncarnationError
@@ -205,13 +283,53 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
         return await self._database.write(work)
 
     async def end(self, session_id: bytes, status: str, now: int) -> bool:
-        def work(connection: sqlite3.Connection) -> bool:
-            change(connection, FORGET_BATCH, session_id)
-            change(connection, FORGET_SENT_BY_BATCH, session_id)
-            if not change(connection, END, session_id, status, now):
-                return False
-            change(connection, FORGET_INBOX, session_id)
-            change(connection, UNPARK, session_id)
-            return True
+        return await self._database.write(
+            lambda connection: _end(connection, session_id, status, now)
+        )
 
-        return await self._database.write(work)
+
+def _end(connection: sqlite3.Connection, session_id: bytes, status: str, now: int) -> bool:
+    change(connection, FORGET_BATCH, session_id)
+    change(connection, FORGET_SENT_BY_BATCH, session_id)
+    if not change(connection, END, session_id, status, now):
+        return False
+    change(connection, FORGET_INBOX, session_id)
+    change(connection, UNPARK, session_id)
+    return True
+
+
+def _answer(connection: sqlite3.Connection, wanted: PartyChange, answers: AnswerRecord) -> None:
+    """Raises RefusedError."""
+    request = (answers.owner, answers.request_id)
+    if select(connection, CANCELLED, *request):
+        raise RefusedError(Outcome.CANCELLED)
+    # After that look: a cancellation is purged by this clock, and not before what it forbids counts
+    # no more.
+    if now() > answers.counts_until:
+        raise RefusedError(Outcome.EXPIRED)
+    known = select(connection, ANSWERS, *request)
+    if any(row["digest"] != answers.digest for row in known):
+        raise RefusedError(Outcome.OTHER_REQUEST)
+    others = [row for row in known if row["session_id"] != wanted.session_id]
+    if sum(row["committed"] for row in others) >= MAX_TRIES:
+        raise RefusedError(Outcome.TOO_MANY_TRIES)
+    change(connection, ANSWER, *rows.answer_values(wanted, answers))
+
+
+def _forbid(
+    connection: sqlite3.Connection, wanted: PartyChange, forbids: CancellationRecord
+) -> None:
+    """Raises RefusedError, or StoreUnavailableError in another incarnation."""
+    if select(connection, INCARNATION)[0]["id"] != forbids.incarnation:
+        raise StoreUnavailableError("SQLite: the database is in another incarnation")
+    request = (forbids.owner, forbids.request_id)
+    known = select(connection, ANSWERS, *request)
+    if forbids.statement is not None and any(row["committed"] for row in known):
+        raise RefusedError(Outcome.ALREADY_SIGNED)
+    if not select(connection, CANCELLED, *request):
+        (live,) = select(connection, LIVE_CANCELLATIONS, forbids.owner, wanted.at)
+        if live["count"] >= forbids.limit:
+            raise RefusedError(Outcome.OVERLOADED)
+    change(connection, FORBID, *rows.cancellation_values(forbids))
+    for row in known:
+        _end(connection, row["session_id"], Status.CANCELLED.value, wanted.at)

@@ -75,6 +75,9 @@ class SqliteStore(SharedStore):
             lambda connection: load(connection, self._rows, session_id)
         )
 
+    async def now(self) -> int:
+        return now()
+
     async def purge(self, *, ended_before: int) -> int:
         def work(connection: sqlite3.Connection) -> int:
             ended = select(connection, ENDED, ended_before, PURGED_AT_ONCE)

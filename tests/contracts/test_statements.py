@@ -1,0 +1,118 @@
+"""Statements: whose request they are of, by whom, and until when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from contracts.encoding import pack
+from contracts.envelope import ENVELOPE_TAG
+from contracts.errors import ContractError
+from contracts.identity import Identity
+from contracts.primitives import Owner
+from contracts.requests import CancelRequest
+from contracts.sessions import CancelAnswered, CancelRefusal, cancel_session_id
+from contracts.statements import STATEMENT_TAG, Statement
+
+from .samples import STRANGER, fields
+
+OURS, OWNER = Identity.generate(), Owner(client_id="svcA", tenant="alice")
+FROM, UNTIL = 1_600_000_000_000, 1_700_000_000_000
+STATEMENT = Statement.signed(OURS, "p1", OWNER, "r1", issued_from=FROM, issued_until=UNTIL)
+
+
+def test_what_is_signed_is_what_the_contract_says() -> None:
+    times = (FROM.to_bytes(8, "big"), UNTIL.to_bytes(8, "big"))
+    content = pack((b"\x01svcA", b"\x01alice", b"r1", b"p1", *times))
+    OURS.public.verify(b"warren/never-signed/v1", content, STATEMENT.signature)
+    bare = Statement.signed(
+        OURS, "p1", Owner(client_id=None), "r1", issued_from=FROM, issued_until=UNTIL
+    )
+    OURS.public.verify(STATEMENT_TAG, pack((b"", b"", b"r1", b"p1", *times)), bare.signature)
+
+
+def test_a_statement_says_it_of_one_request_of_one_owner() -> None:
+    STATEMENT.verify(OWNER, "r1", OURS.public)
+    again = Statement.model_validate_json(STATEMENT.model_dump_json())
+    again.verify(OWNER, "r1", OURS.public)
+
+
+@pytest.mark.parametrize(
+    ("owner", "request_id"),
+    [
+        (OWNER, "r2"),
+        (Owner(client_id="svcA"), "r1"),
+        (Owner(client_id="svcA", tenant="bob"), "r1"),
+        (Owner(client_id="svcB", tenant="alice"), "r1"),
+        (Owner(client_id=None, tenant="alice"), "r1"),
+    ],
+)
+def test_of_no_other(owner: Owner, request_id: str) -> None:
+    with pytest.raises(ContractError, match="wrong signature"):
+        STATEMENT.verify(owner, request_id, OURS.public)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"party_id": "p2"},
+        {"issued_from": FROM - 1},
+        {"issued_until": UNTIL + 1},
+        {"signature": b"0"},
+    ],
+)
+def test_nothing_in_a_statement_can_be_changed(changes: dict[str, Any]) -> None:
+    with pytest.raises(ContractError, match="wrong signature"):
+        STATEMENT.model_copy(update=changes).verify(OWNER, "r1", OURS.public)
+
+
+def test_a_party_speaks_for_itself() -> None:
+    with pytest.raises(ContractError, match="wrong signature"):
+        STATEMENT.verify(OWNER, "r1", STRANGER.public)
+
+
+def test_another_kind_of_signature_is_no_statement() -> None:
+    content = STATEMENT.content(OWNER, "r1")
+    forged = STATEMENT.model_copy(update={"signature": OURS.sign(ENVELOPE_TAG, content)})
+    with pytest.raises(ContractError, match="wrong signature"):
+        forged.verify(OWNER, "r1", OURS.public)
+
+
+@pytest.mark.parametrize(("at", "covered"), [(-1, False), (0, True), (1, True)])
+def test_it_is_about_what_was_issued_within_its_time(at: int, covered: bool) -> None:
+    assert STATEMENT.covers(FROM + at) is covered
+    assert STATEMENT.covers(UNTIL - at) is covered
+
+
+def test_an_answer_is_a_statement_or_says_why_not() -> None:
+    CancelAnswered(statement=STATEMENT)
+    CancelAnswered(refused=CancelRefusal.FORGOTTEN)
+    for neither_or_both in (
+        {},
+        {"statement": STATEMENT, "refused": CancelRefusal.FORGOTTEN},
+    ):
+        with pytest.raises(ValidationError, match="either statement or refused"):
+            CancelAnswered.model_validate(neither_or_both)
+
+
+def test_whose_request_a_cancel_is_of() -> None:
+    own = CancelRequest.model_validate(fields("cancel", tenant="alice"))
+    assert own.target_owner == OWNER
+    another = Owner(client_id=None, tenant="bob")
+    assert CancelRequest.model_validate(fields("cancel", of=another)).target_owner == another
+    assert (another.name, OWNER.name) == ("/bob", "svcA/alice") == ("/bob", own.owner)
+
+
+def test_what_was_issued_with_the_cancel_can_be_cancelled_by_it() -> None:
+    given = fields("cancel")
+    at = given["issued_at"]
+    assert CancelRequest(**given, target_issued_at=at).target_issued_at == at
+    with pytest.raises(ValidationError, match="statements do not cover it"):
+        CancelRequest(**given, target_issued_at=at + 1)
+
+
+def test_each_cancel_has_a_session_of_its_own() -> None:
+    assert cancel_session_id(bytes(32)) != cancel_session_id(bytes(31) + b"\x01")
+    assert len(cancel_session_id(bytes(32))) == 32
