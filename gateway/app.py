@@ -21,6 +21,7 @@ from .entry.crowds import Crowds
 from .entry.headers import CrossOrigin, SecurityHeaders
 from .entry.networks import AllowList, Networks
 from .entry.rates import FailedKeys, Rates
+from .entry.waits import Waits
 from .metrics import CountingDesk, Metrics, Observed
 from .problems import SCHEMA, ProblemDetails
 from .settings import GatewaySettings
@@ -131,6 +132,7 @@ def doors(settings: GatewaySettings, keys: ApiKeys, metrics: Metrics) -> list[Mi
             patience_s=limits.body_seconds,
             smaller={revocations.REVOCATIONS: revocations.MAX_BYTES},
         ),
+        Middleware(Waits),
     ]
 
 

@@ -54,6 +54,8 @@ def problem_of(error: Exception) -> Problem:
         case TopologyError():
             logger.error("topology", extra={"reason": str(error)})
             return Problem("broker_unavailable", "The queue is not as it should be.")
+        case TimeoutError():
+            return Problem("no_answer", "Nobody has answered in the time that you wait.")
         case ClientClosedError():
             return Problem("stopping", "The request was not queued.")
         case RequestValidationError():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import time
@@ -24,6 +25,7 @@ from contracts.client import Client
 
 from .entry.api_keys import CALLER, Caller
 from .problems import MARK
+from .promises import CAME
 from .sessions import Desk, Opened
 from .turns import AT_ONCE
 
@@ -145,6 +147,7 @@ class Observed:
             await send(message)
 
         began = time.perf_counter()
+        scope[CAME] = asyncio.get_running_loop().time()
         self._metrics.in_flight(+1)
         try:
             await self._app(scope, receive, note)

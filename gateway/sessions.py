@@ -11,8 +11,15 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
-from typing import Self
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Sequence,
+)
+from typing import Self, TypeVar
 
 from contracts.client import Begun, Client, ClientError, Settlement
 from contracts.keys import CertifiedKey
@@ -26,9 +33,13 @@ from contracts.results import (
 )
 from contracts.views import AccountView
 
+from . import promises
+from .memory import Memory, as_announced
 from .opening import Begin, Creation, Opened, Opening, ReferenceConflictError
 from .turns import AT_ONCE, Leave, Turns
-from .watching import Name, Watches, is_over
+from .watching import Name, Watches, is_over, passes
+
+T = TypeVar("T")
 
 __all__ = ["Desk", "Opened", "ReferenceConflictError"]
 
@@ -52,6 +63,7 @@ class Desk:
         self._timeout_s = timeout_s
         self._running: OrderedDict[Name, Begun] = OrderedDict()
         self._watches = Watches(self.look)
+        self._memory = Memory()
         self._opening = Opening(client)
         self._turns = Turns(at_once)
         self._keys: OrderedDict[tuple[str, str], tuple[float, CertifiedKey]] = OrderedDict()
@@ -123,7 +135,7 @@ class Desk:
             )
 
         creation = Creation(tenant, request_id, reference, fresh=fresh)
-        return await self._open(creation, begin)
+        return await self._open(creation, key_id, begin)
 
     async def begin_signature(
         self,
@@ -157,21 +169,32 @@ class Desk:
             )
 
         creation = Creation(tenant, request_id, reference, fresh=fresh)
-        return await self._open(creation, begin)
+        return await self._open(creation, key_id, begin)
 
     async def look(self, tenant: str, session_id: bytes) -> QuerySessionResult:
-        return await self._client.acting_for(tenant).look(session_id=session_id)
+        found = await self._client.acting_for(tenant).look(session_id=session_id)
+        self._memory.keep((tenant, session_id), found)
+        return found
+
+    async def latest(self, tenant: str, session_id: bytes) -> QuerySessionResult:
+        """The session by a look, or where nobody answers in time as it was last seen here."""
+        name = (tenant, session_id)
+        return await _in_time(self.look(*name), lambda: self._memory.of(name))
 
     async def wait(self, tenant: str, session_id: bytes, seconds: float) -> QuerySessionResult:
-        """The session when it is over, or what it is after so many seconds."""
+        """The session when it is over, or what it is after so many seconds, or when the current
+        promise ends. If nobody says so by then, it is as it was last seen here.
+
+        Raises TimeoutError, and what `look` raises, of a session that was never seen here.
+        """
         name = (tenant, session_id)
-        ends_at = time.monotonic() + seconds
-        await self._result_here(name, seconds)
-        found = await self.look(tenant, session_id)
+        ends_at = promises.current().waits_until(seconds)
+        await self._result_here(name, ends_at)
+        found = await self.latest(tenant, session_id)
         if is_over(found) or self._hung_up:
             return found
-        with self._watches.watching(name) as watch, contextlib.suppress(TimeoutError):
-            async with self._patience(ends_at - time.monotonic()):
+        with self._watches.watching(name, found) as watch, contextlib.suppress(TimeoutError):
+            async with self._patience(ends_at):
                 while not is_over(found):
                     found = await watch.next(found)
         return found
@@ -181,17 +204,22 @@ class Desk:
     ) -> KeygenResult | SignResult | None:
         """The session's result, if it has one within so many seconds. Cheaper than `wait` for a
         session that was begun here: nobody is asked."""
-        ends_at = time.monotonic() + seconds
-        result = await self._result_here((tenant, session_id), seconds)
+        ends_at = promises.current().waits_until(seconds)
+        result = await self._result_here((tenant, session_id), ends_at)
         if result is not None:
             return result
-        return (await self.wait(tenant, session_id, ends_at - time.monotonic())).outcome
+        left_s = ends_at - asyncio.get_running_loop().time()
+        return (await self.wait(tenant, session_id, left_s)).outcome
 
     async def follow(
-        self, tenant: str, session_id: bytes
+        self, tenant: str, session_id: bytes, looked: QuerySessionResult | None = None
     ) -> AsyncGenerator[QuerySessionResult, None]:
-        """The session as it is, and again whenever it has changed, until it is over."""
-        with self._watches.watching((tenant, session_id)) as watch:
+        """The session as it is, and again whenever it has changed, until it is over.
+
+        Arguments:
+            looked: What was seen of it just now.
+        """
+        with self._watches.watching((tenant, session_id), looked) as watch:
             found = None
             while found is None or not is_over(found):
                 found = await watch.next(found)
@@ -226,12 +254,16 @@ class Desk:
     async def account(self, tenant: str, account_id: str) -> AccountView:
         return await self._client.acting_for(tenant).account(account_id)
 
+    async def account_after(self, tenant: str, found: AccountView) -> AccountView:
+        """What became of an account that was found before; that, where nobody says in time."""
+        return await _in_time(self.account(tenant, found.account_id), lambda: found)
+
     async def configure_account(
         self, tenant: str, account_id: str, signers: Sequence[str] | None
     ) -> AccountView:
         return await self._client.acting_for(tenant).configure_account(account_id, signers)
 
-    async def _open(self, creation: Creation, begin: Begin) -> Opened:
+    async def _open(self, creation: Creation, key_id: str, begin: Begin) -> Opened:
         leave = await self._turns.take(creation.tenant)
         try:
             opened, begun = await self._opening.open(creation, begin)
@@ -239,7 +271,10 @@ class Desk:
             leave()
             raise
         if begun is not None and not begun.done:
-            self._await((creation.tenant, opened.session_id), begun, leave)
+            name = (creation.tenant, opened.session_id)
+            if opened.announced is not None:
+                self._memory.keep(name, as_announced(opened.announced, key_id))
+            self._await(name, begun, leave)
         else:
             leave()
         return opened
@@ -261,23 +296,23 @@ class Desk:
             del self._running[name]
         self._watches.hurry(name)
 
-    async def _result_here(self, name: Name, seconds: float) -> KeygenResult | SignResult | None:
+    async def _result_here(self, name: Name, ends_at: float) -> KeygenResult | SignResult | None:
         """Of a session that was begun here, if it is to be had; whatever goes wrong, the
         coordinator is to be asked."""
         begun = self._running.get(name)
-        if begun is None or seconds <= 0:
+        if begun is None or ends_at <= asyncio.get_running_loop().time():
             return None
         with contextlib.suppress(TimeoutError, ClientError):
-            async with self._patience(seconds):
+            async with self._patience(ends_at):
                 result = await begun.result()
             if isinstance(result, KeygenResult | SignResult):
                 return result
         return None
 
     @contextlib.asynccontextmanager
-    async def _patience(self, seconds: float) -> AsyncIterator[None]:
-        """Raises TimeoutError after so many seconds, or when the desk hangs up."""
-        async with asyncio.timeout(0 if self._hung_up else max(seconds, 0)) as wait:
+    async def _patience(self, ends_at: float) -> AsyncIterator[None]:
+        """Raises TimeoutError at this moment, or when the desk hangs up."""
+        async with asyncio.timeout_at(0 if self._hung_up else ends_at) as wait:
             self._waits.add(wait)
             try:
                 yield
@@ -287,3 +322,16 @@ class Desk:
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _in_time(asking: Awaitable[T], known: Callable[[], T | None]) -> T:
+    """What is answered while there is time for it, else what is known. Raises what the question
+    raised if nothing is."""
+    try:
+        async with asyncio.timeout_at(promises.current().last_word_by):
+            return await asking
+    except (TimeoutError, ClientError) as error:
+        fallback = known()
+        if fallback is None or not (isinstance(error, TimeoutError) or passes(error)):
+            raise
+        return fallback

@@ -167,7 +167,7 @@ async def look(
     found = await desk.account(caller.tenant, account_id)
     if wait and not found.status.final:
         await desk.wait(caller.tenant, found.session_id, wait)
-        found = await desk.account(caller.tenant, account_id)
+        found = await desk.account_after(caller.tenant, found)
     return _account(found, names)
 
 

@@ -13,6 +13,7 @@ from contracts.keys import KeyFacts
 from contracts.results import KeygenResult, SignResult, Status
 
 from ..entry.api_keys import Caller
+from ..entry.waits import BEGINS
 from ..problems import Problem, problem_responses
 from ..sessions import Desk, Opened, ReferenceConflictError
 from . import views
@@ -198,7 +199,7 @@ class Beginner:
         # Without a result, there is a status to tell; and where a result was faster than the
         # announcement, there are tokens.
         if (outcome is None and wait) or (opened.announced is None and view is None):
-            view = (await self.desk.look(caller.tenant, opened.session_id)).session
+            view = (await self.desk.latest(caller.tenant, opened.session_id)).session
         tokens = opened.announced or view
         assert tokens is not None
         status = Status.WAITING if view is None else view.status
@@ -244,6 +245,7 @@ async def beginner(
     request: Request, response: Response, idempotency_key: IdempotencyKey = None
 ) -> Beginner:
     """A dependency: what begins the sessions of this HTTP request."""
+    request.scope[BEGINS] = True
     return Beginner(
         desk=await desk_at_hand(request),
         attempt=await attempt(request, idempotency_key),

@@ -174,7 +174,7 @@ async def events(
             return Response(status_code=204)
         return _Stream(
             held.pop_all(),
-            _changes(desk, caller, known_as, names, seen),
+            _changes(desk, caller, looked, names, seen),
             ping=KEEP_ALIVE_S,
             ping_message_factory=lambda: ServerSentEvent(comment="still here"),
             send_timeout=limits.read_seconds,
@@ -182,9 +182,10 @@ async def events(
 
 
 async def _changes(
-    desk: Desk, caller: Caller, session_id: bytes, names: PartyNames, seen: Place
+    desk: Desk, caller: Caller, looked: QuerySessionResult, names: PartyNames, seen: Place
 ) -> AsyncGenerator[ServerSentEvent, None]:
-    following = desk.follow(caller.tenant, session_id)
+    assert looked.session is not None  # `check_answer` has made sure
+    following = desk.follow(caller.tenant, looked.session.session_id, looked)
     try:
         async for looked in following:
             place, over = Place.reached(looked), is_over(looked)

@@ -12,9 +12,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from contracts.primitives import ID_PATTERN, MAX_MESSAGE_BYTES, MAX_PARTIES, Words
 
+from ..promises import MAX_WAIT_S
+
 SESSION_ID_PATTERN = r"^[0-9a-f]{64}$"
-MAX_WAIT_S = 60
-"""Of `?wait=`. Proxies tend to give up at 60 s or later."""
 
 
 class Body(BaseModel):

@@ -117,6 +117,9 @@ class DeskDouble:
     async def look(self, tenant: str, session_id: bytes) -> QuerySessionResult:
         return self._session(tenant, session_id).looked()
 
+    async def latest(self, tenant: str, session_id: bytes) -> QuerySessionResult:
+        return await self.look(tenant, session_id)
+
     async def wait(self, tenant: str, session_id: bytes, seconds: float) -> QuerySessionResult:
         assert seconds > 0
         running = self._session(tenant, session_id)
@@ -129,7 +132,7 @@ class DeskDouble:
         return (await self.wait(tenant, session_id, seconds)).outcome
 
     async def follow(
-        self, tenant: str, session_id: bytes
+        self, tenant: str, session_id: bytes, looked: QuerySessionResult | None = None
     ) -> AsyncGenerator[QuerySessionResult, None]:
         running = self._session(tenant, session_id)
         self._finish(tenant, running)
@@ -193,6 +196,9 @@ class DeskDouble:
 
     async def account(self, tenant: str, account_id: str) -> AccountView:
         return self._found(self._of(tenant).accounts, account_id, FailureCode.UNKNOWN_ACCOUNT)
+
+    async def account_after(self, tenant: str, found: AccountView) -> AccountView:
+        return await self.account(tenant, found.account_id)
 
     async def configure_account(
         self, tenant: str, account_id: str, signers: Sequence[str] | None

@@ -99,7 +99,7 @@ class Succeeded(DeskDouble):
         return looked.model_copy(update={"session": view})
 
     async def follow(
-        self, tenant: str, session_id: bytes
+        self, tenant: str, session_id: bytes, looked: QuerySessionResult | None = None
     ) -> AsyncGenerator[QuerySessionResult, None]:
         async for change in super().follow(tenant, session_id):
             assert change.session is not None
@@ -121,7 +121,7 @@ class Breaking(DeskDouble):
     """Loses its queue in the middle of a stream."""
 
     async def follow(
-        self, tenant: str, session_id: bytes
+        self, tenant: str, session_id: bytes, looked: QuerySessionResult | None = None
     ) -> AsyncGenerator[QuerySessionResult, None]:
         yield await self.look(tenant, session_id)
         raise BrokerUnavailableError("secret address")
@@ -145,7 +145,7 @@ class Endless(DeskDouble):
         self.left = asyncio.Event()
 
     async def follow(
-        self, tenant: str, session_id: bytes
+        self, tenant: str, session_id: bytes, looked: QuerySessionResult | None = None
     ) -> AsyncGenerator[QuerySessionResult, None]:
         yield await self.look(tenant, session_id)
         self.following.set()
