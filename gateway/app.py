@@ -19,6 +19,7 @@ from .entry.api_keys import ApiKeys
 from .entry.bodies import Bodies
 from .entry.crowds import Crowds
 from .entry.headers import CrossOrigin, SecurityHeaders
+from .entry.lines import Lines
 from .entry.networks import AllowList, Networks
 from .entry.rates import FailedKeys, Rates
 from .entry.waits import Waits
@@ -61,6 +62,7 @@ def create_app(settings: GatewaySettings, client: Client) -> FastAPI:
         client,
         timeout_s=settings.client.timeout_s,
         at_once=settings.limits.sessions_at_once_per_holder,
+        asking=settings.limits.questions_at_once_per_holder,
         metrics=metrics,
     )
 
@@ -125,7 +127,13 @@ def doors(settings: GatewaySettings, keys: ApiKeys, metrics: Metrics) -> list[Mi
             exempt=WITHOUT_KEY,
         ),
         Middleware(Rates, requests=limits.requests, window_s=limits.window_seconds),
-        Middleware(Crowds, per_key=limits.in_flight_per_key, together=limits.in_flight),
+        Middleware(
+            Crowds,
+            per_key=limits.in_flight_per_key,
+            per_holder=limits.in_flight_per_holder,
+            together=limits.in_flight,
+        ),
+        Middleware(Lines),
         Middleware(
             Bodies,
             limit=limits.body_bytes,

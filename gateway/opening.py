@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
@@ -62,8 +63,13 @@ class Creation:
 
 
 class Opening:
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    """
+    Arguments:
+        asking: Opens when a tenant may ask, with the client that acts for it.
+    """
+
+    def __init__(self, asking: Callable[[str], AbstractAsyncContextManager[Client]]) -> None:
+        self._asking = asking
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def open(self, creation: Creation, begin: Begin) -> tuple[Opened, Begun | None]:
@@ -90,7 +96,8 @@ class Opening:
 
     async def _found(self, creation: Creation) -> Opened | None:
         try:
-            found = await self._client.acting_for(creation.tenant).look(request_id=creation.name)
+            async with self._asking(creation.tenant) as client:
+                found = await client.look(request_id=creation.name)
         except RequestFailedError as error:
             if error.failure.code is FailureCode.UNKNOWN_REQUEST:
                 return None

@@ -46,6 +46,7 @@ __all__ = ["Desk", "Opened", "ReferenceConflictError"]
 RUNNING = 10_000
 """Requests at most whose results are awaited here. Of others, the coordinator is asked."""
 KEYS = 10_000
+ASKING_BESIDE_OTHERS = 4
 KEY_FOR_S = 60.0
 """For so long the facts of a key are taken to be what they were."""
 
@@ -56,16 +57,25 @@ class Desk:
         client: Whose calls are all made for tenants; connected for longer than the desk is open.
         timeout_s: Lifetime of the sessions that are begun.
         at_once: How many one tenant has in the making without waiting for a turn.
+        asking: How many questions one tenant has under way, beside those; the next one waits.
     """
 
-    def __init__(self, client: Client, *, timeout_s: float, at_once: int = AT_ONCE) -> None:
+    def __init__(
+        self,
+        client: Client,
+        *,
+        timeout_s: float,
+        at_once: int = AT_ONCE,
+        asking: int = AT_ONCE,
+    ) -> None:
         self._client = client
         self._timeout_s = timeout_s
         self._running: OrderedDict[Name, Begun] = OrderedDict()
         self._watches = Watches(self.look)
         self._memory = Memory()
-        self._opening = Opening(client)
+        self._opening = Opening(self._asking)
         self._turns = Turns(at_once)
+        self._questions = Turns(asking, ASKING_BESIDE_OTHERS, patient=True)
         self._keys: OrderedDict[tuple[str, str], tuple[float, CertifiedKey]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._waits: set[asyncio.Timeout] = set()
@@ -172,7 +182,8 @@ class Desk:
         return await self._open(creation, key_id, begin)
 
     async def look(self, tenant: str, session_id: bytes) -> QuerySessionResult:
-        found = await self._client.acting_for(tenant).look(session_id=session_id)
+        async with self._asking(tenant) as client:
+            found = await client.look(session_id=session_id)
         self._memory.keep((tenant, session_id), found)
         return found
 
@@ -226,12 +237,14 @@ class Desk:
                 yield found
 
     async def cancel(self, tenant: str, session_id: bytes) -> Settlement:
-        return await self._client.acting_for(tenant).cancel_session(session_id)
+        async with self._asking(tenant) as client:
+            return await client.cancel_session(session_id)
 
     async def join(
         self, tenant: str, session_id: bytes, token: bytes, party_id: str | None
     ) -> JoinSessionResult:
-        return await self._client.acting_for(tenant).join(session_id, token, party_id)
+        async with self._asking(tenant) as client:
+            return await client.join(session_id, token, party_id)
 
     async def key(self, tenant: str, key_id: str) -> CertifiedKey:
         """Raises RequestFailedError where there is none."""
@@ -239,7 +252,8 @@ class Desk:
         known = self._keys.get(name)
         if known is not None and now - known[0] < KEY_FOR_S:
             return known[1]
-        (key,) = await self._client.acting_for(tenant).keys(key_id)
+        async with self._asking(tenant) as client:
+            (key,) = await client.keys(key_id)
         self._keys[name] = (now, key)
         self._keys.move_to_end(name)
         if len(self._keys) > KEYS:
@@ -249,10 +263,12 @@ class Desk:
     async def accounts(
         self, tenant: str, *, after: str | None = None, limit: int = 100
     ) -> QueryAccountsResult:
-        return await self._client.acting_for(tenant).accounts(after=after, limit=limit)
+        async with self._asking(tenant) as client:
+            return await client.accounts(after=after, limit=limit)
 
     async def account(self, tenant: str, account_id: str) -> AccountView:
-        return await self._client.acting_for(tenant).account(account_id)
+        async with self._asking(tenant) as client:
+            return await client.account(account_id)
 
     async def account_after(self, tenant: str, found: AccountView) -> AccountView:
         """What became of an account that was found before; that, where nobody says in time."""
@@ -261,7 +277,18 @@ class Desk:
     async def configure_account(
         self, tenant: str, account_id: str, signers: Sequence[str] | None
     ) -> AccountView:
-        return await self._client.acting_for(tenant).configure_account(account_id, signers)
+        async with self._asking(tenant) as client:
+            return await client.configure_account(account_id, signers)
+
+    @contextlib.asynccontextmanager
+    async def _asking(self, tenant: str) -> AsyncIterator[Client]:
+        """When it is the tenant's turn: whoever has asked much stands behind himself, and not
+        before what others ask."""
+        leave = await self._questions.take(tenant)
+        try:
+            yield self._client.acting_for(tenant)
+        finally:
+            leave()
 
     async def _open(self, creation: Creation, key_id: str, begin: Begin) -> Opened:
         leave = await self._turns.take(creation.tenant)

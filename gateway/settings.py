@@ -125,13 +125,19 @@ class Limits(_Section):
     failed_keys_window_seconds: int = Field(default=10, ge=1, le=3600)
     in_flight_per_key: int = Field(default=64, ge=1)
     """Requests of one API key at the same time, those that wait for a result included."""
+    in_flight_per_holder: int = Field(default=256, ge=1)
+    """The same for all keys of one holder."""
     in_flight: int = Field(default=1024, ge=1)
     """The same for all keys together."""
     sessions_at_once_per_holder: int = Field(default=AT_ONCE, ge=1)
     """Sessions in the making, and two while others have some too; the next one waits for its turn,
     for seconds at most. More than keep the parties busy make nothing faster, and others' slower."""
+    questions_at_once_per_holder: int = Field(default=AT_ONCE, ge=1)
+    """To the coordinator, and half as many while others ask too; the next one waits for its turn."""
     event_streams_per_key: int = Field(default=16, ge=1)
-    """Of these, how many may be streams of a session's events."""
+    """Of the requests in flight, how many may be streams of a session's events."""
+    event_streams_per_holder: int = Field(default=64, ge=1)
+    """The same for all keys of one holder."""
     body_bytes: int = Field(default=262_144, ge=1024)
     body_seconds: float = Field(default=10, gt=0)
     """How long a body may take to arrive."""

@@ -1,5 +1,6 @@
-"""How many sessions one tenant has in the making at once: a burst of one would otherwise stand in
-all queues before what anybody else asks for next. Alone, a tenant may have more of them."""
+"""How many sessions one tenant has in the making at once, and how many questions under way: a burst
+of one would otherwise stand in all queues before what anybody else asks for next. Alone, a tenant
+may have more of them."""
 
 from __future__ import annotations
 
@@ -35,6 +36,7 @@ class Turns:
     Arguments:
         at_once: Of a tenant that is alone.
         beside_others: Of each, where there are several.
+        patient: Whether who waits for a turn does so until it comes, however long that takes.
         clock: Monotonic, in seconds.
     """
 
@@ -43,8 +45,10 @@ class Turns:
         at_once: int,
         beside_others: int = BESIDE_OTHERS,
         *,
+        patient: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._patient = patient
         self._at_once = at_once
         self._beside_others = min(at_once, beside_others)
         self._clock = clock
@@ -60,7 +64,7 @@ class Turns:
         turn = asyncio.get_running_loop().create_future()
         line.waiting.append(turn)
         try:
-            await asyncio.wait([turn], timeout=PATIENCE_S)
+            await asyncio.wait([turn], timeout=None if self._patient else PATIENCE_S)
         except asyncio.CancelledError:
             if turn.done():
                 self._leave(tenant)

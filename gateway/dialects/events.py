@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from typing import Annotated, Any, NamedTuple
 
@@ -23,6 +22,7 @@ from contracts.results import QuerySessionResult
 
 from .. import faults
 from ..entry.api_keys import Caller, require
+from ..entry.crowds import Counted
 from ..problems import Problem, problem_responses
 from ..sessions import Desk
 from ..settings import Limits
@@ -77,25 +77,26 @@ START = Place(-1, -1)
 
 
 class Streams:
-    """How many streams each API key holds open in this process."""
+    """How many streams each API key, and each holder, has open in this process."""
 
     def __init__(self) -> None:
-        self._open: Counter[str] = Counter()
+        self._open = Counted()
 
     @contextlib.contextmanager
-    def one(self, api_key_id: str, limit: int) -> Iterator[None]:
+    def one(self, caller: Caller, limits: Limits) -> Iterator[None]:
         """One more, while it is open. Raises a Problem if that would be too many."""
-        if self._open[api_key_id] >= limit:
+        refusal = self._open.refusal(
+            caller,
+            per_key=limits.event_streams_per_key,
+            per_holder=limits.event_streams_per_holder,
+        )
+        if refusal is not None:
             raise Problem(
                 "rate_exceeded",
-                f"This API key follows {limit} sessions already; close one, or poll.",
+                f"Too many sessions are followed already: {refusal} streams. Close one, or poll.",
             )
-        self._open[api_key_id] += 1
-        try:
+        with self._open.one(caller):
             yield
-        finally:
-            self._open[api_key_id] -= 1
-            self._open += Counter()  # which forgets the zeros
 
 
 _STREAMS = Streams()
@@ -166,7 +167,7 @@ async def events(
     known_as = bytes.fromhex(session_id)
     with contextlib.ExitStack() as held:
         # Before anything is awaited, or a burst of streams would find that there are none yet.
-        held.enter_context(opened.one(caller.api_key_id, limits.event_streams_per_key))
+        held.enter_context(opened.one(caller, limits))
         # Before the stream begins, since later there is no status left to say no with.
         looked = await desk.look(caller.tenant, known_as)
         seen = START if last_event_id is None else Place.of(last_event_id)
