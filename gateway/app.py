@@ -23,6 +23,7 @@ from .entry.lines import Lines
 from .entry.networks import AllowList, Networks
 from .entry.rates import FailedKeys, Rates
 from .entry.waits import Waits
+from .methods import Heads
 from .metrics import CountingDesk, Metrics, Observed
 from .problems import SCHEMA, ProblemDetails
 from .settings import GatewaySettings
@@ -141,6 +142,7 @@ def doors(settings: GatewaySettings, keys: ApiKeys, metrics: Metrics) -> list[Mi
             smaller={revocations.REVOCATIONS: revocations.MAX_BYTES},
         ),
         Middleware(Waits),
+        Middleware(Heads),
     ]
 
 

@@ -77,6 +77,9 @@ KINDS: Mapping[str, Kind] = {
     "method_not_allowed": Kind(405, "Not this method", "Use one that the header Allow names."),
     "not_http": Kind(400, "Not an HTTP request", "Send HTTP/1.1."),
     "headers_too_large": Kind(431, "The headers are too large", "Send fewer or shorter headers."),
+    "transfer_coding": Kind(
+        501, "Not this transfer coding", "Send the body chunked or with Content-Length."
+    ),
     "body_too_large": Kind(413, "The body is too large", "Send a smaller body, see `detail`."),
     "too_slow": Kind(
         408, "The request did not arrive in time", "Send it in one go.", retryable=True
@@ -195,7 +198,7 @@ class Problem(Exception):  # noqa: N818 - its name in RFC 9457
             wanted["www-authenticate"] = 'ApiKey realm="warren", header="X-API-Key"'
         if self.status in {429, 503}:
             wanted["retry-after"] = str(RETRY_AFTER_S)
-        if self.status in {400, 408, 413, 431}:
+        if self.status in {400, 408, 413, 431, 501}:
             wanted["connection"] = "close"  # more of the same request may be under way
         wanted |= {name.lower(): value for name, value in self.headers.items()}
         return [(name.encode(), value.encode()) for name, value in wanted.items()]

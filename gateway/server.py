@@ -14,11 +14,12 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from .entry.framing import framing_problem
 from .entry.headers import SECURITY_HEADERS
 from .problems import Problem
 from .settings import GatewaySettings, Limits
@@ -37,6 +38,14 @@ CHUNK_BYTES = 8
 sends besides is kept and read by nobody, and the parser would gather it."""
 
 
+FIELD_BYTES = len(": \r\n")
+"""What a header field has beside its name and value."""
+
+
+class _RefusedError(Exception):
+    """Ends the parsing of a request that is refused as it stands."""
+
+
 class PatientProtocol(HttpToolsProtocol):
     """One connection. `configuration` makes the class that has its `limits`."""
 
@@ -46,7 +55,9 @@ class PatientProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self._waiting: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
+        self._refusal: Problem | None = None  # of what the parser has come to just now
         self._header_bytes: int | None = None  # so far, while headers have begun and not ended
+        self._gathered_bytes = 0  # the same by what was read since, whether it is a header yet or not
         self._messages = 0  # requests that have begun
         self._body_bytes = 0  # of the latest
         self._other_bytes = 0  # of it since its headers: chunks' sizes, and what follows them
@@ -79,26 +90,34 @@ class PatientProtocol(HttpToolsProtocol):
         if self._header_bytes is None:
             if not self._answering:  # bytes before a request begins, which uvicorn takes for one
                 self._wait_for_headers()
-        # What comes with the end of an earlier request is not counted: one read, at most.
-        elif counted is not None:
-            self._header_bytes += len(data)
-            if self._header_bytes > self.limits.header_bytes:
-                text = f"The request's line and headers may have {self.limits.header_bytes} bytes."
-                self._refuse(Problem("headers_too_large", text))
+        # What the parser has found is counted already; what it still gathers is a part of this. What
+        # came with the end of an earlier request is not known apart from it: one read, at most.
+        elif counted is not None or self._messages == 1:
+            self._gathered_bytes += len(data)
+            if self._gathered_bytes > self.limits.header_bytes:
+                self._refuse(self._too_large())
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._messages += 1
-        self._header_bytes = self._body_bytes = self._other_bytes = 0
+        self._header_bytes = self._gathered_bytes = self._body_bytes = self._other_bytes = 0
         self._wait_for_headers()
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._count_header(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # Behind a chunked body there may be more, from whoever wrote the body: no proxy has looked
         # at them, and the application takes its headers for what it was asked with.
         if self._header_bytes is not None:
+            self._count_header(len(name) + len(value) + FIELD_BYTES)
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        version = self.parser.get_http_version()
+        if (problem := framing_problem(version, self.headers)) is not None:
+            self._give_up_parsing(problem)
         self._header_bytes = None
         self._stop_waiting()
         super().on_headers_complete()
@@ -119,7 +138,22 @@ class PatientProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """A problem document in place of uvicorn's bare text."""
-        self._refuse(Problem("not_http", msg))
+        self._refuse(self._refusal or Problem("not_http", msg))
+
+    def _count_header(self, count: int) -> None:
+        assert self._header_bytes is not None  # by `on_message_begin`
+        self._header_bytes += count
+        if self._header_bytes > self.limits.header_bytes:
+            self._give_up_parsing(self._too_large())
+
+    def _give_up_parsing(self, problem: Problem) -> NoReturn:
+        """Before the application is told of a request: nothing that follows is looked at either."""
+        self._refusal = problem
+        raise _RefusedError  # the parser passes it on as a fault of what it has read
+
+    def _too_large(self) -> Problem:
+        text = f"The request's line and headers may have {self.limits.header_bytes} bytes."
+        return Problem("headers_too_large", text)
 
     def _wait_for_headers(self) -> None:
         if self._waiting is None:

@@ -98,10 +98,9 @@ async def test_who_needs_no_key_stands_in_no_line() -> None:
 async def test_a_holders_questions_wait_for_each_other_and_for_nobody_elses() -> None:
     coordinator = Coordinator()
     async with Desk(cast("Client", ClientDouble(coordinator)), timeout_s=30) as desk:
-        ids = {tenant: (await begin(desk, tenant)).session_id for tenant in ("shop", "bank")}
+        ids = {tenant: (await begin(desk, tenant, fresh=True)).session_id for tenant in ("shop", "bank")}
         coordinator.gate.clear()
         coordinator.looks = 0
-        await until(lambda: set(desk._questions._lines) == set())
         burst = [asyncio.create_task(desk.look("shop", ids["shop"])) for _ in range(500)]
         await settle()
         assert coordinator.looks == AT_ONCE
@@ -153,7 +152,7 @@ class Counting:
 async def test_beside_others_a_holder_asks_less_at_once() -> None:
     coordinator = Coordinator()
     async with Desk(cast("Client", ClientDouble(coordinator)), timeout_s=30) as desk:
-        ids = {tenant: (await begin(desk, tenant)).session_id for tenant in ("shop", "bank")}
+        ids = {tenant: (await begin(desk, tenant, fresh=True)).session_id for tenant in ("shop", "bank")}
         coordinator.gate.clear()
         coordinator.looks = 0
         held = [asyncio.create_task(desk.look("bank", ids["bank"]))]
