@@ -22,6 +22,7 @@ from .entry.headers import CrossOrigin, SecurityHeaders
 from .entry.lines import Lines
 from .entry.networks import AllowList, Networks
 from .entry.rates import FailedKeys, Rates
+from .entry.stays import Stays
 from .entry.waits import Waits
 from .methods import Heads
 from .metrics import CountingDesk, Metrics, Observed
@@ -111,13 +112,14 @@ def doors(settings: GatewaySettings, keys: ApiKeys, metrics: Metrics) -> list[Mi
     """From the outermost to the innermost: what costs least and tells most comes first."""
     door, limits = settings.door, settings.limits
     origins = tuple(door.cors_origins)
+    networks = Networks(door.allowed, door.proxies)
     return [
         Middleware(Observed, metrics=metrics, log=door.access_log),
         Middleware(SecurityHeaders),
         Middleware(faults.Faults),
         Middleware(
             AllowList,
-            networks=Networks(door.allowed, door.proxies),
+            networks=networks,
             exempt=FROM_ANYWHERE if door.health_from_anywhere else frozenset(),
         ),
         *([Middleware(CrossOrigin, origins=origins)] if origins else []),
@@ -125,6 +127,7 @@ def doors(settings: GatewaySettings, keys: ApiKeys, metrics: Metrics) -> list[Mi
             Admission,
             keys=keys,
             failed=FailedKeys(limits.failed_keys, limits.failed_keys_window_seconds),
+            stays=Stays(keys, networks),
             exempt=WITHOUT_KEY,
         ),
         Middleware(Rates, requests=limits.requests, window_s=limits.window_seconds),

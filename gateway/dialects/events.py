@@ -15,14 +15,16 @@ from typing import Annotated, Any, NamedTuple
 from fastapi import APIRouter, Depends, Header, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette import types
+from starlette.requests import HTTPConnection
 
 from contracts.client import ClientError
 from contracts.primitives import Scope
 from contracts.results import QuerySessionResult
 
 from .. import faults
-from ..entry.api_keys import Caller, require
+from ..entry.api_keys import CALLER, Caller, require
 from ..entry.crowds import Counted
+from ..entry.stays import stay_of
 from ..problems import Problem, problem_responses
 from ..sessions import Desk
 from ..settings import Limits
@@ -175,30 +177,61 @@ async def events(
             return Response(status_code=204)
         return _Stream(
             held.pop_all(),
-            _changes(desk, caller, looked, names, seen),
+            _as_sent_events(changes(desk, request, looked, names, seen)),
             ping=KEEP_ALIVE_S,
             ping_message_factory=lambda: ServerSentEvent(comment="still here"),
             send_timeout=limits.read_seconds,
         )
 
 
-async def _changes(
-    desk: Desk, caller: Caller, looked: QuerySessionResult, names: PartyNames, seen: Place
-) -> AsyncGenerator[ServerSentEvent, None]:
+class Change(NamedTuple):
+    """What is told of a session, by whichever way.
+
+    Attributes:
+        event: `session`, `end` or `problem`.
+        data: JSON: the session, or the problem document.
+    """
+
+    event: str
+    id: str | None
+    data: str
+
+    def as_sent_event(self) -> ServerSentEvent:
+        return ServerSentEvent(self.data, event=self.event, id=self.id)
+
+
+async def changes(
+    desk: Desk, request: HTTPConnection, looked: QuerySessionResult, names: PartyNames, seen: Place
+) -> AsyncGenerator[Change, None]:
+    """What is newer than what was seen, until the session is over, or why no more is told: something
+    is wrong, or the caller may not be here any more."""
     assert looked.session is not None  # `check_answer` has made sure
+    caller: Caller = request.scope[CALLER]
     following = desk.follow(caller.tenant, looked.session.session_id, looked)
     try:
-        async for looked in following:
-            place, over = Place.reached(looked), is_over(looked)
+        while (found := await _next(following, request)) is not None:
+            place, over = Place.reached(found), is_over(found)
             if place > seen or over:
                 seen = place
-                yield ServerSentEvent(
-                    views.looked_at(looked, names).model_dump_json(exclude_none=True),
-                    event="end" if over else "session",
-                    id=f"{place.attempt}.{place.line}",
-                )
-    except ClientError as error:
+                told = views.looked_at(found, names).model_dump_json(exclude_none=True)
+                yield Change("end" if over else "session", f"{place.attempt}.{place.line}", told)
+    except (ClientError, Problem) as error:
         problem = faults.problem_of(error)
-        yield ServerSentEvent(json.dumps(problem.document(None)), event="problem")
+        yield Change("problem", None, json.dumps(problem.document(None)))
     finally:
         await following.aclose()
+
+
+async def _next(
+    following: AsyncGenerator[QuerySessionResult, None], request: HTTPConnection
+) -> QuerySessionResult | None:
+    async with stay_of(request.scope):
+        return await anext(following, None)
+
+
+async def _as_sent_events(
+    told: AsyncGenerator[Change, None],
+) -> AsyncGenerator[ServerSentEvent, None]:
+    async with contextlib.aclosing(told):
+        async for change in told:
+            yield change.as_sent_event()

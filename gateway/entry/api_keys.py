@@ -1,7 +1,7 @@
 """`X-API-Key`: which secrets let whom do what.
 
 What an authority has signed lets in, and nobody else's word; the coordinator hands it on. Every
-gateway process asks for what is new every few seconds and verifies it, so that a revoked key stops
+gateway process asks for what is new every second and verifies it, so that a revoked key stops
 working everywhere within that time. Who shows a key that is not known waits until it was asked
 again, out of turn, at most once a second: so a new key works from the first request on.
 """
@@ -37,7 +37,7 @@ HEADER = "X-API-Key"
 CALLER = "warren.caller"
 """In a request's scope: the `Caller`, once known."""
 
-REFRESH_S = 2.0
+REFRESH_S = 1.0
 OUT_OF_TURN_S = 1.0
 """Between two refreshes for keys that are not known."""
 PATIENCE_S = 2.0
@@ -164,6 +164,20 @@ class ApiKeys:
                 "Nobody has proven for too long which API keys are valid.",
             )
         return caller
+
+    def ended(self, caller: Caller) -> Problem | None:
+        """Why somebody who was let in would not be let in again, as far as this process knows."""
+        name = caller.api_key_id
+        found = self._chain.key(name)
+        if found is None or found.revoked_at is not None:
+            return Problem("unauthenticated", f"API key {name} was revoked meanwhile.")
+        if not valid(found, _now_ms()):
+            return Problem("unauthenticated", f"API key {name} has expired meanwhile.")
+        taken = sorted(caller.scopes.difference(found.scopes))
+        if taken:
+            text = f"API key {name} has lost the scope {', '.join(taken)} meanwhile."
+            return Problem("scope_missing", text)
+        return None
 
     def _look_up(self, shown: bytes) -> ApiKeyView | None:
         # Nobody can choose what a secret's digest begins with, so a dictionary's time tells

@@ -1,4 +1,4 @@
-"""How long a caller is kept waiting for an answer's beginning."""
+"""How long a caller waits for an answer's beginning."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..problems import Problem
 from ..promises import Promise, kept
+from .stays import stay_of
 
 BEGINS = "warren.begins"
 """In a request's scope once it is one that begins a session."""
 
 
 class Waits:
-    """Middleware: 504 for who would have to wait for longer than was promised.
+    """Middleware: 504 for who would have to wait for longer than was promised; 401 or 403 for whose
+    key was revoked while he waited, or is otherwise of no more use.
 
-    What is below answers earlier by itself, with what there is; here ends what could not.
+    What is below answers earlier by itself, with what there is; here ends what could not. An answer
+    that has begun takes as long as it takes, and looks after its `Stay` itself.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -27,15 +30,16 @@ class Waits:
             await self._app(scope, receive, send)
             return
         promise = Promise.of(scope)
-        limit = asyncio.timeout_at(promise.answers_by)
+        limit, stay = asyncio.timeout_at(promise.answers_by), stay_of(scope)
 
         async def tell(message: Message) -> None:
-            if not limit.expired():
-                limit.reschedule(None)  # what follows is for as long as it takes
+            if message["type"] == "http.response.start" and not limit.expired():
+                limit.reschedule(None)
+                stay.release()
             await send(message)
 
         try:
-            async with limit:
+            async with limit, stay:
                 with kept(promise):
                     await self._app(scope, receive, tell)
         except TimeoutError:
