@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from .entry.bodies import LINGER_BYTES, LINGER_S
 from .entry.framing import framing_problem
 from .entry.headers import SECURITY_HEADERS
 from .problems import Problem
@@ -56,6 +57,8 @@ class PatientProtocol(HttpToolsProtocol):
         self._waiting: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
         self._refusal: Problem | None = None  # of what the parser has come to just now
+        self._refused = False  # and answered: what still comes is read by nobody
+        self._discarded_bytes = 0
         self._header_bytes: int | None = None  # so far, while headers have begun and not ended
         self._gathered_bytes = 0  # the same by what was read since, whether it is a header yet or not
         self._messages = 0  # requests that have begun
@@ -78,7 +81,8 @@ class PatientProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Closes on whoever sends more than headers and body may have."""
-        if self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
+            self._discard(len(data))
             return
         counted, message, body_bytes = self._header_bytes, self._messages, self._body_bytes
         super().data_received(data)
@@ -183,9 +187,13 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _refuse(self, problem: Problem) -> None:
         """Before there is a request that the application could answer."""
-        if self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
             return
-        if not self._answering:  # else the bytes would stand in the middle of another answer
+        self._refused = True
+        self._stop_waiting()
+        if self._answering:  # the bytes would stand in the middle of another answer
+            self.transport.close()
+        else:
             body = problem.body()
             headers = [
                 *self.server_state.default_headers,
@@ -195,7 +203,19 @@ class PatientProtocol(HttpToolsProtocol):
             lines = b"".join(b"%s: %s\r\n" % pair for pair in headers)
             status = f"HTTP/1.1 {problem.status} {problem.kind.title}\r\n".encode()
             self.transport.write(status + lines + b"\r\n" + body)
-        self.transport.close()
+            self._linger()
+
+    def _linger(self) -> None:
+        """A connection that is closed with bytes unread is reset, and the answer with it: whoever is
+        still sending has a moment to read why."""
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(LINGER_S, self.transport.close)
+
+    def _discard(self, count: int) -> None:
+        self._discarded_bytes += count
+        if self._discarded_bytes > LINGER_BYTES:
+            self.transport.close()
 
 
 class Server(uvicorn.Server):

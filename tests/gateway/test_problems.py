@@ -181,7 +181,7 @@ async def test_what_does_not_exist_is_a_problem_too() -> None:
         assert problem(await caller.get("/nothing"))["code"] == "not_found"
         refused = await caller.delete("/who")
         assert problem(refused)["code"] == "method_not_allowed"
-        assert refused.headers["allow"] == "GET"
+        assert refused.headers["allow"] == "GET, HEAD, OPTIONS"
         assert problem(await caller.get("/who/"))["code"] == "not_found"
 
 

@@ -232,7 +232,7 @@ POST = REQUEST.replace(b"GET /who", b"POST /notes") + b"Content-Type: applicatio
         (b"Transfer-Encoding: gzip", 501),
         (b"Transfer-Encoding: identity", 501),
         (b"Transfer-Encoding: chunked;q=1", 501),
-        (b"Transfer-Encoding: chunked, gzip", 501),
+        (b"Transfer-Encoding: chunked, gzip", 400),
         (b"Transfer-Encoding: ,chunked", 400),
         (b"Transfer-Encoding: chunked, chunked", 400),
         (b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", 400),
