@@ -13,6 +13,8 @@ import re
 
 from yarl import URL
 
+from .placeholders import has_placeholder_password
+
 _ADDRESS = re.compile(
     r"(?P<scheme>amqps?://)(?P<login>[^/?#]*@)?(?P<hosts>[^/?#@]+)(?P<rest>[/?].*)?"
 )
@@ -64,9 +66,18 @@ class Hosts:
 
 
 def check(address: str) -> str:
-    """The address itself. Raises AddressError."""
+    """The address itself. Raises AddressError, also where its password is a placeholder."""
     _split(address)
+    if has_placeholder_password(address):
+        raise placeholder_password()
     return address
+
+
+def placeholder_password() -> AddressError:
+    """Of an address that was taken from an example as it stands."""
+    return AddressError(
+        "its password is the placeholder of an example: put in the one that was made for this user"
+    )
 
 
 def _split(address: str) -> tuple[URL, ...]:

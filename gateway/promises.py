@@ -1,4 +1,4 @@
-"""By when a caller has an answer: `wait` is a promise, whatever is dead, frozen or slow meanwhile."""
+"""By when a caller has an answer: `wait` is a promise, whatever is dead, frozen or slow."""
 
 from __future__ import annotations
 

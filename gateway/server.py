@@ -60,7 +60,9 @@ class PatientProtocol(HttpToolsProtocol):
         self._refused = False  # and answered: what still comes is read by nobody
         self._discarded_bytes = 0
         self._header_bytes: int | None = None  # so far, while headers have begun and not ended
-        self._gathered_bytes = 0  # the same by what was read since, whether it is a header yet or not
+        self._gathered_bytes = (
+            0  # the same by what was read since, whether it is a header yet or not
+        )
         self._messages = 0  # requests that have begun
         self._body_bytes = 0  # of the latest
         self._other_bytes = 0  # of it since its headers: chunks' sizes, and what follows them
@@ -94,8 +96,8 @@ class PatientProtocol(HttpToolsProtocol):
         if self._header_bytes is None:
             if not self._answering:  # bytes before a request begins, which uvicorn takes for one
                 self._wait_for_headers()
-        # What the parser has found is counted already; what it still gathers is a part of this. What
-        # came with the end of an earlier request is not known apart from it: one read, at most.
+        # What the parser has found is counted already; what it still gathers is a part of this.
+        # What came with the end of an earlier request is not known apart: one read, at most.
         elif counted is not None or self._messages == 1:
             self._gathered_bytes += len(data)
             if self._gathered_bytes > self.limits.header_bytes:
@@ -206,8 +208,8 @@ class PatientProtocol(HttpToolsProtocol):
             self._linger()
 
     def _linger(self) -> None:
-        """A connection that is closed with bytes unread is reset, and the answer with it: whoever is
-        still sending has a moment to read why."""
+        """A connection that is closed with bytes unread is reset, and the answer with it: whoever
+        is still sending has a moment to read why."""
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.loop.call_later(LINGER_S, self.transport.close)

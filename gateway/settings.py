@@ -133,7 +133,7 @@ class Limits(_Section):
     """Sessions in the making, and two while others have some too; the next one waits for its turn,
     for seconds at most. More than keep the parties busy make nothing faster, and others' slower."""
     questions_at_once_per_holder: int = Field(default=AT_ONCE, ge=1)
-    """To the coordinator, and half as many while others ask too; the next one waits for its turn."""
+    """To the coordinator, four while others ask too; the next one waits for its turn."""
     event_streams_per_key: int = Field(default=16, ge=1)
     """Of the requests in flight, how many may be streams of a session's events."""
     event_streams_per_holder: int = Field(default=64, ge=1)

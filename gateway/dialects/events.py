@@ -203,8 +203,8 @@ class Change(NamedTuple):
 async def changes(
     desk: Desk, request: HTTPConnection, looked: QuerySessionResult, names: PartyNames, seen: Place
 ) -> AsyncGenerator[Change, None]:
-    """What is newer than what was seen, until the session is over, or why no more is told: something
-    is wrong, or the caller may not be here any more."""
+    """What is newer than what was seen, until the session is over, or why no more is told: there is
+    trouble, or the caller may not be here any more."""
     assert looked.session is not None  # `check_answer` has made sure
     caller: Caller = request.scope[CALLER]
     following = desk.follow(caller.tenant, looked.session.session_id, looked)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import hmac
 import logging
 import secrets
@@ -30,6 +29,9 @@ from contracts.views import ApiKeyView
 
 from ..ledger import Ledger, LedgerError
 from ..problems import Problem
+from .secrets import EXAMPLE_DIGESTS, digest
+
+__all__ = ["CALLER", "HEADER", "ApiKeys", "Caller", "digest", "new_secret", "require"]
 
 logger = logging.getLogger(__name__)
 
@@ -68,11 +70,6 @@ SECRET_PREFIX = "warren_"  # noqa: S105 - lets scanners find a secret that leake
 def new_secret() -> str:
     """A secret of 256 random bits, behind a prefix that scanners know."""
     return SECRET_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
-
-
-def digest(secret: bytes) -> bytes:
-    """What the coordinator knows of a key."""
-    return hashlib.sha256(secret).digest()
 
 
 class ApiKeys:
@@ -183,6 +180,8 @@ class ApiKeys:
         # Nobody can choose what a secret's digest begins with, so a dictionary's time tells
         # nothing; the last word has a comparison that takes the same time in any case.
         found = self._chain.shown(shown)
+        if shown in EXAMPLE_DIGESTS:  # signed by a machine that did not know them yet
+            return None
         if found is None or not hmac.compare_digest(found.key_digest, shown):
             return None
         return found

@@ -1,5 +1,5 @@
-"""Where a request ends, and whom it is for (RFC 9112): what two readers could understand in two ways
-is refused, since one of them may be a proxy."""
+"""Where a request ends, and whom it is for (RFC 9112): what two readers could understand
+differently is refused, since one of them may be a proxy."""
 
 from __future__ import annotations
 

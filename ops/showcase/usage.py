@@ -73,7 +73,7 @@ def _over_http(deployment: Deployment, warren: str) -> Iterator[str]:
     yield f"""  curl -H "$KEY" '{sign}' -d '{{"message": "aGVsbG8="}}'"""
     yield "Another API key, and what else there is:"
     files = f"-c {gateways.config} --authority {gateways.authority}"
-    yield f"  {warren} gateway api-keys create NAME --holder TENANT {files}"
+    yield f"  {warren} gateway api-keys create NAME --holder TENANT --scope sign {files}"
     yield f"  {url}/openapi.json"
 
 

@@ -76,13 +76,11 @@ async def let_in(config: Path, ports: Sequence[int]) -> Gateways:
         urls=tuple(f"http://{sockets.LOOPBACK}:{port}" for port in ports),
         config=config,
         authority=authority,
-        api_key=await new_api_key(config, authority, HOLDER),
+        api_key=await new_api_key(config, authority, HOLDER, tuple(Scope)),
     )
 
 
-async def new_api_key(
-    config: Path, authority: Path, holder: str, scopes: Sequence[Scope] = tuple(Scope)
-) -> str:
+async def new_api_key(config: Path, authority: Path, holder: str, scopes: Sequence[Scope]) -> str:
     """Sign an API key that is called as its holder; returns its secret."""
     secret = new_secret()
     async with Client.connect(GatewaySettings.load(config).client) as client:

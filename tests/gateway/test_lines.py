@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 import pytest
@@ -98,7 +99,10 @@ async def test_who_needs_no_key_stands_in_no_line() -> None:
 async def test_a_holders_questions_wait_for_each_other_and_for_nobody_elses() -> None:
     coordinator = Coordinator()
     async with Desk(cast("Client", ClientDouble(coordinator)), timeout_s=30) as desk:
-        ids = {tenant: (await begin(desk, tenant, fresh=True)).session_id for tenant in ("shop", "bank")}
+        ids = {
+            tenant: (await begin(desk, tenant, fresh=True)).session_id
+            for tenant in ("shop", "bank")
+        }
         coordinator.gate.clear()
         coordinator.looks = 0
         burst = [asyncio.create_task(desk.look("shop", ids["shop"])) for _ in range(500)]
@@ -117,7 +121,7 @@ async def test_a_holders_questions_wait_for_each_other_and_for_nobody_elses() ->
 async def test_every_kind_of_question_stands_in_its_holders_line(kind: str) -> None:
     client = Counting()
     desk = Desk(cast("Client", client), timeout_s=30, asking=2)
-    asking = {
+    asking: Callable[[int], Awaitable[object]] = {
         "key": lambda i: desk.key("shop", f"k{i}"),
         "cancel": lambda _: desk.cancel("shop", bytes(32)),
         "join": lambda _: desk.join("shop", bytes(32), bytes(32), None),
@@ -152,7 +156,10 @@ class Counting:
 async def test_beside_others_a_holder_asks_less_at_once() -> None:
     coordinator = Coordinator()
     async with Desk(cast("Client", ClientDouble(coordinator)), timeout_s=30) as desk:
-        ids = {tenant: (await begin(desk, tenant, fresh=True)).session_id for tenant in ("shop", "bank")}
+        ids = {
+            tenant: (await begin(desk, tenant, fresh=True)).session_id
+            for tenant in ("shop", "bank")
+        }
         coordinator.gate.clear()
         coordinator.looks = 0
         held = [asyncio.create_task(desk.look("bank", ids["bank"]))]

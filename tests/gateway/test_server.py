@@ -182,7 +182,7 @@ LONG = b"".join(b"X-Long-%d: %s\r\n" % (i, b"x" * 1000) for i in range(140))
     ids=["fields", "value", "without-end", "name", "line", "empty-fields"],
 )
 async def test_headers_that_come_at_once_are_counted_too(request_: bytes) -> None:
-    async with serving() as (entrance, port):
+    async with serving() as (_, port):
         reader, writer = await asyncio.open_connection(HOST, port)
         writer.write(request_)
         status, headers, document = taken_apart(await said(reader))

@@ -97,9 +97,7 @@ def coordinator() -> Coordinator:
 
 
 @each_ending
-async def test_a_wait_ends_with_a_sentence(
-    ending: Ending, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_wait_ends_with_a_sentence(ending: Ending, monkeypatch: pytest.MonkeyPatch) -> None:
     knowing = coordinator()
     async with (
         opened(coordinator=knowing, refresh_s=0.01) as entrance,
@@ -167,8 +165,8 @@ async def test_who_may_stay_is_not_looked_after_for_ever(monkeypatch: pytest.Mon
         for _ in range(3):
             assert (await shop.get("/slow")).status_code == 200
         await until(
-            lambda: not any(
-                task.get_name() == "warren gateway stays" for task in asyncio.all_tasks()
+            lambda: (
+                not any(task.get_name() == "warren gateway stays" for task in asyncio.all_tasks())
             )
         )
 
@@ -180,7 +178,9 @@ async def test_whose_caller_is_not_known_is_not_ended() -> None:
 
 
 async def test_a_time_limit_inside_is_its_own() -> None:
+    async def hurried() -> None:
+        async with stays.stay_of({}), asyncio.timeout(0):
+            await asyncio.sleep(1)
+
     with pytest.raises(TimeoutError):
-        async with stays.stay_of({}):
-            async with asyncio.timeout(0):
-                await asyncio.sleep(1)
+        await hurried()

@@ -225,6 +225,7 @@ THIRD_KEY = IDENTITIES["party-3"].public.to_base64()
         ("@broker/", "@broker:port/", "amqp_url: not like amqp://"),
         ("@broker/warren", "", "amqp_url: not like amqp://"),
         ("@broker/warren", "@a/w,amqp://u:p@b/w", "amqp_url: several addresses: .*one vhost"),
+        (f":{PASSWORD}@database", ":...@database", "database_url: .*placeholder of an example"),
         ("postgresql://", "mysql://", "database_url: not like postgresql://.* or sqlite:///path"),
         ("@database/", "@database:port/", "database_url: not like"),
         (OTHER_KEY, "AAAA", "peers: party-2: public_key: "),

@@ -1,4 +1,4 @@
-"""`wait` while party, database or broker are there and answer nothing: nodes of our own, stopped."""
+"""`wait` while party, database or broker are there and answer nothing: nodes of our own, frozen."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from pathlib import Path
 
 import httpx
@@ -71,10 +71,8 @@ def _tell(process: psutil.Process, number: signal.Signals) -> None:
         os.kill(process.pid, number)
 
 
-async def in_time(asking: object) -> httpx.Response:
-    answer = await asyncio.wait_for(asking, FAR_TOO_LONG_S)  # type: ignore[arg-type]
-    assert isinstance(answer, httpx.Response)
-    return answer
+async def in_time(asking: Awaitable[httpx.Response]) -> httpx.Response:
+    return await asyncio.wait_for(asking, FAR_TOO_LONG_S)
 
 
 async def all_paths(
@@ -128,9 +126,7 @@ async def test_a_frozen_party_keeps_nobody_waiting(
         for caller in (here, elsewhere):
             looked = await in_time(caller.get(f"/api/v1/sessions/{session_id}", params=wait))
             assert told(looked)["status"] in {"waiting", "in_progress"}
-        answer = await in_time(
-            here.post("/api/v1/accounts", params=wait, json={"user_id": "hal"})
-        )
+        answer = await in_time(here.post("/api/v1/accounts", params=wait, json={"user_id": "hal"}))
         assert told(answer, 201)["status"] in {"waiting", "in_progress"}
     assert (await ended(here, session_id))["status"] in {"completed", "expired"}
 
