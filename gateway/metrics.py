@@ -118,7 +118,7 @@ def route_of(scope: Scope) -> str:
 
 
 def _method(scope: Scope) -> str:
-    method: str = scope["method"]
+    method: str = scope.get("method", "GET")  # a socket is asked for by one
     return method if method in {"GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD"} else "other"
 
 
@@ -135,15 +135,17 @@ class Observed:
         self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         status = 499  # as some proxies call it: the caller hung up before there was an answer
 
         async def note(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
+            if message["type"].endswith("http.response.start"):
                 status = message["status"]
+            elif message["type"] == "websocket.accept":
+                status = 101
             await send(message)
 
         began = time.perf_counter()

@@ -204,17 +204,18 @@ class Problem(Exception):  # noqa: N818 - its name in RFC 9457
         return [(name.encode(), value.encode()) for name, value in wanted.items()]
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As an ASGI application."""
+        """As an ASGI application, also to who asks for a socket."""
         scope[MARK] = self.code
         body = self.body(instance_of(scope))
+        answer = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
         await send(
             {
-                "type": "http.response.start",
+                "type": f"{answer}.start",
                 "status": self.status,
                 "headers": self.raw_headers(len(body)),
             }
         )
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": f"{answer}.body", "body": body})
 
 
 def instance_of(scope: Scope) -> str:

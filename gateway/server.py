@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from .entry.bodies import LINGER_BYTES, LINGER_S
 from .entry.framing import framing_problem
@@ -39,6 +40,9 @@ CHUNK_BYTES = 8
 sends besides is kept and read by nobody, and the parser would gather it."""
 
 
+SOCKET_MESSAGE_BYTES = 1024
+"""Of a message to us, and none is read."""
+SOCKET_PING_S = 15.0
 FIELD_BYTES = len(": \r\n")
 """What a header field has beside its name and value."""
 
@@ -59,6 +63,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._refusal: Problem | None = None  # of what the parser has come to just now
         self._refused = False  # and answered: what still comes is read by nobody
         self._discarded_bytes = 0
+        self._handed_over = False  # to the protocol of a socket
         self._header_bytes: int | None = None  # so far, while headers have begun and not ended
         self._gathered_bytes = (
             0  # the same by what was read since, whether it is a header yet or not
@@ -88,6 +93,8 @@ class PatientProtocol(HttpToolsProtocol):
             return
         counted, message, body_bytes = self._header_bytes, self._messages, self._body_bytes
         super().data_received(data)
+        if self._handed_over:
+            return
         if counted is None and message == self._messages:
             self._other_bytes += len(data) - (self._body_bytes - body_bytes)
             if self._other_bytes > self.limits.header_bytes + CHUNK_BYTES * self._body_bytes:
@@ -141,6 +148,11 @@ class PatientProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         self._stop_holding()
         super().resume_writing()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._handed_over = True
+        self._stop_waiting()
+        super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
         """A problem document in place of uvicorn's bare text."""
@@ -220,6 +232,35 @@ class PatientProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
+class PatientSocket(WebSocketsSansIOProtocol):
+    """A connection that has become a WebSocket; the same patience with who does not read."""
+
+    limits: Limits = Limits()
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._unread: asyncio.TimerHandle | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_holding()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The caller does not read: it has `read_seconds` to go on."""
+        super().pause_writing()
+        self._stop_holding()
+        self._unread = self.loop.call_later(self.limits.read_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stop_holding()
+        super().resume_writing()
+
+    def _stop_holding(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+
 class Server(uvicorn.Server):
     """Ends with exit code 0 when it was told to; says when it serves.
 
@@ -269,7 +310,11 @@ def configuration(app: FastAPI, settings: GatewaySettings) -> uvicorn.Config:
         host=door.host,
         port=door.port,
         http=type("Protocol", (PatientProtocol,), {"limits": limits}),
-        ws="none",
+        ws=type("Socket", (PatientSocket,), {"limits": limits}),
+        ws_max_size=SOCKET_MESSAGE_BYTES,
+        ws_ping_interval=SOCKET_PING_S,
+        ws_ping_timeout=limits.read_seconds,
+        ws_per_message_deflate=False,  # costs more than it saves, and memory for each
         lifespan="on",
         log_config=None,
         access_log=False,

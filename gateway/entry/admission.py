@@ -37,7 +37,7 @@ class Admission:
         self._exempt = exempt
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in self._exempt:
+        if scope["type"] != "lifespan" and scope["path"] not in self._exempt:
             try:
                 await self._identify(scope)
             except Problem as problem:

@@ -264,16 +264,18 @@ def require(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     """
 
     async def caller(request: Request, _: str | None = Depends(_header)) -> Caller:
-        known = request.scope.get(CALLER)
-        if not isinstance(known, Caller):
-            raise unauthenticated()
-        if scope not in known.scopes:
-            raise Problem(
-                "scope_missing", f"API key {known.api_key_id} lacks the scope {scope.value}."
-            )
-        return known
+        return with_scope(request.scope.get(CALLER), scope)
 
     return caller
+
+
+def with_scope(known: object, scope: Scope) -> Caller:
+    """The caller that was found, if they may. Raises Problem."""
+    if not isinstance(known, Caller):
+        raise unauthenticated()
+    if scope not in known.scopes:
+        raise Problem("scope_missing", f"API key {known.api_key_id} lacks the scope {scope.value}.")
+    return known
 
 
 def unauthenticated() -> Problem:

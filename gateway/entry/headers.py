@@ -32,7 +32,7 @@ class SecurityHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def tell(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"].endswith("http.response.start"):
                 others = [pair for pair in message["headers"] if pair[0].lower() not in _NAMES]
                 message["headers"] = [*others, *SECURITY_HEADERS]
             await send(message)

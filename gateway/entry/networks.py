@@ -107,7 +107,7 @@ class AllowList:
         self._exempt = exempt
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         peer = scope["client"][0] if scope.get("client") else ""

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from ops.stack.gateways import Gateways
 
 from .callers import KEYGEN, MESSAGE, PARTICIPANTS, PARTIES, code, ended, events, made, told
 from .callers import verifies as verifies_elsewhere
@@ -182,3 +187,23 @@ async def test_a_session_is_followed_and_taken_up_where_it_was_left(
     assert len(session["participants"]) == len(PARTICIPANTS)
     path = f"/api/v1/sessions/{begun['session_id']}/events"
     assert (await caller.get(path, headers={"Last-Event-ID": last})).status_code == 204
+
+
+async def test_a_session_is_followed_by_socket_as_by_stream(
+    caller: httpx.AsyncClient, gateways: Gateways
+) -> None:
+    wish = {"session_type": "keygen", "threshold_n": 3, "threshold_t": 2, "curve": "ed25519"}
+    begun = await made(caller, "/api/v1/sessions", wish)
+    path = f"/api/v1/sessions/{begun['session_id']}/events"
+    url = gateways.urls[1].replace("http://", "ws://") + path
+    key = {"X-API-Key": gateways.api_key}
+    async with connect(url, additional_headers=key, proxy=None) as follower:
+        seen = [json.loads(message) async for message in follower]
+        assert follower.close_code == 1000
+    assert [each["event"] for each in seen] == ["session"] * (len(seen) - 1) + ["end"]
+    assert seen[-1]["data"] == told(await caller.get(path.removesuffix("/events")))
+    for wrong, status in (("wrong", 401), (gateways.api_key, 404)):
+        unknown = url.replace(begun["session_id"], "0" * 64)
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(unknown, additional_headers={"X-API-Key": wrong}, proxy=None)
+        assert refused.value.response.status_code == status
