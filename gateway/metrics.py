@@ -23,9 +23,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contracts.client import Client
 
-from .entry.api_keys import CALLER, Caller
+from . import audit
 from .problems import MARK
 from .promises import CAME
+from .routes import route_of
 from .sessions import Desk, Opened
 from .turns import AT_ONCE
 
@@ -34,9 +35,6 @@ access = logging.getLogger("gateway.access")
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Environment variable, set where several processes serve one port: where they put their figures,
 so that whichever is asked tells of all."""
-
-UNROUTED = "none"
-"""The route of a request that was turned away before one was found."""
 
 
 class Metrics:
@@ -59,8 +57,8 @@ class Metrics:
         )
         self._problems = Counter(
             "warren_gateway_problems",
-            "Requests answered with a problem, by its code.",
-            ["code"],
+            "Requests answered with a problem, by its code and the route that was asked for.",
+            ["code", "route"],
             registry=self.registry,
         )
         self._in_flight = Gauge(
@@ -75,6 +73,13 @@ class Metrics:
             ["type"],
             registry=self.registry,
         )
+        self._results = Counter(
+            "warren_gateway_results",
+            "Sessions that callers asked for here, by what came of them: completed, the code of a "
+            "failure, or no_answer.",
+            ["operation", "code"],
+            registry=self.registry,
+        )
         self._pages_refused = Counter(
             "warren_gateway_api_key_pages_refused",
             "Pages of API keys that were not believed: gaps, forks, false signatures.",
@@ -87,6 +92,10 @@ class Metrics:
         """Count a session that was begun."""
         self._begun.labels(session_type).inc()
 
+    def ended(self, operation: str, code: str) -> None:
+        """Count what came of a session, or of the wish for one."""
+        self._results.labels(operation, code).inc()
+
     def page_refused(self) -> None:
         """Count a page of API keys that was not believed."""
         self._pages_refused.inc()
@@ -97,7 +106,7 @@ class Metrics:
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
         if (code := scope.get(MARK)) is not None:
-            self._problems.labels(code).inc()
+            self._problems.labels(code, route).inc()
 
     def in_flight(self, change: int) -> None:
         """One request more, or one less."""
@@ -110,11 +119,6 @@ class Metrics:
             registry = CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry), CONTENT_TYPE_LATEST
-
-
-def route_of(scope: Scope) -> str:
-    """The route's template: paths themselves hold ids, and are without number."""
-    return getattr(scope.get("route"), "path_format", UNROUTED)
 
 
 def _method(scope: Scope) -> str:
@@ -158,19 +162,7 @@ class Observed:
             self._metrics.in_flight(-1)
             self._metrics.observe(scope, status, seconds)
             if self._log and access.isEnabledFor(logging.INFO):
-                access.info("request", extra=_line(scope, status, seconds))
-
-
-def _line(scope: Scope, status: int, seconds: float) -> dict[str, object]:
-    caller: Caller | None = scope.get(CALLER)
-    return {
-        "method": _method(scope),
-        "route": route_of(scope),
-        "status": status,
-        "ms": round(1000 * seconds, 1),
-        "api_key": caller and caller.api_key_id,
-        "problem": scope.get(MARK),
-    }
+                access.info("request", extra=audit.line(scope, _method(scope), status, seconds))
 
 
 class CountingDesk(Desk):
@@ -185,7 +177,9 @@ class CountingDesk(Desk):
         asking: int = AT_ONCE,
         metrics: Metrics,
     ) -> None:
-        super().__init__(client, timeout_s=timeout_s, at_once=at_once, asking=asking)
+        super().__init__(
+            client, timeout_s=timeout_s, at_once=at_once, asking=asking, ended=metrics.ended
+        )
         self._metrics = metrics
 
     async def begin_key(self, *arguments: Any, **named: Any) -> Opened:

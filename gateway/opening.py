@@ -39,6 +39,13 @@ class Opened:
     replayed: bool = False
     outcome: KeygenResult | SignResult | None = None
 
+    @property
+    def request_id(self) -> str:
+        """Of the request that began it, as the coordinator knows it."""
+        known = self.announced or self.view or self.outcome
+        assert known is not None  # one of them tells of it
+        return known.request_id
+
 
 @dataclass(frozen=True, slots=True)
 class Creation:

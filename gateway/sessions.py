@@ -36,6 +36,7 @@ from contracts.views import AccountView
 from . import promises
 from .memory import Memory, as_announced
 from .opening import Begin, Creation, Opened, Opening, ReferenceConflictError
+from .outcomes import outcome_of, word_for
 from .turns import AT_ONCE, Leave, Turns
 from .watching import Name, Watches, is_over, passes
 
@@ -58,6 +59,7 @@ class Desk:
         timeout_s: Lifetime of the sessions that are begun.
         at_once: How many one tenant has in the making without waiting for a turn.
         asking: How many questions one tenant has under way, beside those; the next one waits.
+        ended: Told the operation and what came of it, once for each session or refused wish.
     """
 
     def __init__(
@@ -67,12 +69,14 @@ class Desk:
         timeout_s: float,
         at_once: int = AT_ONCE,
         asking: int = AT_ONCE,
+        ended: Callable[[str, str], None] = lambda *_: None,
     ) -> None:
         self._client = client
         self._timeout_s = timeout_s
         self._running: OrderedDict[Name, Begun] = OrderedDict()
         self._watches = Watches(self.look)
         self._memory = Memory()
+        self._ended = ended
         self._opening = Opening(self._asking)
         self._turns = Turns(at_once)
         self._questions = Turns(asking, ASKING_BESIDE_OTHERS, patient=True)
@@ -145,7 +149,7 @@ class Desk:
             )
 
         creation = Creation(tenant, request_id, reference, fresh=fresh)
-        return await self._open(creation, key_id, begin)
+        return await self._open("keygen", creation, key_id, begin)
 
     async def begin_signature(
         self,
@@ -179,7 +183,7 @@ class Desk:
             )
 
         creation = Creation(tenant, request_id, reference, fresh=fresh)
-        return await self._open(creation, key_id, begin)
+        return await self._open("sign", creation, key_id, begin)
 
     async def look(self, tenant: str, session_id: bytes) -> QuerySessionResult:
         async with self._asking(tenant) as client:
@@ -290,33 +294,37 @@ class Desk:
         finally:
             leave()
 
-    async def _open(self, creation: Creation, key_id: str, begin: Begin) -> Opened:
+    async def _open(self, operation: str, creation: Creation, key_id: str, begin: Begin) -> Opened:
         leave = await self._turns.take(creation.tenant)
         try:
             opened, begun = await self._opening.open(creation, begin)
-        except BaseException:
+        except BaseException as error:
             leave()
+            self._ended(operation, word_for(error))
             raise
-        if begun is not None and not begun.done:
-            name = (creation.tenant, opened.session_id)
-            if opened.announced is not None:
-                self._memory.keep(name, as_announced(opened.announced, key_id))
-            self._await(name, begun, leave)
-        else:
+        if begun is None:
             leave()
+            return opened
+        name = (creation.tenant, opened.session_id)
+        if opened.announced is not None:
+            self._memory.keep(name, as_announced(opened.announced, key_id))
+        self._await(operation, name, begun, leave)
         return opened
 
-    def _await(self, name: Name, begun: Begun, leave: Leave) -> None:
-        self._running[name] = begun
-        if len(self._running) > RUNNING:
-            _, oldest = self._running.popitem(last=False)
-            oldest.stop()
-        self._keep(asyncio.create_task(self._forget_in_time(name, begun, leave)))
+    def _await(self, operation: str, name: Name, begun: Begun, leave: Leave) -> None:
+        if begun.done:
+            leave()
+            leave = _left
+        else:
+            self._running[name] = begun
+            if len(self._running) > RUNNING:
+                _, oldest = self._running.popitem(last=False)
+                oldest.stop()
+        self._keep(asyncio.create_task(self._forget_in_time(operation, name, begun, leave)))
 
-    async def _forget_in_time(self, name: Name, begun: Begun, leave: Leave) -> None:
+    async def _forget_in_time(self, operation: str, name: Name, begun: Begun, leave: Leave) -> None:
         try:
-            with contextlib.suppress(ClientError):
-                await begun.result()
+            self._ended(operation, await outcome_of(begun))
         finally:
             leave()
         if self._running.get(name) is begun:
@@ -349,6 +357,10 @@ class Desk:
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _left() -> None:
+    """The turn is over already."""
 
 
 async def _in_time(asking: Awaitable[T], known: Callable[[], T | None]) -> T:

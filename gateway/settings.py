@@ -69,7 +69,8 @@ class Door(_Section):
     loopback: API keys travel in the clear."""
     tls_key_file: Path | None = None
     access_log: bool = True
-    """One line for each request: method, route, status, time, API key's id."""
+    """One line for each request: method, route, status, time, address, API key's id and holder,
+    and which session, account and request it was about."""
     shutdown_seconds: int = Field(default=10, ge=0)
     """How long requests in flight may take after SIGTERM."""
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
+from starlette.types import Scope
 
 from contracts.keys import KeyFacts
 from contracts.results import KeygenResult, SignResult, Status
 
+from .. import audit
 from ..entry.api_keys import Caller
 from ..entry.waits import BEGINS
 from ..problems import Problem, problem_responses
@@ -102,6 +104,7 @@ class Beginner:
     attempt: Attempt
     names: PartyNames
     response: Response
+    scope: Scope
 
     async def key(
         self,
@@ -193,6 +196,7 @@ class Beginner:
         names: PartyNames,
         wait: float,
     ) -> Beginning:
+        audit.note(self.scope, session=opened.session_id.hex(), request_id=opened.request_id)
         outcome, view = opened.outcome, opened.view
         if outcome is None and wait:
             outcome = await self.desk.outcome(caller.tenant, opened.session_id, wait)
@@ -251,6 +255,7 @@ async def beginner(
         attempt=await attempt(request, idempotency_key),
         names=await party_names(request),
         response=response,
+        scope=request.scope,
     )
 
 

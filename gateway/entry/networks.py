@@ -113,11 +113,11 @@ class AllowList:
         peer = scope["client"][0] if scope.get("client") else ""
         lines = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
         address = self._networks.caller(peer, b",".join(lines).decode("latin-1"))
+        scope[ADDRESS] = address
         allowed = address is not None and self._networks.allows(address)
         if not allowed and scope["path"] not in self._exempt:
             whose = "an address that cannot be told" if address is None else str(address)
             refusal = Problem("address_refused", f"You come from {whose}, which is not allowed.")
             await refusal.answer(scope, receive, send)
             return
-        scope[ADDRESS] = address
         await self._app(scope, receive, send)

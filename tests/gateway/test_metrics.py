@@ -5,7 +5,8 @@ import logging
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.gateway.entrance import OTHER_SECRET, SECRET, opened
+from contracts.primitives import Scope
+from tests.gateway.entrance import OTHER_SECRET, SECRET, Coordinator, api_key, opened
 
 
 def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -34,10 +35,54 @@ async def test_whoever_was_turned_away_is_counted_by_the_reason() -> None:
         await stranger.get("/who")
         await stranger.get("/who", headers={"X-API-Key": OTHER_SECRET})
         found = samples((await stranger.get("/metrics")).text)
-    reason = frozenset({("code", "unauthenticated")})
+    reason = frozenset({("code", "unauthenticated"), ("route", "/who")})
     assert found["warren_gateway_problems_total", reason] == 2
-    labels = frozenset({("method", "GET"), ("route", "none"), ("status", "401")})
+    labels = frozenset({("method", "GET"), ("route", "/who"), ("status", "401")})
     assert found["warren_gateway_requests_total", labels] == 2
+
+
+async def test_whoever_is_refused_is_counted_with_the_route_that_he_asked_for() -> None:
+    limits = {"requests": 1, "window_seconds": 60}
+    coordinator = Coordinator(
+        [api_key(scopes=[Scope.READ]), api_key("shop-2", secret=OTHER_SECRET)]
+    )
+    async with opened(limits, coordinator=coordinator) as entrance:
+        async with entrance.caller() as reader:
+            assert (await reader.post("/notes", json={"text": "x"})).status_code == 403
+            for name in ("a", "b"):
+                assert (await reader.get(f"/things/{name}")).status_code == 429
+        async with entrance.client("192.0.2.1") as stranger:
+            assert (await stranger.get("/things/c")).status_code == 403
+            assert (await stranger.get("/nothing")).status_code == 403
+        text = entrance.metrics.exposition()[0].decode()
+    found = {
+        (dict(labels)["code"], dict(labels)["route"]): value
+        for (name, labels), value in samples(text).items()
+        if name == "warren_gateway_problems_total"
+    }
+    assert found == {
+        ("scope_missing", "/notes"): 1,
+        ("rate_exceeded", "/things/{name}"): 2,
+        ("address_refused", "/things/{name}"): 1,
+        ("address_refused", "none"): 1,
+    }
+    requests = frozenset({("method", "GET"), ("route", "/things/{name}"), ("status", "429")})
+    assert samples(text)["warren_gateway_requests_total", requests] == 2
+
+
+async def test_every_line_tells_who_asked_from_where(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "gateway.access"):
+        async with opened(trusted_proxies=["127.0.0.1"], allowed_ips=["192.0.2.0/24"]) as entrance:
+            for forwarded, secret in (("192.0.2.7", SECRET), ("203.0.113.9", SECRET)):
+                async with entrance.caller(secret) as caller:
+                    await caller.get("/things/a", headers={"X-Forwarded-For": forwarded})
+    lines = [vars(record) for record in caplog.records if record.name == "gateway.access"]
+    told = ("address", "api_key", "holder", "status", "problem", "route")
+    assert [tuple(line[name] for name in told) for line in lines] == [
+        ("192.0.2.7", "shop-1", "shop", 200, None, "/things/{name}"),
+        ("203.0.113.9", None, None, 403, "address_refused", "/things/{name}"),
+    ]
+    assert all(line["ms"] >= 0 for line in lines)
 
 
 async def test_no_figure_and_no_line_tells_a_secret(caplog: pytest.LogCaptureFixture) -> None:

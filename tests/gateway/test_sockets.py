@@ -195,12 +195,12 @@ async def test_who_hangs_up_is_followed_no_more() -> None:
 
 
 async def test_a_socket_outlives_the_time_for_headers() -> None:
-    async with serving(Endless(), {"header_seconds": 0.1}) as door:
-        async with door.socket(await begun(door)) as follower:
-            await follower.recv()
-            await (await follower.ping())
-            await asyncio.sleep(0.3)
-            await (await follower.ping())
+    limits = {"header_seconds": 0.1}
+    async with serving(Endless(), limits) as door, door.socket(await begun(door)) as follower:
+        await follower.recv()
+        await (await follower.ping())
+        await asyncio.sleep(0.3)
+        await (await follower.ping())
 
 
 async def test_a_failure_is_an_end_too() -> None:
