@@ -20,6 +20,7 @@ from gateway.entry.networks import Networks
 from gateway.metrics import Metrics
 from gateway.settings import Limits
 from tests.contracts.chains import now_ms
+from tests.gateway.desks import DeskDouble
 from tests.gateway.entrance import (
     OTHER_SECRET,
     SECRET,
@@ -120,7 +121,7 @@ async def test_a_wait_ends_with_a_sentence(ending: Ending, monkeypatch: pytest.M
 
 
 @asynccontextmanager
-async def whole(knowing: Coordinator, desk: Endless) -> AsyncIterator[httpx.AsyncClient]:
+async def whole(knowing: Coordinator, desk: DeskDouble) -> AsyncIterator[httpx.AsyncClient]:
     """A gateway with a double of its desk."""
     keys = ApiKeys(knowing.page, knowing.ledger(), refresh_s=0.01, out_of_turn_s=0)
     app = described(middleware=doors(settings(), keys, Metrics()))
