@@ -68,16 +68,17 @@ class Hosts:
 def check(address: str) -> str:
     """The address itself. Raises AddressError, also where its password is a placeholder."""
     _split(address)
+    return with_own_password(address)
+
+
+def with_own_password(address: str) -> str:
+    """The address itself. Raises AddressError if its password stands in an example."""
     if has_placeholder_password(address):
-        raise placeholder_password()
+        raise AddressError(
+            "its password is the placeholder of an example: put in the one that was made for this "
+            "user"
+        )
     return address
-
-
-def placeholder_password() -> AddressError:
-    """Of an address that was taken from an example as it stands."""
-    return AddressError(
-        "its password is the placeholder of an example: put in the one that was made for this user"
-    )
 
 
 def _split(address: str) -> tuple[URL, ...]:

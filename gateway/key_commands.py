@@ -107,11 +107,7 @@ def create(
     """
     secret = _secret_from_stdin() if secret_stdin else new_secret()
     talk = key_talks.Talk.of(context, config, authority)
-    if (there := talk.authority.chain.key(name)) is not None:
-        remedy = "choose another id, or renew it"
-        if there.revoked_at is not None:
-            remedy = "it is revoked for good; choose another id"
-        leave(f"API key {name} is there: {remedy}", EXIT_FAILED)
+    _check_is_new(talk, name)
     shown = {} if secret_stdin else {"secret": secret}
     fields = {
         "holder": tenant,
@@ -124,6 +120,14 @@ def create(
     finally:  # Once it is signed it will be sent: if not now, with the next command.
         if (made := talk.authority.chain.key(name)) is not None:
             _show_new(made, shown, as_json=as_json)
+
+
+def _check_is_new(talk: key_talks.Talk, name: str) -> None:
+    if (there := talk.authority.chain.key(name)) is not None:
+        remedy = "choose another id, or renew it"
+        if there.revoked_at is not None:
+            remedy = "it is revoked for good; choose another id"
+        leave(f"API key {name} is there: {remedy}", EXIT_FAILED)
 
 
 def _show_new(made: ApiKeyView, shown: dict[str, str], *, as_json: bool) -> None:

@@ -35,7 +35,6 @@ from contracts.errors import ContractError
 from contracts.hosts import AddressError
 from contracts.identity import Identity, PublicIdentity
 from contracts.operations import OPERATIONS
-from contracts.placeholders import has_placeholder_password
 from contracts.primitives import Id
 from contracts.requests import MAX_LIFETIME_MS
 from contracts.signing import explain
@@ -403,9 +402,7 @@ def _address(path: Path, name: str, own: SecretStr | None, environ: Mapping[str,
 def _check_database_url(url: str) -> str:
     if re.fullmatch(ADDRESS, url) is None:
         raise AddressError(f"not like {ADDRESS_IN_WORDS}")
-    if has_placeholder_password(url):
-        raise hosts.placeholder_password()
-    return url
+    return hosts.with_own_password(url)
 
 
 _CHECKS: Mapping[str, Callable[[str], str]] = {

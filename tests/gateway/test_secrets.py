@@ -10,6 +10,7 @@ from contracts.api_keys import DAY_MS, Action
 from contracts.client import SettingsError
 from contracts.primitives import Scope
 from gateway.authority import Authority, AuthorityError, new_authority, now_ms
+from gateway.entry.api_keys import new_secret
 from gateway.entry.secrets import EXAMPLES, digest, weakness
 from gateway.serving import check_api_keys
 from gateway.settings import GatewaySettings
@@ -23,6 +24,30 @@ KNOWN = "your-secret-api-key"
 @pytest.mark.parametrize("secret", EXAMPLES)
 def test_no_example_is_strong(secret: str) -> None:
     assert weakness(secret) is not None
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "x" * 30,
+        "0123456780123456780123456780",
+        "your-secret-api-key-change-in-production",
+        "YOUR_SECRET_API_KEY_GOES_HERE_123",
+        "please-change-me-before-you-go-live-1",
+        "insert-your-key-here-0123456789",
+        "<the-key-of-the-gateway-0123456789>",
+        "${WARREN_GATEWAY_SECRET_API_KEY}",
+    ],
+)
+def test_no_placeholder_is_strong_however_long(secret: str) -> None:
+    reason = weakness(secret)
+    assert reason is not None
+    assert secret not in reason
+
+
+def test_what_is_made_here_is_strong() -> None:
+    for _ in range(1000):
+        assert weakness(new_secret()) is None
 
 
 async def test_a_key_that_was_signed_with_an_example_opens_nothing() -> None:
