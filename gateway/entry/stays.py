@@ -59,7 +59,11 @@ class Stays:
 
 class Stay:
     """While it is open, what its task waits for ends with a Problem once its caller may be here no
-    longer."""
+    longer.
+
+    Attributes:
+        ended_by: That Problem.
+    """
 
     def __init__(
         self,
@@ -68,7 +72,7 @@ class Stay:
     ) -> None:
         self._refusal = refusal
         self._stays = stays
-        self._problem: Problem | None = None
+        self.ended_by: Problem | None = None
         self._limit = asyncio.timeout(None)
 
     async def __aenter__(self) -> Self:
@@ -89,14 +93,14 @@ class Stay:
         try:
             await self._limit.__aexit__(kind, error, traceback)
         except TimeoutError:
-            if self._problem is None:
+            if self.ended_by is None:
                 raise
-            raise self._problem from None
+            raise self.ended_by from None
 
     def look(self) -> None:
         """Whether it goes on."""
-        self._problem = self._refusal()
-        if self._problem is not None:
+        self.ended_by = self._refusal()
+        if self.ended_by is not None:
             self.release()
             self._limit.reschedule(asyncio.get_running_loop().time())
 

@@ -31,8 +31,11 @@ class Waits:
             return
         promise = Promise.of(scope)
         limit, stay = asyncio.timeout_at(promise.answers_by), stay_of(scope)
+        begun = False
 
         async def tell(message: Message) -> None:
+            nonlocal begun
+            begun = True
             if message["type"] == "http.response.start" and not limit.expired():
                 limit.reschedule(None)
                 stay.release()
@@ -43,11 +46,16 @@ class Waits:
                 with kept(promise):
                     await self._app(scope, receive, tell)
         except TimeoutError:
-            if not limit.expired():
+            if begun:
                 raise
-            await _no_answer(scope).answer(scope, receive, send)
+            text = "Nobody has answered in the time that you wait."
+            await _given_up(scope, Problem("no_answer", text)).answer(scope, receive, send)
+        except Problem as problem:
+            raise _given_up(scope, problem) if problem is stay.ended_by else problem from None
 
 
-def _no_answer(scope: Scope) -> Problem:
-    more = {"signature_may_exist": True} if scope.get(BEGINS) else {}
-    return Problem("no_answer", "Nobody has answered in the time that you wait.", more=more)
+def _given_up(scope: Scope, problem: Problem) -> Problem:
+    """What was begun goes on all the same."""
+    if scope.get(BEGINS):
+        problem.more["signature_may_exist"] = True
+    return problem

@@ -11,12 +11,14 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import Request
 
 from contracts.primitives import Scope
 from gateway.app import described, doors
 from gateway.entry import api_keys, stays
 from gateway.entry.api_keys import ApiKeys, digest
 from gateway.entry.networks import Networks
+from gateway.entry.waits import BEGINS
 from gateway.metrics import Metrics
 from gateway.settings import Limits
 from tests.contracts.chains import now_ms
@@ -158,6 +160,24 @@ async def test_a_stream_ends_with_a_sentence(
     told = json.loads(last["data"])
     assert told["code"] == ending.code
     assert ending.sentence in told["detail"]
+
+
+async def test_what_was_begun_before_the_end_may_come_to_something(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    knowing = coordinator()
+    async with opened(coordinator=knowing, refresh_s=0.01) as entrance, entrance.caller() as shop:
+
+        @entrance.app.post("/begin")
+        async def begins(request: Request) -> None:
+            request.scope[BEGINS] = True
+            entrance.waiting += 1
+            await asyncio.Event().wait()
+
+        waiting = asyncio.create_task(shop.post("/begin", params={"wait": 60}))
+        await until(lambda: entrance.waiting == 1)
+        revoked(knowing, monkeypatch)
+        assert problem(await waiting)["signature_may_exist"] is True
 
 
 async def test_who_may_stay_is_not_looked_after_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,20 @@ async def test_of_what_may_have_begun_something_may_come(short: None) -> None:
     assert answer.json()["signature_may_exist"] is True
 
 
+async def test_what_finds_by_itself_that_nobody_answers_is_told_the_same() -> None:
+    async with opened() as entrance, entrance.caller() as caller:
+
+        @entrance.app.post("/begin")
+        async def begins(request: Request) -> None:
+            request.scope[BEGINS] = True
+            raise TimeoutError
+
+        answer = await caller.post("/begin")
+    assert answer.status_code == 504
+    assert problem(answer)["code"] == "no_answer"
+    assert answer.json()["signature_may_exist"] is True
+
+
 async def test_an_answer_that_has_begun_takes_as_long_as_it_takes(short: None) -> None:
     async with opened() as entrance, entrance.caller() as caller:
 
