@@ -20,6 +20,7 @@ NOT_IMPORTED = {
     "eth-hash",  # eth-utils finds it, and pycryptodome under it
     "httptools",  # uvicorn does
     "opentelemetry-sdk",  # comes to use with traces
+    "websockets",  # uvicorn does
 }
 
 
