@@ -27,8 +27,9 @@ from .errors import (
     ClientError,
     ResultTimeoutError,
 )
+from .letters import Hand, Letter
 from .link import Link, LinkLostError
-from .mailbox import Letter, Mailbox
+from .mailbox import Mailbox
 from .settings import ClientSettings
 from .wishes import Wish
 
@@ -60,7 +61,13 @@ class Correspondence:
         self._settings = settings
         self._check = check
         self._link = Link(settings, deliver=self._receive, lost=self._lose_held)
-        self._mailbox = Mailbox(self._link.consumer_count)
+        self._hand = Hand()
+        self._mailbox = Mailbox(
+            self._link.consumer_count,
+            wanted=lambda: bool(self._waiting),
+            rest=self._link.rest,
+            hand=self._hand,
+        )
         self._waiting: dict[str, Waiter] = {}
         self._pursuits: set[asyncio.Task[Result]] = set()
         self._answered: OrderedDict[Asked, None] = OrderedDict()
@@ -125,6 +132,7 @@ class Correspondence:
     async def unclaimed(self) -> AsyncGenerator[Result, None]:
         """Checked results that no call waits for; acked when the next one is asked for."""
         with self._mailbox.reading():
+            await self._link.listen()
             while (letter := await self._mailbox.next()) is not None:
                 result = letter.content
                 assert not isinstance(result, SessionAnnounced)  # nobody is handed these
@@ -140,6 +148,7 @@ class Correspondence:
     async def discard(self) -> None:
         """Take what no call waits for out of the queue, unread, until closed."""
         with self._mailbox.reading():
+            await self._link.listen()
             while (letter := await self._mailbox.next()) is not None:
                 await letter.ack()
 
@@ -175,6 +184,7 @@ class Correspondence:
     async def _keep_asking(self, waiter: Waiter) -> None:
         """Until cancelled, or the deadline: the first confirm takes as many tries as it needs,
         and a result that stays away may have gone to another consumer of our queue."""
+        await self._link.listen()
         pause_s = self._settings.ask_again_s
         while _left_s(waiter.signed) > 0:
             await self._publish(waiter)
@@ -200,6 +210,7 @@ class Correspondence:
             ) from None
 
     async def _receive(self, delivery: AbstractIncomingMessage) -> None:
+        self._hand.take(delivery)
         now = time.time_ns() // 1_000_000
         try:
             self._settings.coordinators.check_result(delivery.body, delivery.headers, now=now)
@@ -210,9 +221,9 @@ class Correspondence:
             content = strict_json.validated(results.DELIVERED, delivery.body)
         except (ValidationError, ContractError) as error:
             logger.warning("refused what is no result: %s", explain(error))
-            await delivery.reject(requeue=False)
+            await self._hand.reject(delivery)
             return
-        letter = Letter(content, delivery)
+        letter = Letter(content, delivery, self._hand)
         waiter = self._waiting.get(content.request_id)
         if waiter is not None and content.request_digest != waiter.signed.digest:
             waiter = None  # another process of ours has another request of this id
@@ -235,9 +246,9 @@ class Correspondence:
         self.disbelieved[error.kind] += 1
         if self._letters.takes():
             logger.warning("refused what the coordinator did not sign: %s", error)
-            await delivery.reject(requeue=False)
+            await self._hand.reject(delivery)
         else:
-            await delivery.ack()
+            await self._hand.ack(delivery)
 
     async def _announce(self, waiter: Waiter, letter: Letter, content: SessionAnnounced) -> None:
         try:

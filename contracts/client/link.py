@@ -45,8 +45,9 @@ from .settings import ClientSettings
 
 logger = logging.getLogger(__name__)
 
-PREFETCH = 1000
-"""Results in hand at most, those that wait for `Client.results` included."""
+PREFETCH = 60_000
+"""Deliveries in hand at most, those that nobody waits for included: what is new comes after them.
+AMQP has room for 65,535, and the queue's policy for 512 MiB."""
 
 SHARED_FOR_S = 1.0
 """For so long a queue that was seen to have other consumers is taken to have them still: who gives
@@ -94,6 +95,8 @@ class Link:
         self._renewal: asyncio.Task[None] | None = None
         self._consumers = 0
         self._shared_until = 0.0
+        self._consumer: str | None = None
+        self._switching = asyncio.Lock()
 
     async def open(self) -> None:
         """Raises TopologyError or BrokerUnavailableError."""
@@ -169,6 +172,41 @@ class Link:
         # An RPC that is cancelled closes its channel, and everything unacked comes again. Whoever
         # asks may stop waiting at any time, so the question is a task of its own.
         return await asyncio.shield(self._probe)
+
+    async def listen(self) -> None:
+        """Consume the queue again, if we rest. While the connection is away there is nothing to do:
+        a new one begins with it."""
+        if self._up.is_set() and (self._consumer is None or self._switching.locked()):
+            # As above, and whoever calls this may stop waiting as well.
+            await asyncio.shield(asyncio.create_task(self._start()))
+
+    async def rest(self, wanted: Callable[[], bool]) -> bool:
+        """Stop consuming, but not what is in hand; False if somebody wants something after all."""
+        return await asyncio.shield(asyncio.create_task(self._stop(wanted)))
+
+    async def _start(self) -> None:
+        async with self._switching:
+            queue = self._queue
+            if queue is None or self._consumer is not None:
+                return
+            with contextlib.suppress(*AWAY):
+                async with answered(self._settings.confirm_timeout_s):
+                    consumer = await queue.consume(self._deliver)
+                if queue is self._queue:
+                    self._consumer = consumer
+
+    async def _stop(self, wanted: Callable[[], bool]) -> bool:
+        async with self._switching:
+            queue, consumer = self._queue, self._consumer
+            if queue is None or consumer is None or wanted():
+                return False
+            with contextlib.suppress(*AWAY):
+                async with answered(self._settings.confirm_timeout_s):
+                    await queue.cancel(consumer)
+                if queue is self._queue:
+                    self._consumer = None
+                    return True
+            return False
 
     async def _count_consumers(self, queue: AbstractQueue) -> int:
         try:
@@ -264,7 +302,7 @@ class Link:
         await consuming.set_qos(prefetch_count=PREFETCH)
         try:
             self._queue = await consuming.declare_queue(self._queue_name, passive=True)
-            await self._queue.consume(self._deliver)
+            self._consumer = await self._queue.consume(self._deliver)
         except (ChannelNotFoundEntity, ChannelAccessRefused) as error:
             raise self._missing("queue", self._queue_name, "read", error) from None
         self._up.set()
@@ -289,7 +327,7 @@ class Link:
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None
-        self._exchange = self._queue = None
+        self._exchange = self._queue = self._consumer = None
         self._up.clear()
         self._on_lost()
         if connection is not None:

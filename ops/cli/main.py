@@ -37,6 +37,7 @@ PLACES = {
     "key": Place("ops.cli.key", "app", _USE),
     "sign": Place("ops.cli.sign", "app", _USE, group=False),
     "session": Place("ops.cli.session", "app", _USE),
+    "results": Place("ops.cli.results", "app", _USE),
     "coordinator": Place("workers.cli", "coordinator", _RUN),
     "party": Place("workers.cli", "party", _RUN),
     "gateway": Place("gateway.cli", "app", _RUN),
