@@ -21,6 +21,7 @@ from ..store.interface import CoordinatorStore
 from ..store.records import CoordinatorChange, Outcome, Received, Session
 from .commits import UNASKED, over
 from .pools import Pools
+from .repeats import Repeats
 from .sessions import Said
 from .waiting_line import WaitingLine
 
@@ -47,6 +48,7 @@ class Batches:
         self._pools = pools
         self._line = line
         self._clock = clock
+        self._repeats = Repeats(clock=clock)
 
     async def advance(self, session: Session, said: Said) -> bool:
         cause, row = said.cause, said.row
@@ -133,10 +135,14 @@ class Batches:
         return True
 
     async def _again(self, session: Session, batch: Batch, cause: str) -> None:
-        """A report came again: what it led to may not have been finished."""
+        """A report came again: what it led to may not have been finished, unless it was within the
+        last second."""
+        if not self._repeats.due(session.session_id, cause):
+            return
         with uninterrupted():
             await self._send_again(session, cause)
             await self._line.serve(batch.pool)
+            self._repeats.left(session.session_id, cause)
 
     async def _send_again(self, session: Session, cause: str) -> None:
         sent = await self._store.outgoing(session.session_id, cause)

@@ -77,7 +77,7 @@ class Cancellations:
         if Status(session.status).final or any(
             each.sender == row.sender for each in session.received
         ):
-            await self._commits.send_again(session.session_id, said.cause)
+            await self._commits.repeat(session.session_id, said.cause)
             return True
         refused = "{}" if report.refused is None else f'{{"refused": "{report.refused}"}}'
         event = Event(event=row.slot, party_id=row.sender, details=refused)
@@ -162,4 +162,5 @@ class Cancellations:
                 return False
             if answer is not None:
                 await self._publisher.publish(answer)
+                self._commits.left(session.session_id, cause)
         return True

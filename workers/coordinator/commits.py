@@ -20,6 +20,7 @@ from ..store.records import CoordinatorChange, Event, Outcome, Outgoing, Receive
 from .endings import Ended, Endings
 from .local_sessions import LocalSessions
 from .recent import Known
+from .repeats import Repeats
 
 UNASKED = "deadline"
 """Cause of an end that no delivery asks for again, as one by a deadline. What it sends is owed."""
@@ -50,6 +51,7 @@ class CoordinatorCommits:
         self._store = store
         self._publisher = publisher
         self._recent = local.recent
+        self._repeats = Repeats(clock=clock)
 
     async def commit(
         self,
@@ -101,6 +103,7 @@ class CoordinatorCommits:
             if ended is not None:
                 await self._endings.tell(ended)
                 await self._store.paid(session.session_id)
+            self.left(session.session_id, cause)
         if not progress.status.final:
             self._recent.keep(change, session, conduct)
         return True
@@ -176,6 +179,24 @@ class CoordinatorCommits:
                 if await self.commit(known, progress, cause, None, None):
                     return status
             raise StoreUnavailableError("other workers were faster every time")
+
+    async def come_again(self, session: Session, cause: str) -> None:
+        """A report for a session that is over came again, and may have been what ended it: what it
+        led to once more, unless all of that has left within the last second."""
+        if not self._repeats.due(session.session_id, cause):
+            return
+        if await self.send_again(session.session_id, cause):
+            await self.resume(session)
+            self.left(session.session_id, cause)
+
+    async def repeat(self, session_id: bytes, cause: str) -> None:
+        """As `send_again`, unless it has left within the last second."""
+        if self._repeats.due(session_id, cause) and await self.send_again(session_id, cause):
+            self.left(session_id, cause)
+
+    def left(self, session_id: bytes, cause: str) -> None:
+        """All that the cause sends in the session was confirmed just now."""
+        self._repeats.left(session_id, cause)
 
     async def send_again(self, session_id: bytes, cause: str) -> bool:
         """What this cause sent the first time, the session's result included; False if that is

@@ -12,6 +12,7 @@ from faststream.rabbit import Channel, RabbitBroker, RabbitExchange, RabbitQueue
 from faststream.rabbit.message import RabbitMessage
 
 from contracts.connecting import CONNECT_TIMEOUT_S
+from contracts.deliveries import returns_of
 from contracts.errors import ContractError, UnauthenticatedError
 from contracts.hosts import Hosts
 
@@ -134,8 +135,12 @@ async def end(message: RabbitMessage, delivery: Delivery, deliver: Deliver) -> N
         logger.exception(
             "middleware failed", extra={"queue": delivery.queue, "kind": delivery.kind}
         )
-        ended = await give_back(delivery)
-    if ended is Ended.RETURNED:
+        ended = await give_back(delivery, failed=True)
+    if ended is Ended.FAILED:
+        # From RabbitMQ 4.3 on a nack does not count towards the queue's delivery limit, which is
+        # what ends a message that no handler survives. A reject does, in all releases.
+        await message.reject(requeue=True)
+    elif ended is Ended.RETURNED:
         await message.nack(requeue=True)
     else:
         await message.ack()
@@ -143,7 +148,6 @@ async def end(message: RabbitMessage, delivery: Delivery, deliver: Deliver) -> N
 
 def _delivery(queue: str, message: RabbitMessage) -> Delivery:
     raw = message.raw_message
-    count = raw.headers.get("x-delivery-count", 0)
     return Delivery(
         queue=queue,
         kind=raw.type or "",
@@ -151,7 +155,7 @@ def _delivery(queue: str, message: RabbitMessage) -> Delivery:
         headers=raw.headers,
         routing_key=raw.routing_key or "",
         message_id=raw.message_id,
-        attempts=count if isinstance(count, int) else 0,
+        attempts=returns_of(raw.headers),
         exchange=raw.exchange or "",
         content_type=raw.content_type or "",
     )

@@ -38,7 +38,7 @@ class Delivery:
     routing_key: str
     message_id: str | None
     attempts: int
-    """Earlier deliveries of this message, as the quorum queue counted them."""
+    """Earlier deliveries of this message, whatever came of them, as the quorum queue counted."""
     exchange: str = ""
     content_type: str = ""
 
@@ -54,7 +54,9 @@ class Ended(StrEnum):
     DROPPED = "dropped"
     """Nobody known had signed it, and another one of the kind is a dead letter already."""
     RETURNED = "returned"
-    """The broker will deliver it again."""
+    """The broker will deliver it again: it could not be handled now, which is not its fault."""
+    FAILED = "failed"
+    """The broker will deliver it again, until it has failed too often: that may be its own fault."""
 
 
 Handler: TypeAlias = Callable[[Delivery], Awaitable[None]]
@@ -81,10 +83,11 @@ async def settle(
             "delivery given back",
             extra={"queue": delivery.queue, "kind": delivery.kind, "reason": str(error)},
         )
-        return await give_back(delivery)
+        # A message for a queue that is not there may be one that never will be.
+        return await give_back(delivery, failed=isinstance(error, UnroutableError))
     except Exception:
         logger.exception("handler failed", extra={"queue": delivery.queue, "kind": delivery.kind})
-        return await give_back(delivery)
+        return await give_back(delivery, failed=True)
     else:
         return Ended.ACKED
 
@@ -128,10 +131,14 @@ async def _refuse(delivery: Delivery, reason: str, publisher: Publisher) -> Ende
         return Ended.REFUSED
 
 
-async def give_back(delivery: Delivery) -> Ended:
-    """After a delay that grows with each delivery, so that nothing spins."""
+async def give_back(delivery: Delivery, *, failed: bool = False) -> Ended:
+    """After a delay that grows with each delivery, so that nothing spins.
+
+    Arguments:
+        failed: It may be the message's own fault, so it must not come for ever.
+    """
     await _pause(delivery.attempts)
-    return Ended.RETURNED
+    return Ended.FAILED if failed else Ended.RETURNED
 
 
 async def _pause(tries: int) -> None:
