@@ -44,6 +44,12 @@ class ClientPolicy:
         )
 
 
+def check_size(body: bytes) -> None:
+    """Raises UnauthenticatedError for what is no request by its size, whatever else it may be."""
+    if len(body) > MAX_BODY_BYTES:
+        raise _malformed(f"{len(body)} bytes; a request has at most {MAX_BODY_BYTES}")
+
+
 def open_request(body: bytes, signature: bytes, policies: Sequence[ClientPolicy]) -> SignedRequest:
     """Bytes from outside -> a request by an authorised client.
 
@@ -54,8 +60,7 @@ def open_request(body: bytes, signature: bytes, policies: Sequence[ClientPolicy]
             key that may not ask this for that client.
         InvalidRequestError: authorised, and its fields do not fit.
     """
-    if len(body) > MAX_BODY_BYTES:
-        raise _malformed(f"{len(body)} bytes; a request has at most {MAX_BODY_BYTES}")
+    check_size(body)
     signer = _signer(body, policies)
     signer.verify(REQUEST_TAG, body, signature)
     claims = _claims(body)

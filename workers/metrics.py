@@ -9,7 +9,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from .delivery.deliveries import Deliver, Delivery, Ended
 from .delivery.middleware import Middleware
-from .delivery.strangers import UNAUTHENTICATED
+from .delivery.strangers import FLOOD, REFUSED, UNAUTHENTICATED
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -24,7 +24,8 @@ DELIVERIES = Counter(
 )
 """outcome: as `Ended` has it."""
 
-REGISTRY.register(UNAUTHENTICATED)
+for refusals in (UNAUTHENTICATED, REFUSED, FLOOD):
+    REGISTRY.register(refusals)
 
 DELIVERY_SECONDS = Histogram(
     "warren_delivery_seconds",

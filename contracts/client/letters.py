@@ -21,11 +21,12 @@ class Hand:
     """
 
     def __init__(self) -> None:
-        self._open: set[int | None] = set()
+        self._open: dict[int, int] = {}
+        """By the object's id, its delivery tag."""
 
     def take(self, delivery: AbstractIncomingMessage) -> None:
         """It came."""
-        self._open.add(delivery.delivery_tag)
+        self._open[id(delivery)] = delivery.delivery_tag or 0
 
     def forget(self) -> None:
         """The channel is gone."""
@@ -35,13 +36,13 @@ class Hand:
         """Done with it."""
         with contextlib.suppress(*AWAY):
             await delivery.ack()
-            self._open.discard(delivery.delivery_tag)
+            self._open.pop(id(delivery), None)
 
     async def reject(self, delivery: AbstractIncomingMessage) -> None:
         """To the dead letters."""
         with contextlib.suppress(*AWAY):
             await delivery.reject(requeue=False)
-            self._open.discard(delivery.delivery_tag)
+            self._open.pop(id(delivery), None)
 
     async def give_back(self, deliveries: Collection[AbstractIncomingMessage]) -> None:
         """Let the broker deliver them again, to us or to another consumer of the queue.
@@ -49,20 +50,27 @@ class Hand:
         In one word if possible: a queue writes down each word, and can forget none of them while it
         has an older message.
         """
-        tags = {delivery.delivery_tag for delivery in deliveries}
-        last = max(deliveries, key=lambda delivery: delivery.delivery_tag or 0, default=None)
         with contextlib.suppress(*AWAY):
-            if last is not None and len(tags) > 1 and self._ends_with(tags, last.delivery_tag or 0):
+            if (last := self._last_of_all(deliveries)) is not None:
                 await last.nack(requeue=True, multiple=True)
-                self._open -= tags
+                for delivery in deliveries:
+                    self._open.pop(id(delivery), None)
                 return
             for delivery in deliveries:
                 await delivery.nack(requeue=True)
-                self._open.discard(delivery.delivery_tag)
+                self._open.pop(id(delivery), None)
 
-    def _ends_with(self, tags: set[int | None], last: int) -> bool:
-        """Whether those are all that are open, up to the last of them."""
-        return all(tag in tags for tag in self._open if tag is not None and tag <= last)
+    def _last_of_all(
+        self, deliveries: Collection[AbstractIncomingMessage]
+    ) -> AbstractIncomingMessage | None:
+        """The last of several, if up to it no others are open."""
+        if len(deliveries) < 2:
+            return None
+        own = {id(delivery) for delivery in deliveries}
+        last = max(deliveries, key=lambda delivery: delivery.delivery_tag or 0)
+        tag = last.delivery_tag or 0
+        others = any(one <= tag for name, one in self._open.items() if name not in own)
+        return None if others else last
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,8 +15,8 @@ The broker hands each letter to any of them. So a result that this process did n
 - never acked unread. What is held when the client closes goes back to the queue.
 
 A quorum queue delivers again first what was given back, before all that is newer. So whoever waits
-looks past everything that nobody reads: the broker hands over so many at once (`link.PREFETCH`), and
-what comes again is given back at a pace that leaves room for what is new.
+looks past everything that nobody reads: the broker hands over so many at once (`link.PREFETCH`),
+and what comes again is given back at a pace that leaves room for what is new.
 
 An announcement goes the same way, but is acked where a result would be read: whoever still wants
 it repeats the request, and gets it again.

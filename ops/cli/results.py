@@ -147,9 +147,7 @@ def discard(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _settings(
-    context: typer.Context, config: Config, *, as_json: bool
-) -> ClientSettings:
+def _settings(context: typer.Context, config: Config, *, as_json: bool) -> ClientSettings:
     with clients_errors(as_json=as_json):
         return settings_of(context, config)
 

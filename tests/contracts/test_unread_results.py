@@ -8,7 +8,7 @@ import contextlib
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,9 @@ async def test_processes_that_share_a_pile_get_their_own(
         for _ in range(2):
             calls = [sign(each, bytes([at])) for at in range(10) for each in (one, other)]
             done = await asyncio.gather(*calls)
-            assert [each.message for each in done] == [bytes([at]) for at in range(10) for _ in "ab"]
+            assert [each.message for each in done] == [
+                bytes([at]) for at in range(10) for _ in "ab"
+            ]
             await until(lambda: _holds(coordinator, queue, 50))
 
 
@@ -200,11 +202,9 @@ async def _keep(_: object) -> None: ...
 
 
 @pytest.fixture
-async def terminal(
-    vhost: str, coordinator: FakeCoordinator, tmp_path: Path
-) -> AsyncIterator[Terminal]:
+async def terminal(vhost: str, coordinator: FakeCoordinator, tmp_path: Path) -> Terminal:
     assert coordinator
-    yield Terminal(configuration(tmp_path, vhost))
+    return Terminal(configuration(tmp_path, vhost))
 
 
 def configuration(directory: Path, url: str) -> Path:

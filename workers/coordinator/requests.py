@@ -11,7 +11,13 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from contracts.admission import ClientPolicy, check_metadata, check_queue, open_request
+from contracts.admission import (
+    ClientPolicy,
+    check_metadata,
+    check_queue,
+    check_size,
+    open_request,
+)
 from contracts.errors import ContractError, InvalidRequestError
 from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey, KeyFacts
@@ -96,6 +102,7 @@ class RequestConsumer:
         self._services = services_of((self, *desks))
 
     async def handle(self, delivery: Delivery) -> None:
+        check_size(delivery.body)
         try:
             signed = open_request(delivery.body, signature_of(delivery.headers), self._clients)
         except InvalidRequestError as error:

@@ -13,7 +13,7 @@ from faststream.rabbit.message import RabbitMessage
 
 from contracts.connecting import CONNECT_TIMEOUT_S
 from contracts.deliveries import returns_of
-from contracts.errors import ContractError, UnauthenticatedError
+from contracts.errors import ContractError
 from contracts.hosts import Hosts
 
 from .deliveries import Deliver, Delivery, Ended, Handler, give_back, settle
@@ -85,11 +85,11 @@ def subscribe(
 
 
 def hear(body: bytes, handler: Callable[[bytes], None], strangers: Strangers) -> None:
-    """One broadcast. What does not fit is logged, and of what nobody known has signed a little."""
+    """One broadcast. Of what does not fit a little is logged."""
     try:
         handler(body)
     except ContractError as error:
-        if not isinstance(error, UnauthenticatedError) or strangers.keeps(error):
+        if strangers.keeps(error):
             logger.warning("broadcast ignored", extra={"reason": str(error)})
 
 

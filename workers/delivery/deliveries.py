@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from contracts.errors import ContractError, UnauthenticatedError
+from contracts.errors import ContractError
 
 from ..store.interface import StoreUnavailableError
 from .publisher import FullError, Publisher, PublishError, UnroutableError, dead_letter
@@ -52,11 +52,11 @@ class Ended(StrEnum):
     REFUSED = "refused"
     """It is a dead letter now."""
     DROPPED = "dropped"
-    """Nobody known had signed it, and another one of the kind is a dead letter already."""
+    """It was refused, and others of its kind are dead letters already."""
     RETURNED = "returned"
     """The broker will deliver it again: it could not be handled now, which is not its fault."""
     FAILED = "failed"
-    """The broker will deliver it again, until it has failed too often: that may be its own fault."""
+    """The broker will deliver it again, but not for ever: it may be its own fault."""
 
 
 Handler: TypeAlias = Callable[[Delivery], Awaitable[None]]
@@ -72,11 +72,9 @@ async def settle(
         await _handle(handler, delivery)
     except SessionOverError:
         return Ended.OVER
-    except UnauthenticatedError as error:
+    except ContractError as error:
         if not strangers.keeps(error):
             return Ended.DROPPED
-        return await _refuse(delivery, str(error), publisher)
-    except ContractError as error:
         return await _refuse(delivery, str(error), publisher)
     except (StoreUnavailableError, PublishError) as error:
         logger.warning(

@@ -235,8 +235,13 @@ def test_the_pace_goes_by_all_deliveries_where_the_broker_counts_them(
 ) -> None:
     """From RabbitMQ 4.3 on what was not the message's fault is in one of the two counts only."""
     raw = SimpleNamespace(
-        **{"headers": headers, "type": "", "body": b"", "routing_key": "", "message_id": None},
-        **{"exchange": "", "content_type": None},
+        headers=headers,
+        type="",
+        body=b"",
+        routing_key="",
+        message_id=None,
+        exchange="",
+        content_type=None,
     )
     message: Any = SimpleNamespace(raw_message=raw)
     assert consuming._delivery(QUEUE, message).attempts == attempts

@@ -22,7 +22,7 @@ def counted(kind: str) -> float:
 
 async def test_of_unsigned_messages_all_are_counted_and_one_a_second_is_kept() -> None:
     seconds = [0.0]
-    strangers = Strangers(QUEUE, OneASecond(lambda: seconds[0]))
+    strangers = Strangers(QUEUE, clock=lambda: seconds[0])
     publisher, before = FakePublisher(), counted("unsigned")
 
     async def refuse(_: Delivery) -> None:
@@ -38,7 +38,7 @@ async def test_of_unsigned_messages_all_are_counted_and_one_a_second_is_kept() -
 
 
 async def test_what_somebody_known_has_signed_is_always_kept() -> None:
-    publisher, strangers = FakePublisher(), Strangers(QUEUE, OneASecond(lambda: 0.0))
+    publisher, strangers = FakePublisher(), Strangers(QUEUE, clock=lambda: 0.0)
 
     async def refuse(_: Delivery) -> None:
         raise ContractError("it does not fit")
@@ -55,7 +55,7 @@ async def test_what_somebody_known_has_signed_is_always_kept() -> None:
 def test_of_broadcasts_that_nobody_signed_one_a_second_is_logged(
     error: ContractError, logged: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    strangers, before = Strangers(QUEUE, OneASecond(lambda: 0.0)), counted("unsigned")
+    strangers, before = Strangers(QUEUE, clock=lambda: 0.0), counted("unsigned")
 
     def refuse(_: bytes) -> None:
         raise error
