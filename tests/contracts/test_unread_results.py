@@ -28,8 +28,8 @@ from ops.stack.discovery import probe
 from tests.patience import until
 
 from .fakes import FakeCoordinator, honest
-from .producers import settings, sign, signed_request
-from .samples import CLIENT, COORDINATOR, PINNED, announcement
+from .producers import settings, sign
+from .samples import CLIENT, COORDINATOR, PINNED, announcement, sign_request
 
 pytestmark = pytest.mark.system
 
@@ -253,10 +253,10 @@ async def test_results_are_listed_shown_and_discarded(
     coordinator: FakeCoordinator, terminal: Terminal
 ) -> None:
     await pile_up(coordinator, 2)
-    signed = signed_request()
-    (result,) = honest(signed.request)
-    await coordinator.publish(result, signed.request.reply_to)
-    await coordinator.publish(announcement(signed.request), "")
+    request = sign_request()
+    (result,) = honest(request)
+    await coordinator.publish(result, request.reply_to)
+    await coordinator.publish(announcement(request), "")
 
     told = await terminal.told("results", "list")
     assert [each["result"] for each in told["results"]] == [

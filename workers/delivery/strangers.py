@@ -62,19 +62,23 @@ class Strangers:
 
     def keeps(self, error: ContractError) -> bool:
         """Count one; returns whether it is to be looked at by somebody."""
-        known = not isinstance(error, UnauthenticatedError)
-        kind = UNFIT if known else error.kind
-        if not known:
+        kind = UNFIT
+        if isinstance(error, UnauthenticatedError):
+            kind = error.kind
             UNAUTHENTICATED.labels(self._queue, kind).inc()
-        letters = self._letters.get(kind)
-        if letters is None:
-            letters = Allowance(KNOWN_A_SECOND, self._clock) if known else OneASecond(self._clock)
-            self._letters[kind] = letters
-        kept = letters.takes()
+        kept = self._letters_of(kind).takes()
         REFUSED.labels(self._queue, kind, "kept" if kept else "dropped").inc()
         if not kept:
             self._flood.came()
         return kept
+
+    def _letters_of(self, kind: str) -> Allowance | OneASecond:
+        letters = self._letters.get(kind)
+        if letters is None:
+            clock = self._clock
+            letters = Allowance(KNOWN_A_SECOND, clock) if kind == UNFIT else OneASecond(clock)
+            self._letters[kind] = letters
+        return letters
 
     def look(self) -> None:
         """Whether a flood is over; by itself, as long as there is one."""
