@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+_ROUNDING = 1e-6
+
 
 class Allowance:
     """Allows so many things at once, and so many more with each second that passes.
@@ -25,29 +27,9 @@ class Allowance:
         # Nothing is saved up for longer than a second.
         self._left = min(self._left + (now - self._at) * self._a_second, float(self._a_second))
         self._at = now
-        if self._left < 1:
+        if self._left < 1 - _ROUNDING:
             return False
         self._left -= 1
-        return True
-
-
-class OneASecond:
-    """Allows one thing, and the next one when a second has passed.
-
-    Arguments:
-        clock: Seconds that never go back.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._next = clock()
-
-    def takes(self) -> bool:
-        """Whether this one is allowed. If so, it counts."""
-        now = self._clock()
-        if now < self._next:
-            return False
-        self._next = now + 1
         return True
 
 

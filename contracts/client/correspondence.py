@@ -14,11 +14,11 @@ from aio_pika.abc import AbstractIncomingMessage
 from pydantic import ValidationError
 
 from .. import results, strict_json
-from ..allowances import OneASecond
 from ..checks import announced_session, same
 from ..errors import ContractError, UnauthenticatedError
 from ..primitives import Owner
 from ..results import Delivered, Result, SessionAnnounced
+from ..sampling import Sampling
 from ..signing import SignedRequest, explain
 from .begun import Begun, Waiter
 from .errors import (
@@ -71,7 +71,7 @@ class Correspondence:
         self._waiting: dict[str, Waiter] = {}
         self._pursuits: set[asyncio.Task[Result]] = set()
         self._answered: OrderedDict[Asked, None] = OrderedDict()
-        self._letters = OneASecond()
+        self._letters = Sampling(began=_flood_began, over=_flood_over)
         self._wishes: OrderedDict[tuple[Owner, str], Wish] = OrderedDict()
         self._closed = False
         self.disbelieved: Counter[str] = Counter()
@@ -240,11 +240,11 @@ class Correspondence:
     async def _disbelieve(
         self, delivery: AbstractIncomingMessage, error: UnauthenticatedError
     ) -> None:
-        """Anybody with a login at the broker may have sent it: it changes nothing here. One a
-        second goes to the dead letters, so that somebody notices; more would hide those of others.
-        """
+        """Anybody with a login at the broker may have sent it: it changes nothing here. Of each
+        kind one a second goes to the dead letters, so that somebody notices; more would hide those
+        of others."""
         self.disbelieved[error.kind] += 1
-        if self._letters.takes():
+        if self._letters.keeps(error.kind):
             logger.warning("refused what the coordinator did not sign: %s", error)
             await self._hand.reject(delivery)
         else:
@@ -292,6 +292,17 @@ class Correspondence:
 
     def _lose_held(self) -> None:
         self._mailbox.forget()
+
+
+def _flood_began() -> None:
+    logger.warning(
+        "a flood of messages on our queue that the coordinator did not sign: most of them are only "
+        "counted"
+    )
+
+
+def _flood_over(count: int) -> None:
+    logger.warning("the flood of messages that the coordinator did not sign is over: %d", count)
 
 
 def _keep(kept: OrderedDict[K, V], name: K, value: V) -> None:

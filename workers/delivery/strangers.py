@@ -8,16 +8,14 @@ the same, `KNOWN_A_SECOND`. The rest is counted, and the log says when that begi
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable
 
 from prometheus_client import Counter, Gauge
 
-from contracts.allowances import Allowance, Flood, OneASecond
 from contracts.errors import ContractError, UnauthenticatedError
+from contracts.sampling import Sampling
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +52,9 @@ class Strangers:
 
     def __init__(self, queue: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._queue = queue
-        self._clock = clock
-        self._letters: dict[str, Allowance | OneASecond] = {}
-        self._flood = Flood(began=self._began, over=self._over, clock=clock)
-        self._look: asyncio.TimerHandle | None = None
+        self._sampling = Sampling(
+            began=self._began, over=self._over, a_second=_letters, clock=clock
+        )
         FLOOD.labels(queue).set(0)
 
     def keeps(self, error: ContractError) -> bool:
@@ -66,31 +63,9 @@ class Strangers:
         if isinstance(error, UnauthenticatedError):
             kind = error.kind
             UNAUTHENTICATED.labels(self._queue, kind).inc()
-        kept = self._letters_of(kind).takes()
+        kept = self._sampling.keeps(kind)
         REFUSED.labels(self._queue, kind, "kept" if kept else "dropped").inc()
-        if not kept:
-            self._flood.came()
         return kept
-
-    def _letters_of(self, kind: str) -> Allowance | OneASecond:
-        letters = self._letters.get(kind)
-        if letters is None:
-            clock = self._clock
-            letters = Allowance(KNOWN_A_SECOND, clock) if kind == UNFIT else OneASecond(clock)
-            self._letters[kind] = letters
-        return letters
-
-    def look(self) -> None:
-        """Whether a flood is over; by itself, as long as there is one."""
-        self._look = None
-        self._flood.look()
-        self._look_later()
-
-    def _look_later(self) -> None:
-        if self._flood.on and self._look is None:
-            with contextlib.suppress(RuntimeError):  # where there is no loop, somebody else looks
-                loop = asyncio.get_running_loop()
-                self._look = loop.call_later(Flood.OVER_AFTER_S / 2, self.look)
 
     def _began(self) -> None:
         FLOOD.labels(self._queue).set(1)
@@ -98,7 +73,6 @@ class Strangers:
             "a flood of messages that are refused: most of them are only counted",
             extra={"queue": self._queue},
         )
-        self._look_later()
 
     def _over(self, count: int) -> None:
         FLOOD.labels(self._queue).set(0)
@@ -106,3 +80,7 @@ class Strangers:
             "the flood of messages that were refused is over",
             extra={"queue": self._queue, "dropped": count},
         )
+
+
+def _letters(kind: str) -> int:
+    return KNOWN_A_SECOND if kind == UNFIT else 1
