@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from .. import results, strict_json
 from ..checks import announced_session, same
 from ..errors import ContractError, UnauthenticatedError
+from ..hand import Hand
 from ..primitives import Owner
 from ..results import Delivered, Result, SessionAnnounced
 from ..sampling import Sampling
@@ -27,7 +28,7 @@ from .errors import (
     ClientError,
     ResultTimeoutError,
 )
-from .letters import Hand, Letter
+from .letters import Letter
 from .link import Link, LinkLostError
 from .mailbox import Mailbox
 from .settings import ClientSettings
@@ -248,7 +249,7 @@ class Correspondence:
             logger.warning("refused what the coordinator did not sign: %s", error)
             await self._hand.reject(delivery)
         else:
-            await self._hand.ack(delivery)
+            self._hand.drop(delivery)
 
     async def _announce(self, waiter: Waiter, letter: Letter, content: SessionAnnounced) -> None:
         try:

@@ -36,7 +36,8 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
-from .letters import Hand, Letter
+from ..hand import Hand
+from .letters import Letter
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,10 @@ import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
 from contracts.client import mailbox as module
-from contracts.client.letters import Hand, Letter
+from contracts.client.letters import Letter
 from contracts.client.mailbox import LATE_RETURNS, OFFERS, QUICK_OFFERS, Mailbox
 from contracts.deliveries import returns_of
+from contracts.hand import Hand
 from contracts.primitives import Curve
 from contracts.results import Delivered
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 
 from aio_pika import IncomingMessage
+from aio_pika.abc import AbstractIncomingMessage
 from faststream.middlewares import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker, RabbitExchange, RabbitQueue
 from faststream.rabbit.message import RabbitMessage
@@ -14,6 +15,7 @@ from faststream.rabbit.message import RabbitMessage
 from contracts.connecting import CONNECT_TIMEOUT_S
 from contracts.deliveries import returns_of
 from contracts.errors import ContractError
+from contracts.hand import Hand
 from contracts.hosts import Hosts
 
 from .deliveries import Deliver, Delivery, Ended, Handler, give_back, settle
@@ -73,8 +75,11 @@ def subscribe(
     settled = functools.partial(settle, handler=handler, publisher=publisher, strangers=strangers)
     deliver = middleware.around_deliveries(queue, settled)
 
+    hands = Hands()
+
     async def consume(message: RabbitMessage) -> None:
-        await end(message, _delivery(queue, message), deliver)
+        hand = hands.taking(message.raw_message)
+        await end(message, _delivery(queue, message), deliver, hand)
 
     subscriber = broker.subscriber(
         RabbitQueue(queue, declare=False),
@@ -126,9 +131,30 @@ async def stop_consuming(broker: RabbitBroker) -> None:
             await queue.cancel(tag)
 
 
-async def end(message: RabbitMessage, delivery: Delivery, deliver: Deliver) -> None:
+class Hands:
+    """Of one subscription: its channel comes anew with each connection."""
+
+    def __init__(self) -> None:
+        self._channel: object = None
+        self._hand = Hand()
+
+    def taking(self, raw: AbstractIncomingMessage) -> Hand:
+        """The hand that it is in."""
+        if raw.channel is not self._channel:
+            self._channel, self._hand = raw.channel, Hand()
+        self._hand.take(raw)
+        return self._hand
+
+
+async def end(
+    message: RabbitMessage, delivery: Delivery, deliver: Deliver, hand: Hand | None = None
+) -> None:
     """Tell the broker what became of a delivery. Only cancellation from outside leaves it open:
-    then the broker delivers it again."""
+    then the broker delivers it again.
+
+    Arguments:
+        hand: Where what is dropped waits for others of its kind.
+    """
     try:
         ended = await deliver(delivery)
     except Exception:
@@ -136,6 +162,9 @@ async def end(message: RabbitMessage, delivery: Delivery, deliver: Deliver) -> N
             "middleware failed", extra={"queue": delivery.queue, "kind": delivery.kind}
         )
         ended = await give_back(delivery, failed=True)
+    if ended is Ended.DROPPED and hand is not None:
+        hand.drop(message.raw_message)
+        return
     if ended is Ended.FAILED:
         # From RabbitMQ 4.3 on a nack does not count towards the queue's delivery limit, which is
         # what ends a message that no handler survives. A reject does, in all releases.
@@ -144,6 +173,8 @@ async def end(message: RabbitMessage, delivery: Delivery, deliver: Deliver) -> N
         await message.nack(requeue=True)
     else:
         await message.ack()
+    if hand is not None:
+        hand.settled(message.raw_message)
 
 
 def _delivery(queue: str, message: RabbitMessage) -> Delivery:
