@@ -63,7 +63,8 @@ class Client(Cancels):
     @property
     def disbelieved(self) -> Mapping[str, int]:
         """How often something came to our queue that was not shown to be the coordinator's, by
-        what is wrong with it: `unsigned`, `wrong_signature` or `other_time`. Nothing came of it."""
+        what is wrong with it: `malformed`, `unsigned`, `wrong_signature` or `other_time`. Nothing
+        came of it."""
         return self._correspondence.disbelieved
 
     def acting_for(self, tenant: str) -> Client:

@@ -13,7 +13,8 @@ from contracts.primitives import Curve, Scheme
 from contracts.terms import MAX_PRESIGN_BATCH
 
 from . import options
-from .console import Output, measure, measure_abuse, measure_hop, say
+from .beside import HERE
+from .console import Output, measure, measure_abuse, measure_hop, measure_junk, say
 from .load import Load
 from .site import Processes, Site, Store, own_site, plan_for, running_site
 from .supply import supply_for
@@ -162,6 +163,20 @@ def abuse(
     plan = plan_for(party_count=work.party_count, gateways=1, gateway_limits={})
     site = own_site(directory, plan, Store.POSTGRES, say)
     measure_abuse(work, seconds, site, to_json=to_json)
+
+
+@app.command("junk")
+def junk_(
+    count: options.JunkCount = 5_000,
+    beside: options.Beside = None,
+    turns: options.Turns = 1,
+    to_json: options.AsJson = False,
+    directory: options.Directory = Path(".warren"),
+) -> None:
+    """What bad messages in results, reports, inboxes and requests do to those who sign meanwhile;
+    with --beside, in another tree of Warren as well."""
+    trees = [HERE] if beside is None else [beside.resolve(), HERE]
+    measure_junk(trees, turns=turns, count=count, directory=directory, to_json=to_json)
 
 
 @app.command()

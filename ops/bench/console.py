@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from contracts.client import ClientError, SettingsError
 from ops.stack.errors import StackError
 from topology import TopologyError
 
-from . import abuse, hop
+from . import abuse, beside, hop
 from . import run as runs
 from .both import render_both, render_endurance
 from .load import Load, Outcome
@@ -92,6 +92,18 @@ def measure_abuse(
             Console(highlight=False).print(render_endurance(endurance))
     if endurance.failed:
         raise typer.Exit(FAILED)
+
+
+def measure_junk(
+    trees: Sequence[Path], *, turns: int, count: int, directory: Path, to_json: bool
+) -> None:
+    """Raises typer.Exit unless all trees could be measured."""
+    with _troubles_in_a_sentence():
+        found = beside.measure(trees, turns=turns, count=count, directory=directory, progress=say)
+    if to_json:
+        typer.echo(beside.as_json(found))
+    else:
+        Console(highlight=False).print(beside.as_table(found))
 
 
 def say(line: str) -> None:

@@ -136,3 +136,16 @@ BatchWarmup = Annotated[
 BatchTimeout = Annotated[
     float, typer.Option("--timeout", min=0.1, help="Lifetime of a batch, seconds.")
 ]
+JunkCount = Annotated[int, typer.Option("--count", "-n", min=64, help="Bad messages of each kind.")]
+Beside = Annotated[
+    Path | None,
+    typer.Option(
+        "--beside",
+        exists=True,
+        file_okay=False,
+        metavar="TREE",
+        help="Another tree of Warren, to be measured in turns with this one.",
+        show_default=False,
+    ),
+]
+Turns = Annotated[int, typer.Option("--turns", min=1, help="How often each tree is measured.")]
