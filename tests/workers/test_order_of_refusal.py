@@ -67,6 +67,7 @@ def by_header(largest: int, body: bytes) -> dict[str, tuple[bytes, dict[str, Any
     """Of messages whose signature is a header."""
     return {
         "too large, and else perfect": (body + bytes(largest), HEADER, []),
+        "too large, and unsigned": (body + bytes(largest), {}, []),
         "no header": (body, {}, []),
         "a header that is no text": (body, {"signature": 7}, []),
         "a header that is not base64": (body, {"signature": "-"}, []),
@@ -89,9 +90,10 @@ REQUESTS = by_header(MAX_BODY_BYTES, b"{}") | {
 @pytest.mark.parametrize("case", REQUESTS)
 async def test_a_request(shire: World, asked: Asked, case: str) -> None:
     body, headers, expected = REQUESTS[case]
-    with pytest.raises(UnauthenticatedError):
+    with pytest.raises(UnauthenticatedError) as refused:
         await shire.requests.handle(delivery(body, headers, kind="sign"))
     assert [*asked] == expected
+    assert ("a request has at most" in str(refused.value)) == case.startswith("too large")
 
 
 async def test_a_request_by_a_known_signer_whose_signature_is_wrong(
@@ -228,7 +230,7 @@ RESULTS = {
 
 
 @pytest.mark.parametrize("case", RESULTS)
-async def test_a_result(asked: Asked, case: str) -> None:
+async def test_a_result(asked: Asked, case: str, caplog: pytest.LogCaptureFixture) -> None:
     body, headers, expected = RESULTS[case]
     correspondence = Correspondence(settings("amqp://nobody@127.0.0.1:1/"), never)
     ended: list[tuple[str, int]] = []
@@ -240,3 +242,4 @@ async def test_a_result(asked: Asked, case: str) -> None:
     assert ended == [("reject", 1), ("ack up to", 3)]
     assert [*asked] == 3 * expected
     assert sum(correspondence.disbelieved.values()) == 3
+    assert ("a result has at most" in caplog.text) == case.startswith("too large")
