@@ -12,8 +12,8 @@ from ops.cli.asking import AsJson, Config, settings_of
 from ops.cli.exits import IN_WORDS, ExitCode, clients_errors, leave, print_json
 from ops.cli.letters import run
 from ops.cli.text import print_table
-from ops.unread import Pile, UnknownResultError, Unread, by_ids, look
-from ops.unread import discard as throw_away
+from ops.deadletters.unread import Pile, UnknownResultError, Unread, by_ids, look
+from ops.deadletters.unread import discard as throw_away
 
 app = typer.Typer(
     no_args_is_help=True,
