@@ -16,7 +16,7 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from .confirming import AWAY
 
-PATIENCE_S = 0.01
+PATIENCE_S = 0.002
 """So long what was dropped waits for more of the kind, in a place of the prefetch."""
 
 
