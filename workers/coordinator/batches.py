@@ -164,6 +164,6 @@ class Batches:
         # Nobody is to blame, and nobody else could sign: new coins may do better.
         again = spoilt and self._pools.rest(batch.pool) < SPOILT_IN_A_ROW
         await self._line.give_up(
-            batch.pool, failure, accused=progress.accused, but_those_alone=again
+            batch.pool, failure, refusal=progress.refusal, but_those_alone=again
         )
         return await self._pools.make(batch.pool) if again else None

@@ -3,7 +3,7 @@ wish comes to, then publish it, the request's result before all else."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 from contracts.answers import failed_result
 from contracts.failures import Failure
@@ -14,6 +14,7 @@ from ..delivery.publisher import Publisher, publish_what_has_place
 from ..delivery.scopes import uninterrupted
 from ..session.coordinator import instructions
 from ..session.coordinator.conduct import Conduct, Progress
+from ..session.coordinator.refusing import Refusal
 from ..session.sending import result
 from ..store.interface import CoordinatorStore, StoreUnavailableError
 from ..store.records import CoordinatorChange, Event, Outcome, Outgoing, Received, Session
@@ -113,9 +114,12 @@ class CoordinatorCommits:
         conduct, failure = progress.conduct, progress.failure
         if failure is None or not conduct.may_go_on(failure, self._clock()):
             return None
-        avoided = {*conduct.avoided, *progress.accused, *failure.culprits, *failure.silent}
-        conduct = conduct.model_copy(update={"avoided": sorted(avoided)})
-        return Ended(conduct.session_id, conduct, failure)
+        learnt: dict[str, object] = {}
+        if progress.refusal is not None:
+            learnt["refusals"] = [*conduct.refusals, progress.refusal]
+        else:
+            learnt["avoided"] = sorted({*conduct.avoided, *failure.culprits, *failure.silent})
+        return Ended(conduct.session_id, conduct.model_copy(update=learnt), failure)
 
     def _answer(self, progress: Progress) -> Outgoing | None:
         """The result that a session comes to, if it is over and with it its request."""
@@ -151,14 +155,14 @@ class CoordinatorCommits:
         status: Status,
         failure: Failure,
         *,
-        accused: Collection[str] = (),
+        refusal: Refusal | None = None,
     ) -> Status:
         """End a session from outside; returns how it ended, which may be otherwise: its request may
         have gone on in another one.
 
         Arguments:
             cause: Names who wished it; come again, it sends again what it sent.
-            accused: Who had better not sign instead, besides those whom the failure names.
+            refusal: Who would not sign with whom, if that is why.
         """
         async with self.locks.of(session_id):
             for _ in range(RACES):
@@ -174,7 +178,7 @@ class CoordinatorCommits:
                     conduct=known.conduct,
                     status=status,
                     failure=failure,
-                    accused=frozenset(accused),
+                    refusal=refusal,
                 )
                 if await self.commit(known, progress, cause, None, None):
                     return status
