@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from io import StringIO
 from pathlib import Path
@@ -39,8 +40,11 @@ async def run(role: Role, url: str, folder: Path) -> None:
 
 
 async def _on_postgres(role: Role, url: str, folder: Path) -> None:
+    # By the driver's own reading of the address, as the workers': it may name several hosts.
     engine = create_async_engine(
-        make_url(url).set(drivername="postgresql+asyncpg"), poolclass=NullPool
+        "postgresql+asyncpg://",
+        async_creator=functools.partial(asyncpg.connect, url),
+        poolclass=NullPool,
     )
     try:
         async with engine.begin() as connection:
