@@ -4,6 +4,9 @@ The broker passes on properties that it does not look at, and any producer may w
 is not UTF-8, a time after the year 9999, tables within tables within tables. pamqp raises, and the
 connection ends with all that is in flight on it. Then the broker delivers the message again.
 
+It also tells when the broker takes no messages for now, as with a disk that is full: it says so in
+a frame that nobody else keeps.
+
 On a `TolerantConnection`, such a message comes with no properties but a header that says so.
 Whoever consumes it refuses it like any other that is not signed.
 """
@@ -11,13 +14,14 @@ Whoever consumes it refuses it like any other that is not signed.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import aio_pika
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
 from pamqp import frame
-from pamqp.commands import Basic
-from pamqp.constants import FRAME_HEADER, FRAME_HEADER_SIZE
+from pamqp.commands import Basic, Connection
+from pamqp.constants import FRAME_HEADER, FRAME_HEADER_SIZE, FRAME_METHOD
 from pamqp.header import ContentHeader
 from yarl import URL
 
@@ -30,18 +34,35 @@ _AT_ONCE_BYTES = 1 << 16
 class TolerantConnection(aio_pika.Connection):
     def __init__(self, url: URL, **options: Any) -> None:
         super().__init__(url, **options)
-        self.kwargs["transport_factory"] = _Transport()
+        self._transport_factory = self.kwargs["transport_factory"] = _Transport()
+
+    @property
+    def blocked(self) -> str | None:
+        """Why the broker takes nothing through this connection, in its words; None if it does. A
+        connection that has nothing to publish is not told."""
+        return self._transport_factory.blocked
 
 
 class _Transport(TransportFactory):
     """aiormq's own, but for the reader."""
+
+    def __init__(self) -> None:
+        self.blocked: str | None = None
 
     async def create(
         self, url: URL, **options: Any
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         usual = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
         reader, writer = await usual.create(url, **options)
-        return _FrameReader(reader), writer
+        self.blocked = None
+        return _FrameReader(reader, self._hear), writer
+
+    def _hear(self, data: bytes) -> None:
+        match frame.unmarshal(data)[2]:
+            case Connection.Blocked(reason=reason):
+                self.blocked = reason or "no reason given"
+            case Connection.Unblocked():
+                self.blocked = None
 
 
 class _FrameReader(asyncio.StreamReader):
@@ -49,11 +70,15 @@ class _FrameReader(asyncio.StreamReader):
 
     aiormq asks for each frame in three parts. What has come is taken off the wire at once, so most
     of these parts are cut from what is here.
+
+    Arguments:
+        hear: Called with each method that is about the whole connection.
     """
 
-    def __init__(self, wire: asyncio.StreamReader) -> None:
+    def __init__(self, wire: asyncio.StreamReader, hear: Callable[[bytes], None]) -> None:
         super().__init__()
         self._wire = wire
+        self._hear = hear
         self._ahead = b""
         """What is left of the frame that is being read."""
         self._come = b""
@@ -81,15 +106,17 @@ class _FrameReader(asyncio.StreamReader):
             head = await self._gather(FRAME_HEADER_SIZE)
         # A broker that speaks another version of AMQP says so, and no frame.
         if head.startswith(b"AMQP"):
-            size = FRAME_HEADER_SIZE
-        else:
-            _, _, payload = frame.frame_parts(head)
-            assert payload is not None
-            size = FRAME_HEADER_SIZE + payload + len(b"\xce")
+            data, self._come = self._come, b""
+            return data
+        kind, channel, payload = frame.frame_parts(head)
+        assert payload is not None
+        size = FRAME_HEADER_SIZE + payload + len(b"\xce")
         if len(self._come) < size:
             await self._gather(size)
-        data, self._come = self._come[:size], self._come[size:]
-        return data if size == FRAME_HEADER_SIZE else readable(data)
+        data, self._come = readable(self._come[:size]), self._come[size:]
+        if kind == FRAME_METHOD and channel == 0:
+            self._hear(data)
+        return data
 
     async def _gather(self, size: int) -> bytes:
         """So many bytes from the beginning of what has come; wait for them.

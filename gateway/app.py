@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -68,15 +69,22 @@ def create_app(settings: GatewaySettings, client: Client) -> FastAPI:
         metrics=metrics,
     )
 
+    def ask() -> health.Readiness:
+        return health.readiness(keys, connected=client.connected, blocked=client.blocked)
+
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with keys.kept_fresh(), desk:
-            yield
+        watching = asyncio.create_task(health.watch(ask), name="readiness")
+        try:
+            async with keys.kept_fresh(), desk:
+                yield
+        finally:
+            watching.cancel()
 
     app = described(lifespan=lifespan, middleware=doors(settings, keys, metrics))
     app.state.desk = desk
     app.state.api_keys = keys
-    app.state.connected = lambda: client.connected
+    app.state.readiness = ask
     app.state.metrics = metrics
     app.state.party_names = settings.party_names
     app.state.limits = settings.limits

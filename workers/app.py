@@ -26,7 +26,7 @@ from tenacity import (
 
 from contracts import addresses, sessions
 
-from . import metrics
+from . import abilities, metrics
 from .coordinator.signature import Signature
 from .coordinator.wiring import Coordinator
 from .delivery.clock import now_ms
@@ -72,7 +72,8 @@ ATTEST_SECONDS = 2.0
 """Between two looks at whether the database is still the one that it was."""
 REFRESH_SECONDS = 1.0
 PURGE_SECONDS = 30.0
-HEALTH_PATIENCE_S = 1.0
+WATCH_SECONDS = 2.0
+"""Between two looks at whether all that the worker depends on is able."""
 
 
 async def run_party(
@@ -141,9 +142,10 @@ async def run_party(
             before = now_ms() - OWED_AFTER_MS
             await _for_each(consumer.send_owed, await store.owing(before, SWEEP_LIMIT))
 
-        health.checks.update(database=store.ping, broker=_connection_of(broker, publisher))
+        health.checks.update(_able(store, broker, publisher, knocks=False))
         await _serve(
             broker,
+            (health.watch, WATCH_SECONDS),
             (sign_of_life, HEARTBEAT_SECONDS),
             (store.attest, ATTEST_SECONDS),
             (sweep, SWEEP_SECONDS),
@@ -209,9 +211,10 @@ async def run_coordinator(
             await coordinator.liveness.refresh()
             metrics.PARTIES_ALIVE.set(len(coordinator.liveness.alive()))
 
-        health.checks.update(database=store.ping, broker=_connection_of(broker, publisher))
+        health.checks.update(_able(store, broker, publisher, knocks=True))
         await _serve(
             broker,
+            (health.watch, WATCH_SECONDS),
             (refresh_liveness, REFRESH_SECONDS),
             (coordinator.admission.refresh, REFRESH_SECONDS),
             (coordinator.pools.tend, SWEEP_SECONDS),
@@ -226,16 +229,15 @@ def _hear_cancellations(broker: RabbitBroker, name: str, handler: Callable[[byte
     subscribe_broadcast(broker, addresses.CANCEL, queue, handler)
 
 
-def _connection_of(broker: RabbitBroker, publisher: Publisher) -> Check:
-    """Whether both connections to the broker are up, as far as this side knows."""
-
-    async def check() -> None:
-        if not await broker.ping(HEALTH_PATIENCE_S):
-            raise ConnectionError("the consuming connection is down")
-        if not publisher.connected:
-            raise ConnectionError("the publishing connection is down")
-
-    return check
+def _able(
+    store: SessionStore, broker: RabbitBroker, publisher: Publisher, *, knocks: bool
+) -> dict[str, Check]:
+    """What a worker depends on, and how to tell whether it can be worked with."""
+    return {
+        "database": functools.partial(abilities.database, store),
+        "broker": functools.partial(abilities.broker, broker, publisher, knocks=knocks),
+        "consumers": functools.partial(abilities.consumers, broker),
+    }
 
 
 async def _serve(

@@ -85,6 +85,10 @@ class Correspondence:
     def connected(self) -> bool:
         return self._link.is_up
 
+    @property
+    def blocked(self) -> str | None:
+        return self._link.blocked
+
     async def close(self) -> None:
         self._closed = True
         for waiter in self._waiting.values():

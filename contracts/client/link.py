@@ -120,6 +120,12 @@ class Link:
     def is_up(self) -> bool:
         return self._up.is_set()
 
+    @property
+    def blocked(self) -> str | None:
+        """Why the broker takes no messages for now, in its words; None if it does."""
+        connection = self._connection
+        return connection.blocked if isinstance(connection, TolerantConnection) else None
+
     async def publish(
         self, signed: SignedRequest, *, leaves: Callable[[], None] | None = None
     ) -> None:

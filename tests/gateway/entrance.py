@@ -63,6 +63,7 @@ class Coordinator:
     error: Exception | None = None
     silent: bool = False
     connected: bool = True
+    blocked: str | None = None
     asked: int = 0
 
     def __post_init__(self) -> None:
@@ -164,7 +165,9 @@ async def opened(
     app = FastAPI(**MANNERS, middleware=doors(settings(limits, **door), keys, metrics))
     app.router.route_class = BoundedRoute
     app.state.api_keys = keys
-    app.state.connected = lambda: coordinator.connected
+    app.state.readiness = lambda: health.readiness(
+        keys, connected=coordinator.connected, blocked=coordinator.blocked
+    )
     app.state.metrics = metrics
     faults.install(app)
     app.include_router(health.router)

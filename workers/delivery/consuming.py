@@ -118,6 +118,21 @@ def subscribe_broadcast(
     subscriber(consume)
 
 
+async def not_consumed(broker: RabbitBroker) -> list[str]:
+    """Queues that should be consumed and are not: the broker ends a consumer when its queue is
+    deleted, or has nobody to lead it. aio-pika tries again by itself. Waits for a connection."""
+    missing = []
+    for subscriber in broker.subscribers:
+        queue = getattr(subscriber, "_queue_obj", None)
+        tag = getattr(subscriber, "_consumer_tag", None)
+        if queue is None or tag is None:
+            continue
+        channel = await queue.channel.get_underlay_channel()
+        if tag not in channel.consumers:
+            missing.append(queue.name)
+    return missing
+
+
 async def stop_consuming(broker: RabbitBroker) -> None:
     """Take no more deliveries, before those in flight get their grace.
 

@@ -34,6 +34,7 @@ from aiormq.exceptions import InvalidFrameError
 from contracts import addresses
 from contracts.confirming import AWAY, ConnectionLostError, answered
 from contracts.connecting import CONNECT_TIMEOUT_S, connect
+from contracts.frames import TolerantConnection
 from contracts.hosts import Hosts
 
 from ..store.records import Outgoing
@@ -47,6 +48,8 @@ HEARTBEAT_S = 8
 CONFIRM_TIMEOUT_S = 10.0
 RENEWAL_S = 1.0
 """Between two channels; what is under way on the old one has so long to be confirmed."""
+NOBODY = "."
+"""A routing key that is no party's: there is no dot in their ids."""
 EXCHANGES = (
     addresses.SESSIONS,
     addresses.ROUNDS,
@@ -158,6 +161,19 @@ class Publisher:
     def connected(self) -> bool:
         """Whether the connection is up, as far as this side knows."""
         return self._connection is not None and self._connection.connected.is_set()
+
+    @property
+    def blocked(self) -> str | None:
+        """Why the broker takes no messages for now, in its words; None if it does."""
+        connection = self._connection
+        return connection.blocked if isinstance(connection, TolerantConnection) else None
+
+    async def knock(self) -> None:
+        """Publish something for nobody: whoever has nothing to publish is not told that the broker
+        takes nothing. Raises what `AWAY` has, or TimeoutError."""
+        nothing = aio_pika.Message(b"", expiration=0)
+        async with answered(CONFIRM_TIMEOUT_S):
+            await self._exchanges[addresses.SESSIONS].publish(nothing, NOBODY, mandatory=False)
 
     async def publish_all(self, messages: Iterable[Outgoing]) -> None:
         """All at once; returns when the broker has confirmed every one. Raises PublishError."""

@@ -51,6 +51,10 @@ class StoreUnavailableError(Exception):
     """The database is away or would not have the transaction now. Try again later."""
 
 
+class ReadOnlyError(StoreUnavailableError):
+    """The database answers and takes no changes: a standby, or made read-only by somebody."""
+
+
 class SchemaError(Exception):
     """The database's schema is not the one this version needs; says which command mends it."""
 
@@ -73,6 +77,9 @@ class SessionStore(Protocol):
 
     async def ping(self) -> None:
         """Raises StoreUnavailableError or SchemaError."""
+
+    async def require_able(self) -> None:
+        """The same, and that it takes changes: raises ReadOnlyError where it does not."""
 
     async def session(self, session_id: bytes) -> Session | None:
         """With its whole inbox; None if it is not known here, or not any more."""

@@ -14,10 +14,10 @@ from functools import cache
 import asyncpg
 
 from ..database import RefusedError, Row
-from ..interface import StoreUnavailableError
+from ..interface import ReadOnlyError, StoreUnavailableError
 from ..records import Outcome
 from .fence import RELATIONS, PostgresFence
-from .pool import Connection, Pool
+from .pool import READ_ONLY, Connection, Pool
 
 STATEMENT_TIMEOUT_MS = 10_000
 COMMAND_TIMEOUT_S = 15
@@ -34,6 +34,8 @@ SERVER_SETTINGS = {
     "jit": "off",
     "enable_seqscan": "off",
 }
+
+ONLY_READS = "SELECT current_setting('transaction_read_only')::bool"
 
 # What our functions raise when nothing may remain of a change.
 _REFUSALS = {
@@ -54,8 +56,8 @@ _REFUSALS = {
 _WRITTEN_ONCE = {"inbox_pkey", "outbox_pkey"}
 
 # Classes of SQLSTATE that are no fault of our statements: connection, authorisation, unknown
-# database, rolled back, resources, operator, system. Then: read-only, lock not available.
-_UNAVAILABLE = ("08", "28", "3D", "40", "53", "57", "58", "25006", "55P03")
+# database, rolled back, resources, operator, system. Then: lock not available.
+_UNAVAILABLE = ("08", "28", "3D", "40", "53", "57", "58", "55P03")
 
 
 class PostgresDatabase:
@@ -84,6 +86,15 @@ class PostgresDatabase:
             with _translated():
                 async with self._pool.connection() as connection:
                     await self._fence.admit(connection)
+
+    async def require_writable(self) -> None:
+        """A server that only reads is left, for another of the address's hosts."""
+        with _translated():
+            async with self._pool.connection() as connection:
+                only_reads = await connection.fetchval(ONLY_READS)
+        if only_reads:
+            self._pool.leave()
+            raise ReadOnlyError("PostgreSQL: the database is read-only")
 
     async def begin_incarnation(self, fence: PostgresFence, reason: str) -> None:
         """Through one connection; the others find out with their next commit."""
@@ -226,6 +237,8 @@ def _translated() -> Iterator[None]:
             raise RefusedError(refusal) from None
         if getattr(error, "constraint_name", None) in _WRITTEN_ONCE:
             raise RefusedError(Outcome.LOST_RACE) from None
+        if state == READ_ONLY:
+            raise ReadOnlyError(f"PostgreSQL: {error}") from error
         if state.startswith(_UNAVAILABLE):
             raise StoreUnavailableError(f"PostgreSQL: {error}") from error
         raise

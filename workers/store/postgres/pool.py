@@ -18,7 +18,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 _HANGING_UP = ("08", "57P", "58")
 """Classes of SQLSTATE: connection exceptions, shutdowns, errors of the server's system."""
-_ELSEWHERE = ("25006",)
+READ_ONLY = "25006"
 """The server only reads: a standby, or a primary that has been replaced. It says so for ever, and
 while we stay nobody looks for the one that writes."""
 
@@ -47,7 +47,7 @@ class Pool:
             except asyncpg.PostgresError as error:
                 # The server's answer: it has undone the statement, and may have hung up.
                 state = error.sqlstate or ""
-                if state.startswith(_ELSEWHERE):
+                if state == READ_ONLY:
                     self.leave()
                 if state.startswith(_HANGING_UP):
                     connection.terminate()

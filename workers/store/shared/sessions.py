@@ -78,6 +78,10 @@ class SharedStore:
                 f" run `warren store migrate {self._role} --config FILE`"
             )
 
+    async def require_able(self) -> None:
+        await self.ping()
+        await self._database.require_writable()
+
     async def outgoing(self, session_id: bytes, cause: str) -> tuple[Outgoing, ...]:
         rows = await self._database.fetch(OUTGOING, session_id, cause)
         return tuple(outgoing_from_row(row) for row in rows)
