@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import re
+from urllib.parse import urlsplit
 
 from yarl import URL
 
@@ -19,6 +20,13 @@ _ADDRESS = re.compile(
     r"(?P<scheme>amqps?://)(?P<login>[^/?#]*@)?(?P<hosts>[^/?#@]+)(?P<rest>[/?].*)?"
 )
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+)(:[0-9]+)?")
+
+
+_ENCODE = (
+    "its user or password has a character that has to be percent-encoded in an address: write each "
+    "of @ : / ? # [ ] % and the space as % and two digits, such as %40 for @ "
+    "(Python: urllib.parse.quote(password, safe=''))"
+)
 
 
 class AddressError(ValueError):
@@ -81,6 +89,21 @@ def with_own_password(address: str) -> str:
     return address
 
 
+def check_login(login: str, forbidden: str = "[]") -> None:
+    """The part before the hosts, ``user:password``. Raises AddressError where whoever reads
+    addresses would find the end of it elsewhere, or none.
+
+    Arguments:
+        forbidden: What must not stand in it as it is.
+    """
+    if any(letter in login for letter in forbidden):
+        raise AddressError(_ENCODE)
+    try:
+        urlsplit(f"//{login}@host")
+    except ValueError:  # quotes the login
+        raise AddressError(_ENCODE) from None
+
+
 def _split(address: str) -> tuple[URL, ...]:
     path, _, _ = address.partition("?")
     if path.count("://") > 1:
@@ -89,9 +112,13 @@ def _split(address: str) -> tuple[URL, ...]:
             "like amqp://user:password@host1:5672,host2:5672/vhost"
         )
     found = _ADDRESS.fullmatch(address)
+    if found is not None and found["login"]:
+        check_login(found["login"].removesuffix("@"))
     hosts = [] if found is None else found["hosts"].split(",")
     if found is None or not all(_HOST.fullmatch(host) for host in hosts):
         raise _unlike()
+    if "@" in (found["rest"] or ""):  # the password has a slash, and begins like host and port
+        raise AddressError(_ENCODE)
     before, after = found["scheme"] + (found["login"] or ""), found["rest"] or ""
     try:
         return tuple(URL(f"{before}{host}{after}") for host in hosts)
@@ -100,4 +127,7 @@ def _split(address: str) -> tuple[URL, ...]:
 
 
 def _unlike() -> AddressError:
-    return AddressError("not like amqp://user:password@host:5672/vhost")
+    return AddressError(
+        "not like amqp://user:password@host:5672/vhost, or its password has a character that "
+        "has to be percent-encoded, such as / or #"
+    )

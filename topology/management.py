@@ -148,7 +148,7 @@ def _without_credentials(url: str) -> tuple[str, str | None, str | None]:
         port = parts.port
     except ValueError:
         raise BrokerError("the management URL has no valid host or port") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.path:
         raise BrokerError("the management URL has to look like http://user:password@host:15672")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     plain = f"{parts.scheme}://{host}{'' if port is None else f':{port}'}{parts.path.rstrip('/')}"

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from contracts import logs
+from contracts.hosts import AddressError
 from contracts.identity import Identity
 
 from . import evidence as proofs
@@ -60,7 +61,14 @@ def serve(work: Coroutine[Any, Any, None]) -> None:
     logs.configure()
     try:
         uvloop.run(work)
-    except (TopologyError, NoAdmissionError, SchemaError, SealError, WitnessError) as error:
+    except (
+        TopologyError,
+        NoAdmissionError,
+        SchemaError,
+        SealError,
+        WitnessError,
+        AddressError,
+    ) as error:
         _leave(str(error), EXIT_CONFIGURATION)
     except (StoreUnavailableError, OSError, aio_pika.exceptions.AMQPError) as error:
         _leave(f"cannot reach broker or database: {error}", EXIT_UNAVAILABLE)
@@ -338,7 +346,7 @@ def _with_store(settings: PartySettings, work: Callable[[PartyStore], Awaitable[
 
     try:
         return asyncio.run(opened())
-    except (SchemaError, SealError, SettingsError) as error:
+    except (SchemaError, SealError, SettingsError, AddressError) as error:
         _leave(str(error), EXIT_CONFIGURATION)
     except StoreUnavailableError as error:
         _leave(f"cannot reach the database: {error}", EXIT_UNAVAILABLE)

@@ -9,7 +9,6 @@ may name all hosts of a cluster: ``amqp://user:password@host1,host2,host3/vhost`
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -42,7 +41,7 @@ from contracts.terms import MAX_PRESIGN_BATCH
 
 from . import private_keys
 from .session.peers import Peer
-from .store.opening import ADDRESS, ADDRESS_IN_WORDS
+from .store import opening
 from .store.sealing import MasterKeys
 
 T = TypeVar("T", bound=BaseModel)
@@ -399,15 +398,9 @@ def _address(path: Path, name: str, own: SecretStr | None, environ: Mapping[str,
         raise SettingsError(f"{source}: {error}") from None
 
 
-def _check_database_url(url: str) -> str:
-    if re.fullmatch(ADDRESS, url) is None:
-        raise AddressError(f"not like {ADDRESS_IN_WORDS}")
-    return hosts.with_own_password(url)
-
-
 _CHECKS: Mapping[str, Callable[[str], str]] = {
     "amqp_url": hosts.check,
-    "database_url": _check_database_url,
+    "database_url": opening.check,
 }
 
 

@@ -181,7 +181,7 @@ def _check_url(variable: str, url: str) -> None:
     }[variable]
     try:
         parts = urlsplit(url)
-        fits = parts.scheme in schemes and parts.port != 0
+        fits = parts.scheme in schemes and parts.port != 0 and bool(parts.hostname)
     except ValueError:
         fits = False
     if not fits:

@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self, TypeAlias
-from urllib.parse import unquote, urlsplit
 
 import aio_pika
 from aio_pika.abc import (
@@ -250,14 +249,14 @@ async def _admitted(url: str) -> AbstractConnection:
     try:
         return await connect(url)
     except (AuthenticationError, ProbableAuthenticationError):
-        user = urlsplit(url).username or "guest"
+        user = Hosts(url).current.user or "guest"
         raise NoAdmissionError(
             f"the broker refuses the login of user {user!r}: check the name and password in "
             "amqp_url (or WARREN_AMQP_URL)"
         ) from None
     except InvalidFrameError:
         # What aiormq makes of a broker that closes where it should have opened the vhost.
-        vhost = unquote(urlsplit(url).path[1:]) or "/"
+        vhost = Hosts(url).current.path[1:] or "/"
         raise NoAdmissionError(
             f'the broker does not open vhost "{vhost}": it does not exist, or the user has no '
             "permissions in it. `warren topology apply` makes it; amqp_url (or WARREN_AMQP_URL) "

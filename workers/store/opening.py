@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from urllib.parse import parse_qs
+
+from contracts.hosts import AddressError, check_login, with_own_password
 
 from .interface import CoordinatorStore, PartyStore
 from .rows.party import PartyRows
@@ -10,10 +14,61 @@ from .sealing import Sealer
 
 POOL_SIZE = 8
 
-_HOST = r"(\[[0-9a-fA-F:.]+\]|[^/?#@:,]+)(:[0-9]+)?"
-ADDRESS = rf"postgres(ql)?://([^/?#]*@)?({_HOST}(,{_HOST})*)?/.+|sqlite:///.+"
-"""What a store's URL has to match in full."""
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_TARGETS = ("any", "primary", "standby", "read-write", "read-only", "prefer-standby")
+
+_HOST = r"(\[[0-9a-fA-F:.]+\]|[^/?#@:,\[\]]+)(:(?P<port>[0-9]+))?"
+_HOSTS = re.compile(_HOST)
+_POSTGRES = re.compile(
+    r"postgres(ql)?://((?P<login>[^/?#]*)@)?(?P<hosts>[^/?#@]*)/[^?#@]+(\?(?P<query>.*))?"
+)
+MOST_PORTS = 65_535
 ADDRESS_IN_WORDS = "postgresql://user:password@host/database or sqlite:///path"
+
+
+def check(url: str) -> str:
+    """The URL itself. Raises AddressError, with nothing of the URL in its text, if it is of no use:
+    what asyncpg, or Python's own reading of URLs, would say of it quotes it."""
+    if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
+        return url
+    found = _POSTGRES.fullmatch(url)
+    if found is None:
+        raise AddressError(
+            f"not like {ADDRESS_IN_WORDS}, or its password has a character that has to be "
+            "percent-encoded, such as / or #"
+        )
+    if found["login"]:
+        check_login(found["login"], forbidden="@[]")
+    _check_hosts(found["hosts"])
+    _check_query(found["query"])
+    return with_own_password(url)
+
+
+def _check_hosts(hosts: str) -> None:
+    for host in hosts.split(",") if hosts else ():
+        place = _HOSTS.fullmatch(host)
+        if place is None or not 0 < int(place["port"] or MOST_PORTS) <= MOST_PORTS:
+            raise AddressError(
+                f"not like {ADDRESS_IN_WORDS}: a host's name, or a port from 1 to {MOST_PORTS}, "
+                "is wrong"
+            )
+
+
+def _check_query(query: str | None) -> None:
+    if query is None:
+        return
+    try:
+        given = parse_qs(query, strict_parsing=True)
+        ssl = given.get("sslmode", ["prefer"])[-1]
+        target = given.get("target_session_attrs", ["any"])[-1]
+    except ValueError:  # quotes what it does not understand
+        raise AddressError("what follows the ? is not like name=value&name=value") from None
+    for name, value, known in (
+        ("sslmode", ssl, _SSL_MODES),
+        ("target_session_attrs", target, _TARGETS),
+    ):
+        if value not in known:
+            raise AddressError(f"{name} is none of {', '.join(known)}")
 
 
 def open_party_store(

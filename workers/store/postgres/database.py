@@ -13,6 +13,8 @@ from functools import cache
 
 import asyncpg
 
+from contracts.hosts import AddressError
+
 from ..database import RefusedError, Row
 from ..interface import ReadOnlyError, StoreUnavailableError
 from ..records import Outcome
@@ -174,13 +176,19 @@ class PostgresDatabase:
         return rows[0]["version_num"] if rows else None
 
     async def _connect(self) -> Connection:
-        connection = await asyncpg.connect(
-            self._url,
-            timeout=CONNECT_TIMEOUT_S,
-            command_timeout=COMMAND_TIMEOUT_S,
-            max_cached_statement_lifetime=0,
-            server_settings=SERVER_SETTINGS,
-        )
+        try:
+            connection = await asyncpg.connect(
+                self._url,
+                timeout=CONNECT_TIMEOUT_S,
+                command_timeout=COMMAND_TIMEOUT_S,
+                max_cached_statement_lifetime=0,
+                server_settings=SERVER_SETTINGS,
+            )
+        except (ValueError, OverflowError):  # some of asyncpg's quote the address
+            raise AddressError(
+                "the database's address has a part that asyncpg does not understand: look at its "
+                "hosts, ports, and what follows the question mark"
+            ) from None
         if self._fence is not None and self._fence.incarnation is not None:
             try:
                 await self._fence.admit(connection)
