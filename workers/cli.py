@@ -22,6 +22,7 @@ from contracts.identity import Identity
 from . import evidence as proofs
 from .delivery.publisher import NoAdmissionError, TopologyError
 from .health import Health, parse_address, served
+from .resealing.cli import command as reseal
 from .settings import CoordinatorSettings, Lane, PartySettings, SettingsError
 from .store.interface import PartyStore, SchemaError, StoreUnavailableError, WitnessError
 from .store.opening import open_party_store
@@ -35,6 +36,7 @@ T = TypeVar("T")
 coordinator = typer.Typer(no_args_is_help=True, help="The coordinator's worker processes.")
 party = typer.Typer(no_args_is_help=True, help="A party's worker processes.")
 party.add_typer(tenants, name="tenants")
+party.command("reseal")(reseal)
 store = typer.Typer(no_args_is_help=True, help="The databases behind the workers.")
 identity = typer.Typer(no_args_is_help=True, help="P-256 identity keys of clients and parties.")
 

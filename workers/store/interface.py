@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias
 
+from .database import Row
 from .records import (
     Admission,
     ApiKeyEntryRecord,
@@ -42,6 +43,7 @@ from .records import (
     WaiterRecord,
     WaitingSession,
 )
+from .rows.sealed import Sealed
 
 GoOn: TypeAlias = Callable[[WaitingSession, tuple[PooledPresignature, ...]], CoordinatorChange]
 """What becomes of a session that waited, with the presignatures that it is given."""
@@ -228,6 +230,20 @@ class PartyStore(SessionStore, Protocol):
 
     async def begin_incarnation(self, reason: str) -> None:
         """Empty the ephemeral tables, whatever the witness says."""
+
+    async def count_sealed(self, kind: Sealed) -> int:
+        """How many rows have a value of this kind."""
+
+    async def sealed_page(
+        self, kind: Sealed, after: tuple[object, ...] | None, limit: int
+    ) -> Sequence[Row]:
+        """The rows whose key comes next after this one; None: the first."""
+
+    async def replace_sealed(self, kind: Sealed, row: Row, secret: bytes) -> bool:
+        """Another sealed value in the row's place. False if it is gone, or was changed."""
+
+    async def states_under_way(self) -> list[bytes]:
+        """Of sessions that are not over, sealed as they are."""
 
     async def sealed_key_shares(self) -> list[KeyShareRecord]:
         """All of them, each `secret` as it is stored: sealed to this party."""

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
-from ..database import Database
+from ..database import Database, Row
 from ..incarnation import COLUMNS as INCARNATION_COLUMNS
 from ..incarnation import record
 from ..interface import StoreUnavailableError
@@ -19,6 +20,8 @@ from ..records import (
 )
 from ..rows import party as rows
 from ..rows.party import BAN_COLUMNS, EVIDENCE_COLUMNS, KEY_SHARE_COLUMNS, PartyRows
+from ..rows.sealed import Sealed
+from . import sealed
 from .sessions import PURGED_AT_ONCE, SharedStore
 
 INCARNATION = f"SELECT {INCARNATION_COLUMNS} FROM incarnation"
@@ -205,6 +208,21 @@ class SharedPartyStore(SharedStore):
 
     async def sealed_key_shares(self) -> list[KeyShareRecord]:
         return [rows.sealed_key_share(row) for row in await self._database.fetch(KEY_SHARES)]
+
+    async def count_sealed(self, kind: Sealed) -> int:
+        return await sealed.count(self._database, kind)
+
+    async def sealed_page(
+        self, kind: Sealed, after: tuple[object, ...] | None, limit: int
+    ) -> Sequence[Row]:
+        return await sealed.page(self._database, kind, after, limit)
+
+    async def replace_sealed(self, kind: Sealed, row: Row, secret: bytes) -> bool:
+        return await sealed.replace(self._database, kind, row, secret)
+
+    async def states_under_way(self) -> list[bytes]:
+        found = await self._database.fetch(sealed.SESSIONS_UNDER_WAY)
+        return [row["state"] for row in found]
 
     async def bans(self) -> list[BanRecord]:
         return [rows.ban(row) for row in await self._database.fetch(BANS)]
