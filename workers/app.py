@@ -133,7 +133,7 @@ async def run_party(
         async def purge() -> None:
             await _forget(store, limits.retention_seconds)
             await _forget_requests(store, limits)
-            await store.purge_parked(before=now_ms() - int(limits.parked_seconds * 1000))
+            await store.purge_parked(before=await store.now() - int(limits.parked_seconds * 1000))
 
         async def sweep() -> None:
             await _for_each(consumer.expire, await store.overdue(now_ms(), SWEEP_LIMIT))

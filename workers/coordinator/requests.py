@@ -64,7 +64,7 @@ class RequestConsumer:
     """Serves requests that begin sessions itself.
 
     Arguments:
-        tolerance_ms: How far a client's clock may be ahead of this one.
+        tolerance_ms: How far a client's clock may be from this one.
         desks: Who serves the others. UnservedError is raised if nobody serves an operation.
     """
 
@@ -136,15 +136,15 @@ class RequestConsumer:
         if known is not None:
             return await self._repeat(signed, known)
         now = self._clock()
-        if request.expires_at <= now:
-            return await self._refuse(signed, late())
+        if self._came_late(request, now):
+            return await self._refuse(signed, late(now - request.expires_at))
         if (overload := self._admission.refusal(request.owner)) is not None:
             return await self._refuse(signed, overload)
         try:
             members = choice.holders(request, self._parties, self._liveness.alive(), self._random)
         except choice.ChoiceError as error:
             return await self._refuse(signed, error.failure)
-        deadline = _deadline(request, now)
+        deadline = self._deadline(request, now)
         conduct = Conduct(
             request=request,
             terms=SessionTerms(
@@ -184,13 +184,13 @@ class RequestConsumer:
     async def _sign(self, signed: SignedRequest, request: SignRequest) -> None:
         key = await self._key(request)
         now, overload = self._clock(), self._admission.refusal(request.owner)
-        expired = request.expires_at <= now
+        expired = self._came_late(request, now)
         unfit = _unfit(request, key)
         if key is None or expired or overload or unfit:
             known = await self._known(signed)
             if known is not None:
                 return await self._repeat(signed, known)
-            failure = late() if expired else overload or unfit
+            failure = late(now - request.expires_at) if expired else overload or unfit
             assert failure is not None
             return await self._refuse(signed, failure)
         try:
@@ -198,7 +198,7 @@ class RequestConsumer:
                 signed,
                 request,
                 key.facts,
-                deadline=_deadline(request, now),
+                deadline=self._deadline(request, now),
                 among=await self._configured(request, key),
             )
         except choice.ChoiceError as error:
@@ -207,6 +207,16 @@ class RequestConsumer:
             return await self._repeat(signed, known)
         self._admission.began(request.owner)
         return None
+
+    def _came_late(self, request: Request, now: int) -> bool:
+        """A client's clock may be behind: what looks late by less is served, as parties do."""
+        return now >= request.expires_at + self._tolerance_ms
+
+    def _deadline(self, request: Request, now: int) -> int:
+        """A clock that is off must neither keep a session longer than was asked for nor leave it
+        less: whether a request was on its way, or its client's clock is behind, nobody can tell."""
+        lifetime = request.expires_at - request.issued_at
+        return min(request.expires_at + self._tolerance_ms, now + lifetime)
 
     async def _repeat(self, signed: SignedRequest, known: RequestRecord) -> None:
         """The request came before: its result again, or the messages that started it."""
@@ -251,11 +261,6 @@ class RequestConsumer:
             return None
         stored = await self._store.account(request.owner, request.key_id)
         return None if stored is None else stored.account.signers
-
-
-def _deadline(request: Request, now: int) -> int:
-    """A client's clock that runs ahead must not keep a session longer than was asked for."""
-    return min(request.expires_at, now + request.expires_at - request.issued_at)
 
 
 def _early(ahead_ms: int, tolerance_ms: int) -> Failure:

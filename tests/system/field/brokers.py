@@ -24,7 +24,7 @@ class Broker:
         """What rabbitmqctl is told."""
         (only,) = self.node.nodes
         environment = {**self.node.environment, **rabbitmq._own_environment(only)}
-        command = [self.programs / "rabbitmqctl", "-n", only.name, *words]
+        command = [str(self.programs / "rabbitmqctl"), "-n", only.name, *words]
         subprocess.run(command, env=environment, check=True, capture_output=True)
 
 
