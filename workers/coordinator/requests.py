@@ -27,7 +27,7 @@ from contracts.signing import SignedRequest, signature_of
 from contracts.terms import SessionTerms
 
 from ..delivery.clock import now_ms
-from ..delivery.deliveries import Delivery
+from ..delivery.deliveries import GIVEN_ON, Delivery, ElsewhereError
 from ..delivery.publisher import Publisher
 from ..session.coordinator import choice
 from ..session.coordinator.announcing import announcement
@@ -127,6 +127,10 @@ class RequestConsumer:
             return await self._services[type(request)].handle(signed, request)
         except RequestCancelledError:
             return await self._refuse(signed, cancelled())
+        except _ForOthersError as error:
+            if delivery.attempts < GIVEN_ON:
+                raise
+            return await self._refuse(signed, error.failure)
 
     def services(self) -> tuple[Service, ...]:
         return Service.of(KeygenRequest, self._keygen), Service.of(SignRequest, self._sign)
@@ -143,6 +147,8 @@ class RequestConsumer:
         try:
             members = choice.holders(request, self._parties, self._liveness.alive(), self._random)
         except choice.ChoiceError as error:
+            if self._liveness.alive() - self._parties.keys():
+                raise _ForOthersError(error.failure) from None
             return await self._refuse(signed, error.failure)
         deadline = self._deadline(request, now)
         conduct = Conduct(
@@ -261,6 +267,14 @@ class RequestConsumer:
             return None
         stored = await self._store.account(request.owner, request.key_id)
         return None if stored is None else stored.account.signers
+
+
+class _ForOthersError(ElsewhereError):
+    """Other coordinators hear of parties that we do not know, and may have enough of them."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure.message}; there are others, which another coordinator may know")
+        self.failure = failure
 
 
 def _early(ahead_ms: int, tolerance_ms: int) -> Failure:

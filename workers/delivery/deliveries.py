@@ -59,6 +59,15 @@ class Ended(StrEnum):
     """The broker will deliver it again, but not for ever: it may be its own fault."""
 
 
+GIVEN_ON = 5
+"""Deliveries, until what nobody here knows is known to nobody. Below the queues' limits."""
+
+
+class ElsewhereError(Exception):
+    """Another process of the kind may know what this one does not: its configuration is newer, or
+    older."""
+
+
 Handler: TypeAlias = Callable[[Delivery], Awaitable[None]]
 Deliver: TypeAlias = Callable[[Delivery], Awaitable[Ended]]
 
@@ -76,7 +85,7 @@ async def settle(
         if not strangers.keeps(error):
             return Ended.DROPPED
         return await _refuse(delivery, str(error), publisher)
-    except (StoreUnavailableError, PublishError) as error:
+    except (ElsewhereError, StoreUnavailableError, PublishError) as error:
         logger.warning(
             "delivery given back",
             extra={"queue": delivery.queue, "kind": delivery.kind, "reason": str(error)},

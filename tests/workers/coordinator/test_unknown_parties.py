@@ -1,0 +1,135 @@
+"""A party that other coordinators know, and this one does not: nothing is lost, nothing refused
+before the others were asked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts import addresses, sessions
+from contracts.errors import UnauthenticatedError
+from contracts.failures import FailureCode
+from tests.workers.ecdsa import sender
+from tests.workers.simulate import World, world
+from tests.workers.tries import everyone_is_alive
+from workers.coordinator import reports as module
+from workers.delivery.deliveries import GIVEN_ON, Delivery, ElsewhereError, Ended, settle
+from workers.delivery.strangers import Strangers
+from workers.session.sending import report
+
+THIRD = "party-3"
+
+
+@pytest.fixture
+async def shire(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path) as made:
+        yield made
+        made.dead.clear()
+
+
+def forget(shire: World, *consumers: Any) -> None:
+    """As a coordinator whose configuration lacks the third party."""
+    for consumer in consumers:
+        consumer._parties = {
+            party_id: peer for party_id, peer in consumer._parties.items() if party_id != THIRD
+        }
+
+
+def delivery(body: bytes, *, attempts: int) -> Delivery:
+    return Delivery(
+        queue=addresses.REPORTS_QUEUE,
+        kind="report",
+        body=body,
+        headers={},
+        routing_key="",
+        message_id="m",
+        attempts=attempts,
+    )
+
+
+async def report_of_the_third(shire: World) -> bytes:
+    """Of a session that all know."""
+    await everyone_is_alive(shire)
+    await shire.ask(shire.keygen_request())
+    found: list[bytes] = []
+
+    def caught(message: Any) -> bool:
+        if message.exchange == addresses.REPORTS and sender(message) == THIRD:
+            found.append(message.body)
+        return False
+
+    await shire.run(dropped=caught)
+    return found[0]
+
+
+async def test_its_reports_are_given_on_and_at_last_are_a_strangers(
+    shire: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = await report_of_the_third(shire)
+    forget(shire, shire.reports)
+    for attempts in range(GIVEN_ON):
+        monkeypatch.setattr(shire.reports._given_on, "_next", 0.0)
+        with pytest.raises(ElsewhereError, match="another coordinator may know it"):
+            await shire.reports.handle(delivery(body, attempts=attempts))
+    monkeypatch.setattr(shire.reports._given_on, "_next", 0.0)
+    with pytest.raises(UnauthenticatedError, match="not one of our parties"):
+        await shire.reports.handle(delivery(body, attempts=GIVEN_ON))
+
+
+async def test_so_many_a_second_are_given_on_and_no_more(shire: World) -> None:
+    body = await report_of_the_third(shire)
+    forget(shire, shire.reports)
+    shire.reports._given_on = module.OneASecond(lambda: 0.0)
+    with pytest.raises(ElsewhereError):
+        await shire.reports.handle(delivery(body, attempts=0))
+    with pytest.raises(UnauthenticatedError):
+        await shire.reports.handle(delivery(body, attempts=0))
+
+
+async def test_its_signs_of_life_are_no_dead_letters_and_noted_in_the_log_now_and_then(
+    shire: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    forget(shire, shire.reports)
+    alive = report(
+        sessions.PartyAlive(at=shire.clock()), identity=shire.identities[THIRD], party_id=THIRD
+    )
+    for _ in range(5):
+        await shire.reports.handle(delivery(alive.body, attempts=0))
+    assert caplog.text.count("sign of life of a party that we do not know") == 1
+    assert THIRD not in shire.liveness.alive()
+
+
+async def test_what_is_given_on_goes_back_to_its_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def elsewhere(_: Delivery) -> None:
+        raise ElsewhereError("another may know")
+
+    monkeypatch.setattr("workers.delivery.deliveries.FIRST_DELAY_S", 0)
+    publisher: Any = None
+    ended = await settle(
+        delivery(b"", attempts=0), elsewhere, publisher, Strangers(addresses.REPORTS_QUEUE)
+    )
+    assert ended is Ended.RETURNED
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_key_for_more_parties_than_we_know_is_left_to_others_while_there_are_more(
+    shire: World, named: bool
+) -> None:
+    await everyone_is_alive(shire)
+    forget(shire, shire.requests)
+    parties = sorted(shire.identities) if named else None
+    request = shire.keygen_request(parties=parties)
+    with pytest.raises(ElsewhereError, match="another coordinator may know"):
+        await shire.ask(request)
+    assert shire.results() == []
+
+    shire.liveness._last_seen.pop(THIRD)
+    other = shire.keygen_request(parties=parties)
+    await shire.ask(other)
+    (result,) = shire.results()
+    assert result.failure is not None
+    expected = FailureCode.UNKNOWN_PARTY if named else FailureCode.TOO_FEW_PARTIES
+    assert result.failure.code is expected
