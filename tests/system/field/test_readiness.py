@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -75,6 +76,10 @@ def logged(crew: Deployment, name: str, message: str, words: str = "") -> int:
     return sum(f'"{message}"' in line and words in line for line in lines)
 
 
+def has_logged(crew: Deployment, name: str, message: str, words: str = "") -> bool:
+    return logged(crew, name, message, words) > 0
+
+
 @pytest.mark.parametrize(
     ("alarm", "limit", "usual", "words"),
     [
@@ -95,16 +100,16 @@ async def test_nobody_is_ready_while_the_broker_takes_nothing(
     try:
         broker.control(alarm, *limit)
         for name in names:
-            await until(lambda name=name: asking.says(name, "broker", words))  # type: ignore[misc]
+            await until(functools.partial(asking.says, name, "broker", words))
         for name in names:
             if name != GATEWAY:  # which may not have asked for keys in this while, and is told late
-                await until(lambda name=name: logged(crew, name, "not ready", words) > 0)
+                await until(functools.partial(has_logged, crew, name, "not ready", words))
     finally:
         broker.control(alarm, *usual)
     await until(asking.all_are_ready)
     for name in names:
         assert logged(crew, name, "not ready", words) <= 1
-        await until(lambda name=name: logged(crew, name, "ready again") > 0)
+        await until(functools.partial(has_logged, crew, name, "ready again"))
 
 
 QUEUES = [

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from contracts import addresses, sessions
+from contracts.allowances import OneASecond
 from contracts.errors import UnauthenticatedError
 from contracts.failures import FailureCode
 from tests.workers.ecdsa import sender
 from tests.workers.simulate import World, world
 from tests.workers.tries import everyone_is_alive
-from workers.coordinator import reports as module
 from workers.delivery.deliveries import GIVEN_ON, Delivery, ElsewhereError, Ended, settle
 from workers.delivery.strangers import Strangers
 from workers.session.sending import report
@@ -82,7 +82,7 @@ async def test_its_reports_are_given_on_and_at_last_are_a_strangers(
 async def test_so_many_a_second_are_given_on_and_no_more(shire: World) -> None:
     body = await report_of_the_third(shire)
     forget(shire, shire.reports)
-    shire.reports._given_on = module.OneASecond(lambda: 0.0)
+    shire.reports._given_on = OneASecond(lambda: 0.0)
     with pytest.raises(ElsewhereError):
         await shire.reports.handle(delivery(body, attempts=0))
     with pytest.raises(UnauthenticatedError):
