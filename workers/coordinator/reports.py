@@ -29,7 +29,7 @@ from .sessions import Said, SessionKinds
 logger = logging.getLogger(__name__)
 
 ALIVE = "party_alive"
-GIVEN_ON_A_SECOND = 50
+GIVEN_ON_A_SECOND = 100
 """Reports of parties that we do not know: whoever can send them must not keep us busy with it."""
 
 
