@@ -6,8 +6,7 @@ import pytest
 
 from contracts.identity import Identity
 from contracts.terms import Member
-from tests.session.builders import member
-from tests.session.party.test_acceptance import NOW, accepted_by, keygen_created
+from tests.session.builders import NOW, accepted_by, keygen_created, member
 from workers.session.errors import RefusedError
 
 STRANGER = Identity.generate()
