@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from contracts import addresses, sessions
-from contracts.allowances import SoManyASecond
+from contracts.allowances import Allowance
 from contracts.errors import UnauthenticatedError
 from contracts.failures import FailureCode
 from tests.workers.ecdsa import sender
@@ -78,7 +78,7 @@ async def test_its_reports_are_given_on_and_at_last_are_a_strangers(shire: World
 async def test_so_many_a_second_are_given_on_and_no_more(shire: World) -> None:
     body = await report_of_the_third(shire)
     forget(shire, shire.reports)
-    shire.reports._given_on = SoManyASecond(2, lambda: 0.0)
+    shire.reports._given_on = Allowance(2, lambda: 0.0)
     for _ in range(2):
         with pytest.raises(ElsewhereError):
             await shire.reports.handle(delivery(body, attempts=0))
