@@ -3,16 +3,23 @@ say; what they refuse, they refuse by name."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Annotated, Any
 
 from fastapi import Path, Query
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
 from contracts.primitives import ID_PATTERN, MAX_MESSAGE_BYTES, MAX_PARTIES, Words
 
 from ..promises import MAX_WAIT_S
+from .encodings import hex_bytes, message_bytes
 
 SESSION_ID_PATTERN = r"^[0-9a-f]{64}$"
 
@@ -41,22 +48,9 @@ class Participant(Body):
     device_id: Words | None = None
 
 
-def _hex(value: Any) -> Any:
-    if not isinstance(value, str):
-        raise ValueError("must be a string of hex digits")  # noqa: TRY004 - for pydantic
-    try:
-        return binascii.unhexlify(value.removeprefix("0x"))
-    except ValueError:
-        raise ValueError("must be an even number of hex digits, with or without 0x") from None
-
-
-def _base64(value: Any) -> Any:
-    if not isinstance(value, str):
-        raise ValueError("must be a string of base64")  # noqa: TRY004 - for pydantic
-    try:
-        return base64.b64decode(value, validate=True)
-    except ValueError:
-        raise ValueError("must be standard base64 with padding") from None
+def _message(value: Any, info: ValidationInfo) -> bytes:
+    """By the `message_encoding` beside it, which stands before it."""
+    return message_bytes(value, info.data.get("message_encoding"))
 
 
 def _sized(value: bytes) -> bytes:
@@ -67,12 +61,12 @@ def _sized(value: bytes) -> bytes:
 
 MessageHash = Annotated[
     bytes,
-    BeforeValidator(_hex),
+    BeforeValidator(hex_bytes),
     AfterValidator(_sized),
     WithJsonSchema(
         {
             "type": "string",
-            "pattern": r"^(0x)?([0-9A-Fa-f]{2})+$",
+            "pattern": r"^(0[xX])?([0-9A-Fa-f]{2})+$",
             "maxLength": len("0x") + 2 * MAX_MESSAGE_BYTES,
         }
     ),
@@ -80,14 +74,13 @@ MessageHash = Annotated[
 
 Message = Annotated[
     bytes,
-    BeforeValidator(_base64),
+    BeforeValidator(_message),
     AfterValidator(_sized),
     WithJsonSchema(
         {
             "type": "string",
-            "contentEncoding": "base64",
-            "pattern": r"^([A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{2}(==|[A-Za-z0-9+/][A-Za-z0-9+/=])$",
-            "maxLength": 4 * ((MAX_MESSAGE_BYTES + 2) // 3),
+            "minLength": 1,
+            "maxLength": len("0x") + 2 * MAX_MESSAGE_BYTES,
         }
     ),
 ]

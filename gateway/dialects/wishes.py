@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from contracts.keys import KeyFacts, check_schemes
 from contracts.primitives import Curve, DerivationPath, Scheme
 
+from .encodings import Encoding
 from .fields import Body, Message, MessageHash, Participant, Participants, PartyCount
 from .refusals import invalid
 
@@ -65,8 +66,11 @@ class Signature(Body):
 
     message_hash: MessageHash | None = None
     """Hex, with or without 0x: signed as it is. 32 bytes for `ecdsa` and `bip340`."""
+    message_encoding: Encoding | None = None
+    """How `message` is written. Left out: `base64`, and what looks like hex or text is refused."""
     message: Message | None = None
-    """Base64. `ecdsa` and `bip340` sign its SHA-256, the other schemes the bytes themselves."""
+    """Base64, unless `message_encoding` says otherwise. `ecdsa` and `bip340` sign its SHA-256, the
+    other schemes the bytes themselves."""
     scheme: Scheme | None = None
     """Left out: `ecdsa` for a key on secp256k1, `ed25519` for one on ed25519, and for a key that
     was made for one scheme that one."""
@@ -79,6 +83,11 @@ class Signature(Body):
             raise ValueError(
                 "give either message_hash (hex, signed as it is) or message (base64, hashed as "
                 "the scheme wants it)"
+            )
+        if self.message is None and self.message_encoding not in {None, Encoding.HEX}:
+            raise ValueError(
+                "message_encoding says how message is written, and message_hash is always hex: "
+                "send message, or leave message_encoding out"
             )
         return self
 
