@@ -37,9 +37,10 @@ class FailureCode(StrEnum):
     """The parties did not see the same messages; nobody's guilt is proven."""
     UNKNOWN_ACCOUNT = "unknown_account"
     TOKEN_REFUSED = "token_refused"  # noqa: S105 - a word for it, not a token
-    """The join token is not this session's or party's, or was used before."""
+    """The join token is not this session's or party's."""
     SESSION_OVER = "session_over"
-    """Nobody can join any more."""
+    """Nobody can join any more: from former coordinators. Now a late join is answered with the
+    session as it is."""
     OVERLOADED = "overloaded"
     INTERNAL = "internal"
 

@@ -88,6 +88,7 @@ def create_app(settings: GatewaySettings, client: Client) -> FastAPI:
     app.state.metrics = metrics
     app.state.party_names = settings.party_names
     app.state.limits = settings.limits
+    app.state.join_window_ms = settings.door.join_window_ms
     return app
 
 

@@ -34,12 +34,14 @@ from contracts.client import ClientSettings, SettingsError
 from contracts.client.settings import read_toml
 from contracts.identity import PublicIdentity
 from contracts.primitives import Id, Words
+from contracts.requests import MAX_JOIN_WINDOW_MS
 from contracts.signing import explain
 
 from .entry.networks import LOOPBACK, Network, parse_networks
 from .ledger import Ledger
 from .turns import AT_ONCE
 
+JOIN_WINDOW_MS = 1000
 ALLOWED_IPS = "WARREN_ALLOWED_IPS"
 """Environment variable: addresses and networks, separated by commas. Empty: loopback only."""
 
@@ -71,6 +73,9 @@ class Door(_Section):
     access_log: bool = True
     """One line for each request: method, route, status, time, address, API key's id and holder,
     and which session, account and request it was about."""
+    join_window_ms: int = Field(default=JOIN_WINDOW_MS, ge=1, le=MAX_JOIN_WINDOW_MS)
+    """How long a session of the generic dialect waits for its parties to be joined before it begins
+    without. Callers that join nobody wait as long for their result."""
     shutdown_seconds: int = Field(default=10, ge=0)
     """How long requests in flight may take after SIGTERM."""
 

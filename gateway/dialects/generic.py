@@ -1,7 +1,7 @@
 """The generic dialect: sessions of any type, one join token, and joining as a step of its own.
 
 A session that was created here begins when each of its parties was joined, or after
-`JOIN_WINDOW_MS` without: parties of this service join by themselves, so nobody has to.
+the setting `join_window_ms` without: parties of this service join by themselves, so nobody has to.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from .fields import Body as RequestBody
 from .fields import Participants, PartyCount, PartyName, SessionId, Wait, names_of
 from .service import DeskAtHand, Names, looked_at
 from .wishes import NewThresholdKey, Signature, named_key
-
-JOIN_WINDOW_MS = 1000
 
 router = APIRouter(prefix="/api/v1/sessions", tags=["sessions"], route_class=BoundedRoute)
 
@@ -121,7 +119,8 @@ async def create(
     wish: Annotated[NewSession, Body(openapi_examples=examples.NEW_SESSION)],
     wait: Wait = 0,
 ) -> SessionCreated:
-    """It begins when all its parties were joined, or after a second: joining is possible and not
+    """It begins when all its parties were joined, or after a second or as long as this gateway is
+    set to wait: joining is possible and not
     needed. An API key needs the scope `keygen` or `sign`."""
     if isinstance(wish, KeygenSession):
         begun = await begin.key(
@@ -130,7 +129,7 @@ async def create(
             threshold_n=wish.threshold_n,
             threshold_t=wish.threshold_t,
             wait=wait,
-            join_window_ms=JOIN_WINDOW_MS,
+            join_window_ms=request.app.state.join_window_ms,
         )
     else:
         named = names_of(wish.participants)
@@ -141,7 +140,7 @@ async def create(
             parties=None if named is None else ("participants", named),
             thresholds=(wish.threshold_n, wish.threshold_t),
             wait=wait,
-            join_window_ms=JOIN_WINDOW_MS,
+            join_window_ms=request.app.state.join_window_ms,
         )
     return SessionCreated(**begun.told(), join_token=begun.session_token)
 
@@ -161,8 +160,9 @@ async def join(
     session_id: SessionId,
     wish: Annotated[Join, Body(openapi_examples=examples.JOIN)],
 ) -> Joined:
-    """Once for each party. A token is refused in another session, for another party, a second
-    time, and when the session is over."""
+    """Once for each party; repeated, or after the session has begun or ended, it does no harm and
+    is answered with the session all the same. A token is refused in another session and for
+    another party."""
     party_id = None if wish.party_id is None else names.party_id(wish.party_id, "party_id")
     joined = await desk.join(caller.tenant, bytes.fromhex(session_id), wish.join_token, party_id)
     names = names.spoken([] if wish.party_id is None else [wish.party_id])
