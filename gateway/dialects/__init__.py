@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from . import accounts, events, generic, mpc, sockets
+from . import accounts, events, generic, keys, mpc, sockets
 
 routers: list[APIRouter] = [
     mpc.router,
@@ -12,4 +12,5 @@ routers: list[APIRouter] = [
     generic.router,
     events.router,
     sockets.router,
+    keys.router,
 ]

@@ -321,6 +321,7 @@ class DeskDouble:
             return
         if self.failing is not None:
             self._end(running, Status.FAILED, self.failing)
+            self._end_account(self._of(tenant), running)
         elif running.view.operation == "keygen":
             self._make_key(self._of(tenant), running)
         else:
@@ -341,6 +342,12 @@ class DeskDouble:
         assert isinstance(outcome, KeygenResult | SignResult)
         running.outcome = outcome
         running.add(status.value, status=status)
+
+    def _end_account(self, own: Tenant, running: Running) -> None:
+        account = own.accounts.get(running.view.key_id or "")
+        if account is not None and account.session_id == running.view.session_id:
+            ended = account.model_copy(update={"status": running.view.status})
+            own.accounts[account.account_id] = ended
 
     def _make_key(self, own: Tenant, running: Running) -> None:
         view = running.view
