@@ -222,3 +222,22 @@ async def test_a_session_is_followed_by_socket_as_by_stream(
         with pytest.raises(InvalidStatus) as refused:
             await connect(unknown, additional_headers={"X-API-Key": wrong}, proxy=None)
         assert refused.value.response.status_code == status
+
+
+async def test_a_user_has_one_account_at_all_gateways_and_its_key_is_looked_at(
+    caller: httpx.AsyncClient, at_another: httpx.AsyncClient
+) -> None:
+    wish = {"user_id": "grace", "curve": "ed25519"}
+    asked = (who.post("/api/v1/accounts", json=wish) for who in (caller, at_another, caller))
+    accounts = [told(answer, 201) for answer in await asyncio.gather(*asked)]
+    account_id = accounts[0]["account_id"]
+    assert {each["account_id"] for each in accounts} == {account_id}
+    made_key = await made(at_another, "/api/v1/accounts?wait=60", wish)
+    assert (made_key["account_id"], made_key["status"]) == (account_id, "completed")
+    listed = told(await caller.get("/api/v1/accounts", params={"user_id": "grace"}))
+    assert [each["account_id"] for each in listed["accounts"]] == [account_id]
+    key = told(await at_another.get(f"/api/v1/keys/{account_id}"))
+    assert key["public_key"] == made_key["public_key"]
+    digest = {"message": DIGEST}
+    refused = await caller.post(f"/api/v1/accounts/{account_id}/sign", json=digest)
+    assert code(refused, 422) == "invalid_request"
