@@ -294,3 +294,11 @@ async def test_each_step_needs_its_scope(method: str, path: str, lacking: Scope)
         answer = await http.request(method, url, json=body)
     assert answer.status_code == 403
     assert f"scope {lacking}" in answer.text
+
+
+@pytest.mark.parametrize("path", ["", "/events"])
+async def test_a_uuid_is_told_what_a_session_id_is(path: str) -> None:
+    async with calls(gateway(DeskDouble())) as http:
+        answer = await http.get(f"{SESSIONS}/6F9619FF-8B86-D011-B42D-00C04FC964FF{path}")
+    assert answer.status_code == 422
+    assert "64 lower-case hex digits" in answer.json()["errors"][0]["message"]
