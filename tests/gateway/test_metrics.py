@@ -88,7 +88,7 @@ async def test_every_line_tells_who_asked_from_where(caplog: pytest.LogCaptureFi
 async def test_no_figure_and_no_line_tells_a_secret(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         async with opened() as entrance, entrance.caller() as caller:
-            await caller.get("/who", params={"token": "t0ken"})
+            await caller.get("/who", params={"token": "t0ken"})  # is no parameter there
             await caller.get("/things/t0ken", headers={"X-API-Key": OTHER_SECRET})
             text = (await caller.get("/metrics")).text
     for secret in (SECRET, OTHER_SECRET):
@@ -98,7 +98,7 @@ async def test_no_figure_and_no_line_tells_a_secret(caplog: pytest.LogCaptureFix
     assert "t0ken" not in text
     lines = [vars(record) for record in caplog.records if record.name == "gateway.access"]
     assert [(line["status"], line["api_key"], line["problem"]) for line in lines] == [
-        (200, "shop-1", None),
+        (422, "shop-1", "invalid_request"),
         (401, None, "unauthenticated"),
         (200, None, None),
     ]
