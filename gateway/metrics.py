@@ -25,7 +25,6 @@ from contracts.client import Client
 from .entry.api_keys import CALLER, Caller
 from .problems import MARK
 from .sessions import Desk, Opened
-from .turns import AT_ONCE
 
 access = logging.getLogger("gateway.access")
 
@@ -171,10 +170,8 @@ def _line(scope: Scope, status: int, seconds: float) -> dict[str, object]:
 class CountingDesk(Desk):
     """Tells the metrics of the sessions that it begins."""
 
-    def __init__(
-        self, client: Client, *, timeout_s: float, at_once: int = AT_ONCE, metrics: Metrics
-    ) -> None:
-        super().__init__(client, timeout_s=timeout_s, at_once=at_once)
+    def __init__(self, client: Client, *, timeout_s: float, metrics: Metrics) -> None:
+        super().__init__(client, timeout_s=timeout_s)
         self._metrics = metrics
 
     async def begin_key(self, *arguments: Any, **named: Any) -> Opened:

@@ -27,7 +27,6 @@ from contracts.results import (
 from contracts.views import AccountView
 
 from .opening import Begin, Creation, Opened, Opening, ReferenceConflictError
-from .turns import AT_ONCE, Leave, Turns
 from .watching import Name, Watches, is_over
 
 __all__ = ["Desk", "Opened", "ReferenceConflictError"]
@@ -44,16 +43,14 @@ class Desk:
     Arguments:
         client: Whose calls are all made for tenants; connected for longer than the desk is open.
         timeout_s: Lifetime of the sessions that are begun.
-        at_once: How many one tenant has in the making without waiting for a turn.
     """
 
-    def __init__(self, client: Client, *, timeout_s: float, at_once: int = AT_ONCE) -> None:
+    def __init__(self, client: Client, *, timeout_s: float) -> None:
         self._client = client
         self._timeout_s = timeout_s
         self._running: OrderedDict[Name, Begun] = OrderedDict()
         self._watches = Watches(self.look)
         self._opening = Opening(client)
-        self._turns = Turns(at_once)
         self._keys: OrderedDict[tuple[str, str], tuple[float, CertifiedKey]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._waits: set[asyncio.Timeout] = set()
@@ -232,31 +229,21 @@ class Desk:
         return await self._client.acting_for(tenant).configure_account(account_id, signers)
 
     async def _open(self, creation: Creation, begin: Begin) -> Opened:
-        leave = await self._turns.take(creation.tenant)
-        try:
-            opened, begun = await self._opening.open(creation, begin)
-        except BaseException:
-            leave()
-            raise
+        opened, begun = await self._opening.open(creation, begin)
         if begun is not None and not begun.done:
-            self._await((creation.tenant, opened.session_id), begun, leave)
-        else:
-            leave()
+            self._await((creation.tenant, opened.session_id), begun)
         return opened
 
-    def _await(self, name: Name, begun: Begun, leave: Leave) -> None:
+    def _await(self, name: Name, begun: Begun) -> None:
         self._running[name] = begun
         if len(self._running) > RUNNING:
             _, oldest = self._running.popitem(last=False)
             oldest.stop()
-        self._keep(asyncio.create_task(self._forget_in_time(name, begun, leave)))
+        self._keep(asyncio.create_task(self._forget_in_time(name, begun)))
 
-    async def _forget_in_time(self, name: Name, begun: Begun, leave: Leave) -> None:
-        try:
-            with contextlib.suppress(ClientError):
-                await begun.result()
-        finally:
-            leave()
+    async def _forget_in_time(self, name: Name, begun: Begun) -> None:
+        with contextlib.suppress(ClientError):
+            await begun.result()
         if self._running.get(name) is begun:
             del self._running[name]
         self._watches.hurry(name)

@@ -38,7 +38,6 @@ from contracts.signing import explain
 
 from .entry.networks import LOOPBACK, Network, parse_networks
 from .ledger import Ledger
-from .turns import AT_ONCE
 
 ALLOWED_IPS = "WARREN_ALLOWED_IPS"
 """Environment variable: addresses and networks, separated by commas. Empty: loopback only."""
@@ -127,9 +126,6 @@ class Limits(_Section):
     """Requests of one API key at the same time, those that wait for a result included."""
     in_flight: int = Field(default=1024, ge=1)
     """The same for all keys together."""
-    sessions_at_once_per_holder: int = Field(default=AT_ONCE, ge=1)
-    """Sessions in the making, and two while others have some too; the next one waits for its turn,
-    for seconds at most. More than keep the parties busy make nothing faster, and others' slower."""
     event_streams_per_key: int = Field(default=16, ge=1)
     """Of these, how many may be streams of a session's events."""
     body_bytes: int = Field(default=262_144, ge=1024)

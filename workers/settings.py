@@ -19,6 +19,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BaseModel,
     ConfigDict,
     Field,
@@ -57,13 +58,15 @@ class _Section(BaseModel):
 
 
 class Lane(StrEnum):
-    """What one process of a party serves. Presigning takes tens of milliseconds at a time, so
-    where signatures must not wait for it, it gets processes of its own."""
+    """What a process of a party serves. Where nothing may make signatures wait, each lane gets
+    processes of its own."""
 
-    ALL = "all"
     SIGNING = "signing"
-    """The inbox: key generations and signatures."""
+    """The inbox: signatures and cancels."""
+    KEYGEN = "keygen"
+    """Key generations, of several rounds each."""
     PRESIGNING = "presigning"
+    """Batches of presignatures, which take tens of milliseconds at a time."""
 
 
 class PeerSection(_Section):
@@ -128,6 +131,7 @@ class PartyLimits(_Section):
     """Cancellations kept for one client and tenant, some ten minutes each. None goes early: beyond
     that, others are refused."""
     prefetch: int = Field(default=32, ge=1, le=1000)
+    keygen_prefetch: int = Field(default=16, ge=1, le=1000)
     presigning_prefetch: int = Field(default=8, ge=1, le=1000)
     """Up to 2.7 MB each."""
     database_connections: int = Field(default=4, ge=1)
@@ -137,9 +141,17 @@ class PartyLimits(_Section):
         _require_memory(self, "retention_seconds", "statements_seconds")
         return self
 
+    def prefetch_of(self, lane: Lane) -> int:
+        """How many deliveries of the lane's queue a process handles at once."""
+        return {
+            Lane.SIGNING: self.prefetch,
+            Lane.KEYGEN: self.keygen_prefetch,
+            Lane.PRESIGNING: self.presigning_prefetch,
+        }[lane]
 
-LEAST_PREFETCH = 8
-"""A client's own queue is emptied no slower than that many at once allow."""
+
+LEAST_WAITING = 16
+"""Of a client's own queue, however many clients there are."""
 
 
 class CoordinatorLimits(_Section):
@@ -152,14 +164,33 @@ class CoordinatorLimits(_Section):
     party_silent_seconds: float = Field(default=10, gt=0)
     """Without a sign of life for so long a party is chosen last."""
     nonce_batch: int = Field(default=4, ge=1, le=64)
-    sessions_per_client: int = Field(default=1000, ge=1)
-    """Unfinished ones. What a client asks for beyond is answered with `overloaded`."""
+    sessions_per_owner: int = Field(
+        default=1000,
+        ge=1,
+        validation_alias=AliasChoices("sessions_per_owner", "sessions_per_client"),
+    )
+    """Unfinished ones, of a client or of each of its tenants. What they ask for beyond is answered
+    with `overloaded`. `sessions_per_client` in files of before."""
     sessions: int = Field(default=4000, ge=1)
     """The same for all clients together."""
     retention_seconds: float = Field(default=86_400, gt=0)
     """How long a request is answered with the same result again."""
+    signatures_at_once: int = Field(default=16, ge=1)
+    """Messages that the parties are given to sign at a time, of those that one process takes; the
+    others wait for their turn. Where the parties are far away, more."""
+    keys_at_once: int = Field(default=4, ge=1)
+    """The same for key generations."""
+    cancels_at_once: int = Field(default=16, ge=1)
+    questions_at_once: int = Field(default=8, ge=1)
+    """Requests that are answered at once, and refusals."""
+    waiting_per_owner: int = Field(default=128, ge=1)
+    """Requests of a client, or of each of its tenants, that wait in one process for their turn, of
+    each lane; and no more than half of `waiting`. Others are answered with `overloaded`."""
+    waiting: int = Field(default=256, ge=2, le=1000)
+    """Deliveries of a queue of requests that a process takes, most of which wait; of the clients'
+    own queues, all together."""
     prefetch: int = Field(default=64, ge=1, le=1000)
-    """Deliveries of a queue that are handled at once; of the clients' own queues, all together."""
+    """Reports that are handled at once."""
     database_connections: int = Field(default=8, ge=1)
 
     @model_validator(mode="after")
@@ -169,7 +200,7 @@ class CoordinatorLimits(_Section):
 
     def prefetch_of_each(self, clients: int) -> int:
         """Of one client's own queue. However many clients there are, some."""
-        return min(self.prefetch, max(LEAST_PREFETCH, self.prefetch // max(clients, 1)))
+        return min(self.waiting, max(LEAST_WAITING, self.waiting // max(clients, 1)))
 
 
 class PoolLimits(_Section):

@@ -45,7 +45,10 @@ from workers.store.records import Outgoing
 from workers.store.sealing import MasterKeys, Sealer
 
 CLIENT = "svcA"
-LIMITS = CoordinatorLimits(nonce_batch=2)
+LIMITS = CoordinatorLimits(
+    nonce_batch=2, signatures_at_once=1000, keys_at_once=1000, cancels_at_once=1000
+)
+"""Nobody waits for a turn: a test delivers what ends a session after what began it."""
 NOTHING_AHEAD = PoolLimits(low=0, high=0)
 _ids = itertools.count(1)
 
@@ -177,6 +180,10 @@ class World:
                 party = self.parties.get(message.routing_key)
                 if party is not None:
                     await party.handle(delivery)
+            elif message.exchange == addresses.KEYGEN:
+                party = self.parties.get(message.routing_key)
+                if party is not None:
+                    await party.handle_keygen(delivery)
             elif message.exchange == addresses.PRESIGNING:
                 party = self.parties.get(message.routing_key)
                 if party is not None:

@@ -50,6 +50,7 @@ class CoordinatorCommits:
         self._store = store
         self._publisher = publisher
         self._recent = local.recent
+        self._departures = local.departures
 
     async def commit(
         self,
@@ -97,6 +98,7 @@ class CoordinatorCommits:
                 return False
             if progress.status.final:
                 self._recent.take(session.session_id)  # it may be there from the last report
+                self._departures.over(session.session_id)
             await self.send(outgoing if answer is None else (answer, *outgoing))
             if ended is not None:
                 await self._endings.tell(ended)

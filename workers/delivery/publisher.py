@@ -50,6 +50,7 @@ RENEWAL_S = 1.0
 EXCHANGES = (
     addresses.SESSIONS,
     addresses.ROUNDS,
+    addresses.KEYGEN,
     addresses.PRESIGNING,
     addresses.REPORTS,
     addresses.RESULTS,
