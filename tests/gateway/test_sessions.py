@@ -13,7 +13,7 @@ from contracts.client import Begun, Client, ClientClosedError, RequestFailedErro
 from contracts.failures import FailureCode
 from contracts.primitives import Curve, Scheme, Status
 from contracts.results import SignResult
-from gateway import sessions, turns, watching
+from gateway import sessions, watching
 from gateway.sessions import Desk, Opened, ReferenceConflictError
 
 from ..patience import until
@@ -24,7 +24,6 @@ from .coordinators import ClientDouble, Coordinator
 def coordinator(monkeypatch: pytest.MonkeyPatch) -> Coordinator:
     monkeypatch.setattr(watching, "FIRST_PAUSE_S", 0.001)
     monkeypatch.setattr(watching, "LONGEST_PAUSE_S", 0.01)
-    monkeypatch.setattr(turns, "PATIENCE_S", 30)
     return Coordinator()
 
 

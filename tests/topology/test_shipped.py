@@ -67,6 +67,7 @@ def test_the_exchanges_are_those_of_the_architecture(shipped: Topology) -> None:
         "warren.requests": "topic",
         "warren.sessions": "direct",
         "warren.rounds": "direct",
+        "warren.keygen": "direct",
         "warren.presigning": "direct",
         "warren.reports": "topic",
         "warren.results": "topic",

@@ -103,7 +103,8 @@ class Entrance:
                 return self.questions
 
     def _wish(self, request: Request) -> Wish:
-        kind, units = request.operation, 1
+        kind: str = request.operation
+        units = 1
         match request:
             case KeygenRequest(curve=curve):
                 kind = f"keygen {curve}"

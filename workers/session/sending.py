@@ -9,7 +9,7 @@ from contracts.envelope import COORDINATOR, EVERYONE, NO_SESSION, Envelope
 from contracts.identity import Identity
 
 from ..store.records import Outgoing
-from .protocols import PROTOCOLS, lane_of
+from .protocols import lane_of, lanes_of
 
 JSON = "application/json"
 
@@ -18,7 +18,8 @@ def round_message(
     content: Envelope, identity: Identity, recipients: Iterable[str]
 ) -> tuple[Outgoing, ...]:
     """One envelope, signed once: to its recipient, or the same bytes to each of `recipients`."""
-    body, lane = content.seal(identity), PROTOCOLS[content.kind].lane
+    body = content.seal(identity)
+    (lane,) = lanes_of(content.kind)
     to = tuple(recipients) if content.recipient == EVERYONE else (content.recipient,)
     return tuple(
         Outgoing(
