@@ -133,8 +133,8 @@ def render_crowd(crowd: Crowd) -> RenderableType:
         facts.append(
             f"coordinator {stack.coordinator_processes}, each party {stack.processes_per_party} to "
             f"sign, {stack.keygen_processes} to make keys, "
-            f"{stack.presigning_processes} to presign, gateways {stack.gateways}; RabbitMQ {stack.rabbitmq}, PostgreSQL {stack.postgresql}, "
-            f"fsync {stack.fsync}"
+            f"{stack.presigning_processes} to presign, gateways {stack.gateways}; "
+            f"RabbitMQ {stack.rabbitmq}, PostgreSQL {stack.postgresql}, fsync {stack.fsync}"
         )
     return Group(
         Text(f"A crowd: {crowd.lanes} in flight, {crowd.seconds:g} s a kind", style="bold"),

@@ -17,7 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvloop
@@ -39,6 +39,9 @@ LIFETIME_S = 10.0
 PAUSE_S = 0.25
 """Before whoever was refused asks again: less than it is told to wait, and no endless loop."""
 STREAM_S = 2.0
+LEARNING_S = 5.0
+"""In which a coordinator learns what the flood's work costs. Before, it refuses nothing for its
+time, and who waits by then is told late: what was asked for until then is not counted."""
 REFUSALS = frozenset({"overloaded", "rate_exceeded", "too_many_in_flight"})
 WORK = Work(
     operation="sign", curve=Curve.ED25519, scheme=Scheme.ED25519, threshold=2, party_count=3
@@ -76,14 +79,15 @@ class Outcome:
     answered: Counter[str] = field(default_factory=Counter)
     refusals_s: list[float] = field(default_factory=list)
 
-    async def lane(self, operate: Operation) -> None:
-        """One after the other, until cancelled."""
+    async def lane(self, operate: Operation, counted_from: float) -> None:
+        """One after the other, until cancelled; what began before is not counted."""
         while True:
             began = time.perf_counter()
             code = await operate()
-            self.answered[code] += 1
-            if code in REFUSALS:
-                self.refusals_s.append(time.perf_counter() - began)
+            if began >= counted_from:
+                self.answered[code] += 1
+                if code in REFUSALS:
+                    self.refusals_s.append(time.perf_counter() - began)
             if code != DONE:
                 await asyncio.sleep(PAUSE_S)
 
@@ -253,9 +257,11 @@ KINDS = tuple(HTTP)
 async def _flood(wanted: Wanted, ended: Awaitable[bytes], outcome: Outcome) -> None:
     opened = by_amqp(wanted) if wanted.via == "amqp" else by_http(wanted)
     async with opened as operate:
+        from_s = time.perf_counter() + LEARNING_S
+        lanes = [asyncio.create_task(outcome.lane(operate, from_s)) for _ in range(wanted.lanes)]
+        await asyncio.sleep(LEARNING_S)
         sys.stdout.write("ready\n")
         sys.stdout.flush()
-        lanes = [asyncio.create_task(outcome.lane(operate)) for _ in range(wanted.lanes)]
         await ended
         for lane in lanes:
             lane.cancel()
@@ -274,4 +280,6 @@ async def _main() -> Outcome:
 if __name__ == "__main__":
     os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started us ends us
-    sys.stdout.write(json.dumps(asdict(uvloop.run(_main()))))
+    came = uvloop.run(_main())
+    told = {"answered": dict(came.answered), "refusals_s": came.refusals_s}
+    sys.stdout.write(json.dumps(told))

@@ -24,7 +24,7 @@ sign bip340, 2 of 3, 4 in flight
 
 machine     Some Processor, 2 cores, 8.0 GiB
 software    Linux 6, Python 3.11.2, RabbitMQ 3.10.8, PostgreSQL 15.18
-processes   coordinator 1, 3 parties x 2 to sign, 1 to make keys, 1 to presign, client 1; the parties' store: mixed
+processes   coordinator 1, 3 parties x 2 and keys 1, presign 1, client 1; the parties' store: mixed
 durability  quorum queues, publisher confirms, fsync on, synchronous_commit on
 load        100 operations after 10 to warm up
 
