@@ -14,8 +14,8 @@ from contracts.terms import MAX_PRESIGN_BATCH
 
 from . import options
 from .console import Output, measure, measure_abuse, measure_crowd, measure_hop, say
-from .crowd import FLOODER, WAYS
-from .floods import KINDS
+from .crowd import FLOODER
+from .floods import Kind, Way
 from .load import Load
 from .site import Processes, Site, Store, own_site, plan_for, running_site
 from .supply import supply_for
@@ -184,7 +184,7 @@ def crowd(
     signatures fail, or their p99 is more than three times the quiet one and 250 ms, or a refusal
     takes more than 100 ms.
     """
-    kinds, ways = tuple(kind or KINDS), tuple(via or WAYS)
+    kinds, ways = tuple(kind or Kind), tuple(via or Way)
     plan = plan_for(
         party_count=3,
         processes=Processes(coordinator=coordinator_processes),

@@ -20,6 +20,7 @@ from topology import TopologyError
 from . import abuse, crowd, hop
 from . import run as runs
 from .both import render_both, render_crowd, render_endurance
+from .floods import Kind, Way
 from .load import Load, Outcome
 from .plot import PlotError, draw, require_matplotlib
 from .report import Report, as_json, render
@@ -99,8 +100,8 @@ def measure_crowd(
     *,
     seconds: float,
     lanes: int,
-    kinds: Sequence[str],
-    ways: Sequence[str],
+    kinds: Sequence[Kind],
+    ways: Sequence[Way],
     to_json: bool,
 ) -> None:
     """Raises typer.Exit unless all was as it should be."""

@@ -21,7 +21,7 @@ from ops.stack.services import Progress
 
 from .accounts import account
 from .caller import Caller
-from .floods import DONE, WORK, Wanted
+from .floods import DONE, WORK, Kind, Wanted, Way
 from .latency import Latency, summarise
 from .load import Operation, interruption
 from .machine import Machine, commit, this_machine
@@ -30,7 +30,6 @@ from .site import Site, Stack
 from .work import subject
 
 FLOODER = "mallory"
-WAYS = ("http", "amqp")
 WARMUP = 20
 PERIOD_S = 0.1
 """Between two signatures of the modest owner."""
@@ -85,8 +84,8 @@ class Flood:
 class Row:
     """One kind of request, over one way."""
 
-    via: str
-    kind: str
+    via: Way
+    kind: Kind
     quiet: Window
     beside: Window
     flood: Flood
@@ -146,8 +145,8 @@ async def beside(
     *,
     seconds: float,
     lanes: int,
-    kinds: Sequence[str],
-    ways: Sequence[str],
+    kinds: Sequence[Kind],
+    ways: Sequence[Way],
     progress: Progress,
 ) -> Crowd:
     """Raises ClientError if keys cannot be made, FloodError, and ChildDiedError if a worker of ours
@@ -192,8 +191,8 @@ async def beside(
 
 
 @contextlib.asynccontextmanager
-async def _modest(site: Site, via: str) -> AsyncIterator[Operation]:
-    if via == "amqp":
+async def _modest(site: Site, via: Way) -> AsyncIterator[Operation]:
+    if via is Way.AMQP:
         async with Client.connect(site.client) as client:
             yield (await subject(client, WORK)).operate
         return
@@ -202,8 +201,8 @@ async def _modest(site: Site, via: str) -> AsyncIterator[Operation]:
         yield (await account(caller, WORK)).operate
 
 
-async def _wanted(site: Site, via: str, kind: str, lanes: int) -> Wanted:
-    if via == "amqp":
+async def _wanted(site: Site, via: Way, kind: Kind, lanes: int) -> Wanted:
+    if via is Way.AMQP:
         return Wanted(via=via, kind=kind, lanes=lanes, config=str(site.files[FLOODER]))
     assert site.gateways is not None
     name = f"{FLOODER}-{kind}"

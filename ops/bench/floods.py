@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 import uvloop
@@ -47,6 +48,25 @@ WORK = Work(
     operation="sign", curve=Curve.ED25519, scheme=Scheme.ED25519, threshold=2, party_count=3
 )
 
+
+class Way(StrEnum):
+    """By which a flood comes."""
+
+    HTTP = "http"
+    AMQP = "amqp"
+
+
+class Kind(StrEnum):
+    """What a flood asks for."""
+
+    KEYS = "keys"
+    LISTS = "lists"
+    READS = "reads"
+    STREAMS = "streams"
+    CANCELS = "cancels"
+    BAD = "bad"
+
+
 Operation = Callable[[], Awaitable[str]]
 """Asks once, and returns what came of it: `DONE`, or the code of a failure."""
 
@@ -55,13 +75,12 @@ Operation = Callable[[], Awaitable[str]]
 class Wanted:
     """
     Attributes:
-        via: "http" or "amqp".
         config: Of the client, for AMQP.
         url, api_key: Of the gateway, for HTTP.
     """
 
-    via: str
-    kind: str
+    via: Way
+    kind: Kind
     lanes: int
     config: str = ""
     url: str = ""
@@ -170,13 +189,13 @@ async def _bad(client: Client, _: str) -> None:
             raise
 
 
-AMQP: Mapping[str, Callable[[Client, str], Awaitable[None]]] = {
-    "keys": _key,
-    "lists": _list,
-    "reads": _read,
-    "streams": _look,
-    "cancels": _cancel,
-    "bad": _bad,
+AMQP: Mapping[Kind, Callable[[Client, str], Awaitable[None]]] = {
+    Kind.KEYS: _key,
+    Kind.LISTS: _list,
+    Kind.READS: _read,
+    Kind.STREAMS: _look,
+    Kind.CANCELS: _cancel,
+    Kind.BAD: _bad,
 }
 
 
@@ -243,19 +262,18 @@ async def _unfit(caller: Caller, _: Mapping[str, str]) -> str:
     return DONE if answer.status == 404 else _got(answer)
 
 
-HTTP: Mapping[str, Callable[[Caller, Mapping[str, str]], Awaitable[str]]] = {
-    "keys": _account,
-    "lists": _signature,
-    "reads": _accounts,
-    "streams": _stream,
-    "cancels": _cancelled,
-    "bad": _unfit,
+HTTP: Mapping[Kind, Callable[[Caller, Mapping[str, str]], Awaitable[str]]] = {
+    Kind.KEYS: _account,
+    Kind.LISTS: _signature,
+    Kind.READS: _accounts,
+    Kind.STREAMS: _stream,
+    Kind.CANCELS: _cancelled,
+    Kind.BAD: _unfit,
 }
-KINDS = tuple(HTTP)
 
 
 async def _flood(wanted: Wanted, ended: Awaitable[bytes], outcome: Outcome) -> None:
-    opened = by_amqp(wanted) if wanted.via == "amqp" else by_http(wanted)
+    opened = by_amqp(wanted) if wanted.via is Way.AMQP else by_http(wanted)
     async with opened as operate:
         from_s = time.perf_counter() + LEARNING_S
         lanes = [asyncio.create_task(outcome.lane(operate, from_s)) for _ in range(wanted.lanes)]
@@ -272,7 +290,8 @@ async def _main() -> Outcome:
     reader, outcome = asyncio.StreamReader(), Outcome()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    wanted = Wanted(**json.loads(await reader.readline()))
+    said = json.loads(await reader.readline())
+    wanted = Wanted(**{**said, "via": Way(said["via"]), "kind": Kind(said["kind"])})
     await _flood(wanted, reader.read(), outcome)
     return outcome
 

@@ -1,6 +1,5 @@
 """The options of the commands."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,12 +9,8 @@ from contracts.primitives import MAX_ITEMS, MAX_PARTIES, Curve, Scheme
 from contracts.requests import MAX_LIFETIME_MS
 from contracts.terms import MAX_PRESIGN_BATCH
 
-from .crowd import WAYS
-from .floods import KINDS
+from .floods import Kind, Way
 from .site import Store
-
-FloodKind = StrEnum("FloodKind", KINDS)
-Way = StrEnum("Way", WAYS)
 
 CurveOption = Annotated[Curve, typer.Option("--curve", help="Of the keys.")]
 SchemeOption = Annotated[
@@ -84,7 +79,7 @@ Lanes = Annotated[
     int, typer.Option("--lanes", min=1, help="Requests that a flood keeps in flight.")
 ]
 Kinds = Annotated[
-    list[FloodKind] | None,
+    list[Kind] | None,
     typer.Option(
         "--kind", help="Of the floods; several if given several times.", show_default="all"
     ),
