@@ -71,8 +71,8 @@ HEARTBEAT_SECONDS = 2.0
 ATTEST_SECONDS = 2.0
 """Between two looks at whether the database is still the one that it was."""
 REFRESH_SECONDS = 1.0
-CROWDED_SECONDS = 0.1
-"""Between two looks, while somebody waits for a turn, at what other processes have ended."""
+ENDS_SECONDS = 0.05
+"""Between two looks, while turns are short, at what other processes have ended."""
 PURGE_SECONDS = 30.0
 HEALTH_PATIENCE_S = 1.0
 
@@ -219,14 +219,14 @@ async def run_coordinator(
             metrics.PARTIES_ALIVE.set(len(coordinator.liveness.alive()))
 
         async def look_for_ends() -> None:
-            if coordinator.entrance.crowded:
+            if coordinator.entrance.filling:
                 await coordinator.entrance.departures.look(store)
 
         health.checks.update(database=store.ping, broker=_connection_of(broker, publisher))
         await _serve(
             broker,
             (refresh_liveness, REFRESH_SECONDS),
-            (look_for_ends, CROWDED_SECONDS),
+            (look_for_ends, ENDS_SECONDS),
             (coordinator.admission.refresh, REFRESH_SECONDS),
             (coordinator.pools.tend, SWEEP_SECONDS),
             (sweep, SWEEP_SECONDS),

@@ -81,6 +81,11 @@ class Entrance:
         """Whether anybody waits."""
         return any(gate.waiting for gate in self.gates)
 
+    @property
+    def filling(self) -> bool:
+        """Whether somebody may soon have to wait for turns that ended elsewhere."""
+        return self.crowded or any(2 * gate.units >= gate.at_once for gate in self.gates)
+
     def turn(self, request: Request) -> contextlib.AbstractAsyncContextManager[Turn]:
         """A turn at the gate of such requests. Entering it raises OverloadedError."""
         return self._gate(request).turn(self._wish(request))

@@ -131,6 +131,11 @@ class Gate:
         self._losing: dict[Turn, asyncio.TimerHandle] = {}
 
     @property
+    def at_once(self) -> int:
+        """As it was given."""
+        return self._at_once
+
+    @property
     def waiting(self) -> int:
         """How many are in the line."""
         return len(self._line)
