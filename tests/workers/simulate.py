@@ -33,12 +33,13 @@ from workers.delivery.clock import now_ms
 from workers.delivery.deliveries import Delivery
 from workers.delivery.scopes import SessionOverError
 from workers.party.consumer import PartyConsumer
+from workers.pool_limits import PoolLimits
 from workers.session import sealed_shares
 from workers.session.coordinator.announcing import ANNOUNCED
 from workers.session.party.acceptance import Party
 from workers.session.peers import Peer
 from workers.session.sending import JSON
-from workers.settings import CoordinatorLimits, PartyLimits, PoolLimits
+from workers.settings import CoordinatorLimits, PartyLimits
 from workers.store.interface import CoordinatorStore, PartyStore
 from workers.store.opening import open_coordinator_store, open_party_store
 from workers.store.records import Outgoing

@@ -11,13 +11,13 @@ from pydantic import ValidationError
 
 from contracts import addresses
 from contracts.identity import Identity
+from workers.pool_limits import PoolLimits
 from workers.settings import (
     CoordinatorLimits,
     CoordinatorSettings,
     Lane,
     PartyLimits,
     PartySettings,
-    PoolLimits,
     SettingsError,
 )
 

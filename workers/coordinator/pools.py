@@ -17,11 +17,11 @@ from contracts.terms import Member, PresignTerms
 from ..delivery.clock import now_ms
 from ..delivery.publisher import Publisher, PublishError, publish_what_has_place
 from ..delivery.scopes import uninterrupted
+from ..pool_limits import PoolLimits
 from ..session.coordinator import pooling
 from ..session.coordinator.choice import members_of, set_name
 from ..session.coordinator.pooling import Batch
 from ..session.protocols import PRESIGN
-from ..settings import PoolLimits
 from ..store.interface import CoordinatorStore, StoreUnavailableError
 from ..store.records import (
     BatchRecord,

@@ -12,10 +12,11 @@ from contracts.identity import Identity
 
 from ..delivery.clock import now_ms
 from ..delivery.publisher import Publisher
+from ..pool_limits import PoolLimits
 from ..session.envelopes import Instructions
 from ..session.peers import Peer
 from ..session.protocols import CANCEL, OF_REQUESTS, PRESIGN, PROTOCOLS, complete
-from ..settings import CoordinatorLimits, PoolLimits
+from ..settings import CoordinatorLimits
 from ..store.interface import CoordinatorStore
 from .accounts import Accounts
 from .admission import Admission

@@ -128,7 +128,9 @@ class PartyConsumer:
 
     async def _handle(self, delivery: Delivery, lane: Lane) -> None:
         """What belongs to another lane is refused: it would stand in front of this one's."""
-        _require(lane, lanes_of(delivery.kind), delivery.kind)
+        if (wrong := _wrong_lane(lane, lanes_of(delivery.kind), delivery.kind)) is not None:
+            # Whoever sent it: nobody's signature was looked at, so it costs and leaves little.
+            raise UnauthenticatedError(wrong, kind="misplaced")
         if "/" in delivery.kind:
             await self.round_message(delivery.body)
         else:
@@ -141,8 +143,9 @@ class PartyConsumer:
             lane: On whose queue it came; None: any.
         """
         told = self._instructions.read(body, kind)
-        if lane is not None:
-            _require(lane, {lane_of(told.instruction)}, kind)
+        own = lane_of(told.instruction)
+        if lane is not None and (wrong := _wrong_lane(lane, {own}, kind)) is not None:
+            raise ContractError(wrong)
         match instruction := told.instruction:
             case sessions.SessionCreated():
                 await self.session_created(instruction, told.coordinator)
@@ -363,11 +366,11 @@ class PartyConsumer:
         return min(begun.time_left_ms, int(self._limits.session_seconds * 1000))
 
 
-def _require(lane: Lane, own: Collection[Lane], kind: str) -> None:
-    """Raises ContractError."""
-    if lane not in own:
-        theirs = " or ".join(sorted(each.instructions for each in own))
-        raise ContractError(f"{kind} came to the queue of {lane.instructions}, not of {theirs}")
+def _wrong_lane(lane: Lane, own: Collection[Lane], kind: str) -> str | None:
+    if lane in own:
+        return None
+    theirs = " or ".join(sorted(each.instructions for each in own))
+    return f"{kind} came to the queue of {lane.instructions}, not of {theirs}"
 
 
 _BEGIN: Mapping[str, Callable[[PartyConsumer, Accepted], Awaitable[None]]] = {
