@@ -12,7 +12,7 @@ from contracts.requests import KeygenRequest
 from contracts.results import Status
 from contracts.signing import SignedRequest, sign_request
 from tests.patience import until
-from workers.coordinator import departures
+from workers.coordinator import departures, entrance
 from workers.coordinator.departures import Departures
 from workers.coordinator.requests import RequestConsumer
 from workers.settings import CoordinatorLimits
@@ -22,6 +22,12 @@ from ..simulate import CLIENT, World, world
 from ..tries import cancel
 
 ONE_AT_A_TIME = CoordinatorLimits(nonce_batch=2, keys_at_once=1, waiting_per_owner=2)
+
+
+@pytest.fixture(autouse=True)
+def _endless_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn ends with its session, or not at all."""
+    monkeypatch.setattr(entrance, "KEYGEN_PATIENCE_S", 3600)
 
 
 def patient(shire: World) -> RequestConsumer:
