@@ -180,8 +180,8 @@ class CoordinatorLimits(_Section):
     others wait for their turn. Where the parties are far away, more."""
     keys_at_once: int = Field(default=4, ge=1)
     """The same for key generations."""
-    cancels_at_once: int = Field(default=16, ge=1)
-    questions_at_once: int = Field(default=8, ge=1)
+    cancels_at_once: int = Field(default=4, ge=1)
+    questions_at_once: int = Field(default=4, ge=1)
     """Requests that are answered at once, and refusals."""
     waiting_per_owner: int = Field(default=128, ge=1)
     """Requests of a client, or of each of its tenants, that wait in one process for their turn, of

@@ -37,8 +37,8 @@ DONE = "done"
 LIST = 16
 """Digests of one request for a list."""
 LIFETIME_S = 10.0
-PAUSE_S = 0.25
-"""Before whoever was refused asks again: less than it is told to wait, and no endless loop."""
+PAUSE_S = 1.0
+"""Before a lane that was told no asks again, whatever it was told to wait."""
 STREAM_S = 2.0
 LEARNING_S = 5.0
 """In which a coordinator learns what the flood's work costs. Before, it refuses nothing for its
