@@ -98,7 +98,8 @@ class CoordinatorCommits:
                 return False
             if progress.status.final:
                 self._recent.take(session.session_id)  # it may be there from the last report
-                self._departures.over(session.session_id)
+                late = progress.status is Status.EXPIRED
+                self._departures.over(session.session_id, late=late)
             await self.send(outgoing if answer is None else (answer, *outgoing))
             if ended is not None:
                 await self._endings.tell(ended)

@@ -19,24 +19,25 @@ class Departures:
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._awaited: dict[bytes, tuple[float, Callable[[], None]]] = {}
+        self._awaited: dict[bytes, tuple[float, Callable[[bool], None]]] = {}
 
     def __len__(self) -> int:
         return len(self._awaited)
 
-    def expect(self, session_id: bytes, over: Callable[[], None]) -> None:
-        """Call `over`, once, when the session is over."""
+    def expect(self, session_id: bytes, over: Callable[[bool], None]) -> None:
+        """Call `over`, once, when the session is over, and tell it whether it was late."""
         self._awaited[session_id] = (self._monotonic(), over)
 
     def dismiss(self, session_id: bytes) -> None:
         """Nobody wants to know any more."""
         self._awaited.pop(session_id, None)
 
-    def over(self, session_id: bytes) -> None:
-        """The session is over; no matter whether anybody wanted to know."""
+    def over(self, session_id: bytes, *, late: bool = False) -> None:
+        """The session is over, perhaps for its deadline; no matter whether anybody wanted to
+        know."""
         awaited = self._awaited.pop(session_id, None)
         if awaited is not None:
-            awaited[1]()
+            awaited[1](late)
 
     async def look(self, store: CoordinatorStore) -> None:
         """Ask for those that other processes may have ended."""

@@ -73,10 +73,10 @@ class Turn:
         self._kept_for = session_id
         self._gate.departures.expect(session_id, self.leave)
 
-    def leave(self) -> None:
-        """It is over; the first call counts."""
+    def leave(self, late: bool = False) -> None:
+        """It is over, perhaps for its deadline; the first call counts."""
         if self._forget_session():
-            self._gate.ended(self)
+            self._gate.ended(self, late=late)
 
     def lose(self) -> None:
         """It hangs: others need the place, and nothing is to be learned from it."""
@@ -254,10 +254,10 @@ class Gate:
         self._losing[turn] = loop.call_later(self._patience_s, turn.lose)
         return turn
 
-    def ended(self, turn: Turn) -> None:
+    def ended(self, turn: Turn, *, late: bool) -> None:
         """As `Turn.leave` says."""
         now = self._monotonic()
-        self._rates.ended(turn, now=now)
+        self._rates.ended(turn, now=now, late=late)
         if self._line and now - self._reviewed_at >= REVIEW_S:
             self._reviewed_at = now
             self._review(now)

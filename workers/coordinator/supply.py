@@ -41,8 +41,8 @@ class Supply:
     def began(self, batch: bytes, count: int) -> None:
         """A batch of so many is in the making, by its session's id."""
 
-        def ended() -> None:
-            self._rates.ended(batch, now=self._monotonic())
+        def ended(late: bool) -> None:
+            self._rates.ended(batch, now=self._monotonic(), late=late)
 
         self._rates.began(batch, KIND, count, now=self._monotonic())
         self._departures.expect(batch, ended)

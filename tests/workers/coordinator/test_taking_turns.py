@@ -136,8 +136,8 @@ async def test_what_another_process_ends_makes_room_here(
 def test_an_end_is_told_once_and_only_to_who_waits_for_it() -> None:
     told: list[str] = []
     ends = Departures(monotonic=lambda: 0.0)
-    ends.expect(b"a", lambda: told.append("a"))
-    ends.expect(b"b", lambda: told.append("b"))
+    ends.expect(b"a", lambda _: told.append("a"))
+    ends.expect(b"b", lambda _: told.append("b"))
     ends.dismiss(b"b")
     for name in (b"a", b"a", b"b", b"c"):
         ends.over(name)

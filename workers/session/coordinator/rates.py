@@ -19,6 +19,8 @@ WEIGHT_OF_NEW = 0.2
 """Of the latest session, in what is known: some ten count."""
 GUESS_S = 0.05
 """Of a kind that is not known, where something has to be taken for it in the order of turns."""
+LATE = 2.0
+"""Times as much as it had: so fewer are begun together, until some are done in time."""
 SHARED = 1.9
 """So many times its share a session must have been under way, or it was as good as alone and says
 only what it costs at most. Two that are equal and together have twice."""
@@ -66,14 +68,21 @@ class Rates:
         self._stays[name] = _Stay(kind, units, now, self._shared)
         self._units += units
 
-    def ended(self, name: Hashable, *, now: float) -> None:
-        """It was done, well or not. What has not begun here teaches nothing."""
+    def ended(self, name: Hashable, *, now: float, late: bool = False) -> None:
+        """It was done, well or not. What has not begun here teaches nothing.
+
+        Arguments:
+            late: It was not done by its deadline: it would have cost more, nobody knows how much.
+        """
         stay = self.forget(name, now=now)
         if stay is None or now <= stay.began:
             return
         cost = self._shared - stay.shared_at
         alone = cost * stay.units * SHARED > now - stay.began
-        self._learn(stay.kind, cost, alone, now)
+        if late:
+            self._learn(stay.kind, LATE * max(cost, self.cost(stay.kind, now=now)), False, now)
+        else:
+            self._learn(stay.kind, cost, alone, now)
 
     def forget(self, name: Hashable, *, now: float) -> _Stay | None:
         """It hangs, and is no more work from now on; nor is anything learned from it."""
