@@ -10,6 +10,7 @@ import pytest
 
 from contracts.api_keys import SignedApiKeyEntry
 from contracts.identity import Identity
+from contracts.results import QueryApiKeysResult
 from gateway.entry.api_keys import ApiKeys
 from gateway.ledger import Ledger, LedgerError
 from gateway.problems import Problem
@@ -122,11 +123,11 @@ async def test_a_coordinator_that_proves_nothing_shuts_out_everybody_after_ten_s
 async def test_a_page_that_promises_more_and_brings_nothing_ends() -> None:
     coordinator = honest()
 
-    async def endless(after: int) -> object:
+    async def endless(after: int) -> QueryApiKeysResult:
         page = await coordinator.page(after)
         return page.model_copy(update={"more": True})
 
-    keys = ApiKeys(endless, coordinator.ledger())  # type: ignore[arg-type]
+    keys = ApiKeys(endless, coordinator.ledger())
     async with keys.kept_fresh():
         await until(lambda: keys.last_error is not None)
         assert not keys.fresh
