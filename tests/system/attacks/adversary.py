@@ -250,6 +250,23 @@ class Adversary:
         queue = addresses.request_queue(operation, client_id)
         return self.holding(queue, (addresses.REQUESTS, key))
 
+    async def shares_of(self, request_id: str, held: Held, count: int = 2) -> list[Wire]:
+        """What so many signers of this request gave: what those of an earlier one
+        say again on a slow day is not it. Raises TimeoutError."""
+        said: dict[str, Wire] = {}
+
+        def all_said() -> bool:
+            invitations = self.recording.all(invites(request_id))
+            sessions = {bytes.fromhex(wire.json()["session_id"]) for wire in invitations}
+            for wire in held.recording.all(is_report(SHARES)):
+                if envelope(wire).session_id in sessions:
+                    said.setdefault(envelope(wire).sender, wire)
+            return len(said) >= count
+
+        async with asyncio.timeout(PATIENCE_S):
+            await until(all_said)
+        return list(said.values())
+
     ###
     ### What is made of it
     ###

@@ -49,7 +49,7 @@ async def test_a_cancel_of_a_month_ago_ends_nothing(
             )
         )
         await stranger.recording.first(is_request("sign", request_id))
-        shares = await held.recording.of_each(SHARES, 2)
+        shares = await stranger.shares_of(request_id, held)
         old = asking.cancel(stranger.client_settings(), request_id, age_ms=MONTH_MS)
         await stranger.request(old)
         told = await stranger.recording.first(is_result("cancel", old.request.request_id))

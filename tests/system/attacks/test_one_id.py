@@ -210,7 +210,7 @@ async def test_a_cancel_that_another_client_signed_ends_nothing(
                 request_id=request_id,
             )
         )
-        shares = await held.recording.of_each(SHARES, 2)
+        shares = await stranger.shares_of(request_id, held)
         foreign = asking.cancel(stranger.client_settings("svcB"), request_id)
         await stranger.request(foreign)
         answer = await stranger.recording.first(is_result("cancel", foreign.request.request_id))
@@ -230,7 +230,7 @@ async def test_a_tenants_cancel_ends_nothing_of_anothers(
         task = asyncio.ensure_future(
             shop.sign(name, message=asking.MESSAGE, scheme=Scheme.ED25519, request_id=name)
         )
-        shares = await held.recording.of_each(SHARES, 2)
+        shares = await stranger.shares_of(name, held)
         theirs = await bank.cancel(name)
         await held.let_through(shares)
     assert (await task).signature is not None

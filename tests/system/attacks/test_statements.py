@@ -324,7 +324,7 @@ async def test_one_liar_among_those_who_state_does_not_make_it_final(
                 signers=["party-1", LIAR],
             )
         )
-        await held.recording.of_each(SHARES, 2)
+        await insider.shares_of(request_id, held)
         asked = asyncio.ensure_future(victim.cancel(request_id))
         target = heard_request(await insider.recording.first(is_request("sign", request_id)))
         await lie_for_the_liar(insider, held, target)

@@ -41,7 +41,7 @@ async def test_nothing_is_final_while_the_shares_of_a_threshold_are_kept_back(
             timeout_s=4 if ending == "expired" else 60,
         )
         task = asyncio.ensure_future(call)
-        await held.recording.of_each(SHARES, 2)
+        await insider.shares_of(request_id, held)
         if ending == "expired":
             await outcome(task)
         told = await victim.cancel(request_id)
