@@ -12,6 +12,7 @@ from .requests import Request
 REQUESTS = "warren.requests"
 SESSIONS = "warren.sessions"
 ROUNDS = "warren.rounds"
+KEYGEN = "warren.keygen"
 PRESIGNING = "warren.presigning"
 REPORTS = "warren.reports"
 RESULTS = "warren.results"
@@ -50,12 +51,17 @@ def request_queues(client_id: str) -> tuple[str, ...]:
 
 
 def inbox_queue(party_id: str) -> str:
-    """The queue of instructions and round messages, which all processes of a party share."""
+    """The queue of what it takes to sign or to cancel, which all processes of a party share."""
     return f"warren.inbox.{party_id}"
 
 
+def keygen_queue(party_id: str) -> str:
+    """The queue of a party's lane for key generations."""
+    return f"warren.keygen.{party_id}"
+
+
 def presigning_queue(party_id: str) -> str:
-    """The queue of a party's other lane, for batches of presignatures."""
+    """The queue of a party's lane for batches of presignatures."""
     return f"warren.presigning.{party_id}"
 
 

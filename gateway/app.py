@@ -64,7 +64,6 @@ def create_app(settings: GatewaySettings, client: Client) -> FastAPI:
     desk = CountingDesk(
         client,
         timeout_s=settings.client.timeout_s,
-        at_once=settings.limits.sessions_at_once_per_holder,
         asking=settings.limits.questions_at_once_per_holder,
         metrics=metrics,
     )

@@ -169,17 +169,9 @@ class CountingDesk(Desk):
     """Tells the metrics of the sessions that it begins."""
 
     def __init__(
-        self,
-        client: Client,
-        *,
-        timeout_s: float,
-        at_once: int = AT_ONCE,
-        asking: int = AT_ONCE,
-        metrics: Metrics,
+        self, client: Client, *, timeout_s: float, asking: int = AT_ONCE, metrics: Metrics
     ) -> None:
-        super().__init__(
-            client, timeout_s=timeout_s, at_once=at_once, asking=asking, ended=metrics.ended
-        )
+        super().__init__(client, timeout_s=timeout_s, asking=asking, ended=metrics.ended)
         self._metrics = metrics
 
     async def begin_key(self, *arguments: Any, **named: Any) -> Opened:

@@ -8,6 +8,7 @@ words of the gateway's own where it did so itself.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -160,9 +161,13 @@ class Problem(Exception):  # noqa: N818 - its name in RFC 9457
     def of_failure(cls, failure: Failure, *, more: Mapping[str, Any] | None = None) -> Problem:
         """What the coordinator said, and about whom."""
         named = {"culprits": failure.culprits, "silent": failure.silent}
+        headers = {}
+        if failure.retry_after_ms is not None:
+            headers["Retry-After"] = str(math.ceil(failure.retry_after_ms / 1000))
         return cls(
             failure.code.value,
             failure.message,
+            headers=headers,
             # Whoever takes the queue for their own may wait for another party to be added; a caller
             # who is told to ask again asks again at once.
             retryable=failure.retryable and KINDS[failure.code.value].retryable,

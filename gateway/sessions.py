@@ -37,7 +37,7 @@ from . import promises
 from .memory import Memory, as_announced
 from .opening import Begin, Creation, Opened, Opening, ReferenceConflictError
 from .outcomes import outcome_of, word_for
-from .turns import AT_ONCE, Leave, Turns
+from .turns import AT_ONCE, Turns
 from .watching import Name, Watches, is_over, passes
 
 T = TypeVar("T")
@@ -47,7 +47,6 @@ __all__ = ["Desk", "Opened", "ReferenceConflictError"]
 RUNNING = 10_000
 """Requests at most whose results are awaited here. Of others, the coordinator is asked."""
 KEYS = 10_000
-ASKING_BESIDE_OTHERS = 4
 KEY_FOR_S = 60.0
 """For so long the facts of a key are taken to be what they were."""
 
@@ -57,8 +56,7 @@ class Desk:
     Arguments:
         client: Whose calls are all made for tenants; connected for longer than the desk is open.
         timeout_s: Lifetime of the sessions that are begun.
-        at_once: How many one tenant has in the making without waiting for a turn.
-        asking: How many questions one tenant has under way, beside those; the next one waits.
+        asking: How many questions one tenant has under way; the next one waits.
         ended: Told the operation and what came of it, once for each session or refused wish.
     """
 
@@ -67,7 +65,6 @@ class Desk:
         client: Client,
         *,
         timeout_s: float,
-        at_once: int = AT_ONCE,
         asking: int = AT_ONCE,
         ended: Callable[[str, str], None] = lambda *_: None,
     ) -> None:
@@ -78,8 +75,7 @@ class Desk:
         self._memory = Memory()
         self._ended = ended
         self._opening = Opening(self._asking)
-        self._turns = Turns(at_once)
-        self._questions = Turns(asking, ASKING_BESIDE_OTHERS, patient=True)
+        self._questions = Turns(asking)
         self._keys: OrderedDict[tuple[str, str], tuple[float, CertifiedKey]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._waits: set[asyncio.Timeout] = set()
@@ -295,38 +291,29 @@ class Desk:
             leave()
 
     async def _open(self, operation: str, creation: Creation, key_id: str, begin: Begin) -> Opened:
-        leave = await self._turns.take(creation.tenant)
         try:
             opened, begun = await self._opening.open(creation, begin)
         except BaseException as error:
-            leave()
             self._ended(operation, word_for(error))
             raise
         if begun is None:
-            leave()
             return opened
         name = (creation.tenant, opened.session_id)
         if opened.announced is not None:
             self._memory.keep(name, as_announced(opened.announced, key_id))
-        self._await(operation, name, begun, leave)
+        self._await(operation, name, begun)
         return opened
 
-    def _await(self, operation: str, name: Name, begun: Begun, leave: Leave) -> None:
-        if begun.done:
-            leave()
-            leave = _left
-        else:
+    def _await(self, operation: str, name: Name, begun: Begun) -> None:
+        if not begun.done:
             self._running[name] = begun
             if len(self._running) > RUNNING:
                 _, oldest = self._running.popitem(last=False)
                 oldest.stop()
-        self._keep(asyncio.create_task(self._forget_in_time(operation, name, begun, leave)))
+        self._keep(asyncio.create_task(self._forget_in_time(operation, name, begun)))
 
-    async def _forget_in_time(self, operation: str, name: Name, begun: Begun, leave: Leave) -> None:
-        try:
-            self._ended(operation, await outcome_of(begun))
-        finally:
-            leave()
+    async def _forget_in_time(self, operation: str, name: Name, begun: Begun) -> None:
+        self._ended(operation, await outcome_of(begun))
         if self._running.get(name) is begun:
             del self._running[name]
         self._watches.hurry(name)
@@ -357,10 +344,6 @@ class Desk:
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _left() -> None:
-    """The turn is over already."""
 
 
 async def _in_time(asking: Awaitable[T], known: Callable[[], T | None]) -> T:

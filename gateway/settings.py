@@ -135,9 +135,6 @@ class Limits(_Section):
     """The same for all keys of one holder."""
     in_flight: int = Field(default=1024, ge=1)
     """The same for all keys together."""
-    sessions_at_once_per_holder: int = Field(default=AT_ONCE, ge=1)
-    """Sessions in the making, and two while others have some too; the next one waits for its turn,
-    for seconds at most. More than keep the parties busy make nothing faster, and others' slower."""
     questions_at_once_per_holder: int = Field(default=AT_ONCE, ge=1)
     """To the coordinator, four while others ask too; the next one waits for its turn."""
     event_streams_per_key: int = Field(default=16, ge=1)

@@ -10,7 +10,7 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -71,15 +71,27 @@ HEARTBEAT_SECONDS = 2.0
 ATTEST_SECONDS = 2.0
 """Between two looks at whether the database is still the one that it was."""
 REFRESH_SECONDS = 1.0
+ENDS_SECONDS = 0.05
+"""Between two looks, while turns are short, at what other processes have ended."""
 PURGE_SECONDS = 30.0
 WATCH_SECONDS = 2.0
 """Between two looks at whether all that the worker depends on is able."""
 
 
+_QUEUES: Mapping[Lane, Callable[[str], str]] = {
+    Lane.SIGNING: addresses.inbox_queue,
+    Lane.KEYGEN: addresses.keygen_queue,
+    Lane.PRESIGNING: addresses.presigning_queue,
+}
+
+
 async def run_party(
-    settings: PartySettings, lane: Lane, health: Health, middleware: Middleware = METERED
+    settings: PartySettings,
+    lanes: Collection[Lane],
+    health: Health,
+    middleware: Middleware = METERED,
 ) -> None:
-    """Serve one party's queues until SIGTERM or SIGINT.
+    """Serve the queues of a party's lanes until SIGTERM or SIGINT.
 
     Raises:
         TopologyError, NoAdmissionError, SchemaError, SealError, WitnessError: what is missing,
@@ -87,12 +99,7 @@ async def run_party(
     """
     limits = settings.limits
     url = with_heartbeat(settings.amqp_url)
-    queues = {
-        Lane.SIGNING: addresses.inbox_queue(settings.party_id),
-        Lane.PRESIGNING: addresses.presigning_queue(settings.party_id),
-    }
-    if lane is not Lane.ALL:
-        queues = {lane: queues[lane]}
+    queues = {lane: _QUEUES[lane](settings.party_id) for lane in lanes}
     sealer = Sealer(settings.master_keys())
     party = Party(
         party_id=settings.party_id,
@@ -115,11 +122,13 @@ async def run_party(
         consumer = PartyConsumer(party, store, publisher, limits)
         broker = make_broker(url)
         consume = functools.partial(subscribe, broker, publisher, middleware=middleware)
-        if inbox := queues.get(Lane.SIGNING):
-            consume(inbox, consumer.handle, prefetch=limits.prefetch)
-        if presigning := queues.get(Lane.PRESIGNING):
-            prefetch = limits.presigning_prefetch
-            consume(presigning, consumer.handle_presigning, prefetch=prefetch)
+        handlers = {
+            Lane.SIGNING: consumer.handle,
+            Lane.KEYGEN: consumer.handle_keygen,
+            Lane.PRESIGNING: consumer.handle_presigning,
+        }
+        for lane, queue in queues.items():
+            consume(queue, handlers[lane], prefetch=limits.prefetch_of(lane))
         _hear_cancellations(broker, settings.party_id, consumer.broadcast)
 
         async def sign_of_life() -> None:
@@ -190,7 +199,7 @@ async def run_coordinator(
         broker = make_broker(url)
         consume = functools.partial(subscribe, broker, publisher, middleware=middleware)
         for queue in addresses.REQUEST_QUEUES:
-            consume(queue, requests.handle, prefetch=limits.prefetch)
+            consume(queue, requests.handle, prefetch=limits.waiting)
         prefetch = limits.prefetch_of_each(len(clients))
         for queue in own:
             consume(queue, requests.handle, prefetch=prefetch)
@@ -212,10 +221,16 @@ async def run_coordinator(
             metrics.PARTIES_ALIVE.set(len(coordinator.liveness.alive()))
 
         health.checks.update(_able(store, broker, publisher, knocks=True))
+
+        async def look_for_ends() -> None:
+            if coordinator.entrance.filling:
+                await coordinator.entrance.departures.look(store)
+
         await _serve(
             broker,
             (health.watch, WATCH_SECONDS),
             (refresh_liveness, REFRESH_SECONDS),
+            (look_for_ends, ENDS_SECONDS),
             (coordinator.admission.refresh, REFRESH_SECONDS),
             (coordinator.pools.tend, SWEEP_SECONDS),
             (sweep, SWEEP_SECONDS),

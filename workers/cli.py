@@ -110,12 +110,14 @@ def run_coordinator(config: Config, health: HealthAddress = None) -> None:
 def run_party(
     config: Config,
     lane: Annotated[
-        Lane,
+        list[Lane] | None,
         typer.Option(
-            help="What to serve: signing (the inbox, which has key generations too), presigning, "
-            "or all. Give presigning processes of its own where the inbox must not wait for it."
+            help="What to serve: signing (the inbox), keygen, presigning; several if given several "
+            "times. Each lane has to be served by some process of the party. Give signing "
+            "processes of its own where it must not wait for the others.",
+            show_default="all",
         ),
-    ] = Lane.ALL,
+    ] = None,
     niceness: Annotated[
         int,
         typer.Option(
@@ -128,8 +130,8 @@ def run_party(
     from . import app
 
     os.nice(niceness)
-    settings = _load_party(config)
-    _serve_with_health("party", health, lambda held: app.run_party(settings, lane, held))
+    settings, lanes = _load_party(config), lane or list(Lane)
+    _serve_with_health("party", health, lambda held: app.run_party(settings, lanes, held))
 
 
 def _serve_with_health(

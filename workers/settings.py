@@ -18,6 +18,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BaseModel,
     ConfigDict,
     Field,
@@ -37,9 +38,9 @@ from contracts.operations import OPERATIONS
 from contracts.primitives import Id
 from contracts.requests import MAX_LIFETIME_MS
 from contracts.signing import explain
-from contracts.terms import MAX_PRESIGN_BATCH
 
 from . import private_keys
+from .pool_limits import PoolLimits
 from .session.peers import Peer
 from .store import opening
 from .store.sealing import MasterKeys
@@ -56,13 +57,15 @@ class _Section(BaseModel):
 
 
 class Lane(StrEnum):
-    """What one process of a party serves. Presigning takes tens of milliseconds at a time, so
-    where signatures must not wait for it, it gets processes of its own."""
+    """What a process of a party serves. Where nothing may make signatures wait, each lane gets
+    processes of its own."""
 
-    ALL = "all"
     SIGNING = "signing"
-    """The inbox: key generations and signatures."""
+    """The inbox: signatures and cancels."""
+    KEYGEN = "keygen"
+    """Key generations, of several rounds each."""
     PRESIGNING = "presigning"
+    """Batches of presignatures, which take tens of milliseconds at a time."""
 
 
 class PeerSection(_Section):
@@ -127,6 +130,7 @@ class PartyLimits(_Section):
     """Cancellations kept for one client and tenant, some ten minutes each. None goes early: beyond
     that, others are refused."""
     prefetch: int = Field(default=32, ge=1, le=1000)
+    keygen_prefetch: int = Field(default=16, ge=1, le=1000)
     presigning_prefetch: int = Field(default=8, ge=1, le=1000)
     """Up to 2.7 MB each."""
     database_connections: int = Field(default=4, ge=1)
@@ -136,9 +140,17 @@ class PartyLimits(_Section):
         _require_memory(self, "retention_seconds", "statements_seconds")
         return self
 
+    def prefetch_of(self, lane: Lane) -> int:
+        """How many deliveries of the lane's queue a process handles at once."""
+        return {
+            Lane.SIGNING: self.prefetch,
+            Lane.KEYGEN: self.keygen_prefetch,
+            Lane.PRESIGNING: self.presigning_prefetch,
+        }[lane]
 
-LEAST_PREFETCH = 8
-"""A client's own queue is emptied no slower than that many at once allow."""
+
+LEAST_WAITING = 16
+"""Of a client's own queue, however many clients there are."""
 
 
 class CoordinatorLimits(_Section):
@@ -151,14 +163,33 @@ class CoordinatorLimits(_Section):
     party_silent_seconds: float = Field(default=10, gt=0)
     """Without a sign of life for so long a party is chosen last."""
     nonce_batch: int = Field(default=4, ge=1, le=64)
-    sessions_per_client: int = Field(default=1000, ge=1)
-    """Unfinished ones. What a client asks for beyond is answered with `overloaded`."""
+    sessions_per_owner: int = Field(
+        default=1000,
+        ge=1,
+        validation_alias=AliasChoices("sessions_per_owner", "sessions_per_client"),
+    )
+    """Unfinished ones, of a client or of each of its tenants. What they ask for beyond is answered
+    with `overloaded`. `sessions_per_client` in files of before."""
     sessions: int = Field(default=4000, ge=1)
     """The same for all clients together."""
     retention_seconds: float = Field(default=86_400, gt=0)
     """How long a request is answered with the same result again."""
+    signatures_at_once: int = Field(default=16, ge=1)
+    """Messages that the parties are given to sign at a time, of those that one process takes; the
+    others wait for their turn. Where the parties are far away, more."""
+    keys_at_once: int = Field(default=4, ge=1)
+    """The same for key generations."""
+    cancels_at_once: int = Field(default=4, ge=1)
+    questions_at_once: int = Field(default=4, ge=1)
+    """Requests that are answered at once, and refusals."""
+    waiting_per_owner: int = Field(default=128, ge=1)
+    """Requests of a client, or of each of its tenants, that wait in one process for their turn, of
+    each lane; and no more than half of `waiting`. Others are answered with `overloaded`."""
+    waiting: int = Field(default=256, ge=2, le=1000)
+    """Deliveries of a queue of requests that a process takes, most of which wait; of the clients'
+    own queues, all together."""
     prefetch: int = Field(default=64, ge=1, le=1000)
-    """Deliveries of a queue that are handled at once; of the clients' own queues, all together."""
+    """Reports that are handled at once."""
     database_connections: int = Field(default=8, ge=1)
 
     @model_validator(mode="after")
@@ -168,36 +199,7 @@ class CoordinatorLimits(_Section):
 
     def prefetch_of_each(self, clients: int) -> int:
         """Of one client's own queue. However many clients there are, some."""
-        return min(self.prefetch, max(LEAST_PREFETCH, self.prefetch // max(clients, 1)))
-
-
-class PoolLimits(_Section):
-    """How many presignatures are made ahead. A pool is one key's for one signer set."""
-
-    low: int = Field(default=32, ge=0)
-    """A pool in use that has fewer is filled up to `high`; 0 makes none before they are wanted."""
-    high: int = Field(default=128, ge=0)
-    idle_seconds: float = Field(default=600, ge=0)
-    """A pool that was not used for so long is no longer filled."""
-    per_key: int = Field(default=1024, ge=64)
-    """Nothing is made ahead for a key that has so many, of all signer sets."""
-    in_all: int = Field(default=32_768, ge=64)
-    """Nor at all when all pools together have so many."""
-    batch: int = Field(default=MAX_PRESIGN_BATCH, ge=1, le=MAX_PRESIGN_BATCH)
-    """Presignatures of one batch, at most: more cost less each, and come later."""
-    batches_per_pool: int = Field(default=2, ge=1)
-    batches: int = Field(default=4, ge=1)
-    """In the making at once."""
-    batch_seconds: float = Field(default=20, gt=0)
-    """A batch that is not done by then has failed."""
-    quarrel_seconds: float = Field(default=3600, ge=0)
-    """For so long no signer set has two parties of which one has banned the other."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> PoolLimits:
-        if self.high < self.low:
-            raise ValueError("high must not be below low")
-        return self
+        return min(self.waiting, max(LEAST_WAITING, self.waiting // max(clients, 1)))
 
 
 class PartySection(_Section):

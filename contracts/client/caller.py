@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 import secrets
 import time
 from typing import Any, TypeVar
@@ -65,11 +67,20 @@ class Caller:
         return await self._ask(request, answer)
 
     async def _ask(self, request: Any, kind: type[T]) -> T:
-        result = await self._correspondence.submit(self._sign(request), fresh=True)
-        if result.failure is not None:
-            raise refusal(result.failure, result, request, now_ms())
-        assert isinstance(result, kind)
-        return result
+        """What is refused because the coordinator has too much to do is asked again, as often as
+        its deadline allows: in new bytes, for a refusal is kept, and under the same id."""
+        fresh = True
+        while True:
+            result = await self._correspondence.submit(self._sign(request), fresh=fresh)
+            if result.failure is None:
+                assert isinstance(result, kind)
+                return result
+            pause_s = _pause_s(result.failure, request)
+            if pause_s is None:
+                raise refusal(result.failure, result, request, now_ms())
+            await asyncio.sleep(pause_s)
+            fresh = False  # others have heard of it: only statements prove that nothing came of it
+            request = _anew(request)
 
     async def _begin(self, request: Any) -> Begun:
         begun = self._correspondence.begin(self._sign(request), fresh=True)
@@ -104,6 +115,22 @@ def refusal(failure: Failure, result: Result, request: RequestBase, now: int) ->
     if failure.code is FailureCode.EXPIRED and result.session_id is None and left_ms > 0:
         return ClockError(failure, result, behind_s=left_ms / 1000)
     return RequestFailedError(failure, result)
+
+
+def _pause_s(failure: Failure, request: RequestBase) -> float | None:
+    """How long to wait before asking again; None if there is no time for it, or no use."""
+    if failure.code is not FailureCode.OVERLOADED or failure.retry_after_ms is None:
+        return None
+    # Not all at once who were told the same.
+    pause_s = failure.retry_after_ms / 1000 * random.uniform(1.0, 1.25)
+    left_s = (request.expires_at - now_ms()) / 1000
+    return pause_s if pause_s < left_s else None
+
+
+def _anew(request: RequestT) -> RequestT:
+    """The same wish until the same deadline, in other bytes."""
+    issued_at = min(now_ms(), request.expires_at - 1)
+    return request.model_copy(update={"issued_at": issued_at, "salt": secrets.token_hex(8)})
 
 
 def _had_a_session(result: Result, request: RequestBase) -> None:

@@ -14,7 +14,9 @@ from contracts.terms import MAX_PRESIGN_BATCH
 
 from . import options
 from .beside import HERE
-from .console import Output, measure, measure_abuse, measure_hop, measure_junk, say
+from .console import Output, measure, measure_abuse, measure_crowd, measure_hop, measure_junk, say
+from .crowd import FLOODER
+from .floods import Kind, Way
 from .load import Load
 from .site import Processes, Site, Store, own_site, plan_for, running_site
 from .supply import supply_for
@@ -177,6 +179,36 @@ def junk_(
     with --beside, in another tree of Warren as well."""
     trees = [HERE] if beside is None else [beside.resolve(), HERE]
     measure_junk(trees, turns=turns, count=count, directory=directory, to_json=to_json)
+
+
+@app.command()
+def crowd(
+    seconds: options.CrowdSeconds = 20.0,
+    lanes: options.Lanes = 60,
+    kind: options.Kinds = None,
+    via: options.Ways = None,
+    coordinator_processes: options.CoordinatorProcesses = 1,
+    to_json: options.AsJson = False,
+    directory: options.Directory = Path(".warren"),
+) -> None:
+    """What an owner who asks for far too much does to one who signs now and then.
+
+    Floods of keys, lists of signatures, reads, event streams, cancels and bad requests, in turn, by
+    an API key and by a client of its own. Over HTTP there are no lists, and single signatures take
+    their place; over AMQP there are no streams, and questions do. Exit code 1 if the modest owner's
+    signatures fail, or their p99 is more than three times the quiet one and 250 ms, or a refusal
+    takes more than 100 ms.
+    """
+    kinds, ways = tuple(kind or Kind), tuple(via or Way)
+    plan = plan_for(
+        party_count=3,
+        processes=Processes(coordinator=coordinator_processes),
+        gateways=1,
+        gateway_limits={},
+        others=(FLOODER,),
+    )
+    site = own_site(directory, plan, Store.POSTGRES, say)
+    measure_crowd(site, seconds=seconds, lanes=lanes, kinds=kinds, ways=ways, to_json=to_json)
 
 
 @app.command()

@@ -17,9 +17,10 @@ from contracts.client import ClientError, SettingsError
 from ops.stack.errors import StackError
 from topology import TopologyError
 
-from . import abuse, beside, hop
+from . import abuse, beside, crowd, hop
 from . import run as runs
-from .both import render_both, render_endurance
+from .both import render_both, render_crowd, render_endurance
+from .floods import Kind, Way
 from .load import Load, Outcome
 from .plot import PlotError, draw, require_matplotlib
 from .report import Report, as_json, render
@@ -104,6 +105,30 @@ def measure_junk(
         typer.echo(beside.as_json(found))
     else:
         Console(highlight=False).print(beside.as_table(found))
+
+
+def measure_crowd(
+    site: AbstractContextManager[Site],
+    *,
+    seconds: float,
+    lanes: int,
+    kinds: Sequence[Kind],
+    ways: Sequence[Way],
+    to_json: bool,
+) -> None:
+    """Raises typer.Exit unless all was as it should be."""
+    with _troubles_in_a_sentence(), site as found:
+        measured = uvloop.run(
+            crowd.beside(found, seconds=seconds, lanes=lanes, kinds=kinds, ways=ways, progress=say)
+        )
+        if to_json:
+            typer.echo(crowd.as_json(measured))
+        else:
+            Console(highlight=False, width=max(Console().width, 140)).print(render_crowd(measured))
+    if measured.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if measured.lacking:
+        raise typer.Exit(FAILED)
 
 
 def say(line: str) -> None:

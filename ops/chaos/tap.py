@@ -24,6 +24,7 @@ from .lying import ALIVE, SAYS_TWICE
 
 QUEUE = "chaos.tap"
 REPLAYABLE = 2_000
+LANES = (addresses.SESSIONS, addresses.ROUNDS, addresses.KEYGEN, addresses.PRESIGNING)
 LARGEST_REPLAYED = 100_000
 """Bytes. What is made ahead of signing has megabytes."""
 
@@ -84,7 +85,7 @@ class Tap:
             )
             for exchange in (addresses.REQUESTS, addresses.REPORTS):
                 await queue.bind(exchange, "#")
-            for exchange in (addresses.SESSIONS, addresses.ROUNDS, addresses.PRESIGNING):
+            for exchange in LANES:
                 for party_id in self._parties:
                     await queue.bind(exchange, party_id)
 

@@ -27,6 +27,7 @@ from ops.stack import databases, gateways, sockets, vhosts
 from ops.stack.processes import Program, Supervisor
 from ops.stack.services import Progress, Services
 
+KEYGEN_NICENESS = "5"
 PRESIGNING_NICENESS = "10"
 LEGACY = "legacy"
 """The name, among a plan's clients, of the one without a client id."""
@@ -40,7 +41,8 @@ class Plan:
         clients: Names; `LEGACY` makes one without a client id.
         sqlite_parties: How many of the parties, from the last, keep their shares in SQLite
             instead of PostgreSQL.
-        presigning_processes: Of each party, beside those that sign; low in priority.
+        keygen_processes: Of each party, beside those that sign; lower in priority.
+        presigning_processes: The same, lower still.
         gateways: How many HTTP gateways.
         limits: Per role (``coordinator``, ``party``, ``gateway``), as in their configuration files.
         pools: As in the coordinator's configuration file.
@@ -53,6 +55,7 @@ class Plan:
     clients: tuple[str, ...] = ("svcA", "svcB", LEGACY)
     sqlite_parties: int = 1
     processes_per_party: int = 1
+    keygen_processes: int = 1
     presigning_processes: int = 1
     coordinator_processes: int = 1
     gateways: int = 0
@@ -84,7 +87,7 @@ class Deployment:
     Attributes:
         clients: Name -> its configuration file, for `ClientSettings.load` and `warren --config`.
         supervisor: Of all worker processes; those of party P are called ``P.1``, ``P.2``, ...,
-            those that presign ``P.presigning.1``, ...
+            the others by their lane: ``P.keygen.1``, ..., ``P.presigning.1``, ...
         programs: By name, to start one again after it was stopped.
         health_urls: By name of the program, where the plan has it so.
         gateways: None where the plan has none.
@@ -315,9 +318,13 @@ def _programs(directory: Path, plan: Plan) -> Iterator[Program]:
         config = directory / f"{party_id}.toml"
         for i in range(1, plan.processes_per_party + 1):
             yield program(f"{party_id}.{i}", "party", config, "--lane", "signing")
-        for i in range(1, plan.presigning_processes + 1):
-            lane = ("--lane", "presigning", "--nice", PRESIGNING_NICENESS)
-            yield program(f"{party_id}.presigning.{i}", "party", config, *lane)
+        for lane, count, niceness in (
+            ("keygen", plan.keygen_processes, KEYGEN_NICENESS),
+            ("presigning", plan.presigning_processes, PRESIGNING_NICENESS),
+        ):
+            options = ("--lane", lane, "--nice", niceness)
+            for i in range(1, count + 1):
+                yield program(f"{party_id}.{lane}.{i}", "party", config, *options)
 
 
 def _give_health(programs: dict[str, Program]) -> dict[str, str]:

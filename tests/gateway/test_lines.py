@@ -12,8 +12,8 @@ from starlette.types import Receive, Scope, Send
 from contracts.client import Client
 from gateway.entry.api_keys import CALLER
 from gateway.entry.lines import Lines
-from gateway.sessions import ASKING_BESIDE_OTHERS, Desk
-from gateway.turns import AT_ONCE
+from gateway.sessions import Desk
+from gateway.turns import AT_ONCE, BESIDE_OTHERS
 from tests.patience import settle, until
 
 from .callers import ALICE, BOB
@@ -166,7 +166,7 @@ async def test_beside_others_a_holder_asks_less_at_once() -> None:
         await settle()
         held += [asyncio.create_task(desk.look("shop", ids["shop"])) for _ in range(50)]
         await settle()
-        assert coordinator.looks == 1 + ASKING_BESIDE_OTHERS
+        assert coordinator.looks == 1 + BESIDE_OTHERS
         coordinator.gate.set()
         await asyncio.gather(*held)
 

@@ -54,6 +54,17 @@ def failed(code: FailureCode, **more: Any) -> RequestFailedError:
     return RequestFailedError(failure, result)
 
 
+@pytest.mark.parametrize(("told_ms", "header"), [(250, "1"), (1000, "1"), (7001, "8"), (None, "1")])
+async def test_who_comes_too_early_is_told_in_seconds_when_to_come_again(
+    told_ms: int | None, header: str
+) -> None:
+    async with opened() as entrance, entrance.caller() as caller:
+        entrance.error = failed(FailureCode.OVERLOADED, retry_after_ms=told_ms)
+        answer = await caller.get("/boom")
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == header
+
+
 @pytest.mark.parametrize("code", FailureCode)
 async def test_every_no_of_the_coordinator_has_a_status(code: FailureCode) -> None:
     async with opened() as entrance, entrance.caller() as caller:

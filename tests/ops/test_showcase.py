@@ -250,7 +250,8 @@ def test_up_runs_as_many_parties_as_it_is_told_until_ctrl_c(
         shown = running.read_json()
         assert set(shown["processes"]) == {
             *("coordinator.1", "party-1.1", "party-1.2", "party-2.1", "party-2.2"),
-            *("party-1.presigning.1", "party-2.presigning.1", "gateway.1"),
+            *("party-1.keygen.1", "party-2.keygen.1", "gateway.1"),
+            *("party-1.presigning.1", "party-2.presigning.1"),
         }
         (gateway,) = shown["gateways"]
         key = {"X-API-Key": shown["api_key"]}

@@ -45,7 +45,7 @@ KINDS = {
     "presignatures_made",
 }
 """Of what may die: requests, instructions, messages of rounds, reports."""
-REPLAYABLE = [addresses.SESSIONS, addresses.PRESIGNING, addresses.ROUNDS, addresses.REPORTS]
+REPLAYABLE = [addresses.SESSIONS, addresses.KEYGEN, addresses.PRESIGNING, addresses.REPORTS]
 
 
 @dataclass
@@ -174,6 +174,8 @@ def source_of(message: Outgoing) -> str:
             return addresses.request_queue("sign")
         case addresses.REPORTS:
             return addresses.REPORTS_QUEUE
+        case addresses.KEYGEN:
+            return addresses.keygen_queue(message.routing_key)
         case addresses.PRESIGNING:
             return addresses.presigning_queue(message.routing_key)
         case _:

@@ -83,7 +83,7 @@ async def test_workers_told_to_stop_under_load_lose_nothing_and_end_well(
         for i in range(BURST)
     ]
     await asyncio.wait(burst, return_when=asyncio.FIRST_COMPLETED)
-    stopped = ["coordinator.1", "party-1.1", "party-2.2", "party-3.1"]
+    stopped = ["coordinator.1", "party-1.1", "party-2.2", "party-3.1", "party-3.keygen.1"]
     pids = [crew.supervisor.pids[name] for name in stopped]
     assert not all(task.done() for task in burst)
     for pid in pids:
@@ -118,7 +118,9 @@ async def made_key(producer: Producer) -> str:
     return str(request["key_id"])
 
 
-@pytest.mark.parametrize("victims", [["coordinator.1"], ["party-1.1", "party-2.1", "party-3.1"]])
+@pytest.mark.parametrize(
+    "victims", [["coordinator.1"], ["party-1.1", "party-2.1", "party-2.keygen.1", "party-3.1"]]
+)
 async def test_every_request_has_one_result_when_processes_are_killed_in_a_burst(
     crew: Deployment, producer: Producer, victims: list[str]
 ) -> None:
@@ -183,7 +185,8 @@ async def test_a_worker_whose_connection_was_cut_comes_back(
     _, wire = cut_off
     await wire.cut()
     await wire.mend()
-    for name in ("party-1.1", "party-1.2"):
+    stopped = ("party-1.1", "party-1.2", "party-1.keygen.1")
+    for name in stopped:
         os.kill(crew.supervisor.pids[name], signal.SIGTERM)
         await ended(crew.supervisor.pids[name])
     try:
@@ -193,7 +196,7 @@ async def test_a_worker_whose_connection_was_cut_comes_back(
         )
         assert [holder.party_id for holder in made.facts.holders] == list(crew.plan.party_ids)
     finally:
-        await start_again(crew, "party-1.1", "party-1.2")
+        await start_again(crew, *stopped)
 
 
 def secrets_of(crew: Deployment) -> dict[str, str]:

@@ -16,7 +16,7 @@ NOWHERE = {"WARREN_MANAGEMENT_URL": "http://ops:s3cret@127.0.0.1:1"}
 def test_check_counts_what_comes_with_the_package() -> None:
     result = RUN.invoke(app, ["check"])
     assert result.exit_code == 0
-    assert "9 exchanges, 13 queues" in result.output
+    assert "10 exchanges, 16 queues" in result.output
 
 
 def test_check_names_every_problem_and_exits_with_1(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ def test_the_exchanges_are_those_of_the_architecture(shipped: Topology) -> None:
         "warren.requests": "topic",
         "warren.sessions": "direct",
         "warren.rounds": "direct",
+        "warren.keygen": "direct",
         "warren.presigning": "direct",
         "warren.reports": "topic",
         "warren.results": "topic",
@@ -104,6 +105,7 @@ def test_every_queue_is_a_durable_quorum_queue_without_arguments(shipped: Topolo
         ("warren.requests", "mpc.signing_request.svc-a.more", []),
         ("warren.sessions", "p1", ["warren.inbox.p1"]),
         ("warren.rounds", "p-2", ["warren.inbox.p-2"]),
+        ("warren.keygen", "p-2", ["warren.keygen.p-2"]),
         ("warren.presigning", "p-2", ["warren.presigning.p-2"]),
         ("warren.reports", "completed.p1", ["warren.reports"]),
         ("warren.dead", "mpc.keygen_request", ["warren.dead"]),
@@ -204,6 +206,8 @@ def test_every_address_that_the_contracts_know_leads_to_its_one_queue(shipped: T
     for party in MEMBERS.parties:
         for exchange in (addresses.SESSIONS, addresses.ROUNDS):
             assert routed(shipped, exchange, party) == [addresses.inbox_queue(party)]
+        made = routed(shipped, addresses.KEYGEN, party)
+        assert made == [addresses.keygen_queue(party)]
         ahead = routed(shipped, addresses.PRESIGNING, party)
         assert ahead == [addresses.presigning_queue(party)]
         report = addresses.report_key("joined", party)
@@ -216,6 +220,7 @@ def test_every_name_that_the_contracts_know_is_declared(shipped: Topology) -> No
         addresses.REQUESTS,
         addresses.SESSIONS,
         addresses.ROUNDS,
+        addresses.KEYGEN,
         addresses.PRESIGNING,
         addresses.REPORTS,
         addresses.RESULTS,

@@ -56,5 +56,5 @@ async def test_a_worker_looks_at_its_database_every_few_seconds(
     monkeypatch.setattr(app, "_broker_reachable", reachable)
     monkeypatch.setattr(app, "Publisher", NoPublisher)
     monkeypatch.setattr(app, "_serve", serve)
-    await app.run_party(settings, Lane.ALL, Health("party"))
+    await app.run_party(settings, list(Lane), Health("party"))
     assert looked

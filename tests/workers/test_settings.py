@@ -11,12 +11,13 @@ from pydantic import ValidationError
 
 from contracts import addresses
 from contracts.identity import Identity
+from workers.pool_limits import PoolLimits
 from workers.settings import (
     CoordinatorLimits,
     CoordinatorSettings,
+    Lane,
     PartyLimits,
     PartySettings,
-    PoolLimits,
     SettingsError,
 )
 
@@ -338,13 +339,23 @@ def test_what_is_wrong_with_the_pools_is_named(
 
 
 @pytest.mark.parametrize(
-    ("clients", "each"), [(0, 64), (1, 64), (2, 32), (8, 8), (9, 8), (1_000, 8)]
+    ("clients", "each"), [(0, 64), (1, 64), (2, 32), (4, 16), (9, 16), (1_000, 16)]
 )
-def test_clients_share_what_is_handled_at_once_and_none_is_left_without(
+def test_clients_share_what_is_taken_at_once_and_none_is_left_without(
     clients: int, each: int
 ) -> None:
-    assert CoordinatorLimits(prefetch=64).prefetch_of_each(clients) == each
-    assert CoordinatorLimits(prefetch=3).prefetch_of_each(clients) == 3
+    assert CoordinatorLimits(waiting=64).prefetch_of_each(clients) == each
+    assert CoordinatorLimits(waiting=3).prefetch_of_each(clients) == 3
+
+
+def test_the_limit_of_an_owner_is_read_by_its_former_name_too() -> None:
+    former = CoordinatorLimits.model_validate({"sessions_per_client": 7})
+    assert former == CoordinatorLimits.model_validate({"sessions_per_owner": 7})
+
+
+@pytest.mark.parametrize("lane", Lane)
+def test_every_lane_of_a_party_says_how_much_is_handled_at_once(lane: Lane) -> None:
+    assert PartyLimits().prefetch_of(lane) > 0
 
 
 @pytest.mark.parametrize(

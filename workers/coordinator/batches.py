@@ -20,6 +20,7 @@ from ..session.errors import EquivocationError
 from ..store.interface import CoordinatorStore
 from ..store.records import CoordinatorChange, Outcome, Received, Session
 from .commits import UNASKED, over
+from .departures import Departures
 from .pools import Pools
 from .repeats import Repeats
 from .sessions import Said
@@ -40,6 +41,7 @@ class Batches:
         publisher: Publisher,
         pools: Pools,
         line: WaitingLine,
+        departures: Departures,
         *,
         clock: Callable[[], int] = now_ms,
     ) -> None:
@@ -47,6 +49,7 @@ class Batches:
         self._publisher = publisher
         self._pools = pools
         self._line = line
+        self._departures = departures
         self._clock = clock
         self._repeats = Repeats(clock=clock)
 
@@ -125,6 +128,8 @@ class Batches:
         with uninterrupted():
             if await self._store.commit(change) is not Outcome.COMMITTED:
                 return False
+            if progress.status.final:
+                self._departures.over(session.session_id)
             await publish_what_has_place(self._publisher, outgoing)
             if progress.failure is not None:
                 await self._failed(batch, progress)

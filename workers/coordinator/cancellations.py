@@ -48,6 +48,7 @@ class Cancellations:
         self._publisher = publisher
         self._locks = local.locks
         self._scopes = local.scopes
+        self._departures = local.departures
         self._commits = commits
         self._parties = parties
         self._clock = clock
@@ -161,6 +162,7 @@ class Cancellations:
             if await self._store.commit(change) is not Outcome.COMMITTED:
                 return False
             if answer is not None:
+                self._departures.over(session.session_id)
                 await self._publisher.publish(answer)
                 self._commits.left(session.session_id, cause)
         return True

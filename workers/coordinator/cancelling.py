@@ -20,6 +20,7 @@ from .answers import Answers, conflict, unknown
 from .beginnings import CAUSE, record_of
 from .cancellations import Cancellations
 from .desks import Service
+from .entrance import Entrance
 from .known_sessions import find
 from .operators import Operators
 
@@ -37,6 +38,7 @@ class Cancelling:
         store: CoordinatorStore,
         answers: Answers,
         cancellations: Cancellations,
+        entrance: Entrance,
         *,
         parties: Mapping[str, Peer],
         grace_ms: int,
@@ -46,6 +48,7 @@ class Cancelling:
         self._store = store
         self._answers = answers
         self._cancellations = cancellations
+        self._entrance = entrance
         self._parties = parties
         self._grace_ms = grace_ms
         self._clock = clock
@@ -58,9 +61,13 @@ class Cancelling:
         if known is None:
             if not self._may_cancel(request):
                 return await self._answers.fail(signed, unknown("request"))
-            await self._begin(signed, request)
-            known = await self._known(signed)
-            assert known is not None
+            async with self._entrance.turn(request) as turn:
+                turn.keep(cancel_session_id(signed.digest))
+                await self._begin(signed, request)
+                known = await self._known(signed)
+                assert known is not None
+                if known.session_id != cancel_session_id(signed.digest):
+                    turn.leave()
         if known.digest != signed.digest:
             return await self._answers.fail(signed, conflict(request.request_id))
         if known.result is not None:

@@ -53,6 +53,7 @@ class CoordinatorCommits:
         self._publisher = publisher
         self._recent = local.recent
         self._repeats = Repeats(clock=clock)
+        self._departures = local.departures
 
     async def commit(
         self,
@@ -100,6 +101,8 @@ class CoordinatorCommits:
                 return False
             if progress.status.final:
                 self._recent.take(session.session_id)  # it may be there from the last report
+                late = progress.status is Status.EXPIRED
+                self._departures.over(session.session_id, late=late)
             await self.send(outgoing if answer is None else (answer, *outgoing))
             if ended is not None:
                 await self._endings.tell(ended)

@@ -22,12 +22,13 @@ from contracts.errors import ContractError, InvalidRequestError
 from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey, KeyFacts
 from contracts.operations import OPERATIONS
-from contracts.requests import KeygenRequest, Request, SignRequest
+from contracts.requests import CancelRequest, KeygenRequest, Request, SignRequest
 from contracts.signing import SignedRequest, signature_of
 from contracts.terms import SessionTerms
 
 from ..delivery.clock import now_ms
 from ..delivery.deliveries import GIVEN_ON, Delivery, ElsewhereError
+from ..delivery.locks import SessionLocks
 from ..delivery.publisher import Publisher
 from ..session.coordinator import choice
 from ..session.coordinator.announcing import announcement
@@ -40,6 +41,8 @@ from .admission import Admission
 from .answers import Answers, cancelled, conflict, late
 from .beginnings import Beginnings, RequestCancelledError, begins_at, record_of
 from .desks import Desk, Service, services_of
+from .entrance import Entrance
+from .gates import OverloadedError, Turn
 from .liveness import Liveness
 from .recent import Known
 from .refusals import Refusals
@@ -79,6 +82,7 @@ class RequestConsumer:
         beginnings: Beginnings,
         signings: SigningSessions,
         admission: Admission,
+        entrance: Entrance,
         answers: Answers,
         refusals: Refusals,
         tolerance_ms: int,
@@ -93,6 +97,8 @@ class RequestConsumer:
         self._beginnings = beginnings
         self._signings = signings
         self._admission = admission
+        self._entrance = entrance
+        self._in_hand = SessionLocks()
         self._answers = answers
         self._refusals = refusals
         self._tolerance_ms = tolerance_ms
@@ -107,7 +113,8 @@ class RequestConsumer:
             signed = open_request(delivery.body, signature_of(delivery.headers), self._clients)
         except InvalidRequestError as error:
             check_queue(delivery.queue, operation=error.operation, client_id=error.client_id)
-            return await self._answers.refuse(delivery.body, error)
+            async with self._entrance.refusing(error.client_id or ""):
+                return await self._answers.refuse(delivery.body, error)
         request, now = signed.request, self._clock()
         check_metadata(
             signed,
@@ -117,20 +124,31 @@ class RequestConsumer:
         )
         check_queue(delivery.queue, operation=request.operation, client_id=request.client_id)
         operation = OPERATIONS[request.operation]
+        refuse = self._refuse if operation.begins_session else self._answers.fail
         if request.issued_at > now + self._tolerance_ms:
-            failure = _early(request.issued_at - now, self._tolerance_ms)
-            refuse = self._refuse if operation.begins_session else self._answers.fail
-            return await refuse(signed, failure)
+            return await refuse(signed, _early(request.issued_at - now, self._tolerance_ms))
         if request.expires_at <= now and not (operation.begins_session or operation.counts_late):
             return await self._answers.fail(signed, late())
         try:
-            return await self._services[type(request)].handle(signed, request)
+            # The same bytes again, while the first ones wait for their turn, have no other one.
+            async with self._in_hand.of(signed.digest):
+                return await self._serve(signed, request)
         except RequestCancelledError:
             return await self._refuse(signed, cancelled())
         except _ForOthersError as error:
             if delivery.attempts < GIVEN_ON:
                 raise
             return await self._refuse(signed, error.failure)
+        except OverloadedError as error:
+            async with self._entrance.refusing(request.owner):
+                return await refuse(signed, error.failure)
+
+    async def _serve(self, signed: SignedRequest, request: Request) -> None:
+        service = self._services[type(request)]
+        if OPERATIONS[request.operation].begins_session or isinstance(request, CancelRequest):
+            return await service.handle(signed, request)
+        async with self._entrance.turn(request):
+            return await service.handle(signed, request)
 
     def services(self) -> tuple[Service, ...]:
         return Service.of(KeygenRequest, self._keygen), Service.of(SignRequest, self._sign)
@@ -143,13 +161,23 @@ class RequestConsumer:
         if self._came_late(request, now):
             return await self._refuse(signed, late(now - request.expires_at))
         if (overload := self._admission.refusal(request.owner)) is not None:
-            return await self._refuse(signed, overload)
+            raise OverloadedError(overload)
+        async with self._entrance.turn(request) as turn:
+            outcome = await self._begin_key(signed, request, turn)
+        return await self._begun(signed, request, outcome)
+
+    async def _begin_key(
+        self, signed: SignedRequest, request: KeygenRequest, turn: Turn
+    ) -> Outcome | Failure:
+        now = self._clock()
+        if self._came_late(request, now):
+            return late(now - request.expires_at)
         try:
             members = choice.holders(request, self._parties, self._liveness.alive(), self._random)
         except choice.ChoiceError as error:
             if self._liveness.alive() - self._parties.keys():
                 raise _ForOthersError(error.failure) from None
-            return await self._refuse(signed, error.failure)
+            return error.failure
         deadline = self._deadline(request, now)
         conduct = Conduct(
             request=request,
@@ -166,13 +194,20 @@ class RequestConsumer:
             deadline=deadline,
             begins_at=begins_at(request, now, deadline),
         )
-        outcome = await self._beginnings.commit(
+        return await self._beginnings.commit(
             conduct,
             record_of(signed),
             reserve=(request.owner, request.key_id),
             account=account_of(request, conduct, now),
+            turn=turn,
         )
+
+    async def _begun(
+        self, signed: SignedRequest, request: KeygenRequest, outcome: Outcome | Failure
+    ) -> None:
         match outcome:
+            case Failure():
+                await self._refuse(signed, outcome)
             case Outcome.COMMITTED:
                 self._admission.began(request.owner)
             case Outcome.KEY_EXISTS:
@@ -185,28 +220,33 @@ class RequestConsumer:
                 known = await self._known(signed)
                 assert known is not None
                 await self._repeat(signed, known)
-        return None
 
     async def _sign(self, signed: SignedRequest, request: SignRequest) -> None:
         key = await self._key(request)
         now, overload = self._clock(), self._admission.refusal(request.owner)
         expired = self._came_late(request, now)
         unfit = _unfit(request, key)
-        if key is None or expired or overload or unfit:
+        if key is None or expired or overload or unfit or self._entrance.crowded:
             known = await self._known(signed)
             if known is not None:
                 return await self._repeat(signed, known)
-            failure = late(now - request.expires_at) if expired else overload or unfit
-            assert failure is not None
-            return await self._refuse(signed, failure)
+        if expired:
+            return await self._refuse(signed, late(now - request.expires_at))
+        if overload is not None:
+            raise OverloadedError(overload)
+        if key is None or unfit is not None:
+            assert unfit is not None
+            return await self._refuse(signed, unfit)
         try:
-            known = await self._signings.begin(
-                signed,
-                request,
-                key.facts,
-                deadline=self._deadline(request, now),
-                among=await self._configured(request, key),
-            )
+            async with self._entrance.turn(request) as turn:
+                known = await self._signings.begin(
+                    signed,
+                    request,
+                    key.facts,
+                    deadline=self._deadline(request, now),
+                    among=await self._configured(request, key),
+                    turn=turn,
+                )
         except choice.ChoiceError as error:
             return await self._refuse(signed, error.failure)
         if known is not None:

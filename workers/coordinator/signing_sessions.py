@@ -33,8 +33,10 @@ from ..store.records import (
 )
 from .beginnings import CAUSE, Beginnings, begins_at, record_of
 from .endings import Ended
+from .gates import Turn
 from .liveness import Liveness
 from .pools import Pools
+from .supply import Supply
 
 
 class SigningSessions:
@@ -50,6 +52,7 @@ class SigningSessions:
         liveness: Liveness,
         pools: Pools,
         beginnings: Beginnings,
+        supply: Supply,
         *,
         try_ms: int,
         clock: Callable[[], int] = now_ms,
@@ -59,6 +62,7 @@ class SigningSessions:
         self._liveness = liveness
         self._pools = pools
         self._beginnings = beginnings
+        self._supply = supply
         self._try_ms = try_ms
         self._clock = clock
         self._random = random.Random()
@@ -71,14 +75,16 @@ class SigningSessions:
         *,
         deadline: int,
         among: Collection[str] | None = None,
+        turn: Turn | None = None,
     ) -> RequestRecord | None:
         """The first session of a request. Returns the request as it is known, if it came before.
 
         Arguments:
             among: Whom signers are chosen from where the request names none; None: all holders.
+            turn: Which the session takes.
 
         Raises:
-            ChoiceError.
+            ChoiceError; OverloadedError, if the presignatures would come too late.
         """
         record = record_of(signed)
         presigned = request.scheme is Scheme.ECDSA
@@ -98,6 +104,9 @@ class SigningSessions:
         if admission.request is not None:
             return admission.request
         taken = admission.presignatures
+        if presigned and not taken:
+            pool = _pool(facts, sets[0])
+            self._supply.require(record.owner, pool, len(request.tasks), deadline)
         conduct = self._conduct(
             request,
             facts,
@@ -110,7 +119,7 @@ class SigningSessions:
         )
         window = begins_at(request, self._clock(), deadline)
         conduct = conduct.model_copy(update={"begins_at": window})
-        outcome = await self._beginnings.commit(conduct, record)
+        outcome = await self._beginnings.commit(conduct, record, turn=turn)
         if outcome is Outcome.COMMITTED:
             return None
         return await self._store.request(record.owner, record.request_id, record.digest)

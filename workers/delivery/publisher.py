@@ -52,6 +52,7 @@ NOBODY = "."
 EXCHANGES = (
     addresses.SESSIONS,
     addresses.ROUNDS,
+    addresses.KEYGEN,
     addresses.PRESIGNING,
     addresses.REPORTS,
     addresses.RESULTS,

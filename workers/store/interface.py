@@ -287,6 +287,9 @@ class CoordinatorStore(SessionStore, Protocol):
     async def unfinished(self) -> dict[str, int]:
         """Owner -> how many of its requests have a session that is not over."""
 
+    async def finished(self, session_ids: Sequence[bytes]) -> list[bytes]:
+        """Those of them that are over, or not known any more, in any order."""
+
     async def request(
         self, owner: str, request_id: str, digest: bytes | None = None
     ) -> RequestRecord | None:

@@ -42,7 +42,7 @@ REPORTS = (
     "session_failed",
 )
 TOPICS = (addresses.REQUESTS, addresses.REPORTS, addresses.RESULTS, addresses.DEAD)
-LANES = (addresses.SESSIONS, addresses.ROUNDS, addresses.PRESIGNING)
+LANES = (addresses.SESSIONS, addresses.ROUNDS, addresses.KEYGEN, addresses.PRESIGNING)
 PATIENCE_S = 20.0
 QUIET_S = 3.0
 """For what is not to happen."""
@@ -374,7 +374,7 @@ def is_report(kind: str, session_id: bytes | None = None, senders: Sequence[str]
 def is_instruction(kind: str, party_id: str | None = None) -> Wanted:
     def wanted(wire: Wire) -> bool:
         return (
-            wire.exchange in {addresses.SESSIONS, addresses.PRESIGNING}
+            wire.exchange in {addresses.SESSIONS, addresses.KEYGEN, addresses.PRESIGNING}
             and wire.kind == kind
             and party_id in {None, wire.routing_key}
         )

@@ -209,7 +209,7 @@ async def test_a_recorded_wish_makes_no_nonces_a_second_time(
 
 @pytest.mark.parametrize(
     ("kind", "refused"),
-    [("keygen/1", "stranger"), ("share_signed", "misplaced"), ("nonces_wanted", "misplaced")],
+    [("keygen/1", "misplaced"), ("share_signed", "misplaced"), ("nonces_wanted", "misplaced")],
 )
 async def test_a_header_of_another_kind_than_the_instruction_is_refused(
     victim: Client, key: CertifiedKey, stranger: Adversary, kind: str, refused: str

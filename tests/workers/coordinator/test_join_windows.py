@@ -160,7 +160,7 @@ async def test_a_request_that_comes_again_does_not_begin_what_waits_for_callers(
     before = len(shire.network.sent)
     await shire.ask(request)
     again = shire.network.sent[before:]
-    assert [each.exchange for each in again] == [addresses.RESULTS, *[addresses.SESSIONS] * 3]
+    assert [each.exchange for each in again] == [addresses.RESULTS, *[addresses.KEYGEN] * 3]
     assert again[1:] == instructions(shire, told.session_id)[:3]
 
 

@@ -103,6 +103,10 @@ LOCK_CLAIMS = "SELECT pg_advisory_xact_lock(4, hashtext(encode($1, 'hex')))"
 # Nobody ends them meanwhile.
 LOCKED_LINE = f"{LINE} FOR UPDATE OF sessions"
 
+UNFINISHED_OF = """
+    SELECT session_id FROM sessions WHERE session_id = ANY ($1::bytea[]) AND ended_at IS NULL
+"""
+
 STOP_WAITING = "DELETE FROM waiters WHERE session_id = ANY ($1::bytea[])"
 
 _NO_REQUEST = (None,) * 7
@@ -237,6 +241,11 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
             changes = [go_on(each, tuple(islice(claimed, each.count))) for each in line]
             await transaction.call_all(COMMIT, [self._values(change) for change in changes])
         return changes
+
+    async def finished(self, session_ids: Sequence[bytes]) -> list[bytes]:
+        found = await self._database.fetch(UNFINISHED_OF, list(session_ids))
+        unfinished = {row["session_id"] for row in found}
+        return [each for each in session_ids if each not in unfinished]
 
     async def stop_waiting(self, session_ids: Sequence[bytes]) -> None:
         await self._database.execute(STOP_WAITING, list(session_ids))
