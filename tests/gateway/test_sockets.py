@@ -60,6 +60,7 @@ async def serving(desk: DeskDouble, limits: dict[str, Any] | None = None) -> Asy
     app.state.metrics = metrics
     app.state.party_names = {}
     app.state.limits = Limits(**(limits or {}))
+    app.state.join_window_ms = 1000
     with socket.create_server((HOST, 0)) as listener:
         async with known.kept_fresh():
             server = QuietServer(configuration(app, settings(limits)))
