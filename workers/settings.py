@@ -176,7 +176,7 @@ class CoordinatorLimits(_Section):
     """How long a request is answered with the same result again."""
     signatures_at_once: int = Field(default=16, ge=1)
     """Messages that the parties are given to sign at a time, of those that one process takes; the
-    others wait for their turn. Where the parties are far away, more."""
+    others wait for their turn. Parties that are far away are given more, see `Rates.enough`."""
     keys_at_once: int = Field(default=4, ge=1)
     """The same for key generations."""
     cancels_at_once: int = Field(default=4, ge=1)

@@ -56,10 +56,15 @@ class Wish:
 
 
 class Turn:
-    """A place among what is under way, until its block ends or the session that it is kept for."""
+    """A place among what is under way, until its block ends or the session that it is kept for.
 
-    def __init__(self, gate: Gate, wish: Wish) -> None:
+    Attributes:
+        room: What it takes of the gate's, in units.
+    """
+
+    def __init__(self, gate: Gate, wish: Wish, room: int) -> None:
         self.wish = wish
+        self.room = room
         self._gate = gate
         self._kept_for: bytes | None = None
         self._left = False
@@ -97,7 +102,8 @@ class Gate:
     """
     Arguments:
         name: Of the work, for people.
-        at_once: Units under way, of those that this process lets in.
+        at_once: Units under way, of those that this process lets in; more where that keeps parties
+            busy that are far away, as `Rates.enough` says.
         per_owner: How many of one owner may wait.
         patience_s: For so long a turn is kept that does not end.
         clock: Unix milliseconds.
@@ -206,21 +212,22 @@ class Gate:
 
     def _at_hand(self, wish: Wish) -> bool:
         """Whether it would begin at once."""
-        return not self._line and self._has_room(wish.owner, wish.units)
+        return not self._line and self._has_room(wish)
 
-    def _has_room(self, owner: str, units: int) -> bool:
-        if self._units + self._room(units) <= self._at_once:
+    def _has_room(self, wish: Wish) -> bool:
+        in_all = self._in_all(wish)
+        if self._units + min(wish.units, in_all) <= in_all:
             return True
         # Whoever has nothing under way need not wait until others' work ends.
-        return not self._under_way[owner] and self._units < MOST_OWNERS_BEYOND * self._at_once
+        return not self._under_way[wish.owner] and self._units < MOST_OWNERS_BEYOND * in_all
 
-    def _room(self, units: int) -> int:
-        """What a list takes that is longer than all the room there is, is all of it."""
-        return min(units, self._at_once)
+    def _in_all(self, wish: Wish) -> int:
+        """Room for units under way. A list that is longer takes all of it."""
+        return max(self._at_once, round(self._rates.enough(wish.kind, now=self._monotonic())))
 
     def _admit(self) -> None:
         def fits(place: Place[asyncio.Future[Turn]]) -> bool:
-            return self._has_room(place.owner, self._wishes[place.item].units)
+            return self._has_room(self._wishes[place.item])
 
         while (place := self._line.next(fits)) is not None:
             wish, now = self._wishes[place.item], self._monotonic()
@@ -246,9 +253,9 @@ class Gate:
         waiting.set_exception(OverloadedError(failure))
 
     def _begin(self, wish: Wish) -> Turn:
-        turn = Turn(self, wish)
+        turn = Turn(self, wish, min(wish.units, self._in_all(wish)))
         self._under_way[wish.owner] += 1
-        self._units += self._room(wish.units)
+        self._units += turn.room
         self._rates.began(turn, wish.kind, wish.units, now=self._monotonic())
         loop = asyncio.get_running_loop()
         self._losing[turn] = loop.call_later(self._patience_s, turn.lose)
@@ -284,7 +291,7 @@ class Gate:
         self._under_way[turn.wish.owner] -= 1
         if not self._under_way[turn.wish.owner]:
             del self._under_way[turn.wish.owner]
-        self._units -= self._room(turn.wish.units)
+        self._units -= turn.room
         self._admit()
 
     def _too_many(self, wish: Wish) -> Failure:

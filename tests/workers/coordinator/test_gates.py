@@ -14,6 +14,7 @@ from contracts.failures import Failure, FailureCode
 from tests.patience import settle
 from workers.coordinator.departures import Departures
 from workers.coordinator.gates import Gate, OverloadedError, Turn, Wish, named
+from workers.session.coordinator.rates import BUSY
 
 STEP_S = 0.05
 GREEDY, MODEST = "gate/greedy", "gate/modest"
@@ -37,6 +38,7 @@ class Work:
     owner: str
     deadline: int
     asked_s: float
+    begun_s: float
     left: float
     """Of one session's worth of the parties' time."""
 
@@ -47,9 +49,13 @@ class Parties:
 
     per_second: float
     at_once: int
+    far_s: float = 0.0
+    """What each session takes at least, however little there is to do."""
     watch: Watch = field(default_factory=Watch)
     working: dict[bytes, Work] = field(default_factory=dict)
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    most: int = 0
+    """Of them at a time."""
     waits_s: dict[str, list[float]] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=itertools.count)
     ticks: asyncio.Event = field(default_factory=asyncio.Event)
@@ -76,7 +82,7 @@ class Parties:
             async with self.gate.turn(wish) as turn:
                 session_id = next(self.numbers).to_bytes(32, "big")
                 turn.keep(session_id)
-                self.working[session_id] = Work(owner, deadline, asked_s, 1.0)
+                self.working[session_id] = Work(owner, deadline, asked_s, self.watch.now_s, 1.0)
         except OverloadedError as error:
             told = error.failure
         if told is not None:
@@ -98,11 +104,12 @@ class Parties:
 
     async def step(self) -> None:
         self.watch.now_s += STEP_S
+        self.most = max(self.most, len(self.working))
         share = STEP_S * self.per_second / max(len(self.working), 1)
         for session_id, work in list(self.working.items()):
             work.left -= share
             outcome = None
-            if work.left <= 0:
+            if work.left <= 0 and self.watch.now_s - work.begun_s >= self.far_s:
                 outcome = "done"
                 self.waits_s.setdefault(work.owner, []).append(self.watch.now_s - work.asked_s)
             elif work.deadline <= self.watch.ms():
@@ -136,6 +143,14 @@ async def lane(parties: Parties, lifetime_s: float) -> None:
             await parties.over(session)
         elif parties.outcomes[GREEDY, "refused"] > refused:
             await parties.sleep(1)
+
+
+async def begun_alone(parties: Parties) -> None:
+    session = asyncio.create_task(parties.ask(MODEST, 60))
+    await settle()
+    while parties.working:
+        await parties.step()
+    assert session.done()
 
 
 async def one_by_one(parties: Parties) -> None:
@@ -173,6 +188,22 @@ async def test_where_so_many_at_once_are_too_many_fewer_are_begun_and_some_are_d
     await flooded(parties, seconds=200, lifetime_s=10, lanes=20)
     assert parties.outcomes[GREEDY, "done"] >= 10
     assert parties.outcomes[MODEST, "done"] >= 5
+
+
+async def test_parties_that_are_far_away_are_given_as_much_as_keeps_them_busy() -> None:
+    parties = Parties(per_second=20, at_once=4, far_s=2.0)
+    await begun_alone(parties)
+    await flooded(parties, seconds=60, lifetime_s=20, lanes=100)
+    done = parties.outcomes[GREEDY, "done"] + parties.outcomes[MODEST, "done"]
+    assert done >= 0.5 * 60 * 20, "four at a time are two a second"
+    assert parties.most <= 2 * BUSY * 20 * 2
+
+
+async def test_parties_at_hand_are_given_no_more_than_they_were() -> None:
+    parties = Parties(per_second=8, at_once=4)
+    await begun_alone(parties)
+    await flooded(parties, seconds=60, lifetime_s=10, lanes=100)
+    assert parties.most <= 4 + 1, "and one of who has nothing under way"
 
 
 async def test_a_cold_start_refuses_nobody() -> None:

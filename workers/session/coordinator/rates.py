@@ -8,6 +8,7 @@ once. A session that was alone may have left the parties idle; its cost is no mo
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -24,6 +25,13 @@ LATE = 2.0
 SHARED = 1.9
 """So many times its share a session must have been under way, or it was as good as alone and says
 only what it costs at most. Two that are equal and together have twice."""
+ALONE = 0.9
+"""The part of its time that a session must have been alone to show how long one takes."""
+REMEMBERED = 8
+"""Of those, the shortest of the latest so many counts."""
+BUSY = 2.0
+"""Times what is done while one session takes its time. Less would leave the parties idle now and
+then; more would only stand in their queues."""
 
 
 @dataclass(slots=True)
@@ -54,6 +62,9 @@ class Rates:
         """The integral of 1 / units over the time in which there were any."""
         self._at = 0.0
         self._costs: dict[str, _Cost] = {}
+        self._alone_s: defaultdict[str, deque[float]] = defaultdict(
+            lambda: deque(maxlen=REMEMBERED)
+        )
 
     @property
     def under_way(self) -> int:
@@ -78,6 +89,8 @@ class Rates:
         if stay is None or now <= stay.began:
             return
         cost = self._shared - stay.shared_at
+        if cost * stay.units >= ALONE * (now - stay.began) and not late:
+            self._alone_s[stay.kind].append(now - stay.began)
         alone = cost * stay.units * SHARED > now - stay.began
         if late:
             self._learn(stay.kind, LATE * max(cost, self.cost(stay.kind, now=now)), False, now)
@@ -102,6 +115,14 @@ class Rates:
     def cost(self, kind: str, *, now: float) -> float:
         """The same, or a guess."""
         return self.known(kind, now=now) or GUESS_S
+
+    def enough(self, kind: str, *, now: float) -> float:
+        """How many units of a kind at a time keep the parties busy, though a session spends most of
+        its time on the way to them and back; 0 as long as none was seen alone, or none lately."""
+        cost = self.known(kind, now=now)
+        if cost is None or kind not in self._alone_s:
+            return 0.0
+        return BUSY * min(self._alone_s[kind]) / cost
 
     def left(self, *, now: float) -> float:
         """What all that is under way costs; what is not known counts nothing."""
