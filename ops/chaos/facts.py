@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from contracts.failures import FailureCode
 from contracts.requests import Request
 
-from .faults import TRAITS, Kind
+from .faults import SILENCE, TRAITS, Kind
 
 Place = tuple[str, str, str, str]
 """Session in hex, kind with round, sender, recipient: where one message belongs."""
@@ -27,6 +28,8 @@ class Struck:
     def excuses(self, code: str, began_s: float, ended_s: float) -> bool:
         """Whether it may be why a request of that time failed with that code."""
         traits = TRAITS[self.kind]
+        if code == FailureCode.OVERLOADED:  # told at once or in the line that it would expire
+            code = SILENCE
         return (
             code in traits.excuses
             and began_s <= self.ended_s + traits.aftermath_s

@@ -153,7 +153,7 @@ async def test_a_request_that_cannot_be_served_says_why_and_says_it_again(
     await producer.send_bytes(body, operation=operation, message_id=fields["request_id"])
     assert await producer.result(fields["request_id"]) == result
     if case == "expired":
-        code, expected = "expired", "had expired when it arrived"
+        code, expected = "expired", "s after its expires_at by the coordinator's clock"
         assert result["status"] == "expired"
     assert result["failure"]["code"] == code
     assert expected in result["failure"]["message"]

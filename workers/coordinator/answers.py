@@ -116,9 +116,9 @@ def late(by_ms: int | None = None) -> Failure:
         text = "the request had expired when it arrived; is a clock wrong?"
     else:
         text = (
-            f"the request came {by_ms / 1000:g} s after its expires_at by the coordinator's clock: "
-            "unless it was on its way for so long, a clock is wrong by as much or more, and asking "
-            "again is in vain until it is set"
+            f"the request came {by_ms / 1000:,.1f} s after its expires_at by the coordinator's "
+            "clock: unless it was on its way for so long, a clock is wrong by as much or more, and "
+            "asking again is in vain until it is set"
         )
     return Failure.of(FailureCode.EXPIRED, text)
 

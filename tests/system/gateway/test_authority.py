@@ -131,7 +131,7 @@ async def test_who_waits_or_follows_is_told_when_his_key_is_revoked(
     """At the gateway that was told, and at one that has to hear of it."""
     wish = ("create", "guest-1", "--holder", "guest", "--scope", "read", "--scope", "keygen")
     secret = json.loads(await command(*wish, "--days", "1", "--json"))["secret"]
-    os.kill(stack.supervisor.pids["party-1.1"], signal.SIGSTOP)
+    os.kill(stack.supervisor.pids["party-1.keygen.1"], signal.SIGSTOP)
     try:
         async with (
             calling(gateways.urls[0], secret) as here,
@@ -155,7 +155,7 @@ async def test_who_waits_or_follows_is_told_when_his_key_is_revoked(
                     assert (event, told["code"]) == ("problem", "unauthenticated")
                     assert "guest-1 was revoked" in told["detail"]
     finally:
-        os.kill(stack.supervisor.pids["party-1.1"], signal.SIGCONT)
+        os.kill(stack.supervisor.pids["party-1.keygen.1"], signal.SIGCONT)
 
 
 async def _last(caller: httpx.AsyncClient, session: str) -> tuple[str, dict[str, Any]]:

@@ -71,6 +71,11 @@ def _tell(process: psutil.Process, number: signal.Signals) -> None:
         os.kill(process.pid, number)
 
 
+def pids_of(own: Deployment, party_id: str) -> list[int]:
+    """Of all its processes."""
+    return [pid for name, pid in own.supervisor.pids.items() if name.startswith(f"{party_id}.")]
+
+
 async def in_time(asking: Awaitable[httpx.Response]) -> httpx.Response:
     return await asyncio.wait_for(asking, FAR_TOO_LONG_S)
 
@@ -110,7 +115,7 @@ async def under_way(here: httpx.AsyncClient, own: Deployment) -> AsyncIterator[t
     """An account, and a session that does not end meanwhile."""
     wish = {"user_id": "ivy", "curve": "ed25519"}
     account = await made(here, "/api/v1/accounts?wait=60", wish)
-    with frozen(own.supervisor.pids["party-1.1"]):
+    with frozen(*pids_of(own, "party-1")):
         session = await made(here, "/api/v1/mpc/keygen", KEYGEN)
         yield account["account_id"], session["session_id"]
 
@@ -119,7 +124,7 @@ async def test_a_frozen_party_keeps_nobody_waiting(
     own: Deployment, here: httpx.AsyncClient, elsewhere: httpx.AsyncClient
 ) -> None:
     wait = {"wait": WAIT_S}
-    with frozen(own.supervisor.pids["party-1.1"]):
+    with frozen(*pids_of(own, "party-1")):
         answer = await in_time(here.post("/api/v1/mpc/keygen", params=wait, json=KEYGEN))
         session_id = told(answer, 201)["session_id"]
         assert told(answer, 201)["status"] in {"waiting", "in_progress"}
