@@ -28,7 +28,8 @@ from .entry.waits import Waits
 from .methods import Heads
 from .metrics import CountingDesk, Metrics, Observed
 from .problems import SCHEMA, ProblemDetails
-from .settings import GatewaySettings
+from .rereading import keep_networks
+from .settings import GatewaySettings, read_door
 
 OPENAPI = "/openapi.json"
 WITHOUT_KEY = frozenset(
@@ -56,6 +57,7 @@ def create_app(settings: GatewaySettings, client: Client) -> FastAPI:
     metrics = Metrics()
     ledger = settings.ledger()
     authority = ledger.chain.authority
+    networks = Networks(settings.door.allowed, settings.door.proxies)
     keys = ApiKeys(
         lambda after: client.api_key_entries(authority, after=after),
         ledger,
@@ -74,14 +76,18 @@ def create_app(settings: GatewaySettings, client: Client) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        watching = asyncio.create_task(health.watch(ask), name="readiness")
+        watching = [asyncio.create_task(health.watch(ask), name="readiness")]
+        if settings.path is not None:
+            kept = keep_networks(networks, settings.path, read_door)
+            watching.append(asyncio.create_task(kept, name="networks"))
         try:
             async with keys.kept_fresh(), desk:
                 yield
         finally:
-            watching.cancel()
+            for task in watching:
+                task.cancel()
 
-    app = described(lifespan=lifespan, middleware=doors(settings, keys, metrics))
+    app = described(lifespan=lifespan, middleware=doors(settings, keys, metrics, networks))
     app.state.desk = desk
     app.state.api_keys = keys
     app.state.readiness = ask
@@ -117,11 +123,17 @@ def described(**more: Any) -> FastAPI:
     return app
 
 
-def doors(settings: GatewaySettings, keys: ApiKeys, metrics: Metrics) -> list[Middleware]:
-    """From the outermost to the innermost: what costs least and tells most comes first."""
+def doors(
+    settings: GatewaySettings, keys: ApiKeys, metrics: Metrics, networks: Networks | None = None
+) -> list[Middleware]:
+    """From the outermost to the innermost: what costs least and tells most comes first.
+
+    Arguments:
+        networks: Who may enter, where somebody else has a say in it.
+    """
     door, limits = settings.door, settings.limits
     origins = tuple(door.cors_origins)
-    networks = Networks(door.allowed, door.proxies)
+    networks = networks or Networks(door.allowed, door.proxies)
     return [
         Middleware(Observed, metrics=metrics, log=door.access_log),
         Middleware(SecurityHeaders),

@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Receive, Scope, Send
 
+from contracts.errors import sentence
 from contracts.failures import Failure
 
 MEDIA_TYPE = "application/problem+json"
@@ -304,8 +305,6 @@ PROBLEM_RESPONSES: dict[int | str, Any] = problem_responses(404, 409)
 
 MAX_FIELD_ERRORS = 20
 MAX_FIELD_CHARACTERS = 200
-_CAMEL = re.compile(r"[a-z0-9]{1,60}([A-Z][A-Za-z0-9]{0,20}){1,4}")
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _UUID = re.compile(r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -326,9 +325,9 @@ def _sentence(error: Any) -> str:
         return f"is not JSON: {error['ctx']['error']}"
     if tuple(error["loc"]) == ("body",) and error["type"] == "model_attributes_type":
         return "must be a JSON object; send it with Content-Type: application/json"
-    if error["type"] == "extra_forbidden" and _CAMEL.fullmatch(str(error["loc"][-1])):
-        right = _HUMP.sub("_", str(error["loc"][-1])).lower()
-        return f"is no field here: fields are written with underscores, such as {right}"
+    if error["type"] == "extra_forbidden":
+        right = error.get("ctx", {}).get("meant")
+        return "is no field here" if right is None else f"is no field here; do you mean {right}?"
     if error["type"] == "string_pattern_mismatch" and _UUID.fullmatch(str(error["input"])):
         return "is a UUID, and must be the id that this service gave: 64 lower-case hex digits"
-    return str(error["msg"]).removeprefix("Value error, ")
+    return sentence(error)
