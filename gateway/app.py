@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from starlette.middleware import Middleware
 
 from contracts.client import Client
 
 from . import faults, health, revocations
+from .description import description
 from .dialects import routers
 from .entry.admission import Admission
 from .entry.api_keys import ApiKeys
@@ -27,7 +27,6 @@ from .entry.stays import Stays
 from .entry.waits import Waits
 from .methods import Heads
 from .metrics import CountingDesk, Metrics, Observed
-from .problems import SCHEMA, ProblemDetails
 from .rereading import keep_networks
 from .settings import GatewaySettings, read_door
 
@@ -42,11 +41,6 @@ MANNERS: Mapping[str, Any] = {
     "redirect_slashes": False,  # a redirect makes many callers repeat a POST as a GET
     "strict_content_type": False,  # callers of old send JSON without saying so
 }
-
-_ABOUT = """Keys that no machine ever holds, and signatures with them, for callers that speak HTTP.
-
-Every answer from 400 on is a problem (RFC 9457) that says what to do. Whatever begins a session
-takes an `Idempotency-Key`; whoever wants to wait for its end says `?wait=seconds`."""
 
 
 def create_app(settings: GatewaySettings, client: Client) -> FastAPI:
@@ -103,7 +97,6 @@ def described(**more: Any) -> FastAPI:
     app = FastAPI(
         title="Warren gateway",
         version="1.0.0",
-        description=_ABOUT,
         openapi_url=OPENAPI,
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
@@ -116,7 +109,7 @@ def described(**more: Any) -> FastAPI:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _document(app)
+            app.openapi_schema = description(app)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
@@ -168,19 +161,3 @@ def doors(
         Middleware(Waits),
         Middleware(Heads),
     ]
-
-
-def _document(app: FastAPI) -> dict[str, Any]:
-    document = get_openapi(
-        title=app.title,
-        version=app.version,
-        summary=app.summary,
-        description=app.description,
-        routes=app.routes,
-    )
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    problem = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas.update(problem.pop("$defs"))
-    schemas[SCHEMA] = problem
-    document["components"]["schemas"] = dict(sorted(schemas.items()))
-    return document

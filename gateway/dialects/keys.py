@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path
 from contracts.primitives import ID_PATTERN, Scheme, Scope
 
 from ..entry.api_keys import Caller, require
-from ..problems import PROBLEM_RESPONSES
+from ..problems import LOOK_RESPONSES
 from . import examples, views
 from .bodies import BoundedRoute
 from .service import DeskAtHand
@@ -39,7 +39,7 @@ class Key(views.KeyMade):
     summary="Look at a key",
     response_model=Key,
     response_model_exclude_none=True,
-    responses=examples.answer(PROBLEM_RESPONSES, 200, examples.KEY),
+    responses=examples.answer(LOOK_RESPONSES, 200, examples.KEY),
 )
 async def look(
     caller: Annotated[Caller, Depends(require(Scope.READ))], desk: DeskAtHand, key_id: KeyId
