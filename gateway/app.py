@@ -84,6 +84,7 @@ def create_app(settings: GatewaySettings, client: Client) -> FastAPI:
     app = described(lifespan=lifespan, middleware=doors(settings, keys, metrics, networks))
     app.state.desk = desk
     app.state.api_keys = keys
+    app.state.connected = lambda: client.connected
     app.state.readiness = ask
     app.state.metrics = metrics
     app.state.party_names = settings.party_names

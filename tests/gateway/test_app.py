@@ -17,6 +17,7 @@ from contracts.identity import PublicIdentity
 from contracts.results import QueryApiKeysResult
 from gateway import document, sessions
 from gateway.app import WITHOUT_KEY, create_app, described
+from gateway.dialects import service
 from gateway.metrics import CountingDesk, Metrics
 from gateway.revocations import REVOCATIONS
 from gateway.sessions import Opened
@@ -40,8 +41,10 @@ class FakeClient(Coordinator):
 
 
 @contextlib.asynccontextmanager
-async def running(**door: Any) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
-    app = create_app(settings(**door), cast("Client", FakeClient()))
+async def running(
+    connected: bool = True, **door: Any
+) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
+    app = create_app(settings(**door), cast("Client", FakeClient(connected=connected)))
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
@@ -69,6 +72,15 @@ async def test_every_operation_with_a_key_declares_that_it_wants_one(
 ) -> None:
     operation = described().openapi()["paths"][path][method.lower()]
     assert operation.get("security") == (None if path in WITHOUT_KEY else [{"X-API-Key": []}])
+
+
+async def test_without_a_connection_to_the_queue_who_has_a_key_is_told_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(service, "WITHOUT_BROKER_S", 0)
+    async with running(connected=False) as (_, caller):
+        answer = await caller.get("/api/v1/accounts", headers={"X-API-Key": SECRET})
+    assert problem(answer)["code"] == "broker_unavailable"
 
 
 async def test_the_document_is_served_and_no_page_that_loads_scripts() -> None:
