@@ -194,7 +194,7 @@ def _add_routes(app: FastAPI, entrance: Entrance) -> None:
         return note
 
     @app.get("/slow")
-    async def slow(caller: Reader) -> str:
+    async def slow(caller: Reader, wait: float = 0) -> str:
         entrance.waiting += 1
         await entrance.going.wait()
         return "done"

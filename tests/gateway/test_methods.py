@@ -46,6 +46,7 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
     app.state.metrics = metrics
     app.state.party_names = {}
     app.state.limits = Limits()
+    app.state.join_window_ms = 1000
     async with (
         keys.kept_fresh(),
         httpx.AsyncClient(

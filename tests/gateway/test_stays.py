@@ -131,6 +131,7 @@ async def whole(knowing: Coordinator, desk: DeskDouble) -> AsyncIterator[httpx.A
     app.state.connected = lambda: True
     app.state.party_names = {}
     app.state.limits = Limits()
+    app.state.join_window_ms = 1000
     transport = httpx.ASGITransport(app)
     async with (
         keys.kept_fresh(),
@@ -169,7 +170,7 @@ async def test_what_was_begun_before_the_end_may_come_to_something(
     async with opened(coordinator=knowing, refresh_s=0.01) as entrance, entrance.caller() as shop:
 
         @entrance.app.post("/begin")
-        async def begins(request: Request) -> None:
+        async def begins(request: Request, wait: float = 0) -> None:
             request.scope[BEGINS] = True
             entrance.waiting += 1
             await asyncio.Event().wait()

@@ -78,7 +78,7 @@ async def test_of_what_may_have_begun_something_may_come(short: None) -> None:
     async with opened() as entrance, entrance.caller() as caller:
 
         @entrance.app.post("/begin")
-        async def begins(request: Request) -> None:
+        async def begins(request: Request, wait: float = 0) -> None:
             request.scope[BEGINS] = True
             await asyncio.Event().wait()
 
@@ -105,7 +105,7 @@ async def test_an_answer_that_has_begun_takes_as_long_as_it_takes(short: None) -
     async with opened() as entrance, entrance.caller() as caller:
 
         @entrance.app.get("/stream")
-        async def stream() -> StreamingResponse:
+        async def stream(wait: float = 0) -> StreamingResponse:
             async def parts() -> AsyncIterator[bytes]:
                 yield b"first "
                 await asyncio.sleep(0.5)
