@@ -22,6 +22,7 @@ from gateway.metrics import CountingDesk, Metrics
 from gateway.revocations import REVOCATIONS
 from gateway.sessions import Opened
 from tests.contracts.chains import AUTHORITY
+from tests.gateway.documented import hold
 from tests.gateway.entrance import SECRET, Coordinator, problem, settings
 
 OPERATIONS = [
@@ -48,7 +49,9 @@ async def running(
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://gateway") as caller,
+        httpx.AsyncClient(
+            transport=transport, base_url="http://gateway", event_hooks={"response": [hold]}
+        ) as caller,
     ):
         yield app, caller
 

@@ -22,7 +22,7 @@ from gateway.entry import stays
 from gateway.entry.api_keys import ApiKeys
 from gateway.metrics import Metrics
 from gateway.server import configuration
-from gateway.settings import JOIN_WINDOW_MS, Limits
+from gateway.settings import Limits
 from tests.gateway.desks import DeskDouble
 from tests.gateway.entrance import OTHER_SECRET, SECRET, Coordinator, api_key, settings
 from tests.gateway.test_events import Breaking, Endless, parsed
@@ -60,7 +60,7 @@ async def serving(desk: DeskDouble, limits: dict[str, Any] | None = None) -> Asy
     app.state.metrics = metrics
     app.state.party_names = {}
     app.state.limits = Limits(**(limits or {}))
-    app.state.join_window_ms = JOIN_WINDOW_MS
+    app.state.join_window_ms = 1000
     with socket.create_server((HOST, 0)) as listener:
         async with known.kept_fresh():
             server = QuietServer(configuration(app, settings(limits)))
