@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,12 @@ def npm() -> str:
 
 
 def run(
-    npm: str, *words: str, limit_s: float = RUN_S, **environ: str
+    npm: str, *words: str, limit_s: float = RUN_S, environ: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [npm, "--silent", *words] if words[0] == "run" else [npm, *words],
         cwd=HOME,
-        env=os.environ | environ,
+        env={**os.environ, **(environ or {})},
         capture_output=True,
         text=True,
         timeout=limit_s,
@@ -73,7 +74,7 @@ def told(npm: str, stack: Deployment) -> Any:
         assert ended.returncode == 0, ended.stdout + ended.stderr
     assert stack.gateways is not None
     known = {"GATEWAY": stack.gateways.urls[0], "API_KEY": stack.gateways.api_key}
-    ended = run(npm, "run", "client", **known)
+    ended = run(npm, "run", "client", environ=known)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return json.loads(ended.stdout)
 
