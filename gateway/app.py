@@ -27,7 +27,7 @@ from .entry.stays import Stays
 from .entry.waits import Waits
 from .methods import Heads
 from .metrics import CountingDesk, Metrics, Observed
-from .rereading import keep_networks
+from .rereading import Rereading
 from .settings import GatewaySettings, read_door
 
 OPENAPI = "/openapi.json"
@@ -72,8 +72,8 @@ def create_app(settings: GatewaySettings, client: Client) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         watching = [asyncio.create_task(health.watch(ask), name="readiness")]
         if settings.path is not None:
-            kept = keep_networks(networks, settings.path, read_door)
-            watching.append(asyncio.create_task(kept, name="networks"))
+            rereading = Rereading(networks, settings.path, read_door)
+            watching.append(asyncio.create_task(rereading.go_on(), name="networks"))
         try:
             async with keys.kept_fresh(), desk:
                 yield

@@ -21,23 +21,40 @@ editor writes is not taken for the whole."""
 Stamp = tuple[int, int, int]
 
 
-async def keep_networks(networks: Networks, path: Path, read: Callable[[Path], Door]) -> None:
-    """Let in whom the file says, for as long as this runs. A file that is wrong or gone changes
-    nothing; the log says what is wrong with it, once.
-
+class Rereading:
+    """
     Arguments:
+        networks: Who may enter; it becomes whom the file says.
+        path: Of a file that is wrong or gone nothing is taken; the log says what is wrong, once.
         read: The file's section on the door. Raises SettingsError.
     """
-    known = seen = None
-    while True:
-        before, seen = seen, _stamp(path)
-        if seen == before != known:
-            known = seen
-            try:
-                _let_in(networks, read(path))
-            except SettingsError as error:
-                logger.error("configuration not read again", extra={"reason": str(error)})  # noqa: TRY400
-        await asyncio.sleep(LOOK_S)
+
+    def __init__(self, networks: Networks, path: Path, read: Callable[[Path], Door]) -> None:
+        self._networks = networks
+        self._path = path
+        self._read = read
+        self._seen: Stamp | None = None
+        self._known: Stamp | None = None
+
+    async def go_on(self) -> None:
+        """For as long as it runs."""
+        while True:
+            self.look()
+            await asyncio.sleep(LOOK_S)
+
+    def look(self) -> None:
+        """Once; takes a change over that was there at the last look, too."""
+        before, self._seen = self._seen, _stamp(self._path)
+        if self._seen != before or self._seen == self._known:
+            return
+        self._known = self._seen
+        try:
+            door = self._read(self._path)
+        except SettingsError as error:
+            told = {"reason": str(error)}
+            logger.error("configuration not read again", extra=told)  # noqa: TRY400 - a sentence
+        else:
+            _let_in(self._networks, door)
 
 
 def _let_in(networks: Networks, door: Door) -> None:

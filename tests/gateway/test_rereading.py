@@ -11,6 +11,7 @@ import pytest
 
 from gateway import rereading
 from gateway.entry.networks import Networks
+from gateway.rereading import Rereading
 from gateway.settings import GatewaySettings, read_door
 from tests.patience import until
 
@@ -29,9 +30,8 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
 async def kept(path: Path, **environ: str) -> AsyncIterator[Networks]:
     door = GatewaySettings.load(path, environ).door
     networks = Networks(door.allowed, door.proxies)
-    keeping = asyncio.create_task(
-        rereading.keep_networks(networks, path, lambda path: read_door(path, environ))
-    )
+    rereads = Rereading(networks, path, lambda path: read_door(path, environ))
+    keeping = asyncio.create_task(rereads.go_on())
     try:
         yield networks
         assert not keeping.done()
@@ -82,3 +82,24 @@ async def test_what_the_environment_says_wins_over_the_file_again(tmp_path: Path
         await until(lambda: networks.caller("10.0.0.1", "192.0.2.7") == OFFICE)
         assert networks.allows(OFFICE)
         assert not networks.allows(LOOPBACK)
+
+
+def test_half_of_a_file_is_not_taken_for_the_whole(tmp_path: Path) -> None:
+    path = written(tmp_path, '[gateway]\nallowed_ips = ["192.0.2.0/24"]')
+    door = GatewaySettings.load(path, {}).door
+    networks = Networks(door.allowed, door.proxies)
+    rereads = Rereading(networks, path, lambda path: read_door(path, {}))
+    for _ in range(3):
+        rereads.look()
+    whole = path.read_text()
+    path.write_text(whole.partition("[client]")[0].replace("allowed_ips", "trusted_proxies"))
+    rereads.look()
+    assert networks.allows(OFFICE)
+    path.write_text(whole.replace("192.0.2.0/24", "192.0.2.7"))
+    rereads.look()
+    path.write_text(whole.replace("192.0.2.0/24", "203.0.113.9"))
+    rereads.look()
+    assert networks.allows(ipaddress.ip_address("192.0.2.8"))
+    rereads.look()
+    assert networks.allows(ipaddress.ip_address("203.0.113.9"))
+    assert not networks.allows(OFFICE)
