@@ -19,7 +19,7 @@ from ..sessions import Desk
 from . import examples, views
 from .beginning import CREATED, ABeginner, Beginner
 from .bodies import BoundedRoute
-from .fields import AccountId, Parties, PartyCount, Wait
+from .fields import AccountId, Parties, PartyCount, Patient, Wait
 from .fields import Body as RequestBody
 from .mpc import MpcCreated
 from .names import PartyNames
@@ -158,6 +158,7 @@ async def _made(caller: Caller, begin: Beginner, wish: NewAccount, wait: float) 
 @router.get(
     "",
     operation_id="list_accounts",
+    dependencies=[Patient],
     summary="List accounts",
     response_model=Accounts,
     response_model_exclude_none=True,
@@ -264,6 +265,7 @@ _CONFIG: dict[str, Any] = {
 @router.get(
     "/{id}/signing-config",
     operation_id="get_signing_config",
+    dependencies=[Patient],
     summary="Who signs for an account",
     responses=examples.answer(LOOK_RESPONSES, 200, examples.SIGNING_CONFIG),
     **_CONFIG,
@@ -281,6 +283,7 @@ async def signing_config(
 @router.put(
     "/{id}/signing-config",
     operation_id="put_signing_config",
+    dependencies=[Patient],
     summary="Say who signs for an account",
     responses=examples.answer(PROBLEM_RESPONSES, 200, examples.SIGNING_CONFIG),
     **_CONFIG,
@@ -301,6 +304,7 @@ async def configure(
 @router.delete(
     "/{id}/signing-config",
     operation_id="delete_signing_config",
+    dependencies=[Patient],
     summary="Let any of an account's parties sign",
     responses=examples.answer(PROBLEM_RESPONSES, 200, examples.DEFAULT_SIGNING_CONFIG),
     **_CONFIG,

@@ -31,7 +31,7 @@ from ..settings import Limits
 from ..watching import is_over
 from . import examples, views
 from .bodies import BoundedRoute
-from .fields import SessionId
+from .fields import Patient, SessionId
 from .names import PartyNames
 from .service import DeskAtHand, Names
 
@@ -127,6 +127,7 @@ class _Stream(EventSourceResponse):
 @router.get(
     "/{id}/events",
     operation_id="session_events",
+    dependencies=[Patient],
     summary="Follow a session",
     response_class=EventSourceResponse,
     responses={

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Self
 
-from fastapi import Path, Query
+from fastapi import Depends, Path, Query
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -157,6 +157,25 @@ Wait = Annotated[
         "soon as it is over, or else after that time with what there is by then.",
     ),
 ]
+
+
+async def patience(
+    wait: Annotated[
+        float,
+        Query(
+            ge=0,
+            le=MAX_WAIT_S,
+            allow_inf_nan=False,
+            description="Seconds within which you want an answer: it comes by then, if only as a "
+            "504. There is nothing else to wait for here.",
+        ),
+    ] = 0,
+) -> None:
+    """A dependency: `wait` is a promise wherever it stands, and `promises` has read it already."""
+
+
+Patient = Depends(patience)
+"""Of routes that have no `Wait` of their own."""
 
 
 def names_of(participants: list[Participant] | None) -> list[str] | None:

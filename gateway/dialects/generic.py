@@ -20,7 +20,7 @@ from .alternatives import ONE_KEY, ONE_MESSAGE
 from .beginning import CREATED, ABeginner, Created
 from .bodies import BoundedRoute
 from .fields import Body as RequestBody
-from .fields import Participants, PartyCount, PartyName, SessionId, Wait, names_of
+from .fields import Participants, PartyCount, PartyName, Patient, SessionId, Wait, names_of
 from .service import DeskAtHand, Names, looked_at
 from .wishes import NewThresholdKey, Signature, named_key
 
@@ -151,6 +151,7 @@ async def create(
 @router.post(
     "/{id}/join",
     operation_id="join_session",
+    dependencies=[Patient],
     summary="Join a party",
     response_model=Joined,
     response_model_exclude_none=True,
@@ -200,6 +201,7 @@ async def look(
 @router.post(
     "/{id}/cancel",
     operation_id="cancel_session",
+    dependencies=[Patient],
     summary="Cancel a session",
     response_model=views.CancelledSession,
     response_model_exclude_none=True,

@@ -12,6 +12,7 @@ from ..entry.api_keys import Caller, require
 from ..problems import LOOK_RESPONSES
 from . import examples, views
 from .bodies import BoundedRoute
+from .fields import Patient
 from .service import DeskAtHand
 
 router = APIRouter(prefix="/api/v1/keys", tags=["keys"], route_class=BoundedRoute)
@@ -36,6 +37,7 @@ class Key(views.KeyMade):
 @router.get(
     "/{id}",
     operation_id="get_key",
+    dependencies=[Patient],
     summary="Look at a key",
     response_model=Key,
     response_model_exclude_none=True,

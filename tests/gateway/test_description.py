@@ -48,6 +48,8 @@ def test_every_operation_is_described_and_says_all_that_it_answers(name: str) ->
     for parameter in operation.get("parameters", []):
         assert parameter["description"]
         assert {"type": "null"} not in parameter["schema"].get("anyOf", [])
+    named = [parameter["name"] for parameter in operation.get("parameters", [])]
+    assert ("wait" in named) == path.startswith("/api/v1/"), "a promise that can be asked for"
     responses = operation["responses"]
     assert {"400", "405", "408", "413", "431", "500", "501"} <= set(responses)
     assert ("401" in responses) == ("429" in responses) == (path not in WITHOUT_KEY)
