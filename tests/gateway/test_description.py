@@ -91,6 +91,16 @@ def test_no_field_has_a_default_and_what_is_left_out_is_said() -> None:
     assert account["required"] == ["user_id"]
 
 
+@pytest.mark.parametrize("name", [n for n, (*_, o) in OPERATIONS.items() if "requestBody" in o])
+def test_a_request_that_is_shown_fits_its_schema(name: str) -> None:
+    content = OPERATIONS[name][2]["requestBody"]["content"]["application/json"]
+    whole = {**content["schema"], "components": DOCUMENT["components"]}
+    validator = jsonschema_rs.Draft202012Validator(whole)
+    assert name == "revoke_api_key" or content["examples"]
+    for shown in content.get("examples", {}).values():
+        validator.validate(shown["value"])
+
+
 ALTERNATIVES = [
     ({"key_id": "k", "message": BASE64}, True),
     ({"account_id": "k", "message_hash": DIGEST}, True),
