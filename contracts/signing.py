@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from . import addresses
-from .errors import ContractError, UnauthenticatedError
+from .errors import ContractError, UnauthenticatedError, sentence
 from .identity import MAX_SIGNATURE_BYTES, Identity, PublicIdentity, is_signature
 from .operations import OPERATIONS
 from .requests import ADAPTER, Request
@@ -95,8 +95,8 @@ def explain(error: ValidationError | ContractError) -> str:
     if isinstance(error, ContractError):
         return str(error)
     parts = []
-    for item in error.errors(include_url=False, include_input=False, include_context=False)[:5]:
+    for item in error.errors(include_url=False, include_input=False)[:5]:
         where = ".".join(str(step) for step in item["loc"] if step not in OPERATIONS)
-        what = item["msg"].removeprefix("Value error, ")
+        what = sentence(item)
         parts.append(f"{where}: {what}" if where else what)
     return "; ".join(parts)

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from starlette.middleware import Middleware
 
 from contracts.client import Client
 
 from . import faults, health, revocations
+from .description import description
 from .dialects import routers
 from .entry.admission import Admission
 from .entry.api_keys import ApiKeys
@@ -27,8 +27,8 @@ from .entry.stays import Stays
 from .entry.waits import Waits
 from .methods import Heads
 from .metrics import CountingDesk, Metrics, Observed
-from .problems import SCHEMA, ProblemDetails
-from .settings import GatewaySettings
+from .rereading import Rereading
+from .settings import GatewaySettings, read_door
 
 OPENAPI = "/openapi.json"
 WITHOUT_KEY = frozenset(
@@ -42,11 +42,6 @@ MANNERS: Mapping[str, Any] = {
     "strict_content_type": False,  # callers of old send JSON without saying so
 }
 
-_ABOUT = """Keys that no machine ever holds, and signatures with them, for callers that speak HTTP.
-
-Every answer from 400 on is a problem (RFC 9457) that says what to do. Whatever begins a session
-takes an `Idempotency-Key`; whoever wants to wait for its end says `?wait=seconds`."""
-
 
 def create_app(settings: GatewaySettings, client: Client) -> FastAPI:
     """
@@ -56,6 +51,7 @@ def create_app(settings: GatewaySettings, client: Client) -> FastAPI:
     metrics = Metrics()
     ledger = settings.ledger()
     authority = ledger.chain.authority
+    networks = Networks(settings.door.allowed, settings.door.proxies)
     keys = ApiKeys(
         lambda after: client.api_key_entries(authority, after=after),
         ledger,
@@ -73,14 +69,18 @@ def create_app(settings: GatewaySettings, client: Client) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        watching = asyncio.create_task(health.watch(ask), name="readiness")
+        watching = [asyncio.create_task(health.watch(ask), name="readiness")]
+        if settings.path is not None:
+            rereading = Rereading(networks, settings.path, read_door)
+            watching.append(asyncio.create_task(rereading.go_on(), name="networks"))
         try:
             async with keys.kept_fresh(), desk:
                 yield
         finally:
-            watching.cancel()
+            for task in watching:
+                task.cancel()
 
-    app = described(lifespan=lifespan, middleware=doors(settings, keys, metrics))
+    app = described(lifespan=lifespan, middleware=doors(settings, keys, metrics, networks))
     app.state.desk = desk
     app.state.api_keys = keys
     app.state.connected = lambda: client.connected
@@ -97,7 +97,6 @@ def described(**more: Any) -> FastAPI:
     app = FastAPI(
         title="Warren gateway",
         version="1.0.0",
-        description=_ABOUT,
         openapi_url=OPENAPI,
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
@@ -110,18 +109,24 @@ def described(**more: Any) -> FastAPI:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _document(app)
+            app.openapi_schema = description(app)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 
 
-def doors(settings: GatewaySettings, keys: ApiKeys, metrics: Metrics) -> list[Middleware]:
-    """From the outermost to the innermost: what costs least and tells most comes first."""
+def doors(
+    settings: GatewaySettings, keys: ApiKeys, metrics: Metrics, networks: Networks | None = None
+) -> list[Middleware]:
+    """From the outermost to the innermost: what costs least and tells most comes first.
+
+    Arguments:
+        networks: Who may enter, where somebody else has a say in it.
+    """
     door, limits = settings.door, settings.limits
     origins = tuple(door.cors_origins)
-    networks = Networks(door.allowed, door.proxies)
+    networks = networks or Networks(door.allowed, door.proxies)
     return [
         Middleware(Observed, metrics=metrics, log=door.access_log),
         Middleware(SecurityHeaders),
@@ -156,19 +161,3 @@ def doors(settings: GatewaySettings, keys: ApiKeys, metrics: Metrics) -> list[Mi
         Middleware(Waits),
         Middleware(Heads),
     ]
-
-
-def _document(app: FastAPI) -> dict[str, Any]:
-    document = get_openapi(
-        title=app.title,
-        version=app.version,
-        summary=app.summary,
-        description=app.description,
-        routes=app.routes,
-    )
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    problem = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas.update(problem.pop("$defs"))
-    schemas[SCHEMA] = problem
-    document["components"]["schemas"] = dict(sorted(schemas.items()))
-    return document

@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Receive, Scope, Send
 
+from contracts.errors import sentence
 from contracts.failures import Failure
 
 MEDIA_TYPE = "application/problem+json"
@@ -276,26 +277,51 @@ ProblemDetails.model_rebuild()
 SCHEMA = "ProblemDetails"
 """Its name among the components of the OpenAPI document, where `gateway.app` puts it."""
 
+UNREAD = (400, 405, 431, 501)
+"""What is answered wherever a request goes, before anything of it is looked at."""
 ALWAYS = (401, 403, 408, 413, 422, 429, 500, 503, 504)
 """What any operation may answer with."""
 
+_RARE = frozenset({"revocation_refused", "token_refused", "origin_refused"})
+"""Codes that one operation answers with, or none that is documented."""
 _RETRY_AFTER = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}}
 }
 _HEADERS: Mapping[int, Mapping[str, Any]] = {
-    401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
+    401: {
+        "WWW-Authenticate": {
+            "description": "Which header the key belongs in.",
+            "schema": {"type": "string"},
+        }
+    },
+    405: {
+        "Allow": {
+            "description": "The methods that the path has, such as `GET, HEAD, OPTIONS`.",
+            "schema": {"type": "string"},
+        }
+    },
     429: _RETRY_AFTER,
     503: _RETRY_AFTER,
 }
 
 
-def problem_responses(*statuses: int, always: Sequence[int] = ALWAYS) -> dict[int | str, Any]:
-    """For a route's `responses`: these statuses and those that any operation may answer with."""
-    return {status: _response(status) for status in sorted({*statuses, *always})}
+def problem_responses(
+    *statuses: int, always: Sequence[int] = ALWAYS, also: str = ""
+) -> dict[int | str, Any]:
+    """For a route's `responses`: these statuses and those that any operation may answer with.
+
+    Arguments:
+        also: A code that only few operations answer with.
+    """
+    return {status: _response(status, also) for status in sorted({*statuses, *always, *UNREAD})}
 
 
-def _response(status: int) -> dict[str, Any]:
-    titles = [kind.title for kind in KINDS.values() if kind.status == status]
+def _response(status: int, also: str) -> dict[str, Any]:
+    titles = [
+        kind.title
+        for code, kind in KINDS.items()
+        if kind.status == status and (code not in _RARE or code == also)
+    ]
     return {
         "description": "; ".join(titles) + ".",
         "content": {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{SCHEMA}"}}},
@@ -303,14 +329,14 @@ def _response(status: int) -> dict[str, Any]:
     }
 
 
+LOOK_RESPONSES: dict[int | str, Any] = problem_responses(404)
+"""Of the dialects' operations that look at something."""
 PROBLEM_RESPONSES: dict[int | str, Any] = problem_responses(404, 409)
-"""Of the dialects' operations."""
+"""Of those that change something."""
 
 
 MAX_FIELD_ERRORS = 20
 MAX_FIELD_CHARACTERS = 200
-_CAMEL = re.compile(r"[a-z0-9]{1,60}([A-Z][A-Za-z0-9]{0,20}){1,4}")
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _UUID = re.compile(r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -331,9 +357,9 @@ def _sentence(error: Any) -> str:
         return f"is not JSON: {error['ctx']['error']}"
     if tuple(error["loc"]) == ("body",) and error["type"] == "model_attributes_type":
         return "must be a JSON object; send it with Content-Type: application/json"
-    if error["type"] == "extra_forbidden" and _CAMEL.fullmatch(str(error["loc"][-1])):
-        right = _HUMP.sub("_", str(error["loc"][-1])).lower()
-        return f"is no field here: fields are written with underscores, such as {right}"
+    if error["type"] == "extra_forbidden":
+        right = error.get("ctx", {}).get("meant")
+        return "is no field here" if right is None else f"is no field here; do you mean {right}?"
     if error["type"] == "string_pattern_mismatch" and _UUID.fullmatch(str(error["input"])):
         return "is a UUID, and must be the id that this service gave: 64 lower-case hex digits"
-    return str(error["msg"]).removeprefix("Value error, ")
+    return sentence(error)

@@ -1,4 +1,5 @@
-"""What a gateway needs to know. One file, read once:
+"""What a gateway needs to know. One file, read once but for the two lists of networks, which are
+read again when it changes:
 
 [gateway]
 host = "127.0.0.1"
@@ -155,6 +156,10 @@ class Limits(_Section):
     connections: int = Field(default=4096, ge=16)
 
 
+_CLIENTS_TABLES = ("client", "coordinators", "parties")
+"""Of the same file, as `ClientSettings` reads them."""
+
+
 class _File(_Section):
     gateway: Door = Door()
     limits: Limits = Limits()
@@ -166,27 +171,24 @@ class GatewaySettings:
     """
     Attributes:
         party_names: Caller's name -> party id.
+        path: Of the file that it was read from, if any.
     """
 
     client: ClientSettings
     door: Door = field(default_factory=Door)
     limits: Limits = field(default_factory=Limits)
     party_names: Mapping[str, str] = field(default_factory=dict)
+    path: Path | None = None
 
     @classmethod
     def load(cls, path: Path, environ: Mapping[str, str] = os.environ) -> GatewaySettings:
         """Read a file as above. Raises SettingsError."""
         tables = read_toml(path)
         theirs: dict[str, Any] = {
-            name: tables.pop(name)
-            for name in ("client", "coordinators", "parties")
-            if name in tables
+            name: tables.pop(name) for name in _CLIENTS_TABLES if name in tables
         }
-        try:
-            file = _File.model_validate(tables)
-            door = _from_environment(file.gateway, environ)
-        except ValidationError as error:
-            raise SettingsError(f"{path}: {explain(error)}") from None
+        file = _own(tables, path)
+        door = _from_environment(file.gateway, environ)
         client = ClientSettings.of(theirs, path, environ)
         if client.client_id is None:
             raise SettingsError(f"{path}: client: a gateway needs a client_id of its own")
@@ -200,6 +202,7 @@ class GatewaySettings:
             door=_absolute(door, path.parent),
             limits=file.limits,
             party_names=file.party_names,
+            path=path,
         )
 
     def ledger(self) -> Ledger:
@@ -218,6 +221,20 @@ class GatewaySettings:
         update = {"host": host, "port": port}
         given = {name: value for name, value in update.items() if value is not None}
         return replace(self, door=self.door.model_copy(update=given))
+
+
+def read_door(path: Path, environ: Mapping[str, str] = os.environ) -> Door:
+    """The door alone, as the file says by now. Raises SettingsError."""
+    tables = read_toml(path)
+    own = {name: told for name, told in tables.items() if name not in _CLIENTS_TABLES}
+    return _from_environment(_own(own, path).gateway, environ)
+
+
+def _own(tables: Mapping[str, Any], path: Path) -> _File:
+    try:
+        return _File.model_validate(tables)
+    except ValidationError as error:
+        raise SettingsError(f"{path}: {explain(error)}") from None
 
 
 def _from_environment(door: Door, environ: Mapping[str, str]) -> Door:

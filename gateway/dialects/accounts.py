@@ -14,12 +14,12 @@ from contracts.primitives import Curve, Id, Scope, Status, Words
 from contracts.views import AccountView
 
 from ..entry.api_keys import Caller, require
-from ..problems import PROBLEM_RESPONSES
+from ..problems import LOOK_RESPONSES, PROBLEM_RESPONSES
 from ..sessions import Desk
 from . import examples, views
 from .beginning import CREATED, ABeginner, Beginner
 from .bodies import BoundedRoute
-from .fields import AccountId, Parties, PartyCount, Wait
+from .fields import AccountId, Parties, PartyCount, Patient, Wait
 from .fields import Body as RequestBody
 from .mpc import MpcCreated
 from .names import PartyNames
@@ -43,9 +43,9 @@ class NewAccount(NewKey):
     user_id: Words
     """Whose it is, in your words: 1 to 128 characters."""
     threshold_n: PartyCount = 3
-    """How many parties hold a share of the key."""
+    """How many parties hold a share of the key. Left out: 3."""
     threshold_t: PartyCount = 2
-    """How many of them sign."""
+    """How many of them sign. Left out: 2."""
 
     @model_validator(mode="after")
     def _fits(self) -> NewAccount:
@@ -158,10 +158,11 @@ async def _made(caller: Caller, begin: Beginner, wish: NewAccount, wait: float) 
 @router.get(
     "",
     operation_id="list_accounts",
+    dependencies=[Patient],
     summary="List accounts",
     response_model=Accounts,
     response_model_exclude_none=True,
-    responses=examples.answer(PROBLEM_RESPONSES, 200, examples.ACCOUNTS),
+    responses=examples.answer(LOOK_RESPONSES, 200, examples.ACCOUNTS),
 )
 async def page(
     caller: Annotated[Caller, Depends(require(Scope.READ))],
@@ -170,7 +171,9 @@ async def page(
     after: Annotated[
         Id | None, Query(description="The `next` of the page before; none for the first.")
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=LONGEST_PAGE)] = PAGE,
+    limit: Annotated[
+        int, Query(ge=1, le=LONGEST_PAGE, description="How many, at most, on this page.")
+    ] = PAGE,
     user_id: Annotated[
         Words | None,
         Query(
@@ -215,7 +218,7 @@ async def _of_user(
     summary="Look at an account",
     response_model=Account,
     response_model_exclude_none=True,
-    responses=examples.answer(PROBLEM_RESPONSES, 200, examples.ACCOUNT),
+    responses=examples.answer(LOOK_RESPONSES, 200, examples.ACCOUNT),
 )
 async def look(
     caller: Annotated[Caller, Depends(require(Scope.READ))],
@@ -262,8 +265,9 @@ _CONFIG: dict[str, Any] = {
 @router.get(
     "/{id}/signing-config",
     operation_id="get_signing_config",
+    dependencies=[Patient],
     summary="Who signs for an account",
-    responses=examples.answer(PROBLEM_RESPONSES, 200, examples.SIGNING_CONFIG),
+    responses=examples.answer(LOOK_RESPONSES, 200, examples.SIGNING_CONFIG),
     **_CONFIG,
 )
 async def signing_config(
@@ -272,12 +276,14 @@ async def signing_config(
     names: Names,
     account_id: AccountId,
 ) -> SigningConfig:
+    """For signatures that name no parties themselves."""
     return _signing_config(await desk.account(caller.tenant, account_id), names)
 
 
 @router.put(
     "/{id}/signing-config",
     operation_id="put_signing_config",
+    dependencies=[Patient],
     summary="Say who signs for an account",
     responses=examples.answer(PROBLEM_RESPONSES, 200, examples.SIGNING_CONFIG),
     **_CONFIG,
@@ -298,6 +304,7 @@ async def configure(
 @router.delete(
     "/{id}/signing-config",
     operation_id="delete_signing_config",
+    dependencies=[Patient],
     summary="Let any of an account's parties sign",
     responses=examples.answer(PROBLEM_RESPONSES, 200, examples.DEFAULT_SIGNING_CONFIG),
     **_CONFIG,

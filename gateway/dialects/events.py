@@ -31,7 +31,7 @@ from ..settings import Limits
 from ..watching import is_over
 from . import examples, views
 from .bodies import BoundedRoute
-from .fields import SessionId
+from .fields import Patient, SessionId
 from .names import PartyNames
 from .service import DeskAtHand, Names
 
@@ -127,6 +127,7 @@ class _Stream(EventSourceResponse):
 @router.get(
     "/{id}/events",
     operation_id="session_events",
+    dependencies=[Patient],
     summary="Follow a session",
     response_class=EventSourceResponse,
     responses={
@@ -164,7 +165,13 @@ async def events(
         ),
     ] = None,
 ) -> Response:
-    """Comments keep the connection alive between events."""
+    """Comments keep the connection alive between events.
+
+    The same is told by WebSocket to who asks with `Upgrade: websocket`, under the same API key,
+    scope and `Last-Event-ID`: each message is a JSON object with `event`, `id` and `data`, which is
+    an object there. It is closed with 1000 after `end`, with 1008 where the API key is of no more
+    use, with 1003 if you send anything, with 1013 where you are to come back, else with 1011. Who
+    is not let in has one of the answers below instead of 101."""
     limits: Limits = request.app.state.limits
     known_as = bytes.fromhex(session_id)
     with contextlib.ExitStack() as held:

@@ -166,6 +166,7 @@ SESSION = {
     "status": "completed",
     "participants": _participants("completed"),
     "progress": _progress(2, 2),
+    "signature_may_exist": True,
     "result": {
         "key_id": _KEY,
         "scheme": "ecdsa",
@@ -189,6 +190,7 @@ JOINED = {
         {"party_id": "server-party-2", "status": "waiting"},
     ],
     "progress": _progress(1, 0),
+    "signature_may_exist": True,
     "party_id": "server-party-1",
 }
 
@@ -276,6 +278,6 @@ DEFAULT_SIGNING_CONFIG = {**SIGNING_CONFIG, "configured": False, "parties": list
 SESSION_EVENTS = {
     "end": {
         "summary": "The last one",
-        "value": f"id: 1.4\nevent: end\ndata: {json.dumps(SESSION)}\n\n",
+        "value": {"id": "1.4", "event": "end", "data": json.dumps(SESSION)},
     }
 }

@@ -3,21 +3,28 @@ say; what they refuse, they refuse by name."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any, Self
 
-from fastapi import Path, Query
+from fastapi import Depends, Path, Query
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
     ValidationInfo,
     WithJsonSchema,
+    model_validator,
 )
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from contracts.primitives import ID_PATTERN, MAX_MESSAGE_BYTES, MAX_PARTIES, Words
 
+from ..problems import MAX_FIELD_CHARACTERS
 from ..promises import MAX_WAIT_S
 from .encodings import hex_bytes, message_bytes
 
@@ -30,6 +37,45 @@ class Body(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _hinting(cls, wish: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Where an unknown field is one of this body's in another spelling, the error says which:
+        here alone it is known what fields there are."""
+        try:
+            return handler(wish)
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+            if not any(_meant(each, cls.model_fields) for each in details):
+                raise
+            hinted = [_hinted(each, cls.model_fields) for each in details]
+            raise ValidationError.from_exception_data(
+                cls.__name__, hinted, hide_input=True
+            ) from None
+
+
+def _plain(name: str) -> str:
+    return re.sub("[^a-z0-9]", "", name[:MAX_FIELD_CHARACTERS].lower())
+
+
+def _meant(error: Any, fields: Iterable[str]) -> str | None:
+    """Which of the fields an unknown one is, but for capitals, hyphens and underscores."""
+    if error["type"] != "extra_forbidden" or len(error["loc"]) != 1:
+        return None
+    name = _plain(str(error["loc"][0]))
+    return next((each for each in fields if _plain(each) == name), None)
+
+
+def _hinted(error: Any, fields: Iterable[str]) -> InitErrorDetails:
+    """The same error, which may be of any kind."""
+    meant = _meant(error, fields)
+    context = error.get("ctx") if meant is None else {"meant": meant}
+    return InitErrorDetails(
+        type=PydanticCustomError(error["type"], error["msg"], context),
+        loc=error["loc"],
+        input=error["input"],
     )
 
 
@@ -111,6 +157,25 @@ Wait = Annotated[
         "soon as it is over, or else after that time with what there is by then.",
     ),
 ]
+
+
+async def patience(
+    wait: Annotated[
+        float,
+        Query(
+            ge=0,
+            le=MAX_WAIT_S,
+            allow_inf_nan=False,
+            description="Seconds within which you want an answer: it comes by then, if only as a "
+            "504. There is nothing else to wait for here.",
+        ),
+    ] = 0,
+) -> None:
+    """A dependency: `wait` is a promise wherever it stands, and `promises` has read it already."""
+
+
+Patient = Depends(patience)
+"""Of routes that have no `Wait` of their own."""
 
 
 def names_of(participants: list[Participant] | None) -> list[str] | None:

@@ -9,17 +9,18 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Depends, Request
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from contracts.primitives import Hex32, Id, Scope, Words
 
 from ..entry.api_keys import HEADER, Caller, require
-from ..problems import PROBLEM_RESPONSES
+from ..problems import LOOK_RESPONSES, PROBLEM_RESPONSES, problem_responses
 from . import examples, views
+from .alternatives import ONE_KEY, ONE_MESSAGE
 from .beginning import CREATED, ABeginner, Created
 from .bodies import BoundedRoute
 from .fields import Body as RequestBody
-from .fields import Participants, PartyCount, PartyName, SessionId, Wait, names_of
+from .fields import Participants, PartyCount, PartyName, Patient, SessionId, Wait, names_of
 from .service import DeskAtHand, Names, looked_at
 from .wishes import NewThresholdKey, Signature, named_key
 
@@ -43,6 +44,8 @@ class KeygenSession(NewThresholdKey):
 
 class SignSession(Signature):
     """Sign with a key, or with an account's. Exactly one of `account_id` and `key_id`."""
+
+    model_config = ConfigDict(json_schema_extra={"allOf": [ONE_KEY, ONE_MESSAGE]})
 
     session_type: Literal["sign"]
     account_id: Id | None = None
@@ -120,8 +123,8 @@ async def create(
     wait: Wait = 0,
 ) -> SessionCreated:
     """It begins when all its parties were joined, or after a second or as long as this gateway is
-    set to wait: joining is possible and not
-    needed. An API key needs the scope `keygen` or `sign`."""
+    set to wait: joining is possible and not needed. `type` is taken for `session_type`, too. An API
+    key needs the scope `keygen` or `sign`."""
     if isinstance(wish, KeygenSession):
         begun = await begin.key(
             await require(Scope.KEYGEN)(request),
@@ -148,10 +151,13 @@ async def create(
 @router.post(
     "/{id}/join",
     operation_id="join_session",
+    dependencies=[Patient],
     summary="Join a party",
     response_model=Joined,
     response_model_exclude_none=True,
-    responses=examples.answer(PROBLEM_RESPONSES, 200, examples.JOINED),
+    responses=examples.answer(
+        problem_responses(404, 409, also="token_refused"), 200, examples.JOINED
+    ),
 )
 async def join(
     caller: Annotated[Caller, Depends(require(Scope.JOIN))],
@@ -179,7 +185,7 @@ async def join(
     summary="Look at a session",
     response_model=views.Session,
     response_model_exclude_none=True,
-    responses=examples.answer(PROBLEM_RESPONSES, 200, examples.SESSION),
+    responses=examples.answer(LOOK_RESPONSES, 200, examples.SESSION),
 )
 async def look(
     caller: Annotated[Caller, Depends(require(Scope.READ))],
@@ -195,6 +201,7 @@ async def look(
 @router.post(
     "/{id}/cancel",
     operation_id="cancel_session",
+    dependencies=[Patient],
     summary="Cancel a session",
     response_model=views.CancelledSession,
     response_model_exclude_none=True,

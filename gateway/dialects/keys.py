@@ -9,9 +9,10 @@ from fastapi import APIRouter, Depends, Path
 from contracts.primitives import ID_PATTERN, Scheme, Scope
 
 from ..entry.api_keys import Caller, require
-from ..problems import PROBLEM_RESPONSES
+from ..problems import LOOK_RESPONSES
 from . import examples, views
 from .bodies import BoundedRoute
+from .fields import Patient
 from .service import DeskAtHand
 
 router = APIRouter(prefix="/api/v1/keys", tags=["keys"], route_class=BoundedRoute)
@@ -36,10 +37,11 @@ class Key(views.KeyMade):
 @router.get(
     "/{id}",
     operation_id="get_key",
+    dependencies=[Patient],
     summary="Look at a key",
     response_model=Key,
     response_model_exclude_none=True,
-    responses=examples.answer(PROBLEM_RESPONSES, 200, examples.KEY),
+    responses=examples.answer(LOOK_RESPONSES, 200, examples.KEY),
 )
 async def look(
     caller: Annotated[Caller, Depends(require(Scope.READ))], desk: DeskAtHand, key_id: KeyId

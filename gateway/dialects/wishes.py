@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from contracts.keys import KeyFacts, check_schemes
 from contracts.primitives import Curve, DerivationPath, Scheme
 
+from .alternatives import ONE_MESSAGE
 from .encodings import Encoding
 from .fields import Body, Message, MessageHash, Participant, Participants, PartyCount
 from .refusals import invalid
@@ -18,7 +19,7 @@ class NewKey(Body):
     """What every key to be made needs saying."""
 
     curve: Curve = Curve.SECP256K1
-    """`secp256k1` (Bitcoin, Ethereum) or `ed25519` (Solana)."""
+    """`secp256k1` (Bitcoin, Ethereum) or `ed25519` (Solana). Left out: `secp256k1`."""
     participants: Participants | None = None
     """Who shall hold a share, as many as `threshold_n`. Left out: the service chooses."""
     schemes: list[Scheme] | None = Field(default=None, min_length=1, max_length=len(Scheme))
@@ -63,6 +64,8 @@ def check_thresholds(
 
 class Signature(Body):
     """What is to be signed and how. Exactly one of `message_hash` and `message`."""
+
+    model_config = ConfigDict(json_schema_extra={"allOf": [ONE_MESSAGE]})
 
     message_hash: MessageHash | None = None
     """Hex, with or without 0x: signed as it is. 32 bytes for `ecdsa` and `bip340`."""

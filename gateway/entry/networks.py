@@ -46,10 +46,18 @@ class Networks:
     """
 
     def __init__(self, allowed: Sequence[Network], proxies: Sequence[Network] = ()) -> None:
+        self.become(allowed, proxies)
+
+    def become(self, allowed: Sequence[Network], proxies: Sequence[Network]) -> None:
+        """From now on it is these, for whoever comes and whoever is inside."""
         self._proxies = tuple(proxies)
         self._allowed = tuple(allowed)
         self.allows = functools.lru_cache(maxsize=4096)(self._allows)
         self._is_proxy = functools.lru_cache(maxsize=4096)(self._in_proxies)
+
+    def are(self, allowed: Sequence[Network], proxies: Sequence[Network]) -> bool:
+        """Whether it is these already."""
+        return (self._allowed, self._proxies) == (tuple(allowed), tuple(proxies))
 
     def caller(self, peer: str, forwarded: str) -> Address | None:
         """Whose request it is; None if it cannot be told.

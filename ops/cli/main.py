@@ -117,6 +117,9 @@ class _Roof(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise typer.Exit(ExitCode.INTERRUPTED) from None
+        except typer.BadParameter as error:  # Typer has pydantic check, and says so to users
+            error.message = error.message.removeprefix("Value error, ")
+            raise
 
 
 app = typer.Typer(

@@ -17,6 +17,7 @@ from gateway.entry.api_keys import CALLER, Caller
 from gateway.settings import JOIN_WINDOW_MS, Limits
 
 from .desks import DeskDouble
+from .documented import hold
 
 ALICE = Caller("alice-1", "alice", frozenset(Scope))
 BOB = Caller("bob-1", "bob", frozenset(Scope))
@@ -59,6 +60,9 @@ def gateway(
 
 @asynccontextmanager
 async def calls(app: ASGIApp, caller: Caller = ALICE) -> AsyncIterator[httpx.AsyncClient]:
+    """Whose answers are held to the document."""
     transport = httpx.ASGITransport(Known(app, caller))
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://gateway", event_hooks={"response": [hold]}
+    ) as http:
         yield http

@@ -28,6 +28,8 @@ from gateway.metrics import Metrics
 from gateway.settings import Door, GatewaySettings, Limits
 from tests.contracts.chains import AUTHORITY, Scribe
 
+from .documented import hold
+
 PAGE = 3
 """Entries."""
 SECRET = "the secret of shop, quite long"
@@ -138,7 +140,10 @@ class Entrance:
 
     def client(self, address: str = "127.0.0.1", **named: Any) -> httpx.AsyncClient:
         transport = httpx.ASGITransport(self.app, client=(address, 1))
-        return httpx.AsyncClient(transport=transport, base_url="http://gateway", **named)
+        hooks = {"response": [hold]}
+        return httpx.AsyncClient(
+            transport=transport, base_url="http://gateway", event_hooks=hooks, **named
+        )
 
     def caller(self, secret: str = SECRET) -> httpx.AsyncClient:
         return self.client(headers={"X-API-Key": secret})

@@ -273,7 +273,7 @@ async def test_a_key_is_looked_at_with_what_its_parties_signed() -> None:
         account = await made(http)
         path = f"/api/v1/keys/{account['account_id']}"
         key, hidden = await http.get(path), await bob.get(path)
-        unknown = await http.get(path, params={"wait": 5})
+        unknown = await http.get(path, params={"epoch": 5})
     assert key.json()["public_key"] == account["public_key"]
     assert key.json()["certified_key"]["facts"]["public_key"] == account["public_key"]
     assert (key.json()["threshold_n"], key.json()["threshold_t"]) == (3, 2)
