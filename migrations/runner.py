@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from io import StringIO
 from pathlib import Path
@@ -18,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from . import AddressError, DriftError, Role, UnavailableError, version_table
+from . import AddressError, DriftError, Role, UnavailableError, connections, version_table
 
 _LOCK = 0x57415252
 """Of PostgreSQL's advisory locks: only one migration at a time."""
@@ -35,17 +34,19 @@ async def run(role: Role, url: str, folder: Path) -> None:
         raise AddressError from None
     except DBAPIError as error:
         raise UnavailableError(str(error.orig)) from error
-    except (OSError, asyncpg.PostgresError) as error:
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise UnavailableError(str(error)) from error
 
 
 async def _on_postgres(role: Role, url: str, folder: Path) -> None:
     # By the driver's own reading of the address, as the workers': it may name several hosts.
-    engine = create_async_engine(
-        "postgresql+asyncpg://",
-        async_creator=functools.partial(asyncpg.connect, url),
-        poolclass=NullPool,
-    )
+    async def connect() -> connections.Connection:
+        try:
+            return await connections.connect(url)
+        except (ValueError, OverflowError):  # some of asyncpg's quote the address
+            raise AddressError from None
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     try:
         async with engine.begin() as connection:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})

@@ -9,7 +9,7 @@ from typing import Self
 import migrations
 
 from ..database import Database
-from ..interface import SchemaError
+from ..interface import PoolerError, SchemaError
 from ..records import Outgoing
 from ..rows.sessions import OUTGOING_COLUMNS, SessionRows, outgoing_from_row
 
@@ -54,6 +54,9 @@ class SharedStore:
         try:
             await self._database.open()
             await self.ping()
+        except PoolerError as error:
+            await self._database.close()
+            raise SchemaError(str(error)) from None
         except BaseException:
             await self._database.close()
             raise
