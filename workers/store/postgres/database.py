@@ -62,8 +62,8 @@ _REFUSALS = {
 _WRITTEN_ONCE = {"inbox_pkey", "outbox_pkey"}
 
 # Classes of SQLSTATE that are no fault of our statements: connection, authorisation, unknown
-# database, rolled back, resources, operator, system. Then: lock not available.
-_UNAVAILABLE = ("08", "28", "3D", "40", "53", "57", "58", "55P03")
+# database, rolled back, resources, operator, system. Then: no right to it, lock not available.
+_UNAVAILABLE = ("08", "28", "3D", "40", "53", "57", "58", "42501", "55P03")
 
 
 class PostgresDatabase:
@@ -201,8 +201,10 @@ class PostgresDatabase:
         except (ValueError, OverflowError):  # some of asyncpg's quote the address
             raise AddressError(
                 "the database's address has a part that asyncpg does not understand: look at its "
-                "hosts, ports, and what follows the question mark"
+                "hosts, ports, what follows the question mark, and files for TLS"
             ) from None
+        except asyncpg.PostgresError as error:  # whatever it is: we are not let in
+            raise StoreUnavailableError(f"PostgreSQL: {error}") from error
         self._probed = left
         try:
             await connection.execute(SETTINGS)

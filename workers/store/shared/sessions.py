@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 import migrations
+from contracts.hosts import AddressError
 
 from ..database import Database
 from ..interface import PoolerError, SchemaError
@@ -54,7 +55,7 @@ class SharedStore:
         try:
             await self._database.open()
             await self.ping()
-        except PoolerError as error:
+        except (AddressError, PoolerError) as error:
             await self._database.close()
             raise SchemaError(str(error)) from None
         except BaseException:
