@@ -38,7 +38,7 @@ async def test_signatures_are_made_within_the_tolerance_and_what_is_late_is_told
     crew: Deployment, client: Client
 ) -> None:
     await client.create_key("ed", curve=Curve.ED25519, threshold=2, party_count=3)
-    for ahead_s in (13, 20):
+    for ahead_s in (5, 12):
         await restart_at(crew, "coordinator", ahead_s)
         for number in range(3):
             await client.sign("ed", message=b"%d" % number, scheme=Scheme.ED25519)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -74,7 +74,7 @@ async def places(services: Services) -> AsyncIterator[Places]:
         await admin.close()
 
 
-WRONG = {
+WRONG: dict[str, Callable[[Places], str]] = {
     "no such host": lambda at: f"postgresql://u:{SECRET}@no-such-host.invalid/db",
     "refused": lambda at: f"postgresql://u:{SECRET}@127.0.0.1:1/db",
     "the broker": lambda at: f"postgresql://u:{SECRET}@127.0.0.1:{at.broker_port}/db",
