@@ -83,6 +83,7 @@ def create_app(settings: GatewaySettings, client: Client) -> FastAPI:
 
     app = described(lifespan=lifespan, middleware=doors(settings, keys, metrics))
     app.state.desk = desk
+    app.state.connected = lambda: client.connected
     app.state.api_keys = keys
     app.state.readiness = ask
     app.state.metrics = metrics
