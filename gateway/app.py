@@ -83,8 +83,8 @@ def create_app(settings: GatewaySettings, client: Client) -> FastAPI:
 
     app = described(lifespan=lifespan, middleware=doors(settings, keys, metrics))
     app.state.desk = desk
-    app.state.connected = lambda: client.connected
     app.state.api_keys = keys
+    app.state.connected = lambda: client.connected
     app.state.readiness = ask
     app.state.metrics = metrics
     app.state.party_names = settings.party_names
