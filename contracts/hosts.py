@@ -20,7 +20,7 @@ _ADDRESS = re.compile(
     r"(?P<scheme>amqps?://)(?P<login>[^/?#]*@)?(?P<hosts>[^/?#@]+)(?P<rest>[/?].*)?"
 )
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+)(:[0-9]+)?")
-
+_PORT = re.compile(r":[0-9]+$")
 
 _ENCODE = (
     "its user or password has a character that has to be percent-encoded in an address: write each "
@@ -104,6 +104,17 @@ def check_login(login: str, forbidden: str = "[]") -> None:
         raise AddressError(_ENCODE) from None
 
 
+def check_host(name: str) -> None:
+    """Raises AddressError for a name that no host can have: asked for its address, Python raises
+    what nobody takes for an error of the network."""
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        raise AddressError(
+            "a host's name in it is none: between its dots stand 1 to 63 characters"
+        ) from None
+
+
 def _split(address: str) -> tuple[URL, ...]:
     path, _, _ = address.partition("?")
     if path.count("://") > 1:
@@ -119,6 +130,8 @@ def _split(address: str) -> tuple[URL, ...]:
         raise _unlike()
     if "@" in (found["rest"] or ""):  # the password has a slash, and begins like host and port
         raise AddressError(_ENCODE)
+    for host in hosts:
+        check_host(_PORT.sub("", host))
     before, after = found["scheme"] + (found["login"] or ""), found["rest"] or ""
     try:
         return tuple(URL(f"{before}{host}{after}") for host in hosts)

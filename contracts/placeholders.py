@@ -25,7 +25,7 @@ _PASSWORD = re.compile(r"[a-z0-9+]+://[^:/?#@]*:([^/?#]*)@")
 _MARKS = re.compile(r"[\s_-]+")
 _ASKING = re.compile(
     r"your(apikey|secret|password|key|token)|change(me|this|it|in|before)|replace(me|this|with|in)|"
-    r"insert(your|here|secret)|puthere|placeholder|<.+>|\$\{.+\}"
+    r"insert(your|here|secret)|puthere|placeholder|^<.*>$|\$\{.*\}"
 )
 """What asks its reader to put something else there."""
 

@@ -10,7 +10,7 @@ from faststream.rabbit import RabbitBroker
 from .delivery.consuming import not_consumed
 from .delivery.publisher import Publisher
 from .health import NotAbleError
-from .store.interface import ReadOnlyError, SchemaError, SessionStore
+from .store.interface import PoolerError, ReadOnlyError, SchemaError, SessionStore
 
 PATIENCE_S = 1.0
 
@@ -19,7 +19,7 @@ async def database(store: SessionStore) -> None:
     """It answers, has the schema that we need, and takes changes."""
     try:
         await store.require_able()
-    except SchemaError as error:
+    except (SchemaError, PoolerError) as error:
         raise NotAbleError(str(error)) from None
     except ReadOnlyError:
         raise NotAbleError(

@@ -368,7 +368,7 @@ def migrate(
         asyncio.run(migrations.upgrade(role, settings.database_url))
     except migrations.AddressError:
         _leave(f"{config}: database_url is not a database's address", EXIT_CONFIGURATION)
-    except migrations.DriftError as error:
+    except (migrations.DriftError, migrations.PoolerError) as error:
         _leave(f"cannot migrate the database: {error}", EXIT_CONFIGURATION)
     except migrations.UnavailableError as error:
         _leave(f"cannot migrate the database: {error}", EXIT_UNAVAILABLE)

@@ -64,6 +64,27 @@ def test_what_means_nothing_there_is_taken_as_before(between: str) -> None:
     assert hosts.check(broker(between)) == broker(between)
 
 
+@pytest.mark.parametrize("host", ["a..b", ".a", f"{'a' * 64}.example", "one,a..b", "a..b:1,one"])
+def test_a_host_that_cannot_be_asked_for_is_refused(host: str) -> None:
+    for check, scheme in ((hosts.check, "amqp"), (opening.check, "postgresql")):
+        with pytest.raises(AddressError, match="a host's name in it is none") as caught:
+            check(f"{scheme}://user:{BEFORE}{AFTER}@{host}/warren")
+        says_nothing(str(caught.value))
+        assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("host", ["[::1]", "[::1]:1", "a_b-c.example.:1,two", "bücher.example"])
+def test_a_host_that_can_be_asked_for_is_taken(host: str) -> None:
+    for check, scheme in ((hosts.check, "amqp"), (opening.check, "postgresql")):
+        url = f"{scheme}://user:{BEFORE}@{host}/warren"
+        assert check(url) == url
+
+
+def test_a_socket_s_folder_is_no_host() -> None:
+    url = f"postgresql://user@{'%2Fvar' * 30}/warren"
+    assert opening.check(url) == url
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -148,7 +169,10 @@ def commands(folder: Path, between: str) -> dict[str, tuple[list[str], dict[str,
         "party shares": (["party", "shares", "-c", str(party)], master),
         "coordinator run": (["coordinator", "run", "-c", str(coordinator)], {}),
         "store migrate": (["store", "migrate", "party", "-c", str(party)], {}),
-        "backup create": (["backup", "create", "-c", str(party), str(folder / "out")], master),
+        "backup create": (
+            ["backup", "create", "-c", str(party), "-o", str(folder / "out")],
+            master,
+        ),
         "gateway run": (["gateway", "run", "-c", str(gateway)], {}),
         "key list": (["key", "list", "-c", str(client)], {}),
         "dead-letters": (["dead-letters", "list"], {"WARREN_AMQP_URL": broker(between)}),

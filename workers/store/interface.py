@@ -57,8 +57,14 @@ class ReadOnlyError(StoreUnavailableError):
     """The database answers and takes no changes: a standby, or made read-only by somebody."""
 
 
+class PoolerError(StoreUnavailableError):
+    """A pooler before the database leaves us no session of its server: says what to do. Whoever
+    opens a store is told by a SchemaError; this is for one that was changed afterwards."""
+
+
 class SchemaError(Exception):
-    """The database's schema is not the one this version needs; says which command mends it."""
+    """The database is not as this version needs it: its schema, or what stands before it. Says what
+    mends it."""
 
 
 class WitnessError(Exception):

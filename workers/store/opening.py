@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
-from contracts.hosts import AddressError, check_login, with_own_password
+from contracts.hosts import AddressError, check_host, check_login, with_own_password
 
 from .interface import CoordinatorStore, PartyStore
 from .rows.party import PartyRows
@@ -52,6 +52,8 @@ def _check_hosts(hosts: str) -> None:
                 f"not like {ADDRESS_IN_WORDS}: a host's name, or a port from 1 to {MOST_PORTS}, "
                 "is wrong"
             )
+        if not unquote(place[1]).startswith("/"):  # where the server's socket is
+            check_host(place[1])
 
 
 def _check_query(query: str | None) -> None:

@@ -7,9 +7,10 @@ from types import TracebackType
 from typing import Self
 
 import migrations
+from contracts.hosts import AddressError
 
 from ..database import Database
-from ..interface import SchemaError
+from ..interface import PoolerError, SchemaError
 from ..records import Outgoing
 from ..rows.sessions import OUTGOING_COLUMNS, SessionRows, outgoing_from_row
 
@@ -54,6 +55,9 @@ class SharedStore:
         try:
             await self._database.open()
             await self.ping()
+        except (AddressError, PoolerError) as error:
+            await self._database.close()
+            raise SchemaError(str(error)) from None
         except BaseException:
             await self._database.close()
             raise

@@ -38,8 +38,10 @@ PRAGMAS = (
     "PRAGMA secure_delete = ON",
 )
 
-# Not our statements' fault: whoever tries again later may succeed.
+# Not our statements' fault: whoever tries again later may succeed, if only with another file.
 _UNAVAILABLE = {
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
     sqlite3.SQLITE_FULL,
@@ -170,10 +172,11 @@ class SqliteDatabase:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except OSError as error:
             raise StoreUnavailableError(f"{self._path}: {error.strerror}") from None
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:
+        except sqlite3.DatabaseError as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+            if code == sqlite3.SQLITE_READONLY:
                 raise ReadOnlyError(f"{self._path}: {error}") from error
-            if error.sqlite_errorcode & 0xFF in _UNAVAILABLE:
+            if code in _UNAVAILABLE:
                 raise StoreUnavailableError(f"{self._path}: {error}") from error
             raise
 
