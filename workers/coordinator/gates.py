@@ -173,6 +173,8 @@ class Gate:
             return None
         if self._line.waiting(wish.owner) >= self._per_owner:
             return self._too_many(wish)
+        if self._at_hand(wish):
+            return None  # it is by such that we learn whether it is done in time
         done_s = self.forecast_s(wish)
         if done_s is not None and HEADROOM * done_s > left_s:
             return self._too_late(wish, HEADROOM * done_s, left_s)
@@ -194,7 +196,11 @@ class Gate:
             raise OverloadedError(failure)
         come = asyncio.get_running_loop().create_future()
         weight = wish.units * self._rates.cost(wish.kind, now=self._monotonic())
+        at_hand = self._at_hand(wish)
         self._line.join(come, wish.owner, weight)
+        if at_hand:
+            self._line.serve(come)
+            return self._begin(wish)
         self._wishes[come] = wish
         self._admit()
         left_s = self._left_s(wish)
@@ -223,7 +229,8 @@ class Gate:
 
     def _in_all(self, wish: Wish) -> int:
         """Room for units under way. A list that is longer takes all of it."""
-        return max(self._at_once, round(self._rates.enough(wish.kind, now=self._monotonic())))
+        busy = round(self._rates.enough(wish.kind, now=self._monotonic()))
+        return max(1, max(self._at_once, busy) >> self._rates.setbacks(wish.kind))
 
     def _admit(self) -> None:
         def fits(place: Place[asyncio.Future[Turn]]) -> bool:

@@ -59,7 +59,7 @@ class Ended(StrEnum):
     """The broker will deliver it again, but not for ever: it may be its own fault."""
 
 
-GIVEN_ON = 5
+GIVEN_ON = 9
 """Deliveries, until what nobody here knows is known to nobody. Below the queues' limits."""
 
 

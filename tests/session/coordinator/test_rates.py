@@ -70,6 +70,32 @@ def test_the_rate_of_a_busy_server_is_learned_whatever_the_concurrency(
     assert rates.left(now=now) == pytest.approx(at_once / per_second, rel=0.1)
 
 
+def test_what_is_late_while_others_are_done_changes_nothing() -> None:
+    rates = Rates()
+    rates.began("hangs", "keygen", 1, now=0)
+    at = taught(rates, 0.01, at=1)
+    before = rates.known("keygen", now=at)
+    rates.ended("hangs", now=at, late=True)
+    assert (rates.known("keygen", now=at), rates.setbacks("keygen")) == (before, 0)
+
+
+def test_those_that_are_late_together_are_one_setback_and_some_that_are_done_undo_it() -> None:
+    rates = Rates()
+    for name in range(8):
+        rates.began(name, "sign", 1, now=0)
+    for name in range(8):
+        rates.ended(name, now=5 + name, late=True)
+    assert rates.setbacks("sign") == 1
+    assert rates.known("sign", now=13) is None
+    rates.began("again", "sign", 1, now=14)
+    rates.ended("again", now=20, late=True)
+    assert rates.setbacks("sign") == 2
+    for name in range(7):
+        rates.began(name, "sign", 1, now=21 + name)
+        rates.ended(name, now=21.5 + name)
+    assert rates.setbacks("sign") == 1
+
+
 def test_nothing_is_known_before_enough_was_seen() -> None:
     rates = Rates()
     for i in range(ENOUGH - 1):

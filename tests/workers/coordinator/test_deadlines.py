@@ -190,7 +190,7 @@ async def test_what_is_too_late_says_clock_and_by_how_much_and_always_the_same(
     signed = any_wish(shire, operation, issued_in_ms=-90_000)
     first: Any = await answered(shire, signed, object)
     assert first.status is Status.EXPIRED
-    assert "30 s after its expires_at by the coordinator's clock" in first.failure.message
+    assert "30.0 s after its expires_at by the coordinator's clock" in first.failure.message
     assert "a clock is wrong" in first.failure.message
     shire.clock.offset_ms += 5_000
     assert await answered(shire, signed, object) == first

@@ -8,6 +8,7 @@ once. A session that was alone may have left the parties idle; its cost is no mo
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict, deque
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ WEIGHT_OF_NEW = 0.2
 """Of the latest session, in what is known: some ten count."""
 GUESS_S = 0.05
 """Of a kind that is not known, where something has to be taken for it in the order of turns."""
-LATE = 2.0
-"""Times as much as it had: so fewer are begun together, until some are done in time."""
+RECOVERY = 0.25
+"""Of a setback, that a session takes back which is done."""
+MOST_SETBACKS = 6.0
 SHARED = 1.9
 """So many times its share a session must have been under way, or it was as good as alone and says
 only what it costs at most. Two that are equal and together have twice."""
@@ -62,6 +64,9 @@ class Rates:
         """The integral of 1 / units over the time in which there were any."""
         self._at = 0.0
         self._costs: dict[str, _Cost] = {}
+        self._done_at: dict[str, float] = {}
+        self._setbacks: defaultdict[str, float] = defaultdict(float)
+        self._set_back_at: dict[str, float] = {}
         self._alone_s: defaultdict[str, deque[float]] = defaultdict(
             lambda: deque(maxlen=REMEMBERED)
         )
@@ -83,7 +88,7 @@ class Rates:
         """It was done, well or not. What has not begun here teaches nothing.
 
         Arguments:
-            late: It was not done by its deadline: it would have cost more, nobody knows how much.
+            late: It was not done by its deadline.
         """
         stay = self.forget(name, now=now)
         if stay is None or now <= stay.began:
@@ -93,9 +98,11 @@ class Rates:
             self._alone_s[stay.kind].append(now - stay.began)
         alone = cost * stay.units * SHARED > now - stay.began
         if late:
-            self._learn(stay.kind, LATE * max(cost, self.cost(stay.kind, now=now)), False, now)
-        else:
-            self._learn(stay.kind, cost, alone, now)
+            self._set_back(stay, now)
+            return
+        self._learn(stay.kind, cost, alone, now)
+        self._done_at[stay.kind] = now
+        self._setbacks[stay.kind] = max(0.0, self._setbacks[stay.kind] - RECOVERY)
 
     def forget(self, name: Hashable, *, now: float) -> _Stay | None:
         """It hangs, and is no more work from now on; nor is anything learned from it."""
@@ -124,11 +131,23 @@ class Rates:
             return 0.0
         return BUSY * min(self._alone_s[kind]) / cost
 
+    def setbacks(self, kind: str) -> int:
+        """How often only half as many should be under way, until some are done in time."""
+        return math.ceil(self._setbacks[kind])
+
     def left(self, *, now: float) -> float:
         """What all that is under way costs; what is not known counts nothing."""
         return sum(
             stay.units * (self.known(stay.kind, now=now) or 0.0) for stay in self._stays.values()
         )
+
+    def _set_back(self, stay: _Stay, now: float) -> None:
+        """Where others were done meanwhile, it was not late for there being too many; and those
+        that were under way together count once."""
+        kind = stay.kind
+        if max(self._done_at.get(kind, 0.0), self._set_back_at.get(kind, 0.0)) <= stay.began:
+            self._setbacks[kind] = min(self._setbacks[kind] + 1, MOST_SETBACKS)
+            self._set_back_at[kind] = now
 
     def _move(self, now: float) -> None:
         if self._units and now > self._at:
