@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -54,11 +55,13 @@ class Entrance:
                 all its places.
         """
 
-        def gate(name: str, at_once: int, patience_s: float) -> Gate:
+        few = max(1, min(limits.waiting_per_owner, queue_prefetch // 2))
+
+        def gate(name: str, at_once: int, patience_s: float, per_owner: int = few) -> Gate:
             return Gate(
                 name,
                 at_once=at_once,
-                per_owner=max(1, min(limits.waiting_per_owner, queue_prefetch // 2)),
+                per_owner=per_owner,
                 patience_s=patience_s,
                 departures=departures,
                 clock=clock,
@@ -69,7 +72,8 @@ class Entrance:
             signing=gate("signatures", limits.signatures_at_once, SIGNING_PATIENCE_S),
             keys=gate("keys", limits.keys_at_once, KEYGEN_PATIENCE_S),
             cancels=gate("cancels", limits.cancels_at_once, CANCEL_PATIENCE_S),
-            questions=gate("answers", limits.questions_at_once, SIGNING_PATIENCE_S),
+            # Whoever asks much is not told to ask again, which would cost as much as the answer.
+            questions=gate("answers", limits.questions_at_once, SIGNING_PATIENCE_S, sys.maxsize),
             departures=departures,
             tolerance_ms=round(1000 * limits.clock_tolerance_seconds),
             clock=clock,
