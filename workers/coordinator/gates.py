@@ -173,7 +173,7 @@ class Gate:
             return None
         if self._line.waiting(wish.owner) >= self._per_owner:
             return self._too_many(wish)
-        if self._at_hand(wish):
+        if wish.units == 1 and self._at_hand(wish):
             return None  # it is by such that we learn whether it is done in time
         done_s = self.forecast_s(wish)
         if done_s is not None and HEADROOM * done_s > left_s:

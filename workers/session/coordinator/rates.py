@@ -24,6 +24,7 @@ GUESS_S = 0.05
 RECOVERY = 0.25
 """Of a setback, that a session takes back which is done."""
 MOST_SETBACKS = 6.0
+"""That count. Recovery must not take longer for a long outage."""
 SHARED = 1.9
 """So many times its share a session must have been under way, or it was as good as alone and says
 only what it costs at most. Two that are equal and together have twice."""
