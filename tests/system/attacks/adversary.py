@@ -251,8 +251,8 @@ class Adversary:
         return self.holding(queue, (addresses.REQUESTS, key))
 
     async def shares_of(self, request_id: str, held: Held, count: int = 2) -> list[Wire]:
-        """What so many signers of this request gave: what those of an earlier one
-        say again on a slow day is not it. Raises TimeoutError."""
+        """What so many signers of this request gave. What those of an earlier one say again on a
+        slow day is not it. Raises TimeoutError."""
         said: dict[str, Wire] = {}
 
         def all_said() -> bool:
