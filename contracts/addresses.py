@@ -12,11 +12,13 @@ from .requests import Request
 REQUESTS = "warren.requests"
 SESSIONS = "warren.sessions"
 ROUNDS = "warren.rounds"
+KEYGEN = "warren.keygen"
 PRESIGNING = "warren.presigning"
 REPORTS = "warren.reports"
 RESULTS = "warren.results"
 CANCEL = "warren.cancel"
 DEAD = "warren.dead"
+LISTS = "warren.lists"
 UNCLAIMED = "warren.unclaimed"
 
 LEGACY_RESULTS_QUEUE = "warren.legacy-results"
@@ -24,6 +26,8 @@ LEGACY_RESULTS_QUEUE = "warren.legacy-results"
 
 REPORTS_QUEUE = "warren.reports"
 DEAD_QUEUE = "warren.dead"
+LISTS_QUEUE = "warren.lists.log"
+"""What operators sign, see `numbered_lists`: a stream, which everybody reads from its beginning."""
 
 REQUEST_QUEUES = tuple(f"{REQUESTS}.{lane}" for lane in Lane)
 """For everybody; a client with an id has as many of its own."""
@@ -50,12 +54,17 @@ def request_queues(client_id: str) -> tuple[str, ...]:
 
 
 def inbox_queue(party_id: str) -> str:
-    """The queue of instructions and round messages, which all processes of a party share."""
+    """The queue of what it takes to sign or to cancel, which all processes of a party share."""
     return f"warren.inbox.{party_id}"
 
 
+def keygen_queue(party_id: str) -> str:
+    """The queue of a party's lane for key generations."""
+    return f"warren.keygen.{party_id}"
+
+
 def presigning_queue(party_id: str) -> str:
-    """The queue of a party's other lane, for batches of presignatures."""
+    """The queue of a party's lane for batches of presignatures."""
     return f"warren.presigning.{party_id}"
 
 

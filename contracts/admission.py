@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -44,7 +45,39 @@ class ClientPolicy:
         )
 
 
-def open_request(body: bytes, signature: bytes, policies: Sequence[ClientPolicy]) -> SignedRequest:
+class Policies(Iterable[ClientPolicy]):
+    """Whom a receiver knows, found by their keys: however many there are, a request costs the
+    same."""
+
+    def __init__(self, policies: Iterable[ClientPolicy]) -> None:
+        self._set(policies)
+
+    def __iter__(self) -> Iterator[ClientPolicy]:
+        return iter(self._current()._all)
+
+    def of(self, key: bytes) -> tuple[ClientPolicy, ...]:
+        """What this key may sign; nothing if it is nobody's."""
+        return self._current()._by_key.get(key, ())
+
+    def _current(self) -> Policies:
+        """For those that change."""
+        return self
+
+    def _set(self, policies: Iterable[ClientPolicy]) -> None:
+        self._all = tuple(policies)
+        self._by_key: dict[bytes, tuple[ClientPolicy, ...]] = {}
+        for policy in self._all:
+            key = policy.identity.der
+            self._by_key[key] = (*self._by_key.get(key, ()), policy)
+
+
+def check_size(body: bytes) -> None:
+    """Raises UnauthenticatedError for what is no request by its size, whatever else it may be."""
+    if len(body) > MAX_BODY_BYTES:
+        raise _malformed(f"{len(body)} bytes; a request has at most {MAX_BODY_BYTES}")
+
+
+def open_request(body: bytes, signature: bytes, policies: Iterable[ClientPolicy]) -> SignedRequest:
     """Bytes from outside -> a request by an authorised client.
 
     What nobody known has signed is not parsed: junk must cost less than what it delays.
@@ -54,12 +87,13 @@ def open_request(body: bytes, signature: bytes, policies: Sequence[ClientPolicy]
             key that may not ask this for that client.
         InvalidRequestError: authorised, and its fields do not fit.
     """
-    if len(body) > MAX_BODY_BYTES:
-        raise _malformed(f"{len(body)} bytes; a request has at most {MAX_BODY_BYTES}")
-    signer = _signer(body, policies)
+    check_size(body)
+    known = policies if isinstance(policies, Policies) else Policies(policies)
+    own = _signers(body, known)
+    signer = own[0].identity
     signer.verify(REQUEST_TAG, body, signature)
     claims = _claims(body)
-    _authorise(claims, signer, policies)
+    _authorise(claims, signer, own)
     try:
         strict_json.refuse_repeated_fields(body)
         request = ADAPTER.validate_json(body)
@@ -126,33 +160,34 @@ def _claims(body: bytes) -> dict[str, Any]:
     return claims
 
 
-def _signer(body: bytes, policies: Sequence[ClientPolicy]) -> PublicIdentity:
-    """Whose key the first field `signer` names. No object within a request has such a field; what
-    the request's own is, `_authorise` asks again."""
+def _signers(body: bytes, known: Policies) -> tuple[ClientPolicy, ...]:
+    """What the key may sign that the first field `signer` names. No object within a request has
+    such a field; what the request's own is, `_authorise` asks again."""
     named = _SIGNER.search(body)
     if named is None:
         raise _malformed("the body is no JSON object that names its signer")
+    text = named[1].strip(b'"')
+    if b"\\" in text:  # some writers escape the + and / of base64
+        try:
+            text = json.loads(named[1]).encode()
+        except ValueError:
+            raise _malformed("the body's signer is no text") from None
     try:
-        signer = json.loads(named[1])  # some writers escape the + and / of base64
+        der = base64.b64decode(text, validate=True)
     except ValueError:
-        raise _malformed("the body's signer is no text") from None
-    for policy in policies:
-        if policy.identity.to_base64() == signer:
-            return policy.identity
+        raise _unauthorised() from None
+    if own := known.of(der):
+        return own
     raise _unauthorised()
 
 
-def _authorise(
-    claims: dict[str, Any], signer: PublicIdentity, policies: Sequence[ClientPolicy]
-) -> None:
+def _authorise(claims: dict[str, Any], signer: PublicIdentity, own: Iterable[ClientPolicy]) -> None:
     client_id, operation = claims.get("client_id"), claims.get("operation")
     if claims.get("signer") != signer.to_base64():
         raise _malformed("the body names several signers")
     if not isinstance(operation, str) or operation not in OPERATIONS:
         raise _malformed("the body has no operation that exists")
-    if not any(
-        policy.identity == signer and policy.allows(client_id, operation) for policy in policies
-    ):
+    if not any(policy.allows(client_id, operation) for policy in own):
         raise _unauthorised()
 
 

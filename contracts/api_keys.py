@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from . import strict_json
 from .encoding import digest
-from .errors import ContractError
+from .errors import ContractError, sentence
 from .identity import Identity, PublicIdentity
 from .primitives import Base64, Contract, Hex32, Id, Scope, UnixMillis
 from .views import ApiKeyView
@@ -124,9 +124,9 @@ class SignedApiKeyEntry(Contract):
         try:
             return ApiKeyEntry.model_validate_json(strict_json.checked(self.body))
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"]))
-            what = first["msg"].removeprefix("Value error, ")
+            what = sentence(first)
             raise ContractError(f"no entry: {where}: {what}" if where else what) from None
 
 

@@ -130,6 +130,7 @@ def _internal_channels() -> list[tuple[str, dict[str, Any], list[tuple[str, str]
     """Name, channel, and who does what with it, of everything between coordinator and parties."""
     instructions = members("instruction")
     presign_batch = instructions.pop("presign_batch")
+    created = instructions["session_created"]
     return [
         (
             "sessions",
@@ -152,6 +153,18 @@ def _internal_channels() -> list[tuple[str, dict[str, Any], list[tuple[str, str]
                 queue=addresses.inbox_queue("{party_id}"),
             ),
             [("party", "send"), ("party", "receive")],
+        ),
+        (
+            "keygen",
+            _channel(
+                addresses.KEYGEN,
+                "direct",
+                "{party_id}",
+                created,
+                "Envelope",
+                queue=addresses.keygen_queue("{party_id}"),
+            ),
+            [("coordinator", "send"), ("party", "send"), ("party", "receive")],
         ),
         (
             "presigning",

@@ -8,14 +8,14 @@ import aio_pika
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AMQPConnectionError
 
-from .frames import TolerantConnection
+from .frames import TlsError, TolerantConnection
 from .hosts import Hosts
 
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 10.0
 """For one host. A machine that is gone says nothing, and the kernel would wait for two minutes."""
-AWAY = (OSError, AMQPConnectionError)
+AWAY = (OSError, AMQPConnectionError, TlsError)
 
 
 async def connect(address: str) -> AbstractConnection:
@@ -27,10 +27,14 @@ async def connect(address: str) -> AbstractConnection:
         except AWAY as error:
             logger.warning(
                 "a host of the broker is away",
-                extra={"host": hosts.current.host, "reason": type(error).__name__},
+                extra={"host": hosts.current.host, "reason": _reason(error)},
             )
             hosts.go_on()
     return await _connect(hosts)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, TlsError) else type(error).__name__
 
 
 async def _connect(hosts: Hosts) -> AbstractConnection:

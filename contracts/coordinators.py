@@ -18,9 +18,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, model_validator
 
 from .errors import ContractError, UnauthenticatedError
 from .identity import Identity, PublicIdentity
+from .primitives import MAX_BODY_BYTES
 from .signing import SIGNATURE_HEADER, signature_of
 
 RESULT_TAG = b"warren/result/v1"
+MAX_RESULT_BYTES = 8 * MAX_BODY_BYTES
+"""2 MiB. The largest tells of a session, with its request and its result."""
 
 MISSING = (
     "no [[coordinators]]: without the coordinator's public key nothing that it says can be "
@@ -119,7 +122,12 @@ class Coordinators:
         )
 
     def check_result(self, body: bytes, headers: Mapping[str, Any], *, now: int) -> None:
-        """Raises UnauthenticatedError unless the coordinator says this to a client."""
+        """Raises UnauthenticatedError unless the coordinator says this to a client. What costs less
+        to find out is asked first."""
+        if len(body) > MAX_RESULT_BYTES:
+            raise UnauthenticatedError(
+                f"{len(body)} bytes; a result has at most {MAX_RESULT_BYTES}", kind="malformed"
+            )
         self.verify(RESULT_TAG, body, signature_of(headers), now=now)
 
 

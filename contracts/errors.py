@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class ContractError(ValueError):
     """Not a message of ours: malformed, unsigned, or signed by nobody we know.
@@ -45,3 +48,15 @@ class InvalidRequestError(ContractError):
         self.request_id = request_id
         self.client_id = client_id
         self.key_id = key_id
+
+
+_PREFIXES = {"value_error": "Value error, ", "assertion_error": "Assertion failed, "}
+"""What pydantic puts before the sentence of a check of ours, by the kind of its errors."""
+
+
+def sentence(error: Mapping[str, Any]) -> str:
+    """What one of pydantic's errors says, in the words of the check that raised it. None of the
+    input is in it: that may be anything, a secret even."""
+    if error["type"] == "union_tag_invalid":
+        return f"must be one of {error['ctx']['expected_tags']}"
+    return str(error["msg"]).removeprefix(_PREFIXES.get(error["type"], ""))

@@ -37,10 +37,13 @@ class FailureCode(StrEnum):
     """The parties did not see the same messages; nobody's guilt is proven."""
     UNKNOWN_ACCOUNT = "unknown_account"
     TOKEN_REFUSED = "token_refused"  # noqa: S105 - a word for it, not a token
-    """The join token is not this session's or party's, or was used before."""
+    """The join token is not this session's or party's."""
     SESSION_OVER = "session_over"
-    """Nobody can join any more."""
+    """Nobody can join any more: from former coordinators. Now a late join is answered with the
+    session as it is."""
     OVERLOADED = "overloaded"
+    """It would not be done before its deadline, or its owner has too much unfinished. Nothing was
+    begun; `retry_after_ms` says when to ask again."""
     INTERNAL = "internal"
 
     @property
@@ -70,6 +73,8 @@ class Failure(Contract):
     culprits: list[Id] = Field(default_factory=list)
     silent: list[Id] = Field(default_factory=list)
     retryable: bool
+    retry_after_ms: int | None = Field(default=None, ge=0)
+    """With `overloaded`: how long to wait before the same wish may be heard, in milliseconds."""
 
     @classmethod
     def of(
@@ -80,6 +85,7 @@ class Failure(Contract):
         round: int | None = None,  # noqa: A002 - the contract's word
         culprits: list[str] | None = None,
         silent: list[str] | None = None,
+        retry_after_ms: int | None = None,
     ) -> Failure:
         """A failure that is retryable if its code is."""
         return cls(
@@ -89,4 +95,5 @@ class Failure(Contract):
             culprits=sorted(culprits or []),
             silent=sorted(silent or []),
             retryable=code.retryable,
+            retry_after_ms=retry_after_ms,
         )

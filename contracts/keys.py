@@ -55,7 +55,7 @@ def check_schemes(curve: Curve, schemes: list[Scheme] | None) -> None:
         raise ValueError("schemes must be at least one, each once, in alphabetical order")
     for scheme in schemes:
         if scheme.curve is not curve:
-            raise ValueError(f"schemes: {scheme} is none of a key on {curve}")
+            raise ValueError(f"schemes names {scheme}, and a key on {curve} does not sign in it")
 
 
 def _a_version(value: Any) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -44,3 +46,15 @@ def configure() -> None:
     logging.basicConfig(level=os.environ.get("WARREN_LOG_LEVEL", "INFO"), handlers=[handler])
     for name, level in _NOISY.items():
         logging.getLogger(name).setLevel(level)
+
+
+@contextlib.contextmanager
+def hushed(name: str) -> Iterator[None]:
+    """Meanwhile this logger says nothing: a command tells the same in a sentence."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

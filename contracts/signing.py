@@ -12,13 +12,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from . import addresses
-from .errors import ContractError, UnauthenticatedError
-from .identity import Identity, PublicIdentity
+from .errors import ContractError, UnauthenticatedError, sentence
+from .identity import MAX_SIGNATURE_BYTES, Identity, PublicIdentity, is_signature
 from .operations import OPERATIONS
 from .requests import ADAPTER, Request
 
 REQUEST_TAG = b"warren/request/v1"
 SIGNATURE_HEADER = "signature"
+_SIGNATURE_CHARACTERS = 4 * ((MAX_SIGNATURE_BYTES + 2) // 3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,16 +52,20 @@ def signature_of(headers: Mapping[str, Any]) -> bytes:
     """The header's signature. Raises UnauthenticatedError if there is none that can be read."""
     text = headers.get(SIGNATURE_HEADER)
     if not isinstance(text, str):
-        raise UnauthenticatedError(
-            f"header {SIGNATURE_HEADER!r} is missing: requests and results are signed",
-            kind="unsigned",
-        )
+        raise _unsigned("is missing: requests and results are signed")
+    if len(text) > _SIGNATURE_CHARACTERS:
+        raise _unsigned(f"has {len(text)} characters: that is no signature")
     try:
-        return base64.b64decode(text, validate=True)
+        signature = base64.b64decode(text, validate=True)
     except ValueError:
-        raise UnauthenticatedError(
-            f"header {SIGNATURE_HEADER!r} is not base64", kind="unsigned"
-        ) from None
+        raise _unsigned("is not base64") from None
+    if not is_signature(signature):
+        raise _unsigned("is no DER signature")
+    return signature
+
+
+def _unsigned(what: str) -> UnauthenticatedError:
+    return UnauthenticatedError(f"header {SIGNATURE_HEADER!r} {what}", kind="unsigned")
 
 
 def sign_request(request: Request, identity: Identity) -> SignedRequest:
@@ -90,8 +95,8 @@ def explain(error: ValidationError | ContractError) -> str:
     if isinstance(error, ContractError):
         return str(error)
     parts = []
-    for item in error.errors(include_url=False, include_input=False, include_context=False)[:5]:
+    for item in error.errors(include_url=False, include_input=False)[:5]:
         where = ".".join(str(step) for step in item["loc"] if step not in OPERATIONS)
-        what = item["msg"].removeprefix("Value error, ")
+        what = sentence(item)
         parts.append(f"{where}: {what}" if where else what)
     return "; ".join(parts)

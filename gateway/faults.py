@@ -20,6 +20,7 @@ from contracts.client import (
 )
 from contracts.operations import OPERATIONS
 
+from .methods import allowed
 from .problems import MARK, Problem, field_errors, instance_of
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,8 @@ def problem_of(error: Exception) -> Problem:
         case TopologyError():
             logger.error("topology", extra={"reason": str(error)})
             return Problem("broker_unavailable", "The queue is not as it should be.")
+        case TimeoutError():
+            return Problem("no_answer", "Nobody has answered in the time that you wait.")
         case ClientClosedError():
             return Problem("stopping", "The request was not queued.")
         case RequestValidationError():
@@ -94,6 +97,10 @@ class Faults:
 
 async def _respond(request: Request, error: Exception) -> Response:
     problem = problem_of(error)
+    if problem.code == "method_not_allowed":  # the framework knows one route of the path only
+        problem.headers["Allow"] = ", ".join(allowed(request.scope))
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=problem.headers)
     request.scope[MARK] = problem.code
     body = problem.body(instance_of(request.scope))
     response = Response(body, status_code=problem.status)

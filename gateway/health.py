@@ -3,7 +3,10 @@ what they tell is what the refreshing of the API keys has found out within the l
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Literal, get_args
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -17,7 +20,13 @@ SERVICE = "gateway"
 ANSWERED_WITHIN_S = 10.0
 """A coordinator that has been silent for longer counts as away."""
 
+WATCH_S = 2.0
+"""Between two looks at what the gateway depends on, for the log."""
+
 Availability = Literal["available", "unavailable"]
+Dependency = Literal["broker", "coordinator", "api_keys"]
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["health"], responses=problem_responses(always=(403, 408, 413, 500)))
 
@@ -34,7 +43,9 @@ class Readiness(BaseModel):
 
     service: str
     status: Literal["ready", "not ready", "starting"]
-    dependencies: dict[Literal["broker", "coordinator", "api_keys"], Availability]
+    dependencies: dict[Dependency, Availability]
+    reasons: dict[Dependency, str] = {}
+    """Why each that is unavailable is so."""
 
 
 @router.get(HEALTH, operation_id="health", summary="Whether the gateway runs")
@@ -52,10 +63,10 @@ async def health() -> Health:
 )
 async def ready(request: Request) -> Response:
     """Say whether broker, coordinator and API keys are at hand: 200 or 503."""
-    state = request.app.state
-    found = readiness(state.api_keys, connected=state.connected())
+    found = request.app.state.readiness()
     return JSONResponse(
-        found.model_dump(mode="json"), status_code=200 if found.status == "ready" else 503
+        found.model_dump(mode="json", exclude_defaults=True),
+        status_code=200 if found.status == "ready" else 503,
     )
 
 
@@ -72,19 +83,52 @@ async def metrics(request: Request) -> Response:
     return Response(text, headers={"Content-Type": media_type})
 
 
-def readiness(keys: ApiKeys, *, connected: bool) -> Readiness:
+def readiness(
+    keys: ApiKeys, *, connected: bool, blocked: str | None = None, trouble: str | None = None
+) -> Readiness:
     """
     Arguments:
-        connected: Whether there is a connection to the broker.
+        connected: Whether there is a connection to the broker, and our results' queue.
+        blocked: Why the broker takes no messages, if it does not.
+        trouble: What the list of clients has to say about a coordinator's silence.
     """
-    age_s = keys.age_s
-    found: dict[str, bool] = {
-        "broker": connected,
-        "coordinator": age_s is not None and age_s <= ANSWERED_WITHIN_S,
-        "api_keys": keys.fresh,
-    }
-    status = "ready" if all(found.values()) else "starting" if age_s is None else "not ready"
+    reasons = _reasons(keys, connected=connected, blocked=blocked)
+    if trouble is not None and "coordinator" in reasons:
+        reasons["coordinator"] += f"; {trouble}"
+    status = "starting" if keys.age_s is None else "not ready" if reasons else "ready"
     dependencies: Any = {
-        name: "available" if there else "unavailable" for name, there in found.items()
+        name: "unavailable" if name in reasons else "available" for name in get_args(Dependency)
     }
-    return Readiness(service=SERVICE, status=status, dependencies=dependencies)
+    return Readiness(service=SERVICE, status=status, dependencies=dependencies, reasons=reasons)
+
+
+async def watch(ask: Callable[[], Readiness]) -> None:
+    """Log what has changed, whoever asks or not; for as long as the gateway runs."""
+    known: dict[Dependency, str] = {}
+    while True:
+        found = ask()
+        if found.status != "starting":
+            for name, reason in found.reasons.items():
+                if known.get(name) != reason:
+                    logger.warning("not ready", extra={"dependency": name, "reason": reason})
+            for name in known.keys() - found.reasons.keys():
+                logger.info("ready again", extra={"dependency": name})
+            known = dict(found.reasons)
+        await asyncio.sleep(WATCH_S)
+
+
+def _reasons(keys: ApiKeys, *, connected: bool, blocked: str | None) -> dict[Dependency, str]:
+    reasons: dict[Dependency, str] = {}
+    if not connected:
+        reasons["broker"] = (
+            "there is no connection, or the queue of our results is missing; the log says which"
+        )
+    elif blocked is not None:
+        reasons["broker"] = (
+            f"the broker takes no messages ({blocked}): see its memory and disk alarms"
+        )
+    if keys.age_s is None or keys.age_s > ANSWERED_WITHIN_S:
+        reasons["coordinator"] = f"no coordinator has answered for {ANSWERED_WITHIN_S:g} s"
+    if not keys.fresh:
+        reasons["api_keys"] = "what is known of API keys is too old to go by"
+    return reasons

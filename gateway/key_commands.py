@@ -16,15 +16,14 @@ from contracts.views import ApiKeyView
 from . import key_talks
 from .authority import new_authority, now_ms
 from .console import EXIT_CONFIGURATION, EXIT_FAILED, Config, leave
-from .entry.api_keys import digest, new_secret
+from .entry.api_keys import new_secret
+from .entry.secrets import digest, weakness
 from .key_talks import known_errors
 
 app = typer.Typer(no_args_is_help=True, help="Who may enter: make, list and revoke API keys.")
 authority_app = typer.Typer(no_args_is_help=True, help="Who says which API keys there are.")
 app.add_typer(authority_app, name="authority")
 
-MIN_SECRET_CHARACTERS = 24
-MAX_SECRET_CHARACTERS = 512
 HOUR_MS = DAY_MS // 24
 
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
@@ -45,6 +44,9 @@ Days = Annotated[
 Scopes = Annotated[
     list[Scope] | None,
     typer.Option("--scope", help="What it lets do; once for each.", show_default=False),
+]
+NamedScopes = Annotated[
+    list[Scope], typer.Option("--scope", help="What it lets do; once for each.")
 ]
 
 
@@ -82,7 +84,7 @@ def create(
             help="Whose keys, accounts and sessions it opens; a tenant may have several API keys.",
         ),
     ],
-    scope: Scopes = None,
+    scope: NamedScopes,
     days: Days = MAX_DAYS,
     secret_stdin: Annotated[
         bool,
@@ -93,8 +95,8 @@ def create(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make an API key with all scopes, or those that are given. Its secret is printed once, here,
-    and kept nowhere: only its SHA-256 is.
+    """Make an API key with the scopes that are given: keygen, sign, join, cancel, configure, read.
+    Its secret is printed once, here, and kept nowhere: only its SHA-256 is.
 
     To change a tenant's key, create a second one, have the tenant use it, revoke the first.
 
@@ -105,16 +107,12 @@ def create(
     """
     secret = _secret_from_stdin() if secret_stdin else new_secret()
     talk = key_talks.Talk.of(context, config, authority)
-    if (there := talk.authority.chain.key(name)) is not None:
-        remedy = "choose another id, or renew it"
-        if there.revoked_at is not None:
-            remedy = "it is revoked for good; choose another id"
-        leave(f"API key {name} is there: {remedy}", EXIT_FAILED)
+    _check_is_new(talk, name)
     shown = {} if secret_stdin else {"secret": secret}
     fields = {
         "holder": tenant,
         "key_digest": digest(secret.encode()),
-        "scopes": list(scope or Scope),
+        "scopes": scope,
         "valid_until": _in_days(days),
     }
     try:
@@ -122,6 +120,14 @@ def create(
     finally:  # Once it is signed it will be sent: if not now, with the next command.
         if (made := talk.authority.chain.key(name)) is not None:
             _show_new(made, shown, as_json=as_json)
+
+
+def _check_is_new(talk: key_talks.Talk, name: str) -> None:
+    if (there := talk.authority.chain.key(name)) is not None:
+        remedy = "choose another id, or renew it"
+        if there.revoked_at is not None:
+            remedy = "it is revoked for good; choose another id"
+        leave(f"API key {name} is there: {remedy}", EXIT_FAILED)
 
 
 def _show_new(made: ApiKeyView, shown: dict[str, str], *, as_json: bool) -> None:
@@ -243,7 +249,7 @@ def list_(context: typer.Context, config: Config, as_json: AsJson = False) -> No
     if not found:
         typer.echo(
             "Nobody may enter yet: warren gateway api-keys create NAME --holder TENANT "
-            "--authority FILE"
+            "--scope read --authority FILE"
         )
     for row in _table(found):
         typer.echo("  ".join(row).rstrip())
@@ -262,14 +268,8 @@ def _in_days(days: float) -> int:
 
 def _secret_from_stdin() -> str:
     secret = sys.stdin.readline().rstrip("\r\n")
-    if not MIN_SECRET_CHARACTERS <= len(secret) <= MAX_SECRET_CHARACTERS:
-        leave(
-            f"a secret has {MIN_SECRET_CHARACTERS} to {MAX_SECRET_CHARACTERS} characters, "
-            f"this one {len(secret)}",
-            EXIT_CONFIGURATION,
-        )
-    if not (secret.isascii() and secret.isprintable() and secret == secret.strip()):
-        leave("a secret has printable ASCII only, no space at its ends", EXIT_CONFIGURATION)
+    if (reason := weakness(secret)) is not None:
+        leave(reason, EXIT_CONFIGURATION)
     return secret
 
 

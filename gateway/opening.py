@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
@@ -38,6 +39,13 @@ class Opened:
     replayed: bool = False
     outcome: KeygenResult | SignResult | None = None
 
+    @property
+    def request_id(self) -> str:
+        """Of the request that began it, as the coordinator knows it."""
+        known = self.announced or self.view or self.outcome
+        assert known is not None  # one of them tells of it
+        return known.request_id
+
 
 @dataclass(frozen=True, slots=True)
 class Creation:
@@ -62,8 +70,13 @@ class Creation:
 
 
 class Opening:
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    """
+    Arguments:
+        asking: Opens when a tenant may ask, with the client that acts for it.
+    """
+
+    def __init__(self, asking: Callable[[str], AbstractAsyncContextManager[Client]]) -> None:
+        self._asking = asking
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def open(self, creation: Creation, begin: Begin) -> tuple[Opened, Begun | None]:
@@ -90,7 +103,8 @@ class Opening:
 
     async def _found(self, creation: Creation) -> Opened | None:
         try:
-            found = await self._client.acting_for(creation.tenant).look(request_id=creation.name)
+            async with self._asking(creation.tenant) as client:
+                found = await client.look(request_id=creation.name)
         except RequestFailedError as error:
             if error.failure.code is FailureCode.UNKNOWN_REQUEST:
                 return None

@@ -8,6 +8,8 @@ words of the gateway's own where it did so itself.
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +18,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Receive, Scope, Send
 
+from contracts.errors import sentence
 from contracts.failures import Failure
 
 MEDIA_TYPE = "application/problem+json"
@@ -77,6 +80,9 @@ KINDS: Mapping[str, Kind] = {
     "method_not_allowed": Kind(405, "Not this method", "Use one that the header Allow names."),
     "not_http": Kind(400, "Not an HTTP request", "Send HTTP/1.1."),
     "headers_too_large": Kind(431, "The headers are too large", "Send fewer or shorter headers."),
+    "transfer_coding": Kind(
+        501, "Not this transfer coding", "Send the body chunked or with Content-Length."
+    ),
     "body_too_large": Kind(413, "The body is too large", "Send a smaller body, see `detail`."),
     "too_slow": Kind(
         408, "The request did not arrive in time", "Send it in one go.", retryable=True
@@ -156,9 +162,13 @@ class Problem(Exception):  # noqa: N818 - its name in RFC 9457
     def of_failure(cls, failure: Failure, *, more: Mapping[str, Any] | None = None) -> Problem:
         """What the coordinator said, and about whom."""
         named = {"culprits": failure.culprits, "silent": failure.silent}
+        headers = {}
+        if failure.retry_after_ms is not None:
+            headers["Retry-After"] = str(math.ceil(failure.retry_after_ms / 1000))
         return cls(
             failure.code.value,
             failure.message,
+            headers=headers,
             # Whoever takes the queue for their own may wait for another party to be added; a caller
             # who is told to ask again asks again at once.
             retryable=failure.retryable and KINDS[failure.code.value].retryable,
@@ -195,23 +205,24 @@ class Problem(Exception):  # noqa: N818 - its name in RFC 9457
             wanted["www-authenticate"] = 'ApiKey realm="warren", header="X-API-Key"'
         if self.status in {429, 503}:
             wanted["retry-after"] = str(RETRY_AFTER_S)
-        if self.status in {400, 408, 413, 431}:
+        if self.status in {400, 408, 413, 431, 501}:
             wanted["connection"] = "close"  # more of the same request may be under way
         wanted |= {name.lower(): value for name, value in self.headers.items()}
         return [(name.encode(), value.encode()) for name, value in wanted.items()]
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As an ASGI application."""
+        """As an ASGI application, also to who asks for a socket."""
         scope[MARK] = self.code
         body = self.body(instance_of(scope))
+        answer = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
         await send(
             {
-                "type": "http.response.start",
+                "type": f"{answer}.start",
                 "status": self.status,
                 "headers": self.raw_headers(len(body)),
             }
         )
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": f"{answer}.body", "body": body})
 
 
 def instance_of(scope: Scope) -> str:
@@ -266,26 +277,51 @@ ProblemDetails.model_rebuild()
 SCHEMA = "ProblemDetails"
 """Its name among the components of the OpenAPI document, where `gateway.app` puts it."""
 
+UNREAD = (400, 405, 431, 501)
+"""What is answered wherever a request goes, before anything of it is looked at."""
 ALWAYS = (401, 403, 408, 413, 422, 429, 500, 503, 504)
 """What any operation may answer with."""
 
+_RARE = frozenset({"revocation_refused", "token_refused", "origin_refused"})
+"""Codes that one operation answers with, or none that is documented."""
 _RETRY_AFTER = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}}
 }
 _HEADERS: Mapping[int, Mapping[str, Any]] = {
-    401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
+    401: {
+        "WWW-Authenticate": {
+            "description": "Which header the key belongs in.",
+            "schema": {"type": "string"},
+        }
+    },
+    405: {
+        "Allow": {
+            "description": "The methods that the path has, such as `GET, HEAD, OPTIONS`.",
+            "schema": {"type": "string"},
+        }
+    },
     429: _RETRY_AFTER,
     503: _RETRY_AFTER,
 }
 
 
-def problem_responses(*statuses: int, always: Sequence[int] = ALWAYS) -> dict[int | str, Any]:
-    """For a route's `responses`: these statuses and those that any operation may answer with."""
-    return {status: _response(status) for status in sorted({*statuses, *always})}
+def problem_responses(
+    *statuses: int, always: Sequence[int] = ALWAYS, also: str = ""
+) -> dict[int | str, Any]:
+    """For a route's `responses`: these statuses and those that any operation may answer with.
+
+    Arguments:
+        also: A code that only few operations answer with.
+    """
+    return {status: _response(status, also) for status in sorted({*statuses, *always, *UNREAD})}
 
 
-def _response(status: int) -> dict[str, Any]:
-    titles = [kind.title for kind in KINDS.values() if kind.status == status]
+def _response(status: int, also: str) -> dict[str, Any]:
+    titles = [
+        kind.title
+        for code, kind in KINDS.items()
+        if kind.status == status and (code not in _RARE or code == also)
+    ]
     return {
         "description": "; ".join(titles) + ".",
         "content": {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{SCHEMA}"}}},
@@ -293,12 +329,15 @@ def _response(status: int) -> dict[str, Any]:
     }
 
 
+LOOK_RESPONSES: dict[int | str, Any] = problem_responses(404)
+"""Of the dialects' operations that look at something."""
 PROBLEM_RESPONSES: dict[int | str, Any] = problem_responses(404, 409)
-"""Of the dialects' operations."""
+"""Of those that change something."""
 
 
 MAX_FIELD_ERRORS = 20
 MAX_FIELD_CHARACTERS = 200
+_UUID = re.compile(r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def field_errors(errors: Iterable[Any]) -> list[dict[str, str]]:
@@ -318,4 +357,9 @@ def _sentence(error: Any) -> str:
         return f"is not JSON: {error['ctx']['error']}"
     if tuple(error["loc"]) == ("body",) and error["type"] == "model_attributes_type":
         return "must be a JSON object; send it with Content-Type: application/json"
-    return str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        right = error.get("ctx", {}).get("meant")
+        return "is no field here" if right is None else f"is no field here; do you mean {right}?"
+    if error["type"] == "string_pattern_mismatch" and _UUID.fullmatch(str(error["input"])):
+        return "is a UUID, and must be the id that this service gave: 64 lower-case hex digits"
+    return sentence(error)

@@ -26,7 +26,7 @@ MAX_BYTES = 2 * MAX_ENTRY_BYTES
 router = APIRouter(
     tags=["api keys"],
     route_class=BoundedRoute,
-    responses=problem_responses(always=(403, 408, 413, 422, 500)),
+    responses=problem_responses(always=(403, 408, 413, 422, 500), also="revocation_refused"),
 )
 
 
@@ -36,7 +36,7 @@ class Revoked(BaseModel):
     api_key_id: str
 
 
-@router.post(REVOCATIONS, operation_id="revokeApiKey", summary="End an API key by its authority")
+@router.post(REVOCATIONS, operation_id="revoke_api_key", summary="End an API key by its authority")
 async def revoke(request: Request, entry: SignedApiKeyEntry) -> Revoked:
     """Take the revocation as the API-key authority has signed it. It counts at once and for good,
     whatever the coordinator tells."""

@@ -15,8 +15,10 @@ import ssl
 import tenacity
 
 from contracts.client import BrokerUnavailableError, Client, SettingsError
+from contracts.tls import TlsFileError, require_private
 
 from .app import create_app
+from .entry.secrets import EXAMPLE_DIGESTS
 from .ledger import LedgerError
 from .server import Server, configuration
 from .settings import Door, GatewaySettings
@@ -44,8 +46,11 @@ def check_certificate(door: Door) -> None:
     try:
         for path in (certificate, key):
             path.open("rb").close()
+        require_private(key)
     except OSError as error:
         raise SettingsError(f"{error.filename}: {error.strerror}") from None
+    except TlsFileError as error:
+        raise SettingsError(str(error)) from None
     try:
         # An empty password, or OpenSSL asks for one at the terminal.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
@@ -57,11 +62,20 @@ def check_certificate(door: Door) -> None:
 
 def check_api_keys(settings: GatewaySettings) -> None:
     """Before anything listens. Raises SettingsError if what was kept of API keys is not the
-    authority's, or cannot be kept."""
+    authority's, or cannot be kept, or if one of them opens with a secret that everybody knows."""
+    ledger = settings.ledger()
     try:
-        settings.ledger().catch_up()
+        ledger.catch_up()
     except LedgerError as error:
         raise SettingsError(f"gateway: api_keys_file: {error}") from None
+    known = [key for key in ledger.chain.listed() if key.key_digest in EXAMPLE_DIGESTS]
+    for key in known:
+        if key.revoked_at is None:
+            raise SettingsError(
+                f"gateway: the secret of API key {key.api_key_id} is a placeholder from an "
+                "example: make another one, then `warren gateway api-keys revoke "
+                f"{key.api_key_id}`"
+            )
 
 
 def allow_many_files() -> None:

@@ -11,8 +11,15 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
-from typing import Self
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Sequence,
+)
+from typing import Self, TypeVar
 
 from contracts.client import Begun, Client, ClientError, Settlement
 from contracts.keys import CertifiedKey
@@ -26,9 +33,14 @@ from contracts.results import (
 )
 from contracts.views import AccountView
 
+from . import promises
+from .memory import Memory, as_announced
 from .opening import Begin, Creation, Opened, Opening, ReferenceConflictError
-from .turns import AT_ONCE, Leave, Turns
-from .watching import Name, Watches, is_over
+from .outcomes import outcome_of, word_for
+from .turns import AT_ONCE, Turns
+from .watching import Name, Watches, is_over, passes
+
+T = TypeVar("T")
 
 __all__ = ["Desk", "Opened", "ReferenceConflictError"]
 
@@ -44,16 +56,26 @@ class Desk:
     Arguments:
         client: Whose calls are all made for tenants; connected for longer than the desk is open.
         timeout_s: Lifetime of the sessions that are begun.
-        at_once: How many one tenant has in the making without waiting for a turn.
+        asking: How many questions one tenant has under way; the next one waits.
+        ended: Told the operation and what came of it, once for each session or refused wish.
     """
 
-    def __init__(self, client: Client, *, timeout_s: float, at_once: int = AT_ONCE) -> None:
+    def __init__(
+        self,
+        client: Client,
+        *,
+        timeout_s: float,
+        asking: int = AT_ONCE,
+        ended: Callable[[str, str], None] = lambda *_: None,
+    ) -> None:
         self._client = client
         self._timeout_s = timeout_s
         self._running: OrderedDict[Name, Begun] = OrderedDict()
         self._watches = Watches(self.look)
-        self._opening = Opening(client)
-        self._turns = Turns(at_once)
+        self._memory = Memory()
+        self._ended = ended
+        self._opening = Opening(self._asking)
+        self._questions = Turns(asking)
         self._keys: OrderedDict[tuple[str, str], tuple[float, CertifiedKey]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._waits: set[asyncio.Timeout] = set()
@@ -123,7 +145,7 @@ class Desk:
             )
 
         creation = Creation(tenant, request_id, reference, fresh=fresh)
-        return await self._open(creation, begin)
+        return await self._open("keygen", creation, key_id, begin)
 
     async def begin_signature(
         self,
@@ -157,21 +179,33 @@ class Desk:
             )
 
         creation = Creation(tenant, request_id, reference, fresh=fresh)
-        return await self._open(creation, begin)
+        return await self._open("sign", creation, key_id, begin)
 
     async def look(self, tenant: str, session_id: bytes) -> QuerySessionResult:
-        return await self._client.acting_for(tenant).look(session_id=session_id)
+        async with self._asking(tenant) as client:
+            found = await client.look(session_id=session_id)
+        self._memory.keep((tenant, session_id), found)
+        return found
+
+    async def latest(self, tenant: str, session_id: bytes) -> QuerySessionResult:
+        """The session by a look, or where nobody answers in time as it was last seen here."""
+        name = (tenant, session_id)
+        return await _in_time(self.look(*name), lambda: self._memory.of(name))
 
     async def wait(self, tenant: str, session_id: bytes, seconds: float) -> QuerySessionResult:
-        """The session when it is over, or what it is after so many seconds."""
+        """The session when it is over, or what it is after so many seconds, or when the current
+        promise ends. If nobody says so by then, it is as it was last seen here.
+
+        Raises TimeoutError, and what `look` raises, of a session that was never seen here.
+        """
         name = (tenant, session_id)
-        ends_at = time.monotonic() + seconds
-        await self._result_here(name, seconds)
-        found = await self.look(tenant, session_id)
+        ends_at = promises.current().waits_until(seconds)
+        await self._result_here(name, ends_at)
+        found = await self.latest(tenant, session_id)
         if is_over(found) or self._hung_up:
             return found
-        with self._watches.watching(name) as watch, contextlib.suppress(TimeoutError):
-            async with self._patience(ends_at - time.monotonic()):
+        with self._watches.watching(name, found) as watch, contextlib.suppress(TimeoutError):
+            async with self._patience(ends_at):
                 while not is_over(found):
                     found = await watch.next(found)
         return found
@@ -181,29 +215,36 @@ class Desk:
     ) -> KeygenResult | SignResult | None:
         """The session's result, if it has one within so many seconds. Cheaper than `wait` for a
         session that was begun here: nobody is asked."""
-        ends_at = time.monotonic() + seconds
-        result = await self._result_here((tenant, session_id), seconds)
+        ends_at = promises.current().waits_until(seconds)
+        result = await self._result_here((tenant, session_id), ends_at)
         if result is not None:
             return result
-        return (await self.wait(tenant, session_id, ends_at - time.monotonic())).outcome
+        left_s = ends_at - asyncio.get_running_loop().time()
+        return (await self.wait(tenant, session_id, left_s)).outcome
 
     async def follow(
-        self, tenant: str, session_id: bytes
+        self, tenant: str, session_id: bytes, looked: QuerySessionResult | None = None
     ) -> AsyncGenerator[QuerySessionResult, None]:
-        """The session as it is, and again whenever it has changed, until it is over."""
-        with self._watches.watching((tenant, session_id)) as watch:
+        """The session as it is, and again whenever it has changed, until it is over.
+
+        Arguments:
+            looked: What was seen of it just now.
+        """
+        with self._watches.watching((tenant, session_id), looked) as watch:
             found = None
             while found is None or not is_over(found):
                 found = await watch.next(found)
                 yield found
 
     async def cancel(self, tenant: str, session_id: bytes) -> Settlement:
-        return await self._client.acting_for(tenant).cancel_session(session_id)
+        async with self._asking(tenant) as client:
+            return await client.cancel_session(session_id)
 
     async def join(
         self, tenant: str, session_id: bytes, token: bytes, party_id: str | None
     ) -> JoinSessionResult:
-        return await self._client.acting_for(tenant).join(session_id, token, party_id)
+        async with self._asking(tenant) as client:
+            return await client.join(session_id, token, party_id)
 
     async def key(self, tenant: str, key_id: str) -> CertifiedKey:
         """Raises RequestFailedError where there is none."""
@@ -211,7 +252,8 @@ class Desk:
         known = self._keys.get(name)
         if known is not None and now - known[0] < KEY_FOR_S:
             return known[1]
-        (key,) = await self._client.acting_for(tenant).keys(key_id)
+        async with self._asking(tenant) as client:
+            (key,) = await client.keys(key_id)
         self._keys[name] = (now, key)
         self._keys.move_to_end(name)
         if len(self._keys) > KEYS:
@@ -221,63 +263,78 @@ class Desk:
     async def accounts(
         self, tenant: str, *, after: str | None = None, limit: int = 100
     ) -> QueryAccountsResult:
-        return await self._client.acting_for(tenant).accounts(after=after, limit=limit)
+        async with self._asking(tenant) as client:
+            return await client.accounts(after=after, limit=limit)
 
     async def account(self, tenant: str, account_id: str) -> AccountView:
-        return await self._client.acting_for(tenant).account(account_id)
+        async with self._asking(tenant) as client:
+            return await client.account(account_id)
+
+    async def account_after(self, tenant: str, found: AccountView) -> AccountView:
+        """What became of an account that was found before; that, where nobody says in time."""
+        return await _in_time(self.account(tenant, found.account_id), lambda: found)
 
     async def configure_account(
         self, tenant: str, account_id: str, signers: Sequence[str] | None
     ) -> AccountView:
-        return await self._client.acting_for(tenant).configure_account(account_id, signers)
+        async with self._asking(tenant) as client:
+            return await client.configure_account(account_id, signers)
 
-    async def _open(self, creation: Creation, begin: Begin) -> Opened:
-        leave = await self._turns.take(creation.tenant)
+    @contextlib.asynccontextmanager
+    async def _asking(self, tenant: str) -> AsyncIterator[Client]:
+        """When it is the tenant's turn: whoever has asked much stands behind himself, and not
+        before what others ask."""
+        leave = await self._questions.take(tenant)
         try:
-            opened, begun = await self._opening.open(creation, begin)
-        except BaseException:
-            leave()
-            raise
-        if begun is not None and not begun.done:
-            self._await((creation.tenant, opened.session_id), begun, leave)
-        else:
-            leave()
-        return opened
-
-    def _await(self, name: Name, begun: Begun, leave: Leave) -> None:
-        self._running[name] = begun
-        if len(self._running) > RUNNING:
-            _, oldest = self._running.popitem(last=False)
-            oldest.stop()
-        self._keep(asyncio.create_task(self._forget_in_time(name, begun, leave)))
-
-    async def _forget_in_time(self, name: Name, begun: Begun, leave: Leave) -> None:
-        try:
-            with contextlib.suppress(ClientError):
-                await begun.result()
+            yield self._client.acting_for(tenant)
         finally:
             leave()
+
+    async def _open(self, operation: str, creation: Creation, key_id: str, begin: Begin) -> Opened:
+        try:
+            opened, begun = await self._opening.open(creation, begin)
+        except BaseException as error:
+            self._ended(operation, word_for(error))
+            raise
+        if begun is None:
+            return opened
+        name = (creation.tenant, opened.session_id)
+        if opened.announced is not None:
+            self._memory.keep(name, as_announced(opened.announced, key_id))
+        self._await(operation, name, begun)
+        return opened
+
+    def _await(self, operation: str, name: Name, begun: Begun) -> None:
+        if not begun.done:
+            self._running[name] = begun
+            if len(self._running) > RUNNING:
+                _, oldest = self._running.popitem(last=False)
+                oldest.stop()
+        self._keep(asyncio.create_task(self._forget_in_time(operation, name, begun)))
+
+    async def _forget_in_time(self, operation: str, name: Name, begun: Begun) -> None:
+        self._ended(operation, await outcome_of(begun))
         if self._running.get(name) is begun:
             del self._running[name]
         self._watches.hurry(name)
 
-    async def _result_here(self, name: Name, seconds: float) -> KeygenResult | SignResult | None:
+    async def _result_here(self, name: Name, ends_at: float) -> KeygenResult | SignResult | None:
         """Of a session that was begun here, if it is to be had; whatever goes wrong, the
         coordinator is to be asked."""
         begun = self._running.get(name)
-        if begun is None or seconds <= 0:
+        if begun is None or ends_at <= asyncio.get_running_loop().time():
             return None
         with contextlib.suppress(TimeoutError, ClientError):
-            async with self._patience(seconds):
+            async with self._patience(ends_at):
                 result = await begun.result()
             if isinstance(result, KeygenResult | SignResult):
                 return result
         return None
 
     @contextlib.asynccontextmanager
-    async def _patience(self, seconds: float) -> AsyncIterator[None]:
-        """Raises TimeoutError after so many seconds, or when the desk hangs up."""
-        async with asyncio.timeout(0 if self._hung_up else max(seconds, 0)) as wait:
+    async def _patience(self, ends_at: float) -> AsyncIterator[None]:
+        """Raises TimeoutError at this moment, or when the desk hangs up."""
+        async with asyncio.timeout_at(0 if self._hung_up else ends_at) as wait:
             self._waits.add(wait)
             try:
                 yield
@@ -287,3 +344,16 @@ class Desk:
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _in_time(asking: Awaitable[T], known: Callable[[], T | None]) -> T:
+    """What is answered while there is time for it, else what is known. Raises what the question
+    raised if nothing is."""
+    try:
+        async with asyncio.timeout_at(promises.current().last_word_by):
+            return await asking
+    except (TimeoutError, ClientError) as error:
+        fallback = known()
+        if fallback is None or not (isinstance(error, TimeoutError) or passes(error)):
+            raise
+        return fallback

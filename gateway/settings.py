@@ -1,10 +1,13 @@
-"""What a gateway needs to know. One file, read once:
+"""What a gateway needs to know. One file, read once but for the two lists of networks, which are
+read again when it changes:
 
 [gateway]
 host = "127.0.0.1"
 port = 8080
 api_key_authority = "MFkwEwYHKoZ..."    # `warren gateway api-keys authority new` makes it
 api_keys_file = "api-keys"              # what is known of API keys, kept over a restart
+list_operators = ["MFkwEwYHKoZ..."]     # who signs the list of clients, if it is to be followed
+client_list_file = "clients.list"       # what is known of it
 allowed_ips = ["127.0.0.0/8", "::1"]    # or WARREN_ALLOWED_IPS, which wins; else loopback only
 trusted_proxies = ["10.0.0.5"]          # whose X-Forwarded-For is believed; nobody's unless given
 
@@ -32,14 +35,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from contracts.api_keys import Chain
 from contracts.client import ClientSettings, SettingsError
 from contracts.client.settings import read_toml
+from contracts.client_list import ClientList
+from contracts.hosts import Hosts, files_of
 from contracts.identity import PublicIdentity
+from contracts.numbered_lists import ListOperator
 from contracts.primitives import Id, Words
+from contracts.requests import MAX_JOIN_WINDOW_MS
 from contracts.signing import explain
 
 from .entry.networks import LOOPBACK, Network, parse_networks
 from .ledger import Ledger
 from .turns import AT_ONCE
 
+JOIN_WINDOW_MS = 1000
 ALLOWED_IPS = "WARREN_ALLOWED_IPS"
 """Environment variable: addresses and networks, separated by commas. Empty: loopback only."""
 
@@ -56,6 +64,10 @@ class Door(_Section):
     api_keys_file: Path | None = None
     """Keeps what was verified of API keys, so that nobody can take it back by a restart. Of one
     machine; its processes and gateways may share it."""
+    list_operators: list[str] = []
+    """The public keys of operators who sign the list of clients. With none, it is not followed."""
+    client_list_file: Path | None = None
+    """Keeps what was verified of that list. Of one machine; its processes may share it."""
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, lt=2**16)
     allowed_ips: list[str] = Field(default=list(LOOPBACK))
@@ -68,8 +80,13 @@ class Door(_Section):
     """PEM, with its chain. Without, a proxy that ends TLS has to stand before any address but
     loopback: API keys travel in the clear."""
     tls_key_file: Path | None = None
+    """PEM; nobody else may read it."""
     access_log: bool = True
-    """One line for each request: method, route, status, time, API key's id."""
+    """One line for each request: method, route, status, time, address, API key's id and holder,
+    and which session, account and request it was about."""
+    join_window_ms: int = Field(default=JOIN_WINDOW_MS, ge=1, le=MAX_JOIN_WINDOW_MS)
+    """How long a session of the generic dialect waits for its parties to be joined before it begins
+    without. Callers that join nobody wait as long for their result."""
     shutdown_seconds: int = Field(default=10, ge=0)
     """How long requests in flight may take after SIGTERM."""
 
@@ -77,6 +94,13 @@ class Door(_Section):
     @classmethod
     def _networks(cls, value: list[str]) -> list[str]:
         parse_networks(value)
+        return value
+
+    @field_validator("list_operators")
+    @classmethod
+    def _operators(cls, value: list[str]) -> list[str]:
+        for each in value:
+            PublicIdentity.from_base64(each)
         return value
 
     @field_validator("api_key_authority")
@@ -125,13 +149,16 @@ class Limits(_Section):
     failed_keys_window_seconds: int = Field(default=10, ge=1, le=3600)
     in_flight_per_key: int = Field(default=64, ge=1)
     """Requests of one API key at the same time, those that wait for a result included."""
+    in_flight_per_holder: int = Field(default=256, ge=1)
+    """The same for all keys of one holder."""
     in_flight: int = Field(default=1024, ge=1)
     """The same for all keys together."""
-    sessions_at_once_per_holder: int = Field(default=AT_ONCE, ge=1)
-    """Sessions in the making, and two while others have some too; the next one waits for its turn,
-    for seconds at most. More than keep the parties busy make nothing faster, and others' slower."""
+    questions_at_once_per_holder: int = Field(default=AT_ONCE, ge=1)
+    """To the coordinator, four while others ask too; the next one waits for its turn."""
     event_streams_per_key: int = Field(default=16, ge=1)
-    """Of these, how many may be streams of a session's events."""
+    """Of the requests in flight, how many may be streams of a session's events."""
+    event_streams_per_holder: int = Field(default=64, ge=1)
+    """The same for all keys of one holder."""
     body_bytes: int = Field(default=262_144, ge=1024)
     body_seconds: float = Field(default=10, gt=0)
     """How long a body may take to arrive."""
@@ -146,6 +173,10 @@ class Limits(_Section):
     connections: int = Field(default=4096, ge=16)
 
 
+_CLIENTS_TABLES = ("client", "coordinators", "parties")
+"""Of the same file, as `ClientSettings` reads them."""
+
+
 class _File(_Section):
     gateway: Door = Door()
     limits: Limits = Limits()
@@ -157,27 +188,24 @@ class GatewaySettings:
     """
     Attributes:
         party_names: Caller's name -> party id.
+        path: Of the file that it was read from, if any.
     """
 
     client: ClientSettings
     door: Door = field(default_factory=Door)
     limits: Limits = field(default_factory=Limits)
     party_names: Mapping[str, str] = field(default_factory=dict)
+    path: Path | None = None
 
     @classmethod
     def load(cls, path: Path, environ: Mapping[str, str] = os.environ) -> GatewaySettings:
         """Read a file as above. Raises SettingsError."""
         tables = read_toml(path)
         theirs: dict[str, Any] = {
-            name: tables.pop(name)
-            for name in ("client", "coordinators", "parties")
-            if name in tables
+            name: tables.pop(name) for name in _CLIENTS_TABLES if name in tables
         }
-        try:
-            file = _File.model_validate(tables)
-            door = _from_environment(file.gateway, environ)
-        except ValidationError as error:
-            raise SettingsError(f"{path}: {explain(error)}") from None
+        file = _own(tables, path)
+        door = _from_environment(file.gateway, environ)
         client = ClientSettings.of(theirs, path, environ)
         if client.client_id is None:
             raise SettingsError(f"{path}: client: a gateway needs a client_id of its own")
@@ -191,6 +219,7 @@ class GatewaySettings:
             door=_absolute(door, path.parent),
             limits=file.limits,
             party_names=file.party_names,
+            path=path,
         )
 
     def ledger(self) -> Ledger:
@@ -198,6 +227,19 @@ class GatewaySettings:
         authority = PublicIdentity.from_base64(self.door.api_key_authority)
         assert self.client.client_id is not None  # by `load`
         return Ledger(Chain(authority, self.client.client_id), self.door.api_keys_file)
+
+    def certificates(self) -> dict[str, Path]:
+        """The files of those that we show, by whom they are shown to."""
+        files = {
+            "broker": files_of(Hosts(self.client.amqp_url, first=0).current).certificate,
+            "callers": self.door.tls_certificate_file,
+        }
+        return {name: file for name, file in files.items() if file is not None}
+
+    def client_list(self) -> ClientList | None:
+        """The empty list, to be followed; None where nobody is pinned who could sign it."""
+        operators = [PublicIdentity.from_base64(each) for each in self.door.list_operators]
+        return ClientList(map(ListOperator, operators)) if operators else None
 
     def keeping_api_keys(self, path: Path) -> GatewaySettings:
         """The same, with a file for what is known of API keys if it has none."""
@@ -209,6 +251,20 @@ class GatewaySettings:
         update = {"host": host, "port": port}
         given = {name: value for name, value in update.items() if value is not None}
         return replace(self, door=self.door.model_copy(update=given))
+
+
+def read_door(path: Path, environ: Mapping[str, str] = os.environ) -> Door:
+    """The door alone, as the file says by now. Raises SettingsError."""
+    tables = read_toml(path)
+    own = {name: told for name, told in tables.items() if name not in _CLIENTS_TABLES}
+    return _from_environment(_own(own, path).gateway, environ)
+
+
+def _own(tables: Mapping[str, Any], path: Path) -> _File:
+    try:
+        return _File.model_validate(tables)
+    except ValidationError as error:
+        raise SettingsError(f"{path}: {explain(error)}") from None
 
 
 def _from_environment(door: Door, environ: Mapping[str, str]) -> Door:
@@ -226,6 +282,7 @@ def _absolute(door: Door, folder: Path) -> Door:
     """Files are named relative to the configuration."""
     named = {
         "api_keys_file": door.api_keys_file,
+        "client_list_file": door.client_list_file,
         "tls_certificate_file": door.tls_certificate_file,
         "tls_key_file": door.tls_key_file,
     }

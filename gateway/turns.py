@@ -1,5 +1,6 @@
-"""How many sessions one tenant has in the making at once: a burst of one would otherwise stand in
-all queues before what anybody else asks for next. Alone, a tenant may have more of them."""
+"""How many questions to the coordinator one tenant has under way at once: a burst of one would
+otherwise stand in all queues before what anybody else asks next. Alone, a tenant may have more of
+them."""
 
 from __future__ import annotations
 
@@ -10,12 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 AT_ONCE = 8
-BESIDE_OTHERS = 2
-PATIENCE_S = 3.0
-"""How long a session waits for its turn. Then it begins without: sessions that hang must not keep
-others of the same tenant from beginning, and more than to spread a burst is not wanted."""
+BESIDE_OTHERS = 4
 REMEMBERED_S = 1.0
-"""How long after its last session somebody still counts as there: whoever signs one thing after
+"""How long after its last question somebody still counts as there: whoever asks one thing after
 another has moments without any."""
 
 Leave = Callable[[], None]
@@ -60,15 +58,14 @@ class Turns:
         turn = asyncio.get_running_loop().create_future()
         line.waiting.append(turn)
         try:
-            await asyncio.wait([turn], timeout=PATIENCE_S)
+            await asyncio.wait([turn])  # which leaves the turn as it is if this is cancelled
         except asyncio.CancelledError:
             if turn.done():
                 self._leave(tenant)
-            raise
-        finally:
-            if not turn.done():
+            else:
                 line.waiting.remove(turn)
-        return (lambda: self._leave(tenant)) if turn.done() else _nothing
+            raise
+        return lambda: self._leave(tenant)
 
     @property
     def _room(self) -> int:
@@ -92,7 +89,3 @@ class Turns:
         while line.waiting and line.taken < self._room:
             line.taken += 1
             line.waiting.popleft().set_result(None)
-
-
-def _nothing() -> None:
-    """There is no place to leave."""

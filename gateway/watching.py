@@ -6,7 +6,13 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 
-from contracts.client import ClientClosedError
+from contracts.client import (
+    BrokerUnavailableError,
+    ClientClosedError,
+    ClientError,
+    RequestFailedError,
+    ResultTimeoutError,
+)
 from contracts.results import QuerySessionResult
 
 FIRST_PAUSE_S = 0.05
@@ -20,12 +26,17 @@ Look = Callable[[str, bytes], Awaitable[QuerySessionResult]]
 
 
 class Watch:
-    """One session, looked at until it is over."""
+    """One session, looked at until it is over. Who was told of it once is not troubled by a time
+    in which nobody answers.
 
-    def __init__(self, look: Look, name: Name) -> None:
+    Arguments:
+        latest: What was seen of it just now.
+    """
+
+    def __init__(self, look: Look, name: Name, latest: QuerySessionResult | None = None) -> None:
         self.watchers = 0
         self._look = look
-        self._latest: QuerySessionResult | None = None
+        self._latest = latest
         self._changed = asyncio.Event()
         self._hurried = asyncio.Event()
         self._looking = asyncio.create_task(self._keep_looking(name))
@@ -54,18 +65,28 @@ class Watch:
 
     async def _keep_looking(self, name: Name) -> None:
         pause_s = FIRST_PAUSE_S
+        if self._latest is not None:
+            await self._pause(pause_s)
         while True:
             self._hurried.clear()
-            found = await self._look(*name)
+            try:
+                found = await self._look(*name)
+            except ClientError as error:
+                if self._latest is None or not passes(error):
+                    raise
+                found, pause_s = self._latest, LONGEST_PAUSE_S
             if self._latest is None or _differ(self._latest, found):
                 self._latest, pause_s = found, FIRST_PAUSE_S
                 self._wake()
             if is_over(found):
                 return
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_s):
-                    await self._hurried.wait()
+            await self._pause(pause_s)
             pause_s = min(GROWTH * pause_s, LONGEST_PAUSE_S)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurried.wait()
 
     def _ended(self, looking: asyncio.Task[None]) -> None:
         if not looking.cancelled():
@@ -89,8 +110,11 @@ class Watches:
         self._stopped = False
 
     @contextlib.contextmanager
-    def watching(self, name: Name) -> Iterator[Watch]:
+    def watching(self, name: Name, latest: QuerySessionResult | None = None) -> Iterator[Watch]:
         """The watch that all share who ask for this session at the same time.
+
+        Arguments:
+            latest: What was seen of it just now, so that it need not be looked at again at once.
 
         Raises ClientClosedError after `stop`.
         """
@@ -98,7 +122,7 @@ class Watches:
             raise ClientClosedError("the gateway is stopping")
         watch = self._watches.get(name)
         if watch is None:
-            watch = self._watches[name] = Watch(self._look, name)
+            watch = self._watches[name] = Watch(self._look, name, latest)
         watch.watchers += 1
         try:
             yield watch
@@ -127,6 +151,13 @@ def is_over(found: QuerySessionResult) -> bool:
     """Whether the session that was looked up is in its final state."""
     assert found.session is not None  # `check_answer` has made sure
     return found.session.status.final
+
+
+def passes(error: ClientError) -> bool:
+    """Whether a look failed for reasons that say nothing of the session."""
+    if isinstance(error, RequestFailedError):
+        return error.failure.retryable
+    return isinstance(error, BrokerUnavailableError | ResultTimeoutError)
 
 
 def _differ(one: QuerySessionResult, other: QuerySessionResult) -> bool:

@@ -31,6 +31,10 @@ class UnavailableError(Exception):
     """The database cannot be reached, or would not be migrated."""
 
 
+class PoolerError(Exception):
+    """A pooler before the database leaves us no session of its server: says what to do."""
+
+
 def head(role: Role) -> str:
     """The newest revision."""
     return _revisions(role)[-1][0]
@@ -49,7 +53,7 @@ def version_table(role: Role) -> str:
 async def upgrade(role: Role, url: str) -> None:
     """Bring the database at `postgresql://...` or `sqlite:///path` to the head. Idempotent.
 
-    Raises DriftError, AddressError or UnavailableError.
+    Raises DriftError, AddressError, PoolerError or UnavailableError.
     """
     # Workers only ask for revisions; they need not carry alembic and SQLAlchemy in memory.
     from .runner import run

@@ -25,6 +25,8 @@ hypothesis.settings.load_profile("warren")
 STACK = Path(__file__).parents[1] / ".warren"
 SYSTEM = Path(__file__).parent / "system"
 
+LONGEST_ID = 60
+
 _SHARED = pytest.StashKey[dict[str, Any]]()
 
 
@@ -34,12 +36,13 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever uses the services is a system test: `-m "not system"` leaves it out. A simulated
     Warren is long.
 
-    Of several processes (pytest-xdist) one runs all of tests/system: a whole Warren costs seconds
-    to begin, and two under load at once would wait for each other's processors.
+    Of several processes (pytest-xdist) one runs all of a folder of tests/system: a whole Warren
+    costs seconds to begin.
     """
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
@@ -48,7 +51,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "shire" in fixtures:
             item.add_marker(pytest.mark.long)
         if SYSTEM in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("system"))
+            item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """What is long would say nothing in a test's name, and may have a key or a time in it: then the
+    processes would not agree about the tests that there are."""
+    return argname if isinstance(val, str | bytes) and len(val) > LONGEST_ID else None
 
 
 def pytest_configure_node(node: Any) -> None:

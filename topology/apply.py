@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from typing import Final, Protocol
 
+from topology.access import Credentials
 from topology.broker import Broker, QueueInUseError
 from topology.files import declared
 from topology.management import Management
 from topology.model import VHOST, Members, Queue
+from topology.passwords import InMemory, Owner, referenced
 from topology.plan import Action, Change, Held, Ownership, Plan, difference
 from topology.problems import TopologyError
 
@@ -104,19 +106,25 @@ async def apply_all(
     members: Members | Traversable | None = None,
     directory: Traversable | None = None,
     vhost: str = VHOST,
+    owner: Owner | None = None,
 ) -> Plan:
     """Make the broker as declared, and return the plan that was carried out.
 
     Nothing that holds messages is deleted; the vhost is made when it is missing.
 
+    Args:
+        owner: Who is handed the passwords of new users; without one nobody is.
+
     Raises:
         InvalidTopologyError: The files are wrong.
         BlockedError: The broker has something that cannot be changed in place.
-        TopologyError: The broker failed.
+        TopologyError: The broker failed, or a password is not where the files say.
     """
-    wanted = declared(members, directory)
+    wanted = declared(members, directory, vhost=vhost)
+    credentials = Credentials(referenced(wanted.users), owner or InMemory())
     async with Management(management_url) as management:
-        broker = Broker(management, vhost=vhost)
-        plan = difference(wanted, await broker.found())
+        broker = Broker(management, vhost=vhost, credentials=credentials)
+        found = await broker.found(user.name for user in wanted.users)
+        plan = difference(wanted, found, passwords=credentials.kept)
         await apply(plan, broker)
     return plan

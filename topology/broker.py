@@ -7,26 +7,38 @@ the code: its counts are seconds old, and a quorum queue refuses a delete "if em
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Any
 
+from topology.access import (
+    Credentials,
+    delete_access,
+    found_access,
+    limit_vhost,
+    make_access,
+    make_user,
+)
+from topology.definitions import STREAM
+from topology.importable import record_name, record_value
 from topology.management import BrokerError, Management
 from topology.model import (
     Binding,
     Depth,
     Exchange,
     Found,
+    Permission,
     Policy,
     Queue,
     Ref,
+    TopicPermission,
     Topology,
+    User,
+    UserLimits,
+    VhostLimits,
     table,
 )
 from topology.plan import Action, Change, Ownership, Vhost
 from topology.problems import TopologyError
-
-_OWNERSHIP: Final = "warren_topology"
-"""A global parameter per vhost; vhosts then neither share a record nor race for one."""
 
 
 class QueueInUseError(TopologyError):
@@ -36,41 +48,74 @@ class QueueInUseError(TopologyError):
 class Broker:
     """One vhost of one broker."""
 
-    def __init__(self, management: Management, *, vhost: str) -> None:
+    def __init__(
+        self, management: Management, *, vhost: str, credentials: Credentials | None = None
+    ) -> None:
+        """Arguments: credentials: What new users get; without them passwords nobody knows."""
         self._management = management
         self.vhost = vhost
+        self._credentials = credentials or Credentials()
 
-    async def found(self) -> Found:
-        """Everything of the vhost that can outlive a connection."""
+    async def found(self, users: Iterable[str] = ()) -> Found:
+        """Everything of the vhost that can outlive a connection, and whoever may do something.
+
+        Arguments:
+            users: Those to look for although they may do nothing in it.
+        """
         if await self._management.get("vhosts/{}", self.vhost, missing_ok=True) is None:
             # Only a broker says who we are; "not found" is what any web server answers.
             if await self._management.get("whoami", missing_ok=True) is None:
                 raise BrokerError(f"{self._management.url} is not RabbitMQ's management API")
-            return Found(
-                vhost=self.vhost,
-                vhost_exists=False,
-                topology=Topology(),
-                owned=frozenset(),
-                depths={},
-            )
+            return await self._found_without_vhost(users)
         bindings = await self._management.get("bindings/{}", self.vhost)
         queues = await self._management.get("queues/{}", self.vhost)
         exchanges = await self._management.get("exchanges/{}", self.vhost)
         policies = await self._management.get("policies/{}", self.vhost)
         record = await self._management.get("global-parameters/{}", self._record, missing_ok=True)
+        operators = await self._management.get("operator-policies/{}", self.vhost)
+        owned = _owned(record)
+        known = {*users, *(ref.parts[0] for ref in owned if ref.kind == "user")}
+        access = await found_access(self._management, self.vhost, known)
         # Exclusive queues, such as a worker's for cancellations, go with their connection.
         lasting = [queue for queue in queues if not queue.get("exclusive")]
         names = {queue["name"] for queue in lasting}
         return Found(
             vhost=self.vhost,
             vhost_exists=True,
-            topology=_topology(exchanges, lasting, policies, _lasting(bindings, names)),
-            owned=_owned(record),
+            topology=Topology.of(
+                [
+                    *_exchanges(exchanges),
+                    *map(_queue, lasting),
+                    *map(_policy, policies),
+                    *_lasting(bindings, names),
+                    *access.resources,
+                ]
+            ),
+            owned=owned,
             depths={
-                queue["name"]: Depth(messages=queue["messages"], consumers=queue["consumers"])
+                queue["name"]: Depth(
+                    messages=queue["messages"],
+                    consumers=queue["consumers"],
+                    bytes=queue.get("message_bytes", 0),
+                )
                 for queue in lasting
                 if "messages" in queue and "consumers" in queue
             },
+            hashes=access.hashes,
+            elsewhere=access.elsewhere,
+            operator_policies=tuple(map(_policy, operators)),
+        )
+
+    async def _found_without_vhost(self, users: Iterable[str]) -> Found:
+        access = await found_access(self._management, self.vhost, users, vhost_exists=False)
+        return Found(
+            vhost=self.vhost,
+            vhost_exists=False,
+            topology=Topology.of(access.resources),
+            owned=frozenset(),
+            depths={},
+            hashes=access.hashes,
+            elsewhere=access.elsewhere,
         )
 
     async def make(self, change: Change) -> None:
@@ -80,15 +125,35 @@ class Broker:
             QueueInUseError: A queue that was to be deleted holds messages or has consumers.
             UnavailableError, AccessError, BrokerError: Nothing is known to have changed.
         """
-        body: dict[str, object]
         target, delete = change.target, change.action is Action.DELETE
         match target:
             case Vhost():
                 await self._management.send("PUT", "vhosts/{}", target.name, body={})
             case Ownership():
-                refs = [[ref.kind, *ref.parts] for ref in sorted(target.refs)]
-                body = {"name": self._record, "value": {"owned": refs}}
+                body = {"name": self._record, "value": record_value(target.refs)}
                 await self._management.send("PUT", "global-parameters/{}", self._record, body=body)
+            case User() if delete:
+                await self._management.send("DELETE", "users/{}", target.name)
+            case User():
+                await make_user(self._management, target, self._credentials)
+            case UserLimits() | TopicPermission() | Permission() if delete:
+                await delete_access(self._management, self.vhost, target)
+            case UserLimits() | TopicPermission() | Permission():
+                await make_access(self._management, self.vhost, target, change.before)
+            case VhostLimits():
+                limits = () if delete else target.limits
+                before = target if delete else change.before
+                await limit_vhost(self._management, self.vhost, limits, before)
+            case Queue() if delete:
+                await self.delete_queue(target.name, with_messages=change.loses)
+            case Exchange() | Queue() | Policy() | Binding():
+                await self._make_routing(target, delete=delete)
+
+    async def _make_routing(
+        self, target: Exchange | Queue | Policy | Binding, *, delete: bool
+    ) -> None:
+        body: dict[str, object]
+        match target:
             case Exchange() if delete:
                 # if-unused: a binding that was made since the plan keeps the exchange.
                 await self._management.send(
@@ -99,8 +164,6 @@ class Broker:
                 await self._management.send(
                     "PUT", "exchanges/{}/{}", self.vhost, target.name, body=body
                 )
-            case Queue() if delete:
-                await self.delete_queue(target.name)
             case Queue():
                 arguments = {"x-queue-type": target.type, **dict(target.arguments)}
                 body = {"durable": True, "arguments": arguments}
@@ -141,8 +204,11 @@ class Broker:
                     "DELETE", f"{path}/{{}}", *ends, found["properties_key"]
                 )
 
-    async def delete_queue(self, name: str) -> None:
+    async def delete_queue(self, name: str, *, with_messages: bool = False) -> None:
         """Delete a queue that is empty and that nobody consumes from.
+
+        Arguments:
+            with_messages: Somebody said that they may go.
 
         Raises:
             QueueInUseError: It is not, or not certainly.
@@ -153,61 +219,46 @@ class Broker:
             return
         if consumers := len(queue.get("consumer_details", ())) or queue.get("consumers", 0):
             raise QueueInUseError(f"queue {name} has {consumers} consumers; stop them first")
+        if not with_messages:
+            await self._require_empty(name, queue)
+        await self._management.send("DELETE", "queues/{}/{}", *where)
+
+    async def _require_empty(self, name: str, queue: dict[str, Any]) -> None:
         if messages := queue.get("messages", 0):
             raise QueueInUseError(f"queue {name} holds {messages} messages; drain it first")
+        if queue.get("type") == STREAM:
+            return  # Nothing can be taken out of one, and it is never empty again.
         # The statistics may be older than the last message. Taking one and putting it back is
         # exact; it costs a message one of its deliveries, but only if there is one after all.
         body = {"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto", "truncate": 1}
-        if await self._management.send("POST", "queues/{}/{}/get", *where, body=body):
+        if await self._management.send("POST", "queues/{}/{}/get", self.vhost, name, body=body):
             raise QueueInUseError(f"queue {name} holds messages; drain it first")
-        await self._management.send("DELETE", "queues/{}/{}", *where)
 
     @property
     def _record(self) -> str:
-        return f"{_OWNERSHIP}.{self.vhost}"
+        return record_name(self.vhost)
 
 
-def _topology(
-    exchanges: list[dict[str, Any]],
-    queues: list[dict[str, Any]],
-    policies: list[dict[str, Any]],
-    bindings: Iterator[Binding],
-) -> Topology:
-    return Topology(
-        exchanges=tuple(
-            sorted(
-                (
-                    Exchange(
-                        name=found["name"],
-                        type=found["type"],
-                        durable=found["durable"],
-                        auto_delete=found["auto_delete"],
-                        internal=found["internal"],
-                        arguments=table(found["arguments"]),
-                    )
-                    for found in exchanges
-                    if found["name"] and not found["name"].startswith("amq.")
-                ),
-                key=lambda exchange: exchange.ref,
+def _exchanges(exchanges: list[dict[str, Any]]) -> Iterator[Exchange]:
+    for found in exchanges:
+        if found["name"] and not found["name"].startswith("amq."):
+            yield Exchange(
+                name=found["name"],
+                type=found["type"],
+                durable=found["durable"],
+                auto_delete=found["auto_delete"],
+                internal=found["internal"],
+                arguments=table(found["arguments"]),
             )
-        ),
-        queues=tuple(sorted((_queue(found) for found in queues), key=lambda queue: queue.ref)),
-        policies=tuple(
-            sorted(
-                (
-                    Policy(
-                        name=found["name"],
-                        pattern=found["pattern"],
-                        applies_to=found["apply-to"],
-                        definition=table(found["definition"]),
-                        priority=found["priority"],
-                    )
-                    for found in policies
-                ),
-                key=lambda policy: policy.ref,
-            )
-        ),
-        bindings=tuple(sorted(bindings, key=lambda binding: binding.ref)),
+
+
+def _policy(found: dict[str, Any]) -> Policy:
+    return Policy(
+        name=found["name"],
+        pattern=found["pattern"],
+        applies_to=found["apply-to"],
+        definition=table(found["definition"]),
+        priority=found["priority"],
     )
 
 
@@ -242,5 +293,6 @@ def _binding(found: dict[str, Any]) -> Binding:
 
 
 def _owned(record: dict[str, Any] | None) -> frozenset[Ref]:
-    refs = record["value"].get("owned", []) if record else []
+    # rabbitmqctl exports what was a mapping as a list of pairs, and who imports it has that.
+    refs = dict(record["value"]).get("owned", []) if record else []
     return frozenset(Ref(kind, tuple(parts)) for kind, *parts in refs)

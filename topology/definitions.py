@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Final
 
 EXCHANGE_TYPES: Final = ("direct", "fanout", "topic")
-QUEUE_TYPES: Final = ("quorum", "classic")
+STREAM: Final = "stream"
+QUEUE_TYPES: Final = ("quorum", "classic", STREAM)
+STREAM_KEYS: Final = ("max-length-bytes",)
+"""What a policy may define for a stream; other keys mean nothing to it."""
 
 PRIORITY: Final = 10
 """Of a policy that names none. Above the 0 that a policy for "everything" usually has."""
@@ -34,3 +37,10 @@ POLICY_ONLY_ARGUMENTS: Final = frozenset(f"x-{key}" for key in (*KEYS["queues"],
 
 ARGUMENTS: Final = ("x-single-active-consumer", "x-quorum-initial-group-size")
 """Arguments of queues for which RabbitMQ has no policy key."""
+
+TAGS: Final = ("management", "policymaker", "monitoring", "administrator")
+"""What a user may be at the management API. ``impersonator`` is missing on purpose: it may publish
+in anybody's name."""
+
+USER_LIMITS: Final = ("max-connections", "max-channels")
+VHOST_LIMITS: Final = ("max-connections", "max-queues")

@@ -6,14 +6,14 @@ What one value must look like is checked here; what values must be to each other
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.resources import files as package_files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
-from topology import rules
+from topology import role_rules, rules
 from topology.definitions import (
     ARGUMENTS,
     EXCHANGE_TYPES,
@@ -23,8 +23,11 @@ from topology.definitions import (
     QUEUE_TYPES,
 )
 from topology.model import (
-    ID,
+    GROUPS,
     ID_IN_WORDS,
+    MAX_LOGIN,
+    SHARING_IDS,
+    VHOST,
     Binding,
     Exchange,
     Members,
@@ -37,22 +40,32 @@ from topology.model import (
     is_id,
     table,
 )
+from topology.names import pattern
 from topology.problems import Place, Problems, did_you_mean
+from topology.role_files import RoleReader
 from topology.source import Entry, read
 
 MEMBERS_FILE: Final = "members.yaml"
-_GROUPS: Final = {"parties": "{party}", "clients": "{client}"}
-_ANY_ID: Final = "{id}"
+_LOGINS: Final = "logins"
+_NOT_A_PARTY: Final = "coordinator"
+"""Its queues for cancellations would be the coordinator's."""
 
 
 def declared(
-    members: Members | Traversable | None = None, directory: Traversable | None = None
+    members: Members | Traversable | None = None,
+    directory: Traversable | None = None,
+    *,
+    overlays: Iterable[Traversable] = (),
+    vhost: str = VHOST,
 ) -> Topology:
     """What the broker should have.
 
     Args:
         members: The parties and clients, or a file that lists them; else the directory's own.
         directory: Where the files are; else those that come with the package.
+        overlays: Files of the same form, such as that of an environment, whose values stand instead
+            of the directory's; of several, the last one's.
+        vhost: For which; users are not a vhost's own, so their names begin with it.
 
     Raises:
         InvalidTopologyError: with every problem of every file.
@@ -61,12 +74,17 @@ def declared(
     problems = Problems()
     if not isinstance(members, Members):
         members = read_members(where / MEMBERS_FILE if members is None else members, problems)
-    draft = _Draft(members, problems)
+    draft = _Draft(members, problems, vhost)
+    for file in overlays:
+        if (entry := read(file, problems, name=_shown(file))) is not None:
+            draft.lay_over(entry)
     for name, file in _flow_files(where, problems):
         if (entry := read(file, problems, name=name)) is not None:
             draft.add_file(entry)
+    draft.add_overlays_own()
     topology = draft.topology()
     rules.check(topology, draft.patterns, draft.places, problems)
+    role_rules.check(topology, draft.roles.sources, problems)
     problems.raise_if_any()
     return topology
 
@@ -74,18 +92,41 @@ def declared(
 def read_members(file: Traversable, problems: Problems) -> Members:
     """The ids of a members file, those that are none left out and recorded."""
     entry = read(file, problems, name=_shown(file))
-    values = entry.fields(_GROUPS) if entry else {}
-    ids: dict[str, list[str]] = {group: [] for group in _GROUPS}
+    values = entry.fields((*GROUPS, _LOGINS)) if entry else {}
+    logins = values.pop(_LOGINS, None)
+    ids: dict[str, list[str]] = {group: [] for group in GROUPS}
+    taken: dict[tuple[str, str], str] = {}
     for group, listed in values.items():
         for item in listed.items():
             text = item.text()
+            # Whoever has an id has queues of that name; legacy clients share theirs.
+            key = (text, "" if group in SHARING_IDS else group)
             if text and not is_id(text):
                 item.problem(f'"{text}" is no id: {ID_IN_WORDS}')
-            elif text in ids[group]:
-                item.problem(f'"{text}" is listed twice')
+            elif key in taken:
+                also = "" if taken[key] == group else f", first among {taken[key]}"
+                item.problem(f'"{text}" is listed twice{also}')
+            elif group == "parties" and text == _NOT_A_PARTY:
+                item.problem(f'no party may be called "{text}": its cancellations are another\'s')
             elif text:
+                taken[key] = group
                 ids[group].append(text)
-    return Members(parties=tuple(ids["parties"]), clients=tuple(ids["clients"]))
+    known = {each for group in SHARING_IDS for each in ids[group]}
+    return Members.in_groups(ids, {} if logins is None else dict(_logins(logins, known)))
+
+
+def _logins(entry: Entry, known: Collection[str]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Those of the clients whose broker users are others than the first one."""
+    for client, listed in entry.named("logins of {}").items():
+        numbers = [item.integer() for item in listed.items()]
+        if client not in known:
+            listed.problem(f"is no client with an id{did_you_mean(client, known)}")
+        elif not numbers or len(set(numbers)) != len(numbers):
+            listed.problem("needs numbers, each once")
+        elif not all(1 <= number <= MAX_LOGIN for number in numbers):
+            listed.problem(f"are numbers from 1 to {MAX_LOGIN}")
+        else:
+            yield client, tuple(sorted(numbers))
 
 
 def _flow_files(directory: Traversable, problems: Problems) -> Iterator[tuple[str, Traversable]]:
@@ -119,33 +160,50 @@ class _Draft:
     Attributes:
         places: Where each resource, by reference, was declared.
         patterns: The names and ``{id}`` forms that each policy lists, with their places.
+        over: By section and name, what overlays say of it; until it is read.
     """
 
     members: Members
     problems: Problems
+    vhost: str
     resources: dict[Ref, Resource] = field(default_factory=dict)
     places: dict[Ref, Place] = field(default_factory=dict)
     patterns: dict[str, list[Entry]] = field(default_factory=dict)
+    over: dict[tuple[str, str], Entry] = field(default_factory=dict)
+    roles: RoleReader = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.roles = RoleReader(self.members, self.vhost, self._add)
 
     def topology(self) -> Topology:
-        ordered = [self.resources[ref] for ref in sorted(self.resources)]
-        return Topology(
-            exchanges=tuple(one for one in ordered if isinstance(one, Exchange)),
-            queues=tuple(one for one in ordered if isinstance(one, Queue)),
-            policies=tuple(one for one in ordered if isinstance(one, Policy)),
-            bindings=tuple(one for one in ordered if isinstance(one, Binding)),
-        )
+        return Topology.of(self.resources.values())
+
+    def lay_over(self, entry: Entry) -> None:
+        for at, value in _sections(entry):
+            self.over[at] = self.over[at].under(value) if at in self.over else value
 
     def add_file(self, entry: Entry) -> None:
-        sections = entry.fields(("exchanges", "queues", "policies"))
-        for section, add, called in (
-            ("exchanges", self._add_exchange, "exchange {}"),
-            ("queues", self._add_queue, "queue {}"),
-            ("policies", self._add_policy, "policy {}"),
-        ):
-            if section in sections:
-                for name, value in sections[section].named(called).items():
-                    add(name, value)
+        for at, value in _sections(entry):
+            upper = self.over.pop(at, None)
+            self._add_one(*at, value if upper is None else value.under(upper))
+
+    def add_overlays_own(self) -> None:
+        """What stands in no other file."""
+        for at, value in self.over.items():
+            self._add_one(*at, value)
+
+    def _add_one(self, section: str, name: str, entry: Entry) -> None:
+        match section:
+            case "exchanges":
+                self._add_exchange(name, entry)
+            case "queues":
+                self._add_queue(name, entry)
+            case "policies":
+                self._add_policy(name, entry)
+            case "roles":
+                self.roles.read_role(name, entry)
+            case _:
+                self.roles.read_vhost(entry)
 
     def _add(self, resource: Resource, entry: Entry) -> None:
         ref = resource.ref
@@ -185,16 +243,24 @@ class _Draft:
         if for_each is None:
             yield "{}", "{}"
             return
-        group = _one_of(for_each, tuple(_GROUPS))
-        if not group:
+        groups = [
+            group
+            for each in ([for_each] if for_each.is_text() else for_each.items())
+            if (group := _one_of(each, tuple(GROUPS)))
+        ]
+        placeholders = {GROUPS[group] for group in groups}
+        if len(placeholders) > 1:
+            for_each.problem("parties and clients are no members of one list")
             return
-        placeholder = _GROUPS[group]
-        if placeholder not in name:
-            entry.problem(f"for_each: {group} needs {placeholder} in the name, or all share one")
-            return
-        ids = self.members.parties if group == "parties" else self.members.clients
-        for member in ids:
-            yield placeholder, member
+        for group in groups:
+            placeholder = GROUPS[group]
+            if placeholder not in name:
+                entry.problem(
+                    f"for_each: {group} needs {placeholder} in the name, or all share one"
+                )
+                return
+            for member in self.members.of(group):
+                yield placeholder, member
 
     def _add_policy(self, name: str, entry: Entry) -> None:
         values = entry.fields(("exchanges", "queues", "definition", "priority"))
@@ -213,12 +279,32 @@ class _Draft:
             return
         policy = Policy(
             name=name,
-            pattern=_pattern(listed),
+            pattern=pattern(name.text() for name in listed),
             applies_to=targets[0],
             definition=_definition(values["definition"], targets[0]),
             priority=values["priority"].integer() if "priority" in values else PRIORITY,
         )
         self._add(policy, entry)
+
+
+_SECTIONS: Final = {
+    "exchanges": "exchange {}",
+    "queues": "queue {}",
+    "policies": "policy {}",
+    "roles": "role {}",
+}
+_VHOST: Final = "vhost"
+
+
+def _sections(entry: Entry) -> Iterator[tuple[tuple[str, str], Entry]]:
+    """What a file says, each with its section and its name; the vhost has none."""
+    sections = entry.fields((*_SECTIONS, _VHOST))
+    for section, called in _SECTIONS.items():
+        if section in sections:
+            for name, value in sections[section].named(called).items():
+                yield (section, name), value
+    if _VHOST in sections:
+        yield (_VHOST, ""), sections[_VHOST]
 
 
 def _bindings(entry: Entry) -> Iterator[tuple[Entry, str, str]]:
@@ -258,12 +344,6 @@ def _definition(entry: Entry, target: str) -> Table:
         else:
             values[key] = value.text()
     return table(values)
-
-
-def _pattern(names: list[Entry]) -> str:
-    """A regular expression for exactly these names, ``{id}`` standing for any one id."""
-    each = [ID.join(re.escape(part) for part in name.text().split(_ANY_ID)) for name in names]
-    return f"^(?:{'|'.join(each)})$"
 
 
 def _one_of(entry: Entry, allowed: tuple[str, ...]) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
+from topology import tls
 from topology.problems import TopologyError
 
 _TIMEOUT_S: Final = 15.0
@@ -31,8 +32,9 @@ class Management:
     """A management API, as an asynchronous context.
 
     Args:
-        url: ``http[s]://[user:password@]host:port[/prefix]``. Percent signs in the credentials
-            are decoded; the password appears in no message, log line or repr.
+        url: ``http[s]://[user:password@]host:port[/prefix]``, and files for TLS as `tls` has it.
+            Percent signs in the credentials are decoded; the password appears in no message, log
+            line or repr.
         user, password: Instead of those in the URL. Without any, RabbitMQ's own guest.
         transport: For tests.
     """
@@ -53,7 +55,7 @@ class Management:
             auth=httpx.BasicAuth(self.user, "guest" if secret is None else secret),
             timeout=_TIMEOUT_S,
             # An explicit transport also keeps a proxy in the environment out of the way.
-            transport=httpx.AsyncHTTPTransport() if transport is None else transport,
+            transport=_transport(url) if transport is None else transport,
         )
 
     async def __aenter__(self) -> Self:
@@ -95,7 +97,9 @@ class Management:
         url = path.format(*(quote(name, safe="") for name in names))
         try:
             answer = await self._http.request(method, url, json=body)
-        except (httpx.RemoteProtocolError, httpx.ReadError):
+        except (httpx.RemoteProtocolError, httpx.ReadError) as error:
+            if (said := tls.cause(error)) is not None:
+                raise tls.refused(self.url, said) from None
             raise UnavailableError(
                 f"{self.url} closed the connection or answered in no HTTP. Is it the AMQP port? "
                 "The management API is usually on 15672"
@@ -105,6 +109,8 @@ class Management:
                 f"RabbitMQ's management API at {self.url} did not answer within {_TIMEOUT_S:.0f} s"
             ) from None
         except httpx.TransportError as error:
+            if (said := tls.cause(error)) is not None:
+                raise tls.refused(self.url, said) from None
             raise UnavailableError(
                 f"RabbitMQ's management API at {self.url} cannot be reached ({error}). "
                 "Is the broker running, with the rabbitmq_management plugin?"
@@ -141,6 +147,11 @@ class Management:
                 raise BrokerError(f"{request}: the broker answered {status}: {reason}")
 
 
+def _transport(url: str) -> httpx.AsyncHTTPTransport:
+    made = tls.context(url)
+    return httpx.AsyncHTTPTransport() if made is None else httpx.AsyncHTTPTransport(verify=made)
+
+
 def _without_credentials(url: str) -> tuple[str, str | None, str | None]:
     """(URL, user, password). A useless URL is not repeated: it may hold a password."""
     try:
@@ -148,7 +159,7 @@ def _without_credentials(url: str) -> tuple[str, str | None, str | None]:
         port = parts.port
     except ValueError:
         raise BrokerError("the management URL has no valid host or port") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.path:
         raise BrokerError("the management URL has to look like http://user:password@host:15672")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     plain = f"{parts.scheme}://{host}{'' if port is None else f':{port}'}{parts.path.rstrip('/')}"

@@ -6,9 +6,9 @@ The same types describe what is declared and what is found, so a difference is a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Self, TypeAlias, TypeVar
 
 VHOST = "warren"
 
@@ -17,21 +17,38 @@ ID = r"[A-Za-z0-9_-]{1,64}"
 
 ID_IN_WORDS = "an id has 1 to 64 of the characters A-Z, a-z, 0-9, _ and -"
 
-Kind: TypeAlias = Literal["vhost", "exchange", "queue", "policy", "binding", "ownership"]
+Kind: TypeAlias = Literal[
+    "vhost",
+    "exchange",
+    "queue",
+    "policy",
+    "binding",
+    "vhost_limits",
+    "user",
+    "user_limits",
+    "topic_permission",
+    "permission",
+    "operator_policy",
+    "ownership",
+]
 Value: TypeAlias = "str | int | float | bool | tuple[Value, ...] | None"
 Table: TypeAlias = "tuple[tuple[str, Value], ...]"
 """AMQP arguments or a policy's definition: sorted pairs, hashable and comparable."""
 
 
+R = TypeVar("R")
+
+
 class Ref(NamedTuple):
-    """The identity of a resource inside its vhost; a binding has five parts, all others one."""
+    """The identity of a resource inside its vhost; a binding has five parts, a topic permission
+    two, all others one."""
 
     kind: Kind
     parts: tuple[str, ...]
 
     def __str__(self) -> str:
         if self.kind != "binding":
-            return f"{self.kind} {self.parts[0]}"
+            return f"{self.kind.replace('_', ' ')} {' on '.join(self.parts)}"
         source, destination_type, destination, key, arguments = self.parts
         to = destination if destination_type == "queue" else f"{destination_type} {destination}"
         by = f" by {key}" if key else ""
@@ -123,7 +140,105 @@ class Binding:
         return Ref("binding", (*parts, repr(self.arguments)))
 
 
-Resource: TypeAlias = Exchange | Queue | Policy | Binding
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """Where a password is to be had. Never the password itself.
+
+    Attributes:
+        source: ``environment``, ``file`` or ``command``.
+        words: The variable, the path, or the command with its arguments.
+    """
+
+    source: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A login of the broker.
+
+    Attributes:
+        has_password: Without one it comes in by a certificate alone.
+        role, member: Whom it is for; the broker does not know.
+        secret: None: `apply` makes a password where there is none yet.
+        new_password: Of a change: the password is set, too.
+    """
+
+    name: str
+    tags: tuple[str, ...] = ()
+    has_password: bool = True
+    role: str = field(default="", compare=False)
+    member: str = field(default="", compare=False)
+    secret: Secret | None = field(default=None, compare=False)
+    new_password: bool = field(default=False, compare=False)
+
+    @property
+    def ref(self) -> Ref:
+        """Its name."""
+        return Ref("user", (self.name,))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permission:
+    """What a user may do in the vhost: regular expressions for names of exchanges and queues."""
+
+    user: str
+    configure: str
+    write: str
+    read: str
+
+    @property
+    def ref(self) -> Ref:
+        """Its user."""
+        return Ref("permission", (self.user,))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicPermission:
+    """By which routing keys a user may publish to a topic exchange, or bind queues to it. Without
+    one, by all of them."""
+
+    user: str
+    exchange: str
+    write: str
+    read: str
+
+    @property
+    def ref(self) -> Ref:
+        """Its user and its exchange."""
+        return Ref("topic_permission", (self.user, self.exchange))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserLimits:
+    """How many connections and channels a user may have at a time."""
+
+    user: str
+    limits: Table
+
+    @property
+    def ref(self) -> Ref:
+        """Its user."""
+        return Ref("user_limits", (self.user,))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VhostLimits:
+    """How many connections and queues the vhost may have."""
+
+    vhost: str
+    limits: Table
+
+    @property
+    def ref(self) -> Ref:
+        """The vhost."""
+        return Ref("vhost_limits", (self.vhost,))
+
+
+Access: TypeAlias = UserLimits | TopicPermission | Permission
+"""What belongs to a user, and goes with it."""
+
+Resource: TypeAlias = Exchange | Queue | Policy | Binding | VhostLimits | User | Access
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +249,33 @@ class Topology:
     queues: tuple[Queue, ...] = ()
     policies: tuple[Policy, ...] = ()
     bindings: tuple[Binding, ...] = ()
+    vhost_limits: tuple[VhostLimits, ...] = ()
+    users: tuple[User, ...] = ()
+    user_limits: tuple[UserLimits, ...] = ()
+    topic_permissions: tuple[TopicPermission, ...] = ()
+    permissions: tuple[Permission, ...] = ()
+
+    @classmethod
+    def of(cls, resources: Iterable[Resource]) -> Self:
+        """Of these, in whichever order they come."""
+        sorted_out: dict[type, list[Resource]] = {}
+        for resource in sorted(resources, key=lambda one: one.ref):
+            sorted_out.setdefault(type(resource), []).append(resource)
+
+        def each(kind: type[R]) -> tuple[R, ...]:
+            return tuple(one for one in sorted_out.get(kind, ()) if isinstance(one, kind))
+
+        return cls(
+            exchanges=each(Exchange),
+            queues=each(Queue),
+            policies=each(Policy),
+            bindings=each(Binding),
+            vhost_limits=each(VhostLimits),
+            users=each(User),
+            user_limits=each(UserLimits),
+            topic_permissions=each(TopicPermission),
+            permissions=each(Permission),
+        )
 
     def resources(self) -> Iterator[Resource]:
         """All of them, in the order in which they can be made."""
@@ -141,6 +283,19 @@ class Topology:
         yield from self.queues
         yield from self.policies
         yield from self.bindings
+        yield from self.vhost_limits
+        yield from self.users
+        yield from self.user_limits
+        # Before the permissions: without an entry all routing keys are allowed.
+        yield from self.topic_permissions
+        yield from self.permissions
+
+    def user_of(self, role: str, member: str = "") -> User:
+        """The login of a role's member. Raises LookupError."""
+        for user in self.users:
+            if (user.role, user.member) == (role, member):
+                return user
+        raise LookupError(f"no user of role {role} for {member or 'it'} is declared")
 
     def governed(self) -> Iterator[Exchange | Queue]:
         """What a policy can apply to."""
@@ -158,6 +313,15 @@ class Depth:
 
     messages: int = 0
     consumers: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordHash:
+    """A password as the broker keeps it: salted, hashed, in base64."""
+
+    algorithm: str
+    value: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +332,10 @@ class Found:
         vhost_exists: False before the first apply; everything else is then empty.
         owned: What an earlier apply made or adopted. Only this is ever deleted.
         depths: By queue name; a queue without statistics is missing.
+        hashes: Of the users' passwords, as the broker keeps them, by user.
+        elsewhere: In which other vhosts these users may do something: (user, vhost).
+        operator_policies: They overrule the limits of policies, and are nobody's but the
+            administrator's.
     """
 
     vhost: str
@@ -175,22 +343,75 @@ class Found:
     topology: Topology
     owned: frozenset[Ref]
     depths: Mapping[str, Depth]
+    hashes: Mapping[str, PasswordHash] = field(default_factory=dict, repr=False)
+    elsewhere: tuple[tuple[str, str], ...] = ()
+    operator_policies: tuple[Policy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Members:
-    """Who gets queues of their own. Compared exactly: ``svc-a`` and ``svc_a`` are two."""
+    """Who gets queues and users of their own. Compared exactly: ``svc-a`` and ``svc_a`` are two.
+
+    Attributes:
+        clients: Make keys and sign.
+        tenant_clients: Serve many: they may ask what is for such clients, too.
+        gateways: The same, over HTTP.
+        legacy_clients: Have a user each, and no id at the coordinator: they share their queues.
+        logins: Of clients with an id that change theirs: the numbers of their broker users, where
+            those are not just the first one. The user of number 2 is called as the first, with .2
+            behind it.
+    """
 
     parties: tuple[str, ...] = ()
     clients: tuple[str, ...] = ()
+    tenant_clients: tuple[str, ...] = ()
+    gateways: tuple[str, ...] = ()
+    legacy_clients: tuple[str, ...] = ()
+    logins: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        for ids in (self.parties, self.clients):
+        asking = (*self.clients, *self.tenant_clients, *self.gateways)
+        for ids in (self.parties, asking, self.legacy_clients):
             for member in ids:
                 if not is_id(member):
                     raise ValueError(f'"{member}" is no id: {ID_IN_WORDS}')
             if len(set(ids)) != len(ids):
                 raise ValueError("the same member is listed twice")
+
+    @classmethod
+    def in_groups(
+        cls,
+        groups: Mapping[str, Sequence[str]],
+        logins: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> Self:
+        """By the names that the groups have in a members file."""
+        ids: dict[str, Any] = {group: tuple(listed) for group, listed in groups.items()}
+        return cls(**ids, logins=logins or {})
+
+    def of(self, group: str) -> tuple[str, ...]:
+        """The ids of a group, by its name in a members file."""
+        ids: tuple[str, ...] = getattr(self, group)
+        return ids
+
+    def logins_of(self, group: str, member: str) -> tuple[int, ...]:
+        """The numbers of a member's broker users."""
+        return self.logins.get(member, (1,)) if group in SHARING_IDS else (1,)
+
+
+GROUPS: Mapping[str, str] = {
+    "parties": "{party}",
+    "clients": "{client}",
+    "tenant_clients": "{client}",
+    "gateways": "{client}",
+    "legacy_clients": "{client}",
+}
+"""What a members file lists, and what stands for each of them in names."""
+
+
+SHARING_IDS: tuple[str, ...] = ("clients", "tenant_clients", "gateways")
+"""Groups of which no two have the same id: whoever has one has queues of that name."""
+
+MAX_LOGIN = 9999
 
 
 def is_id(text: str) -> bool:

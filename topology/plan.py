@@ -8,16 +8,22 @@ Three rules decide what a plan may take away:
   it and deletes it, a queue only when it is empty.
 - Bindings and policies of what still is declared follow the files at once. A stale binding would
   misroute, and a stale policy can win over the new one: only one applies to a queue.
+- So does what a declared user may do, whoever gave it more. A user that is no longer declared is
+  retired like a queue, with what it may do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from itertools import starmap
 from typing import TypeAlias
 
+from topology.losses import losses
 from topology.model import (
+    Access,
+    Binding,
     Depth,
     Exchange,
     Found,
@@ -27,7 +33,10 @@ from topology.model import (
     Ref,
     Resource,
     Topology,
+    User,
 )
+from topology.operator_policies import operator_policy, overrulings
+from topology.passwords import fits
 from topology.retired import retained
 
 
@@ -69,11 +78,13 @@ Target: TypeAlias = Resource | Vhost | Ownership
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One step. `before` is what an update replaces, which only a policy and the record have."""
+    """One step. `before` is what an update replaces. A queue that `loses` is deleted with the
+    messages that it holds."""
 
     action: Action
     target: Target
     before: Target | None = None
+    loses: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,41 +128,111 @@ class Plan:
         return bool(self.conflicts or self.held)
 
 
-def difference(declared: Topology, found: Found, *, prune: bool = False) -> Plan:
-    """The plan that makes `found` like `declared`; empty when it is."""
+def difference(
+    declared: Topology,
+    found: Found,
+    *,
+    prune: bool = False,
+    passwords: Mapping[str, str] | None = None,
+    lose: frozenset[str] = frozenset(),
+) -> Plan:
+    """The plan that makes `found` like `declared`; empty when it is.
+
+    Args:
+        lose: The queues whose messages may go; all others keep theirs.
+        passwords: Of the users whose passwords are kept elsewhere, by user.
+    """
     wanted = declared.by_ref()
     present = found.topology.by_ref()
-    old = frozenset(ref for ref in found.owned if ref in present and ref not in wanted)
-    stay = retained(declared, found, old, prune=prune)
-    doomed = [present[ref] for ref in sorted(old - stay.keys(), key=_removal_order)]
+    ours = {user.name for user in declared.users}
+    old = frozenset(
+        ref
+        for ref, resource in present.items()
+        if ref not in wanted and (ref in found.owned or _user_of(resource) in ours)
+    )
+    stay = retained(declared, found, old, prune=prune, lose=lose)
+    going = old - stay.keys()
+    doomed = [
+        present[ref]
+        for ref in sorted(going, key=_removal_order)
+        # With a user goes what it may do.
+        if Ref("user", (_user_of(present[ref]) or "",)) not in going
+    ]
     ownership = Ownership(vhost=found.vhost, refs=frozenset(wanted) | stay.keys())
     changes = [
         *([] if found.vhost_exists else [_create(Vhost(name=found.vhost))]),
-        *_creations_and_updates(declared, present),
-        *(Change(action=Action.DELETE, target=target) for target in doomed),
+        *_creations_and_updates(declared, found, present, passwords or {}),
+        *(_delete(target, lose) for target in doomed),
         *([] if ownership.refs == found.owned else [_update(ownership, found)]),
     ]
+    others = [ref for ref in present if ref not in wanted and ref not in old]
+    # Our users are for this vhost alone. What strangers do elsewhere is not for us to tell.
+    others += [
+        Ref("permission", (user, f"vhost {vhost}"))
+        for user, vhost in found.elsewhere
+        if user in ours or Ref("user", (user,)) in found.owned
+    ]
+    others += map(operator_policy, found.operator_policies)
     return Plan(
         changes=tuple(changes),
-        conflicts=tuple(_conflicts(declared, found, doomed)),
+        conflicts=(
+            *_conflicts(declared, found, present, doomed),
+            *starmap(_conflict, losses(declared, found, lose)),
+        ),
         retired=() if prune else tuple(sorted(stay)),
         held=tuple(Held(ref=ref, why=stay[ref]) for ref in sorted(stay)) if prune else (),
-        drift=tuple(sorted(ref for ref in present if ref not in wanted and ref not in old)),
+        drift=tuple(sorted(others)),
     )
 
 
-def _creations_and_updates(declared: Topology, present: dict[Ref, Resource]) -> Iterator[Change]:
-    # Exchanges, queues, policies, then bindings: nothing is routed before it is bounded.
+def _user_of(resource: Resource) -> str | None:
+    """Whose it is, and with whom it goes."""
+    return resource.user if isinstance(resource, Access) else None
+
+
+def _creations_and_updates(
+    declared: Topology,
+    found: Found,
+    present: Mapping[Ref, Resource],
+    passwords: Mapping[str, str],
+) -> Iterator[Change]:
+    # Exchanges, queues, policies, then bindings: nothing is routed before it is bounded. Then
+    # users, and what they may do only when it is known by which routing keys.
     for resource in declared.resources():
         existing = present.get(resource.ref)
-        if existing is None:
+        if isinstance(resource, User):
+            yield from _of_user(resource, existing, found, passwords)
+        elif existing is None:
             yield _create(resource)
-        elif isinstance(resource, Policy) and resource != existing:
+        elif not isinstance(resource, Exchange | Queue | Binding) and resource != existing:
             yield Change(action=Action.UPDATE, target=resource, before=existing)
+
+
+def _of_user(
+    user: User, existing: Resource | None, found: Found, passwords: Mapping[str, str]
+) -> Iterator[Change]:
+    if not isinstance(existing, User):
+        yield _create(replace(user, new_password=user.has_password))
+        return
+    kept, password = found.hashes.get(user.name), passwords.get(user.name)
+    other = password is not None and not (kept is not None and fits(password, kept))
+    new = user.has_password and (other or not existing.has_password)
+    if new or user != existing:
+        target = replace(user, new_password=new)
+        yield Change(action=Action.UPDATE, target=target, before=existing)
 
 
 def _create(target: Target) -> Change:
     return Change(action=Action.CREATE, target=target)
+
+
+def _delete(target: Resource, lose: frozenset[str]) -> Change:
+    loses = isinstance(target, Queue) and target.name in lose
+    return Change(action=Action.DELETE, target=target, loses=loses)
+
+
+def _conflict(ref: Ref, text: str, remedy: str) -> Conflict:
+    return Conflict(ref=ref, text=text, remedy=remedy)
 
 
 def _update(ownership: Ownership, found: Found) -> Change:
@@ -159,8 +240,19 @@ def _update(ownership: Ownership, found: Found) -> Change:
     return Change(action=Action.UPDATE, target=ownership, before=before)
 
 
-_REMOVALS: tuple[Kind, ...] = ("binding", "queue", "exchange", "policy")
-"""Policies last: a queue must not lose its dead-lettering while it may still hold something."""
+_REMOVALS: tuple[Kind, ...] = (
+    "binding",
+    "queue",
+    "exchange",
+    "policy",
+    "user",
+    "permission",
+    "topic_permission",
+    "user_limits",
+    "vhost_limits",
+)
+"""Policies after queues: a queue must not lose its dead-lettering while it may still hold
+something. A permission before the topic permissions: without those it would be wider."""
 
 
 def _removal_order(ref: Ref) -> tuple[int, Ref]:
@@ -172,8 +264,12 @@ def _removal_order(ref: Ref) -> tuple[int, Ref]:
 ###
 
 
-def _conflicts(declared: Topology, found: Found, doomed: Iterable[Resource]) -> Iterator[Conflict]:
-    present = found.topology.by_ref()
+def _conflicts(
+    declared: Topology,
+    found: Found,
+    present: Mapping[Ref, Resource],
+    doomed: Iterable[Resource],
+) -> Iterator[Conflict]:
     for resource in declared.governed():
         existing = present.get(resource.ref)
         if isinstance(existing, Exchange | Queue) and existing != resource:
@@ -193,6 +289,13 @@ def _conflicts(declared: Topology, found: Found, doomed: Iterable[Resource]) -> 
                 remedy="only one policy applies to each queue or exchange: delete it, lower its "
                 "priority, or narrow its pattern",
             )
+    for ref, text in overrulings(declared, found.operator_policies):
+        yield Conflict(
+            ref=ref,
+            text=text,
+            remedy="an operator policy is stronger than all others: have the broker's "
+            "administrator delete it or narrow its pattern, or declare the same limits here",
+        )
 
 
 def _beaten(stranger: Policy, declared: Topology) -> str:
@@ -225,7 +328,7 @@ def _immutable(existing: Exchange | Queue, wanted: Exchange | Queue, found: Foun
         )
     else:
         depth = found.depths.get(name, Depth())
-        remedy = f"declare {name}.v2, drain this one and prune it (topology/README.md)"
+        remedy = f"warren topology migrate-queue {name} (topology/README.md)"
         if depth.messages:
             remedy = f"it holds {depth.messages} messages: {remedy}"
         else:

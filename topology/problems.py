@@ -48,6 +48,9 @@ class Problems:
 class TopologyError(Exception):
     """Base of everything this package raises; the text is a sentence for the operator."""
 
+    exit_code: int = 1
+    """Of a command that ends with it."""
+
 
 class InvalidTopologyError(TopologyError):
     """The files contradict themselves or RabbitMQ; nothing was sent to the broker."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from topology.definitions import AT_LEAST_ONCE, REJECT_PUBLISH
+from topology.definitions import AT_LEAST_ONCE, REJECT_PUBLISH, STREAM, STREAM_KEYS
 from topology.model import Binding, Exchange, Policy, Queue, Ref, Topology
 from topology.problems import Place, Problems, did_you_mean
 from topology.source import Entry
@@ -90,6 +90,9 @@ def _queue_faults(queue: Queue, policy: Policy | None) -> Iterator[str]:
         return
     definition = dict(policy.definition)
     called = f'has the policy "{policy.name}"'
+    if queue.type == STREAM:
+        for key in definition.keys() - set(STREAM_KEYS):
+            yield f"{called}, whose {key} means nothing to a stream"
     if "max-length" not in definition and "max-length-bytes" not in definition:
         yield f"{called} without max-length or max-length-bytes"
     if queue.type == "quorum" and "delivery-limit" not in definition:

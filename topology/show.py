@@ -7,8 +7,21 @@ from collections.abc import Iterable, Iterator
 from rich.console import Group
 from rich.text import Text
 
-from topology.model import Binding, Exchange, Policy, Queue, Ref, Table
-from topology.plan import Action, Change, Held, Ownership, Plan, Vhost
+from topology.model import (
+    Binding,
+    Exchange,
+    Permission,
+    Policy,
+    Queue,
+    Ref,
+    Table,
+    TopicPermission,
+    User,
+    UserLimits,
+    VhostLimits,
+)
+from topology.plan import Action, Change, Held, Ownership, Plan, Target, Vhost
+from topology.risks import Level, changed, risk
 
 _SIGNS = {
     Action.CREATE: ("+", "green"),
@@ -47,9 +60,11 @@ def _leftover_lines(plan: Plan) -> Iterator[Text]:
 
 
 def change_line(change: Change) -> Text:
-    """A change for people, with a sign as in a diff."""
+    """A change for people, with a sign as in a diff, and what it may do to others."""
     sign, style = _SIGNS[change.action]
-    return Text(f"{sign} {_described(change)}", style=style)
+    danger = risk(change)
+    loud = "bold red" if danger.level is Level.HIGH else "dim"
+    return Text.assemble((f"{sign} {_described(change)}", style), (f"  [{danger}]", loud))
 
 
 def held_lines(held: Iterable[Held]) -> Iterator[Text]:
@@ -80,25 +95,49 @@ def _described(change: Change) -> str:
     match change.target:
         case Ownership(refs=refs):
             return f"the record of what is ours: {len(refs)} things"
-        case Policy() as policy if isinstance(change.before, Policy):
-            return f"{policy.ref}: {'; '.join(_edits(change.before, policy))}"
+        case User(new_password=True) as user if isinstance(change.before, User):
+            return f"{user.ref}: {'; '.join(['a new password', *_edits(change.before, user)])}"
+        case other if change.before is not None:
+            return f"{other.ref}: {'; '.join(_edits(change.before, other))}"
         case (Exchange() | Queue()) as one if change.action is Action.CREATE:
             return f"{one.ref} ({one.type})"
         case Policy() as policy if change.action is Action.CREATE:
             return f"{policy.ref} for {policy.applies_to} {policy.pattern}"
+        case (User() | Permission() | TopicPermission() | UserLimits() | VhostLimits()) as one:
+            said = "; ".join(f"{key} {value}" for key, value in _table_of(one).items())
+            return f"{one.ref} ({said})" if said else str(one.ref)
         case other:
             return str(other.ref)
 
 
-def _edits(before: Policy, after: Policy) -> Iterator[str]:
-    old = {**_of_policy(before), **dict(before.definition)}
-    new = {**_of_policy(after), **dict(after.definition)}
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            yield f"{key} {old.get(key, 'unset')} -> {new.get(key, 'unset')}"
+def _edits(before: Target, after: Target) -> list[str]:
+    old, new = _table_of(before), _table_of(after)
+    return changed(tuple(old.items()), tuple(new.items()))
 
 
-def _of_policy(policy: Policy) -> dict[str, object]:
+def _table_of(target: Target) -> dict[str, str | int]:
+    """What can be edited of it, in one line each."""
+    match target:
+        case Policy():
+            return {**_of_policy(target), **_plain(target.definition)}
+        case User():
+            login = {} if target.has_password else {"password": "none"}
+            return {**({"tags": ",".join(target.tags)} if target.tags else {}), **login}
+        case Permission():
+            return {"configure": target.configure, "write": target.write, "read": target.read}
+        case TopicPermission():
+            return {"write": target.write, "read": target.read}
+        case UserLimits() | VhostLimits():
+            return _plain(target.limits)
+        case _:
+            return {}
+
+
+def _plain(pairs: Table) -> dict[str, str | int]:
+    return {key: value if isinstance(value, str | int) else str(value) for key, value in pairs}
+
+
+def _of_policy(policy: Policy) -> dict[str, str | int]:
     return {
         "pattern": policy.pattern,
         "applies to": policy.applies_to,
@@ -127,7 +166,12 @@ def held_as_json(held: Iterable[Held]) -> list[dict[str, object]]:
 
 
 def _change_as_json(change: Change) -> dict[str, object]:
-    said: dict[str, object] = {"action": str(change.action), **_ref(change.target.ref)}
+    danger = risk(change)
+    said: dict[str, object] = {
+        "action": str(change.action),
+        **_ref(change.target.ref),
+        "risk": {"level": str(danger.level), "why": danger.why},
+    }
     match change.target:
         case Exchange() | Queue():
             said |= {"type": change.target.type, "arguments": _table(change.target.arguments)}
@@ -142,13 +186,17 @@ def _change_as_json(change: Change) -> dict[str, object]:
             if isinstance(change.before, Policy):
                 before = change.before
                 said["before"] = {**_of_policy(before), "definition": _table(before.definition)}
+        case Permission() | TopicPermission() | UserLimits() | VhostLimits() | User():
+            said |= _table_of(change.target)
+            if change.before is not None:
+                said["before"] = _table_of(change.before)
         case Ownership() | Vhost():
             pass
     return said
 
 
 def _ref(ref: Ref) -> dict[str, object]:
-    return {"kind": ref.kind, "name": str(ref).removeprefix(f"{ref.kind} ")}
+    return {"kind": ref.kind, "name": str(ref).removeprefix(f"{ref.kind.replace('_', ' ')} ")}
 
 
 def _table(pairs: Table) -> dict[str, object]:

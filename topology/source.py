@@ -9,9 +9,10 @@ and `Problems.raise_if_any` sees to it that the emptiness is never used.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from importlib.resources.abc import Traversable
+from pathlib import Path
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -38,12 +39,20 @@ class Entry:
     Attributes:
         place: Where its key stands, or the value itself inside a list.
         called: What messages call it, for example ``queue "warren.reports": bindings``.
+        over: Another file's mapping at the same place, whose values stand instead of these.
     """
 
     node: Node
     place: Place
     called: str
     problems: Problems
+    over: Entry | None = None
+
+    def under(self, upper: Entry) -> Entry:
+        """What stands here once the other is laid over it: of two mappings, the keys of both; of
+        all else, the other."""
+        mappings = isinstance(self.node, MappingNode) and isinstance(upper.node, MappingNode)
+        return replace(self, over=upper) if mappings else upper
 
     def fields(self, allowed: Iterable[str]) -> dict[str, Entry]:
         """The values of a mapping whose keys are fixed words."""
@@ -72,6 +81,8 @@ class Entry:
                 continue
             inner = f"{self.called}: {key}" if called == "{}" else called.format(f'"{key}"')
             values[key] = Entry(value_node, place, inner.removeprefix(": "), self.problems)
+        for key, upper in self.over.named(called).items() if self.over else ():
+            values[key] = values[key].under(upper) if key in values else upper
         return values
 
     def items(self) -> list[Entry]:
@@ -85,6 +96,10 @@ class Entry:
             )
             for item in self.node.value
         ]
+
+    def is_text(self) -> bool:
+        """Whether it is a single value, rather than a list or a mapping."""
+        return isinstance(self.node, ScalarNode)
 
     def text(self) -> str:
         """The text; empty, and a problem noted, if it is something else."""
@@ -143,6 +158,15 @@ def read(file: Traversable, problems: Problems, *, name: str) -> Entry | None:
             return Entry(node, Place(name, node.start_mark.line + 1), "", problems)
         problems.add(Place(name, 1), "the file is empty")
     return None
+
+
+def write(content: Mapping[str, object], file: Path) -> None:
+    """As YAML that `read` reads back."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel types it None
+    with file.open("w", encoding="utf-8") as out:
+        yaml.dump(dict(content), out)
 
 
 def _kind(node: Node) -> str:

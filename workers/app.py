@@ -10,11 +10,10 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-import aio_pika
 from faststream.rabbit import RabbitBroker
 from tenacity import (
     AsyncRetrying,
@@ -24,11 +23,13 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from contracts import addresses, sessions
+from contracts import addresses, connecting, sessions
+from contracts.client_list import KnownClients
 
-from . import metrics
+from . import abilities, chores, following, metrics, places
 from .coordinator.signature import Signature
 from .coordinator.wiring import Coordinator
+from .delivery.client_queues import ClientQueues
 from .delivery.clock import now_ms
 from .delivery.consuming import (
     GRACE_S,
@@ -36,16 +37,25 @@ from .delivery.consuming import (
     stop_consuming,
     subscribe,
     subscribe_broadcast,
+    taker,
     with_heartbeat,
 )
 from .delivery.middleware import Chain, Middleware
-from .delivery.publisher import Publisher, PublishError, require_topology
+from .delivery.permissions import (
+    ForbiddenError,
+    Way,
+    coordinators_ways,
+    partys_ways,
+    reading,
+    require_writing,
+)
+from .delivery.publisher import Publisher, require_topology
 from .health import Check, Health
 from .party.consumer import PartyConsumer
 from .session.party.acceptance import Party
 from .session.sending import report
-from .settings import CoordinatorSettings, Lane, PartyLimits, PartySettings
-from .store.interface import PartyStore, SessionStore, StoreUnavailableError
+from .settings import CoordinatorSettings, Lane, PartySettings
+from .store.interface import SessionStore, StoreUnavailableError
 from .store.opening import open_coordinator_store, open_party_store
 from .store.sealing import Sealer
 
@@ -58,7 +68,7 @@ READY_FILE = "WARREN_READY_FILE"
 """Environment variable: a file that is created once the worker consumes."""
 
 STARTUP_PATIENCE_S = 60
-BROKER_AWAY = (OSError, aio_pika.exceptions.AMQPConnectionError)
+BROKER_AWAY = connecting.AWAY
 GC_THRESHOLD = 20_000
 """Allocations between two looks at the young; some hundred deliveries."""
 STOP_S = GRACE_S + 1
@@ -71,14 +81,30 @@ HEARTBEAT_SECONDS = 2.0
 ATTEST_SECONDS = 2.0
 """Between two looks at whether the database is still the one that it was."""
 REFRESH_SECONDS = 1.0
+LISTS_SECONDS = 2.0
+"""Between two looks at what other processes have stored of a list, and for queues that were not
+there yet."""
+ENDS_SECONDS = 0.05
+"""Between two looks, while turns are short, at what other processes have ended."""
 PURGE_SECONDS = 30.0
-HEALTH_PATIENCE_S = 1.0
+WATCH_SECONDS = 2.0
+"""Between two looks at whether all that the worker depends on is able."""
+
+
+_QUEUES: Mapping[Lane, Callable[[str], str]] = {
+    Lane.SIGNING: addresses.inbox_queue,
+    Lane.KEYGEN: addresses.keygen_queue,
+    Lane.PRESIGNING: addresses.presigning_queue,
+}
 
 
 async def run_party(
-    settings: PartySettings, lane: Lane, health: Health, middleware: Middleware = METERED
+    settings: PartySettings,
+    lanes: Collection[Lane],
+    health: Health,
+    middleware: Middleware = METERED,
 ) -> None:
-    """Serve one party's queues until SIGTERM or SIGINT.
+    """Serve the queues of a party's lanes until SIGTERM or SIGINT.
 
     Raises:
         TopologyError, NoAdmissionError, SchemaError, SealError, WitnessError: what is missing,
@@ -86,22 +112,9 @@ async def run_party(
     """
     limits = settings.limits
     url = with_heartbeat(settings.amqp_url)
-    queues = {
-        Lane.SIGNING: addresses.inbox_queue(settings.party_id),
-        Lane.PRESIGNING: addresses.presigning_queue(settings.party_id),
-    }
-    if lane is not Lane.ALL:
-        queues = {lane: queues[lane]}
+    queues = {lane: _QUEUES[lane](settings.party_id) for lane in lanes}
     sealer = Sealer(settings.master_keys())
-    party = Party(
-        party_id=settings.party_id,
-        identity=settings.identity,
-        peers=settings.peers,
-        coordinators=settings.coordinators,
-        clients=settings.clients,
-        clock_tolerance_ms=int(limits.clock_tolerance_seconds * 1000),
-    )
-    await _broker_reachable(url, queues=queues.values())
+    await _broker_reachable(url, queues=queues.values(), ways=partys_ways(settings.party_id))
     closed = open_party_store(
         settings.database_url,
         party_id=settings.party_id,
@@ -111,14 +124,19 @@ async def run_party(
     )
     publishing = _connected(url, settings.party_id, middleware)
     async with _opened(closed) as store, publishing as publisher:
+        followed = await following.of_party(settings, store, url)
+        party = _party(settings, followed.clients)
         consumer = PartyConsumer(party, store, publisher, limits)
         broker = make_broker(url)
+        followed.listen(broker)
         consume = functools.partial(subscribe, broker, publisher, middleware=middleware)
-        if inbox := queues.get(Lane.SIGNING):
-            consume(inbox, consumer.handle, prefetch=limits.prefetch)
-        if presigning := queues.get(Lane.PRESIGNING):
-            prefetch = limits.presigning_prefetch
-            consume(presigning, consumer.handle_presigning, prefetch=prefetch)
+        handlers = {
+            Lane.SIGNING: consumer.handle,
+            Lane.KEYGEN: consumer.handle_keygen,
+            Lane.PRESIGNING: consumer.handle_presigning,
+        }
+        for lane, queue in queues.items():
+            consume(queue, handlers[lane], prefetch=limits.prefetch_of(lane))
         _hear_cancellations(broker, settings.party_id, consumer.broadcast)
 
         async def sign_of_life() -> None:
@@ -130,26 +148,41 @@ async def run_party(
             await publisher.publish(alive)
 
         async def purge() -> None:
-            await _forget(store, limits.retention_seconds)
-            await _forget_requests(store, limits)
-            await store.purge_parked(before=now_ms() - int(limits.parked_seconds * 1000))
+            await chores.forget(store, limits.retention_seconds)
+            await chores.forget_requests(store, limits)
+            await store.purge_parked(before=await store.now() - int(limits.parked_seconds * 1000))
 
         async def sweep() -> None:
-            await _for_each(consumer.expire, await store.overdue(now_ms(), SWEEP_LIMIT))
+            await chores.for_each(consumer.expire, await store.overdue(now_ms(), SWEEP_LIMIT))
 
         async def send_owed() -> None:
             before = now_ms() - OWED_AFTER_MS
-            await _for_each(consumer.send_owed, await store.owing(before, SWEEP_LIMIT))
+            await chores.for_each(consumer.send_owed, await store.owing(before, SWEEP_LIMIT))
 
-        health.checks.update(database=store.ping, broker=_connection_of(broker, publisher))
+        health.certificates |= places.certificates(settings.amqp_url, settings.database_url)
+        health.checks.update(_able(store, broker, publisher, knocks=False))
         await _serve(
             broker,
+            url,
+            (health.watch, WATCH_SECONDS),
             (sign_of_life, HEARTBEAT_SECONDS),
             (store.attest, ATTEST_SECONDS),
+            (followed.look, LISTS_SECONDS),
             (sweep, SWEEP_SECONDS),
             (send_owed, OWED_SECONDS),
             (purge, PURGE_SECONDS),
         )
+
+
+def _party(settings: PartySettings, clients: KnownClients) -> Party:
+    return Party(
+        party_id=settings.party_id,
+        identity=settings.identity,
+        peers=settings.peers,
+        coordinators=settings.coordinators,
+        clients=clients,
+        clock_tolerance_ms=int(settings.limits.clock_tolerance_seconds * 1000),
+    )
 
 
 async def run_coordinator(
@@ -162,10 +195,8 @@ async def run_coordinator(
     """
     limits = settings.limits
     url = with_heartbeat(settings.amqp_url)
-    clients = {policy.client_id for policy in settings.clients} - {None}
-    own = [queue for each in clients if each for queue in addresses.request_queues(each)]
-    queues = (*addresses.REQUEST_QUEUES, *own, addresses.REPORTS_QUEUE)
-    await _broker_reachable(url, queues=queues)
+    queues = (*addresses.REQUEST_QUEUES, addresses.REPORTS_QUEUE)
+    await _broker_reachable(url, queues=queues, ways=coordinators_ways())
     closed = open_coordinator_store(
         settings.database_url, max_connections=limits.database_connections
     )
@@ -173,12 +204,15 @@ async def run_coordinator(
     middleware = Chain(middleware, Signature(settings.identity))
     publishing = _connected(url, "coordinator", middleware)
     async with _opened(closed) as store, publishing as publisher:
+        followed = await following.of_coordinator(settings, store, url)
+        clients = followed.clients
+        await _configured_queues(url, settings, clients)
         coordinator = Coordinator.over(
             store,
             publisher,
             identities=(settings.identity, *settings.other_identities),
             parties=settings.parties,
-            clients=settings.clients,
+            clients=clients,
             limits=limits,
             pool_limits=settings.pools,
         )
@@ -188,37 +222,72 @@ async def run_coordinator(
         broker = make_broker(url)
         consume = functools.partial(subscribe, broker, publisher, middleware=middleware)
         for queue in addresses.REQUEST_QUEUES:
-            consume(queue, requests.handle, prefetch=limits.prefetch)
-        prefetch = limits.prefetch_of_each(len(clients))
-        for queue in own:
-            consume(queue, requests.handle, prefetch=prefetch)
+            consume(queue, requests.handle, prefetch=limits.waiting)
+        followed.listen(broker)
+        own = ClientQueues(
+            lambda: broker.connection,
+            lambda queue: taker(publisher, queue, requests.handle, middleware=middleware),
+            prefetch=limits.prefetch_of_each(len(clients.ids)),
+        )
+
+        async def follow() -> None:
+            await own.follow(clients.ids)
+
         consume(addresses.REPORTS_QUEUE, reports.handle, prefetch=limits.prefetch)
         _hear_cancellations(broker, "coordinator", reports.broadcast)
 
         async def sweep() -> None:
-            await _for_each(reports.expire, await store.overdue(now_ms() - grace_ms, SWEEP_LIMIT))
+            await chores.for_each(
+                reports.expire, await store.overdue(now_ms() - grace_ms, SWEEP_LIMIT)
+            )
 
         async def send_owed() -> None:
             before = now_ms() - OWED_AFTER_MS
-            await _for_each(reports.send_owed, await store.owing(before, SWEEP_LIMIT))
+            await chores.for_each(reports.send_owed, await store.owing(before, SWEEP_LIMIT))
 
         async def purge() -> None:
-            await _forget(store, limits.retention_seconds)
+            await chores.forget(store, limits.retention_seconds)
 
         async def refresh_liveness() -> None:
             await coordinator.liveness.refresh()
             metrics.PARTIES_ALIVE.set(len(coordinator.liveness.alive()))
 
-        health.checks.update(database=store.ping, broker=_connection_of(broker, publisher))
+        health.certificates |= places.certificates(settings.amqp_url, settings.database_url)
+        health.checks.update(_able(store, broker, publisher, knocks=True, own=own))
+
+        async def look_for_ends() -> None:
+            if coordinator.entrance.filling:
+                await coordinator.entrance.departures.look(store)
+
+        async def begin() -> None:
+            followed.when_changed(follow)
+            await follow()
+
         await _serve(
             broker,
+            url,
+            (health.watch, WATCH_SECONDS),
+            (followed.look, LISTS_SECONDS),
+            (own.retry, LISTS_SECONDS),
             (refresh_liveness, REFRESH_SECONDS),
+            (look_for_ends, ENDS_SECONDS),
             (coordinator.admission.refresh, REFRESH_SECONDS),
             (coordinator.pools.tend, SWEEP_SECONDS),
             (sweep, SWEEP_SECONDS),
             (send_owed, OWED_SECONDS),
             (purge, PURGE_SECONDS),
+            begin=begin,
+            stop=own.stop,
         )
+
+
+async def _configured_queues(
+    url: str, settings: CoordinatorSettings, clients: KnownClients
+) -> None:
+    """Those of clients in the configuration must be there; of others, they may be on their way."""
+    configured = {policy.client_id for policy in settings.clients} & clients.ids
+    queues = [queue for each in configured if each for queue in addresses.request_queues(each)]
+    await _broker_reachable(url, queues=queues, ways=())
 
 
 def _hear_cancellations(broker: RabbitBroker, name: str, handler: Callable[[bytes], None]) -> None:
@@ -226,38 +295,60 @@ def _hear_cancellations(broker: RabbitBroker, name: str, handler: Callable[[byte
     subscribe_broadcast(broker, addresses.CANCEL, queue, handler)
 
 
-def _connection_of(broker: RabbitBroker, publisher: Publisher) -> Check:
-    """Whether both connections to the broker are up, as far as this side knows."""
+def _able(
+    store: SessionStore,
+    broker: RabbitBroker,
+    publisher: Publisher,
+    *,
+    knocks: bool,
+    own: ClientQueues | None = None,
+) -> dict[str, Check]:
+    """What a worker depends on, and how to tell whether it can be worked with."""
+    return {
+        "database": functools.partial(abilities.database, store),
+        "broker": functools.partial(abilities.broker, broker, publisher, knocks=knocks),
+        "consumers": functools.partial(abilities.consumers, broker, own),
+    }
 
-    async def check() -> None:
-        if not await broker.ping(HEALTH_PATIENCE_S):
-            raise ConnectionError("the consuming connection is down")
-        if not publisher.connected:
-            raise ConnectionError("the publishing connection is down")
 
-    return check
+async def _nothing() -> None:
+    """There is nothing else to begin."""
+
+
+async def _no_more(_grace_s: float) -> None:
+    """Nor to stop."""
 
 
 async def _serve(
-    broker: RabbitBroker, *chores: tuple[Callable[[], Awaitable[None]], float]
+    broker: RabbitBroker,
+    url: str,
+    *work: tuple[Callable[[], Awaitable[None]], float],
+    begin: Callable[[], Awaitable[None]] = _nothing,
+    stop: Callable[[float], Awaitable[None]] = _no_more,
 ) -> None:
-    """Consume and do the chores until a signal; then stop taking, finish what runs, and leave."""
-    stop = asyncio.Event()
+    """Consume and do the chores until a signal; then stop taking, finish what runs, and leave.
+
+    Arguments:
+        begin, stop: What else is consumed.
+    """
+    over = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, over.set)
     async for attempt in _patiently(BROKER_AWAY):
         with attempt:
             try:
-                await broker.start()
-            except BROKER_AWAY:
+                with reading(url):
+                    await broker.start()
+            except (*BROKER_AWAY, ForbiddenError):
                 await broker.stop()
                 raise
+    await begin()
     _spare_the_collector()
-    tasks = [asyncio.create_task(_every(seconds, chore)) for chore, seconds in chores]
+    tasks = [asyncio.create_task(chores.every(seconds, chore)) for chore, seconds in work]
     _say_ready()
     try:
-        await stop.wait()
+        await over.wait()
     finally:
         for task in tasks:
             task.cancel()
@@ -266,64 +357,15 @@ async def _serve(
         # back to their queues.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):
-                await stop_consuming(broker)
+                await asyncio.gather(stop_consuming(broker), stop(GRACE_S))
                 await broker.stop()
 
 
-async def _every(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
-    """Repeat a chore; while store or broker are away, ever more slowly."""
-    pause = seconds
-    while True:
-        try:
-            await chore()
-            pause = seconds
-        except (StoreUnavailableError, PublishError) as error:
-            pause = min(2 * pause, max(seconds, 10.0))
-            metrics.CHORES_PUT_OFF.labels(chore.__name__).inc()
-            logger.warning("chore put off", extra={"reason": str(error)})
-        except Exception:
-            pause = min(2 * pause, max(seconds, 10.0))
-            metrics.CHORES_PUT_OFF.labels(chore.__name__).inc()
-            logger.exception("chore failed")
-        await asyncio.sleep(pause)
-
-
-async def _for_each(work: Callable[[bytes], Awaitable[None]], sessions: Iterable[bytes]) -> None:
-    """One session that cannot be worked on must not keep the others behind it from it."""
-    for session_id in sessions:
-        try:
-            await work(session_id)
-        except (StoreUnavailableError, PublishError):
-            raise
-        except Exception:
-            logger.exception("session put off", extra={"session_id": session_id.hex()})
-
-
-async def _forget(store: SessionStore, retention_seconds: float) -> None:
-    """By the clock that says when sessions end: a process whose own is ahead would forget those
-    whose requests live."""
-    ended_before = await store.now() - int(retention_seconds * 1000)
-    while await store.purge(ended_before=ended_before):
-        pass
-
-
-async def _forget_requests(store: PartyStore, limits: PartyLimits) -> None:
-    """By the store's clock too: what a cancellation forbids is refused by it for its age, in the
-    transaction that would commit it, before the cancellation goes.
-
-    Answers stay longer than statements look back, for workers whose clock is behind.
-    """
-    now, kept_seconds = await store.now(), limits.statements_seconds
-    answered_before = now - int((kept_seconds + limits.clock_tolerance_seconds) * 1000)
-    while await store.purge_answers(before=answered_before):
-        pass
-    await store.purge_cancellations(before=now)
-
-
-async def _broker_reachable(url: str, *, queues: Iterable[str]) -> None:
+async def _broker_reachable(url: str, *, queues: Iterable[str], ways: Iterable[Way]) -> None:
     async for attempt in _patiently(BROKER_AWAY):
         with attempt:
             await require_topology(url, queues=queues)
+            await require_writing(url, ways)
 
 
 @contextlib.asynccontextmanager

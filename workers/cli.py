@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import ssl
 import stat
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime
@@ -16,11 +17,16 @@ from rich.console import Console
 from rich.table import Table
 
 from contracts import logs
+from contracts.frames import TlsError
+from contracts.hosts import AddressError
 from contracts.identity import Identity
+from contracts.tls import refusal
 
 from . import evidence as proofs
+from .delivery.lists import UnusableListError
 from .delivery.publisher import NoAdmissionError, TopologyError
 from .health import Health, parse_address, served
+from .resealing.cli import command as reseal
 from .settings import CoordinatorSettings, Lane, PartySettings, SettingsError
 from .store.interface import PartyStore, SchemaError, StoreUnavailableError, WitnessError
 from .store.opening import open_party_store
@@ -34,6 +40,7 @@ T = TypeVar("T")
 coordinator = typer.Typer(no_args_is_help=True, help="The coordinator's worker processes.")
 party = typer.Typer(no_args_is_help=True, help="A party's worker processes.")
 party.add_typer(tenants, name="tenants")
+party.command("reseal")(reseal)
 store = typer.Typer(no_args_is_help=True, help="The databases behind the workers.")
 identity = typer.Typer(no_args_is_help=True, help="P-256 identity keys of clients and parties.")
 
@@ -60,8 +67,18 @@ def serve(work: Coroutine[Any, Any, None]) -> None:
     logs.configure()
     try:
         uvloop.run(work)
-    except (TopologyError, NoAdmissionError, SchemaError, SealError, WitnessError) as error:
+    except (
+        TopologyError,
+        NoAdmissionError,
+        SchemaError,
+        SealError,
+        WitnessError,
+        UnusableListError,
+        AddressError,
+    ) as error:
         _leave(str(error), EXIT_CONFIGURATION)
+    except TlsError as error:
+        _leave(f"no connection to the broker: {error}", EXIT_CONFIGURATION)
     except (StoreUnavailableError, OSError, aio_pika.exceptions.AMQPError) as error:
         _leave(f"cannot reach broker or database: {error}", EXIT_UNAVAILABLE)
 
@@ -100,12 +117,14 @@ def run_coordinator(config: Config, health: HealthAddress = None) -> None:
 def run_party(
     config: Config,
     lane: Annotated[
-        Lane,
+        list[Lane] | None,
         typer.Option(
-            help="What to serve: signing (the inbox, which has key generations too), presigning, "
-            "or all. Give presigning processes of its own where the inbox must not wait for it."
+            help="What to serve: signing (the inbox), keygen, presigning; several if given several "
+            "times. Each lane has to be served by some process of the party. Give signing "
+            "processes of its own where it must not wait for the others.",
+            show_default="all",
         ),
-    ] = Lane.ALL,
+    ] = None,
     niceness: Annotated[
         int,
         typer.Option(
@@ -118,8 +137,8 @@ def run_party(
     from . import app
 
     os.nice(niceness)
-    settings = _load_party(config)
-    _serve_with_health("party", health, lambda held: app.run_party(settings, lane, held))
+    settings, lanes = _load_party(config), lane or list(Lane)
+    _serve_with_health("party", health, lambda held: app.run_party(settings, lanes, held))
 
 
 def _serve_with_health(
@@ -338,7 +357,7 @@ def _with_store(settings: PartySettings, work: Callable[[PartyStore], Awaitable[
 
     try:
         return asyncio.run(opened())
-    except (SchemaError, SealError, SettingsError) as error:
+    except (SchemaError, SealError, SettingsError, AddressError) as error:
         _leave(str(error), EXIT_CONFIGURATION)
     except StoreUnavailableError as error:
         _leave(f"cannot reach the database: {error}", EXIT_UNAVAILABLE)
@@ -356,9 +375,12 @@ def migrate(
         asyncio.run(migrations.upgrade(role, settings.database_url))
     except migrations.AddressError:
         _leave(f"{config}: database_url is not a database's address", EXIT_CONFIGURATION)
-    except migrations.DriftError as error:
+    except (migrations.DriftError, migrations.PoolerError) as error:
         _leave(f"cannot migrate the database: {error}", EXIT_CONFIGURATION)
     except migrations.UnavailableError as error:
+        if isinstance(error.__cause__, ssl.SSLError):
+            said = refusal(error.__cause__)
+            _leave(f"cannot migrate the database: {said}", EXIT_CONFIGURATION)
         _leave(f"cannot migrate the database: {error}", EXIT_UNAVAILABLE)
     typer.echo(f"The {role}'s database is at revision {migrations.head(role)}.")
 

@@ -8,8 +8,9 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from .delivery.deliveries import Deliver, Delivery, Ended
+from .delivery.lists import NUMBER, REFUSED_ENTRIES
 from .delivery.middleware import Middleware
-from .delivery.strangers import UNAUTHENTICATED
+from .delivery.strangers import FLOOD, REFUSED, UNAUTHENTICATED
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -24,7 +25,8 @@ DELIVERIES = Counter(
 )
 """outcome: as `Ended` has it."""
 
-REGISTRY.register(UNAUTHENTICATED)
+for elsewhere in (UNAUTHENTICATED, REFUSED, FLOOD, NUMBER, REFUSED_ENTRIES):
+    REGISTRY.register(elsewhere)
 
 DELIVERY_SECONDS = Histogram(
     "warren_delivery_seconds",
@@ -55,6 +57,14 @@ READY = Gauge(
     "warren_ready",
     "Whether a dependency answered at the last look at /health/ready.",
     ["dependency"],
+    registry=REGISTRY,
+)
+
+
+CERTIFICATE_EXPIRES = Gauge(
+    "warren_certificate_expires_timestamp_seconds",
+    "When the certificate expires that is shown to the broker or the database, by its file.",
+    ["shown_to"],
     registry=REGISTRY,
 )
 

@@ -1,7 +1,8 @@
 """Settings of the workers: read once from TOML, secrets from the environment or files.
 
 Addresses and secrets may come from the environment, so that the file holds none:
-``WARREN_AMQP_URL``, ``WARREN_DATABASE_URL``, ``WARREN_MASTER_KEY``, ``WARREN_PRIVATE_KEY``.
+``WARREN_AMQP_URL``, ``WARREN_DATABASE_URL``, ``WARREN_MASTER_KEY``, ``WARREN_PRIVATE_KEY``, and for
+TLS ``WARREN_AMQP_CA_FILE`` and its like, see `places`.
 What a file does say itself wins, so that one machine can run several parties. The broker's address
 may name all hosts of a cluster: ``amqp://user:password@host1,host2,host3/vhost``.
 """
@@ -9,16 +10,15 @@ may name all hosts of a cluster: ``amqp://user:password@host1,host2,host3/vhost`
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import (
-    AfterValidator,
+    AliasChoices,
     BaseModel,
     ConfigDict,
     Field,
@@ -28,28 +28,26 @@ from pydantic import (
     model_validator,
 )
 
-from contracts import hosts
 from contracts.admission import ClientPolicy
 from contracts.coordinators import Coordinators, PinSection
 from contracts.errors import ContractError
 from contracts.hosts import AddressError
-from contracts.identity import Identity, PublicIdentity
-from contracts.operations import OPERATIONS
+from contracts.identity import Identity
+from contracts.numbered_lists import ListOperator
 from contracts.primitives import Id
 from contracts.requests import MAX_LIFETIME_MS
 from contracts.signing import explain
-from contracts.terms import MAX_PRESIGN_BATCH
 
-from . import private_keys
+from . import pins, private_keys
+from .pins import ClientSection, PeerSection
+from .places import PlacesSection
+from .pool_limits import PoolLimits
 from .session.peers import Peer
-from .store.opening import ADDRESS, ADDRESS_IN_WORDS
 from .store.sealing import MasterKeys
 
 T = TypeVar("T", bound=BaseModel)
 
-
-class SettingsError(Exception):
-    """The configuration cannot be used; says which file and field, never a secret."""
+SettingsError = pins.SettingsError
 
 
 class _Section(BaseModel):
@@ -57,40 +55,15 @@ class _Section(BaseModel):
 
 
 class Lane(StrEnum):
-    """What one process of a party serves. Presigning takes tens of milliseconds at a time, so
-    where signatures must not wait for it, it gets processes of its own."""
+    """What a process of a party serves. Where nothing may make signatures wait, each lane gets
+    processes of its own."""
 
-    ALL = "all"
     SIGNING = "signing"
-    """The inbox: key generations and signatures."""
+    """The inbox: signatures and cancels."""
+    KEYGEN = "keygen"
+    """Key generations, of several rounds each."""
     PRESIGNING = "presigning"
-
-
-class PeerSection(_Section):
-    """A party that this one deals with, or that the coordinator may choose."""
-
-    party_id: Id
-    index: int = Field(ge=1)
-    """Orders the parties of every key; the same in everyone's configuration."""
-    public_key: str
-    """Base64 DER SubjectPublicKeyInfo."""
-
-
-def _known_operation(name: str) -> str:
-    if name not in OPERATIONS:
-        raise ValueError(f"no such operation; there are {', '.join(OPERATIONS)}")
-    return name
-
-
-class ClientSection(_Section):
-    """A key that may sign requests for one client id (none: a legacy producer)."""
-
-    client_id: Id | None = None
-    public_key: str
-    operations: list[Annotated[str, AfterValidator(_known_operation)]] | None = None
-    operator: bool = False
-    """It may cancel anybody's requests and look at their sessions; parties take its lists of
-    tenants."""
+    """Batches of presignatures, which take tens of milliseconds at a time."""
 
 
 def _require_memory(limits: PartyLimits | CoordinatorLimits, *names: str) -> None:
@@ -128,6 +101,7 @@ class PartyLimits(_Section):
     """Cancellations kept for one client and tenant, some ten minutes each. None goes early: beyond
     that, others are refused."""
     prefetch: int = Field(default=32, ge=1, le=1000)
+    keygen_prefetch: int = Field(default=16, ge=1, le=1000)
     presigning_prefetch: int = Field(default=8, ge=1, le=1000)
     """Up to 2.7 MB each."""
     database_connections: int = Field(default=4, ge=1)
@@ -137,9 +111,17 @@ class PartyLimits(_Section):
         _require_memory(self, "retention_seconds", "statements_seconds")
         return self
 
+    def prefetch_of(self, lane: Lane) -> int:
+        """How many deliveries of the lane's queue a process handles at once."""
+        return {
+            Lane.SIGNING: self.prefetch,
+            Lane.KEYGEN: self.keygen_prefetch,
+            Lane.PRESIGNING: self.presigning_prefetch,
+        }[lane]
 
-LEAST_PREFETCH = 8
-"""A client's own queue is emptied no slower than that many at once allow."""
+
+LEAST_WAITING = 16
+"""Of a client's own queue, however many clients there are."""
 
 
 class CoordinatorLimits(_Section):
@@ -152,14 +134,36 @@ class CoordinatorLimits(_Section):
     party_silent_seconds: float = Field(default=10, gt=0)
     """Without a sign of life for so long a party is chosen last."""
     nonce_batch: int = Field(default=4, ge=1, le=64)
-    sessions_per_client: int = Field(default=1000, ge=1)
-    """Unfinished ones. What a client asks for beyond is answered with `overloaded`."""
+    sessions_per_owner: int = Field(
+        default=1000,
+        ge=1,
+        validation_alias=AliasChoices("sessions_per_owner", "sessions_per_client"),
+    )
+    """Unfinished ones, of a client or of each of its tenants. What they ask for beyond is answered
+    with `overloaded`. `sessions_per_client` in files of before."""
     sessions: int = Field(default=4000, ge=1)
     """The same for all clients together."""
     retention_seconds: float = Field(default=86_400, gt=0)
     """How long a request is answered with the same result again."""
+    signatures_at_once: int = Field(default=4, ge=1)
+    """Messages that the parties are given to sign at a time, of those that one process takes; the
+    others wait for their turn. Parties that are far away are given more, see `Rates.enough`."""
+    signatures_at_once_alone: int = Field(default=16, ge=1)
+    """The same while one owner asks and nobody else, if that is more: then each comes later."""
+    keys_at_once: int = Field(default=4, ge=1)
+    """The same for key generations."""
+    cancels_at_once: int = Field(default=4, ge=1)
+    questions_at_once: int = Field(default=4, ge=1)
+    """Requests that are answered at once."""
+    refusals_at_once: int = Field(default=16, ge=1)
+    waiting_per_owner: int = Field(default=128, ge=1)
+    """Requests of a client, or of each of its tenants, that wait in one process for their turn, of
+    each lane; and no more than half of `waiting`. Others are answered with `overloaded`."""
+    waiting: int = Field(default=256, ge=2, le=1000)
+    """Deliveries of a queue of requests that a process takes, most of which wait; of the clients'
+    own queues, all together."""
     prefetch: int = Field(default=64, ge=1, le=1000)
-    """Deliveries of a queue that are handled at once; of the clients' own queues, all together."""
+    """Reports that are handled at once."""
     database_connections: int = Field(default=8, ge=1)
 
     @model_validator(mode="after")
@@ -169,58 +173,25 @@ class CoordinatorLimits(_Section):
 
     def prefetch_of_each(self, clients: int) -> int:
         """Of one client's own queue. However many clients there are, some."""
-        return min(self.prefetch, max(LEAST_PREFETCH, self.prefetch // max(clients, 1)))
+        return min(self.waiting, max(LEAST_WAITING, self.waiting // max(clients, 1)))
 
 
-class PoolLimits(_Section):
-    """How many presignatures are made ahead. A pool is one key's for one signer set."""
-
-    low: int = Field(default=32, ge=0)
-    """A pool in use that has fewer is filled up to `high`; 0 makes none before they are wanted."""
-    high: int = Field(default=128, ge=0)
-    idle_seconds: float = Field(default=600, ge=0)
-    """A pool that was not used for so long is no longer filled."""
-    per_key: int = Field(default=1024, ge=64)
-    """Nothing is made ahead for a key that has so many, of all signer sets."""
-    in_all: int = Field(default=32_768, ge=64)
-    """Nor at all when all pools together have so many."""
-    batch: int = Field(default=MAX_PRESIGN_BATCH, ge=1, le=MAX_PRESIGN_BATCH)
-    """Presignatures of one batch, at most: more cost less each, and come later."""
-    batches_per_pool: int = Field(default=2, ge=1)
-    batches: int = Field(default=4, ge=1)
-    """In the making at once."""
-    batch_seconds: float = Field(default=20, gt=0)
-    """A batch that is not done by then has failed."""
-    quarrel_seconds: float = Field(default=3600, ge=0)
-    """For so long no signer set has two parties of which one has banned the other."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> PoolLimits:
-        if self.high < self.low:
-            raise ValueError("high must not be below low")
-        return self
-
-
-class PartySection(_Section):
+class PartySection(PlacesSection):
     party_id: Id
     index: int = Field(ge=1)
     private_key: SecretStr | None = None
     private_key_file: Path | None = None
-    amqp_url: SecretStr | None = None
-    database_url: SecretStr | None = None
     master_key_file: Path | None = None
     incarnation_file: Path | None = None
     """What tells that the database has gone back: on another volume and in no backup of it, kept
     across restarts. Beside this file, and called after the party, if not said otherwise."""
 
 
-class CoordinatorSection(_Section):
+class CoordinatorSection(PlacesSection):
     private_key: SecretStr | None = None
     private_key_file: Path | None = None
     other_private_key_files: list[Path] = Field(default_factory=list)
     """During a rotation: of the next identity before it signs, and of the former one after."""
-    amqp_url: SecretStr | None = None
-    database_url: SecretStr | None = None
 
 
 class _PartyFile(_Section):
@@ -257,6 +228,7 @@ class PartySettings:
     Attributes:
         peers: All parties by id, this one included.
         coordinators: Whose instructions count.
+        list_operators: Whose entries of the lists count that all follow.
     """
 
     party_id: str
@@ -264,6 +236,7 @@ class PartySettings:
     peers: Mapping[str, Peer]
     coordinators: Coordinators
     clients: tuple[ClientPolicy, ...]
+    list_operators: tuple[ListOperator, ...] = ()
     limits: PartyLimits
     amqp_url: str = field(repr=False)
     database_url: str = field(repr=False)
@@ -295,12 +268,13 @@ class PartySettings:
         return cls(
             party_id=party.party_id,
             identity=identity,
-            peers=_peers(path, "peers", [own, *others]),
+            peers=pins.peers(path, "peers", [own, *others]),
             coordinators=_coordinators(path, file.coordinators),
-            clients=_clients(path, file.clients),
+            clients=pins.clients(path, file.clients),
+            list_operators=pins.list_operators(path, file.clients),
             limits=file.limits,
-            amqp_url=_address(path, "amqp_url", party.amqp_url, environ),
-            database_url=_address(path, "database_url", party.database_url, environ),
+            amqp_url=_place(party.broker, path, environ),
+            database_url=_place(party.database, path, environ),
             master_key_file=None
             if party.master_key_file is None
             else path.parent / party.master_key_file,
@@ -320,12 +294,14 @@ class CoordinatorSettings:
     """
     Attributes:
         other_identities: What was sealed for them is read too; they sign nothing.
+        list_operators: Whose entries of the lists count that all follow.
     """
 
     identity: Identity
     other_identities: tuple[Identity, ...] = ()
     parties: Mapping[str, Peer]
     clients: tuple[ClientPolicy, ...]
+    list_operators: tuple[ListOperator, ...] = ()
     limits: CoordinatorLimits
     pools: PoolLimits
     amqp_url: str = field(repr=False)
@@ -339,12 +315,13 @@ class CoordinatorSettings:
         return cls(
             identity=_identity(path, "coordinator", own, environ),
             other_identities=_others(path, own.other_private_key_files),
-            parties=_peers(path, "parties", file.parties),
-            clients=_clients(path, file.clients),
+            parties=pins.peers(path, "parties", file.parties),
+            clients=pins.clients(path, file.clients),
+            list_operators=pins.list_operators(path, file.clients),
             limits=file.limits,
             pools=file.pools,
-            amqp_url=_address(path, "amqp_url", own.amqp_url, environ),
-            database_url=_address(path, "database_url", own.database_url, environ),
+            amqp_url=_place(own.broker, path, environ),
+            database_url=_place(own.database, path, environ),
         )
 
 
@@ -384,40 +361,13 @@ def _others(path: Path, files: list[Path]) -> tuple[Identity, ...]:
         raise SettingsError(str(error)) from None
 
 
-def _address(path: Path, name: str, own: SecretStr | None, environ: Mapping[str, str]) -> str:
-    """One of the two that may stand in the environment."""
-    variable = f"WARREN_{name.upper()}"
-    if own is not None:
-        source, url = f"{path}: {name}", own.get_secret_value()
-    elif variable in environ:
-        source, url = variable, environ[variable]
-    else:
-        raise SettingsError(f"{path}: no {name}: set it there, or {variable} in the environment")
+def _place(
+    of: Callable[[Path, Mapping[str, str]], str], path: Path, environ: Mapping[str, str]
+) -> str:
     try:
-        return _CHECKS[name](url)
+        return of(path, environ)
     except AddressError as error:
-        raise SettingsError(f"{source}: {error}") from None
-
-
-def _check_database_url(url: str) -> str:
-    if re.fullmatch(ADDRESS, url) is None:
-        raise AddressError(f"not like {ADDRESS_IN_WORDS}")
-    return url
-
-
-_CHECKS: Mapping[str, Callable[[str], str]] = {
-    "amqp_url": hosts.check,
-    "database_url": _check_database_url,
-}
-
-
-def _peers(path: Path, section: str, peers: list[PeerSection]) -> dict[str, Peer]:
-    return {
-        peer.party_id: Peer(
-            peer.index, _public(f"{path}: {section}: {peer.party_id}", peer.public_key)
-        )
-        for peer in sorted(peers, key=lambda peer: peer.index)
-    }
+        raise SettingsError(str(error)) from None
 
 
 def _coordinators(path: Path, sections: list[PinSection]) -> Coordinators:
@@ -425,24 +375,3 @@ def _coordinators(path: Path, sections: list[PinSection]) -> Coordinators:
         return Coordinators.pinned(sections)
     except ContractError as error:
         raise SettingsError(f"{path}: {error}") from None
-
-
-def _clients(path: Path, sections: list[ClientSection]) -> tuple[ClientPolicy, ...]:
-    return tuple(
-        ClientPolicy(
-            identity=_public(
-                f"{path}: clients: {client.client_id or '(no client_id)'}", client.public_key
-            ),
-            client_id=client.client_id,
-            operations=None if client.operations is None else frozenset(client.operations),
-            operator=client.operator,
-        )
-        for client in sections
-    )
-
-
-def _public(owner: str, text: str) -> PublicIdentity:
-    try:
-        return PublicIdentity.from_base64(text)
-    except ContractError as error:
-        raise SettingsError(f"{owner}: public_key: {error}") from None

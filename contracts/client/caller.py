@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 import secrets
 import time
 from typing import Any, TypeVar
@@ -9,12 +11,13 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from ..addresses import result_key
+from ..failures import Failure, FailureCode
 from ..requests import RequestBase
 from ..results import Result
 from ..signing import SignedRequest, explain, sign_request
 from .begun import Begun
 from .correspondence import Correspondence
-from .errors import RequestFailedError
+from .errors import ClockError, RequestFailedError
 from .settings import ClientSettings
 
 T = TypeVar("T")
@@ -36,15 +39,15 @@ class Caller:
         self, kind: type[RequestT], lifetime_s: float, request_id: str | None, **fields: Any
     ) -> RequestT:
         request_id = request_id or secrets.token_hex(16)
-        now_ms = time.time_ns() // 1_000_000
+        now = now_ms()
         operation = kind.model_fields["operation"].default
         try:
             return kind(
                 request_id=request_id,
                 client_id=self._settings.client_id,
                 signer=self._settings.identity.public.der,
-                issued_at=now_ms,
-                expires_at=now_ms + round(lifetime_s * 1000),
+                issued_at=now,
+                expires_at=now + round(lifetime_s * 1000),
                 reply_to=result_key(
                     operation,
                     client_id=self._settings.client_id,
@@ -64,18 +67,27 @@ class Caller:
         return await self._ask(request, answer)
 
     async def _ask(self, request: Any, kind: type[T]) -> T:
-        result = await self._correspondence.submit(self._sign(request), fresh=True)
-        if result.failure is not None:
-            raise RequestFailedError(result.failure, result)
-        assert isinstance(result, kind)
-        return result
+        """What is refused because the coordinator has too much to do is asked again, as often as
+        its deadline allows: in new bytes, for a refusal is kept, and under the same id."""
+        fresh = True
+        while True:
+            result = await self._correspondence.submit(self._sign(request), fresh=fresh)
+            if result.failure is None:
+                assert isinstance(result, kind)
+                return result
+            pause_s = _pause_s(result.failure, request)
+            if pause_s is None:
+                raise refusal(result.failure, result, request, now_ms())
+            await asyncio.sleep(pause_s)
+            fresh = False  # others have heard of it: only statements prove that nothing came of it
+            request = _anew(request)
 
     async def _begin(self, request: Any) -> Begun:
         begun = self._correspondence.begin(self._sign(request), fresh=True)
         try:
             await begun.opened()
             if begun.announced is None:
-                _had_a_session(await begun.result())
+                _had_a_session(await begun.result(), request)
         except BaseException:
             begun.stop()
             raise
@@ -85,12 +97,42 @@ class Caller:
         return sign_request(request, self._settings.identity)
 
 
+def now_ms() -> int:
+    """Unix milliseconds, by this machine's clock."""
+    return time.time_ns() // 1_000_000
+
+
 def present(value: T | None) -> T:
     """What `check_answer` has made sure of."""
     assert value is not None
     return value
 
 
-def _had_a_session(result: Result) -> None:
+def refusal(failure: Failure, result: Result, request: RequestBase, now: int) -> RequestFailedError:
+    """What the failure of a request is to its caller; `ClockError` if it began no session for being
+    late, and is not late here."""
+    left_ms = request.expires_at - now
+    if failure.code is FailureCode.EXPIRED and result.session_id is None and left_ms > 0:
+        return ClockError(failure, result, behind_s=left_ms / 1000)
+    return RequestFailedError(failure, result)
+
+
+def _pause_s(failure: Failure, request: RequestBase) -> float | None:
+    """How long to wait before asking again; None if there is no time for it, or no use."""
+    if failure.code is not FailureCode.OVERLOADED or failure.retry_after_ms is None:
+        return None
+    # Not all at once who were told the same.
+    pause_s = failure.retry_after_ms / 1000 * random.uniform(1.0, 1.25)
+    left_s = (request.expires_at - now_ms()) / 1000
+    return pause_s if pause_s < left_s else None
+
+
+def _anew(request: RequestT) -> RequestT:
+    """The same wish until the same deadline, in other bytes."""
+    issued_at = min(now_ms(), request.expires_at - 1)
+    return request.model_copy(update={"issued_at": issued_at, "salt": secrets.token_hex(8)})
+
+
+def _had_a_session(result: Result, request: RequestBase) -> None:
     if result.failure is not None and result.session_id is None:
-        raise RequestFailedError(result.failure, result)
+        raise refusal(result.failure, result, request, now_ms())

@@ -61,9 +61,16 @@ class Client(Cancels):
         return self._correspondence.connected
 
     @property
+    def blocked(self) -> str | None:
+        """Why the broker takes no messages for now, in its words; None if it does. Calls wait
+        until it does."""
+        return self._correspondence.blocked
+
+    @property
     def disbelieved(self) -> Mapping[str, int]:
         """How often something came to our queue that was not shown to be the coordinator's, by
-        what is wrong with it: `unsigned`, `wrong_signature` or `other_time`. Nothing came of it."""
+        what is wrong with it: `malformed`, `unsigned`, `wrong_signature` or `other_time`. Nothing
+        came of it."""
         return self._correspondence.disbelieved
 
     def acting_for(self, tenant: str) -> Client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections import Counter, OrderedDict
@@ -14,11 +15,12 @@ from aio_pika.abc import AbstractIncomingMessage
 from pydantic import ValidationError
 
 from .. import results, strict_json
-from ..allowances import OneASecond
 from ..checks import announced_session, same
 from ..errors import ContractError, UnauthenticatedError
+from ..hand import Hand
 from ..primitives import Owner
-from ..results import Delivered, Result, SessionAnnounced
+from ..results import Result, SessionAnnounced
+from ..sampling import Sampling
 from ..signing import SignedRequest, explain
 from .begun import Begun, Waiter
 from .errors import (
@@ -27,8 +29,9 @@ from .errors import (
     ClientError,
     ResultTimeoutError,
 )
+from .letters import Asked, Cover, Letter, asked
 from .link import Link, LinkLostError
-from .mailbox import Letter, Mailbox
+from .mailbox import Mailbox
 from .settings import ClientSettings
 from .wishes import Wish
 
@@ -41,8 +44,6 @@ REMEMBERED = 10_000
 """Requests of which we know what they were, and answered ones whose results are known for
 duplicates when they come again."""
 
-Asked = tuple[str, bytes]
-"""Request id and digest."""
 Check = Callable[[Result, SignedRequest | None], Awaitable[None]]
 
 
@@ -60,11 +61,20 @@ class Correspondence:
         self._settings = settings
         self._check = check
         self._link = Link(settings, deliver=self._receive, lost=self._lose_held)
-        self._mailbox = Mailbox(self._link.consumer_count)
+        self._hand = Hand()
+        self._mailbox = Mailbox(
+            self._link.consumer_count,
+            wanted=lambda: bool(self._waiting),
+            rest=self._link.rest,
+            hand=self._hand,
+        )
         self._waiting: dict[str, Waiter] = {}
         self._pursuits: set[asyncio.Task[Result]] = set()
         self._answered: OrderedDict[Asked, None] = OrderedDict()
-        self._letters = OneASecond()
+        self._unread: OrderedDict[bytes, Cover] = OrderedDict()
+        """By the body's digest, what was verified and put aside: these very bytes come again, and
+        are put aside again without another look."""
+        self._letters = Sampling(began=_flood_began, over=_flood_over)
         self._wishes: OrderedDict[tuple[Owner, str], Wish] = OrderedDict()
         self._closed = False
         self.disbelieved: Counter[str] = Counter()
@@ -76,6 +86,10 @@ class Correspondence:
     @property
     def connected(self) -> bool:
         return self._link.is_up
+
+    @property
+    def blocked(self) -> str | None:
+        return self._link.blocked
 
     async def close(self) -> None:
         self._closed = True
@@ -125,6 +139,7 @@ class Correspondence:
     async def unclaimed(self) -> AsyncGenerator[Result, None]:
         """Checked results that no call waits for; acked when the next one is asked for."""
         with self._mailbox.reading():
+            await self._link.listen()
             while (letter := await self._mailbox.next()) is not None:
                 result = letter.content
                 assert not isinstance(result, SessionAnnounced)  # nobody is handed these
@@ -140,6 +155,7 @@ class Correspondence:
     async def discard(self) -> None:
         """Take what no call waits for out of the queue, unread, until closed."""
         with self._mailbox.reading():
+            await self._link.listen()
             while (letter := await self._mailbox.next()) is not None:
                 await letter.ack()
 
@@ -175,6 +191,7 @@ class Correspondence:
     async def _keep_asking(self, waiter: Waiter) -> None:
         """Until cancelled, or the deadline: the first confirm takes as many tries as it needs,
         and a result that stays away may have gone to another consumer of our queue."""
+        await self._link.listen()
         pause_s = self._settings.ask_again_s
         while _left_s(waiter.signed) > 0:
             await self._publish(waiter)
@@ -200,6 +217,12 @@ class Correspondence:
             ) from None
 
     async def _receive(self, delivery: AbstractIncomingMessage) -> None:
+        self._hand.take(delivery)
+        if delivery.redelivered:
+            cover = self._unread.get(_digest(delivery))
+            if cover is not None and not self._cares_for(cover):
+                self._mailbox.hold(Letter(cover, delivery, self._hand))
+                return
         now = time.time_ns() // 1_000_000
         try:
             self._settings.coordinators.check_result(delivery.body, delivery.headers, now=now)
@@ -210,9 +233,9 @@ class Correspondence:
             content = strict_json.validated(results.DELIVERED, delivery.body)
         except (ValidationError, ContractError) as error:
             logger.warning("refused what is no result: %s", explain(error))
-            await delivery.reject(requeue=False)
+            await self._hand.reject(delivery)
             return
-        letter = Letter(content, delivery)
+        letter = Letter.opened(content, delivery, self._hand)
         waiter = self._waiting.get(content.request_id)
         if waiter is not None and content.request_digest != waiter.signed.digest:
             waiter = None  # another process of ours has another request of this id
@@ -221,23 +244,28 @@ class Correspondence:
                 await self._announce(waiter, letter, content)
             else:
                 await self._answer(waiter, letter, content)
-        elif waiter is not None or _asked(content) in self._answered:
+        elif waiter is not None or asked(content) in self._answered:
             await letter.ack()
         else:
+            _keep(self._unread, _digest(delivery), letter.cover)
             self._mailbox.hold(letter)
+
+    def _cares_for(self, cover: Cover) -> bool:
+        """Whether somebody waits for it, or was given it by now."""
+        return cover.asked[0] in self._waiting or cover.asked in self._answered
 
     async def _disbelieve(
         self, delivery: AbstractIncomingMessage, error: UnauthenticatedError
     ) -> None:
-        """Anybody with a login at the broker may have sent it: it changes nothing here. One a
-        second goes to the dead letters, so that somebody notices; more would hide those of others.
-        """
+        """Anybody with a login at the broker may have sent it: it changes nothing here. Of each
+        kind one a second goes to the dead letters, so that somebody notices; more would hide those
+        of others."""
         self.disbelieved[error.kind] += 1
-        if self._letters.takes():
+        if self._letters.keeps(error.kind):
             logger.warning("refused what the coordinator did not sign: %s", error)
-            await delivery.reject(requeue=False)
+            await self._hand.reject(delivery)
         else:
-            await delivery.ack()
+            self._hand.drop(delivery)
 
     async def _announce(self, waiter: Waiter, letter: Letter, content: SessionAnnounced) -> None:
         try:
@@ -277,10 +305,21 @@ class Correspondence:
         await letter.reject()
 
     def _remember(self, result: Result) -> None:
-        _keep(self._answered, _asked(result), None)
+        _keep(self._answered, asked(result), None)
 
     def _lose_held(self) -> None:
         self._mailbox.forget()
+
+
+def _flood_began() -> None:
+    logger.warning(
+        "a flood of messages on our queue that the coordinator did not sign: most of them are only "
+        "counted"
+    )
+
+
+def _flood_over(count: int) -> None:
+    logger.warning("the flood of messages that the coordinator did not sign is over: %d", count)
 
 
 def _keep(kept: OrderedDict[K, V], name: K, value: V) -> None:
@@ -289,8 +328,8 @@ def _keep(kept: OrderedDict[K, V], name: K, value: V) -> None:
         kept.popitem(last=False)
 
 
-def _asked(content: Delivered) -> Asked:
-    return content.request_id, content.request_digest
+def _digest(delivery: AbstractIncomingMessage) -> bytes:
+    return hashlib.sha256(delivery.body).digest()
 
 
 def _left_s(signed: SignedRequest) -> float:

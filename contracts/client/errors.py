@@ -82,3 +82,22 @@ class RequestFailedError(ClientError):
         super().__init__(f"{failure.code}: {failure.message}")
         self.failure = failure
         self.result = result
+
+
+class ClockError(RequestFailedError):
+    """The coordinator calls the request expired while it still counts by this machine's clock: the
+    two are further apart than is allowed for. Nothing came of it, and a new request would end the
+    same way, so its failure is not retryable; set the clocks right.
+
+    Attributes:
+        behind_s: By how much this clock is behind the coordinator's, at least.
+    """
+
+    def __init__(self, failure: Failure, result: Result, *, behind_s: float) -> None:
+        text = (
+            f"this machine's clock is behind the coordinator's by {behind_s:.1f} s or more; set "
+            f"the clocks right. {failure.message}"
+        )
+        told = failure.model_copy(update={"message": text[:2000], "retryable": False})
+        super().__init__(told, result)
+        self.behind_s = behind_s

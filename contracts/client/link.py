@@ -37,16 +37,17 @@ from yarl import URL
 
 from .. import addresses
 from ..confirming import AWAY, answered
-from ..frames import TolerantConnection
-from ..hosts import Hosts
+from ..frames import TlsError, TolerantConnection
+from ..hosts import Hosts, is_external, login_of
 from ..signing import SignedRequest
 from .errors import BrokerUnavailableError, ClientError, TopologyError
 from .settings import ClientSettings
 
 logger = logging.getLogger(__name__)
 
-PREFETCH = 1000
-"""Results in hand at most, those that wait for `Client.results` included."""
+PREFETCH = 60_000
+"""Deliveries in hand at most, those that nobody waits for included: what is new comes after them.
+AMQP has room for 65,535, and the queue's policy for 512 MiB."""
 
 SHARED_FOR_S = 1.0
 """For so long a queue that was seen to have other consumers is taken to have them still: who gives
@@ -94,6 +95,8 @@ class Link:
         self._renewal: asyncio.Task[None] | None = None
         self._consumers = 0
         self._shared_until = 0.0
+        self._consumer: str | None = None
+        self._switching = asyncio.Lock()
 
     async def open(self) -> None:
         """Raises TopologyError or BrokerUnavailableError."""
@@ -117,6 +120,12 @@ class Link:
     def is_up(self) -> bool:
         return self._up.is_set()
 
+    @property
+    def blocked(self) -> str | None:
+        """Why the broker takes no messages for now, in its words; None if it does."""
+        connection = self._connection
+        return connection.blocked if isinstance(connection, TolerantConnection) else None
+
     async def publish(
         self, signed: SignedRequest, *, leaves: Callable[[], None] | None = None
     ) -> None:
@@ -129,17 +138,14 @@ class Link:
             LinkLostError: not confirmed.
             TopologyError: the broker will not take it, now or later.
         """
+        key = addresses.request_key(signed.request.operation, signed.request.client_id)
         try:
             async with answered(self._settings.confirm_timeout_s):
                 await self._up.wait()
                 assert self._exchange is not None
                 if leaves is not None:
                     leaves()
-                await self._exchange.publish(
-                    self._message(signed),
-                    addresses.request_key(signed.request.operation, signed.request.client_id),
-                    mandatory=True,
-                )
+                await self._exchange.publish(self._message(signed), key, mandatory=True)
         except PublishError:
             raise TopologyError(
                 f'exchange "{addresses.REQUESTS}" took request {signed.request.request_id} but no '
@@ -151,7 +157,8 @@ class Link:
         except ChannelPreconditionFailed as error:
             raise TopologyError(f"the broker refuses the message: {error}") from None
         except (ChannelAccessRefused, ChannelNotFoundEntity) as error:
-            raise self._missing("exchange", addresses.REQUESTS, "write to", error) from None
+            by = f" by the routing key {key!r}"
+            raise self._missing("exchange", addresses.REQUESTS, "write to", error, by=by) from None
         except AWAY as error:
             raise LinkLostError(type(error).__name__) from None
 
@@ -169,6 +176,41 @@ class Link:
         # An RPC that is cancelled closes its channel, and everything unacked comes again. Whoever
         # asks may stop waiting at any time, so the question is a task of its own.
         return await asyncio.shield(self._probe)
+
+    async def listen(self) -> None:
+        """Consume the queue again, if we rest. While the connection is away there is nothing to do:
+        a new one begins with it."""
+        if self._up.is_set() and (self._consumer is None or self._switching.locked()):
+            # As above, and whoever calls this may stop waiting as well.
+            await asyncio.shield(asyncio.create_task(self._start()))
+
+    async def rest(self, wanted: Callable[[], bool]) -> bool:
+        """Stop consuming, but not what is in hand; False if somebody wants something after all."""
+        return await asyncio.shield(asyncio.create_task(self._stop(wanted)))
+
+    async def _start(self) -> None:
+        async with self._switching:
+            queue = self._queue
+            if queue is None or self._consumer is not None:
+                return
+            with contextlib.suppress(*AWAY):
+                async with answered(self._settings.confirm_timeout_s):
+                    consumer = await queue.consume(self._deliver)
+                if queue is self._queue:
+                    self._consumer = consumer
+
+    async def _stop(self, wanted: Callable[[], bool]) -> bool:
+        async with self._switching:
+            queue, consumer = self._queue, self._consumer
+            if queue is None or consumer is None or wanted():
+                return False
+            with contextlib.suppress(*AWAY):
+                async with answered(self._settings.confirm_timeout_s):
+                    await queue.cancel(consumer)
+                if queue is self._queue:
+                    self._consumer = None
+                    return True
+            return False
 
     async def _count_consumers(self, queue: AbstractQueue) -> int:
         try:
@@ -233,13 +275,17 @@ class Link:
                 await self._connect()
         except (AuthenticationError, ProbableAuthenticationError) as error:
             raise BrokerUnavailableError(
-                f"the broker at {self._place()} refuses user {self._url.user!r} or the vhost"
+                f"the broker at {self._place()} refuses user {self._user!r} or the vhost"
             ) from error
         except InvalidFrameError as error:  # its text is an object's repr
             raise BrokerUnavailableError(
                 f"the broker at {self._place()} does not open the vhost: it is not there, or user "
-                f"{self._url.user!r} may not use it"
+                f"{self._user!r} may not use it"
             ) from error
+        except TlsError as error:
+            raise BrokerUnavailableError(
+                f"no connection to the broker at {self._place()}: {error}"
+            ) from None
         except AWAY as error:
             raise BrokerUnavailableError(
                 f"no connection to the broker at {self._place()}: {type(error).__name__}: {error}"
@@ -264,7 +310,7 @@ class Link:
         await consuming.set_qos(prefetch_count=PREFETCH)
         try:
             self._queue = await consuming.declare_queue(self._queue_name, passive=True)
-            await self._queue.consume(self._deliver)
+            self._consumer = await self._queue.consume(self._deliver)
         except (ChannelNotFoundEntity, ChannelAccessRefused) as error:
             raise self._missing("queue", self._queue_name, "read", error) from None
         self._up.set()
@@ -289,7 +335,7 @@ class Link:
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None
-        self._exchange = self._queue = None
+        self._exchange = self._queue = self._consumer = None
         self._up.clear()
         self._on_lost()
         if connection is not None:
@@ -300,7 +346,6 @@ class Link:
     def _message(self, signed: SignedRequest) -> aio_pika.Message:
         request = signed.request
         left_s = request.expires_at / 1000 - time.time()
-        external = self._url.query.get("auth", "").upper() == "EXTERNAL"
         return aio_pika.Message(
             signed.body,
             headers=dict(signed.headers()),
@@ -309,14 +354,16 @@ class Link:
             message_id=request.request_id,
             type=request.operation,
             # The broker refuses a login that is not the connection's.
-            user_id=self._url.user or (None if external else "guest"),
+            user_id=self._url.user or (None if is_external(self._url) else "guest"),
             expiration=max(left_s, 0.001),
         )
 
-    def _missing(self, kind: str, name: str, verb: str, error: AMQPError) -> TopologyError:
+    def _missing(
+        self, kind: str, name: str, verb: str, error: AMQPError, *, by: str = ""
+    ) -> TopologyError:
         if isinstance(error, ChannelAccessRefused):
             return TopologyError(
-                f'user {self._url.user!r} may not {verb} {kind} "{name}" at {self._place()}: '
+                f'user {self._user!r} may not {verb} {kind} "{name}"{by} at {self._place()}: '
                 f"the broker's administrator grants it"
             )
         return TopologyError(f'{kind} "{name}" is missing at {self._place()}: {_REMEDY}')
@@ -325,6 +372,10 @@ class Link:
     def _url(self) -> URL:
         """Of the current host."""
         return self._hosts.current.update_query(heartbeat=str(self._settings.heartbeat_s))
+
+    @property
+    def _user(self) -> str:
+        return login_of(self._url)
 
     def _place(self) -> str:
         port = self._url.port or _DEFAULT_PORTS[self._url.scheme]

@@ -3,6 +3,9 @@
 [client]
 client_id = "svcA"                      # leave out for a producer of the old kind
 amqp_url = "amqps://svcA:...@broker/warren"     # or WARREN_AMQP_URL; host1,host2 for a cluster
+amqp_ca_file = "ca.pem"                 # for amqps://; or WARREN_AMQP_CA_FILE, else the system's
+amqp_certificate_file = "svcA.pem"      # where it is wanted; without user and password in amqp_url
+amqp_key_file = "svcA.tls.key"          # it is the login
 private_key_file = "svcA.key"           # or private_key, or WARREN_PRIVATE_KEY
 liars = 1                               # of parties, that `final` withstands; see `Settlement`
 
@@ -32,6 +35,7 @@ from ..identity import Identity, PublicIdentity
 from ..primitives import MAX_PARTIES, Id
 from ..requests import MAX_LIFETIME_MS
 from ..signing import explain
+from ..tls import TlsFiles
 from .errors import SettingsError
 
 
@@ -39,7 +43,7 @@ from .errors import SettingsError
 class ClientSettings:
     """
     Attributes:
-        amqp_url: Holds a password; not in the repr.
+        amqp_url: With the files for TLS. May hold a password; not in the repr.
         client_id: None for a producer of the old kind, on the queue that those share.
         coordinators: The identities that count when a result is believed.
         parties: The identities that count when a key's certificates are verified.
@@ -112,9 +116,20 @@ def _amqp_url(path: Path, client: _ClientSection, environ: Mapping[str, str]) ->
             f"{path}: no amqp_url: set it under [client], or WARREN_AMQP_URL in the environment"
         )
     try:
-        return hosts.check(url)
+        return hosts.check(hosts.with_files(url, _tls_files(path, client, environ)))
     except hosts.AddressError as error:
         raise SettingsError(f"{source}: {error}") from None
+
+
+def _tls_files(path: Path, client: _ClientSection, environ: Mapping[str, str]) -> TlsFiles:
+    return TlsFiles.named(
+        path.parent,
+        "WARREN_AMQP",
+        environ,
+        ca=client.amqp_ca_file,
+        certificate=client.amqp_certificate_file,
+        key=client.amqp_key_file,
+    )
 
 
 class _Section(BaseModel):
@@ -124,6 +139,9 @@ class _Section(BaseModel):
 class _ClientSection(_Section):
     client_id: Id | None = None
     amqp_url: SecretStr | None = None
+    amqp_ca_file: Path | None = None
+    amqp_certificate_file: Path | None = None
+    amqp_key_file: Path | None = None
     private_key: SecretStr | None = None
     private_key_file: Path | None = None
     timeout_s: float = Field(default=60.0, gt=0, le=MAX_LIFETIME_MS / 1000)

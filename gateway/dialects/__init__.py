@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from . import accounts, events, generic, mpc
+from . import accounts, events, generic, keys, mpc, sockets
 
-routers: list[APIRouter] = [mpc.router, accounts.router, generic.router, events.router]
+routers: list[APIRouter] = [
+    mpc.router,
+    accounts.router,
+    generic.router,
+    events.router,
+    sockets.router,
+    keys.router,
+]

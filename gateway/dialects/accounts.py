@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Query
 from pydantic import model_validator
 
+from contracts.client import RequestFailedError
+from contracts.failures import FailureCode
 from contracts.primitives import Curve, Id, Scope, Status, Words
 from contracts.views import AccountView
 
 from ..entry.api_keys import Caller, require
-from ..problems import PROBLEM_RESPONSES
+from ..problems import LOOK_RESPONSES, PROBLEM_RESPONSES
+from ..sessions import Desk
 from . import examples, views
-from .beginning import CREATED, ABeginner
+from .beginning import CREATED, ABeginner, Beginner
 from .bodies import BoundedRoute
-from .fields import AccountId, Parties, PartyCount, Wait
+from .fields import AccountId, Parties, PartyCount, Patient, Wait
 from .fields import Body as RequestBody
 from .mpc import MpcCreated
 from .names import PartyNames
@@ -24,6 +28,11 @@ from .wishes import NewKey, Signature, check_thresholds
 
 PAGE = 100
 LONGEST_PAGE = 200
+LOOKED_THROUGH = 10
+"""Pages at most for one answer to who looks for a user's; the next answer goes on from there."""
+REPLAYED = "Idempotent-Replayed"
+ATTEMPTS = 5
+"""Accounts at most whose making has failed, until the last one of them is told."""
 
 router = APIRouter(prefix="/api/v1/accounts", tags=["accounts"], route_class=BoundedRoute)
 
@@ -34,9 +43,9 @@ class NewAccount(NewKey):
     user_id: Words
     """Whose it is, in your words: 1 to 128 characters."""
     threshold_n: PartyCount = 3
-    """How many parties hold a share of the key."""
+    """How many parties hold a share of the key. Left out: 3."""
     threshold_t: PartyCount = 2
-    """How many of them sign."""
+    """How many of them sign. Left out: 2."""
 
     @model_validator(mode="after")
     def _fits(self) -> NewAccount:
@@ -109,15 +118,38 @@ async def create(
     wish: Annotated[NewAccount, Body(openapi_examples=examples.NEW_ACCOUNT)],
     wait: Wait = 0,
 ) -> Account:
-    """Its key is made at once; `wait` for it, or look at the account until it is completed."""
-    await begin.key(
-        caller,
-        wish,
-        threshold_n=wish.threshold_n,
-        threshold_t=wish.threshold_t,
-        wait=wait,
-        user_id=wish.user_id,
-    )
+    """Its key is made at once; `wait` for it, or look at the account until it is completed. The
+    same `user_id` with the same wishes again is answered with the account that is there. Whoever
+    wants another one for the same user says so by an `Idempotency-Key` of its own."""
+    if not begin.attempt.fresh:
+        return await _made(caller, begin, wish, wait)
+    normal = wish.model_dump_json()
+    for number in range(ATTEMPTS):
+        mine = replace(begin, attempt=begin.attempt.of_wish(normal, number))
+        account = await _made(caller, mine, wish, wait)
+        over = account.status.final and account.status is not Status.COMPLETED
+        if not over or REPLAYED not in begin.response.headers:
+            break
+        del begin.response.headers[REPLAYED]
+    return account
+
+
+async def _made(caller: Caller, begin: Beginner, wish: NewAccount, wait: float) -> Account:
+    """The account of this attempt, which is made unless it is there."""
+    try:
+        await begin.key(
+            caller,
+            wish,
+            threshold_n=wish.threshold_n,
+            threshold_t=wish.threshold_t,
+            wait=wait,
+            user_id=wish.user_id,
+        )
+    except RequestFailedError as error:
+        # The key is remembered for longer than the request that made it.
+        if error.failure.code is not FailureCode.KEY_EXISTS:
+            raise
+        begin.response.headers[REPLAYED] = "true"
     # The coordinator's word for it: a repeated request finds the account as it is now.
     account_id = begin.attempt.key_id(caller.tenant)
     return _account(await begin.desk.account(caller.tenant, account_id), begin.names)
@@ -126,10 +158,11 @@ async def create(
 @router.get(
     "",
     operation_id="list_accounts",
+    dependencies=[Patient],
     summary="List accounts",
     response_model=Accounts,
     response_model_exclude_none=True,
-    responses=examples.answer(PROBLEM_RESPONSES, 200, examples.ACCOUNTS),
+    responses=examples.answer(LOOK_RESPONSES, 200, examples.ACCOUNTS),
 )
 async def page(
     caller: Annotated[Caller, Depends(require(Scope.READ))],
@@ -138,13 +171,44 @@ async def page(
     after: Annotated[
         Id | None, Query(description="The `next` of the page before; none for the first.")
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=LONGEST_PAGE)] = PAGE,
+    limit: Annotated[
+        int, Query(ge=1, le=LONGEST_PAGE, description="How many, at most, on this page.")
+    ] = PAGE,
+    user_id: Annotated[
+        Words | None,
+        Query(
+            description="Only this user's. A page may have fewer than `limit` or none, and a "
+            "`next` all the same: go on until there is none."
+        ),
+    ] = None,
 ) -> Accounts:
     """In the order of their ids."""
+    if user_id is not None:
+        return await _of_user(caller, desk, names, user_id, after, limit)
     found = await desk.accounts(caller.tenant, after=after, limit=limit)
     return Accounts(
         accounts=[_account(each, names) for each in found.accounts],
         next=found.accounts[-1].account_id if found.more and found.accounts else None,
+    )
+
+
+async def _of_user(
+    caller: Caller, desk: Desk, names: PartyNames, user_id: str, after: str | None, limit: int
+) -> Accounts:
+    theirs: list[AccountView] = []
+    more = True
+    for _ in range(LOOKED_THROUGH):
+        found = await desk.accounts(caller.tenant, after=after, limit=LONGEST_PAGE)
+        theirs += [each for each in found.accounts if each.user_id == user_id]
+        after = found.accounts[-1].account_id if found.accounts else after
+        more = found.more
+        if not more or len(theirs) > limit:
+            break
+    if len(theirs) > limit:
+        theirs, more = theirs[:limit], True
+        after = theirs[-1].account_id
+    return Accounts(
+        accounts=[_account(each, names) for each in theirs], next=after if more else None
     )
 
 
@@ -154,7 +218,7 @@ async def page(
     summary="Look at an account",
     response_model=Account,
     response_model_exclude_none=True,
-    responses=examples.answer(PROBLEM_RESPONSES, 200, examples.ACCOUNT),
+    responses=examples.answer(LOOK_RESPONSES, 200, examples.ACCOUNT),
 )
 async def look(
     caller: Annotated[Caller, Depends(require(Scope.READ))],
@@ -167,7 +231,7 @@ async def look(
     found = await desk.account(caller.tenant, account_id)
     if wait and not found.status.final:
         await desk.wait(caller.tenant, found.session_id, wait)
-        found = await desk.account(caller.tenant, account_id)
+        found = await desk.account_after(caller.tenant, found)
     return _account(found, names)
 
 
@@ -201,8 +265,9 @@ _CONFIG: dict[str, Any] = {
 @router.get(
     "/{id}/signing-config",
     operation_id="get_signing_config",
+    dependencies=[Patient],
     summary="Who signs for an account",
-    responses=examples.answer(PROBLEM_RESPONSES, 200, examples.SIGNING_CONFIG),
+    responses=examples.answer(LOOK_RESPONSES, 200, examples.SIGNING_CONFIG),
     **_CONFIG,
 )
 async def signing_config(
@@ -211,12 +276,14 @@ async def signing_config(
     names: Names,
     account_id: AccountId,
 ) -> SigningConfig:
+    """For signatures that name no parties themselves."""
     return _signing_config(await desk.account(caller.tenant, account_id), names)
 
 
 @router.put(
     "/{id}/signing-config",
     operation_id="put_signing_config",
+    dependencies=[Patient],
     summary="Say who signs for an account",
     responses=examples.answer(PROBLEM_RESPONSES, 200, examples.SIGNING_CONFIG),
     **_CONFIG,
@@ -237,6 +304,7 @@ async def configure(
 @router.delete(
     "/{id}/signing-config",
     operation_id="delete_signing_config",
+    dependencies=[Patient],
     summary="Let any of an account's parties sign",
     responses=examples.answer(PROBLEM_RESPONSES, 200, examples.DEFAULT_SIGNING_CONFIG),
     **_CONFIG,

@@ -46,6 +46,15 @@ class Attempt:
     fresh: bool
     """Whether the request id was made up just now."""
 
+    def of_wish(self, wish: str, number: int) -> Attempt:
+        """The one that stands for this wish, whoever repeats it at whichever gateway.
+
+        Arguments:
+            number: Of those before it nothing came.
+        """
+        digest = hashlib.sha256(f"{number} of {wish}".encode()).hexdigest()
+        return Attempt(request_id=digest, reference=digest, fresh=False)
+
     def key_id(self, tenant: str) -> str:
         """Of the key that this attempt makes. Not the request id itself, which may be a word as
         short as the caller likes, and which the coordinator forgets long before the key. No two

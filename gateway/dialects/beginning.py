@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
+from starlette.types import Scope
 
 from contracts.keys import KeyFacts
 from contracts.results import KeygenResult, SignResult, Status
 
+from .. import audit
 from ..entry.api_keys import Caller
+from ..entry.waits import BEGINS
 from ..problems import Problem, problem_responses
 from ..sessions import Desk, Opened, ReferenceConflictError
 from . import views
@@ -101,6 +104,7 @@ class Beginner:
     attempt: Attempt
     names: PartyNames
     response: Response
+    scope: Scope
 
     async def key(
         self,
@@ -192,13 +196,14 @@ class Beginner:
         names: PartyNames,
         wait: float,
     ) -> Beginning:
+        audit.note(self.scope, session=opened.session_id.hex(), request_id=opened.request_id)
         outcome, view = opened.outcome, opened.view
         if outcome is None and wait:
             outcome = await self.desk.outcome(caller.tenant, opened.session_id, wait)
         # Without a result, there is a status to tell; and where a result was faster than the
         # announcement, there are tokens.
         if (outcome is None and wait) or (opened.announced is None and view is None):
-            view = (await self.desk.look(caller.tenant, opened.session_id)).session
+            view = (await self.desk.latest(caller.tenant, opened.session_id)).session
         tokens = opened.announced or view
         assert tokens is not None
         status = Status.WAITING if view is None else view.status
@@ -244,11 +249,13 @@ async def beginner(
     request: Request, response: Response, idempotency_key: IdempotencyKey = None
 ) -> Beginner:
     """A dependency: what begins the sessions of this HTTP request."""
+    request.scope[BEGINS] = True
     return Beginner(
         desk=await desk_at_hand(request),
         attempt=await attempt(request, idempotency_key),
         names=await party_names(request),
         response=response,
+        scope=request.scope,
     )
 
 

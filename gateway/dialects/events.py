@@ -9,27 +9,29 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette import types
+from starlette.requests import HTTPConnection
 
 from contracts.client import ClientError
 from contracts.primitives import Scope
 from contracts.results import QuerySessionResult
 
 from .. import faults
-from ..entry.api_keys import Caller, require
+from ..entry.api_keys import CALLER, Caller, require
+from ..entry.crowds import Counted
+from ..entry.stays import stay_of
 from ..problems import Problem, problem_responses
 from ..sessions import Desk
 from ..settings import Limits
 from ..watching import is_over
 from . import examples, views
 from .bodies import BoundedRoute
-from .fields import SessionId
+from .fields import Patient, SessionId
 from .names import PartyNames
 from .service import DeskAtHand, Names
 
@@ -77,25 +79,26 @@ START = Place(-1, -1)
 
 
 class Streams:
-    """How many streams each API key holds open in this process."""
+    """How many streams each API key, and each holder, has open in this process."""
 
     def __init__(self) -> None:
-        self._open: Counter[str] = Counter()
+        self._open = Counted()
 
     @contextlib.contextmanager
-    def one(self, api_key_id: str, limit: int) -> Iterator[None]:
+    def one(self, caller: Caller, limits: Limits) -> Iterator[None]:
         """One more, while it is open. Raises a Problem if that would be too many."""
-        if self._open[api_key_id] >= limit:
+        refusal = self._open.refusal(
+            caller,
+            per_key=limits.event_streams_per_key,
+            per_holder=limits.event_streams_per_holder,
+        )
+        if refusal is not None:
             raise Problem(
                 "rate_exceeded",
-                f"This API key follows {limit} sessions already; close one, or poll.",
+                f"Too many sessions are followed already: {refusal} streams. Close one, or poll.",
             )
-        self._open[api_key_id] += 1
-        try:
+        with self._open.one(caller):
             yield
-        finally:
-            self._open[api_key_id] -= 1
-            self._open += Counter()  # which forgets the zeros
 
 
 _STREAMS = Streams()
@@ -124,6 +127,7 @@ class _Stream(EventSourceResponse):
 @router.get(
     "/{id}/events",
     operation_id="session_events",
+    dependencies=[Patient],
     summary="Follow a session",
     response_class=EventSourceResponse,
     responses={
@@ -161,12 +165,18 @@ async def events(
         ),
     ] = None,
 ) -> Response:
-    """Comments keep the connection alive between events."""
+    """Comments keep the connection alive between events.
+
+    The same is told by WebSocket to who asks with `Upgrade: websocket`, under the same API key,
+    scope and `Last-Event-ID`: each message is a JSON object with `event`, `id` and `data`, which is
+    an object there. It is closed with 1000 after `end`, with 1008 where the API key is of no more
+    use, with 1003 if you send anything, with 1013 where you are to come back, else with 1011. Who
+    is not let in has one of the answers below instead of 101."""
     limits: Limits = request.app.state.limits
     known_as = bytes.fromhex(session_id)
     with contextlib.ExitStack() as held:
         # Before anything is awaited, or a burst of streams would find that there are none yet.
-        held.enter_context(opened.one(caller.api_key_id, limits.event_streams_per_key))
+        held.enter_context(opened.one(caller, limits))
         # Before the stream begins, since later there is no status left to say no with.
         looked = await desk.look(caller.tenant, known_as)
         seen = START if last_event_id is None else Place.of(last_event_id)
@@ -174,29 +184,61 @@ async def events(
             return Response(status_code=204)
         return _Stream(
             held.pop_all(),
-            _changes(desk, caller, known_as, names, seen),
+            _as_sent_events(changes(desk, request, looked, names, seen)),
             ping=KEEP_ALIVE_S,
             ping_message_factory=lambda: ServerSentEvent(comment="still here"),
             send_timeout=limits.read_seconds,
         )
 
 
-async def _changes(
-    desk: Desk, caller: Caller, session_id: bytes, names: PartyNames, seen: Place
-) -> AsyncGenerator[ServerSentEvent, None]:
-    following = desk.follow(caller.tenant, session_id)
+class Change(NamedTuple):
+    """What is told of a session, by whichever way.
+
+    Attributes:
+        event: `session`, `end` or `problem`.
+        data: JSON: the session, or the problem document.
+    """
+
+    event: str
+    id: str | None
+    data: str
+
+    def as_sent_event(self) -> ServerSentEvent:
+        return ServerSentEvent(self.data, event=self.event, id=self.id)
+
+
+async def changes(
+    desk: Desk, request: HTTPConnection, looked: QuerySessionResult, names: PartyNames, seen: Place
+) -> AsyncGenerator[Change, None]:
+    """What is newer than what was seen, until the session is over, or why no more is told: there is
+    trouble, or the caller may not be here any more."""
+    assert looked.session is not None  # `check_answer` has made sure
+    caller: Caller = request.scope[CALLER]
+    following = desk.follow(caller.tenant, looked.session.session_id, looked)
     try:
-        async for looked in following:
-            place, over = Place.reached(looked), is_over(looked)
+        while (found := await _next(following, request)) is not None:
+            place, over = Place.reached(found), is_over(found)
             if place > seen or over:
                 seen = place
-                yield ServerSentEvent(
-                    views.looked_at(looked, names).model_dump_json(exclude_none=True),
-                    event="end" if over else "session",
-                    id=f"{place.attempt}.{place.line}",
-                )
-    except ClientError as error:
+                told = views.looked_at(found, names).model_dump_json(exclude_none=True)
+                yield Change("end" if over else "session", f"{place.attempt}.{place.line}", told)
+    except (ClientError, Problem) as error:
         problem = faults.problem_of(error)
-        yield ServerSentEvent(json.dumps(problem.document(None)), event="problem")
+        yield Change("problem", None, json.dumps(problem.document(None)))
     finally:
         await following.aclose()
+
+
+async def _next(
+    following: AsyncGenerator[QuerySessionResult, None], request: HTTPConnection
+) -> QuerySessionResult | None:
+    async with stay_of(request.scope):
+        return await anext(following, None)
+
+
+async def _as_sent_events(
+    told: AsyncGenerator[Change, None],
+) -> AsyncGenerator[ServerSentEvent, None]:
+    async with contextlib.aclosing(told):
+        async for change in told:
+            yield change.as_sent_event()

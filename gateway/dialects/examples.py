@@ -166,6 +166,7 @@ SESSION = {
     "status": "completed",
     "participants": _participants("completed"),
     "progress": _progress(2, 2),
+    "signature_may_exist": True,
     "result": {
         "key_id": _KEY,
         "scheme": "ecdsa",
@@ -189,6 +190,7 @@ JOINED = {
         {"party_id": "server-party-2", "status": "waiting"},
     ],
     "progress": _progress(1, 0),
+    "signature_may_exist": True,
     "party_id": "server-party-1",
 }
 
@@ -207,6 +209,46 @@ CANCELLED = {
     "signature_may_exist": False,
     "final": True,
     "liars_tolerated": 1,
+}
+
+_IDENTITY = (
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE"
+    "SQjEc/A4vSyp+emrLoyfiott82ml8PJeOsMDOkgAAwgIVNiV+w3oocGPCnnH/wNIMp66Okew4UMwmmud/YR3cg=="
+)
+_CERTIFICATE = (
+    "MEUCIQC8fv+OcI4WhCDpmGaG6De3ED5zdh0vDJT3NHeLPJ21"
+    "PAIgXjMTn9u8G2N/wa//MaaBXEFdq4eF2f8RyIxvd0Bpud4="
+)
+_MEMBERS = ("party-1", "party-2", "party-3")
+
+KEY = {
+    "key_id": _KEY,
+    "curve": "secp256k1",
+    "public_key": _PUBLIC_KEY,
+    "certified_key": {
+        "facts": {
+            "version": 2,
+            "client_id": "gateway",
+            "key_id": _KEY,
+            "session_id": _MAKING,
+            "epoch": 0,
+            "curve": "secp256k1",
+            "threshold": 2,
+            "public_key": _PUBLIC_KEY,
+            "chain_code": "06" * 32,
+            "holders": [
+                {"party_id": name, "identity": _IDENTITY, "public_share": _PUBLIC_KEY}
+                for name in _MEMBERS
+            ],
+            "transcript_digest": "07" * 32,
+            "request_digest": "08" * 32,
+            "origin": "generated",
+        },
+        "certificates": dict.fromkeys(_MEMBERS, _CERTIFICATE),
+    },
+    "threshold_n": 3,
+    "threshold_t": 2,
+    "schemes": ["bip340", "ecdsa", "secp256k1"],
 }
 
 ACCOUNT = {
@@ -236,6 +278,6 @@ DEFAULT_SIGNING_CONFIG = {**SIGNING_CONFIG, "configured": False, "parties": list
 SESSION_EVENTS = {
     "end": {
         "summary": "The last one",
-        "value": f"id: 1.4\nevent: end\ndata: {json.dumps(SESSION)}\n\n",
+        "value": {"id": "1.4", "event": "end", "data": json.dumps(SESSION)},
     }
 }

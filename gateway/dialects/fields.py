@@ -3,18 +3,32 @@ say; what they refuse, they refuse by name."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-from typing import Annotated, Any
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any, Self
 
-from fastapi import Path, Query
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from fastapi import Depends, Path, Query
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from contracts.primitives import ID_PATTERN, MAX_MESSAGE_BYTES, MAX_PARTIES, Words
 
+from ..problems import MAX_FIELD_CHARACTERS
+from ..promises import MAX_WAIT_S
+from .encodings import hex_bytes, message_bytes
+
 SESSION_ID_PATTERN = r"^[0-9a-f]{64}$"
-MAX_WAIT_S = 60
-"""Of `?wait=`. Proxies tend to give up at 60 s or later."""
 
 
 class Body(BaseModel):
@@ -23,6 +37,45 @@ class Body(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _hinting(cls, wish: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Where an unknown field is one of this body's in another spelling, the error says which:
+        here alone it is known what fields there are."""
+        try:
+            return handler(wish)
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+            if not any(_meant(each, cls.model_fields) for each in details):
+                raise
+            hinted = [_hinted(each, cls.model_fields) for each in details]
+            raise ValidationError.from_exception_data(
+                cls.__name__, hinted, hide_input=True
+            ) from None
+
+
+def _plain(name: str) -> str:
+    return re.sub("[^a-z0-9]", "", name[:MAX_FIELD_CHARACTERS].lower())
+
+
+def _meant(error: Any, fields: Iterable[str]) -> str | None:
+    """Which of the fields an unknown one is, but for capitals, hyphens and underscores."""
+    if error["type"] != "extra_forbidden" or len(error["loc"]) != 1:
+        return None
+    name = _plain(str(error["loc"][0]))
+    return next((each for each in fields if _plain(each) == name), None)
+
+
+def _hinted(error: Any, fields: Iterable[str]) -> InitErrorDetails:
+    """The same error, which may be of any kind."""
+    meant = _meant(error, fields)
+    context = error.get("ctx") if meant is None else {"meant": meant}
+    return InitErrorDetails(
+        type=PydanticCustomError(error["type"], error["msg"], context),
+        loc=error["loc"],
+        input=error["input"],
     )
 
 
@@ -41,22 +94,9 @@ class Participant(Body):
     device_id: Words | None = None
 
 
-def _hex(value: Any) -> Any:
-    if not isinstance(value, str):
-        raise ValueError("must be a string of hex digits")  # noqa: TRY004 - for pydantic
-    try:
-        return binascii.unhexlify(value.removeprefix("0x"))
-    except ValueError:
-        raise ValueError("must be an even number of hex digits, with or without 0x") from None
-
-
-def _base64(value: Any) -> Any:
-    if not isinstance(value, str):
-        raise ValueError("must be a string of base64")  # noqa: TRY004 - for pydantic
-    try:
-        return base64.b64decode(value, validate=True)
-    except ValueError:
-        raise ValueError("must be standard base64 with padding") from None
+def _message(value: Any, info: ValidationInfo) -> bytes:
+    """By the `message_encoding` beside it, which stands before it."""
+    return message_bytes(value, info.data.get("message_encoding"))
 
 
 def _sized(value: bytes) -> bytes:
@@ -67,12 +107,12 @@ def _sized(value: bytes) -> bytes:
 
 MessageHash = Annotated[
     bytes,
-    BeforeValidator(_hex),
+    BeforeValidator(hex_bytes),
     AfterValidator(_sized),
     WithJsonSchema(
         {
             "type": "string",
-            "pattern": r"^(0x)?([0-9A-Fa-f]{2})+$",
+            "pattern": r"^(0[xX])?([0-9A-Fa-f]{2})+$",
             "maxLength": len("0x") + 2 * MAX_MESSAGE_BYTES,
         }
     ),
@@ -80,14 +120,13 @@ MessageHash = Annotated[
 
 Message = Annotated[
     bytes,
-    BeforeValidator(_base64),
+    BeforeValidator(_message),
     AfterValidator(_sized),
     WithJsonSchema(
         {
             "type": "string",
-            "contentEncoding": "base64",
-            "pattern": r"^([A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{2}(==|[A-Za-z0-9+/][A-Za-z0-9+/=])$",
-            "maxLength": 4 * ((MAX_MESSAGE_BYTES + 2) // 3),
+            "minLength": 1,
+            "maxLength": len("0x") + 2 * MAX_MESSAGE_BYTES,
         }
     ),
 ]
@@ -118,6 +157,25 @@ Wait = Annotated[
         "soon as it is over, or else after that time with what there is by then.",
     ),
 ]
+
+
+async def patience(
+    wait: Annotated[
+        float,
+        Query(
+            ge=0,
+            le=MAX_WAIT_S,
+            allow_inf_nan=False,
+            description="Seconds within which you want an answer: it comes by then, if only as a "
+            "504. There is nothing else to wait for here.",
+        ),
+    ] = 0,
+) -> None:
+    """A dependency: `wait` is a promise wherever it stands, and `promises` has read it already."""
+
+
+Patient = Depends(patience)
+"""Of routes that have no `Wait` of their own."""
 
 
 def names_of(participants: list[Participant] | None) -> list[str] | None:

@@ -1,7 +1,7 @@
 """The generic dialect: sessions of any type, one join token, and joining as a step of its own.
 
 A session that was created here begins when each of its parties was joined, or after
-`JOIN_WINDOW_MS` without: parties of this service join by themselves, so nobody has to.
+the setting `join_window_ms` without: parties of this service join by themselves, so nobody has to.
 """
 
 from __future__ import annotations
@@ -9,21 +9,20 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Depends, Request
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from contracts.primitives import Hex32, Id, Scope, Words
 
 from ..entry.api_keys import HEADER, Caller, require
-from ..problems import PROBLEM_RESPONSES
+from ..problems import LOOK_RESPONSES, PROBLEM_RESPONSES, problem_responses
 from . import examples, views
+from .alternatives import ONE_KEY, ONE_MESSAGE
 from .beginning import CREATED, ABeginner, Created
 from .bodies import BoundedRoute
 from .fields import Body as RequestBody
-from .fields import Participants, PartyCount, PartyName, SessionId, Wait, names_of
+from .fields import Participants, PartyCount, PartyName, Patient, SessionId, Wait, names_of
 from .service import DeskAtHand, Names, looked_at
 from .wishes import NewThresholdKey, Signature, named_key
-
-JOIN_WINDOW_MS = 1000
 
 router = APIRouter(prefix="/api/v1/sessions", tags=["sessions"], route_class=BoundedRoute)
 
@@ -45,6 +44,8 @@ class KeygenSession(NewThresholdKey):
 
 class SignSession(Signature):
     """Sign with a key, or with an account's. Exactly one of `account_id` and `key_id`."""
+
+    model_config = ConfigDict(json_schema_extra={"allOf": [ONE_KEY, ONE_MESSAGE]})
 
     session_type: Literal["sign"]
     account_id: Id | None = None
@@ -121,8 +122,9 @@ async def create(
     wish: Annotated[NewSession, Body(openapi_examples=examples.NEW_SESSION)],
     wait: Wait = 0,
 ) -> SessionCreated:
-    """It begins when all its parties were joined, or after a second: joining is possible and not
-    needed. An API key needs the scope `keygen` or `sign`."""
+    """It begins when all its parties were joined, or after a second or as long as this gateway is
+    set to wait: joining is possible and not needed. `type` is taken for `session_type`, too. An API
+    key needs the scope `keygen` or `sign`."""
     if isinstance(wish, KeygenSession):
         begun = await begin.key(
             await require(Scope.KEYGEN)(request),
@@ -130,7 +132,7 @@ async def create(
             threshold_n=wish.threshold_n,
             threshold_t=wish.threshold_t,
             wait=wait,
-            join_window_ms=JOIN_WINDOW_MS,
+            join_window_ms=request.app.state.join_window_ms,
         )
     else:
         named = names_of(wish.participants)
@@ -141,7 +143,7 @@ async def create(
             parties=None if named is None else ("participants", named),
             thresholds=(wish.threshold_n, wish.threshold_t),
             wait=wait,
-            join_window_ms=JOIN_WINDOW_MS,
+            join_window_ms=request.app.state.join_window_ms,
         )
     return SessionCreated(**begun.told(), join_token=begun.session_token)
 
@@ -149,10 +151,13 @@ async def create(
 @router.post(
     "/{id}/join",
     operation_id="join_session",
+    dependencies=[Patient],
     summary="Join a party",
     response_model=Joined,
     response_model_exclude_none=True,
-    responses=examples.answer(PROBLEM_RESPONSES, 200, examples.JOINED),
+    responses=examples.answer(
+        problem_responses(404, 409, also="token_refused"), 200, examples.JOINED
+    ),
 )
 async def join(
     caller: Annotated[Caller, Depends(require(Scope.JOIN))],
@@ -161,8 +166,9 @@ async def join(
     session_id: SessionId,
     wish: Annotated[Join, Body(openapi_examples=examples.JOIN)],
 ) -> Joined:
-    """Once for each party. A token is refused in another session, for another party, a second
-    time, and when the session is over."""
+    """Once for each party; repeated, or after the session has begun or ended, it does no harm and
+    is answered with the session all the same. A token is refused in another session and for
+    another party."""
     party_id = None if wish.party_id is None else names.party_id(wish.party_id, "party_id")
     joined = await desk.join(caller.tenant, bytes.fromhex(session_id), wish.join_token, party_id)
     names = names.spoken([] if wish.party_id is None else [wish.party_id])
@@ -179,7 +185,7 @@ async def join(
     summary="Look at a session",
     response_model=views.Session,
     response_model_exclude_none=True,
-    responses=examples.answer(PROBLEM_RESPONSES, 200, examples.SESSION),
+    responses=examples.answer(LOOK_RESPONSES, 200, examples.SESSION),
 )
 async def look(
     caller: Annotated[Caller, Depends(require(Scope.READ))],
@@ -195,6 +201,7 @@ async def look(
 @router.post(
     "/{id}/cancel",
     operation_id="cancel_session",
+    dependencies=[Patient],
     summary="Cancel a session",
     response_model=views.CancelledSession,
     response_model_exclude_none=True,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from contracts.primitives import Id, Scope
 
 from ..entry.api_keys import Caller, require
-from ..problems import PROBLEM_RESPONSES
+from ..problems import LOOK_RESPONSES
 from . import examples, views
+from .alternatives import ONE_KEY, ONE_MESSAGE
 from .beginning import CREATED, ABeginner, Created
 from .bodies import BoundedRoute
 from .fields import Parties, SessionId, Wait
@@ -27,6 +28,8 @@ class MpcKeygen(NewThresholdKey):
 
 class MpcSign(Signature):
     """Sign with a key, or with an account's. Exactly one of `account_id` and `key_id`."""
+
+    model_config = ConfigDict(json_schema_extra={"allOf": [ONE_KEY, ONE_MESSAGE]})
 
     account_id: Id | None = None
     key_id: Id | None = None
@@ -101,7 +104,7 @@ async def sign(
     summary="Look at a session",
     response_model=views.Session,
     response_model_exclude_none=True,
-    responses=examples.answer(PROBLEM_RESPONSES, 200, examples.SESSION),
+    responses=examples.answer(LOOK_RESPONSES, 200, examples.SESSION),
 )
 async def look(
     caller: Annotated[Caller, Depends(require(Scope.READ))],

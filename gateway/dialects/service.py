@@ -10,6 +10,7 @@ import time
 from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.requests import HTTPConnection
 
 from ..entry.api_keys import Caller
 from ..problems import Problem
@@ -23,7 +24,7 @@ ones callers are told, and do not pile up until each has waited for its own dead
 LOOK_S = 0.05
 
 
-async def desk_at_hand(request: Request) -> Desk:
+async def desk_at_hand(request: HTTPConnection) -> Desk:
     """Raises a Problem while there is no broker."""
     ends_at = time.monotonic() + WITHOUT_BROKER_S
     while not request.app.state.connected():

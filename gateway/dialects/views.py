@@ -125,7 +125,7 @@ class Session(Answer):
     """Once the status is completed."""
     failure: FailureView | None = None
     """Once it is failed, expired or cancelled."""
-    signature_may_exist: bool = True
+    signature_may_exist: bool
     """False only in the answer to a cancel that is final. Until then ask again for the same
     `message_hash`, or make the first signature worthless, before you pay in another way."""
 
@@ -182,6 +182,7 @@ def session(
         deadline=moment(view.deadline),
         result=result(outcome, names),
         failure=None if failure is None else failed(failure, names),
+        signature_may_exist=True,
     )
 
 

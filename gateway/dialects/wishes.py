@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from contracts.keys import KeyFacts, check_schemes
 from contracts.primitives import Curve, DerivationPath, Scheme
 
+from .alternatives import ONE_MESSAGE
+from .encodings import Encoding
 from .fields import Body, Message, MessageHash, Participant, Participants, PartyCount
 from .refusals import invalid
 
@@ -17,7 +19,7 @@ class NewKey(Body):
     """What every key to be made needs saying."""
 
     curve: Curve = Curve.SECP256K1
-    """`secp256k1` (Bitcoin, Ethereum) or `ed25519` (Solana)."""
+    """`secp256k1` (Bitcoin, Ethereum) or `ed25519` (Solana). Left out: `secp256k1`."""
     participants: Participants | None = None
     """Who shall hold a share, as many as `threshold_n`. Left out: the service chooses."""
     schemes: list[Scheme] | None = Field(default=None, min_length=1, max_length=len(Scheme))
@@ -63,10 +65,15 @@ def check_thresholds(
 class Signature(Body):
     """What is to be signed and how. Exactly one of `message_hash` and `message`."""
 
+    model_config = ConfigDict(json_schema_extra={"allOf": [ONE_MESSAGE]})
+
     message_hash: MessageHash | None = None
     """Hex, with or without 0x: signed as it is. 32 bytes for `ecdsa` and `bip340`."""
+    message_encoding: Encoding | None = None
+    """How `message` is written. Left out: `base64`, and what looks like hex or text is refused."""
     message: Message | None = None
-    """Base64. `ecdsa` and `bip340` sign its SHA-256, the other schemes the bytes themselves."""
+    """Base64, unless `message_encoding` says otherwise. `ecdsa` and `bip340` sign its SHA-256, the
+    other schemes the bytes themselves."""
     scheme: Scheme | None = None
     """Left out: `ecdsa` for a key on secp256k1, `ed25519` for one on ed25519, and for a key that
     was made for one scheme that one."""
@@ -79,6 +86,11 @@ class Signature(Body):
             raise ValueError(
                 "give either message_hash (hex, signed as it is) or message (base64, hashed as "
                 "the scheme wants it)"
+            )
+        if self.message is None and self.message_encoding not in {None, Encoding.HEX}:
+            raise ValueError(
+                "message_encoding says how message is written, and message_hash is always hex: "
+                "send message, or leave message_encoding out"
             )
         return self
 

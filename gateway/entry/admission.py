@@ -8,6 +8,7 @@ from ..problems import Problem
 from .api_keys import CALLER, HEADER, ApiKeys, unauthenticated
 from .networks import ADDRESS
 from .rates import FailedKeys
+from .stays import STAYS, Stays
 
 _HEADER = HEADER.lower().encode()
 
@@ -16,19 +17,27 @@ class Admission:
     """Middleware: 401 without a valid API key, else its `Caller` in the scope.
 
     Arguments:
+        stays: Looks after those who were let in, as long as they stay.
         exempt: Paths that need no key.
     """
 
     def __init__(
-        self, app: ASGIApp, *, keys: ApiKeys, failed: FailedKeys, exempt: frozenset[str]
+        self,
+        app: ASGIApp,
+        *,
+        keys: ApiKeys,
+        failed: FailedKeys,
+        stays: Stays,
+        exempt: frozenset[str],
     ) -> None:
         self._app = app
         self._keys = keys
+        self._stays = stays
         self._failed = failed
         self._exempt = exempt
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in self._exempt:
+        if scope["type"] != "lifespan" and scope["path"] not in self._exempt:
             try:
                 await self._identify(scope)
             except Problem as problem:
@@ -52,3 +61,4 @@ class Admission:
             if caller is None:
                 raise unauthenticated()
         scope[CALLER] = caller
+        scope[STAYS] = self._stays

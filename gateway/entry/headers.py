@@ -32,7 +32,7 @@ class SecurityHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def tell(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"].endswith("http.response.start"):
                 others = [pair for pair in message["headers"] if pair[0].lower() not in _NAMES]
                 message["headers"] = [*others, *SECURITY_HEADERS]
             await send(message)
@@ -47,7 +47,7 @@ class CrossOrigin(CORSMiddleware):
         super().__init__(
             app,
             allow_origins=origins,
-            allow_methods=("GET", "POST", "PUT", "DELETE"),
+            allow_methods=("GET", "HEAD", "POST", "PUT", "DELETE"),
             allow_headers=MAY_SEND,
             expose_headers=MAY_READ,
         )

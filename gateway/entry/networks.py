@@ -46,10 +46,18 @@ class Networks:
     """
 
     def __init__(self, allowed: Sequence[Network], proxies: Sequence[Network] = ()) -> None:
+        self.become(allowed, proxies)
+
+    def become(self, allowed: Sequence[Network], proxies: Sequence[Network]) -> None:
+        """From now on it is these, for whoever comes and whoever is inside."""
         self._proxies = tuple(proxies)
         self._allowed = tuple(allowed)
         self.allows = functools.lru_cache(maxsize=4096)(self._allows)
         self._is_proxy = functools.lru_cache(maxsize=4096)(self._in_proxies)
+
+    def are(self, allowed: Sequence[Network], proxies: Sequence[Network]) -> bool:
+        """Whether it is these already."""
+        return (self._allowed, self._proxies) == (tuple(allowed), tuple(proxies))
 
     def caller(self, peer: str, forwarded: str) -> Address | None:
         """Whose request it is; None if it cannot be told.
@@ -107,17 +115,17 @@ class AllowList:
         self._exempt = exempt
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         peer = scope["client"][0] if scope.get("client") else ""
         lines = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
         address = self._networks.caller(peer, b",".join(lines).decode("latin-1"))
+        scope[ADDRESS] = address
         allowed = address is not None and self._networks.allows(address)
         if not allowed and scope["path"] not in self._exempt:
             whose = "an address that cannot be told" if address is None else str(address)
             refusal = Problem("address_refused", f"You come from {whose}, which is not allowed.")
             await refusal.answer(scope, receive, send)
             return
-        scope[ADDRESS] = address
         await self._app(scope, receive, send)

@@ -67,7 +67,7 @@ class Rates:
         left = (b"ratelimit", f'"key";r={stats.remaining};t={wait_s}'.encode())
 
         async def tell(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"].endswith("http.response.start"):
                 message["headers"] = [*message["headers"], self._policy, left]
             await send(message)
 

@@ -82,6 +82,16 @@ class InboxColumns(SQLModel):
     body: bytes = Bytes()
 
 
+class ListEntryColumns(SQLModel):
+    """One entry of a list that operators sign, as one of them signed it."""
+
+    list_name: str = Words(primary_key=True)
+    number: int = Number(primary_key=True)
+    digest: bytes = Bytes()
+    body: bytes = Bytes()
+    signature: bytes = Bytes()
+
+
 class OutboxColumns(SQLModel):
     """`position` orders the messages of one cause."""
 

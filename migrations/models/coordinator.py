@@ -7,6 +7,7 @@ from .columns import (
     UNLOGGED,
     Bytes,
     InboxColumns,
+    ListEntryColumns,
     Number,
     OutboxColumns,
     SessionColumns,
@@ -263,3 +264,9 @@ class ApiKeyEntry(CoordinatorTable, table=True):
     api_key_id: str | None = Words()
     body: bytes = Bytes()
     signature: bytes = Bytes()
+
+
+class CoordinatorListEntry(ListEntryColumns, CoordinatorTable, table=True):
+    """What operators have signed, kept for good: an old list must not come back."""
+
+    __tablename__ = "list_entries"

@@ -12,6 +12,7 @@ from .columns import (
     UNLOGGED,
     Bytes,
     InboxColumns,
+    ListEntryColumns,
     Number,
     OutboxColumns,
     SessionColumns,
@@ -212,3 +213,9 @@ class ParkedEnvelope(PartyTable, table=True):
     sender: str = Words(primary_key=True)
     body: bytes = Bytes()
     parked_at: int = Number()
+
+
+class PartyListEntry(ListEntryColumns, PartyTable, table=True):
+    """What operators have signed, kept for good: an old list must not come back."""
+
+    __tablename__ = "list_entries"

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from contracts.primitives import Scope
 from ops.stack.gateways import new_api_key
 from ops.stack.services import Progress
 
@@ -85,7 +86,9 @@ async def endure(site: Site, work: Work, seconds: float, progress: Progress) -> 
     assert site.gateways is not None
     url = site.gateways.urls[0]
     (gateway,) = (group for group in site.groups if group.name == "gateway")
-    attackers_key = await new_api_key(site.gateways.config, site.gateways.authority, MALLORY)
+    attackers_key = await new_api_key(
+        site.gateways.config, site.gateways.authority, MALLORY, tuple(Scope)
+    )
     async with (
         Caller(url, site.gateways.api_key) as steady,
         Caller(url, attackers_key) as attacker,

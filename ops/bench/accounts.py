@@ -18,7 +18,11 @@ ACCOUNTS = "/api/v1/accounts"
 WAIT_S = 10
 ACCOUNT_WAIT_S = 60
 
-UNTHROTTLED: Mapping[str, float] = {"requests": 1_000_000, "in_flight_per_key": 1024}
+UNTHROTTLED: Mapping[str, float] = {
+    "requests": 1_000_000,
+    "in_flight_per_key": 1024,
+    "in_flight_per_holder": 1024,
+}
 """Limits of a gateway of which one API key asks for all that there is."""
 
 

@@ -10,7 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from .abuse import Endurance
+from .crowd import Crowd
 from .hop import Comparison
+from .latency import Latency
 from .report import Report, heading, noise, outcome
 
 _CLIENT, _HTTP = "client library", "HTTP"
@@ -103,6 +105,53 @@ def render_endurance(endurance: Endurance) -> RenderableType:
             if window.answered
         ),
     )
+
+
+def render_crowd(crowd: Crowd) -> RenderableType:
+    """What a modest owner felt beside a greedy one, and what the greedy one got."""
+    columns = ("", "", "quiet p99", "p99 beside", "expired", "failed")
+    of_flood = ("refused", "p99 refusal", "done/s", "")
+    table = Table(title="Signatures of a modest owner, ms", title_justify="left", box=SIMPLE)
+    for i, name in enumerate((*columns, *of_flood)):
+        table.add_column(name, justify="right" if 1 < i < 9 else "left")
+    for row in crowd.rows:
+        beside, flood = row.beside, row.flood
+        table.add_row(
+            row.via,
+            row.kind,
+            *(_p99(each) for each in (row.quiet.latency_ms, beside.latency_ms)),
+            str(beside.expired),
+            str(sum(beside.failures.values())),
+            str(flood.refused),
+            _p99(flood.refusal_ms),
+            f"{flood.goodput_per_s:.1f}",
+            ", ".join(row.lacks) or "as it should be",
+        )
+    machine, stack = crowd.machine, crowd.stack
+    facts = [f"{machine.cpu}, {machine.cores} cores; {machine.kernel}"]
+    if stack is not None:
+        facts.append(
+            f"coordinator {stack.coordinator_processes}, each party {stack.processes_per_party} to "
+            f"sign, {stack.keygen_processes} to make keys, "
+            f"{stack.presigning_processes} to presign, gateways {stack.gateways}; "
+            f"RabbitMQ {stack.rabbitmq}, PostgreSQL {stack.postgresql}, fsync {stack.fsync}"
+        )
+    return Group(
+        Text(f"A crowd: {crowd.lanes} in flight, {crowd.seconds:g} s a kind", style="bold"),
+        Text(f"{crowd.date}, commit {crowd.commit or 'unknown'}", style="dim"),
+        *(Text(fact, style="dim") for fact in facts),
+        *([Text("Interrupted.", style="bold yellow")] if crowd.interrupted else []),
+        "",
+        table,
+        *(
+            Text(f"{row.via} {row.kind} was answered: {_counts(row.flood.answered)}", style="dim")
+            for row in crowd.rows
+        ),
+    )
+
+
+def _p99(latency: Latency | None) -> str:
+    return "-" if latency is None else f"{latency.p99:.0f}"
 
 
 def _counts(answered: dict[str, int]) -> str:

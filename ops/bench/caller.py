@@ -6,6 +6,7 @@ Connections are kept and used again, as any caller's library does it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -56,8 +57,35 @@ class Caller:
 
     async def post(self, path: str, body: dict[str, Any]) -> Answer:
         """Raises GatewayUnavailableError."""
-        content = json.dumps(body)
-        head = f"POST {path} HTTP/1.1\r\n{self._headers}Content-Length: {len(content)}\r\n\r\n"
+        return await self._ask("POST", path, json.dumps(body))
+
+    async def get(self, path: str) -> Answer:
+        """Raises GatewayUnavailableError."""
+        return await self._ask("GET", path, "")
+
+    async def stream(self, path: str, seconds: float) -> int:
+        """Listen for so long, on a connection of its own; returns the status.
+
+        Raises GatewayUnavailableError.
+        """
+        try:
+            reader, writer = await asyncio.open_connection(self._host, self._port)
+            try:
+                writer.write(f"GET {path} HTTP/1.1\r\n{self._headers}\r\n".encode())
+                head = await reader.readuntil(_END_OF_HEADERS)
+                status = int(head.split()[1])
+                if status == 200:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(seconds):
+                            await reader.read()
+            finally:
+                writer.transport.abort()
+        except (OSError, EOFError) as error:
+            raise self._unavailable(error) from None
+        return status
+
+    async def _ask(self, method: str, path: str, content: str) -> Answer:
+        head = f"{method} {path} HTTP/1.1\r\n{self._headers}Content-Length: {len(content)}\r\n\r\n"
         connection = None
         try:
             connection = await self._connection()
@@ -68,13 +96,15 @@ class Caller:
             if connection is not None:
                 connection[1].transport.abort()
             if isinstance(error, OSError | EOFError):
-                raise GatewayUnavailableError(
-                    f"the gateway at {self._host}:{self._port} does not answer: "
-                    f"{type(error).__name__}"
-                ) from None
+                raise self._unavailable(error) from None
             raise
         self._idle.append(connection)
         return answer
+
+    def _unavailable(self, error: BaseException) -> GatewayUnavailableError:
+        return GatewayUnavailableError(
+            f"the gateway at {self._host}:{self._port} does not answer: {type(error).__name__}"
+        )
 
     async def _connection(self) -> Connection:
         while self._idle:

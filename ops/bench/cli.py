@@ -4,16 +4,21 @@ Exit codes: 0 every operation succeeded; 1 some failed; 2 a wrong command line o
 4 broker, database or workers cannot be had; 130 interrupted.
 """
 
+import json
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from contracts.primitives import Curve, Scheme
 from contracts.terms import MAX_PRESIGN_BATCH
 
-from . import options
-from .console import Output, measure, measure_abuse, measure_hop, say
+from . import options, static_size
+from .beside import HERE
+from .console import Output, measure, measure_abuse, measure_crowd, measure_hop, measure_junk, say
+from .crowd import FLOODER
+from .floods import Kind, Way
 from .load import Load
 from .site import Processes, Site, Store, own_site, plan_for, running_site
 from .supply import supply_for
@@ -164,6 +169,50 @@ def abuse(
     measure_abuse(work, seconds, site, to_json=to_json)
 
 
+@app.command("junk")
+def junk_(
+    count: options.JunkCount = 5_000,
+    beside: options.Beside = None,
+    turns: options.Turns = 1,
+    to_json: options.AsJson = False,
+    directory: options.Directory = Path(".warren"),
+) -> None:
+    """What bad messages in results, reports, inboxes and requests do to those who sign meanwhile;
+    with --beside, in another tree of Warren as well."""
+    trees = [HERE] if beside is None else [beside.resolve(), HERE]
+    measure_junk(trees, turns=turns, count=count, directory=directory, to_json=to_json)
+
+
+@app.command()
+def crowd(
+    seconds: options.CrowdSeconds = 20.0,
+    lanes: options.Lanes = 60,
+    kind: options.Kinds = None,
+    via: options.Ways = None,
+    coordinator_processes: options.CoordinatorProcesses = 1,
+    to_json: options.AsJson = False,
+    directory: options.Directory = Path(".warren"),
+) -> None:
+    """What an owner who asks for far too much does to one who signs now and then.
+
+    Floods of keys, lists of signatures, reads, event streams, cancels and bad requests, in turn, by
+    an API key and by a client of its own. Over HTTP there are no lists, and single signatures take
+    their place; over AMQP there are no streams, and questions do. Exit code 1 if the modest owner's
+    signatures fail, or their p99 is more than three times the quiet one and 250 ms, or a refusal
+    takes more than 100 ms.
+    """
+    kinds, ways = tuple(kind or Kind), tuple(via or Way)
+    plan = plan_for(
+        party_count=3,
+        processes=Processes(coordinator=coordinator_processes),
+        gateways=1,
+        gateway_limits={},
+        others=(FLOODER,),
+    )
+    site = own_site(directory, plan, Store.POSTGRES, say)
+    measure_crowd(site, seconds=seconds, lanes=lanes, kinds=kinds, ways=ways, to_json=to_json)
+
+
 @app.command()
 def presign(
     batch: options.PresignBatch = MAX_PRESIGN_BATCH,
@@ -194,6 +243,19 @@ def presign(
     processes = Processes(presigning=presigning_processes, coordinator=coordinator_processes)
     site = _site(None, directory, work, load, processes, store)
     measure(work, load, site, Output(to_json=to_json, plot=plot))
+
+
+@app.command()
+def topology(
+    clients: Annotated[int, typer.Option(min=1, help="How many the files list.")] = 10_000,
+    to_json: options.AsJson = False,
+) -> None:
+    """How long the topology's files take to be checked and planned for very many clients."""
+    figures = static_size.measured(clients)
+    if to_json:
+        typer.echo(json.dumps(figures))
+    else:
+        typer.echo("\n".join(static_size.lines(figures)))
 
 
 ###

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,10 @@ from contracts.client import ClientError, SettingsError
 from ops.stack.errors import StackError
 from topology import TopologyError
 
-from . import abuse, hop
+from . import abuse, beside, crowd, hop
 from . import run as runs
-from .both import render_both, render_endurance
+from .both import render_both, render_crowd, render_endurance
+from .floods import Kind, Way
 from .load import Load, Outcome
 from .plot import PlotError, draw, require_matplotlib
 from .report import Report, as_json, render
@@ -91,6 +92,42 @@ def measure_abuse(
         else:
             Console(highlight=False).print(render_endurance(endurance))
     if endurance.failed:
+        raise typer.Exit(FAILED)
+
+
+def measure_junk(
+    trees: Sequence[Path], *, turns: int, count: int, directory: Path, to_json: bool
+) -> None:
+    """Raises typer.Exit unless all trees could be measured."""
+    with _troubles_in_a_sentence():
+        found = beside.measure(trees, turns=turns, count=count, directory=directory, progress=say)
+    if to_json:
+        typer.echo(beside.as_json(found))
+    else:
+        Console(highlight=False).print(beside.as_table(found))
+
+
+def measure_crowd(
+    site: AbstractContextManager[Site],
+    *,
+    seconds: float,
+    lanes: int,
+    kinds: Sequence[Kind],
+    ways: Sequence[Way],
+    to_json: bool,
+) -> None:
+    """Raises typer.Exit unless all was as it should be."""
+    with _troubles_in_a_sentence(), site as found:
+        measured = uvloop.run(
+            crowd.beside(found, seconds=seconds, lanes=lanes, kinds=kinds, ways=ways, progress=say)
+        )
+        if to_json:
+            typer.echo(crowd.as_json(measured))
+        else:
+            Console(highlight=False, width=max(Console().width, 140)).print(render_crowd(measured))
+    if measured.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if measured.lacking:
         raise typer.Exit(FAILED)
 
 

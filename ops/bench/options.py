@@ -9,6 +9,7 @@ from contracts.primitives import MAX_ITEMS, MAX_PARTIES, Curve, Scheme
 from contracts.requests import MAX_LIFETIME_MS
 from contracts.terms import MAX_PRESIGN_BATCH
 
+from .floods import Kind, Way
 from .site import Store
 
 CurveOption = Annotated[Curve, typer.Option("--curve", help="Of the keys.")]
@@ -73,6 +74,20 @@ Plot = Annotated[
 WindowSeconds = Annotated[
     float, typer.Option("--seconds", min=1, help="Of each attack, and of each pause before one.")
 ]
+CrowdSeconds = Annotated[float, typer.Option("--seconds", min=1, help="Of each flood.")]
+Lanes = Annotated[
+    int, typer.Option("--lanes", min=1, help="Requests that a flood keeps in flight.")
+]
+Kinds = Annotated[
+    list[Kind] | None,
+    typer.Option(
+        "--kind", help="Of the floods; several if given several times.", show_default="all"
+    ),
+]
+Ways = Annotated[
+    list[Way] | None,
+    typer.Option("--via", help="Over which the floods come.", show_default="both"),
+]
 Directory = Annotated[
     Path, typer.Option("--directory", file_okay=False, help="For the throw-away stack.")
 ]
@@ -136,3 +151,16 @@ BatchWarmup = Annotated[
 BatchTimeout = Annotated[
     float, typer.Option("--timeout", min=0.1, help="Lifetime of a batch, seconds.")
 ]
+JunkCount = Annotated[int, typer.Option("--count", "-n", min=64, help="Bad messages of each kind.")]
+Beside = Annotated[
+    Path | None,
+    typer.Option(
+        "--beside",
+        exists=True,
+        file_okay=False,
+        metavar="TREE",
+        help="Another tree of Warren, to be measured in turns with this one.",
+        show_default=False,
+    ),
+]
+Turns = Annotated[int, typer.Option("--turns", min=1, help="How often each tree is measured.")]

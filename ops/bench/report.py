@@ -153,7 +153,7 @@ def _facts(report: Report) -> Table:
         rows["processes"] = (
             f"coordinator {stack.coordinator_processes}, "
             f"{report.work.party_count} parties x {stack.processes_per_party} "
-            f"and {stack.presigning_processes} to presign, "
+            f"and keys {stack.keygen_processes}, presign {stack.presigning_processes}, "
             + f"gateways {stack.gateways}, "
             * (stack.gateways > 0)
             + "client 1; "

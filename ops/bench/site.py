@@ -64,7 +64,8 @@ class Stack:
 
     Attributes:
         store: Of the parties; the coordinator's is PostgreSQL always.
-        presigning_processes: Of each party, beside those that sign.
+        keygen_processes: Of each party, beside those that sign.
+        presigning_processes: The same.
         gateways: HTTP gateways.
         queues: The kinds of the durable queues, "classic" among them if there is one.
     """
@@ -72,6 +73,7 @@ class Stack:
     store: Store
     coordinator_processes: int
     processes_per_party: int
+    keygen_processes: int
     presigning_processes: int
     gateways: int = 0
     rabbitmq: str
@@ -89,6 +91,7 @@ class Site:
         stack: None for one that runs already: it is not ours to look into.
         coordinator_url: Its database; None where `stack` is.
         gateways: None where it has none, or where `stack` is.
+        files: Of a stack of our own: client -> its configuration file.
         check: Raises ChildDiedError if a worker of ours has ended.
     """
 
@@ -98,6 +101,7 @@ class Site:
     check: Callable[[], None]
     coordinator_url: str | None = field(default=None, repr=False)
     gateways: Gateways | None = None
+    files: Mapping[str, Path] = field(default_factory=dict)
 
 
 @contextlib.contextmanager
@@ -118,11 +122,12 @@ def plan_for(
     supply: Supply = DEFAULT_SUPPLY,
     gateways: int = 0,
     gateway_limits: Mapping[str, float] = UNTHROTTLED,
+    others: tuple[str, ...] = (),
 ) -> Plan:
     """A stack to measure on."""
     return Plan(
         party_count=party_count,
-        clients=(CLIENT,),
+        clients=(CLIENT, *others),
         sqlite_parties=store.sqlite_parties(party_count),
         processes_per_party=processes.party,
         presigning_processes=processes.presigning,
@@ -147,6 +152,7 @@ def site_of(deployment: Deployment, store: Store) -> Site:
         check=deployment.supervisor.check,
         coordinator_url=deployment.database_urls["coordinator"],
         gateways=deployment.gateways,
+        files=deployment.clients,
     )
 
 
@@ -176,7 +182,7 @@ def worker_groups(pids: dict[str, int]) -> Iterator[Group]:
 
 
 async def _describe(deployment: Deployment, store: Store) -> Stack:
-    async with Management(deployment.services.management_url) as management:
+    async with Management(deployment.monitor_url) as management:
         overview = await management.get("overview")
         queues = await management.get("queues/{}", deployment.vhost)
     database = await asyncpg.connect(deployment.services.database_url)
@@ -192,6 +198,7 @@ async def _describe(deployment: Deployment, store: Store) -> Stack:
         store=store,
         coordinator_processes=deployment.plan.coordinator_processes,
         processes_per_party=deployment.plan.processes_per_party,
+        keygen_processes=deployment.plan.keygen_processes,
         presigning_processes=deployment.plan.presigning_processes,
         gateways=deployment.plan.gateways,
         rabbitmq=str(overview["rabbitmq_version"]),

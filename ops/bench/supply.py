@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from contracts.terms import MAX_PRESIGN_BATCH
-from workers.settings import PartyLimits, PoolLimits
+from workers.pool_limits import PoolLimits
+from workers.settings import PartyLimits
 
 from .load import Load
 from .work import Pool, Work

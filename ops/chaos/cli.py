@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from contracts.logs import hushed
 from ops.stack.errors import StackError
 from ops.stack.services import running_services
 from topology import TopologyError
@@ -81,7 +82,7 @@ def chaos(
         return
     hush()
     settings = Settings(seed=chosen, seconds=seconds, injections=injections, rate_per_s=rate)
-    with _troubles_in_a_sentence():
+    with hushed("contracts"), _troubles_in_a_sentence():
         with (
             running_services(directory, progress=say, nodes=nodes) as services,
             _bar(settings) as bar,
@@ -96,7 +97,7 @@ def chaos(
 
 def hush() -> None:
     """Lost connections are our own doing here, and nothing to shout about."""
-    for noisy in ("aiormq", "aio_pika", "asyncio", "contracts"):
+    for noisy in ("aiormq", "aio_pika", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
 

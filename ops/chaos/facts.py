@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from contracts.failures import FailureCode
 from contracts.requests import Request
 
-from .faults import TRAITS, Kind
+from .faults import SILENCE, TRAITS, Kind
 
 Place = tuple[str, str, str, str]
 """Session in hex, kind with round, sender, recipient: where one message belongs."""
@@ -27,6 +28,8 @@ class Struck:
     def excuses(self, code: str, began_s: float, ended_s: float) -> bool:
         """Whether it may be why a request of that time failed with that code."""
         traits = TRAITS[self.kind]
+        if code == FailureCode.OVERLOADED:  # told at once or in the line that it would expire
+            code = SILENCE
         return (
             code in traits.excuses
             and began_s <= self.ended_s + traits.aftermath_s
@@ -75,6 +78,7 @@ class Sent:
         instructed: (session, party) -> the nonces or presignatures that it was told to use up.
         uses: (party, nonce) -> the sessions in which it answered with it.
         lies: Sessions in which a party that was told to equivocate did.
+        stated: (session, party) -> what it answered to a cancel that binds it, however often.
     """
 
     bodies: defaultdict[Place, set[bytes]] = field(default_factory=lambda: defaultdict(set))
@@ -82,6 +86,7 @@ class Sent:
     instructed: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     uses: defaultdict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
     lies: set[str] = field(default_factory=set)
+    stated: defaultdict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -72,9 +72,10 @@ class Traits:
 
 
 SIGNERS = tuple(f"party-{i}.{k}" for i in (1, 2, 3) for k in (1, 2))
+KEY_MAKERS = tuple(f"party-{i}.keygen.1" for i in (1, 2, 3))
 PRESIGNERS = tuple(f"party-{i}.presigning.1" for i in (1, 2, 3))
 COORDINATORS = ("coordinator.1", "coordinator.2")
-WORKERS = (*COORDINATORS, *SIGNERS, *PRESIGNERS)
+WORKERS = (*COORDINATORS, *SIGNERS, *KEY_MAKERS, *PRESIGNERS)
 PARTIES = ("party-1", "party-2", "party-3")
 ROLES = ("coordinator", *PARTIES)
 WIRED = ("coordinator.2", "party-1.2", "party-2.presigning.1")

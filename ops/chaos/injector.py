@@ -19,7 +19,16 @@ from workers.store.records import Outgoing
 from . import bans, disks, greed, nodes
 from .crew import LOOK_EVERY_S, Crew
 from .facts import Facts, Struck
-from .faults import COORDINATORS, LIARS, MOMENTS, PRESIGNERS, SIGNERS, SQLITE_PARTY, Kind
+from .faults import (
+    COORDINATORS,
+    KEY_MAKERS,
+    LIARS,
+    MOMENTS,
+    PRESIGNERS,
+    SIGNERS,
+    SQLITE_PARTY,
+    Kind,
+)
 from .machines import Machine, Machines
 from .orders import OrderBook, Orders
 from .producer import Producer
@@ -39,7 +48,7 @@ ASK_EVERY_S = 0.5
 ROLLING = (
     (COORDINATORS[0], *SIGNERS[0::2]),
     (COORDINATORS[1], *SIGNERS[1::2]),
-    PRESIGNERS,
+    (*KEY_MAKERS, *PRESIGNERS),
 )
 """Told to stop together: never both processes that do the same."""
 

@@ -25,8 +25,8 @@ RULES = {
     "believed": "no session ends well after a party sent two different messages in one place",
     "framed": "nobody is blamed who did not lie, unless by a liar",
     "twice": "no nonce and no presignature answers in two sessions",
-    "two bytes": "nobody else sends two different messages in one place, but for refusals "
-    "before and after a loss of memory",
+    "two bytes": "nobody else sends two different messages in one place, but for refusals and "
+    "answers to a cancel before and after a loss of memory; these contradict none of before",
     "left over": "nothing is left when all is over",
     "dead letter": "every dead letter has a reason that a fault explains",
     "died": "no worker ends by itself",
@@ -36,7 +36,7 @@ RULES = {
 MEMORY_FACTOR, MEMORY_SLACK = 1.3, 40 * 2**20
 """A worker may be larger at the end by so much: caches fill, arenas are kept."""
 
-REFUSAL = "session_failed/0"
+SAID_ANEW = frozenset({"session_failed/0", "cancel_answered/0"})
 
 _ALWAYS = frozenset({FailureCode.UNKNOWN_REQUEST})
 """For questions about a request, and its cancellation: they may overtake it."""
@@ -166,14 +166,19 @@ def _two_bytes(facts: Facts) -> Iterator[Violation]:
     lying = {Kind.EQUIVOCATOR, Kind.LIAR}
     liars = {each.target for each in facts.struck if each.kind in lying}
     # Whoever lost its memory and is asked again for what it refused before refuses it once more, in
-    # words of today. A refusal contradicts nothing: the first to arrive ends the session.
+    # words of today. A refusal contradicts nothing: the first to arrive ends the session. A cancel
+    # is answered once more too: with the statement that was kept, or that memory was lost.
     forgetful = any(each.kind is Kind.DATABASE_KILL for each in facts.struck)
     for (session_id, kind, sender, recipient), bodies in facts.sent.bodies.items():
-        if kind == REFUSAL and forgetful:
+        if kind in SAID_ANEW and forgetful:
             continue
         if len(bodies) > 1 and sender not in liars:
             place = f"{kind} of session {session_id[:12]} from {sender} to {recipient}"
             yield Violation("two bytes", f"{len(bodies)} different messages: {place}")
+    for (session_id, party_id), stated in facts.sent.stated.items():
+        if len(stated) > 1 and party_id not in liars:
+            place = f"a cancel's session {session_id[:12]} from {party_id}"
+            yield Violation("two bytes", f"{len(stated)} statements that differ: {place}")
 
 
 def _leftovers(facts: Facts) -> Iterator[Violation]:

@@ -77,7 +77,7 @@ async def look(deployment: Deployment) -> list[Leftover]:
 async def dead_letters(deployment: Deployment) -> list[DeadLetter]:
     """Takes them off their queue."""
     found = []
-    async with await connect(deployment.amqp_url) as connection:
+    async with await connect(deployment.amqp_urls["operator"]) as connection:
         channel = await connection.channel()
         queue = await channel.get_queue(addresses.DEAD_QUEUE)
         while (message := await queue.get(fail=False, no_ack=True)) is not None:
@@ -139,7 +139,7 @@ def _fetch_sqlite(path: str, statements: Iterable[str]) -> list[Sequence[Any]]:
 
 
 async def _queues(deployment: Deployment) -> list[Leftover]:
-    async with Management(deployment.services.management_url) as management:
+    async with Management(deployment.monitor_url) as management:
         queues = await management.get("queues/{}", deployment.vhost)
     ours = {QUEUE, addresses.DEAD_QUEUE}
     return [

@@ -19,7 +19,7 @@ async def chosen(
     """The node that leads most queues, or fewest; None where there is no second one."""
     if len(machines) < 2:
         return None
-    async with Management(deployment.services.management_url) as management:
+    async with Management(deployment.monitor_url) as management:
         queues = await management.get(f"queues/{quote(deployment.vhost)}?columns=name,leader")
     led = Counter(queue.get("leader") for queue in queues)
     return (max if target == LEADING else min)(machines, key=lambda each: led[each.name])

@@ -27,13 +27,13 @@ def commands(obedience: Obedience) -> typer.Typer:
     @party.command("run")
     def run_party(
         config: Config,
-        lane: Annotated[Lane, typer.Option()] = Lane.ALL,
+        lane: Annotated[list[Lane] | None, typer.Option()] = None,
         niceness: Annotated[int, typer.Option("--nice")] = 0,
     ) -> None:
         os.nice(niceness)
         settings = _wired(PartySettings.load(config), obedience)
         middleware = disobedience(obedience, settings.identity)
-        serve(app.run_party(settings, lane, Health("party"), middleware))
+        serve(app.run_party(settings, lane or list(Lane), Health("party"), middleware))
 
     @coordinator.command("run")
     def run_coordinator(config: Config) -> None:

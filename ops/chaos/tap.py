@@ -24,6 +24,7 @@ from .lying import ALIVE, SAYS_TWICE
 
 QUEUE = "chaos.tap"
 REPLAYABLE = 2_000
+LANES = (addresses.SESSIONS, addresses.ROUNDS, addresses.KEYGEN, addresses.PRESIGNING)
 LARGEST_REPLAYED = 100_000
 """Bytes. What is made ahead of signing has megabytes."""
 
@@ -84,7 +85,7 @@ class Tap:
             )
             for exchange in (addresses.REQUESTS, addresses.REPORTS):
                 await queue.bind(exchange, "#")
-            for exchange in (addresses.SESSIONS, addresses.ROUNDS, addresses.PRESIGNING):
+            for exchange in LANES:
                 for party_id in self._parties:
                     await queue.bind(exchange, party_id)
 
@@ -142,6 +143,12 @@ def note_envelope(sent: Sent, heard: Heard, liars: Iterable[str]) -> None:
     sent.copies += 1
     if kind == SAYS_TWICE and len(bodies) > 1 and claimed.sender in liars:
         sent.lies.add(session_id)
+    if claimed.kind == "cancel_answered":
+        answer = sessions.CancelAnswered.model_validate_json(claimed.payload)
+        if answer.statement is not None:
+            sent.stated[session_id, claimed.sender].add(answer.statement.model_dump_json())
+        elif answer.refused is sessions.CancelRefusal.ALREADY_SIGNED:
+            sent.stated[session_id, claimed.sender].add(answer.refused.value)
     if claimed.kind == "share_signed":
         for nonce in sent.instructed.get((session_id, claimed.sender), ()):
             sent.uses[claimed.sender, nonce].add(session_id)

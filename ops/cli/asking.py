@@ -81,7 +81,7 @@ def ask(
     surroundings = context.find_object(Surroundings) or Surroundings()
 
     async def conversation() -> T:
-        async with surroundings.connect(_settings(config, surroundings)) as client:
+        async with surroundings.connect(settings_of(context, config)) as client:
             return await question(client)
 
     for noisy in ("aiormq", "aio_pika", "asyncio"):
@@ -95,7 +95,9 @@ def ask(
             leave(ExitCode.USAGE, "usage", f"{text}.", as_json=as_json)
 
 
-def _settings(config: Path | None, surroundings: Surroundings) -> ClientSettings:
+def settings_of(context: typer.Context, config: Path | None) -> ClientSettings:
+    """Of the file that was named, or of the stack here. Raises SettingsError."""
+    surroundings = context.find_object(Surroundings) or Surroundings()
     path = config or surroundings.current_client()
     if path is None:
         raise SettingsError(

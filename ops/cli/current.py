@@ -13,6 +13,10 @@ DIRECTORY = (_TREE if (_TREE / "pyproject.toml").exists() else Path.cwd()) / ".w
 
 _LINK = "current"
 _CLIENT = "client.toml"
+OPERATOR = "operator.url"
+"""In a stack's folder: the broker's address with the operator's login."""
+REGISTRAR = "registrar/registrar.toml"
+"""In a stack's folder: how clients are let in."""
 
 
 @contextlib.contextmanager
@@ -41,3 +45,15 @@ def client_file(directory: Path = DIRECTORY) -> Path | None:
     """None if no stack runs here."""
     path = directory / _LINK / _CLIENT
     return path if path.exists() else None
+
+
+def registrar_file(directory: Path = DIRECTORY) -> Path | None:
+    """What `warren client` needs; None if no stack runs here."""
+    path = directory / _LINK / REGISTRAR
+    return path if path.exists() else None
+
+
+def operator_url(directory: Path = DIRECTORY) -> str | None:
+    """Of the broker, with the operator's login; None if no stack runs here."""
+    path = directory / _LINK / OPERATOR
+    return path.read_text(encoding="utf-8").strip() if path.exists() else None

@@ -18,9 +18,9 @@ def docs(
     ] = False,
 ) -> None:
     """Write the generated documents: JSON Schema and AsyncAPI of the contracts, OpenAPI of the
-    gateway, the README's tables of operations."""
+    gateway, the README's tables, the topology's table, drawings and JSON Schema."""
     stale = False
-    for write in (contracts.docs, gateway.openapi, _readme):
+    for write in (contracts.docs, gateway.openapi, _pages):
         try:
             write(check=check)
         except typer.Exit:
@@ -29,16 +29,22 @@ def docs(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _readme(*, check: bool) -> None:
+def _pages(*, check: bool) -> None:
     try:
-        stale = readme.is_stale()
+        wanted = readme.documents()
     except (OSError, readme.TableError) as error:
         typer.echo(f"{error}")
         raise typer.Exit(ExitCode.FAILED) from None
+    stale = [path for path, text in wanted.items() if readme.stands(path) != text]
+    for path in wanted:
+        if path not in stale:
+            typer.echo(f"up to date: {path}")
+        elif check:
+            typer.echo(f"stale: {path}")
+        else:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(wanted[path], encoding="utf-8")
+            typer.echo(f"written: {path}")
     if stale and check:
-        typer.echo(f"stale: {readme.PATH}")
         typer.echo("run `warren docs`")
         raise typer.Exit(ExitCode.FAILED)
-    if stale:
-        readme.write()
-    typer.echo(f"{'written' if stale else 'up to date'}: {readme.PATH}")

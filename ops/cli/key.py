@@ -8,7 +8,7 @@ import typer
 from contracts import wallets
 from contracts.derivation import format_path, parse_path
 from contracts.errors import ContractError
-from contracts.keys import CertifiedKey, KeyFacts, check_schemes
+from contracts.keys import CertifiedKey, KeyFacts
 from contracts.primitives import MAX_PARTIES, Curve, Scheme
 from contracts.verification import child
 from ops.cli.addresses import addresses
@@ -71,10 +71,10 @@ def create(
       warren key create coins --curve secp256k1 --scheme ecdsa
     """
     schemes = sorted(set(scheme)) if scheme else None
-    try:
-        check_schemes(curve, schemes)
-    except ValueError as error:
-        leave(ExitCode.USAGE, "usage", f"--scheme: {error}.", as_json=as_json)
+    if foreign := [each for each in schemes or [] if each.curve is not curve]:
+        own = ", ".join(sorted(each for each in Scheme if each.curve is curve))
+        text = f"A key on {curve} signs in {own} only, and --scheme names {', '.join(foreign)}."
+        leave(ExitCode.USAGE, "usage", text, as_json=as_json)
     request_id = request_id or secrets.token_hex(16)
     party_count = parties or (len(party) if party else 3)
     key = ask(

@@ -6,11 +6,14 @@ import asyncio
 import json
 import logging
 from collections.abc import Coroutine, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import typer
 
+from contracts import hosts
 from contracts.client import ClientSettings, SettingsError
+from contracts.tls import TlsFiles
 from ops.cli import current
 from ops.cli.exits import ExitCode, leave, print_json
 from ops.cli.text import print_fields, print_table
@@ -29,7 +32,13 @@ _REASON_WIDTH = 90
 def broker_url(given: str | None, *, as_json: bool) -> str:
     """The one given, or that of the stack here; ends the command if there is neither."""
     if given:
-        return given
+        try:
+            return hosts.with_files(given, TlsFiles.named(Path(), "WARREN_AMQP"))
+        except hosts.AddressError as error:
+            text = f"The broker's URL is {error}."
+            leave(ExitCode.USAGE, "configuration", text, as_json=as_json)
+    if (operators := current.operator_url()) is not None:
+        return operators
     client = current.client_file()
     if client is None:
         text = "No broker: set WARREN_AMQP_URL, or start a stack here with `warren up`."

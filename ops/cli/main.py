@@ -34,9 +34,12 @@ _TRY, _USE, _RUN, _KNOW = "Try it", "Keys and signatures", "Run it", "Know it"
 PLACES = {
     "demo": Place("ops.cli.showcase", "demo", _TRY, group=False),
     "up": Place("ops.cli.showcase", "up", _TRY, group=False),
+    "test-ca": Place("ops.cli.test_ca", "app", _TRY, group=False),
     "key": Place("ops.cli.key", "app", _USE),
     "sign": Place("ops.cli.sign", "app", _USE, group=False),
     "session": Place("ops.cli.session", "app", _USE),
+    "results": Place("ops.cli.results", "app", _USE),
+    "client": Place("ops.cli.client", "app", _RUN),
     "coordinator": Place("workers.cli", "coordinator", _RUN),
     "party": Place("workers.cli", "party", _RUN),
     "gateway": Place("gateway.cli", "app", _RUN),
@@ -116,6 +119,9 @@ class _Roof(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise typer.Exit(ExitCode.INTERRUPTED) from None
+        except typer.BadParameter as error:  # Typer has pydantic check, and says so to users
+            error.message = error.message.removeprefix("Value error, ")
+            raise
 
 
 app = typer.Typer(

@@ -1,4 +1,5 @@
-"""The README's tables of operations, which follow from `contracts.operations`.
+"""The README's tables of operations, which follow from `contracts.operations`, and the topology's
+table and drawings.
 
 Each stands between two comments that readers of the page do not see:
 ``<!-- table: results -->`` and ``<!-- end of table -->``.
@@ -12,8 +13,21 @@ from pathlib import Path
 
 from contracts.addresses import request_key, result_key
 from contracts.operations import OPERATIONS
+from topology import VHOST, Members, declared
+from topology.export import export
+from topology.graph import as_svg as graph_as_svg
+from topology.picture import as_svg, as_table, picture
+from topology.schema import as_json, flow_schema, members_schema
 
 PATH = Path(__file__).parents[2] / "README.md"
+RIGHTS = PATH.parent / "topology" / "README.md"
+_PICTURED = Members(
+    parties=("party-1",),
+    clients=("svcA",),
+    tenant_clients=("shop",),
+    gateways=("gateway",),
+    legacy_clients=("old",),
+)
 
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
@@ -39,13 +53,30 @@ def filled(page: str) -> str:
     return _TABLE.sub(lambda match: match[1] + wanted[match[2]] + match[3], page)
 
 
-def is_stale() -> bool:
-    page = PATH.read_text()
-    return page != filled(page)
+def with_rights(page: str) -> str:
+    """The topology's page with its table of who may do what. Raises TableError likewise."""
+    wanted = "\n" + as_table(picture(declared(_PICTURED))) + "\n"
+    if [name for _, name, _ in _TABLE.findall(page)] != ["rights"]:
+        raise TableError(f"{RIGHTS} must have the table rights, and no other")
+    return _TABLE.sub(lambda match: match[1] + wanted + match[3], page)
 
 
-def write() -> None:
-    PATH.write_text(filled(PATH.read_text()))
+def documents() -> dict[Path, str]:
+    """What each page, drawing and schema should be, by where it is. Raises TableError, OSError."""
+    shown = declared(_PICTURED)
+    return {
+        PATH: filled(PATH.read_text(encoding="utf-8")),
+        RIGHTS: with_rights(RIGHTS.read_text(encoding="utf-8")),
+        RIGHTS.with_name("rights.svg"): as_svg(picture(shown)),
+        RIGHTS.with_name("topology.svg"): graph_as_svg(export(shown, VHOST)),
+        RIGHTS.with_name("schema") / "flow.json": as_json(flow_schema()),
+        RIGHTS.with_name("schema") / "members.json": as_json(members_schema()),
+    }
+
+
+def stands(path: Path) -> str | None:
+    """What is there; None: nothing."""
+    return path.read_text(encoding="utf-8") if path.exists() else None
 
 
 def _results() -> str:

@@ -44,12 +44,22 @@ Directory = Annotated[
 ]
 
 
+Tls = Annotated[
+    bool,
+    typer.Option(
+        "--tls",
+        help="Encrypt everything, and let each in by its certificate alone, of a CA made for this.",
+    ),
+]
+
+
 @demo.command("demo", epilog=EXIT_CODES)
 def run_demo(
     keep: Annotated[
         bool,
         typer.Option("--keep", help="Leave the stack running until Ctrl-C, and say how to use it."),
     ] = False,
+    tls: Tls = False,
     directory: Directory = current.DIRECTORY,
     as_json: AsJson = False,
 ) -> None:
@@ -68,8 +78,8 @@ def run_demo(
         from ops.showcase import report
         from ops.stack.deployment import Plan
 
-        plan = Plan(gateways=1, health=True) if keep else Plan()
-        deployment = _start(stack, narrator, directory, plan)
+        plan = Plan(gateways=1, health=True) if keep else Plan(plain_clients=("svcB",))
+        deployment = _start(stack, narrator, directory, plan, tls=tls)
         outcomes, delivered = _perform(narrator, deployment)
         if not keep:
             with narrator.step("stop", "Everything is stopped"):
@@ -91,6 +101,7 @@ def run_up(
     processes: Annotated[
         int, typer.Option(min=1, max=16, help="How many worker processes for each party.")
     ] = 1,
+    tls: Tls = False,
     directory: Directory = current.DIRECTORY,
     as_json: AsJson = False,
 ) -> None:
@@ -107,18 +118,19 @@ def run_up(
         from ops.stack.deployment import Plan
 
         plan = Plan(party_count=parties, processes_per_party=processes, gateways=1, health=True)
-        deployment = _start(stack, narrator, directory, plan)
+        deployment = _start(stack, narrator, directory, plan, tls=tls)
         _stay(narrator, deployment, directory, as_json=as_json, more={})
 
 
 def _start(
-    stack: contextlib.ExitStack, narrator: Narrator, directory: Path, plan: "Plan"
+    stack: contextlib.ExitStack, narrator: Narrator, directory: Path, plan: "Plan", *, tls: bool
 ) -> "Deployment":
     from ops.stack.deployment import running_deployment
     from ops.stack.services import running_services
 
     with narrator.step("services", "Broker and database run"):
-        services = stack.enter_context(running_services(directory, progress=narrator.note))
+        running = running_services(directory, tls=tls, progress=narrator.note)
+        services = stack.enter_context(running)
     with narrator.step("deployment", "Coordinator and parties run"):
         return stack.enter_context(running_deployment(services, plan, progress=narrator.note))
 
@@ -133,7 +145,7 @@ def _perform(
     settings = {name: ClientSettings.load(path) for name, path in deployment.clients.items()}
     outcomes = asyncio.run(tour(settings, narrator))
     with narrator.step("deliver", "All sign at once, each queue gets its own results only"):
-        return outcomes, asyncio.run(deliver(deployment.amqp_url, settings, outcomes))
+        return outcomes, asyncio.run(deliver(settings, outcomes))
 
 
 def _stay(

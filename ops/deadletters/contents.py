@@ -49,7 +49,7 @@ def _value(value: dict[str, Any] | None) -> dict[str, Any]:
     if value is None:
         return {}
     request = _request(value)
-    return {"value": _without_tokens(value), **({} if request is None else {"request": request})}
+    return {"value": without_tokens(value), **({} if request is None else {"request": request})}
 
 
 def kind_of(body: bytes, *, report: bool) -> str:
@@ -77,16 +77,16 @@ def content_type_of(body: bytes) -> str:
     return "application/octet-stream" if _json(body) is None else _JSON
 
 
-def _without_tokens(value: Any) -> Any:
+def without_tokens(value: Any) -> Any:
     """Callers' tickets into sessions."""
     match value:
         case dict():
             return {
-                name: _NOT_SHOWN if name in _TOKENS and inner else _without_tokens(inner)
+                name: _NOT_SHOWN if name in _TOKENS and inner else without_tokens(inner)
                 for name, inner in value.items()
             }
         case list():
-            return [_without_tokens(inner) for inner in value]
+            return [without_tokens(inner) for inner in value]
     return value
 
 

@@ -15,7 +15,8 @@ from aio_pika.exceptions import (
 from aiormq.exceptions import ChannelAccessRefused, InvalidFrameError
 from yarl import URL
 
-from contracts.hosts import AddressError, Hosts
+from contracts.frames import TlsError
+from contracts.hosts import AddressError, Hosts, login_of
 
 _AWAY = (AMQPError, ChannelInvalidStateError, OSError)
 
@@ -39,14 +40,16 @@ def broker_errors(url: URL) -> Iterator[None]:
         yield
     except (AuthenticationError, ProbableAuthenticationError):
         raise AccessError(
-            f'the broker at {place_of(url)} refuses the login of user "{url.user or "guest"}"'
+            f'the broker at {place_of(url)} refuses the login of user "{login_of(url)}"'
         ) from None
     except InvalidFrameError:
         # What aiormq makes of a broker that closes where it should have opened the vhost.
         raise AccessError(
             f"the broker at {place_of(url)} does not open this vhost: it does not exist, or user "
-            f'"{url.user or "guest"}" has no permissions in it'
+            f'"{login_of(url)}" has no permissions in it'
         ) from None
+    except TlsError as error:
+        raise AccessError(f"no connection to the broker at {place_of(url)}: {error}") from None
     except ChannelAccessRefused as error:
         raise AccessError(f"the broker at {place_of(url)}: {error}") from None
     except _AWAY as error:

@@ -7,6 +7,7 @@ results stay in the queues, where they are counted and read.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from aio_pika.abc import AbstractChannel, AbstractQueue
 from contracts import addresses, results
 from contracts.answers import check_answer
 from contracts.client import ClientSettings
+from contracts.connecting import connect
 from contracts.keys import CertifiedKey
 from contracts.primitives import Scheme
 from contracts.requests import SignRequest
@@ -69,9 +71,10 @@ class _Inbox:
 
 
 async def deliver(
-    amqp_url: str, settings: Mapping[str, ClientSettings], outcomes: Sequence[Outcome]
+    settings: Mapping[str, ClientSettings], outcomes: Sequence[Outcome]
 ) -> list[Delivered]:
-    """
+    """Each client with its own login.
+
     Raises:
         MisdeliveredError: Or a result is missing after its request's deadline.
         ContractError: A result does not answer its request, or its signature is wrong.
@@ -81,15 +84,20 @@ async def deliver(
     for each in asked:
         queue = addresses.results_queue(each.request.client_id)
         waiting.setdefault(queue, {})[each.request.request_id] = each
-    async with await aio_pika.connect(amqp_url) as connection, connection.channel() as channel:
-        exchange = await channel.get_exchange(addresses.REQUESTS)
+    async with contextlib.AsyncExitStack() as stack:
+        channels = {name: await _channel(stack, own) for name, own in settings.items()}
         for each, outcome in zip(asked, outcomes, strict=True):
+            exchange = await channels[outcome.act.client].get_exchange(addresses.REQUESTS)
             signed = sign_request(each.request, settings[outcome.act.client].identity)
             await exchange.publish(
                 _message(signed),
                 addresses.request_key(signed.request.operation, signed.request.client_id),
             )
-        inboxes = [await _open(channel, queue) for queue in waiting]
+        owners = {
+            addresses.results_queue(own.client_id): channels[name] for name, own in settings.items()
+        }
+        inboxes = [await _open(owners[queue], queue) for queue in waiting]
+        channel = next(iter(channels.values()))  # whoever may open the vhost may look
         delivered = [
             result for inbox in inboxes for result in await _take(inbox, waiting[inbox.queue.name])
         ]
@@ -130,6 +138,12 @@ def _message(signed: SignedRequest) -> aio_pika.Message:
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
         message_id=signed.request.request_id,
     )
+
+
+async def _channel(stack: contextlib.AsyncExitStack, settings: ClientSettings) -> AbstractChannel:
+    connection = await connect(settings.amqp_url)
+    await stack.enter_async_context(connection)
+    return await connection.channel()
 
 
 async def _open(channel: AbstractChannel, queue: str) -> _Inbox:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from rich.text import Text
 
+from ops.cli.current import REGISTRAR
 from ops.stack.deployment import Deployment
 
 
@@ -28,6 +29,10 @@ def as_text(deployment: Deployment, default_client: Path) -> Text:
         "As another client, set WARREN_CLIENT_CONFIG or --config to one of",
         *(f"  {path}" for path in deployment.clients.values()),
         *_over_http(deployment, warren),
+        "",
+        "Another client, while everything runs:",
+        f"  WARREN_MANAGEMENT_URL={urls['management_url']} \\",
+        f"    {warren} client add svcC --out {deployment.directory / 'svcC'}",
         "",
         f"AMQP URL       {urls['amqp_url']}",
         f"management UI  {urls['management_url']}  (vhost {deployment.vhost})",
@@ -47,6 +52,7 @@ def as_json(deployment: Deployment, default_client: Path) -> dict[str, Any]:
         **_gateways(deployment),
         "logs": str(deployment.directory / "logs"),
         "health": deployment.health_urls,
+        "registrar": str(deployment.directory / REGISTRAR),
         "processes": dict(_processes(deployment)),
     }
 
@@ -64,16 +70,18 @@ def _over_http(deployment: Deployment, warren: str) -> Iterator[str]:
     if gateways is None:
         return
     url, account = gateways.urls[0], '{"user_id": "alice"}'
+    tls = deployment.services.tls
+    curl = "curl" if tls is None else f"curl --cacert {tls / 'ca.pem'}"
     yield ""
     yield f"Over HTTP, at {url}:"
-    yield f"  curl {url}/health"
+    yield f"  {curl} {url}/health"
     yield f"  KEY='X-API-Key: {gateways.api_key}'"
-    yield f"""  curl -H "$KEY" '{url}/api/v1/accounts?wait=10' -d '{account}'"""
+    yield f"""  {curl} -H "$KEY" '{url}/api/v1/accounts?wait=10' -d '{account}'"""
     sign = f"{url}/api/v1/accounts/ACCOUNT_ID/sign?wait=10"
-    yield f"""  curl -H "$KEY" '{sign}' -d '{{"message": "aGVsbG8="}}'"""
+    yield f"""  {curl} -H "$KEY" '{sign}' -d '{{"message": "aGVsbG8="}}'"""
     yield "Another API key, and what else there is:"
     files = f"-c {gateways.config} --authority {gateways.authority}"
-    yield f"  {warren} gateway api-keys create NAME --holder TENANT {files}"
+    yield f"  {warren} gateway api-keys create NAME --holder TENANT --scope sign {files}"
     yield f"  {url}/openapi.json"
 
 

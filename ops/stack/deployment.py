@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import secrets
 import shutil
 import time
@@ -23,10 +22,15 @@ import httpx
 import migrations
 import topology
 from contracts.identity import Identity
-from ops.stack import databases, gateways, sockets, vhosts
+from ops.cli.current import OPERATOR, REGISTRAR
+from ops.stack import databases, gateways, logins, registrars, sockets, vhosts
+from ops.stack.files import write as _write
+from ops.stack.files import write_secret as _write_secret
+from ops.stack.logins import Login
 from ops.stack.processes import Program, Supervisor
 from ops.stack.services import Progress, Services
 
+KEYGEN_NICENESS = "5"
 PRESIGNING_NICENESS = "10"
 LEGACY = "legacy"
 """The name, among a plan's clients, of the one without a client id."""
@@ -38,9 +42,11 @@ class Plan:
 
     Attributes:
         clients: Names; `LEGACY` makes one without a client id.
+        plain_clients: Of those with an id, who may not ask what is for clients that serve many.
         sqlite_parties: How many of the parties, from the last, keep their shares in SQLite
             instead of PostgreSQL.
-        presigning_processes: Of each party, beside those that sign; low in priority.
+        keygen_processes: Of each party, beside those that sign; lower in priority.
+        presigning_processes: The same, lower still.
         gateways: How many HTTP gateways.
         limits: Per role (``coordinator``, ``party``, ``gateway``), as in their configuration files.
         pools: As in the coordinator's configuration file.
@@ -51,8 +57,10 @@ class Plan:
 
     party_count: int = 3
     clients: tuple[str, ...] = ("svcA", "svcB", LEGACY)
+    plain_clients: tuple[str, ...] = ()
     sqlite_parties: int = 1
     processes_per_party: int = 1
+    keygen_processes: int = 1
     presigning_processes: int = 1
     coordinator_processes: int = 1
     gateways: int = 0
@@ -72,6 +80,18 @@ class Plan:
         return tuple(name for name in self.all_clients if name != LEGACY)
 
     @property
+    def members(self) -> topology.Members:
+        """Everybody, by the role of their broker user."""
+        own = [name for name in self.clients if name != LEGACY]
+        return topology.Members(
+            parties=self.party_ids,
+            clients=tuple(name for name in own if name in self.plain_clients),
+            tenant_clients=tuple(name for name in own if name not in self.plain_clients),
+            gateways=(gateways.CLIENT,) if self.gateways else (),
+            legacy_clients=(LEGACY,) if LEGACY in self.clients else (),
+        )
+
+    @property
     def all_clients(self) -> tuple[str, ...]:
         """With that of the gateways."""
         return (*self.clients, gateways.CLIENT) if self.gateways else self.clients
@@ -82,9 +102,14 @@ class Deployment:
     """Where everything is.
 
     Attributes:
+        amqp_url: The administrator's, for those who look after it or attack it. It stands in no
+            file of anybody's.
+        amqp_urls: By whose login: party ids, names of clients, `coordinator`, `operator`,
+            `registrar`.
+        monitor_url: Of the management API, for who only looks.
         clients: Name -> its configuration file, for `ClientSettings.load` and `warren --config`.
         supervisor: Of all worker processes; those of party P are called ``P.1``, ``P.2``, ...,
-            those that presign ``P.presigning.1``, ...
+            the others by their lane: ``P.keygen.1``, ..., ``P.presigning.1``, ...
         programs: By name, to start one again after it was stopped.
         health_urls: By name of the program, where the plan has it so.
         gateways: None where the plan has none.
@@ -94,6 +119,8 @@ class Deployment:
     services: Services
     vhost: str
     amqp_url: str = field(repr=False)
+    amqp_urls: dict[str, str] = field(repr=False)
+    monitor_url: str = field(repr=False)
     directory: Path
     clients: dict[str, Path]
     supervisor: Supervisor
@@ -124,8 +151,7 @@ def running_deployment(
 
         stack.callback(_forget, services, vhost, progress)
         vhosts.create(services.management_url, vhost)
-        members = topology.Members(parties=plan.party_ids, clients=plan.client_ids)
-        asyncio.run(topology.apply_all(services.management_url, members=members, vhost=vhost))
+        entering = logins.make(services, plan.members, vhost=vhost, directory=directory)
         progress("The topology is applied.")
 
         urls = _database_urls(services, plan, directory, token)
@@ -134,7 +160,8 @@ def running_deployment(
         asyncio.run(_create_databases(services, urls))
         progress("The databases are migrated.")
 
-        clients = _write_configuration(directory, plan, amqp_url, urls)
+        files = None if services.tls is None else logins.declarations(directory)
+        clients = _write_configuration(directory, plan, vhost, entering.by_name, urls, files)
         own = clients.pop(gateways.CLIENT, None)
         supervisor = stack.enter_context(Supervisor(directory / "logs"))
         programs = {program.name: program for program in _programs(directory, plan)}
@@ -142,19 +169,27 @@ def running_deployment(
         ports = sockets.free_ports(plan.gateways)
         if own is not None:
             config = gateways.write_configuration(
-                own, plan.party_ids, plan.limits.get("gateway", {})
+                own,
+                plan.party_ids,
+                plan.limits.get("gateway", {}),
+                [registrars.operator_of(directory / REGISTRAR)],
+                services.tls,
             )
             programs |= {each.name: each for each in gateways.programs(config, ports, plan.entry)}
         for program in programs.values():
             supervisor.start(program)
         supervisor.wait_ready()
         progress(f"{len(programs)} workers are ready after {time.monotonic() - started:.1f} s.")
-        opened = asyncio.run(gateways.let_in(config, ports)) if own is not None else None
+        opened = (
+            asyncio.run(gateways.let_in(config, ports, services.tls)) if own is not None else None
+        )
         yield Deployment(
             plan=plan,
             services=services,
             vhost=vhost,
             amqp_url=amqp_url,
+            amqp_urls={name: login.url for name, login in entering.by_name.items()},
+            monitor_url=entering.monitor_url,
             directory=directory,
             clients=clients,
             supervisor=supervisor,
@@ -217,9 +252,18 @@ def _drop(services: Services, urls: list[str]) -> None:
 
 
 def _write_configuration(
-    directory: Path, plan: Plan, amqp_url: str, urls: dict[str, str]
+    directory: Path,
+    plan: Plan,
+    vhost: str,
+    entering: dict[str, Login],
+    urls: dict[str, str],
+    files: Path | None,
 ) -> dict[str, Path]:
-    """All files of all roles; returns the clients'."""
+    """All files of all roles; returns the clients'.
+
+    Arguments:
+        files: The topology's, where they are not those that come with Warren.
+    """
     parties = {party_id: Identity.generate() for party_id in plan.party_ids}
     clients = {name: Identity.generate() for name in plan.all_clients}
     coordinator = Identity.generate()
@@ -228,18 +272,30 @@ def _write_configuration(
         {"party_id": party_id, "index": i, "public_key": identity.public.to_base64()}
         for i, (party_id, identity) in enumerate(parties.items(), start=1)
     ]
-    authorised = [
+    authorised: list[dict[str, Any]] = [
         {"public_key": identity.public.to_base64()}
         | ({} if name == LEGACY else {"client_id": name})
         for name, identity in clients.items()
     ]
+    trusted: dict[str, Any] = {"coordinators": pins, "parties": peers}
+    operator = registrars.write_desk(
+        directory / REGISTRAR,
+        members=plan.members,
+        vhost=vhost,
+        amqp_url=entering["registrar"].url,
+        tables={**trusted, "clients": [each for each in authorised if "client_id" in each]},
+        topology=files,
+    )
+    # Who signs the list of clients, and asks for nothing.
+    authorised.append({"public_key": operator.to_base64(), "operator": True, "operations": []})
+    _write_secret(directory / OPERATOR, entering["operator"].url)
     _write_secret(directory / "coordinator.key", coordinator.to_base64())
     _write(
         directory / "coordinator.toml",
         {
             "coordinator": {
                 "private_key_file": "coordinator.key",
-                "amqp_url": amqp_url,
+                **entering["coordinator"].settings,
                 "database_url": urls["coordinator"],
             },
             "limits": plan.limits.get("coordinator", {}),
@@ -259,7 +315,7 @@ def _write_configuration(
                     "index": i,
                     "private_key_file": f"{party_id}.key",
                     "master_key_file": f"{party_id}.master",
-                    "amqp_url": amqp_url,
+                    **entering[party_id].settings,
                     "database_url": urls[party_id],
                 },
                 "limits": plan.limits.get("party", {}),
@@ -268,33 +324,18 @@ def _write_configuration(
                 "clients": authorised,
             },
         )
-    files = {}
+    written = {}
     for name, identity in clients.items():
         _write_secret(directory / f"client-{name}.key", identity.to_base64())
-        files[name] = directory / f"client-{name}.toml"
+        written[name] = directory / f"client-{name}.toml"
         own: dict[str, Any] = {
-            "amqp_url": amqp_url,
+            **entering[name].settings,
             "private_key_file": f"client-{name}.key",
         }
         if name != LEGACY:
             own["client_id"] = name
-        _write(files[name], {"client": own, "coordinators": pins, "parties": peers})
-    return files
-
-
-def _write(path: Path, tables: dict[str, dict[str, Any] | list[dict[str, Any]]]) -> None:
-    lines: list[str] = []
-    for name, content in tables.items():
-        for table in content if isinstance(content, list) else [content]:
-            lines.append(f"[[{name}]]" if isinstance(content, list) else f"[{name}]")
-            lines += [f"{key} = {json.dumps(value)}" for key, value in table.items()]
-            lines.append("")
-    _write_secret(path, "\n".join(lines))
-
-
-def _write_secret(path: Path, text: str) -> None:
-    path.touch(mode=0o600, exist_ok=False)
-    path.write_text(text + "\n")
+        _write(written[name], {"client": own, **trusted})
+    return written
 
 
 ###
@@ -315,9 +356,13 @@ def _programs(directory: Path, plan: Plan) -> Iterator[Program]:
         config = directory / f"{party_id}.toml"
         for i in range(1, plan.processes_per_party + 1):
             yield program(f"{party_id}.{i}", "party", config, "--lane", "signing")
-        for i in range(1, plan.presigning_processes + 1):
-            lane = ("--lane", "presigning", "--nice", PRESIGNING_NICENESS)
-            yield program(f"{party_id}.presigning.{i}", "party", config, *lane)
+        for lane, count, niceness in (
+            ("keygen", plan.keygen_processes, KEYGEN_NICENESS),
+            ("presigning", plan.presigning_processes, PRESIGNING_NICENESS),
+        ):
+            options = ("--lane", lane, "--nice", niceness)
+            for i in range(1, count + 1):
+                yield program(f"{party_id}.{lane}.{i}", "party", config, *options)
 
 
 def _give_health(programs: dict[str, Program]) -> dict[str, str]:

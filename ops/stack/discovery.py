@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -60,16 +60,24 @@ class Choice:
     database: Source
 
 
-def choose(facts: Facts, *, nodes: int = 1) -> Choice:
+def choose(facts: Facts, *, nodes: int = 1, tls: bool = False) -> Choice:
     """The first source that works, for each service by itself.
 
     Arguments:
         nodes: Of the broker; several are private ones in any case.
+        tls: Both are private ones in any case, which speak nothing else.
 
     Raises:
         StackError: The environment contradicts itself.
         MissingServiceError: No source works; the message says what to install.
     """
+    if tls and (facts.amqp_url or facts.database_url):
+        raise StackError(
+            f"A stack with TLS has services of its own, and {AMQP_URL} or {DATABASE_URL} names "
+            f"others: leave these and {MANAGEMENT_URL} out."
+        )
+    if tls:  # an engine's containers have no certificates of ours
+        facts = replace(facts, docker=False)
     return Choice(broker=_choose_broker(facts, nodes), database=_choose_database(facts))
 
 
@@ -181,7 +189,7 @@ def _check_url(variable: str, url: str) -> None:
     }[variable]
     try:
         parts = urlsplit(url)
-        fits = parts.scheme in schemes and parts.port != 0
+        fits = parts.scheme in schemes and parts.port != 0 and bool(parts.hostname)
     except ValueError:
         fits = False
     if not fits:

@@ -14,6 +14,7 @@ from gateway.authority import Authority, new_authority, now_ms, send
 from gateway.entry.api_keys import digest, new_secret
 from gateway.settings import GatewaySettings
 from ops.stack import sockets
+from ops.stack.certificates import TestingCa
 from ops.stack.processes import Program
 
 CLIENT = "gateway"
@@ -41,16 +42,29 @@ class Gateways:
 
 
 def write_configuration(
-    client: Path, party_ids: Sequence[str], limits: Mapping[str, float]
+    client: Path,
+    party_ids: Sequence[str],
+    limits: Mapping[str, float],
+    operators: Sequence[str],
+    tls: Path | None = None,
 ) -> Path:
-    """A gateway's file, which ends with that of its client and lies beside it.
+    """A gateway's file, which ends with that of its client and lies beside it. With TLS if there is
+    the folder of a CA for it.
 
     Beside it is also the authority that signs API keys.
+
+    Arguments:
+        operators: Whose list of clients it follows.
 
     Callers may say ``server-party-1`` for ``party-1``, as those of old do.
     """
     authority = new_authority(client.with_name(_AUTHORITY), CLIENT)
     lines = ["[gateway]", f'api_key_authority = "{authority.public.to_base64()}"']
+    lines += [f"list_operators = {json.dumps(list(operators))}"]
+    if tls is not None:
+        pair = TestingCa(tls).for_server("gateway", (sockets.LOOPBACK, "localhost"))
+        lines += [f"tls_certificate_file = {json.dumps(str(pair.certificate))}"]
+        lines += [f"tls_key_file = {json.dumps(str(pair.key))}"]
     lines += ["access_log = false", "", "[limits]"]
     lines += [f"{name} = {json.dumps(value)}" for name, value in limits.items()]
     lines += ["", "[party_names]", *(f'server-{name} = "{name}"' for name in party_ids), "", ""]
@@ -69,28 +83,29 @@ def programs(config: Path, ports: Sequence[int], entry: Sequence[str]) -> Iterat
         )
 
 
-async def let_in(config: Path, ports: Sequence[int]) -> Gateways:
+async def let_in(config: Path, ports: Sequence[int], tls: Path | None = None) -> Gateways:
     """Make the API key."""
     authority = config.with_name(_AUTHORITY)
+    scheme = "http" if tls is None else "https"
     return Gateways(
-        urls=tuple(f"http://{sockets.LOOPBACK}:{port}" for port in ports),
+        urls=tuple(f"{scheme}://{sockets.LOOPBACK}:{port}" for port in ports),
         config=config,
         authority=authority,
-        api_key=await new_api_key(config, authority, HOLDER),
+        api_key=await new_api_key(config, authority, HOLDER, tuple(Scope)),
     )
 
 
 async def new_api_key(
-    config: Path, authority: Path, holder: str, scopes: Sequence[Scope] = tuple(Scope)
+    config: Path, authority: Path, holder: str, scopes: Sequence[Scope], name: str | None = None
 ) -> str:
-    """Sign an API key that is called as its holder; returns its secret."""
+    """Sign an API key, called as its holder unless it has a name; returns its secret."""
     secret = new_secret()
     async with Client.connect(GatewaySettings.load(config).client) as client:
         signer = Authority(authority, CLIENT)
         await signer.catch_up(client)
         signed = signer.sign(
             Action.PUT,
-            api_key_id=holder,
+            api_key_id=name or holder,
             holder=holder,
             key_digest=digest(secret.encode()),
             scopes=list(scopes),

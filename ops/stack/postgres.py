@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ops.stack import children
+from ops.stack.certificates import Credentials, TestingCa
 from ops.stack.children import Account
 from ops.stack.errors import StartError
 from ops.stack.sockets import LOOPBACK, free_ports, speaks_postgres
@@ -48,11 +49,14 @@ class PostgresServer:
     password: str = field(repr=False)
     server: subprocess.Popen[bytes]
     log: Path
+    tls: Credentials | None = None
+    """The superuser's, where the server lets nobody in without."""
 
     @property
     def database_url(self) -> str:
         """For the superuser of a server that nobody else reaches."""
-        return f"postgresql://{USER}:{self.password}@{LOOPBACK}:{self.port}/postgres"
+        url = f"postgresql://{USER}:{self.password}@{LOOPBACK}:{self.port}/postgres"
+        return url if self.tls is None else f"{url}?{self.tls.postgres_query}"
 
     @property
     def pid(self) -> int:
@@ -75,11 +79,20 @@ class PostgresServer:
 
 
 def start(
-    directory: Path, programs: Path, *, cache: Path, account: Account | None
+    directory: Path,
+    programs: Path,
+    *,
+    cache: Path,
+    account: Account | None,
+    ca: TestingCa | None = None,
 ) -> PostgresServer:
     """Start a server whose data are in `directory`, made from the template in `cache` if need be.
 
     Both must be reachable by `account`, which the server runs as.
+
+    Arguments:
+        ca: Everything is encrypted then, and whoever enters shows a certificate that it signed,
+            beside the password.
     """
     data = directory / "data"
     log = directory / "server.log"
@@ -88,7 +101,8 @@ def start(
     if not data.exists():
         _copy(_template(programs, cache, account), data)
     (port,) = free_ports(1)
-    settings = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
+    own = _SETTINGS if ca is None else _SETTINGS | _with_tls(directory, ca, account)
+    settings = [f"-c{name}={value}" for name, value in own.items()]
     server = children.spawn(
         [programs / "postgres", "-D", data, f"-cport={port}", *settings],
         environment=_environment(),
@@ -98,7 +112,27 @@ def start(
         account=account,
     )
     password = (data / _PASSWORD_FILE).read_text()
-    return PostgresServer(port=port, password=password, server=server, log=log)
+    tls = None if ca is None else Credentials.issued(ca, USER)
+    return PostgresServer(port=port, password=password, server=server, log=log, tls=tls)
+
+
+def _with_tls(directory: Path, ca: TestingCa, account: Account | None) -> dict[str, str]:
+    """Copies of what the server needs, which only its user can read, and the settings for them."""
+    issued = ca.for_server("database", (LOOPBACK, "localhost"))
+    entry = f"hostssl all all {LOOPBACK}/32 scram-sha-256 clientcert=verify-ca\n"
+    files = {
+        "ssl_ca_file": ("ca.pem", ca.certificate.read_bytes()),
+        "ssl_cert_file": ("server.pem", issued.certificate.read_bytes()),
+        "ssl_key_file": ("server.key", issued.key.read_bytes()),
+        "hba_file": ("hba.conf", entry.encode()),
+    }
+    for name, content in files.values():
+        path = directory / name
+        path.unlink(missing_ok=True)
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+        _give(path, account)
+    return {"ssl": "on"} | {setting: str(directory / name) for setting, (name, _) in files.items()}
 
 
 def _template(programs: Path, cache: Path, account: Account | None) -> Path:

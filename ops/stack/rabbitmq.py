@@ -6,6 +6,7 @@ One node, or several that make one cluster. Works with any release from 3.10 on.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
 import shutil
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ops.stack import children
+from ops.stack.certificates import Credentials, TestingCa
 from ops.stack.errors import StartError
 from ops.stack.sockets import LOOPBACK, free_ports, listens, speaks_amqp
 
@@ -53,9 +55,10 @@ class Node:
         """What the node says."""
         return self.directory / "node.log"
 
-    def answers(self) -> bool:
+    def answers(self, tls: Credentials | None) -> bool:
         """Whether both its AMQP and its management port answer."""
-        return speaks_amqp(self.ports.amqp) and listens(self.ports.management)
+        context = None if tls is None else tls.context()
+        return speaks_amqp(self.ports.amqp, context=context) and listens(self.ports.management)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,6 +68,7 @@ class RabbitBroker:
     Attributes:
         programs: The folder of `rabbitmq-server`.
         servers: Of the nodes, as far as those were started.
+        tls: The administrator's, where the nodes speak nothing else.
     """
 
     nodes: tuple[Node, ...]
@@ -73,17 +77,21 @@ class RabbitBroker:
     environment: Mapping[str, str] = field(repr=False)
     epmd: subprocess.Popen[bytes]
     servers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    tls: Credentials | None = None
 
     @property
     def amqp_url(self) -> str:
         """Of all nodes."""
         hosts = ",".join(f"{LOOPBACK}:{node.ports.amqp}" for node in self.nodes)
+        if self.tls is not None:
+            return f"amqps://{hosts}/?{self.tls.amqp_query}"
         return f"amqp://{USER}:{self.password}@{hosts}/"
 
     @property
     def management_url(self) -> str:
         """Of the first node, which answers for all."""
-        return f"http://{USER}:{self.password}@{LOOPBACK}:{self.nodes[0].ports.management}"
+        place = f"{USER}:{self.password}@{LOOPBACK}:{self.nodes[0].ports.management}"
+        return f"http://{place}" if self.tls is None else f"https://{place}?{self.tls.ca_query}"
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -120,7 +128,7 @@ class RabbitBroker:
     def _spawn(self, node: Node) -> None:
         server = children.spawn(
             [self.programs / "rabbitmq-server"],
-            environment={**self.environment, **_own_environment(node)},
+            environment={**self.environment, **_own_environment(node, tls=self.tls is not None)},
             directory=node.directory,
             log=node.log,
         )
@@ -128,14 +136,18 @@ class RabbitBroker:
 
     def _wait(self, timeout_s: float) -> None:
         for node, server in zip(self.nodes, self.servers, strict=False):
-            children.wait_ready("RabbitMQ", server, node.answers, log=node.log, timeout_s=timeout_s)
+            answers = functools.partial(node.answers, self.tls)
+            children.wait_ready("RabbitMQ", server, answers, log=node.log, timeout_s=timeout_s)
 
 
-def start(directory: Path, programs: Path, *, nodes: int = 1) -> RabbitBroker:
+def start(
+    directory: Path, programs: Path, *, nodes: int = 1, ca: TestingCa | None = None
+) -> RabbitBroker:
     """Start a broker that keeps everything in `directory`, with the programs found in `programs`.
 
     Arguments:
         nodes: More than one make a cluster, as soon as somebody waits for it.
+        ca: Everything is encrypted then, and certificates that it signed are the only logins.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     home = directory / "home"
@@ -144,10 +156,12 @@ def start(directory: Path, programs: Path, *, nodes: int = 1) -> RabbitBroker:
     password = _secret(directory / "password")
     _secret(home / ".erlang.cookie")
     members = _nodes(directory, ports)
+    tls = None if ca is None else _tls_settings(ca)
+    plugins = ["rabbitmq_management", *([] if ca is None else ["rabbitmq_auth_mechanism_ssl"])]
     for node in members:
         node.directory.mkdir(mode=0o700, exist_ok=True)
-        _write(node.directory / "rabbitmq.conf", _configuration(node, password))
-        _write(node.directory / "enabled_plugins", "[rabbitmq_management].\n")
+        _write(node.directory / "rabbitmq.conf", _configuration(node, password, tls))
+        _write(node.directory / "enabled_plugins", f"[{','.join(plugins)}].\n")
         _write(node.directory / "environment.conf", "")
 
     environment = _environment(home, epmd_port, os.environ)
@@ -160,7 +174,12 @@ def start(directory: Path, programs: Path, *, nodes: int = 1) -> RabbitBroker:
         log=log,
     )
     broker = RabbitBroker(
-        nodes=members, password=password, programs=programs, environment=environment, epmd=epmd
+        nodes=members,
+        password=password,
+        programs=programs,
+        environment=environment,
+        epmd=epmd,
+        tls=None if ca is None else Credentials.issued(ca, USER),
     )
     try:
         children.wait_ready("epmd", epmd, lambda: listens(epmd_port), log=log, timeout_s=10)
@@ -186,17 +205,37 @@ def _nodes(directory: Path, ports: Sequence[int]) -> tuple[Node, ...]:
     )
 
 
-def _configuration(node: Node, password: str) -> str:
+def _tls_settings(ca: TestingCa) -> dict[str, object]:
+    """What all nodes have in common. The management API knows no login by certificate."""
+    server = ca.for_server("broker", (LOOPBACK, "localhost"))
+    files = {"cacertfile": ca.certificate, "certfile": server.certificate, "keyfile": server.key}
+    return {
+        "listeners.tcp": "none",
+        **{f"ssl_options.{name}": path for name, path in files.items()},
+        "ssl_options.verify": "verify_peer",
+        "ssl_options.fail_if_no_peer_cert": "true",
+        "ssl_options.versions.1": "tlsv1.3",
+        "ssl_options.versions.2": "tlsv1.2",
+        "auth_mechanisms.1": "EXTERNAL",
+        "ssl_cert_login_from": "common_name",
+        **{f"management.ssl.{name}": path for name, path in files.items()},
+    }
+
+
+def _configuration(node: Node, password: str, tls: Mapping[str, object] | None) -> str:
+    management = "management.tcp" if tls is None else "management.ssl"
     settings: dict[str, object] = {
         "default_user": USER,
         "default_pass": password,
-        "management.tcp.ip": LOOPBACK,
-        "management.tcp.port": node.ports.management,
+        f"{management}.ip": LOOPBACK,
+        f"{management}.port": node.ports.management,
         "log.console": "true",
         "log.console.level": "warning",
         "log.file": "false",
         "vm_memory_high_watermark.absolute": "1GB",
     }
+    if tls is not None:
+        settings |= {"listeners.ssl.default": f"{LOOPBACK}:{node.ports.amqp}", **tls}
     if node.founder is not None:
         # What those who run a cluster are told to choose.
         settings["cluster_partition_handling"] = "pause_minority"
@@ -218,15 +257,17 @@ def _environment(home: Path, epmd_port: int, outer: Mapping[str, str]) -> dict[s
     }
 
 
-def _own_environment(node: Node) -> dict[str, str]:
+def _own_environment(node: Node, *, tls: bool = False) -> dict[str, str]:
     """Every path and port that the node would otherwise share with an installed one."""
     directory = node.directory
+    # Of the listener without TLS; the other one stands in the configuration.
+    plain = {} if tls else {"RABBITMQ_NODE_PORT": str(node.ports.amqp)}
     return {
+        **plain,
         "RABBITMQ_CONF_ENV_FILE": str(directory / "environment.conf"),  # empty: not the one in /etc
         "RABBITMQ_BASE": str(directory),
         "RABBITMQ_NODENAME": node.name,
         "RABBITMQ_NODE_IP_ADDRESS": LOOPBACK,
-        "RABBITMQ_NODE_PORT": str(node.ports.amqp),
         "RABBITMQ_DIST_PORT": str(node.ports.distribution),
         "RABBITMQ_MNESIA_BASE": str(directory / "data"),
         "RABBITMQ_LOG_BASE": str(directory / "log"),

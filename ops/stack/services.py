@@ -15,6 +15,7 @@ from types import FrameType
 from typing import ClassVar, Protocol
 
 from ops.stack import apt, children, containers, discovery, postgres, rabbitmq
+from ops.stack.certificates import TestingCa
 from ops.stack.discovery import Choice, Facts, Source
 from ops.stack.errors import StackError
 from ops.stack.workspace import Workspace, workspace
@@ -37,6 +38,8 @@ class Services:
     """Our own nodes' processes. Empty if they are not ours to measure."""
     database_pid: int | None = None
     """Our own server's first process, the parent of the others."""
+    tls: Path | None = None
+    """Where everything is encrypted: the folder of the CA whose certificates are the logins."""
 
     @property
     def broker_pid(self) -> int | None:
@@ -91,6 +94,7 @@ def running_services(
     progress: Progress = lambda _: None,
     keep: bool = False,
     nodes: int = 1,
+    tls: bool = False,
     environment: Mapping[str, str] = os.environ,
 ) -> Iterator[Services]:
     """Find or start both services; stop on the way out whatever was started here.
@@ -101,22 +105,24 @@ def running_services(
 
     Arguments:
         nodes: Of the broker; several are a cluster, always of private nodes.
+        tls: Private nodes that speak nothing else, with a CA of this run's own.
 
     Raises:
         StackError: With a sentence for the person at the terminal.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(_termination_is_an_exit())
-        choice, facts = prepare(nodes=nodes, progress=progress, environment=environment)
+        choice, facts = prepare(nodes=nodes, tls=tls, progress=progress, environment=environment)
         private_database = choice.database is Source.LOCAL
         account = children.unprivileged_account() if private_database else None
         place = stack.enter_context(workspace(directory, keep=keep, account=account))
 
+        ca = TestingCa.make(place.run / "tls") if tls else None
         started = time.monotonic()
         # Both start before either is waited for: one boots while the other is being initialised.
-        broker = _start_broker(choice.broker, place, facts, environment, nodes)
+        broker = _start_broker(choice.broker, place, facts, environment, nodes, ca)
         stack.callback(broker.stop, keep=keep)
-        database = _start_database(choice.database, place, facts, environment, account)
+        database = _start_database(choice.database, place, facts, environment, account, ca)
         stack.callback(database.stop, keep=keep)
         progress(f"RabbitMQ: {choice.broker.value}; PostgreSQL: {choice.database.value} ...")
         database.wait_ready()
@@ -131,18 +137,20 @@ def running_services(
             directory=place.run,
             broker_pids=broker.pids,
             database_pid=database.pid,
+            tls=None if ca is None else ca.certificate.parent,
         )
 
 
 def prepare(
     *,
     nodes: int = 1,
+    tls: bool = False,
     progress: Progress = lambda _: None,
     environment: Mapping[str, str] = os.environ,
 ) -> tuple[Choice, Facts]:
     """Choose the sources, and install what the choice needs."""
     facts = discovery.probe(environment)
-    choice = discovery.choose(facts, nodes=nodes)
+    choice = discovery.choose(facts, nodes=nodes, tls=tls)
     wanted = [
         package
         for package, source in ((apt.RABBITMQ, choice.broker), (apt.POSTGRES, choice.database))
@@ -155,7 +163,7 @@ def prepare(
             rabbitmq=discovery.rabbitmq_programs(environment),
             postgres=discovery.postgres_programs(environment),
         )
-        choice = discovery.choose(facts, nodes=nodes)
+        choice = discovery.choose(facts, nodes=nodes, tls=tls)
     return choice, facts
 
 
@@ -165,6 +173,7 @@ def _start_broker(
     facts: Facts,
     environment: Mapping[str, str],
     nodes: int,
+    ca: TestingCa | None,
 ) -> Broker:
     if source is Source.GIVEN:
         return _GivenBroker(
@@ -176,7 +185,7 @@ def _start_broker(
         raise StackError("RabbitMQ was installed, but its programs are not where they should be.")
     # Nodes know their own names, so a cluster that is kept cannot become a single node.
     name = "rabbitmq" if nodes == 1 else f"rabbitmq-{nodes}"
-    return rabbitmq.start(place.run / name, facts.rabbitmq, nodes=nodes)
+    return rabbitmq.start(place.run / name, facts.rabbitmq, nodes=nodes, ca=ca)
 
 
 def _start_database(
@@ -185,6 +194,7 @@ def _start_database(
     facts: Facts,
     environment: Mapping[str, str],
     account: children.Account | None,
+    ca: TestingCa | None,
 ) -> Database:
     if source is Source.GIVEN:
         return _GivenDatabase(environment[discovery.DATABASE_URL])
@@ -193,7 +203,7 @@ def _start_database(
     if facts.postgres is None:
         raise StackError("PostgreSQL was installed, but its programs are not where they should be.")
     directory = place.run / "postgres"
-    return postgres.start(directory, facts.postgres, cache=place.cache, account=account)
+    return postgres.start(directory, facts.postgres, cache=place.cache, account=account, ca=ca)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable
@@ -13,6 +14,9 @@ from pathlib import Path
 from ops.stack.errors import StartError
 
 LOOPBACK = "127.0.0.1"
+
+_NO_ENTRY = b"C28000\0"
+"""Of PostgreSQL: nothing is wrong with the server."""
 
 # Below the range from which the kernel takes the ports of outgoing connections: none of those can
 # slip in between our look and the server's bind.
@@ -48,15 +52,17 @@ def listens_at(path: Path) -> bool:
     return False
 
 
-def speaks_amqp(port: int, host: str = LOOPBACK) -> bool:
+def speaks_amqp(port: int, host: str = LOOPBACK, *, context: ssl.SSLContext | None = None) -> bool:
     """A broker that is still booting takes the connection and says nothing."""
-    return _answer(host, port, b"AMQP\x00\x00\x09\x01") != b""
+    return _answer(host, port, b"AMQP\x00\x00\x09\x01", context) != b""
 
 
 def speaks_postgres(port: int, host: str = LOOPBACK) -> bool:
-    """A server that is starting up answers with an error, one that is ready asks for a password."""
+    """A server that is starting up answers with an error, one that is ready asks for a password, or
+    says that we may not enter so, without TLS."""
     body = struct.pack(">I", 196_608) + b"user\0postgres\0database\0postgres\0\0"  # protocol 3.0
-    return _answer(host, port, struct.pack(">I", len(body) + 4) + body) == b"R"
+    answer = _answer(host, port, struct.pack(">I", len(body) + 4) + body)
+    return answer.startswith(b"R") or _NO_ENTRY in answer
 
 
 def wait_until(answers: Callable[[], bool], *, what: str, timeout_s: float = 120) -> None:
@@ -72,9 +78,10 @@ def wait_until(answers: Callable[[], bool], *, what: str, timeout_s: float = 120
         time.sleep(0.05)
 
 
-def _answer(host: str, port: int, question: bytes) -> bytes:
-    with contextlib.suppress(OSError), socket.create_connection((host, port), 0.3) as connection:
-        connection.settimeout(1)
-        connection.sendall(question)
-        return connection.recv(1)
+def _answer(host: str, port: int, question: bytes, context: ssl.SSLContext | None = None) -> bytes:
+    with contextlib.suppress(OSError), socket.create_connection((host, port), 0.3) as plain:
+        plain.settimeout(1)
+        with context.wrap_socket(plain, server_hostname=host) if context else plain as connection:
+            connection.sendall(question)
+            return connection.recv(1024)
     return b""

@@ -6,6 +6,8 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import httpx
 
+from topology import tls
+
 
 def create(management_url: str, name: str) -> None:
     """Make a vhost, or find it made, in which the URL's own user may do everything."""
@@ -18,10 +20,14 @@ def create(management_url: str, name: str) -> None:
 
 
 def delete(management_url: str, name: str) -> None:
-    """Delete a vhost with all that is in it, and the topology's notes about it."""
+    """Delete a vhost with all that is in it, its users, and the topology's notes about it."""
     vhost = quote(name, safe="")
     with _client(management_url) as client:
         client.delete(f"/api/vhosts/{vhost}").raise_for_status()
+        users = [user["name"] for user in client.get("/api/users").raise_for_status().json()]
+        for user in users:
+            if user.startswith(f"{name}."):
+                client.delete(f"/api/users/{quote(user, safe='')}").raise_for_status()
         # The vhost's own deletion leaves this behind; 404 where no topology was applied.
         client.delete(f"/api/global-parameters/warren_topology.{vhost}")
 
@@ -31,12 +37,20 @@ def address(amqp_url: str, name: str) -> str:
     return urlunsplit(urlsplit(amqp_url)._replace(path=f"/{quote(name, safe='')}"))
 
 
+def login(url: str, user: str, password: str) -> str:
+    """The same place, for another user."""
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{quote(user, safe='')}:{password}@{place}"))
+
+
 def _client(management_url: str) -> httpx.Client:
     """A client whose base URL has lost the password, which would show in logs and exceptions."""
     parts = urlsplit(management_url)
-    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="")
     return httpx.Client(
         base_url=urlunsplit(bare),
+        verify=tls.context(management_url) or True,
         auth=(unquote(parts.username or ""), unquote(parts.password or "")),
         timeout=60,
     )

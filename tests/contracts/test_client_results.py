@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
-from contracts import addresses
+from contracts import addresses, strict_json
 from contracts.client import Client
+from contracts.client import mailbox as mailbox_module
+from contracts.client.mailbox import Mailbox
 from contracts.primitives import Curve, Scheme
 from contracts.requests import QueryKeysRequest, Request
 from contracts.results import Result
 from tests.contracts.fakes import another_key
+from tests.patience import until
 
 from .fakes import KEYS, FakeCoordinator, honest
 from .producers import settings, sign, signed_request
@@ -92,6 +96,39 @@ async def test_a_producer_that_reads_does_not_keep_others_from_theirs(vhost: str
 ###
 ### Results that no call waits for
 ###
+
+
+async def test_what_comes_again_and_again_is_parsed_once_and_again_for_who_reads_it(
+    vhost: str, coordinator: FakeCoordinator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies, held = [], []
+    validated, hold = strict_json.validated, Mailbox.hold
+
+    def noted(adapter: Any, body: bytes) -> Any:
+        bodies.append(body)
+        return validated(adapter, body)
+
+    def held_again(mailbox: Mailbox, letter: Any) -> None:
+        held.append(letter.delivery.body)
+        hold(mailbox, letter)
+
+    monkeypatch.setattr(mailbox_module, "HELD_FOR_S", 0.1)
+    monkeypatch.setattr(strict_json, "validated", noted)
+    monkeypatch.setattr(Mailbox, "hold", held_again)
+    forgotten = signed_request()
+    coordinator.answer = lambda request: []
+    async with Client.connect(settings(vhost)) as client:
+        call = asyncio.create_task(sign(client, b"unanswered"))  # so the client goes on consuming
+        (result,) = honest(forgotten.request)
+        await coordinator.publish(result, forgotten.request.reply_to)
+        await until(lambda: len(held) >= 4)
+        (body,) = set(held)
+        assert bodies.count(body) == 1
+        call.cancel()
+        coordinator.answer = honest
+        async for found in client.results():
+            assert found.request_id == forgotten.request.request_id
+            break
 
 
 async def test_a_result_that_comes_twice_is_handed_out_once(

@@ -80,10 +80,12 @@ def answer_to(asked: Request, /, **more: Any) -> Result:
     return answer(asked.operation, **given, **more)
 
 
-def failing(request: Request, code: FailureCode, session_id: bytes | None) -> Result:
+def failing(
+    request: Request, code: FailureCode, session_id: bytes | None, retry_after_ms: int | None = None
+) -> Result:
     return failed_result(
         request.operation,
-        Failure.of(code, "not today"),
+        Failure.of(code, "not today", retry_after_ms=retry_after_ms),
         request_id=request.request_id,
         client_id=request.client_id,
         request_digest=samples.digest_of(request),
@@ -170,6 +172,58 @@ async def test_what_gets_no_session_is_an_error_and_what_fails_later_is_a_result
         failure = (await begun.result()).failure
     assert failure is not None
     assert failure.code is FailureCode.SPOILT
+
+
+def crowded(coordinator: FakeCoordinator, times: int, retry_after_ms: int | None) -> None:
+    """Refuses so often, and then is honest."""
+
+    def answer(request: Request) -> Iterable[Delivered]:
+        if len(coordinator.asked) <= times:
+            return [failing(request, FailureCode.OVERLOADED, None, retry_after_ms)]
+        return honest(request)
+
+    coordinator.answer = answer
+
+
+async def test_who_is_told_when_to_ask_again_does_so_in_other_bytes_and_by_the_same_deadline(
+    vhost: str, coordinator: FakeCoordinator
+) -> None:
+    crowded(coordinator, 2, 10)
+    async with Client.connect(settings(vhost)) as client:
+        key = await client.create_key(
+            "ed25519", curve=Curve.ED25519, threshold=2, party_count=3, request_id="mine"
+        )
+    assert key.facts.key_id == "ed25519"
+    wishes = asked(coordinator, "keygen")
+    assert [wish.request_id for wish in wishes] == ["mine"] * 3
+    assert (
+        len({wish.salt for wish in wishes}) == len({each.body for each in coordinator.asked}) == 3
+    )
+    assert len({wish.expires_at for wish in wishes}) == 1
+
+
+@pytest.mark.parametrize("retry_after_ms", [None, 60_000])
+async def test_who_has_no_time_to_ask_again_is_told_at_once(
+    vhost: str, coordinator: FakeCoordinator, retry_after_ms: int | None
+) -> None:
+    crowded(coordinator, 1, retry_after_ms)
+    async with Client.connect(settings(vhost)) as client:
+        with pytest.raises(RequestFailedError) as caught:
+            await client.create_key(
+                "ed25519", curve=Curve.ED25519, threshold=2, party_count=3, timeout_s=30
+            )
+    assert caught.value.failure.retry_after_ms == retry_after_ms
+    assert len(coordinator.asked) == 1
+
+
+async def test_who_only_begins_is_told_at_once_whatever_time_there_is(
+    vhost: str, coordinator: FakeCoordinator
+) -> None:
+    crowded(coordinator, 1, 10)
+    async with Client.connect(settings(vhost)) as client:
+        with pytest.raises(RequestFailedError):
+            await begin(client)
+    assert len(coordinator.asked) == 1
 
 
 async def test_who_gets_neither_announcement_nor_result_asks_again_with_the_same_bytes(

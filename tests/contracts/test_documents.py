@@ -67,6 +67,7 @@ def test_every_exchange_queue_and_routing_key_is_documented() -> None:
         addresses.REQUESTS,
         addresses.SESSIONS,
         addresses.ROUNDS,
+        addresses.KEYGEN,
         addresses.PRESIGNING,
         addresses.REPORTS,
         addresses.RESULTS,

@@ -137,7 +137,8 @@ class Tree:
 
 START = """
 from workers.coordinator.wiring import Coordinator
-from workers.settings import CoordinatorLimits, PoolLimits
+from workers.pool_limits import PoolLimits
+from workers.settings import CoordinatorLimits
 
 Coordinator.over(
     None,

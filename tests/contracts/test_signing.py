@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, ValidationError, field_validator
 
 from contracts import admission
 from contracts.addresses import REQUEST_KEYS
@@ -17,7 +18,7 @@ from contracts.identity import Identity
 from contracts.operations import OPERATIONS, Lane
 from contracts.primitives import MAX_BODY_BYTES, MAX_ITEMS, MAX_MESSAGE_BYTES
 from contracts.requests import ADAPTER, MAX_JOIN_WINDOW_MS, MAX_LIFETIME_MS, SignRequest
-from contracts.signing import REQUEST_TAG, SignedRequest, sign_request, signature_of
+from contracts.signing import REQUEST_TAG, SignedRequest, explain, sign_request, signature_of
 
 from . import samples
 from .chains import Scribe
@@ -276,7 +277,7 @@ def test_ids_are_64_letters_digits_underscores_and_hyphens_at_most(bad: Any) -> 
         ("keygen", {"party_count": 21}, "party_count"),
         ("keygen", {"threshold": 21, "party_count": 21}, "threshold"),
         ("keygen", {"curve": "p256"}, "curve"),
-        ("keygen", {"schemes": ["ecdsa"]}, "ecdsa is none of a key on ed25519"),
+        ("keygen", {"schemes": ["ecdsa"]}, "schemes names ecdsa, and a key on ed25519"),
         ("keygen", {"schemes": []}, "at least one"),
         ("keygen", {"parties": ["p1", "p2"]}, "names 2 of party_count 3"),
         ("keygen", {"parties": ["p1", "p2", "p2"]}, "names a party twice"),
@@ -444,3 +445,39 @@ def test_the_signature_covers_the_tag_and_the_body_as_sent() -> None:
     from cryptography.hazmat.primitives.asymmetric import ec
 
     CLIENT.public.key.verify(signature, statement, ec.ECDSA(hashes.SHA256()))
+
+
+class _Checked(BaseModel):
+    small: int = 0
+    name: str = ""
+
+    @field_validator("small")
+    @classmethod
+    def _small(cls, value: int) -> int:
+        raise AssertionError("must be less than three")
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        raise ValueError("is not what it should be")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"small": 7}, "small: must be less than three"),
+        ({"name": "s3cret"}, "name: is not what it should be"),
+    ],
+)
+def test_what_a_check_says_is_told_in_its_own_words(body: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        _Checked.model_validate(body)
+    assert explain(caught.value) == said
+
+
+def test_an_operation_that_there_is_not_is_not_repeated() -> None:
+    with pytest.raises(ValidationError) as caught:
+        ADAPTER.validate_json(json.dumps({"operation": "s3cret" * 1000}))
+    said = explain(caught.value)
+    assert said.startswith("must be one of 'keygen', 'sign', 'cancel'")
+    assert "s3cret" not in said

@@ -111,6 +111,29 @@ async def test_a_signature_by_a_key_that_does_not_exist_is_not_believed() -> Non
         await trust().check(sign_result(samples.sign_request(), ED25519, key_id=None), None)
 
 
+async def test_a_key_that_was_verified_is_not_verified_again_unless_anything_of_it_differs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    verified: list[CertifiedKey] = []
+    verify = CertifiedKey.verify
+
+    def noted(key: CertifiedKey, pinned: Any) -> None:
+        verified.append(key)
+        verify(key, pinned)
+
+    monkeypatch.setattr(CertifiedKey, "verify", noted)
+    knowing, result = trust(), made(ED25519)
+    for _ in range(3):
+        await knowing.check(result, None)
+    assert len(verified) == 1
+    assert result.key is not None
+    forged = {**result.key.certificates, "p1": bytes(64)}
+    unproven = result.key.model_copy(update={"certificates": forged})
+    with pytest.raises(ContractError, match="wrong signature"):
+        await knowing.check(result.model_copy(update={"key": unproven}), None)
+    assert len(verified) == 2
+
+
 async def test_a_key_keeps_its_public_key_and_gets_newer_parties() -> None:
     knowing = await trust_with_key(ED25519)
     other = SingleKey(Curve.ED25519, secret=bytes([1]) * 32)

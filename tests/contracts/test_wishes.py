@@ -7,9 +7,6 @@ from contracts.requests import Request
 
 from .samples import keygen_request, sign_request
 
-ISSUED_AT = sign_request().issued_at
-EARLIER = {"issued_at": ISSUED_AT - 5}
-
 
 def wish(request: Request) -> Wish:
     found = Wish.of(request)
@@ -18,11 +15,13 @@ def wish(request: Request) -> Wish:
 
 
 def test_what_is_stated_must_hold_for_the_earlier_one_too() -> None:
-    one, other = wish(sign_request(issued_at=ISSUED_AT)), wish(sign_request(**EARLIER))
+    late = sign_request().issued_at
+    early = late - 5
+    one, other = wish(sign_request(issued_at=late)), wish(sign_request(issued_at=early))
     for both in (one.beside(other), other.beside(one)):
-        assert (both.issued_at, both.key_id) == (ISSUED_AT - 5, "treasury")
-    made = wish(keygen_request(issued_at=ISSUED_AT)).beside(wish(keygen_request(**EARLIER)))
-    assert (made.issued_at, made.made is not None) == (ISSUED_AT - 5, True)
+        assert (both.issued_at, both.key_id) == (early, "treasury")
+    made = wish(keygen_request(issued_at=late)).beside(wish(keygen_request(issued_at=early)))
+    assert (made.issued_at, made.made is not None) == (early, True)
 
 
 def test_of_two_groups_of_parties_nothing_is_known() -> None:

@@ -14,9 +14,10 @@ from starlette.types import Scope as Connection
 from contracts.primitives import Scope
 from gateway.app import described
 from gateway.entry.api_keys import CALLER, Caller
-from gateway.settings import Limits
+from gateway.settings import JOIN_WINDOW_MS, Limits
 
 from .desks import DeskDouble
+from .documented import hold
 
 ALICE = Caller("alice-1", "alice", frozenset(Scope))
 BOB = Caller("bob-1", "bob", frozenset(Scope))
@@ -40,18 +41,28 @@ def _app() -> FastAPI:
     return described()  # which takes a while
 
 
-def gateway(desk: DeskDouble, limits: Limits | None = None, *, connected: bool = True) -> FastAPI:
+def gateway(
+    desk: DeskDouble,
+    limits: Limits | None = None,
+    *,
+    connected: bool = True,
+    join_window_ms: int = JOIN_WINDOW_MS,
+) -> FastAPI:
     """One at a time."""
     app = _app()
     app.state.desk = desk
     app.state.connected = lambda: connected
     app.state.party_names = PARTY_NAMES
     app.state.limits = limits or Limits()
+    app.state.join_window_ms = join_window_ms
     return app
 
 
 @asynccontextmanager
 async def calls(app: ASGIApp, caller: Caller = ALICE) -> AsyncIterator[httpx.AsyncClient]:
+    """Whose answers are held to the document."""
     transport = httpx.ASGITransport(Known(app, caller))
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://gateway", event_hooks={"response": [hold]}
+    ) as http:
         yield http

@@ -117,6 +117,9 @@ class DeskDouble:
     async def look(self, tenant: str, session_id: bytes) -> QuerySessionResult:
         return self._session(tenant, session_id).looked()
 
+    async def latest(self, tenant: str, session_id: bytes) -> QuerySessionResult:
+        return await self.look(tenant, session_id)
+
     async def wait(self, tenant: str, session_id: bytes, seconds: float) -> QuerySessionResult:
         assert seconds > 0
         running = self._session(tenant, session_id)
@@ -129,7 +132,7 @@ class DeskDouble:
         return (await self.wait(tenant, session_id, seconds)).outcome
 
     async def follow(
-        self, tenant: str, session_id: bytes
+        self, tenant: str, session_id: bytes, looked: QuerySessionResult | None = None
     ) -> AsyncGenerator[QuerySessionResult, None]:
         running = self._session(tenant, session_id)
         self._finish(tenant, running)
@@ -156,14 +159,13 @@ class DeskDouble:
     ) -> JoinSessionResult:
         running = self._session(tenant, session_id)
         view = running.view
-        if view.status.final:
-            self._fail(FailureCode.SESSION_OVER, "the session is over")
         if token != view.session_token:
             named = [name for name, own in view.join_tokens.items() if own == token]
             party_id = named[0] if named and party_id in {None, named[0]} else None
-        if party_id is None or party_id not in view.parties or party_id in view.joined:
+        if party_id is None or party_id not in view.parties:
             self._fail(FailureCode.TOKEN_REFUSED, "the token joins nobody here")
-        running.add("caller_joined", party_id, joined=[*view.joined, party_id])
+        if not view.status.final and party_id not in view.joined:
+            running.add("caller_joined", party_id, joined=[*view.joined, party_id])
         return JoinSessionResult(
             request_id="join",
             client_id="gateway",
@@ -193,6 +195,9 @@ class DeskDouble:
 
     async def account(self, tenant: str, account_id: str) -> AccountView:
         return self._found(self._of(tenant).accounts, account_id, FailureCode.UNKNOWN_ACCOUNT)
+
+    async def account_after(self, tenant: str, found: AccountView) -> AccountView:
+        return await self.account(tenant, found.account_id)
 
     async def configure_account(
         self, tenant: str, account_id: str, signers: Sequence[str] | None
@@ -316,6 +321,7 @@ class DeskDouble:
             return
         if self.failing is not None:
             self._end(running, Status.FAILED, self.failing)
+            self._end_account(self._of(tenant), running)
         elif running.view.operation == "keygen":
             self._make_key(self._of(tenant), running)
         else:
@@ -336,6 +342,12 @@ class DeskDouble:
         assert isinstance(outcome, KeygenResult | SignResult)
         running.outcome = outcome
         running.add(status.value, status=status)
+
+    def _end_account(self, own: Tenant, running: Running) -> None:
+        account = own.accounts.get(running.view.key_id or "")
+        if account is not None and account.session_id == running.view.session_id:
+            ended = account.model_copy(update={"status": running.view.status})
+            own.accounts[account.account_id] = ended
 
     def _make_key(self, own: Tenant, running: Running) -> None:
         view = running.view

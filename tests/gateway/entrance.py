@@ -28,6 +28,8 @@ from gateway.metrics import Metrics
 from gateway.settings import Door, GatewaySettings, Limits
 from tests.contracts.chains import AUTHORITY, Scribe
 
+from .documented import hold
+
 PAGE = 3
 """Entries."""
 SECRET = "the secret of shop, quite long"
@@ -63,6 +65,7 @@ class Coordinator:
     error: Exception | None = None
     silent: bool = False
     connected: bool = True
+    blocked: str | None = None
     asked: int = 0
 
     def __post_init__(self) -> None:
@@ -137,7 +140,10 @@ class Entrance:
 
     def client(self, address: str = "127.0.0.1", **named: Any) -> httpx.AsyncClient:
         transport = httpx.ASGITransport(self.app, client=(address, 1))
-        return httpx.AsyncClient(transport=transport, base_url="http://gateway", **named)
+        hooks = {"response": [hold]}
+        return httpx.AsyncClient(
+            transport=transport, base_url="http://gateway", event_hooks=hooks, **named
+        )
 
     def caller(self, secret: str = SECRET) -> httpx.AsyncClient:
         return self.client(headers={"X-API-Key": secret})
@@ -164,7 +170,9 @@ async def opened(
     app = FastAPI(**MANNERS, middleware=doors(settings(limits, **door), keys, metrics))
     app.router.route_class = BoundedRoute
     app.state.api_keys = keys
-    app.state.connected = lambda: coordinator.connected
+    app.state.readiness = lambda: health.readiness(
+        keys, connected=coordinator.connected, blocked=coordinator.blocked
+    )
     app.state.metrics = metrics
     faults.install(app)
     app.include_router(health.router)
@@ -191,7 +199,7 @@ def _add_routes(app: FastAPI, entrance: Entrance) -> None:
         return note
 
     @app.get("/slow")
-    async def slow(caller: Reader) -> str:
+    async def slow(caller: Reader, wait: float = 0) -> str:
         entrance.waiting += 1
         await entrance.going.wait()
         return "done"

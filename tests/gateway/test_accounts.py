@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any
 
@@ -9,6 +10,7 @@ import httpx
 import pytest
 
 from contracts import ecdsa
+from contracts.failures import Failure, FailureCode
 from contracts.primitives import Curve, Scope
 from gateway.entry.api_keys import Caller
 
@@ -100,7 +102,7 @@ async def test_an_account_signs_and_the_signature_verifies() -> None:
 async def test_accounts_are_listed_page_by_page() -> None:
     listed, after, pages = [], "", 0
     async with calls(gateway(DeskDouble())) as http:
-        all_ids = sorted([(await made(http))["account_id"] for _ in range(5)])
+        all_ids = sorted([(await made(http, user_id=f"user-{n}"))["account_id"] for n in range(5)])
         while True:
             page = (await http.get(f"{ACCOUNTS}?limit=2{after}")).json()
             listed += [each["account_id"] for each in page["accounts"]]
@@ -208,3 +210,72 @@ async def test_a_public_key_is_shown_only_out_of_the_certified_key() -> None:
             (listed,) = (await http.get(ACCOUNTS)).json()["accounts"]
             shown = None if false.key is None else told["public_key"]
             assert seen.get("public_key") == listed.get("public_key") == shown
+
+
+async def test_one_user_has_one_account_however_often_it_is_asked_for() -> None:
+    app = gateway(DeskDouble())
+    async with calls(app) as http, calls(app, BOB) as bob:
+        first, at_once = await asyncio.gather(made(http), made(http))
+        spelt_out = await made(http, curve="secp256k1", threshold_n=3)
+        other_user = await made(http, user_id="carol")
+        other_curve = await made(http, curve="ed25519")
+        strangers = await made(bob)
+        headers = {"Idempotency-Key": "another"}
+        asked = await http.post(ACCOUNTS, json={"user_id": "alice"}, headers=headers)
+        again = await http.post(ACCOUNTS, json={"user_id": "alice"})
+    assert first == at_once == spelt_out == again.json()
+    assert again.headers["idempotent-replayed"] == "true"
+    others = [other_user, other_curve, strangers, asked.json()]
+    assert len({each["account_id"] for each in [first, *others]}) == 5
+
+
+async def test_an_account_whose_making_failed_is_made_anew() -> None:
+    desk = DeskDouble()
+    desk.failing = Failure.of(FailureCode.PARTY_FAULT, "a lie", round=2, culprits=["party-2"])
+    async with calls(gateway(desk)) as http:
+        failed = await http.post(f"{ACCOUNTS}?wait=5", json={"user_id": "alice"})
+        assert failed.json()["status"] == "failed"
+        desk.failing = None
+        assert (await made(http))["status"] == "completed"
+
+
+async def test_a_users_accounts_are_listed_alone_page_by_page() -> None:
+    async with calls(gateway(DeskDouble())) as http:
+        curves = [
+            await made(http, user_id=user, curve=curve)
+            for user in ("alice", "carol")
+            for curve in ("secp256k1", "ed25519")
+        ]
+        all_hers = (await http.get(ACCOUNTS, params={"user_id": "carol"})).json()
+        first = (await http.get(ACCOUNTS, params={"user_id": "carol", "limit": 1})).json()
+        rest = await http.get(
+            ACCOUNTS, params={"user_id": "carol", "limit": 1, "after": first["next"]}
+        )
+        nobody = (await http.get(ACCOUNTS, params={"user_id": "x"})).json()
+    hers = sorted(each["account_id"] for each in curves[2:])
+    assert [each["account_id"] for each in all_hers["accounts"]] == hers
+    pages = first["accounts"] + rest.json()["accounts"]
+    assert [each["account_id"] for each in pages] == hers
+    assert nobody == {"accounts": []}
+
+
+@pytest.mark.parametrize("query", ["userId=carol", "user_id=a&user_id=b", "status=completed"])
+async def test_a_filter_that_there_is_not_is_refused_and_not_ignored(query: str) -> None:
+    async with calls(gateway(DeskDouble())) as http:
+        answer = await http.get(f"{ACCOUNTS}?{query}")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == f"query.{query.partition('=')[0]}"
+
+
+async def test_a_key_is_looked_at_with_what_its_parties_signed() -> None:
+    app = gateway(DeskDouble())
+    async with calls(app) as http, calls(app, BOB) as bob:
+        account = await made(http)
+        path = f"/api/v1/keys/{account['account_id']}"
+        key, hidden = await http.get(path), await bob.get(path)
+        unknown = await http.get(path, params={"epoch": 5})
+    assert key.json()["public_key"] == account["public_key"]
+    assert key.json()["certified_key"]["facts"]["public_key"] == account["public_key"]
+    assert (key.json()["threshold_n"], key.json()["threshold_t"]) == (3, 2)
+    assert (hidden.status_code, hidden.json()["code"]) == (404, "unknown_key")
+    assert unknown.status_code == 422

@@ -17,10 +17,12 @@ from contracts.identity import PublicIdentity
 from contracts.results import QueryApiKeysResult
 from gateway import document, sessions
 from gateway.app import WITHOUT_KEY, create_app, described
+from gateway.dialects import service
 from gateway.metrics import CountingDesk, Metrics
 from gateway.revocations import REVOCATIONS
 from gateway.sessions import Opened
 from tests.contracts.chains import AUTHORITY
+from tests.gateway.documented import hold
 from tests.gateway.entrance import SECRET, Coordinator, problem, settings
 
 OPERATIONS = [
@@ -40,12 +42,16 @@ class FakeClient(Coordinator):
 
 
 @contextlib.asynccontextmanager
-async def running(**door: Any) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
-    app = create_app(settings(**door), cast("Client", FakeClient()))
+async def running(
+    connected: bool = True, **door: Any
+) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
+    app = create_app(settings(**door), cast("Client", FakeClient(connected=connected)))
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://gateway") as caller,
+        httpx.AsyncClient(
+            transport=transport, base_url="http://gateway", event_hooks={"response": [hold]}
+        ) as caller,
     ):
         yield app, caller
 
@@ -69,6 +75,15 @@ async def test_every_operation_with_a_key_declares_that_it_wants_one(
 ) -> None:
     operation = described().openapi()["paths"][path][method.lower()]
     assert operation.get("security") == (None if path in WITHOUT_KEY else [{"X-API-Key": []}])
+
+
+async def test_without_a_connection_to_the_queue_who_has_a_key_is_told_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(service, "WITHOUT_BROKER_S", 0)
+    async with running(connected=False) as (_, caller):
+        answer = await caller.get("/api/v1/accounts", headers={"X-API-Key": SECRET})
+    assert problem(answer)["code"] == "broker_unavailable"
 
 
 async def test_the_document_is_served_and_no_page_that_loads_scripts() -> None:

@@ -35,6 +35,7 @@ from gateway import document
 from gateway.cli import app
 from gateway.key_talks import Surroundings
 from gateway.ledger import Ledger
+from ops.stack.certificates import TestingCa
 from tests.contracts.chains import AUTHORITY, Scribe
 from tests.gateway.test_settings import written
 
@@ -131,7 +132,14 @@ def run(tmp_path: Path) -> Run:
 
 
 def create(run: Run, name: str = "shop-1", *words: str) -> Result:
-    return run("create", name, "--holder", "shop", *words)
+    scopes = () if "--scope" in words else ("--scope", "read")
+    return run("create", name, "--holder", "shop", *scopes, *words)
+
+
+def adopt(run: Run, secret: str, *words: str) -> Result:
+    """A key with a secret that its caller has already."""
+    files = ("--holder", "shop", "--scope", "read")
+    return run("create", "old", *files, "--secret-stdin", *words, given=secret)
 
 
 def test_an_authority_is_made_once_and_its_private_key_is_nowhere_but_in_its_file(
@@ -162,8 +170,18 @@ def test_a_new_key_is_printed_once_and_only_its_digest_goes_out(run: Run) -> Non
     assert secret not in ended.stderr
     again = create(run, "shop-2")
     assert again.stdout.strip() != secret
-    assert set(run.client.key("shop-2").scopes) == set(Scope)
     assert create(run, "shop-2").exit_code == 1
+
+
+def test_a_key_has_the_scopes_that_are_named_and_no_others(run: Run) -> None:
+    nothing = run("create", "shop-1", "--holder", "shop")
+    assert nothing.exit_code == 2
+    assert "--scope" in nothing.output
+    assert run.client.entries == []
+    wish = [word for scope in Scope for word in ("--scope", scope.value)]
+    assert create(run, "shop-2", *wish).exit_code == 0
+    assert set(run.client.key("shop-2").scopes) == set(Scope)
+    assert create(run, "shop-3", "--scope", "everything").exit_code == 2
 
 
 @pytest.mark.parametrize(("words", "days"), [((), 90), (("--days", "2"), 2)])
@@ -200,7 +218,7 @@ def test_a_key_is_renewed_with_its_secret(run: Run) -> None:
 
 def test_what_no_entry_can_say_is_not_signed(run: Run) -> None:
     for name, holder in (("no name", "shop"), ("shop-1", "no tenant")):
-        ended = run("create", name, "--holder", holder)
+        ended = run("create", name, "--holder", holder, "--scope", "read")
         assert ended.exit_code == 2
         assert "nothing was signed: " in ended.stderr
     assert run.client.entries == []
@@ -224,17 +242,28 @@ def test_an_authority_is_for_a_client_that_can_be(tmp_path: Path) -> None:
 
 
 def test_a_caller_keeps_the_secret_that_he_has(run: Run) -> None:
-    ended = run("create", "old", "--holder", "shop", "--secret-stdin", given=OLD_SECRET + "\n")
+    ended = adopt(run, OLD_SECRET + "\n")
     assert ended.exit_code == 0
     assert run.client.key("old").key_digest == hashlib.sha256(OLD_SECRET.encode()).digest()
     assert OLD_SECRET not in ended.output
 
 
-@pytest.mark.parametrize("secret", ["", "short", "x" * 23, "ü" * 30, " " + "x" * 30, "x" * 600])
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "",
+        "short",
+        "x" * 23,
+        "ü" * 30,
+        " " + "x" * 30,
+        "x" * 600,
+        "your-secret-api-key-change-in-production",
+    ],
+)
 def test_a_secret_that_is_easily_guessed_or_cannot_be_sent_is_refused(
     run: Run, secret: str
 ) -> None:
-    ended = run("create", "old", "--holder", "shop", "--secret-stdin", given=secret + "\n")
+    ended = adopt(run, secret + "\n")
     assert ended.exit_code == 2
     assert run.client.entries == []
     if secret:
@@ -244,7 +273,7 @@ def test_a_secret_that_is_easily_guessed_or_cannot_be_sent_is_refused(
 def test_the_secret_is_in_the_json_too_where_it_is_new(run: Run) -> None:
     shown = json.loads(create(run, "shop-1", "--json").stdout)
     assert hashlib.sha256(shown["secret"].encode()).hexdigest() == shown["key_digest"]
-    as_json = run("create", "old", "--holder", "shop", "--secret-stdin", "--json", given=OLD_SECRET)
+    as_json = adopt(run, OLD_SECRET, "--json")
     assert "secret" not in json.loads(as_json.stdout)
 
 
@@ -450,10 +479,25 @@ def test_a_certificate_that_cannot_be_used_is_named_before_anything_listens(
     tmp_path: Path, certificate: str
 ) -> None:
     tls = f'tls_certificate_file = "{certificate}"\ntls_key_file = "gateway.toml"'
+    config = written(tmp_path, f"[gateway]\nport = 0\n{tls}\n")
+    config.chmod(0o600)
+    ended = CliRunner().invoke(app, ["run", "--config", str(config)])
+    assert ended.exit_code == 2
+    assert str(tmp_path / certificate) in ended.stderr
+    assert "access" not in ended.stderr
+    assert "listening" not in ended.stderr
+
+
+def test_a_key_that_others_have_access_to_is_refused_before_anything_listens(
+    tmp_path: Path,
+) -> None:
+    pair = TestingCa.make(tmp_path / "tls").for_server("server", ["localhost"])
+    pair.key.chmod(0o644)
+    tls = f'tls_certificate_file = "{pair.certificate}"\ntls_key_file = "{pair.key}"'
     config = str(written(tmp_path, f"[gateway]\nport = 0\n{tls}\n"))
     ended = CliRunner().invoke(app, ["run", "--config", config])
     assert ended.exit_code == 2
-    assert str(tmp_path / certificate) in ended.stderr
+    assert f"{pair.key}: is a private key that others have access to" in ended.stderr
     assert "listening" not in ended.stderr
 
 

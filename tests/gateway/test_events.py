@@ -12,13 +12,15 @@ import pytest
 
 from contracts.client import BrokerUnavailableError
 from contracts.failures import Failure, FailureCode
+from contracts.primitives import Scope
 from contracts.results import QuerySessionResult
 from gateway.dialects import events
+from gateway.entry.api_keys import Caller
 from gateway.problems import Problem
 from gateway.settings import Limits
 from tests.patience import until
 
-from .callers import ALICE, calls, gateway
+from .callers import ALICE, BOB, calls, gateway
 from .desks import DeskDouble
 from .test_generic import SESSIONS, created
 
@@ -99,7 +101,7 @@ class Succeeded(DeskDouble):
         return looked.model_copy(update={"session": view})
 
     async def follow(
-        self, tenant: str, session_id: bytes
+        self, tenant: str, session_id: bytes, looked: QuerySessionResult | None = None
     ) -> AsyncGenerator[QuerySessionResult, None]:
         async for change in super().follow(tenant, session_id):
             assert change.session is not None
@@ -121,7 +123,7 @@ class Breaking(DeskDouble):
     """Loses its queue in the middle of a stream."""
 
     async def follow(
-        self, tenant: str, session_id: bytes
+        self, tenant: str, session_id: bytes, looked: QuerySessionResult | None = None
     ) -> AsyncGenerator[QuerySessionResult, None]:
         yield await self.look(tenant, session_id)
         raise BrokerUnavailableError("secret address")
@@ -145,7 +147,7 @@ class Endless(DeskDouble):
         self.left = asyncio.Event()
 
     async def follow(
-        self, tenant: str, session_id: bytes
+        self, tenant: str, session_id: bytes, looked: QuerySessionResult | None = None
     ) -> AsyncGenerator[QuerySessionResult, None]:
         yield await self.look(tenant, session_id)
         self.following.set()
@@ -168,7 +170,7 @@ async def test_each_key_may_follow_so_many_sessions_at_once() -> None:
         await desk.left.wait()
     assert second.status_code == 429
     assert second.json()["code"] == "rate_exceeded"
-    with (await events.streams()).one(ALICE.api_key_id, 1):
+    with (await events.streams()).one(ALICE, Limits(event_streams_per_key=1)):
         pass  # the place is free again
 
 
@@ -204,15 +206,20 @@ async def test_a_stream_that_is_refused_takes_no_place() -> None:
             assert (await stream(http, 64 * "0")).status_code == 404
 
 
-def test_streams_are_counted_for_each_key_by_itself() -> None:
+def test_streams_are_counted_for_each_key_and_each_holder() -> None:
     streams = events.Streams()
-    with streams.one("a", 2), streams.one("a", 2):
-        with streams.one("a", 3), streams.one("b", 1):
+    first, second = (Caller(f"a-{i}", "a", frozenset(Scope)) for i in (1, 2))
+    bounds = Limits(event_streams_per_key=2, event_streams_per_holder=3)
+    with streams.one(first, bounds), streams.one(first, bounds):
+        with pytest.raises(Problem, match="API key a-1 has 2 streams"), streams.one(first, bounds):
             pass
-        with pytest.raises(Problem, match="follows 2 sessions already"), streams.one("a", 2):
+        with streams.one(second, bounds), streams.one(BOB, bounds):
+            with pytest.raises(Problem, match="keys of a have 3 together") as refused:
+                streams.one(second, bounds).__enter__()
+            assert dict(refused.value.raw_headers(0))[b"retry-after"] == b"1"
+    for _ in range(2):
+        with streams.one(first, bounds):
             pass
-    with streams.one("a", 1):
-        pass
 
 
 async def test_silence_is_broken_by_comments(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ async def test_the_type_may_be_called_type() -> None:
     assert both.status_code == 422
 
 
-async def test_the_one_token_joins_each_party_once() -> None:
+async def test_the_one_token_joins_each_party_and_may_come_again() -> None:
     async with calls(gateway(DeskDouble())) as http:
         told = await created(http)
         path = f"{SESSIONS}/{told['session_id']}/join"
@@ -70,8 +70,12 @@ async def test_the_one_token_joins_each_party_once() -> None:
         "waiting",
     ]
     assert second.json()["progress"][0] == {"round": 1, "name": "joined", "done": 2, "total": 3}
-    assert again.status_code == nobody.status_code == 403
-    assert again.json()["code"] == "token_refused"
+    assert again.status_code == 200
+    assert again.json() == {**second.json(), "party_id": "party-1"} | {
+        "participants": again.json()["participants"]
+    }
+    assert nobody.status_code == 403
+    assert nobody.json()["code"] == "token_refused"
 
 
 async def test_a_partys_own_token_says_who_joins() -> None:
@@ -85,13 +89,32 @@ async def test_a_partys_own_token_says_who_joins() -> None:
     assert other.status_code == 403
 
 
-async def test_nobody_joins_a_session_that_is_over() -> None:
+async def test_who_joins_late_is_told_how_the_session_is() -> None:
     async with calls(gateway(DeskDouble())) as http:
         told = await created(http)
         path = f"{SESSIONS}/{told['session_id']}"
         await http.get(f"{path}?wait=1")
         body = {"join_token": told["join_token"], "party_id": "party-1"}
-        assert "session_over" in await refused(http, f"{path}/join", body, 409)
+        late = await http.post(f"{path}/join", json=body)
+        wrong = {**body, "join_token": "00" * 32}
+        assert "token_refused" in await refused(http, f"{path}/join", wrong, 403)
+    assert late.status_code == 200
+    assert (late.json()["status"], late.json()["party_id"]) == ("completed", "party-1")
+
+
+@pytest.mark.parametrize("window_ms", [1, 10_000])
+async def test_how_long_a_session_waits_for_joins_is_a_setting(window_ms: int) -> None:
+    desk = DeskDouble()
+    app = gateway(desk, join_window_ms=window_ms)
+    async with calls(app) as http:
+        await created(http)
+        wish = {
+            "session_type": "sign",
+            "key_id": await made_key(http),
+            "message_hash": DIGEST.hex(),
+        }
+        await http.post(SESSIONS, json=wish)
+    assert [each["join_window_ms"] for each in desk.asked] == [window_ms, None, window_ms]
 
 
 @pytest.mark.parametrize("token", ["", "00", "x" * 64, "A" * 64, 7, None])
@@ -271,3 +294,11 @@ async def test_each_step_needs_its_scope(method: str, path: str, lacking: Scope)
         answer = await http.request(method, url, json=body)
     assert answer.status_code == 403
     assert f"scope {lacking}" in answer.text
+
+
+@pytest.mark.parametrize("path", ["", "/events"])
+async def test_a_uuid_is_told_what_a_session_id_is(path: str) -> None:
+    async with calls(gateway(DeskDouble())) as http:
+        answer = await http.get(f"{SESSIONS}/6F9619FF-8B86-D011-B42D-00C04FC964FF{path}")
+    assert answer.status_code == 422
+    assert "64 lower-case hex digits" in answer.json()["errors"][0]["message"]

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import pytest
+
 from contracts.client import ResultTimeoutError
+from gateway import health
 from gateway.entry.api_keys import ApiKeys
 from gateway.health import readiness
 from tests.contracts.chains import now_ms
@@ -59,6 +62,7 @@ async def test_readiness_names_what_is_away() -> None:
                 "coordinator": "available",
                 "api_keys": "unavailable",
             },
+            "reasons": {"api_keys": "what is known of API keys is too old to go by"},
         }
 
         coordinator.error = ResultTimeoutError("r")
@@ -80,3 +84,41 @@ async def test_without_a_broker_a_gateway_is_not_ready_at_once() -> None:
         answer = await anybody.get("/health/ready")
     assert answer.status_code == 503
     assert answer.json()["dependencies"]["broker"] == "unavailable"
+    assert "no connection" in answer.json()["reasons"]["broker"]
+
+
+async def test_with_a_broker_that_takes_nothing_a_gateway_is_not_ready_and_says_why() -> None:
+    coordinator = Coordinator()
+    async with opened(coordinator=coordinator) as entrance, entrance.client() as anybody:
+        await until(lambda: entrance.keys.fresh)
+        coordinator.blocked = "low on disk"
+        answer = await anybody.get("/health/ready")
+        assert answer.status_code == 503
+        assert "(low on disk)" in answer.json()["reasons"]["broker"]
+        coordinator.blocked = None
+        assert (await anybody.get("/health/ready")).status_code == 200
+
+
+async def test_the_log_tells_each_change_once_whether_anybody_asks_or_not(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "WATCH_S", 0)
+    coordinator = Coordinator()
+    keys = ApiKeys(coordinator.page, coordinator.ledger(), refresh_s=0.01)
+    looks = iter(["low on disk"] * 3 + ["low on memory"] + [None] * 2)
+
+    def ask() -> health.Readiness:
+        return readiness(keys, connected=True, blocked=next(looks))
+
+    caplog.set_level("INFO", logger="gateway.health")
+    async with keys.kept_fresh():
+        await keys.find(SECRET.encode())
+        # What a coroutine makes of the end of an iterator.
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await health.watch(ask)
+    told = [(each.message, getattr(each, "reason", "")) for each in caplog.records]
+    assert [(message, reason.partition("(")[2].partition(")")[0]) for message, reason in told] == [
+        ("not ready", "low on disk"),
+        ("not ready", "low on memory"),
+        ("ready again", ""),
+    ]

@@ -196,6 +196,8 @@ async def test_a_message_is_hashed_as_the_scheme_wants_it(
         ({"parties": ["party-1", "party-2", "party-3"]}, "exactly 2 sign with this key"),
         ({"parties": ["party-1", "server-party-1"]}, "twice"),
         ({"hash_type": 1}, "body.hash_type"),
+        ({"messageHash": "00"}, "do you mean message_hash?"),
+        ({"keyID": "k"}, "do you mean key_id?"),
     ],
 )
 async def test_a_signature_that_cannot_be_is_refused_in_words(

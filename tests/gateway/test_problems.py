@@ -54,6 +54,17 @@ def failed(code: FailureCode, **more: Any) -> RequestFailedError:
     return RequestFailedError(failure, result)
 
 
+@pytest.mark.parametrize(("told_ms", "header"), [(250, "1"), (1000, "1"), (7001, "8"), (None, "1")])
+async def test_who_comes_too_early_is_told_in_seconds_when_to_come_again(
+    told_ms: int | None, header: str
+) -> None:
+    async with opened() as entrance, entrance.caller() as caller:
+        entrance.error = failed(FailureCode.OVERLOADED, retry_after_ms=told_ms)
+        answer = await caller.get("/boom")
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == header
+
+
 @pytest.mark.parametrize("code", FailureCode)
 async def test_every_no_of_the_coordinator_has_a_status(code: FailureCode) -> None:
     async with opened() as entrance, entrance.caller() as caller:
@@ -181,7 +192,7 @@ async def test_what_does_not_exist_is_a_problem_too() -> None:
         assert problem(await caller.get("/nothing"))["code"] == "not_found"
         refused = await caller.delete("/who")
         assert problem(refused)["code"] == "method_not_allowed"
-        assert refused.headers["allow"] == "GET"
+        assert refused.headers["allow"] == "GET, HEAD, OPTIONS"
         assert problem(await caller.get("/who/"))["code"] == "not_found"
 
 
@@ -199,8 +210,7 @@ def test_every_problem_fits_the_schema_that_the_document_promises() -> None:
 
 
 def test_every_status_of_a_problem_is_documented_somewhere() -> None:
-    # 400 and 431 are answered before there is a request, 405 to one that no operation has.
-    assert {kind.status for kind in KINDS.values()} == {*PROBLEM_RESPONSES, 400, 405, 431}
+    assert {kind.status for kind in KINDS.values()} == set(PROBLEM_RESPONSES)
     assert set(ALWAYS) < set(PROBLEM_RESPONSES)
 
 

@@ -166,6 +166,139 @@ async def test_a_body_may_come_in_the_smallest_chunks() -> None:
         writer.close()
 
 
+LONG = b"".join(b"X-Long-%d: %s\r\n" % (i, b"x" * 1000) for i in range(140))
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        REQUEST + LONG + b"\r\n",
+        REQUEST + b"X-Long: " + b"x" * 140_000 + b"\r\n\r\n",
+        REQUEST + b"X-Long: " + b"x" * 140_000,  # and no end of it
+        REQUEST + b"x" * 140_000 + b": long\r\n\r\n",
+        REQUEST.replace(b"/who", b"/who?" + b"x" * 140_000) + b"\r\n",
+        REQUEST + b"".join(b"A%d:\r\n" % i for i in range(20_000)) + b"\r\n",
+    ],
+    ids=["fields", "value", "without-end", "name", "line", "empty-fields"],
+)
+async def test_headers_that_come_at_once_are_counted_too(request_: bytes) -> None:
+    async with serving() as (_, port):
+        reader, writer = await asyncio.open_connection(HOST, port)
+        writer.write(request_)
+        status, headers, document = taken_apart(await said(reader))
+        writer.close()
+    assert status == 431
+    assert document["code"] == "headers_too_large"
+    assert headers["connection"] == "close"
+
+
+async def test_headers_just_within_the_limit_are_served_at_once_or_in_pieces() -> None:
+    async with serving({"header_bytes": 4096}) as (_, port):
+        request = REQUEST + b"X-Long: "
+        request += b"x" * (4096 - len(request) - 8) + b"\r\n\r\n"
+        for pieces in (1, 7):
+            reader, writer = await asyncio.open_connection(HOST, port)
+            size = len(request) // pieces + 1
+            for at in range(0, len(request), size):
+                writer.write(request[at : at + size])
+                await asyncio.sleep(0.02)
+            assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+
+
+async def test_headers_behind_an_answer_are_counted_from_the_beginning() -> None:
+    """On a connection that is used again, each request has all of the room."""
+    async with serving({"header_bytes": 1024}) as (_, port):
+        reader, writer = await asyncio.open_connection(HOST, port)
+        for _ in range(5):
+            writer.write(REQUEST + b"X-Long: " + b"x" * 500 + b"\r\n\r\n")
+            assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+            await reader.readuntil(b"}")
+        writer.write(REQUEST + LONG + b"\r\n")
+        assert taken_apart(await said(reader))[0] == 431
+        writer.close()
+
+
+CHUNKS = b"e\r\n" + b'{"text": "a"}\n' + b"\r\n0\r\n\r\n"
+POST = REQUEST.replace(b"GET /who", b"POST /notes") + b"Content-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        (b"Transfer-Encoding: gzip, chunked", 501),
+        (b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked", 501),
+        (b"Transfer-Encoding: xchunked", 501),
+        (b"Transfer-Encoding: gzip", 501),
+        (b"Transfer-Encoding: identity", 501),
+        (b"Transfer-Encoding: chunked;q=1", 501),
+        (b"Transfer-Encoding: chunked, gzip", 400),
+        (b"Transfer-Encoding: ,chunked", 400),
+        (b"Transfer-Encoding: chunked, chunked", 400),
+        (b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", 400),
+        (b"Transfer-Encoding:", 400),
+        (b"Transfer-Encoding: \x0bchunked", 400),
+        (b"Transfer-Encoding: chunked\r\nContent-Length: 14", 400),
+        (b"Content-Length: 14\r\nTransfer-Encoding: chunked", 400),
+        (b"Content-Length: 14\r\nContent-Length: 15", 400),
+        (b"Content-Length: +14", 400),
+        (b"Host: another\r\nTransfer-Encoding: chunked", 400),
+    ],
+)
+async def test_a_body_whose_end_two_readers_could_find_differently_is_refused(
+    fields: bytes, status: int
+) -> None:
+    async with serving() as (entrance, port):
+        reader, writer = await asyncio.open_connection(HOST, port)
+        writer.write(POST + fields + b"\r\n\r\n" + CHUNKS)
+        refused, headers, document = taken_apart(await said(reader))
+        assert entrance.bodies == 0
+        writer.close()
+    code = {400: "not_http", 501: "transfer_coding"}
+    assert (refused, document["code"]) == (status, code[status])
+    assert headers["connection"] == "close"
+    assert headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("coding", [b"chunked", b"Chunked", b"  chunked "])
+async def test_a_body_in_chunks_is_read(coding: bytes) -> None:
+    async with serving() as (entrance, port):
+        reader, writer = await asyncio.open_connection(HOST, port)
+        writer.write(POST + b"Transfer-Encoding: " + coding + b"\r\n\r\n" + CHUNKS)
+        assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+        assert entrance.bodies == 1
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"POST /notes HTTP/1.0\r\nTransfer-Encoding: chunked\r\n", 400),
+        (b"GET /health HTTP/1.1\r\n", 400),
+        (b"GET /health HTTP/1.1\r\nHost: a\r\nHost: a\r\n", 400),
+        (b"GET /health HTTP/1.0\r\n", 200),
+    ],
+)
+async def test_what_each_version_of_http_wants_is_asked_for(head: bytes, status: int) -> None:
+    async with serving() as (_, port):
+        reader, writer = await asyncio.open_connection(HOST, port)
+        writer.write(head + b"\r\n")
+        answer = await said(reader)
+        assert taken_apart(answer)[0] == status
+        writer.close()
+
+
+async def test_the_end_of_a_head_is_not_waited_for() -> None:
+    async with serving() as (_, port):
+        reader, writer = await asyncio.open_connection(HOST, port)
+        for _ in range(2):
+            writer.write(b"HEAD /health HTTP/1.1\r\nHost: g\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b"200 OK" in head
+            assert b"content-length: " in head
+        writer.close()
+
+
 async def test_what_is_no_http_is_a_problem_too() -> None:
     async with serving() as (_, port):
         reader, writer = await asyncio.open_connection(HOST, port)

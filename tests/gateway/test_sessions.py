@@ -13,7 +13,7 @@ from contracts.client import Begun, Client, ClientClosedError, RequestFailedErro
 from contracts.failures import FailureCode
 from contracts.primitives import Curve, Scheme, Status
 from contracts.results import SignResult
-from gateway import sessions, turns, watching
+from gateway import sessions, watching
 from gateway.sessions import Desk, Opened, ReferenceConflictError
 
 from ..patience import until
@@ -24,7 +24,6 @@ from .coordinators import ClientDouble, Coordinator
 def coordinator(monkeypatch: pytest.MonkeyPatch) -> Coordinator:
     monkeypatch.setattr(watching, "FIRST_PAUSE_S", 0.001)
     monkeypatch.setattr(watching, "LONGEST_PAUSE_S", 0.01)
-    monkeypatch.setattr(turns, "PATIENCE_S", 30)
     return Coordinator()
 
 
@@ -304,21 +303,17 @@ async def test_closing_ends_all_that_waits(coordinator: Coordinator) -> None:
             await each
 
 
-async def test_no_tenant_has_more_in_the_making_than_has_its_turn(coordinator: Coordinator) -> None:
-    desk = Desk(cast("Client", ClientDouble(coordinator)), timeout_s=30, at_once=2)
-    async with desk:
-        asked = [asyncio.create_task(begin(desk, request_id=f"r{i}")) for i in range(4)]
-        await until(lambda: len(coordinator.begun) == 2)
+async def test_the_coordinator_is_asked_at_once_and_says_itself_whose_turn_it_is(
+    coordinator: Coordinator,
+) -> None:
+    async with gateway(coordinator) as desk:
+        for i in range(40):
+            await begin(desk, request_id=f"r{i}")
         coordinator.refusal = FailureCode.OVERLOADED
-        coordinator.begun[0].ending.set_result(coordinator.end(bytes([1]) * 32))
-        with pytest.raises(RequestFailedError):  # which makes room for the next
-            await asked[2]
         with pytest.raises(RequestFailedError):
-            await asked[3]
+            await begin(desk, request_id="refused")
         coordinator.refusal, coordinator.instant = None, True
-        for i in range(3):
-            assert (await begin(desk, request_id=f"instant{i}")).outcome is not None
-    assert len(coordinator.begun) == 5
+        assert (await begin(desk, request_id="instant")).outcome is not None
 
 
 async def test_a_desk_that_hangs_up_lets_nobody_wait_on(

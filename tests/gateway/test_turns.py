@@ -1,4 +1,4 @@
-"""One tenant's sessions wait for each other, and for nobody else's."""
+"""One tenant's questions wait for each other, and for nobody else's."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from gateway import turns
 from gateway.turns import Turns
 from tests.patience import settle
 
 
 @pytest.fixture
-def line(monkeypatch: pytest.MonkeyPatch) -> Turns:
-    monkeypatch.setattr(turns, "PATIENCE_S", 60)
+def line() -> Turns:
     return Turns(2, 2)
 
 
@@ -31,20 +29,6 @@ async def test_another_tenant_does_not_wait(line: Turns) -> None:
     held = [await line.take("shop") for _ in range(2)]
     await line.take("bank")
     assert len(held) == 2
-
-
-async def test_who_waited_long_enough_goes_without_and_makes_no_room(
-    line: Turns, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    held = [await line.take("shop") for _ in range(2)]
-    monkeypatch.setattr(turns, "PATIENCE_S", 0.01)
-    (await line.take("shop"))()
-    monkeypatch.setattr(turns, "PATIENCE_S", 60)
-    waiting = asyncio.create_task(line.take("shop"))
-    await settle()
-    assert not waiting.done()
-    held.pop()()
-    await waiting
 
 
 async def test_who_goes_away_while_he_waits_takes_no_place(line: Turns) -> None:
@@ -76,7 +60,7 @@ class Shared:
 
 
 @pytest.fixture
-def shared(line: Turns) -> Shared:
+def shared() -> Shared:
     return Shared()
 
 

@@ -17,6 +17,7 @@ STACK = Stack(
     store=Store.MIXED,
     coordinator_processes=1,
     processes_per_party=2,
+    keygen_processes=1,
     presigning_processes=1,
     rabbitmq="3.10.8",
     postgresql="15.18",

@@ -336,3 +336,17 @@ async def test_a_cancelled_measurement_stays_cancelled() -> None:
     measuring.cancel()
     with pytest.raises(asyncio.CancelledError):
         await measuring
+
+
+###
+### Without a stack
+###
+
+
+def test_the_files_are_measured_for_as_many_clients_as_are_said() -> None:
+    said = invoke("topology", "--clients", "5", "--json")
+    assert said.exit_code == 0, said.output
+    figures = json.loads(said.output)
+    assert figures["clients"] == 5
+    assert figures["changes"] == figures["resources"] + 2
+    assert "5 clients" in invoke("topology", "--clients", "5").output

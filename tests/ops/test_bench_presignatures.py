@@ -22,7 +22,8 @@ from ops.bench.supply import REFILLED, Supply, supply_for
 from ops.bench.tally import Presignatures, Tally
 from ops.bench.work import Pool, Work
 from tests.ops.bench_samples import BATCHES, LISTS, WORK
-from workers.settings import PartyLimits, PoolLimits
+from workers.pool_limits import PoolLimits
+from workers.settings import PartyLimits
 
 OURS, THEIRS = b"k" * 32, b"o" * 32
 LOAD = Load(count=100, concurrency=3, warmup=20, timeout_s=9)

@@ -24,7 +24,7 @@ sign bip340, 2 of 3, 4 in flight
 
 machine     Some Processor, 2 cores, 8.0 GiB
 software    Linux 6, Python 3.11.2, RabbitMQ 3.10.8, PostgreSQL 15.18
-processes   coordinator 1, 3 parties x 2 and 1 to presign, client 1; the parties' store: mixed
+processes   coordinator 1, 3 parties x 2 and keys 1, presign 1, client 1; the parties' store: mixed
 durability  quorum queues, publisher confirms, fsync on, synchronous_commit on
 load        100 operations after 10 to warm up
 
@@ -55,8 +55,8 @@ KEYS = {
     "interrupted elapsed_s succeeded failures abandoned throughput_per_s items_per_s "
     "latency_ms presignatures cpu other_cores memory_bytes",
     "machine": "cpu cores memory_bytes kernel python",
-    "stack": "store coordinator_processes processes_per_party presigning_processes "
-    "gateways rabbitmq postgresql queues fsync synchronous_commit",
+    "stack": "store coordinator_processes processes_per_party keygen_processes "
+    "presigning_processes gateways rabbitmq postgresql queues fsync synchronous_commit",
     "work": "operation curve scheme threshold party_count batch pool refill",
     "presignatures": "before after made made_elsewhere",
     "latency_ms": "p50 p95 p99 max mean min",

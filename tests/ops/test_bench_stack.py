@@ -13,7 +13,7 @@ import ops.bench.cli as bench
 from ops.stack.deployment import Plan, running_deployment
 from ops.stack.services import Services
 
-PARTIES = [f"party-{i}{lane}" for i in (1, 2, 3) for lane in ("", ".presigning")]
+PARTIES = [f"party-{i}{lane}" for i in (1, 2, 3) for lane in ("", ".keygen", ".presigning")]
 
 
 def measured(*words: str | Path) -> dict[str, Any]:
@@ -33,9 +33,9 @@ def test_a_throw_away_stack_is_measured(tmp_path: Path) -> None:
     load = ("--count", "5", "--concurrency", "2", "--warmup", "1")
     found = measured("sign", *load, "--store", "mixed", "--while-presigning", "--plot", plot)
     assert found["succeeded"] == 5
-    assert found["stack"]["queues"] == ["quorum"]
+    assert found["stack"]["queues"] == ["quorum", "stream"]
     assert found["stack"]["fsync"] == "on"
-    assert [group["group"] for group in found["cpu"]][:8] == ["client", "coordinator", *PARTIES]
+    assert [group["group"] for group in found["cpu"]][:11] == ["client", "coordinator", *PARTIES]
     workers = [f"{worker}.1" for worker in ("coordinator", *PARTIES)]
     assert all(found["memory_bytes"][worker] > 10 * 2**20 for worker in workers)
     assert (found["presignatures"]["before"], found["presignatures"]["made"]) == (0, 0)

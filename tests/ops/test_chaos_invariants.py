@@ -230,9 +230,19 @@ def test_two_messages_in_one_place_are_a_violation_unless_their_sender_was_told_
     assert broken(facts) == set()
 
 
-def test_who_lost_its_memory_may_refuse_twice_and_nothing_else() -> None:
+def test_nobody_states_two_things_of_a_request_whatever_it_forgot() -> None:
     facts = good_facts()
-    facts.sent.bodies[HEX, "session_failed/0", "party-1", "@coordinator"] = {b"a", b"b"}
+    facts.struck = [struck(Kind.DATABASE_KILL, target="", began_s=1, ended_s=2)]
+    facts.sent.stated[HEX, "party-1"] = {"nothing was made"}
+    assert broken(facts) == set()
+    facts.sent.stated[HEX, "party-1"] = {"nothing was made", "already_signed"}
+    assert broken(facts) == {"two bytes"}
+
+
+@pytest.mark.parametrize("kind", ["session_failed/0", "cancel_answered/0"])
+def test_who_lost_its_memory_may_say_this_twice_and_nothing_else(kind: str) -> None:
+    facts = good_facts()
+    facts.sent.bodies[HEX, kind, "party-1", "@coordinator"] = {b"a", b"b"}
     assert broken(facts) == {"two bytes"}
     facts.struck = [struck(Kind.DATABASE_KILL, target="", began_s=1, ended_s=2)]
     assert broken(facts) == set()

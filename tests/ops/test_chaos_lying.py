@@ -181,6 +181,18 @@ def test_an_order_to_crash_is_for_one_worker_and_one_point_and_carried_out_once(
     assert not book.pardon("party-1.1")
 
 
+def test_who_is_pardoned_and_has_not_heard_of_it_yet_lives(
+    book: OrderBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda pid, _: killed.append(pid))
+    book.crash("party-1.1", Kind.AFTER_COMMIT)
+    told = Obedience(book.directory, "party-1.1")
+    assert book.pardon("party-1.1")
+    told.die_at(Kind.AFTER_COMMIT)
+    assert killed == []
+
+
 def test_a_wired_worker_learns_its_port(book: OrderBook) -> None:
     assert Obedience(book.directory, "party-1.2").wire_port() is None
     book.wire({"party-1.2": 4711})
@@ -210,6 +222,20 @@ def test_a_second_message_of_one_who_was_told_to_equivocate_makes_its_session_a_
     for message in (first_round(), first_round(b"another")):
         note_envelope(sent, heard(message), {"p1"})
     assert sent.lies == {SESSION.hex()}
+
+
+def test_what_binds_who_answers_a_cancel_is_told_apart_from_what_does_not() -> None:
+    """Signed anew it is the same."""
+    sent = Sent()
+    for refused in ("forgotten", "already_signed", "already_signed", "overloaded"):
+        answer = report(
+            sessions.CancelAnswered(refused=sessions.CancelRefusal(refused)),
+            identity=Identity.generate(),
+            party_id="p1",
+            session_id=SESSION,
+        )
+        note_envelope(sent, heard(answer), ())
+    assert sent.stated == {(SESSION.hex(), "p1"): {"already_signed"}}
 
 
 def instructed(scheme: Scheme) -> sessions.SessionCreated:

@@ -37,8 +37,7 @@ class FakeManagement:
 
 async def chosen(names: Sequence[str], target: str, monkeypatch: pytest.MonkeyPatch) -> str | None:
     monkeypatch.setattr(nodes, "Management", FakeManagement)
-    services = SimpleNamespace(management_url="http://127.0.0.1")
-    deployment: Any = SimpleNamespace(services=services, vhost="a vhost")
+    deployment: Any = SimpleNamespace(monitor_url="http://127.0.0.1", vhost="a vhost")
     machines: Any = [SimpleNamespace(name=name) for name in names]
     machine = await nodes.chosen(deployment, machines, target)
     return None if machine is None else machine.name

@@ -60,8 +60,26 @@ def test_a_key_s_purposes_are_asked_for_in_their_one_spelling(run: Run, fake: Fa
     assert fake.asked[0]["schemes"] == ["bip340", "ecdsa"]
     refused = run("key", "create", "k", "--curve", "ed25519", "--scheme", "ecdsa")
     assert refused.code == ExitCode.USAGE
-    assert "--scheme: schemes: ecdsa is none of a key on ed25519" in refused.err
+    assert refused.err == "A key on ed25519 signs in ed25519 only, and --scheme names ecdsa.\n"
     assert len(fake.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("key", "create", "k", "--curve", "rsa"),
+        ("key", "create", "k", "--curve", "ed25519", "--scheme", "rsa"),
+        ("key", "create", "k", "--curve", "ed25519", "--threshold", "rsa"),
+        ("sign", "k", "--scheme", "rsa", "--message", "m"),
+        ("gateway", "api-keys", "create", "k", "--holder", "h", "--scope", "rsa"),
+    ],
+)
+def test_what_an_option_cannot_be_is_told_in_one_sentence(run: Run, words: Sequence[str]) -> None:
+    refused = run(*words)
+    assert refused.code == ExitCode.USAGE
+    assert words[-1] in {"rsa", "m"}
+    assert "Invalid value for '--" in refused.err
+    assert "Value error" not in refused.err
 
 
 def test_a_key_as_json_has_what_a_script_needs(run: Run) -> None:

@@ -63,6 +63,21 @@ def test_an_url_wins_over_everything_and_nothing_means_nothing() -> None:
     assert EXPECTED[False, False, False, False] is None
 
 
+@pytest.mark.parametrize("docker", [False, True])
+def test_tls_takes_private_nodes_whatever_an_engine_has(docker: bool) -> None:
+    facts = Facts(docker=docker, rabbitmq=PROGRAMS, postgres=PROGRAMS)
+    assert choose(facts, tls=True) == Choice(Source.LOCAL, Source.LOCAL)
+
+
+@pytest.mark.parametrize(
+    "given", [{"amqp_url": True, "management_url": True}, {"database_url": True}]
+)
+def test_tls_is_not_for_services_that_are_given(given: dict[str, bool]) -> None:
+    facts = Facts(rabbitmq=PROGRAMS, postgres=PROGRAMS, **given)
+    with pytest.raises(StackError, match="services of its own"):
+        choose(facts, tls=True)
+
+
 def test_a_missing_broker_is_named_with_what_to_do() -> None:
     with pytest.raises(MissingServiceError) as problem:
         choose(Facts(database_url=True))

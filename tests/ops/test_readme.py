@@ -23,8 +23,34 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return copy
 
 
-def test_the_readme_in_the_tree_has_the_tables_of_this_code() -> None:
-    assert not readme.is_stale(), "run `warren docs`"
+def test_what_is_generated_stands_in_the_tree_as_this_code_makes_it() -> None:
+    wanted = readme.documents()
+    assert {path.name for path in wanted} == {
+        "README.md",
+        "rights.svg",
+        "topology.svg",
+        "flow.json",
+        "members.json",
+    }
+    stale = [path for path, text in wanted.items() if readme.stands(path) != text]
+    assert stale == [], "run `warren docs`"
+
+
+def test_a_drawing_that_is_missing_is_told_and_made(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "topology"
+    folder.mkdir()
+    rights = folder / "README.md"
+    rights.write_text(readme.RIGHTS.read_text())
+    monkeypatch.setattr(readme, "RIGHTS", rights)
+    told = CliRunner().invoke(app, ["docs", "--check"])
+    assert told.exit_code == ExitCode.FAILED
+    assert f"stale: {folder / 'rights.svg'}" in told.output
+    assert not (folder / "rights.svg").exists()
+    assert CliRunner().invoke(app, ["docs"]).exit_code == 0
+    assert (folder / "rights.svg").read_text().startswith("<svg")
+    assert (folder / "schema" / "flow.json").exists()
 
 
 def test_every_operation_has_its_line() -> None:

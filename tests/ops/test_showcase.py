@@ -123,6 +123,10 @@ def given(services: Services) -> dict[str, str]:
     }
 
 
+def services_secret(given: dict[str, str]) -> str:
+    return httpx.URL(given["WARREN_MANAGEMENT_URL"]).password
+
+
 def vhosts(services: Services) -> set[str]:
     response = httpx.get(f"{services.management_url}/api/vhosts", timeout=30)
     return {vhost["name"] for vhost in response.raise_for_status().json()}
@@ -196,6 +200,24 @@ def test_the_demo_starts_signs_shows_and_leaves_nothing_behind() -> None:
 
 
 @pytest.mark.system
+def test_the_demo_does_it_all_over_tls_too() -> None:
+    with started("demo", "--tls", "--json", environment={}) as running:
+        out, err = running.process.communicate(timeout=PATIENCE_S)
+        assert running.process.returncode == 0, err
+    assert len(json.loads(out)["deliveries"]) == 5
+    assert running.left() == []
+
+
+@pytest.mark.system
+def test_tls_is_not_for_services_that_are_given(given: dict[str, str]) -> None:
+    with started("demo", "--tls", environment=given) as running:
+        _, err = running.process.communicate(timeout=PATIENCE_S)
+    assert running.process.returncode == 1
+    assert "A stack with TLS has services of its own" in err
+    assert services_secret(given) not in err
+
+
+@pytest.mark.system
 def test_ctrl_c_while_the_services_start_stops_them() -> None:
     with started("demo", environment={}) as running:
         assert running.process.stdout is not None
@@ -250,7 +272,8 @@ def test_up_runs_as_many_parties_as_it_is_told_until_ctrl_c(
         shown = running.read_json()
         assert set(shown["processes"]) == {
             *("coordinator.1", "party-1.1", "party-1.2", "party-2.1", "party-2.2"),
-            *("party-1.presigning.1", "party-2.presigning.1", "gateway.1"),
+            *("party-1.keygen.1", "party-2.keygen.1", "gateway.1"),
+            *("party-1.presigning.1", "party-2.presigning.1"),
         }
         (gateway,) = shown["gateways"]
         key = {"X-API-Key": shown["api_key"]}

@@ -42,7 +42,7 @@ async def coordinator(vhost: str) -> AsyncIterator[FakeCoordinator]:
 async def test_three_clients_find_their_own_results_and_nothing_else(
     vhost: str, coordinator: FakeCoordinator
 ) -> None:
-    delivered = await deliver(vhost, settings(vhost), outcomes())
+    delivered = await deliver(settings(vhost), outcomes())
     assert [(each.queue, each.client_id, each.scheme) for each in delivered] == [
         ("warren.results.svcA", "svcA", "ed25519"),
         ("warren.results.svcB", "svcB", "bip340"),
@@ -66,7 +66,7 @@ async def test_a_clients_results_may_come_in_any_order(
 
     # They go where the third request wants its result: into the same queue.
     coordinator.answer = last_first
-    delivered = await deliver(vhost, settings(vhost), outcomes())
+    delivered = await deliver(settings(vhost), outcomes())
     assert [each.scheme for each in delivered if each.client_id == "svcB"] == [
         *("ecdsa", "ecdsa", "bip340")
     ]
@@ -133,7 +133,7 @@ async def test_a_wrong_result_in_a_queue_is_found(
         answer(request) if request.client_id == "svcA" else honest(request)
     )
     with pytest.raises(error, match=text):
-        await deliver(vhost, settings(vhost), outcomes())
+        await deliver(settings(vhost), outcomes())
 
 
 async def test_a_result_that_comes_again_is_no_mistake(
@@ -141,7 +141,7 @@ async def test_a_result_that_comes_again_is_no_mistake(
 ) -> None:
     # The three of svcB come between each other, the others after all is taken.
     coordinator.answer = lambda request: 3 * honest(request)
-    delivered = await deliver(vhost, settings(vhost), outcomes())
+    delivered = await deliver(settings(vhost), outcomes())
     assert len({each.request_id for each in delivered}) == len(delivered) == 5
 
 
@@ -152,7 +152,7 @@ async def test_a_second_result_is_found_between_those_of_other_requests(
         _another_one(request) if request.client_id == "svcB" else honest(request)
     )
     with pytest.raises(MisdeliveredError, match=r"warren\.results\.svcB got a result of client"):
-        await deliver(vhost, settings(vhost), outcomes())
+        await deliver(settings(vhost), outcomes())
 
 
 async def test_the_signature_of_a_childs_parent_is_found(
@@ -164,7 +164,7 @@ async def test_the_signature_of_a_childs_parent_is_found(
         else honest(request)
     )
     with pytest.raises(ContractError, match="public_key is not what was asked for"):
-        await deliver(vhost, settings(vhost), outcomes())
+        await deliver(settings(vhost), outcomes())
 
 
 @pytest.mark.parametrize("queue", [addresses.UNCLAIMED, addresses.DEAD_QUEUE])
@@ -174,7 +174,7 @@ async def test_a_message_that_went_astray_is_found(
     async with await aio_pika.connect(vhost) as connection, connection.channel() as channel:
         await channel.default_exchange.publish(aio_pika.Message(b"lost"), queue)
         with pytest.raises(MisdeliveredError, match=f"1 messages are left in queue {queue}"):
-            await deliver(vhost, settings(vhost), outcomes())
+            await deliver(settings(vhost), outcomes())
 
 
 async def test_a_result_that_never_comes_is_missed(
@@ -183,4 +183,4 @@ async def test_a_result_that_never_comes_is_missed(
     monkeypatch.setattr(deliveries, "LIFETIME_S", 1)
     coordinator.answer = lambda request: [] if request.client_id is None else honest(request)
     with pytest.raises(MisdeliveredError, match=r"no result reached queue warren\.legacy-results"):
-        await deliver(vhost, settings(vhost), outcomes())
+        await deliver(settings(vhost), outcomes())

@@ -473,7 +473,7 @@ def run_keygen(*, tamper: Tamper = lambda content, _: content, **fields: Any) ->
         message = waiting.pop(0)
         recipient = message.routing_key
         before = ends.get(recipient)
-        if message.exchange != addresses.ROUNDS or not isinstance(before, Step):
+        if message.exchange != addresses.KEYGEN or not isinstance(before, Step):
             continue
         if before.status.final:
             continue

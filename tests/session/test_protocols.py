@@ -11,6 +11,7 @@ from contracts import addresses, sessions
 from workers.session.protocols import (
     CANCEL,
     INBOX,
+    KEY_GENERATION,
     KEYGEN,
     OF_REQUESTS,
     OF_ROUNDS,
@@ -25,7 +26,7 @@ from workers.session.protocols import (
     Round,
     Way,
     complete,
-    lane_of,
+    lanes_of,
     table,
 )
 
@@ -39,24 +40,25 @@ def test_rounds_are_counted_from_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "lane"),
+    ("kind", "lanes"),
     [
-        ("keygen/1", INBOX),
-        ("presign/3", PRESIGNING),
-        ("presign_batch", PRESIGNING),
-        ("session_created", INBOX),
-        ("nonces_wanted", INBOX),
-        ("session_cancelled", INBOX),
-        ("request_cancelled", INBOX),
-        ("anything", INBOX),
+        ("keygen/1", {KEY_GENERATION}),
+        ("presign/3", {PRESIGNING}),
+        ("presign_batch", {PRESIGNING}),
+        ("session_created", {INBOX, KEY_GENERATION}),
+        ("nonces_wanted", {INBOX}),
+        ("session_cancelled", {INBOX}),
+        ("request_cancelled", {INBOX}),
+        ("anything", {INBOX}),
     ],
 )
-def test_a_kind_goes_by_its_protocols_lane(kind: str, lane: Any) -> None:
-    assert lane_of(kind) == lane
+def test_a_kind_goes_by_its_protocols_lane(kind: str, lanes: Any) -> None:
+    assert lanes_of(kind) == lanes
 
 
 def test_lanes_are_the_exchanges_that_the_broker_has() -> None:
     assert (INBOX.instructions, INBOX.rounds) == (addresses.SESSIONS, addresses.ROUNDS)
+    assert KEY_GENERATION.instructions == KEY_GENERATION.rounds == addresses.KEYGEN
     assert PRESIGNING.instructions == PRESIGNING.rounds == addresses.PRESIGNING
 
 
@@ -129,7 +131,10 @@ def test_who_introduced_itself_to_others_cannot_seal_for_these() -> None:
             [KEYGEN, replace(SIGN, reports=(*SIGN.reports, *KEYGEN.reports)), PRESIGN, CANCEL],
             "reports: KeyCertified must",
         ),
-        ([replace(KEYGEN, lane=PRESIGNING), SIGN, PRESIGN, CANCEL], "lane of another"),
+        (
+            [KEYGEN, SIGN, PRESIGN, CANCEL, replace(PRESIGN, name="more", reports=(), lane=INBOX)],
+            "lane of another",
+        ),
     ],
 )
 def test_a_table_with_a_hole_is_an_error(rows: list[Protocol], reason: str) -> None:

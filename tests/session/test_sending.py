@@ -33,7 +33,7 @@ def test_a_broadcast_is_signed_once_and_goes_to_each_recipient_as_the_same_bytes
     sent = sending.round_message(_envelope(EVERYONE), IDENTITIES["party-1"], ["party-2", "party-3"])
     assert [each.routing_key for each in sent] == ["party-2", "party-3"]
     assert len({each.body for each in sent}) == len({each.message_id for each in sent}) == 1
-    assert {(each.exchange, each.kind) for each in sent} == {(addresses.ROUNDS, "keygen/2")}
+    assert {(each.exchange, each.kind) for each in sent} == {(addresses.KEYGEN, "keygen/2")}
     UnverifiedEnvelope.from_bytes(sent[0].body).verify(IDENTITIES["party-1"].public)
 
 
@@ -97,4 +97,5 @@ def test_all_of_presigning_and_nothing_else_goes_by_its_own_lane() -> None:
     cancelled = sessions.SessionCancelled(session_id=SESSION, issued_at=NOW)
     over = sending.instruction(cancelled, "party-2", SESSION)
     assert (over.exchange, over.kind) == (addresses.SESSIONS, "session_cancelled")
-    assert addresses.PRESIGNING not in {addresses.SESSIONS, addresses.ROUNDS}
+    lanes = [addresses.SESSIONS, addresses.ROUNDS, addresses.KEYGEN, addresses.PRESIGNING]
+    assert len({*lanes}) == 4

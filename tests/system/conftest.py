@@ -1,4 +1,4 @@
-"""One whole Warren for all system tests: coordinator, three parties, both stores, three clients."""
+"""One whole Warren for all system tests: coordinator, three parties, both stores, four clients."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from ops.stack.services import Services
 from tests.system.producers import Producer
 
 KEY = "shared"
+UNREAD = "svcC"
+"""A client whose results are counted: nobody else asks in its name."""
 
 
 @pytest.fixture(scope="session")
 def deployment(services: Services) -> Iterator[Deployment]:
-    with running_deployment(services, Plan(health=True)) as running:
+    plan = Plan(clients=("svcA", "svcB", UNREAD, LEGACY), health=True)
+    with running_deployment(services, plan) as running:
         yield running
 
 

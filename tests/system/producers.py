@@ -26,7 +26,14 @@ _numbers = itertools.count(1)
 
 @dataclass
 class Producer:
+    """
+    Attributes:
+        channel: With the client's own login.
+        desk: With the operator's, for dead letters.
+    """
+
     channel: AbstractChannel
+    desk: AbstractChannel
     client_id: str | None
     identity: Identity
 
@@ -34,12 +41,20 @@ class Producer:
     @contextlib.asynccontextmanager
     async def connect(cls, deployment: Deployment, name: str) -> AsyncIterator[Producer]:
         settings = ClientSettings.load(deployment.clients[name])
-        async with await aio_pika.connect(deployment.amqp_url) as connection:
+        async with (
+            await aio_pika.connect(settings.amqp_url) as connection,
+            await aio_pika.connect(deployment.amqp_urls["operator"]) as operators,
+        ):
             channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-            made = cls(channel, None if name == LEGACY else name, settings.identity)
-            for queue in (addresses.results_queue(made.client_id), addresses.DEAD_QUEUE):
-                await (await channel.get_queue(queue)).purge()
+            desk = await operators.channel()
+            made = cls(channel, desk, None if name == LEGACY else name, settings.identity)
+            for owner, queue in made._queues():
+                await (await owner.get_queue(queue)).purge()
             yield made
+
+    def _queues(self) -> tuple[tuple[AbstractChannel, str], ...]:
+        own = addresses.results_queue(self.client_id)
+        return (self.channel, own), (self.desk, addresses.DEAD_QUEUE)
 
     def body(self, operation: str, **changes: Any) -> dict[str, Any]:
         """A request's fields, right but for the changes."""
@@ -109,33 +124,35 @@ class Producer:
                 delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
                 headers={"signature": signature, **(headers or {})},
             ),
-            routing_key or addresses.request_key(operation),
+            routing_key or addresses.request_key(operation, self.client_id),
             mandatory=True,
         )
 
     async def result(self, request_id: str, *, patience_s: float = 60) -> dict[str, Any]:
         """The result of a request; every other message on the queue is a failure."""
-        message = await self._take(addresses.results_queue(self.client_id), patience_s)
+        message = await self._take(*self._queues()[0], patience_s)
         result: dict[str, Any] = json.loads(message.body)
         assert result["request_id"] == request_id
         return result
 
     async def refusal(self, *, patience_s: float = 60) -> tuple[str, bytes]:
         """The reason in words and the body of the next dead letter."""
-        message = await self._take(addresses.DEAD_QUEUE, patience_s)
+        message = await self._take(*self._queues()[1], patience_s)
         await asyncio.sleep(1)  # the next one within this second would only be counted
         return str(message.headers["warren-reason"]), message.body
 
     async def nothing_more(self, *, wait_s: float = 0.3) -> None:
         """Neither a result nor a dead letter is left."""
         await asyncio.sleep(wait_s)
-        for name in (addresses.results_queue(self.client_id), addresses.DEAD_QUEUE):
-            queue = await self.channel.get_queue(name)
+        for owner, name in self._queues():
+            queue = await owner.get_queue(name)
             left = await queue.get(fail=False)
             assert left is None, f"{name} holds {left.body[:200] if left else b''!r}"
 
-    async def _take(self, queue_name: str, patience_s: float) -> AbstractIncomingMessage:
-        queue = await self.channel.get_queue(queue_name)
+    async def _take(
+        self, owner: AbstractChannel, queue_name: str, patience_s: float
+    ) -> AbstractIncomingMessage:
+        queue = await owner.get_queue(queue_name)
         async with asyncio.timeout(patience_s):
             async with queue.iterator() as messages:
                 message = await anext(messages)

@@ -8,6 +8,7 @@ signed is answered by nobody; it stands among the dead letters with the reason.
 from __future__ import annotations
 
 import base64
+import json
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -117,6 +118,40 @@ async def test_a_signed_request_with_wrong_fields_gets_a_failed_result(
     await producer.nothing_more()
 
 
+VERSIONS = {
+    "missing": "",
+    "true": '"version": true, ',
+    "text": '"version": "1", ',
+    "fraction": '"version": 1.0, ',
+    "exponent": '"version": 1e0, ',
+    "null": '"version": null, ',
+    "list": '"version": [1], ',
+    "later": '"version": 2, ',
+    "zero": '"version": 0, ',
+    "twice": '"version": 1, "version": 1, ',
+}
+
+
+@pytest.mark.usefixtures("nothing_changes")
+@pytest.mark.parametrize("operation", ["keygen", "sign", "cancel", "query_keys"])
+@pytest.mark.parametrize("written", VERSIONS)
+async def test_a_request_of_no_version_or_another_gets_a_failed_result(
+    producer: Producer, operation: str, written: str
+) -> None:
+    """Signed as it is written: the number 1, once, and nothing that is taken for it elsewhere."""
+    fields = producer.body(operation, **CONTROL.get(operation, {}))
+    text = json.dumps(fields)
+    assert text.count('"version": 1, ') == 1
+    body = text.replace('"version": 1, ', VERSIONS[written]).encode()
+    await producer.send_bytes(body, operation=operation, message_id=fields["request_id"])
+    result = await producer.result(fields["request_id"])
+    assert result["status"] == "failed"
+    assert result["failure"]["code"] == "invalid_request"
+    assert "version" in result["failure"]["message"]
+    assert result["failure"]["retryable"] is False
+    await producer.nothing_more()
+
+
 SEMANTIC: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "unknown key": ("sign", {"key_id": "nowhere"}, "unknown_key", "you have no key"),
     "key of another client": ("sign", {"key_id": "shared"}, "unknown_key", "you have no key"),
@@ -153,7 +188,7 @@ async def test_a_request_that_cannot_be_served_says_why_and_says_it_again(
     await producer.send_bytes(body, operation=operation, message_id=fields["request_id"])
     assert await producer.result(fields["request_id"]) == result
     if case == "expired":
-        code, expected = "expired", "had expired when it arrived"
+        code, expected = "expired", "s after its expires_at by the coordinator's clock"
         assert result["status"] == "expired"
     assert result["failure"]["code"] == code
     assert expected in result["failure"]["message"]
@@ -296,7 +331,7 @@ async def test_a_signature_that_is_none_is_refused(producer: Producer, signature
         ({"headers": {"operation": "sign"}}, "header 'operation' contradicts"),
         ({"headers": {"request_id": "other"}}, "header 'request_id' contradicts"),
         ({"message_id": "other"}, "message_id must be the request id"),
-        ({"operation": "sign"}, "routing key 'mpc.signing_request' contradicts"),
+        ({"operation": "sign"}, "routing key 'mpc.signing_request.svcB' contradicts"),
     ],
 )
 async def test_what_stands_beside_the_body_must_not_contradict_it(

@@ -22,7 +22,11 @@ async def test_every_worker_says_that_it_is_healthy_and_ready(deployment: Deploy
             assert health.json() == {"service": service, "status": "healthy"}
             ready = await http.get(f"{url}/health/ready")
             assert ready.status_code == 200
-            assert ready.json()["dependencies"] == {"database": "available", "broker": "available"}
+            assert ready.json()["dependencies"] == {
+                "database": "available",
+                "broker": "available",
+                "consumers": "available",
+            }
 
 
 async def test_deliveries_of_a_signature_are_counted(

@@ -31,7 +31,7 @@ def test_a_client_without_our_library_makes_keys_signs_looks_back_and_cancels(
     )
     key = Identity.from_base64((deployment.directory / "coordinator.key").read_text().strip())
     told: list[str | Path] = [
-        deployment.amqp_url,
+        settings.amqp_url,
         "svcB",
         key_file,
         parties_file,

@@ -45,7 +45,7 @@ KINDS = {
     "presignatures_made",
 }
 """Of what may die: requests, instructions, messages of rounds, reports."""
-REPLAYABLE = [addresses.SESSIONS, addresses.PRESIGNING, addresses.ROUNDS, addresses.REPORTS]
+REPLAYABLE = [addresses.SESSIONS, addresses.KEYGEN, addresses.PRESIGNING, addresses.REPORTS]
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Office:
         self.requests.append(
             Outgoing(
                 exchange=addresses.REQUESTS,
-                routing_key=addresses.REQUEST_KEYS[operation],
+                routing_key=addresses.request_key(operation, self.producer.client_id),
                 kind=operation,
                 content_type="application/json",
                 message_id=request_id,
@@ -168,12 +168,12 @@ async def office(deployment: Deployment, producer: Producer) -> Office:
 def source_of(message: Outgoing) -> str:
     """The queue in which it would have died."""
     match message.exchange:
-        case addresses.REQUESTS if message.kind == "keygen":
-            return addresses.request_queue("keygen")
         case addresses.REQUESTS:
-            return addresses.request_queue("sign")
+            return addresses.request_queue(message.kind, message.routing_key.split(".")[2])
         case addresses.REPORTS:
             return addresses.REPORTS_QUEUE
+        case addresses.KEYGEN:
+            return addresses.keygen_queue(message.routing_key)
         case addresses.PRESIGNING:
             return addresses.presigning_queue(message.routing_key)
         case _:
@@ -207,7 +207,7 @@ async def test_dead_letters_of_every_kind_are_replayed_without_harm(office: Offi
             await publisher.publish(copy)
     arguments = ["dead-letters", "replay", "--all", "--yes", "--json"]
     arguments += ["--reason-contains", "a mistake of ours"]
-    environment = {"WARREN_AMQP_URL": office.deployment.amqp_url}
+    environment = {"WARREN_AMQP_URL": office.deployment.amqp_urls["operator"]}
     ended = await asyncio.to_thread(CliRunner().invoke, app, arguments, env=environment)
     assert ended.exit_code == 0, ended.output
     told = json.loads(ended.stdout)

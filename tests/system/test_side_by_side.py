@@ -58,7 +58,7 @@ async def test_a_request_sent_twice_has_one_result_sent_twice(
 async def test_a_party_that_is_stopped_is_named_when_the_deadline_passes(
     deployment: Deployment, client: Client
 ) -> None:
-    stopped = deployment.supervisor.pids["party-2.1"]
+    stopped = deployment.supervisor.pids["party-2.keygen.1"]
     os.kill(stopped, signal.SIGSTOP)
     try:
         with pytest.raises(RequestFailedError) as caught:
@@ -81,9 +81,9 @@ async def test_a_party_that_is_killed_in_the_middle_goes_on_when_it_is_back(
         client.create_key("survivor", curve=Curve.ED25519, threshold=2, party_count=3)
     )
     await asyncio.sleep(0.03)
-    os.kill(deployment.supervisor.pids["party-1.1"], signal.SIGKILL)
+    os.kill(deployment.supervisor.pids["party-1.keygen.1"], signal.SIGKILL)
     await asyncio.sleep(0.2)
-    deployment.supervisor.start(deployment.programs["party-1.1"])
+    deployment.supervisor.start(deployment.programs["party-1.keygen.1"])
     key = await making
     signed = await client.sign(
         "survivor", message=b"alive", scheme=Scheme.ED25519, signers=["party-1", "party-3"]

@@ -14,7 +14,7 @@ from pamqp.header import ProtocolHeader
 
 from contracts import addresses
 from contracts.client import Client
-from ops.stack.deployment import Deployment
+from ops.stack.deployment import LEGACY, Deployment
 from tests.contracts.test_frames import HEADERS, LATE, MESSAGE_ID, TIMESTAMP, nested, table
 from tests.system.producers import Producer
 
@@ -83,7 +83,7 @@ class Wire:
 async def test_a_message_that_cannot_be_read_is_refused_once_and_stops_nobody(
     deployment: Deployment, client: Client, producer: Producer, flags: int, properties: bytes
 ) -> None:
-    async with Wire.open(deployment.amqp_url) as wire:
+    async with Wire.open(deployment.amqp_urls["svcA"]) as wire:
         key = addresses.request_key("query_keys", "svcA")
         await wire.publish(b"{}", key, flags, properties)
     # Nothing of it waits for the broker to give it up: the client would have asked again.
@@ -98,7 +98,7 @@ async def test_a_message_of_a_thousand_headers_ends_no_connection(
     deployment: Deployment, client: Client, producer: Producer
 ) -> None:
     many = table(*((f"{number:x}".encode(), b"S\0\0\0\x08yyyyyyyy") for number in range(7_000)))
-    async with Wire.open(deployment.amqp_url) as wire:
+    async with Wire.open(deployment.amqp_urls[LEGACY]) as wire:
         for _ in range(3):
             await asyncio.sleep(1.1)  # of unsigned ones, one a second is kept
             await wire.publish(b"{}", addresses.request_key("query_keys"), HEADERS, many)

@@ -65,7 +65,7 @@ async def ended(pid: int) -> int:
 
 
 async def dead_letters(producer: Producer) -> list[tuple[Any, bytes]]:
-    queue = await producer.channel.get_queue(addresses.DEAD_QUEUE)
+    queue = await producer.desk.get_queue(addresses.DEAD_QUEUE)
     found = []
     while (message := await queue.get(fail=False, no_ack=True)) is not None:
         found.append((message.headers.get("warren-reason"), message.body))
@@ -83,7 +83,7 @@ async def test_workers_told_to_stop_under_load_lose_nothing_and_end_well(
         for i in range(BURST)
     ]
     await asyncio.wait(burst, return_when=asyncio.FIRST_COMPLETED)
-    stopped = ["coordinator.1", "party-1.1", "party-2.2", "party-3.1"]
+    stopped = ["coordinator.1", "party-1.1", "party-2.2", "party-3.1", "party-3.keygen.1"]
     pids = [crew.supervisor.pids[name] for name in stopped]
     assert not all(task.done() for task in burst)
     for pid in pids:
@@ -118,7 +118,9 @@ async def made_key(producer: Producer) -> str:
     return str(request["key_id"])
 
 
-@pytest.mark.parametrize("victims", [["coordinator.1"], ["party-1.1", "party-2.1", "party-3.1"]])
+@pytest.mark.parametrize(
+    "victims", [["coordinator.1"], ["party-1.1", "party-2.1", "party-2.keygen.1", "party-3.1"]]
+)
 async def test_every_request_has_one_result_when_processes_are_killed_in_a_burst(
     crew: Deployment, producer: Producer, victims: list[str]
 ) -> None:
@@ -145,11 +147,12 @@ async def test_every_request_has_one_result_when_processes_are_killed_in_a_burst
 @pytest.fixture
 async def cut_off(crew: Deployment, tmp_path: Path) -> AsyncIterator[tuple[Supervisor, Wire]]:
     """One more process of party-1, on a wire of its own."""
-    async with Wire(crew.amqp_url) as wire:
+    own = crew.amqp_urls["party-1"]
+    async with Wire(own) as wire:
         text = (crew.directory / "party-1.toml").read_text()
-        assert crew.amqp_url in text
+        assert own in text
         config = crew.directory / "party-1-on-a-wire.toml"
-        config.write_text(text.replace(crew.amqp_url, wire.url))
+        config.write_text(text.replace(own, wire.url))
         with Supervisor(tmp_path / "logs") as supervisor:
             supervisor.start(
                 Program(
@@ -183,7 +186,8 @@ async def test_a_worker_whose_connection_was_cut_comes_back(
     _, wire = cut_off
     await wire.cut()
     await wire.mend()
-    for name in ("party-1.1", "party-1.2"):
+    stopped = ("party-1.1", "party-1.2", "party-1.keygen.1")
+    for name in stopped:
         os.kill(crew.supervisor.pids[name], signal.SIGTERM)
         await ended(crew.supervisor.pids[name])
     try:
@@ -193,7 +197,7 @@ async def test_a_worker_whose_connection_was_cut_comes_back(
         )
         assert [holder.party_id for holder in made.facts.holders] == list(crew.plan.party_ids)
     finally:
-        await start_again(crew, "party-1.1", "party-1.2")
+        await start_again(crew, *stopped)
 
 
 def secrets_of(crew: Deployment) -> dict[str, str]:
@@ -201,7 +205,8 @@ def secrets_of(crew: Deployment) -> dict[str, str]:
     found = {path.name: path.read_text().strip() for path in crew.directory.glob("*.key")}
     for path in crew.directory.glob("*.master"):
         found[path.name] = next(iter(tomllib.loads(path.read_text()).values()))
-    for name, url in [("amqp", crew.amqp_url), *crew.database_urls.items()]:
+    urls = [("amqp", crew.amqp_url), *crew.amqp_urls.items(), *crew.database_urls.items()]
+    for name, url in urls:
         if (password := urlsplit(url).password) is not None:
             found[f"password of {name}"] = password
     return found

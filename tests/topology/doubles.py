@@ -12,7 +12,6 @@ from topology.model import (
     Depth,
     Exchange,
     Found,
-    Policy,
     Queue,
     Ref,
     Resource,
@@ -22,13 +21,7 @@ from topology.plan import Action, Change, Ownership, Vhost
 
 
 def of(*resources: Resource) -> Topology:
-    ordered = sorted(resources, key=lambda one: one.ref)
-    return Topology(
-        exchanges=tuple(one for one in ordered if isinstance(one, Exchange)),
-        queues=tuple(one for one in ordered if isinstance(one, Queue)),
-        policies=tuple(one for one in ordered if isinstance(one, Policy)),
-        bindings=tuple(one for one in ordered if isinstance(one, Binding)),
-    )
+    return Topology.of(resources)
 
 
 def found(

@@ -33,7 +33,7 @@ async def test_each_change_is_told_as_it_is_made() -> None:
 async def test_a_conflict_stops_everything_and_says_what_to_do() -> None:
     state = found(Queue(name="jobs", type="classic"), owned=frozenset())
     broker = FakeBroker.like(state)
-    with pytest.raises(BlockedError, match=r"queue jobs: .* What to do: .*jobs\.v2"):
+    with pytest.raises(BlockedError, match=r"queue jobs: .* What to do: .*migrate-queue jobs"):
         await apply(difference(of(*ALL), state), broker)
     assert broker.made == []
 

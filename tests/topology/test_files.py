@@ -92,8 +92,8 @@ def test_a_pattern_covers_its_names_and_nothing_that_only_looks_like_them(tmp_pa
         ),
         (
             spoiled("for_each: parties", "for_each: party"),
-            'flow.yaml:13: queue "box.{party}": for_each: "party" is none of parties, clients'
-            ' (did you mean "parties"?)',
+            'flow.yaml:13: queue "box.{party}": for_each: "party" is none of parties, clients,'
+            ' tenant_clients, gateways, legacy_clients (did you mean "parties"?)',
         ),
         (
             spoiled("  jobs:\n", "  amq.jobs:\n"),

@@ -15,6 +15,7 @@ import aio_pika
 import pytest
 from typer.testing import CliRunner
 
+from ops.stack import vhosts
 from ops.stack.services import Services
 from tests.patience import until
 from topology import BlockedError, apply_all, declared
@@ -25,7 +26,8 @@ from topology.management import Management
 from topology.model import Binding, Exchange, Members, Policy, Queue, Topology
 from topology.plan import Action, Change, Ownership, Plan, difference
 
-pytestmark = pytest.mark.system
+# One after another: an administrator that one test makes is drift to every other.
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("administrators")]
 
 MEMBERS = Members(parties=("p1", "p-2"), clients=("svcA", "svc-a", "svc_a"))
 PARTIES_ONLY = Members(parties=MEMBERS.parties)
@@ -38,6 +40,9 @@ class Vhost:
     amqp_url: str
     management: Management
     broker: Broker
+
+    def declared(self, members: Members = MEMBERS) -> Topology:
+        return declared(members, vhost=self.name)
 
     async def plan(self, topology: Topology, *, prune: bool = False) -> Plan:
         return difference(topology, await self.broker.found(), prune=prune)
@@ -62,8 +67,7 @@ async def vhost(services: Services) -> AsyncIterator[Vhost]:
     async with Management(services.management_url) as management:
         broker = Broker(management, vhost=name)
         yield Vhost(name, services.management_url, services.amqp_url, management, broker)
-        await management.send("DELETE", "vhosts/{}", name)
-        await management.send("DELETE", "global-parameters/{}", f"warren_topology.{name}")
+        vhosts.delete(services.management_url, name)
 
 
 async def publish(
@@ -90,10 +94,10 @@ async def depth(vhost: Vhost, queue: str) -> int:
 async def test_a_new_vhost_becomes_as_declared_and_the_second_plan_is_empty(vhost: Vhost) -> None:
     plan = await vhost.apply()
     assert all(change.action is Action.CREATE for change in plan.changes[:-1])
-    assert await vhost.plan(declared(MEMBERS)) == Plan(changes=())
+    assert await vhost.plan(vhost.declared()) == Plan(changes=())
     found = await vhost.broker.found()
-    assert found.topology == declared(MEMBERS)
-    assert found.owned == frozenset(declared(MEMBERS).by_ref())
+    assert found.topology == vhost.declared()
+    assert found.owned == frozenset(vhost.declared().by_ref())
 
 
 async def test_applying_twice_changes_nothing(vhost: Vhost) -> None:
@@ -103,7 +107,7 @@ async def test_applying_twice_changes_nothing(vhost: Vhost) -> None:
 
 async def test_every_queue_runs_under_the_policy_the_files_give_it(vhost: Vhost) -> None:
     await vhost.apply()
-    topology = declared(MEMBERS)
+    topology = vhost.declared()
 
     async def effective() -> dict[str, object]:
         queues = await vhost.management.get("queues/{}", vhost.name)
@@ -139,7 +143,7 @@ async def test_a_message_arrives_in_its_queue_and_in_no_other(
 ) -> None:
     await vhost.apply()
     await publish(vhost, exchange, key)
-    depths = {one.name: await depth(vhost, one.name) for one in declared(MEMBERS).queues}
+    depths = {one.name: await depth(vhost, one.name) for one in vhost.declared().queues}
     assert {name for name, count in depths.items() if count} == {queue}
     assert depths[queue] == 1
 
@@ -171,7 +175,7 @@ async def test_a_rejected_message_becomes_a_dead_letter_with_its_reason(vhost: V
 async def test_an_edited_policy_is_changed_in_place_and_no_message_moves(vhost: Vhost) -> None:
     await vhost.apply()
     await publish(vhost, "warren.rounds", "p1")
-    (before,) = [one for one in declared(MEMBERS).policies if one.name == "warren-inboxes"]
+    (before,) = [one for one in vhost.declared().policies if one.name == "warren-inboxes"]
     await vhost.make(
         Policy(
             name=before.name,
@@ -181,10 +185,10 @@ async def test_an_edited_policy_is_changed_in_place_and_no_message_moves(vhost: 
             priority=0,
         )
     )
-    plan = await vhost.plan(declared(MEMBERS))
+    plan = await vhost.plan(vhost.declared())
     assert [(change.action, change.target) for change in plan.changes] == [(Action.UPDATE, before)]
     await vhost.apply()
-    assert await vhost.plan(declared(MEMBERS)) == Plan(changes=())
+    assert await vhost.plan(vhost.declared()) == Plan(changes=())
     assert await depth(vhost, "warren.inbox.p1") == 1
 
 
@@ -217,7 +221,7 @@ async def test_what_others_made_is_shown_and_left_alone(vhost: Vhost) -> None:
         source="warren.results", destination="handmade", key="x.#", arguments=(("a", 1),)
     )
     await vhost.make(bound)
-    plan = await vhost.plan(declared(MEMBERS), prune=True)
+    plan = await vhost.plan(vhost.declared(), prune=True)
     assert plan.changes == ()
     assert set(plan.drift) == {Queue(name="handmade").ref, bound.ref}
 
@@ -229,7 +233,7 @@ async def test_a_workers_own_exclusive_queue_is_no_drift(vhost: Vhost) -> None:
         channel = await connection.channel()
         queue = await channel.declare_queue("warren.cancel.p1.x1", exclusive=True)
         await queue.bind("warren.cancel")
-        assert await vhost.plan(declared(MEMBERS)) == Plan(changes=())
+        assert await vhost.plan(vhost.declared()) == Plan(changes=())
 
 
 async def test_the_wrong_members_file_takes_no_clients_results_away(vhost: Vhost) -> None:
@@ -245,7 +249,7 @@ async def test_pruning_deletes_what_is_empty_and_keeps_what_is_not(vhost: Vhost)
     await vhost.apply()
     await publish(vhost, "warren.results", "mpc.mpc_signing_result.svcA.complete")
     # No settling: the counts may still say "empty", and the queue itself has to be asked.
-    plan = await vhost.plan(declared(PARTIES_ONLY), prune=True)
+    plan = await vhost.plan(vhost.declared(PARTIES_ONLY), prune=True)
     applied = await apply(plan, vhost.broker, settle_s=0)
     held = {one.ref for one in (*plan.held, *applied.held)}
     assert Queue(name="warren.results.svcA").ref in held
@@ -300,7 +304,7 @@ async def test_every_removal_works_on_the_broker(vhost: Vhost) -> None:
 
 
 async def test_every_change_can_be_made_twice(vhost: Vhost) -> None:
-    topology = declared(MEMBERS)
+    topology = vhost.declared()
     for prune in (False, True):
         plan = await vhost.plan(Topology() if prune else topology, prune=prune)
         for change in plan.changes:
@@ -314,7 +318,7 @@ async def test_a_vhost_made_anew_forgets_what_was_ours_in_the_old_one(vhost: Vho
     await vhost.management.send("DELETE", "vhosts/{}", vhost.name)
     assert (await vhost.broker.found()).owned == frozenset()
     await vhost.apply()
-    assert await vhost.plan(declared(MEMBERS)) == Plan(changes=())
+    assert await vhost.plan(vhost.declared()) == Plan(changes=())
 
 
 async def test_the_record_is_read_back_as_it_was_written(vhost: Vhost) -> None:
@@ -335,7 +339,11 @@ async def test_the_command_line_says_what_it_did_and_exits_accordingly(
 ) -> None:
     members = tmp_path / "members.yaml"
     members.write_text("parties: [p1]\nclients: [svcA]\n", encoding="utf-8")
-    environment = {"WARREN_MANAGEMENT_URL": vhost.url, "WARREN_VHOST": vhost.name}
+    environment = {
+        "WARREN_MANAGEMENT_URL": vhost.url,
+        "WARREN_VHOST": vhost.name,
+        "WARREN_BROKER_SECRETS": str(tmp_path / "secrets"),
+    }
 
     async def run(*arguments: str) -> tuple[int, str]:
         # The commands have event loops of their own.
@@ -358,7 +366,7 @@ async def test_the_command_line_says_what_it_did_and_exits_accordingly(
             name="mine", pattern="", applies_to="all", definition=(("max-length", 5),), priority=99
         )
     )
-    for command in ("plan", "apply"):
+    for command in ("plan", "apply", "drift"):
         code, said = await run(command)
         assert code == 3
         assert "! policy mine: it has priority 99" in said

@@ -111,7 +111,9 @@ def test_what_rabbitmq_cannot_change_is_a_conflict_and_never_a_deletion(
         (conflict,) = plan.conflicts
         assert conflict.ref == existing.ref
         assert said in conflict.text
-        assert f"{existing.name}.v2" in conflict.remedy
+        is_queue = isinstance(existing, Queue)
+        way = f"migrate-queue {existing.name} " if is_queue else f"{existing.name}.v2"
+        assert way in conflict.remedy
         assert plan.blocked
         assert steps(plan) == []
 
@@ -166,7 +168,7 @@ def test_pruning_unbinds_first_and_removes_policies_last() -> None:
 @pytest.mark.parametrize(
     ("depth", "why"),
     [
-        (Depth(messages=2), "it holds 2 messages; drain it first"),
+        (Depth(messages=2), "it holds 2 messages; drain it first, or --lose jobs"),
         (Depth(consumers=1), "it has 1 consumers; stop them first"),
     ],
 )

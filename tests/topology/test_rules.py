@@ -78,6 +78,11 @@ from tests.topology.trees import problems, spoiled
             'queue jobs has the policy "work", whose dead-letter-strategy only a quorum queue',
         ),
         (
+            "  dead:\n    bindings:\n",
+            "  dead:\n    type: stream\n    bindings:\n",
+            'queue dead has the policy "dead", whose delivery-limit means nothing to a stream',
+        ),
+        (
             "      delivery-limit: 1000\n",
             "      delivery-limit: 1000\n      dead-letter-exchange: dead\n",
             "flow.yaml:17: queue dead gets its own dead letters; RabbitMQ drops such a cycle",

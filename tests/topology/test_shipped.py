@@ -67,19 +67,26 @@ def test_the_exchanges_are_those_of_the_architecture(shipped: Topology) -> None:
         "warren.requests": "topic",
         "warren.sessions": "direct",
         "warren.rounds": "direct",
+        "warren.keygen": "direct",
         "warren.presigning": "direct",
         "warren.reports": "topic",
         "warren.results": "topic",
         "warren.unclaimed": "fanout",
         "warren.cancel": "fanout",
         "warren.dead": "topic",
+        "warren.lists": "fanout",
     }
 
 
 def test_every_queue_is_a_durable_quorum_queue_without_arguments(shipped: Topology) -> None:
-    assert {(one.type, one.durable, one.arguments) for one in shipped.queues} == {
-        ("quorum", True, ())
-    }
+    kinds = {one.name: (one.type, one.durable, one.arguments) for one in shipped.queues}
+    assert kinds.pop("warren.lists.log") == ("stream", True, ())
+    assert set(kinds.values()) == {("quorum", True, ())}
+
+
+def test_what_operators_sign_is_kept_and_bounded(shipped: Topology) -> None:
+    assert routed(shipped, "warren.lists", "") == ["warren.lists.log"]
+    assert definition(shipped, "warren.lists.log") == {"max-length-bytes": 2**30}
 
 
 @pytest.mark.parametrize(
@@ -104,6 +111,7 @@ def test_every_queue_is_a_durable_quorum_queue_without_arguments(shipped: Topolo
         ("warren.requests", "mpc.signing_request.svc-a.more", []),
         ("warren.sessions", "p1", ["warren.inbox.p1"]),
         ("warren.rounds", "p-2", ["warren.inbox.p-2"]),
+        ("warren.keygen", "p-2", ["warren.keygen.p-2"]),
         ("warren.presigning", "p-2", ["warren.presigning.p-2"]),
         ("warren.reports", "completed.p1", ["warren.reports"]),
         ("warren.dead", "mpc.keygen_request", ["warren.dead"]),
@@ -142,6 +150,8 @@ def test_what_matters_is_dead_lettered_at_least_once_and_bounded(shipped: Topolo
     ends = {"warren.dead", "warren.unclaimed"}
     for queue in shipped.queues:
         policy = definition(shipped, queue.name)
+        if queue.type == "stream":
+            continue  # nothing is taken out of it, so nothing dies
         assert "max-length" in policy, queue.name
         assert "delivery-limit" in policy, queue.name
         if queue.name not in ends:
@@ -180,6 +190,7 @@ def test_unrouted_results_have_somewhere_to_go(shipped: Topology) -> None:
 def test_a_workers_cancel_queue_is_bounded(shipped: Topology) -> None:
     assert "max-length" in definition(shipped, "warren.cancel.party-1.x9_-Z")
     assert "max-length" in definition(shipped, "warren.cancel.coordinator.x9")
+    assert "max-length-bytes" in definition(shipped, "warren.cancel.party-1.x9_-Z")
 
 
 def test_the_files_come_with_the_package() -> None:
@@ -204,6 +215,8 @@ def test_every_address_that_the_contracts_know_leads_to_its_one_queue(shipped: T
     for party in MEMBERS.parties:
         for exchange in (addresses.SESSIONS, addresses.ROUNDS):
             assert routed(shipped, exchange, party) == [addresses.inbox_queue(party)]
+        made = routed(shipped, addresses.KEYGEN, party)
+        assert made == [addresses.keygen_queue(party)]
         ahead = routed(shipped, addresses.PRESIGNING, party)
         assert ahead == [addresses.presigning_queue(party)]
         report = addresses.report_key("joined", party)
@@ -216,12 +229,14 @@ def test_every_name_that_the_contracts_know_is_declared(shipped: Topology) -> No
         addresses.REQUESTS,
         addresses.SESSIONS,
         addresses.ROUNDS,
+        addresses.KEYGEN,
         addresses.PRESIGNING,
         addresses.REPORTS,
         addresses.RESULTS,
         addresses.CANCEL,
         addresses.DEAD,
         addresses.UNCLAIMED,
+        addresses.LISTS,
     }
     assert {
         *addresses.REQUEST_QUEUES,
@@ -229,4 +244,5 @@ def test_every_name_that_the_contracts_know_is_declared(shipped: Topology) -> No
         addresses.REPORTS_QUEUE,
         addresses.DEAD_QUEUE,
         addresses.LEGACY_RESULTS_QUEUE,
+        addresses.LISTS_QUEUE,
     } <= {one.name for one in shipped.queues}

@@ -33,12 +33,12 @@ def lines(plan: Plan) -> list[str]:
 
 def test_a_plan_reads_as_a_diff() -> None:
     assert lines(difference(of(*ALL), NOTHING)) == [
-        "+ vhost v",
-        "+ exchange work (topic)",
-        "+ queue jobs (quorum)",
-        "+ policy limits for queues ^jobs$",
-        "+ binding work -> jobs by [red]x[/]",
-        "~ the record of what is ours: 4 things",
+        "+ vhost v  [risk none]",
+        "+ exchange work (topic)  [risk none]",
+        "+ queue jobs (quorum)  [risk none]",
+        "+ policy limits for queues ^jobs$  [risk none]",
+        "+ binding work -> jobs by [red]x[/]  [risk low: messages go there that did not]",
+        "~ the record of what is ours: 4 things  [risk none]",
         "vhost v: 5 to create, 1 to update",
     ]
 
@@ -47,7 +47,8 @@ def test_an_edit_shows_what_was_and_what_will_be() -> None:
     before = replace(LIMITS, priority=0, definition=(("delivery-limit", 5), ("max-length", 1)))
     assert lines(difference(of(*ALL), found(WORK, JOBS, before, BOUND))) == [
         "~ policy limits: delivery-limit 5 -> 10; max-length 1 -> unset; "
-        "overflow unset -> drop-head; priority 0 -> 10",
+        "overflow unset -> drop-head; priority 0 -> 10  "
+        "[risk low: holds at once, also for messages that are there]",
         "vhost v: 1 to update",
     ]
 
@@ -69,14 +70,15 @@ def test_what_stays_is_listed_apart_from_what_changes() -> None:
 def test_a_conflict_says_what_to_do_and_that_nothing_happens() -> None:
     said = lines(difference(of(*ALL), found(replace(JOBS, type="classic"))))
     assert "! queue jobs: RabbitMQ cannot change it: type is classic, declared quorum" in said
-    assert any(line.startswith("    what to do: ") and "jobs.v2" in line for line in said)
+    remedy = next(line for line in said if line.startswith("    what to do: "))
+    assert "warren topology migrate-queue jobs" in remedy
     assert said[-1] == "vhost v: blocked, nothing will be changed"
 
 
 def test_what_pruning_must_keep_is_told_with_its_reason() -> None:
     state = found(*ALL, depths={"jobs": Depth(messages=2)})
     said = lines(difference(of(WORK), state, prune=True))
-    assert "! queue jobs is kept: it holds 2 messages; drain it first" in said
+    assert "! queue jobs is kept: it holds 2 messages; drain it first, or --lose jobs" in said
     assert said[-1] == "vhost v: 1 to update, 1 to delete, some kept"
 
 

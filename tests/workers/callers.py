@@ -195,7 +195,7 @@ def instructions(world: World, session_id: bytes, *kinds: str) -> list[Outgoing]
     return [
         message
         for message in world.network.sent
-        if message.exchange == addresses.SESSIONS
+        if message.exchange in {addresses.SESSIONS, addresses.KEYGEN}
         and message.headers["session_id"] == session_id.hex()
         and (not kinds or message.kind in kinds)
     ]

@@ -99,6 +99,9 @@ class Together:
     async def handle(self, delivery: Any) -> None:
         await asyncio.gather(*(worker.handle(delivery) for worker in self.workers))
 
+    async def handle_keygen(self, delivery: Any) -> None:
+        await asyncio.gather(*(worker.handle_keygen(delivery) for worker in self.workers))
+
     async def handle_presigning(self, delivery: Any) -> None:
         await asyncio.gather(*(worker.handle_presigning(delivery) for worker in self.workers))
 

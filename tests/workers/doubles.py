@@ -23,6 +23,9 @@ class FakeMessage:
     async def nack(self, *, requeue: bool) -> None:
         self.endings.append("requeue" if requeue else "drop")
 
+    async def reject(self, *, requeue: bool) -> None:
+        self.endings.append("failed, requeue" if requeue else "dead letter")
+
 
 @dataclass
 class FakePublisher:

@@ -16,7 +16,7 @@ from contracts.results import KeygenResult, Result, SignResult, Status
 from contracts.verification import check_signed
 from tests.workers.crew import coordinator
 from tests.workers.simulate import World
-from workers.settings import PoolLimits
+from workers.pool_limits import PoolLimits
 from workers.store.records import Outcome, Outgoing, PartyChange, PoolRecord
 
 DIGEST = bytes(range(32))

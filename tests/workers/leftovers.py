@@ -111,6 +111,9 @@ class Auditor:
             yield where, "handlers' scopes", len(scopes)
             yield where, "locks", len(process._locks)
         yield "coordinator", "recent sessions", len(self.world.reports._recent._known)
+        entrance = self.world.requests._entrance
+        yield "coordinator", "turns", sum(gate.units + gate.waiting for gate in entrance.gates)
+        yield "coordinator", "ends that are awaited", len(entrance.departures)
         for party_id, party in self.world.parties.items():
             computing = party._machine._one_at_a_time.borrowed_tokens
             yield party_id, "computations", computing

@@ -33,19 +33,23 @@ from workers.delivery.clock import now_ms
 from workers.delivery.deliveries import Delivery
 from workers.delivery.scopes import SessionOverError
 from workers.party.consumer import PartyConsumer
+from workers.pool_limits import PoolLimits
 from workers.session import sealed_shares
 from workers.session.coordinator.announcing import ANNOUNCED
 from workers.session.party.acceptance import Party
 from workers.session.peers import Peer
 from workers.session.sending import JSON
-from workers.settings import CoordinatorLimits, PartyLimits, PoolLimits
+from workers.settings import CoordinatorLimits, PartyLimits
 from workers.store.interface import CoordinatorStore, PartyStore
 from workers.store.opening import open_coordinator_store, open_party_store
 from workers.store.records import Outgoing
 from workers.store.sealing import MasterKeys, Sealer
 
 CLIENT = "svcA"
-LIMITS = CoordinatorLimits(nonce_batch=2)
+LIMITS = CoordinatorLimits(
+    nonce_batch=2, signatures_at_once=1000, keys_at_once=1000, cancels_at_once=1000
+)
+"""Nobody waits for a turn: a test delivers what ends a session after what began it."""
 NOTHING_AHEAD = PoolLimits(low=0, high=0)
 _ids = itertools.count(1)
 
@@ -177,6 +181,10 @@ class World:
                 party = self.parties.get(message.routing_key)
                 if party is not None:
                     await party.handle(delivery)
+            elif message.exchange == addresses.KEYGEN:
+                party = self.parties.get(message.routing_key)
+                if party is not None:
+                    await party.handle_keygen(delivery)
             elif message.exchange == addresses.PRESIGNING:
                 party = self.parties.get(message.routing_key)
                 if party is not None:

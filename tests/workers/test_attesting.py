@@ -39,7 +39,7 @@ async def test_a_worker_looks_at_its_database_every_few_seconds(
     async def reachable(*_: object, **__: object) -> None:
         """No broker is needed to get to the chores."""
 
-    async def serve(broker: object, *chores: tuple[Any, float]) -> None:
+    async def serve(broker: object, url: str, *chores: tuple[Any, float]) -> None:
         first = look(tmp_path / "party-1.incarnation")
         assert first is not None
         with contextlib.closing(sqlite3.connect(tmp_path / "party-1.sqlite")) as file, file:
@@ -56,5 +56,5 @@ async def test_a_worker_looks_at_its_database_every_few_seconds(
     monkeypatch.setattr(app, "_broker_reachable", reachable)
     monkeypatch.setattr(app, "Publisher", NoPublisher)
     monkeypatch.setattr(app, "_serve", serve)
-    await app.run_party(settings, Lane.ALL, Health("party"))
+    await app.run_party(settings, list(Lane), Health("party"))
     assert looked

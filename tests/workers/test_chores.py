@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import migrations
-from workers import app
+from workers import chores
 from workers.delivery.publisher import PublishError
 from workers.settings import PartyLimits
 from workers.store.interface import CoordinatorStore, PartyStore, StoreUnavailableError
@@ -31,7 +31,7 @@ async def test_a_session_that_cannot_be_ended_does_not_keep_the_others_from_it()
             raise ValueError("unreadable")
         ended.append(session_id)
 
-    await app._for_each(end, IDS)
+    await chores.for_each(end, IDS)
     assert ended == [IDS[0], IDS[2], IDS[3]]
 
 
@@ -44,7 +44,7 @@ async def test_a_sweep_stops_where_store_or_broker_are_away(error: Exception) ->
         raise error
 
     with pytest.raises(type(error)):
-        await app._for_each(end, IDS)
+        await chores.for_each(end, IDS)
     assert tried == IDS[:1]
 
 
@@ -61,7 +61,7 @@ async def test_everything_old_is_purged_however_much_there_is() -> None:
             return left.pop(0)
 
     store: Any = Store()
-    await app._forget(store, 10)
+    await chores.forget(store, 10)
     assert left == []
 
 
@@ -83,7 +83,7 @@ async def test_requests_are_forgotten_by_the_stores_clock_too() -> None:
             return 3
 
     store: Any = Store()
-    await app._forget_requests(store, PartyLimits())
+    await chores.forget_requests(store, PartyLimits())
     assert (left, forgotten) == ([], [2_000_000_000])
 
 
@@ -106,9 +106,9 @@ async def test_a_chore_that_fails_is_repeated_ever_more_slowly_and_then_as_befor
         if outcome is not None:
             raise outcome
 
-    monkeypatch.setattr(app, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(chores, "asyncio", SimpleNamespace(sleep=sleep))
     with pytest.raises(asyncio.CancelledError):
-        await app._every(0.25, chore)
+        await chores.every(0.25, chore)
     assert pauses == [0.5, 1, 2, 4, 8, 10, 10, 10, 0.25, 0.25]
 
 

@@ -406,10 +406,10 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What `warren party run` would start, and how nice it is; nothing is started."""
     happened: list[object] = []
 
-    async def run_party(settings: PartySettings, lane: Lane, health: Health) -> None:
+    async def run_party(settings: PartySettings, lanes: list[Lane], health: Health) -> None:
         assert settings.party_id == "party-1"
         assert health.service == "party"
-        happened.append(lane)
+        happened.extend(lanes)
 
     monkeypatch.setattr("workers.app.run_party", run_party)
     monkeypatch.setattr("workers.cli.serve", asyncio.run)
@@ -420,12 +420,13 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ([], [0, Lane.ALL]),
+        ([], [0, *Lane]),
         (["--lane", "signing"], [0, Lane.SIGNING]),
         (["--lane", "presigning", "--nice", "7"], [7, Lane.PRESIGNING]),
+        (["--lane", "keygen", "--lane", "presigning"], [0, Lane.KEYGEN, Lane.PRESIGNING]),
     ],
 )
-def test_a_party_serves_the_lane_that_it_is_told(
+def test_a_party_serves_the_lanes_that_it_is_told(
     tmp_path: Path, ran: list[object], options: list[str], expected: list[object]
 ) -> None:
     path = party_file(tmp_path)

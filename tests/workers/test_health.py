@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from workers import health as module
-from workers.health import Health, parse_address, served
+from workers.health import Health, NotAbleError, parse_address, served
 
 
 async def there() -> None:
@@ -60,7 +60,7 @@ async def test_ready_names_each_dependency(
         "service": "coordinator",
         "status": word,
         "dependencies": {"database": "available", "broker": found},
-    }
+    } | ({"reasons": {"broker": "it does not answer"}} if broker is away else {})
     assert "secret" not in answer.text
     shown = (await asked(health, "/metrics")).text
     assert f'warren_ready{{dependency="broker"}} {1.0 if found == "available" else 0.0}' in shown
@@ -70,7 +70,28 @@ async def test_a_dependency_that_hangs_counts_as_away(monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "CHECK_S", 0.01)
     health = Health("party")
     health.checks["database"] = hanging
-    assert await health.dependencies() == {"database": False}
+    assert await health.dependencies() == {"database": "it does not answer"}
+
+
+async def test_why_a_dependency_is_of_no_use_is_told_and_each_change_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", logger="workers.health")
+    health = Health("party")
+    course = iter(["read-only"] * 3 + ["behind"] + [None] * 2)
+
+    async def check() -> None:
+        if (trouble := next(course)) is not None:
+            raise NotAbleError(trouble)
+
+    health.checks["database"] = check
+    answer = await asked(health, "/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["reasons"] == {"database": "read-only"}
+    for _ in range(5):
+        await health.watch()
+    told = [(each.message, getattr(each, "reason", None)) for each in caplog.records]
+    assert told == [("not ready", "read-only"), ("not ready", "behind"), ("ready again", None)]
 
 
 async def test_it_listens_while_the_worker_runs_and_no_longer(

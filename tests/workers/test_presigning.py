@@ -261,7 +261,7 @@ async def test_presigning_has_its_own_way_to_a_party_and_nothing_else_goes_there
 async def test_the_inbox_takes_nothing_that_presigns(shire: World, kind: str) -> None:
     await sign(shire, await make_key(shire))
     message = sent(shire, kind)[-1]
-    with pytest.raises(ContractError, match=f"{kind} belongs on the presigning queue"):
+    with pytest.raises(ContractError, match=f"{kind} came to the queue of warren.sessions"):
         await shire.parties[message.routing_key].handle(as_delivery(message))
 
 
@@ -276,7 +276,7 @@ async def test_the_presigning_queue_takes_nothing_else(shire: World, kind: str) 
         message_id="",
         body=b"",
     )
-    with pytest.raises(ContractError, match=f"{kind} does not belong on the presigning queue"):
+    with pytest.raises(ContractError, match=f"{kind} came to the queue of warren.presigning"):
         await shire.parties["party-1"].handle_presigning(as_delivery(message))
 
 

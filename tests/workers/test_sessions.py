@@ -367,7 +367,7 @@ async def test_a_stranger_is_not_heard(shire: World) -> None:
     for claimed in (stranger, imposter):
         await shire.deliver(
             Outgoing(
-                exchange=addresses.ROUNDS,
+                exchange=addresses.KEYGEN,
                 routing_key="party-1",
                 kind="keygen/1",
                 content_type=envelope.CONTENT_TYPE,

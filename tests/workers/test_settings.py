@@ -11,12 +11,14 @@ from pydantic import ValidationError
 
 from contracts import addresses
 from contracts.identity import Identity
+from contracts.numbered_lists import ListOperator
+from workers.pool_limits import PoolLimits
 from workers.settings import (
     CoordinatorLimits,
     CoordinatorSettings,
+    Lane,
     PartyLimits,
     PartySettings,
-    PoolLimits,
     SettingsError,
 )
 
@@ -127,6 +129,34 @@ def test_a_clients_key_may_be_an_operators(path: Path) -> None:
     assert client.operations == frozenset(operations)
 
 
+def test_operators_and_those_who_were_may_sign_lists_and_the_latter_nothing_else(
+    path: Path,
+) -> None:
+    keys = [Identity.generate().public for _ in range(2)]
+    operators = section("[[clients]]", public_key=keys[0].to_base64(), operations=[])
+    operators += "operator = true\n"
+    operators += section("[[clients]]", public_key=keys[1].to_base64(), signed_entries_up_to=7)
+    settings = load(path, FILE + operators)
+    assert settings.list_operators == (ListOperator(keys[0]), ListOperator(keys[1], 7))
+    assert [each.identity for each in settings.clients] == [CLIENT.public, keys[0]]
+    (operator,) = [each for each in settings.clients if each.operator]
+    assert not operator.allows(None, "sign")
+    path.write_text(COORDINATOR + operators)
+    assert CoordinatorSettings.load(path, {}).list_operators == settings.list_operators
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        ("operator = true\nsigned_entries_up_to = 7\n", "no operator any more"),
+        ("signed_entries_up_to = 0\n", "signed_entries_up_to"),
+    ],
+)
+def test_what_is_wrong_with_an_operator_is_told(path: Path, more: str, complaint: str) -> None:
+    with pytest.raises(SettingsError, match=complaint):
+        load(path, FILE + section("[[clients]]", public_key=CLIENT.public.to_base64()) + more)
+
+
 def test_settings_do_not_show_their_secrets(path: Path) -> None:
     assert PASSWORD not in repr(load(path))
     path.write_text(COORDINATOR)
@@ -225,6 +255,7 @@ THIRD_KEY = IDENTITIES["party-3"].public.to_base64()
         ("@broker/", "@broker:port/", "amqp_url: not like amqp://"),
         ("@broker/warren", "", "amqp_url: not like amqp://"),
         ("@broker/warren", "@a/w,amqp://u:p@b/w", "amqp_url: several addresses: .*one vhost"),
+        (f":{PASSWORD}@database", ":...@database", "database_url: .*placeholder of an example"),
         ("postgresql://", "mysql://", "database_url: not like postgresql://.* or sqlite:///path"),
         ("@database/", "@database:port/", "database_url: not like"),
         (OTHER_KEY, "AAAA", "peers: party-2: public_key: "),
@@ -337,13 +368,23 @@ def test_what_is_wrong_with_the_pools_is_named(
 
 
 @pytest.mark.parametrize(
-    ("clients", "each"), [(0, 64), (1, 64), (2, 32), (8, 8), (9, 8), (1_000, 8)]
+    ("clients", "each"), [(0, 64), (1, 64), (2, 32), (4, 16), (9, 16), (1_000, 16)]
 )
-def test_clients_share_what_is_handled_at_once_and_none_is_left_without(
+def test_clients_share_what_is_taken_at_once_and_none_is_left_without(
     clients: int, each: int
 ) -> None:
-    assert CoordinatorLimits(prefetch=64).prefetch_of_each(clients) == each
-    assert CoordinatorLimits(prefetch=3).prefetch_of_each(clients) == 3
+    assert CoordinatorLimits(waiting=64).prefetch_of_each(clients) == each
+    assert CoordinatorLimits(waiting=3).prefetch_of_each(clients) == 3
+
+
+def test_the_limit_of_an_owner_is_read_by_its_former_name_too() -> None:
+    former = CoordinatorLimits.model_validate({"sessions_per_client": 7})
+    assert former == CoordinatorLimits.model_validate({"sessions_per_owner": 7})
+
+
+@pytest.mark.parametrize("lane", Lane)
+def test_every_lane_of_a_party_says_how_much_is_handled_at_once(lane: Lane) -> None:
+    assert PartyLimits().prefetch_of(lane) > 0
 
 
 @pytest.mark.parametrize(

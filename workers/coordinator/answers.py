@@ -110,10 +110,17 @@ def that_fit(page: Sequence[M], room: int) -> list[M]:
     return list(page[: sum(1 for _ in takewhile(lambda end: end <= room, ends))])
 
 
-def late() -> Failure:
-    return Failure.of(
-        FailureCode.EXPIRED, "the request had expired when it arrived; is a clock wrong?"
-    )
+def late(by_ms: int | None = None) -> Failure:
+    """Arguments: by_ms: Where the answer is kept, by the clock of whoever gave it first."""
+    if by_ms is None:
+        text = "the request had expired when it arrived; is a clock wrong?"
+    else:
+        text = (
+            f"the request came {by_ms / 1000:,.1f} s after its expires_at by the coordinator's "
+            "clock: unless it was on its way for so long, a clock is wrong by as much or more, and "
+            "asking again is in vain until it is set"
+        )
+    return Failure.of(FailureCode.EXPIRED, text)
 
 
 def cancelled() -> Failure:

@@ -20,7 +20,9 @@ from ..session.errors import EquivocationError
 from ..store.interface import CoordinatorStore
 from ..store.records import CoordinatorChange, Outcome, Received, Session
 from .commits import UNASKED, over
+from .departures import Departures
 from .pools import Pools
+from .repeats import Repeats
 from .sessions import Said
 from .waiting_line import WaitingLine
 
@@ -39,6 +41,7 @@ class Batches:
         publisher: Publisher,
         pools: Pools,
         line: WaitingLine,
+        departures: Departures,
         *,
         clock: Callable[[], int] = now_ms,
     ) -> None:
@@ -46,7 +49,9 @@ class Batches:
         self._publisher = publisher
         self._pools = pools
         self._line = line
+        self._departures = departures
         self._clock = clock
+        self._repeats = Repeats(clock=clock)
 
     async def advance(self, session: Session, said: Said) -> bool:
         cause, row = said.cause, said.row
@@ -123,6 +128,8 @@ class Batches:
         with uninterrupted():
             if await self._store.commit(change) is not Outcome.COMMITTED:
                 return False
+            if progress.status.final:
+                self._departures.over(session.session_id)
             await publish_what_has_place(self._publisher, outgoing)
             if progress.failure is not None:
                 await self._failed(batch, progress)
@@ -133,10 +140,14 @@ class Batches:
         return True
 
     async def _again(self, session: Session, batch: Batch, cause: str) -> None:
-        """A report came again: what it led to may not have been finished."""
+        """A report came again: what it led to may not have been finished, unless it was within the
+        last second."""
+        if not self._repeats.due(session.session_id, cause):
+            return
         with uninterrupted():
             await self._send_again(session, cause)
             await self._line.serve(batch.pool)
+            self._repeats.left(session.session_id, cause)
 
     async def _send_again(self, session: Session, cause: str) -> None:
         sent = await self._store.outgoing(session.session_id, cause)
@@ -158,6 +169,6 @@ class Batches:
         # Nobody is to blame, and nobody else could sign: new coins may do better.
         again = spoilt and self._pools.rest(batch.pool) < SPOILT_IN_A_ROW
         await self._line.give_up(
-            batch.pool, failure, accused=progress.accused, but_those_alone=again
+            batch.pool, failure, refusal=progress.refusal, but_those_alone=again
         )
         return await self._pools.make(batch.pool) if again else None

@@ -33,16 +33,13 @@ from ..store.records import (
     WaiterRecord,
 )
 from .commits import CoordinatorCommits
+from .gates import RequestCancelledError, Turn
 from .local_sessions import LocalSessions
 from .pools import Pools
 from .recent import Known
 
 CAUSE = "request"
 BEGUN = "begun"
-
-
-class RequestCancelledError(Exception):
-    """A cancel of this request was here first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +89,14 @@ class Beginnings:
         succeeds: bytes | None = None,
         reserve: tuple[str, str] | None = None,
         account: AccountRecord | None = None,
+        turn: Turn | None = None,
     ) -> Outcome:
         """One transaction: session, its first event, the messages that start it, and the request:
         new, or taken over from the session that this one succeeds.
 
         Arguments:
             reserve: The name of the key that it is to make.
+            turn: Kept until the session is over, unless it waits for something first.
 
         Raises:
             RequestCancelledError.
@@ -127,6 +126,8 @@ class Beginnings:
             succeeds=succeeds,
             account=account,
         )
+        if turn is not None and conduct.begins_at is None and waits_for is None:
+            turn.keep(session_id)
         seconds_left = (conduct.deadline - now) / 1000
         with self._scopes.enter(session_id, seconds_left=seconds_left), uninterrupted():
             outcome = await self._store.commit(change)
@@ -136,6 +137,8 @@ class Beginnings:
                 self._recent.keep(change, None, conduct)
                 waits = conduct.begins_at is not None
                 await self._publisher.publish_all(told if waits else change.outgoing)
+            elif turn is not None:
+                turn.leave()
         if outcome is Outcome.COMMITTED and waits_for is not None:
             await self._pools.make(waits_for)
         return outcome

@@ -48,6 +48,7 @@ class Cancellations:
         self._publisher = publisher
         self._locks = local.locks
         self._scopes = local.scopes
+        self._departures = local.departures
         self._commits = commits
         self._parties = parties
         self._clock = clock
@@ -77,7 +78,7 @@ class Cancellations:
         if Status(session.status).final or any(
             each.sender == row.sender for each in session.received
         ):
-            await self._commits.send_again(session.session_id, said.cause)
+            await self._commits.repeat(session.session_id, said.cause)
             return True
         refused = "{}" if report.refused is None else f'{{"refused": "{report.refused}"}}'
         event = Event(event=row.slot, party_id=row.sender, details=refused)
@@ -161,5 +162,7 @@ class Cancellations:
             if await self._store.commit(change) is not Outcome.COMMITTED:
                 return False
             if answer is not None:
+                self._departures.over(session.session_id)
                 await self._publisher.publish(answer)
+                self._commits.left(session.session_id, cause)
         return True

@@ -20,7 +20,9 @@ from .answers import Answers, conflict, unknown
 from .beginnings import CAUSE, record_of
 from .cancellations import Cancellations
 from .desks import Service
+from .entrance import Entrance
 from .known_sessions import find
+from .liveness import Liveness
 from .operators import Operators
 
 
@@ -28,6 +30,7 @@ class Cancelling:
     """Begins the sessions of `cancellations`.
 
     Arguments:
+        liveness: Other coordinators hear of parties that we do not know: those are asked too.
         grace_ms: By which sweeps for deadlines come too late.
     """
 
@@ -37,8 +40,10 @@ class Cancelling:
         store: CoordinatorStore,
         answers: Answers,
         cancellations: Cancellations,
+        entrance: Entrance,
         *,
         parties: Mapping[str, Peer],
+        liveness: Liveness,
         grace_ms: int,
         clock: Callable[[], int] = now_ms,
     ) -> None:
@@ -46,7 +51,9 @@ class Cancelling:
         self._store = store
         self._answers = answers
         self._cancellations = cancellations
+        self._entrance = entrance
         self._parties = parties
+        self._liveness = liveness
         self._grace_ms = grace_ms
         self._clock = clock
 
@@ -58,9 +65,14 @@ class Cancelling:
         if known is None:
             if not self._may_cancel(request):
                 return await self._answers.fail(signed, unknown("request"))
-            await self._begin(signed, request)
-            known = await self._known(signed)
-            assert known is not None
+            self._entrance.withdraw(request.target_owner.name, request.target)
+            async with self._entrance.turn(request) as turn:
+                turn.keep(cancel_session_id(signed.digest))
+                await self._begin(signed, request)
+                known = await self._known(signed)
+                assert known is not None
+                if known.session_id != cancel_session_id(signed.digest):
+                    turn.leave()
         if known.digest != signed.digest:
             return await self._answers.fail(signed, conflict(request.request_id))
         if known.result is not None:
@@ -76,7 +88,9 @@ class Cancelling:
             request=request,
             request_digest=signed.digest,
             by_operator=owner != request.owner,
-            asked=cancelling.whom_to_ask(None if found is None else found.conduct, self._parties),
+            asked=cancelling.whom_to_ask(
+                None if found is None else found.conduct, self._all_parties()
+            ),
         )
         change = CoordinatorChange(
             session_id=session_id,
@@ -98,6 +112,11 @@ class Cancelling:
             cancels=(owner, request.target),
         )
         await self._store.commit(change)
+
+    def _all_parties(self) -> list[str]:
+        """While parties are added to the coordinators' configurations, one after another, those
+        that are not in ours hold keys already, and without their word nothing is final."""
+        return [*self._parties, *sorted(self._liveness.alive() - self._parties.keys())]
 
     def _may_cancel(self, request: CancelRequest) -> bool:
         return request.target_owner == request.owned_by or self._operators.include(request)

@@ -3,7 +3,7 @@ wish comes to, then publish it, the request's result before all else."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 from contracts.answers import failed_result
 from contracts.failures import Failure
@@ -14,12 +14,14 @@ from ..delivery.publisher import Publisher, publish_what_has_place
 from ..delivery.scopes import uninterrupted
 from ..session.coordinator import instructions
 from ..session.coordinator.conduct import Conduct, Progress
+from ..session.coordinator.refusing import Refusal
 from ..session.sending import result
 from ..store.interface import CoordinatorStore, StoreUnavailableError
 from ..store.records import CoordinatorChange, Event, Outcome, Outgoing, Received, Session
 from .endings import Ended, Endings
 from .local_sessions import LocalSessions
 from .recent import Known
+from .repeats import Repeats
 
 UNASKED = "deadline"
 """Cause of an end that no delivery asks for again, as one by a deadline. What it sends is owed."""
@@ -50,6 +52,8 @@ class CoordinatorCommits:
         self._store = store
         self._publisher = publisher
         self._recent = local.recent
+        self._repeats = Repeats(clock=clock)
+        self._departures = local.departures
 
     async def commit(
         self,
@@ -97,10 +101,13 @@ class CoordinatorCommits:
                 return False
             if progress.status.final:
                 self._recent.take(session.session_id)  # it may be there from the last report
+                late = progress.status is Status.EXPIRED
+                self._departures.over(session.session_id, late=late)
             await self.send(outgoing if answer is None else (answer, *outgoing))
             if ended is not None:
                 await self._endings.tell(ended)
                 await self._store.paid(session.session_id)
+            self.left(session.session_id, cause)
         if not progress.status.final:
             self._recent.keep(change, session, conduct)
         return True
@@ -110,9 +117,12 @@ class CoordinatorCommits:
         conduct, failure = progress.conduct, progress.failure
         if failure is None or not conduct.may_go_on(failure, self._clock()):
             return None
-        avoided = {*conduct.avoided, *progress.accused, *failure.culprits, *failure.silent}
-        conduct = conduct.model_copy(update={"avoided": sorted(avoided)})
-        return Ended(conduct.session_id, conduct, failure)
+        learnt: dict[str, object] = {}
+        if progress.refusal is not None:
+            learnt["refusals"] = [*conduct.refusals, progress.refusal]
+        else:
+            learnt["avoided"] = sorted({*conduct.avoided, *failure.culprits, *failure.silent})
+        return Ended(conduct.session_id, conduct.model_copy(update=learnt), failure)
 
     def _answer(self, progress: Progress) -> Outgoing | None:
         """The result that a session comes to, if it is over and with it its request."""
@@ -148,14 +158,14 @@ class CoordinatorCommits:
         status: Status,
         failure: Failure,
         *,
-        accused: Collection[str] = (),
+        refusal: Refusal | None = None,
     ) -> Status:
         """End a session from outside; returns how it ended, which may be otherwise: its request may
         have gone on in another one.
 
         Arguments:
             cause: Names who wished it; come again, it sends again what it sent.
-            accused: Who had better not sign instead, besides those whom the failure names.
+            refusal: Who would not sign with whom, if that is why.
         """
         async with self.locks.of(session_id):
             for _ in range(RACES):
@@ -171,11 +181,29 @@ class CoordinatorCommits:
                     conduct=known.conduct,
                     status=status,
                     failure=failure,
-                    accused=frozenset(accused),
+                    refusal=refusal,
                 )
                 if await self.commit(known, progress, cause, None, None):
                     return status
             raise StoreUnavailableError("other workers were faster every time")
+
+    async def come_again(self, session: Session, cause: str) -> None:
+        """A report for a session that is over came again, and may have been what ended it: what it
+        led to once more, unless all of that has left within the last second."""
+        if not self._repeats.due(session.session_id, cause):
+            return
+        if await self.send_again(session.session_id, cause):
+            await self.resume(session)
+            self.left(session.session_id, cause)
+
+    async def repeat(self, session_id: bytes, cause: str) -> None:
+        """As `send_again`, unless it has left within the last second."""
+        if self._repeats.due(session_id, cause) and await self.send_again(session_id, cause):
+            self.left(session_id, cause)
+
+    def left(self, session_id: bytes, cause: str) -> None:
+        """All that the cause sends in the session was confirmed just now."""
+        self._repeats.left(session_id, cause)
 
     async def send_again(self, session_id: bytes, cause: str) -> bool:
         """What this cause sent the first time, the session's result included; False if that is

@@ -20,7 +20,7 @@ class Ended:
     """A session is over, and its request is not: other signers may do better.
 
     Attributes:
-        conduct: With those among `avoided` who failed it.
+        conduct: With what is to be learnt from it for the choice of others.
         failure: Why it ended.
     """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contracts.failures import Failure, FailureCode
 from contracts.requests import JoinSessionRequest
 from contracts.results import JoinSessionResult, Status
 from contracts.signing import SignedRequest
@@ -38,7 +37,7 @@ class Joining:
         return (Service.of(JoinSessionRequest, self._handle),)
 
     async def _handle(self, signed: SignedRequest, request: JoinSessionRequest) -> None:
-        # A token is used up by its first use; come again, the very same request is that use still.
+        # Come again, the very same request is answered as it was the first time.
         cause = f"join:{signed.digest.hex()}"
         for _ in range(RACES):
             found = await find(self._store, request.owner, session_id=request.session_id)
@@ -56,16 +55,15 @@ class Joining:
         session_id = found.session.session_id
         if await self._commits.send_again(session_id, cause):
             return await self._begin(session_id)
-        if found.over:
-            over = Failure.of(
-                FailureCode.SESSION_OVER, f"the session is {found.session.status}; nobody can join"
-            )
-            await self._answers.fail(signed, over)
-            return True
         try:
             party_id, conduct = join(found.conduct, request.join_token, request.party_id)
         except JoinError as error:
             await self._answers.fail(signed, error.failure)
+            return True
+        if found.over or conduct is found.conduct:
+            # Late or repeated: there is nothing to change, and the caller sees how it stands.
+            answer = await self._answer(found, found.conduct, signed, party_id)
+            await self._answers.give(request, answer)
             return True
         answer = await self._answer(found, conduct, signed, party_id)
         progress = Progress(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ..delivery.locks import SessionLocks
 from ..delivery.scopes import SessionScopes
+from .departures import Departures
 from .recent import RecentSessions
 
 
@@ -16,8 +17,10 @@ class LocalSessions:
         locks: Held by whoever moves a session on.
         scopes: Of the handlers that work for a session.
         recent: Sessions as this process left them.
+        departures: Who waits here for their ends.
     """
 
     locks: SessionLocks = field(default_factory=SessionLocks)
     scopes: SessionScopes = field(default_factory=SessionScopes)
     recent: RecentSessions = field(default_factory=RecentSessions)
+    departures: Departures = field(default_factory=Departures)

@@ -17,11 +17,11 @@ from contracts.terms import Member, PresignTerms
 from ..delivery.clock import now_ms
 from ..delivery.publisher import Publisher, PublishError, publish_what_has_place
 from ..delivery.scopes import uninterrupted
+from ..pool_limits import PoolLimits
 from ..session.coordinator import pooling
 from ..session.coordinator.choice import members_of, set_name
 from ..session.coordinator.pooling import Batch
 from ..session.protocols import PRESIGN
-from ..settings import PoolLimits
 from ..store.interface import CoordinatorStore, StoreUnavailableError
 from ..store.records import (
     BatchRecord,
@@ -31,6 +31,7 @@ from ..store.records import (
     PoolRecord,
 )
 from .liveness import Liveness
+from .supply import Supply
 from .turns import Turns
 from .waiting_line import WaitingLine
 
@@ -49,6 +50,7 @@ class Pools:
         liveness: Liveness,
         limits: PoolLimits,
         line: WaitingLine,
+        supply: Supply,
         *,
         clock: Callable[[], int] = now_ms,
     ) -> None:
@@ -57,6 +59,7 @@ class Pools:
         self._liveness = liveness
         self._limits = limits
         self._line = line
+        self._supply = supply
         self._resting: dict[PoolName, int] = {}
         self._spoilt: Counter[PoolName] = Counter()
         self._clock = clock
@@ -143,6 +146,7 @@ class Pools:
         self._quarrels = frozenset(frozenset((each.accuser, each.accused)) for each in quarrels)
         pools = await self._store.pools(now - int(self._limits.idle_seconds * 1000))
         self._note_stocked(pools)
+        self._supply.note(pools)
         kept: Counter[bytes] = Counter()
         if any(_spare(pool) < self._limits.low for pool in pools):
             # Also what lies in pools that nobody uses any more: parties have to keep it.
@@ -229,6 +233,7 @@ class Pools:
         with uninterrupted():
             if await self._store.commit(change) is not Outcome.COMMITTED:
                 return False
+            self._supply.began(batch.session_id, count)
             await publish_what_has_place(self._publisher, outgoing)
         return True
 

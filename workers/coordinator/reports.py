@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 
 from pydantic import ValidationError
 
-from contracts import sessions, strict_json
+from contracts import addresses, sessions, strict_json
+from contracts.allowances import Allowance
 from contracts.envelope import COORDINATOR, Envelope, UnverifiedEnvelope
 from contracts.errors import ContractError, UnauthenticatedError
 from contracts.results import Status
 from contracts.signing import explain
 
 from ..delivery.clock import now_ms
-from ..delivery.deliveries import Delivery
+from ..delivery.deliveries import GIVEN_ON, Delivery, ElsewhereError
 from ..delivery.scopes import SessionLateError
+from ..delivery.strangers import Strangers
 from ..session.envelopes import Instructions
 from ..session.peers import Peer
 from ..store.interface import CoordinatorStore, StoreUnavailableError
@@ -22,6 +25,12 @@ from .commits import CANCELLED, RACES
 from .liveness import Liveness
 from .local_sessions import LocalSessions
 from .sessions import Said, SessionKinds
+
+logger = logging.getLogger(__name__)
+
+ALIVE = "party_alive"
+GIVEN_ON_A_SECOND = 100
+"""Reports of parties that we do not know: whoever can send them must not keep us busy with it."""
 
 
 class ReportConsumer:
@@ -55,17 +64,19 @@ class ReportConsumer:
         self._siblings = siblings
         self._grace_ms = grace_ms
         self._clock = clock
+        self._strangers = Strangers(addresses.REPORTS_QUEUE)
+        self._given_on = Allowance(GIVEN_ON_A_SECOND)
 
     async def handle(self, delivery: Delivery) -> None:
         unverified = UnverifiedEnvelope.from_bytes(delivery.body)
         peer = self._parties.get(unverified.claimed.sender)
         if peer is None:
-            raise UnauthenticatedError("the sender is not one of our parties", kind="stranger")
+            return self._of_a_stranger(unverified.claimed, delivery)
         envelope = unverified.verify(peer.identity)
         report = _parse(envelope)
         if isinstance(report, sessions.PartyAlive):
             await self._liveness.seen(envelope.sender)
-            return
+            return None
         said = Said(envelope, report, delivery.body)
         try:
             with self._scopes.enter(envelope.session_id):
@@ -73,6 +84,21 @@ class ReportConsumer:
         except SessionLateError:
             await self._repeat(envelope.session_id, said)
             raise
+
+    def _of_a_stranger(self, claimed: Envelope, delivery: Delivery) -> None:
+        """While parties are added to the coordinators' configurations, one after another, some
+        know a party and some do not."""
+        stranger = UnauthenticatedError("the sender is not one of our parties", kind="stranger")
+        if claimed.kind == ALIVE:
+            # It comes every few seconds, and tells those who know the party soon enough.
+            if self._strangers.keeps(stranger):
+                logger.warning("sign of life of a party that we do not know")
+            return
+        if delivery.attempts < GIVEN_ON and self._given_on.takes():
+            raise ElsewhereError(
+                "the sender is not one of our parties; another coordinator may know it"
+            )
+        raise stranger
 
     async def _take(self, session_id: bytes, said: Said) -> None:
         async with self._locks.of(session_id):

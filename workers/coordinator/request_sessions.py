@@ -60,8 +60,7 @@ class RequestSessions:
     async def advance(self, session: Session, said: Said) -> bool:
         session_id, cause, row = session.session_id, said.cause, said.row
         if Status(session.status).final:
-            if await self._commits.send_again(session_id, cause):
-                await self._commits.resume(session)  # it may have been what ended it
+            await self._commits.come_again(session, cause)
             return True
         known = self._recent.take(session_id) or Known.read(session)
         session, conduct = known.session, known.conduct
@@ -70,7 +69,7 @@ class RequestSessions:
         report = reporting.check_report(conduct, said.envelope, said.report)
         try:
             if inbox.repeats(session.received, row.slot, row.sender, row.digest):
-                await self._commits.send_again(session_id, cause)
+                await self._commits.repeat(session_id, cause)
                 return True
             progress = await self._progress(session, conduct, row.sender, report)
         except EquivocationError as error:

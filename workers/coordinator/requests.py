@@ -8,20 +8,27 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from contracts.admission import ClientPolicy, check_metadata, check_queue, open_request
+from contracts.admission import (
+    ClientPolicy,
+    check_metadata,
+    check_queue,
+    check_size,
+    open_request,
+)
 from contracts.errors import ContractError, InvalidRequestError
 from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey, KeyFacts
 from contracts.operations import OPERATIONS
-from contracts.requests import KeygenRequest, Request, SignRequest
+from contracts.requests import CancelRequest, KeygenRequest, Request, SignRequest
 from contracts.signing import SignedRequest, signature_of
 from contracts.terms import SessionTerms
 
 from ..delivery.clock import now_ms
-from ..delivery.deliveries import Delivery
+from ..delivery.deliveries import GIVEN_ON, Delivery, ElsewhereError
+from ..delivery.locks import SessionLocks
 from ..delivery.publisher import Publisher
 from ..session.coordinator import choice
 from ..session.coordinator.announcing import announcement
@@ -32,8 +39,10 @@ from ..store.records import Outcome, RequestRecord
 from .accounts import account_of
 from .admission import Admission
 from .answers import Answers, cancelled, conflict, late
-from .beginnings import Beginnings, RequestCancelledError, begins_at, record_of
+from .beginnings import Beginnings, begins_at, record_of
 from .desks import Desk, Service, services_of
+from .entrance import Entrance
+from .gates import OverloadedError, RequestCancelledError, Turn
 from .liveness import Liveness
 from .recent import Known
 from .refusals import Refusals
@@ -58,7 +67,7 @@ class RequestConsumer:
     """Serves requests that begin sessions itself.
 
     Arguments:
-        tolerance_ms: How far a client's clock may be ahead of this one.
+        tolerance_ms: How far a client's clock may be from this one.
         desks: Who serves the others. UnservedError is raised if nobody serves an operation.
     """
 
@@ -66,13 +75,14 @@ class RequestConsumer:
         self,
         *,
         parties: Mapping[str, Peer],
-        clients: Sequence[ClientPolicy],
+        clients: Iterable[ClientPolicy],
         store: CoordinatorStore,
         publisher: Publisher,
         liveness: Liveness,
         beginnings: Beginnings,
         signings: SigningSessions,
         admission: Admission,
+        entrance: Entrance,
         answers: Answers,
         refusals: Refusals,
         tolerance_ms: int,
@@ -87,6 +97,8 @@ class RequestConsumer:
         self._beginnings = beginnings
         self._signings = signings
         self._admission = admission
+        self._entrance = entrance
+        self._in_hand = SessionLocks()
         self._answers = answers
         self._refusals = refusals
         self._tolerance_ms = tolerance_ms
@@ -96,11 +108,13 @@ class RequestConsumer:
         self._services = services_of((self, *desks))
 
     async def handle(self, delivery: Delivery) -> None:
+        check_size(delivery.body)
         try:
             signed = open_request(delivery.body, signature_of(delivery.headers), self._clients)
         except InvalidRequestError as error:
             check_queue(delivery.queue, operation=error.operation, client_id=error.client_id)
-            return await self._answers.refuse(delivery.body, error)
+            async with self._entrance.refusing(error.client_id or ""):
+                return await self._answers.refuse(delivery.body, error)
         request, now = signed.request, self._clock()
         check_metadata(
             signed,
@@ -110,16 +124,31 @@ class RequestConsumer:
         )
         check_queue(delivery.queue, operation=request.operation, client_id=request.client_id)
         operation = OPERATIONS[request.operation]
+        refuse = self._refuse if operation.begins_session else self._answers.fail
         if request.issued_at > now + self._tolerance_ms:
-            failure = _early(request.issued_at - now, self._tolerance_ms)
-            refuse = self._refuse if operation.begins_session else self._answers.fail
-            return await refuse(signed, failure)
+            return await refuse(signed, _early(request.issued_at - now, self._tolerance_ms))
         if request.expires_at <= now and not (operation.begins_session or operation.counts_late):
             return await self._answers.fail(signed, late())
         try:
-            return await self._services[type(request)].handle(signed, request)
+            # The same bytes again, while the first ones wait for their turn, have no other one.
+            async with self._in_hand.of(signed.digest):
+                return await self._serve(signed, request)
         except RequestCancelledError:
             return await self._refuse(signed, cancelled())
+        except _ForOthersError as error:
+            if delivery.attempts < GIVEN_ON:
+                raise
+            return await self._refuse(signed, error.failure)
+        except OverloadedError as error:
+            async with self._entrance.refusing(request.owner):
+                return await refuse(signed, error.failure)
+
+    async def _serve(self, signed: SignedRequest, request: Request) -> None:
+        service = self._services[type(request)]
+        if OPERATIONS[request.operation].begins_session or isinstance(request, CancelRequest):
+            return await service.handle(signed, request)
+        async with self._entrance.turn(request):
+            return await service.handle(signed, request)
 
     def services(self) -> tuple[Service, ...]:
         return Service.of(KeygenRequest, self._keygen), Service.of(SignRequest, self._sign)
@@ -129,15 +158,27 @@ class RequestConsumer:
         if known is not None:
             return await self._repeat(signed, known)
         now = self._clock()
-        if request.expires_at <= now:
-            return await self._refuse(signed, late())
+        if self._came_late(request, now):
+            return await self._refuse(signed, late(now - request.expires_at))
         if (overload := self._admission.refusal(request.owner)) is not None:
-            return await self._refuse(signed, overload)
+            raise OverloadedError(overload)
+        async with self._entrance.turn(request) as turn:
+            outcome = await self._begin_key(signed, request, turn)
+        return await self._begun(signed, request, outcome)
+
+    async def _begin_key(
+        self, signed: SignedRequest, request: KeygenRequest, turn: Turn
+    ) -> Outcome | Failure:
+        now = self._clock()
+        if self._came_late(request, now):
+            return late(now - request.expires_at)
         try:
             members = choice.holders(request, self._parties, self._liveness.alive(), self._random)
         except choice.ChoiceError as error:
-            return await self._refuse(signed, error.failure)
-        deadline = _deadline(request, now)
+            if self._liveness.alive() - self._parties.keys():
+                raise _ForOthersError(error.failure) from None
+            return error.failure
+        deadline = self._deadline(request, now)
         conduct = Conduct(
             request=request,
             terms=SessionTerms(
@@ -153,13 +194,20 @@ class RequestConsumer:
             deadline=deadline,
             begins_at=begins_at(request, now, deadline),
         )
-        outcome = await self._beginnings.commit(
+        return await self._beginnings.commit(
             conduct,
             record_of(signed),
             reserve=(request.owner, request.key_id),
             account=account_of(request, conduct, now),
+            turn=turn,
         )
+
+    async def _begun(
+        self, signed: SignedRequest, request: KeygenRequest, outcome: Outcome | Failure
+    ) -> None:
         match outcome:
+            case Failure():
+                await self._refuse(signed, outcome)
             case Outcome.COMMITTED:
                 self._admission.began(request.owner)
             case Outcome.KEY_EXISTS:
@@ -172,34 +220,49 @@ class RequestConsumer:
                 known = await self._known(signed)
                 assert known is not None
                 await self._repeat(signed, known)
-        return None
 
     async def _sign(self, signed: SignedRequest, request: SignRequest) -> None:
         key = await self._key(request)
         now, overload = self._clock(), self._admission.refusal(request.owner)
-        expired = request.expires_at <= now
+        expired = self._came_late(request, now)
         unfit = _unfit(request, key)
-        if key is None or expired or overload or unfit:
+        if key is None or expired or overload or unfit or self._entrance.crowded:
             known = await self._known(signed)
             if known is not None:
                 return await self._repeat(signed, known)
-            failure = late() if expired else overload or unfit
-            assert failure is not None
-            return await self._refuse(signed, failure)
+        if expired:
+            return await self._refuse(signed, late(now - request.expires_at))
+        if overload is not None:
+            raise OverloadedError(overload)
+        if key is None or unfit is not None:
+            assert unfit is not None
+            return await self._refuse(signed, unfit)
         try:
-            known = await self._signings.begin(
-                signed,
-                request,
-                key.facts,
-                deadline=_deadline(request, now),
-                among=await self._configured(request, key),
-            )
+            async with self._entrance.turn(request) as turn:
+                known = await self._signings.begin(
+                    signed,
+                    request,
+                    key.facts,
+                    deadline=self._deadline(request, now),
+                    among=await self._configured(request, key),
+                    turn=turn,
+                )
         except choice.ChoiceError as error:
             return await self._refuse(signed, error.failure)
         if known is not None:
             return await self._repeat(signed, known)
         self._admission.began(request.owner)
         return None
+
+    def _came_late(self, request: Request, now: int) -> bool:
+        """A client's clock may be behind: what looks late by less is served, as parties do."""
+        return now >= request.expires_at + self._tolerance_ms
+
+    def _deadline(self, request: Request, now: int) -> int:
+        """A clock that is off must neither keep a session longer than was asked for nor leave it
+        less: whether a request was on its way, or its client's clock is behind, nobody can tell."""
+        lifetime = request.expires_at - request.issued_at
+        return min(request.expires_at + self._tolerance_ms, now + lifetime)
 
     async def _repeat(self, signed: SignedRequest, known: RequestRecord) -> None:
         """The request came before: its result again, or the messages that started it."""
@@ -246,9 +309,12 @@ class RequestConsumer:
         return None if stored is None else stored.account.signers
 
 
-def _deadline(request: Request, now: int) -> int:
-    """A client's clock that runs ahead must not keep a session longer than was asked for."""
-    return min(request.expires_at, now + request.expires_at - request.issued_at)
+class _ForOthersError(ElsewhereError):
+    """Other coordinators hear of parties that we do not know, and may have enough of them."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure.message}; there are others, which another coordinator may know")
+        self.failure = failure
 
 
 def _early(ahead_ms: int, tolerance_ms: int) -> Failure:

@@ -18,7 +18,7 @@ from ..delivery.publisher import Publish
 from ..session.envelopes import sealed
 from ..store.records import Outgoing
 
-TO_PARTIES = frozenset({addresses.SESSIONS, addresses.PRESIGNING})
+TO_PARTIES = frozenset({addresses.SESSIONS, addresses.KEYGEN, addresses.PRESIGNING})
 
 
 class Signature(Middleware):

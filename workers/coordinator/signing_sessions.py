@@ -22,6 +22,7 @@ from ..delivery.clock import now_ms
 from ..delivery.publisher import Publisher
 from ..session.coordinator import choice
 from ..session.coordinator.conduct import Conduct, Presigned
+from ..session.coordinator.refusing import Refusal
 from ..store.interface import CoordinatorStore
 from ..store.records import (
     CommitmentRecord,
@@ -32,8 +33,10 @@ from ..store.records import (
 )
 from .beginnings import CAUSE, Beginnings, begins_at, record_of
 from .endings import Ended
+from .gates import Turn
 from .liveness import Liveness
 from .pools import Pools
+from .supply import Supply
 
 
 class SigningSessions:
@@ -49,6 +52,7 @@ class SigningSessions:
         liveness: Liveness,
         pools: Pools,
         beginnings: Beginnings,
+        supply: Supply,
         *,
         try_ms: int,
         clock: Callable[[], int] = now_ms,
@@ -58,6 +62,7 @@ class SigningSessions:
         self._liveness = liveness
         self._pools = pools
         self._beginnings = beginnings
+        self._supply = supply
         self._try_ms = try_ms
         self._clock = clock
         self._random = random.Random()
@@ -70,18 +75,20 @@ class SigningSessions:
         *,
         deadline: int,
         among: Collection[str] | None = None,
+        turn: Turn | None = None,
     ) -> RequestRecord | None:
         """The first session of a request. Returns the request as it is known, if it came before.
 
         Arguments:
             among: Whom signers are chosen from where the request names none; None: all holders.
+            turn: Which the session takes.
 
         Raises:
-            ChoiceError.
+            ChoiceError; OverloadedError, if the presignatures would come too late.
         """
         record = record_of(signed)
         presigned = request.scheme is Scheme.ECDSA
-        sets = self._sets(request, facts, avoided=(), among=among)
+        sets = self._sets(request, facts, avoided=(), refusals=(), among=among)
         by_name = {choice.set_name(members): members for members in sets}
         admission = await self._store.admit(
             record.owner,
@@ -97,6 +104,9 @@ class SigningSessions:
         if admission.request is not None:
             return admission.request
         taken = admission.presignatures
+        if presigned and not taken:
+            pool = _pool(facts, sets[0])
+            self._supply.require(record.owner, pool, len(request.tasks), deadline)
         conduct = self._conduct(
             request,
             facts,
@@ -109,7 +119,7 @@ class SigningSessions:
         )
         window = begins_at(request, self._clock(), deadline)
         conduct = conduct.model_copy(update={"begins_at": window})
-        outcome = await self._beginnings.commit(conduct, record)
+        outcome = await self._beginnings.commit(conduct, record, turn=turn)
         if outcome is Outcome.COMMITTED:
             return None
         return await self._store.request(record.owner, record.request_id, record.digest)
@@ -117,7 +127,7 @@ class SigningSessions:
     async def begin_again(self, ended: Ended) -> None:
         """Another session for the request, unless it has one: then that is begun for sure."""
         before = ended.conduct
-        request, facts, avoided = before.request, before.facts, before.avoided
+        request, facts = before.request, before.facts
         record = await self._store.request(request.owner, request.request_id)
         if record is None or record.result is not None:
             return None
@@ -125,7 +135,13 @@ class SigningSessions:
             return await self._send_again(record.session_id)
         assert isinstance(request, SignRequest)
         assert facts is not None
-        sets = self._sets(request, facts, avoided=avoided, among=before.among)
+        sets = self._sets(
+            request,
+            facts,
+            avoided=before.avoided,
+            refusals=before.refusals,
+            among=before.among,
+        )
         members, taken = (
             await self._claim(facts, sets, len(request.tasks))
             if before.presigned
@@ -139,13 +155,14 @@ class SigningSessions:
             deadline=before.deadline,
             presignatures=taken,
             tries=before.tries + 1,
-            avoided=avoided,
             among=before.among,
         )
         kept = {
             "join_secret": before.join_secret,
             "succeeded": before.first,
             "joined": before.joined,
+            "avoided": before.avoided,
+            "refusals": before.refusals,
         }
         conduct = conduct.model_copy(update=kept)
         event = {"try": conduct.tries, "after": ended.failure.message}
@@ -165,12 +182,13 @@ class SigningSessions:
         facts: KeyFacts,
         *,
         avoided: Collection[str],
+        refusals: Collection[Refusal],
         among: Collection[str] | None,
     ) -> list[list[Member]]:
         """Who may sign, the best first."""
         alive = self._liveness.alive() - set(avoided)
         if request.scheme is not Scheme.ECDSA:
-            return [choice.signers(request, facts, alive, self._random, among)]
+            return [choice.signers(request, facts, alive, self._random, among, refusals)]
         return choice.signer_sets(
             request,
             facts,
@@ -179,6 +197,7 @@ class SigningSessions:
             self._pools.stocked(facts),
             self._pools.resting(facts),
             among,
+            refusals,
         )
 
     async def _claim(
@@ -201,7 +220,6 @@ class SigningSessions:
         commitments: Mapping[str, CommitmentRecord] | None = None,
         presignatures: tuple[PooledPresignature, ...] = (),
         tries: int = 1,
-        avoided: Collection[str] = (),
         among: Collection[str] | None,
     ) -> Conduct:
         choosable = facts.party_count if among is None else len(among)
@@ -221,7 +239,6 @@ class SigningSessions:
             deadline=deadline,
             try_ms=self._try_ms if others_could else None,
             tries=tries,
-            avoided=sorted(avoided),
             facts=facts,
             commitments={
                 party_id: NonceCommitment(nonce_id=each.nonce_id, commitment=each.commitment)

@@ -8,7 +8,7 @@ between the two leaves them in the line, where the next who serves it finds them
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from contracts.failures import Failure
 from contracts.results import Status
@@ -18,6 +18,7 @@ from ..delivery.publisher import Publisher
 from ..delivery.scopes import uninterrupted
 from ..session.coordinator.conduct import Conduct, Presigned
 from ..session.coordinator.instructions import invitations
+from ..session.coordinator.refusing import Refusal
 from ..store.interface import CoordinatorStore
 from ..store.records import (
     CoordinatorChange,
@@ -62,13 +63,13 @@ class WaitingLine:
         pool: PoolName,
         failure: Failure,
         *,
-        accused: Collection[str],
+        refusal: Refusal | None,
         but_those_alone: bool,
     ) -> None:
         """Those who wait go on with other signers, or learn why they cannot.
 
         Arguments:
-            accused: Who had better not sign instead, besides those whom the failure names.
+            refusal: Who would not sign with whom, if that is why.
             but_those_alone: Let those wait on for whom there are no other signers.
         """
         for waiter in await self._store.waiters(pool, GIVEN_UP_AT_ONCE):
@@ -79,7 +80,7 @@ class WaitingLine:
                 continue
             await self._store.owe(waiter.session_id, self._clock())
             await self._commits.end(
-                waiter.session_id, UNASKED, Status.FAILED, failure, accused=accused
+                waiter.session_id, UNASKED, Status.FAILED, failure, refusal=refusal
             )
             await self._store.paid(waiter.session_id)
 

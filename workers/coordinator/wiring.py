@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from contracts.admission import ClientPolicy
@@ -12,10 +12,11 @@ from contracts.identity import Identity
 
 from ..delivery.clock import now_ms
 from ..delivery.publisher import Publisher
+from ..pool_limits import PoolLimits
 from ..session.envelopes import Instructions
 from ..session.peers import Peer
 from ..session.protocols import CANCEL, OF_REQUESTS, PRESIGN, PROTOCOLS, complete
-from ..settings import CoordinatorLimits, PoolLimits
+from ..settings import CoordinatorLimits
 from ..store.interface import CoordinatorStore
 from .accounts import Accounts
 from .admission import Admission
@@ -27,6 +28,7 @@ from .cancellations import Cancellations
 from .cancelling import Cancelling
 from .commits import CoordinatorCommits
 from .endings import Endings
+from .entrance import Entrance
 from .joining import Joining
 from .liveness import Liveness
 from .local_sessions import LocalSessions
@@ -39,6 +41,7 @@ from .request_sessions import RequestSessions
 from .requests import RequestConsumer
 from .sessions import SessionKind, SessionKinds
 from .signing_sessions import SigningSessions
+from .supply import Supply
 from .waiting_line import WaitingLine
 
 
@@ -51,6 +54,7 @@ class Coordinator:
     pools: Pools
     liveness: Liveness
     admission: Admission
+    entrance: Entrance
 
     @classmethod
     def over(
@@ -60,7 +64,7 @@ class Coordinator:
         *,
         identities: Sequence[Identity],
         parties: Mapping[str, Peer],
-        clients: Sequence[ClientPolicy],
+        clients: Iterable[ClientPolicy],
         limits: CoordinatorLimits,
         pool_limits: PoolLimits,
         clock: Callable[[], int] = now_ms,
@@ -82,13 +86,17 @@ class Coordinator:
             clock=clock,
         )
         rooms = _rooms(given)
-        admission = Admission(store, per_client=limits.sessions_per_client, in_all=limits.sessions)
+        admission = Admission(store, per_owner=limits.sessions_per_owner, in_all=limits.sessions)
+        entrance = Entrance.of(
+            limits, rooms.local.departures, queue_prefetch=given.queue_prefetch, clock=clock
+        )
         return cls(
-            _requests(given, rooms, admission),
+            _requests(given, rooms, admission, entrance),
             _reports(given, rooms),
             rooms.pools,
             rooms.liveness,
             admission,
+            entrance,
         )
 
 
@@ -100,7 +108,7 @@ class _Given:
     publisher: Publisher
     identities: Sequence[Identity]
     parties: Mapping[str, Peer]
-    clients: Sequence[ClientPolicy]
+    clients: Iterable[ClientPolicy]
     limits: CoordinatorLimits
     pool_limits: PoolLimits
     clock: Callable[[], int]
@@ -108,6 +116,10 @@ class _Given:
     @property
     def grace_ms(self) -> int:
         return int(self.limits.grace_seconds * 1000)
+
+    @property
+    def queue_prefetch(self) -> int:
+        return self.limits.prefetch_of_each(len({each.client_id for each in self.clients} - {None}))
 
     @property
     def tolerance_ms(self) -> int:
@@ -136,7 +148,8 @@ def _rooms(given: _Given) -> _Rooms:
     liveness = Liveness(store, silent_after_ms=silent_after_ms, clock=clock)
     commits = CoordinatorCommits(store, publisher, local, endings, clock=clock)
     line = WaitingLine(store, publisher, local, commits, clock=clock)
-    pools = Pools(store, publisher, liveness, given.pool_limits, line, clock=clock)
+    supply = Supply(local.departures, clock=clock)
+    pools = Pools(store, publisher, liveness, given.pool_limits, line, supply, clock=clock)
     beginnings = Beginnings(
         store,
         publisher,
@@ -148,7 +161,7 @@ def _rooms(given: _Given) -> _Rooms:
         clock=clock,
     )
     signings = SigningSessions(
-        store, publisher, liveness, pools, beginnings, try_ms=try_ms, clock=clock
+        store, publisher, liveness, pools, beginnings, supply, try_ms=try_ms, clock=clock
     )
     endings.heard_by(signings.begin_again)
     asked_for = RequestSessions(
@@ -166,7 +179,7 @@ def _rooms(given: _Given) -> _Rooms:
     )
     kinds: dict[str, SessionKind] = {
         **dict.fromkeys(OF_REQUESTS, asked_for),
-        PRESIGN.name: Batches(store, publisher, pools, line, clock=clock),
+        PRESIGN.name: Batches(store, publisher, pools, line, local.departures, clock=clock),
         CANCEL.name: cancellations,
     }
     complete("what a coordinator conducts", kinds, PROTOCOLS.values())
@@ -201,7 +214,9 @@ def _reports(given: _Given, rooms: _Rooms) -> ReportConsumer:
     )
 
 
-def _requests(given: _Given, rooms: _Rooms, admission: Admission) -> RequestConsumer:
+def _requests(
+    given: _Given, rooms: _Rooms, admission: Admission, entrance: Entrance
+) -> RequestConsumer:
     store, publisher, clock = given.store, given.publisher, given.clock
     answers, operators = Answers(publisher, clock=clock), Operators(given.clients)
     desks = (
@@ -211,7 +226,9 @@ def _requests(given: _Given, rooms: _Rooms, admission: Admission) -> RequestCons
             store,
             answers,
             rooms.cancellations,
+            entrance,
             parties=given.parties,
+            liveness=rooms.liveness,
             grace_ms=given.grace_ms,
             clock=clock,
         ),
@@ -228,6 +245,7 @@ def _requests(given: _Given, rooms: _Rooms, admission: Admission) -> RequestCons
         beginnings=rooms.beginnings,
         signings=rooms.signings,
         admission=admission,
+        entrance=entrance,
         answers=answers,
         refusals=Refusals(store, publisher, clock=clock),
         tolerance_ms=given.tolerance_ms,

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import cast
 
 from aio_pika import IncomingMessage
+from aio_pika.abc import AbstractIncomingMessage
 from faststream.middlewares import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker, RabbitExchange, RabbitQueue
 from faststream.rabbit.message import RabbitMessage
 
 from contracts.connecting import CONNECT_TIMEOUT_S
-from contracts.errors import ContractError, UnauthenticatedError
+from contracts.deliveries import returns_of
+from contracts.errors import ContractError
+from contracts.hand import Hand
 from contracts.hosts import Hosts
+from contracts.list_log import FROM_THE_BEGINNING
 
 from .deliveries import Deliver, Delivery, Ended, Handler, give_back, settle
 from .middleware import Middleware
@@ -38,7 +43,7 @@ async def _whole(message: RabbitMessage) -> RabbitMessage:
     return message
 
 
-def make_broker(url: str) -> RabbitBroker:
+def make_broker(url: str) -> RoamingBroker:
     """The consuming side of a worker. It declares nothing and publishes nothing."""
     return RoamingBroker(
         Hosts(url),
@@ -68,27 +73,71 @@ def subscribe(
     middleware: Middleware,
 ) -> None:
     """Consume a declared queue; `prefetch` deliveries are handled at once."""
-    strangers = Strangers(queue)
-    settled = functools.partial(settle, handler=handler, publisher=publisher, strangers=strangers)
-    deliver = middleware.around_deliveries(queue, settled)
-
-    async def consume(message: RabbitMessage) -> None:
-        await end(message, _delivery(queue, message), deliver)
-
     subscriber = broker.subscriber(
         RabbitQueue(queue, declare=False),
         channel=Channel(prefetch_count=prefetch),
         no_reply=True,
     )
+    subscriber(_taking(publisher, queue, handler, middleware))
+
+
+def taker(
+    publisher: Publisher, queue: str, handler: Handler, *, middleware: Middleware
+) -> Callable[[AbstractIncomingMessage], Awaitable[None]]:
+    """What `subscribe` has each of the queue's deliveries go through, for one that is consumed
+    without faststream."""
+    consume = _taking(publisher, queue, handler, middleware)
+
+    async def take(message: AbstractIncomingMessage) -> None:
+        await consume(await _parse(cast("IncomingMessage", message)))
+
+    return take
+
+
+def _taking(
+    publisher: Publisher, queue: str, handler: Handler, middleware: Middleware
+) -> Callable[[RabbitMessage], Awaitable[None]]:
+    strangers = Strangers(queue)
+    settled = functools.partial(settle, handler=handler, publisher=publisher, strangers=strangers)
+    deliver = middleware.around_deliveries(queue, settled)
+
+    hands = Hands()
+
+    async def consume(message: RabbitMessage) -> None:
+        hand = hands.taking(message.raw_message)
+        await end(message, _delivery(queue, message), deliver, hand)
+
+    return consume
+
+
+def subscribe_log(
+    broker: RabbitBroker, queue: str, handler: Callable[[str, bytes], Awaitable[None]]
+) -> None:
+    """Read a stream from its beginning, with each connection anew: message by message, in order.
+
+    Arguments:
+        handler: Is given each message's type and body.
+    """
+
+    async def consume(message: RabbitMessage) -> None:
+        await handler(message.raw_message.type or "", message.body)
+        await message.ack()
+
+    subscriber = broker.subscriber(
+        RabbitQueue(queue, declare=False),
+        channel=Channel(prefetch_count=1),
+        no_reply=True,
+        consume_args=dict(FROM_THE_BEGINNING),
+    )
     subscriber(consume)
 
 
 def hear(body: bytes, handler: Callable[[bytes], None], strangers: Strangers) -> None:
-    """One broadcast. What does not fit is logged, and of what nobody known has signed a little."""
+    """One broadcast. Of what does not fit a little is logged."""
     try:
         handler(body)
     except ContractError as error:
-        if not isinstance(error, UnauthenticatedError) or strangers.keeps(error):
+        if strangers.keeps(error):
             logger.warning("broadcast ignored", extra={"reason": str(error)})
 
 
@@ -112,6 +161,21 @@ def subscribe_broadcast(
     subscriber(consume)
 
 
+async def not_consumed(broker: RabbitBroker) -> list[str]:
+    """Queues that should be consumed and are not: the broker ends a consumer when its queue is
+    deleted, or has nobody to lead it. aio-pika tries again by itself. Waits for a connection."""
+    missing = []
+    for subscriber in broker.subscribers:
+        queue = getattr(subscriber, "_queue_obj", None)
+        tag = getattr(subscriber, "_consumer_tag", None)
+        if queue is None or tag is None:
+            continue
+        channel = await queue.channel.get_underlay_channel()
+        if tag not in channel.consumers:
+            missing.append(queue.name)
+    return missing
+
+
 async def stop_consuming(broker: RabbitBroker) -> None:
     """Take no more deliveries, before those in flight get their grace.
 
@@ -125,25 +189,54 @@ async def stop_consuming(broker: RabbitBroker) -> None:
             await queue.cancel(tag)
 
 
-async def end(message: RabbitMessage, delivery: Delivery, deliver: Deliver) -> None:
+class Hands:
+    """Of one subscription: its channel comes anew with each connection."""
+
+    def __init__(self) -> None:
+        self._channel: object = None
+        self._hand = Hand()
+
+    def taking(self, raw: AbstractIncomingMessage) -> Hand:
+        """The hand that it is in."""
+        if raw.channel is not self._channel:
+            self._channel, self._hand = raw.channel, Hand()
+        self._hand.take(raw)
+        return self._hand
+
+
+async def end(
+    message: RabbitMessage, delivery: Delivery, deliver: Deliver, hand: Hand | None = None
+) -> None:
     """Tell the broker what became of a delivery. Only cancellation from outside leaves it open:
-    then the broker delivers it again."""
+    then the broker delivers it again.
+
+    Arguments:
+        hand: Where what is dropped waits for others of its kind.
+    """
     try:
         ended = await deliver(delivery)
     except Exception:
         logger.exception(
             "middleware failed", extra={"queue": delivery.queue, "kind": delivery.kind}
         )
-        ended = await give_back(delivery)
-    if ended is Ended.RETURNED:
+        ended = await give_back(delivery, failed=True)
+    if ended is Ended.DROPPED and hand is not None:
+        hand.drop(message.raw_message)
+        return
+    if ended is Ended.FAILED:
+        # From RabbitMQ 4.3 on a nack does not count towards the queue's delivery limit, which is
+        # what ends a message that no handler survives. A reject does, in all releases.
+        await message.reject(requeue=True)
+    elif ended is Ended.RETURNED:
         await message.nack(requeue=True)
     else:
         await message.ack()
+    if hand is not None:
+        hand.settled(message.raw_message)
 
 
 def _delivery(queue: str, message: RabbitMessage) -> Delivery:
     raw = message.raw_message
-    count = raw.headers.get("x-delivery-count", 0)
     return Delivery(
         queue=queue,
         kind=raw.type or "",
@@ -151,7 +244,7 @@ def _delivery(queue: str, message: RabbitMessage) -> Delivery:
         headers=raw.headers,
         routing_key=raw.routing_key or "",
         message_id=raw.message_id,
-        attempts=count if isinstance(count, int) else 0,
+        attempts=returns_of(raw.headers),
         exchange=raw.exchange or "",
         content_type=raw.content_type or "",
     )

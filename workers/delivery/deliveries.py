@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from contracts.errors import ContractError, UnauthenticatedError
+from contracts.errors import ContractError
 
 from ..store.interface import StoreUnavailableError
 from .publisher import FullError, Publisher, PublishError, UnroutableError, dead_letter
@@ -38,7 +38,7 @@ class Delivery:
     routing_key: str
     message_id: str | None
     attempts: int
-    """Earlier deliveries of this message, as the quorum queue counted them."""
+    """Earlier deliveries of this message, whatever came of them, as the quorum queue counted."""
     exchange: str = ""
     content_type: str = ""
 
@@ -52,9 +52,20 @@ class Ended(StrEnum):
     REFUSED = "refused"
     """It is a dead letter now."""
     DROPPED = "dropped"
-    """Nobody known had signed it, and another one of the kind is a dead letter already."""
+    """It was refused, and others of its kind are dead letters already."""
     RETURNED = "returned"
-    """The broker will deliver it again."""
+    """The broker will deliver it again: it could not be handled now, which is not its fault."""
+    FAILED = "failed"
+    """The broker will deliver it again, but not for ever: it may be its own fault."""
+
+
+GIVEN_ON = 9
+"""Deliveries, until what nobody here knows is known to nobody. Below the queues' limits."""
+
+
+class ElsewhereError(Exception):
+    """Another process of the kind may know what this one does not: its configuration is newer, or
+    older."""
 
 
 Handler: TypeAlias = Callable[[Delivery], Awaitable[None]]
@@ -70,21 +81,20 @@ async def settle(
         await _handle(handler, delivery)
     except SessionOverError:
         return Ended.OVER
-    except UnauthenticatedError as error:
+    except ContractError as error:
         if not strangers.keeps(error):
             return Ended.DROPPED
         return await _refuse(delivery, str(error), publisher)
-    except ContractError as error:
-        return await _refuse(delivery, str(error), publisher)
-    except (StoreUnavailableError, PublishError) as error:
+    except (ElsewhereError, StoreUnavailableError, PublishError) as error:
         logger.warning(
             "delivery given back",
             extra={"queue": delivery.queue, "kind": delivery.kind, "reason": str(error)},
         )
-        return await give_back(delivery)
+        # A message for a queue that is not there may be one that never will be.
+        return await give_back(delivery, failed=isinstance(error, UnroutableError))
     except Exception:
         logger.exception("handler failed", extra={"queue": delivery.queue, "kind": delivery.kind})
-        return await give_back(delivery)
+        return await give_back(delivery, failed=True)
     else:
         return Ended.ACKED
 
@@ -128,10 +138,14 @@ async def _refuse(delivery: Delivery, reason: str, publisher: Publisher) -> Ende
         return Ended.REFUSED
 
 
-async def give_back(delivery: Delivery) -> Ended:
-    """After a delay that grows with each delivery, so that nothing spins."""
+async def give_back(delivery: Delivery, *, failed: bool = False) -> Ended:
+    """After a delay that grows with each delivery, so that nothing spins.
+
+    Arguments:
+        failed: It may be the message's own fault, so it must not come for ever.
+    """
     await _pause(delivery.attempts)
-    return Ended.RETURNED
+    return Ended.FAILED if failed else Ended.RETURNED
 
 
 async def _pause(tries: int) -> None:

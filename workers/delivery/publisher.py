@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self, TypeAlias
-from urllib.parse import unquote, urlsplit
 
 import aio_pika
 from aio_pika.abc import (
@@ -29,12 +28,13 @@ from aio_pika.exceptions import (
     ProbableAuthenticationError,
 )
 from aio_pika.exceptions import PublishError as ReturnedError
-from aiormq.exceptions import InvalidFrameError
+from aiormq.exceptions import ChannelAccessRefused, InvalidFrameError
 
 from contracts import addresses
 from contracts.confirming import AWAY, ConnectionLostError, answered
 from contracts.connecting import CONNECT_TIMEOUT_S, connect
-from contracts.hosts import Hosts
+from contracts.frames import TlsError, TolerantConnection
+from contracts.hosts import Hosts, is_external, login_of
 
 from ..store.records import Outgoing
 from .roaming import roaming
@@ -47,9 +47,12 @@ HEARTBEAT_S = 8
 CONFIRM_TIMEOUT_S = 10.0
 RENEWAL_S = 1.0
 """Between two channels; what is under way on the old one has so long to be confirmed."""
+NOBODY = "."
+"""A routing key that is no party's: there is no dot in their ids."""
 EXCHANGES = (
     addresses.SESSIONS,
     addresses.ROUNDS,
+    addresses.KEYGEN,
     addresses.PRESIGNING,
     addresses.REPORTS,
     addresses.RESULTS,
@@ -159,6 +162,19 @@ class Publisher:
         """Whether the connection is up, as far as this side knows."""
         return self._connection is not None and self._connection.connected.is_set()
 
+    @property
+    def blocked(self) -> str | None:
+        """Why the broker takes no messages for now, in its words; None if it does."""
+        connection = self._connection
+        return connection.blocked if isinstance(connection, TolerantConnection) else None
+
+    async def knock(self) -> None:
+        """Publish something for nobody: whoever has nothing to publish is not told that the broker
+        takes nothing. Raises what `AWAY` has, or TimeoutError."""
+        nothing = aio_pika.Message(b"", expiration=0)
+        async with answered(CONFIRM_TIMEOUT_S):
+            await self._exchanges[addresses.SESSIONS].publish(nothing, NOBODY, mandatory=False)
+
     async def publish_all(self, messages: Iterable[Outgoing]) -> None:
         """All at once; returns when the broker has confirmed every one. Raises PublishError."""
         waiting = [self.publish(message) for message in messages]
@@ -204,6 +220,14 @@ class Publisher:
                 f'an exchange is missing from the broker, perhaps "{message.exchange}": '
                 "has the topology been applied?"
             ) from None
+        except ChannelAccessRefused:
+            # As above.
+            user = login_of(self._hosts.current)
+            raise PublishError(
+                f"user {user!r} may not write to an exchange of the broker, perhaps "
+                f'"{message.exchange}" by the routing key {message.routing_key!r}: `warren '
+                f"topology who {user}` says what it should be able to do"
+            ) from None
         except ConnectionLostError as error:
             raise PublishError(f"broker away: {error}") from None
         except AWAY as error:
@@ -211,37 +235,54 @@ class Publisher:
 
 
 async def require_topology(url: str, *, queues: Iterable[str]) -> None:
-    """Passive declarations: they need no permission and change nothing.
+    """Passive declarations, which change nothing. Before RabbitMQ 4.2.6 they took no right; since
+    then nobody is told of what it has none on, and that is none of its business.
 
     Raises:
         TopologyError: names the first exchange or queue that is not there.
         NoAdmissionError: the login or the vhost is wrong.
     """
-    async with await _admitted(url) as connection:
+    async with await admitted(url) as connection:
         for name in EXCHANGES:
             try:
-                await (await connection.channel()).get_exchange(name, ensure=True)
+                async with await connection.channel() as channel:
+                    await channel.get_exchange(name, ensure=True)
             except ChannelNotFoundEntity:
                 raise TopologyError("exchange", name) from None
+            except ChannelAccessRefused:
+                continue
         for name in queues:
             try:
-                await (await connection.channel()).get_queue(name, ensure=True)
+                # One for each, which the broker closes if there is no such queue; and not one more
+                # for each of thousands: it ends a connection that has more than 2047.
+                async with await connection.channel() as channel:
+                    await channel.get_queue(name, ensure=True)
             except ChannelNotFoundEntity:
                 raise TopologyError("queue", name) from None
+            except ChannelAccessRefused:
+                continue
 
 
-async def _admitted(url: str) -> AbstractConnection:
+async def admitted(url: str) -> AbstractConnection:
+    """A connection. Raises NoAdmissionError, or that the broker is away."""
     try:
         return await connect(url)
+    except TlsError as error:
+        raise NoAdmissionError(f"no connection to the broker: {error}") from None
     except (AuthenticationError, ProbableAuthenticationError):
-        user = urlsplit(url).username or "guest"
+        place = Hosts(url).current
+        check = (
+            "check that there is a user of that name without a password, and that the broker has "
+            "EXTERNAL among its auth_mechanisms and ssl_cert_login_from = common_name"
+            if is_external(place)
+            else "check the name and password in amqp_url (or WARREN_AMQP_URL)"
+        )
         raise NoAdmissionError(
-            f"the broker refuses the login of user {user!r}: check the name and password in "
-            "amqp_url (or WARREN_AMQP_URL)"
+            f"the broker refuses the login of user {login_of(place)!r}: {check}"
         ) from None
     except InvalidFrameError:
         # What aiormq makes of a broker that closes where it should have opened the vhost.
-        vhost = unquote(urlsplit(url).path[1:]) or "/"
+        vhost = Hosts(url).current.path[1:] or "/"
         raise NoAdmissionError(
             f'the broker does not open vhost "{vhost}": it does not exist, or the user has no '
             "permissions in it. `warren topology apply` makes it; amqp_url (or WARREN_AMQP_URL) "

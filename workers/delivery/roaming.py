@@ -35,6 +35,12 @@ class RoamingBroker(RabbitBroker):
         super().__init__(str(hosts.current), **options)
         self._hosts = hosts
 
+    @property
+    def connection(self) -> RobustConnection:
+        """The one that is consumed on, once it was made."""
+        assert self._connection is not None
+        return self._connection
+
     async def _connect(self) -> RobustConnection:
         """May be called again after it has failed, and then begins at the next host."""
         given = self._connection_kwargs

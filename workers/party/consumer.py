@@ -8,7 +8,7 @@ bytes in the store and sends those.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import assert_never
 
 from contracts import sessions
@@ -39,7 +39,19 @@ from ..session.party.acceptance import (
 )
 from ..session.party.engines import ENGINES
 from ..session.party.step import Step
-from ..session.protocols import OF_ROUNDS, PRESIGN, PRESIGNING, PROTOCOLS, SIGN, complete, lane_of
+from ..session.protocols import (
+    INBOX,
+    KEY_GENERATION,
+    OF_ROUNDS,
+    PRESIGN,
+    PRESIGNING,
+    PROTOCOLS,
+    SIGN,
+    Lane,
+    complete,
+    lane_of,
+    lanes_of,
+)
 from ..settings import PartyLimits
 from ..store.interface import PartyStore
 from ..store.records import Outcome
@@ -104,25 +116,36 @@ class PartyConsumer:
 
     async def handle(self, delivery: Delivery) -> None:
         """Anything that comes to the inbox. Raises as `deliveries.settle` expects."""
-        if lane_of(delivery.kind) == PRESIGNING:
-            raise ContractError(f"{delivery.kind} belongs on the presigning queue")
-        await self._handle(delivery)
+        await self._handle(delivery, INBOX)
+
+    async def handle_keygen(self, delivery: Delivery) -> None:
+        """Anything that comes to the queue of key generations, which signing must not wait for."""
+        await self._handle(delivery, KEY_GENERATION)
 
     async def handle_presigning(self, delivery: Delivery) -> None:
-        """Anything that comes to the presigning queue, which signing must not wait for."""
-        if lane_of(delivery.kind) != PRESIGNING:
-            raise ContractError(f"{delivery.kind} does not belong on the presigning queue")
-        await self._handle(delivery)
+        """Anything that comes to the presigning queue, which signing must not wait for either."""
+        await self._handle(delivery, PRESIGNING)
 
-    async def _handle(self, delivery: Delivery) -> None:
+    async def _handle(self, delivery: Delivery, lane: Lane) -> None:
+        """What belongs to another lane is refused: it would stand in front of this one's."""
+        if (wrong := _wrong_lane(lane, lanes_of(delivery.kind), delivery.kind)) is not None:
+            # Whoever sent it: nobody's signature was looked at, so it costs and leaves little.
+            raise UnauthenticatedError(wrong, kind="misplaced")
         if "/" in delivery.kind:
             await self.round_message(delivery.body)
         else:
-            await self.instruction(delivery.body, delivery.kind)
+            await self.instruction(delivery.body, delivery.kind, lane)
 
-    async def instruction(self, body: bytes, kind: str) -> None:
-        """Arguments: kind: As the delivery has it."""
+    async def instruction(self, body: bytes, kind: str, lane: Lane | None = None) -> None:
+        """
+        Arguments:
+            kind: As the delivery has it.
+            lane: On whose queue it came; None: any.
+        """
         told = self._instructions.read(body, kind)
+        own = lane_of(told.instruction)
+        if lane is not None and (wrong := _wrong_lane(lane, {own}, kind)) is not None:
+            raise ContractError(wrong)
         match instruction := told.instruction:
             case sessions.SessionCreated():
                 await self.session_created(instruction, told.coordinator)
@@ -341,6 +364,13 @@ class PartyConsumer:
 
     def _left_ms(self, begun: sessions.SessionCreated | sessions.PresignBatch) -> int:
         return min(begun.time_left_ms, int(self._limits.session_seconds * 1000))
+
+
+def _wrong_lane(lane: Lane, own: Collection[Lane], kind: str) -> str | None:
+    if lane in own:
+        return None
+    theirs = " or ".join(sorted(each.instructions for each in own))
+    return f"{kind} came to the queue of {lane.instructions}, not of {theirs}"
 
 
 _BEGIN: Mapping[str, Callable[[PartyConsumer, Accepted], Awaitable[None]]] = {

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from contracts.failures import Failure, FailureCode
 
 
 class RefusedError(Exception):
-    """This party will not take part: what it was asked to do does not check out."""
+    """This party will not take part: what it was asked to do does not check out.
+
+    Arguments:
+        because: Parties that it does not accept: without them it might.
+    """
+
+    def __init__(self, reason: str, *, because: Collection[str] = ()) -> None:
+        super().__init__(reason)
+        self.because = frozenset(because)
 
     @property
     def failure(self) -> Failure:
         # What a client got wrong is told in its own words, as long as it likes.
-        return Failure.of(FailureCode.PARTY_REFUSED, str(self)[:2000])
+        return Failure.of(
+            FailureCode.PARTY_REFUSED, str(self)[:2000], culprits=sorted(self.because)
+        )
 
 
 class NameTakenError(RefusedError):

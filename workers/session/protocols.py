@@ -78,6 +78,7 @@ class Lane:
 
 
 INBOX = Lane(addresses.SESSIONS, addresses.ROUNDS)
+KEY_GENERATION = Lane(addresses.KEYGEN, addresses.KEYGEN)
 PRESIGNING = Lane(addresses.PRESIGNING, addresses.PRESIGNING)
 
 Select = Callable[[Begun], list[Member]]
@@ -133,7 +134,7 @@ class Protocol:
 KEYGEN = Protocol(
     name="keygen",
     begun_by=SessionCreated,
-    lane=INBOX,
+    lane=KEY_GENERATION,
     reports=(sessions.KeyCertified,),
     rounds=(
         Round(way=Way.BROADCAST, introduces=True),
@@ -192,7 +193,7 @@ def table(*rows: Protocol) -> Mapping[str, Protocol]:
     _complete("reports", placed, _members(sessions.Report))
     lanes = {row.begun_by: row.lane for row in rows}
     for row in rows:
-        if lanes[row.begun_by] != row.lane:
+        if row.begun_by is not SessionCreated and lanes[row.begun_by] != row.lane:
             raise IncompleteTableError(f"what begins {row.name} goes by the lane of another")
     return made
 
@@ -203,9 +204,19 @@ def complete(where: str, names: Iterable[str], rows: Iterable[Protocol]) -> None
     _complete(where, Counter(iter(names)), {row.name for row in rows})
 
 
-def lane_of(kind: str) -> Lane:
-    """Of an instruction's name, or of a round message's kind with or without its round."""
-    return _LANES.get(kind.partition("/")[0], INBOX)
+def lanes_of(kind: str) -> frozenset[Lane]:
+    """By which a kind may come: an instruction's name, or a round message's kind with or without
+    its round. What nobody knows goes to the inbox, to be refused there."""
+    return _LANES.get(kind.partition("/")[0], frozenset({INBOX}))
+
+
+def lane_of(content: sessions.Instruction) -> Lane:
+    """By which an instruction goes: that of the protocol whose session it begins. What begins none
+    goes to the inbox, past the sessions that it may end."""
+    if isinstance(content, SessionCreated):
+        return PROTOCOLS[content.terms.protocol].lane
+    (lane,) = lanes_of(content.instruction)
+    return lane
 
 
 def _complete(what: str, placed: Counter[Any], wanted: Collection[Any]) -> None:
@@ -229,6 +240,11 @@ PROTOCOL_OF_REPORT: Mapping[str, str] = {
     for row in PROTOCOLS.values()
     for report in row.reports
 }
-_LANES: Mapping[str, Lane] = {row.name: row.lane for row in PROTOCOLS.values()} | {
-    row.begun_by.model_fields["instruction"].default: row.lane for row in PROTOCOLS.values()
+_LANES: Mapping[str, frozenset[Lane]] = {
+    row.name: frozenset({row.lane}) for row in PROTOCOLS.values()
+} | {
+    row.begun_by.model_fields["instruction"].default: frozenset(
+        each.lane for each in PROTOCOLS.values() if each.begun_by is row.begun_by
+    )
+    for row in PROTOCOLS.values()
 }

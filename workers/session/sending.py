@@ -9,7 +9,7 @@ from contracts.envelope import COORDINATOR, EVERYONE, NO_SESSION, Envelope
 from contracts.identity import Identity
 
 from ..store.records import Outgoing
-from .protocols import lane_of
+from .protocols import lane_of, lanes_of
 
 JSON = "application/json"
 
@@ -19,10 +19,11 @@ def round_message(
 ) -> tuple[Outgoing, ...]:
     """One envelope, signed once: to its recipient, or the same bytes to each of `recipients`."""
     body = content.seal(identity)
+    (lane,) = lanes_of(content.kind)
     to = tuple(recipients) if content.recipient == EVERYONE else (content.recipient,)
     return tuple(
         Outgoing(
-            exchange=lane_of(content.kind).rounds,
+            exchange=lane.rounds,
             routing_key=party_id,
             kind=f"{content.kind}/{content.round}",
             content_type=envelope.CONTENT_TYPE,
@@ -66,7 +67,7 @@ def report(
 def instruction(content: sessions.Instruction, party_id: str, session_id: bytes) -> Outgoing:
     """The coordinator's word to one party. It is put into its envelope when it is published."""
     return Outgoing(
-        exchange=lane_of(content.instruction).instructions,
+        exchange=lane_of(content).instructions,
         routing_key=party_id,
         kind=content.instruction,
         content_type=JSON,

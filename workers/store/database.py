@@ -29,6 +29,9 @@ class Database(Protocol):
     async def execute(self, statement: str, *values: object) -> int:
         """Returns how many rows it changed."""
 
+    async def require_writable(self) -> None:
+        """Raises ReadOnlyError if it takes no changes."""
+
     async def attest(self) -> None:
         """Compare it with its witness, if it has one."""
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias
 
+from .database import Row
 from .records import (
     Admission,
     ApiKeyEntryRecord,
@@ -24,6 +25,7 @@ from .records import (
     IncarnationRecord,
     KeyRecord,
     KeyShareRecord,
+    ListEntryRecord,
     Outcome,
     Outgoing,
     Parked,
@@ -42,6 +44,7 @@ from .records import (
     WaiterRecord,
     WaitingSession,
 )
+from .rows.sealed import Sealed
 
 GoOn: TypeAlias = Callable[[WaitingSession, tuple[PooledPresignature, ...]], CoordinatorChange]
 """What becomes of a session that waited, with the presignatures that it is given."""
@@ -51,8 +54,23 @@ class StoreUnavailableError(Exception):
     """The database is away or would not have the transaction now. Try again later."""
 
 
+class ReadOnlyError(StoreUnavailableError):
+    """The database answers and takes no changes: a standby, or made read-only by somebody."""
+
+
+class PoolerError(StoreUnavailableError):
+    """A pooler before the database leaves us no session of its server: says what to do. Whoever
+    opens a store is told by a SchemaError; this is for one that was changed afterwards."""
+
+
+class TlsRefusedError(StoreUnavailableError):
+    """TLS keeps us from the database: its certificate, ours, or a file. Whoever opens a store is
+    told by a SchemaError; this is for what was changed afterwards."""
+
+
 class SchemaError(Exception):
-    """The database's schema is not the one this version needs; says which command mends it."""
+    """The database is not as this version needs it: its schema, or what stands before it. Says what
+    mends it."""
 
 
 class WitnessError(Exception):
@@ -73,6 +91,9 @@ class SessionStore(Protocol):
 
     async def ping(self) -> None:
         """Raises StoreUnavailableError or SchemaError."""
+
+    async def require_able(self) -> None:
+        """The same, and that it takes changes: raises ReadOnlyError where it does not."""
 
     async def session(self, session_id: bytes) -> Session | None:
         """With its whole inbox; None if it is not known here, or not any more."""
@@ -102,6 +123,16 @@ class SessionStore(Protocol):
 
         A few thousand at once and no more: call again while there are any.
         """
+
+    async def add_list_entry(self, entry: ListEntryRecord, previous: bytes) -> bool:
+        """Go on with a list that operators sign. True if the entry stands in it, be it since
+        earlier; False if another one does, or if the entry before is not there or not the one with
+        the digest `previous`."""
+
+    async def list_entries(
+        self, list_name: str, *, after: int, limit: int
+    ) -> list[ListEntryRecord]:
+        """In their order, from the first one after number `after`."""
 
 
 class PartyStore(SessionStore, Protocol):
@@ -222,6 +253,20 @@ class PartyStore(SessionStore, Protocol):
     async def begin_incarnation(self, reason: str) -> None:
         """Empty the ephemeral tables, whatever the witness says."""
 
+    async def count_sealed(self, kind: Sealed) -> int:
+        """How many rows have a value of this kind."""
+
+    async def sealed_page(
+        self, kind: Sealed, after: tuple[object, ...] | None, limit: int
+    ) -> Sequence[Row]:
+        """The rows whose key comes next after this one; None: the first."""
+
+    async def replace_sealed(self, kind: Sealed, row: Row, secret: bytes) -> bool:
+        """Another sealed value in the row's place. False if it is gone, or was changed."""
+
+    async def states_under_way(self) -> list[bytes]:
+        """Of sessions that are not over, sealed as they are."""
+
     async def sealed_key_shares(self) -> list[KeyShareRecord]:
         """All of them, each `secret` as it is stored: sealed to this party."""
 
@@ -263,6 +308,9 @@ class CoordinatorStore(SessionStore, Protocol):
 
     async def unfinished(self) -> dict[str, int]:
         """Owner -> how many of its requests have a session that is not over."""
+
+    async def finished(self, session_ids: Sequence[bytes]) -> list[bytes]:
+        """Those of them that are over, or not known any more, in any order."""
 
     async def request(
         self, owner: str, request_id: str, digest: bytes | None = None

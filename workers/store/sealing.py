@@ -14,6 +14,7 @@ does not open.
 
 from __future__ import annotations
 
+import copy
 import hmac
 import os
 import re
@@ -83,7 +84,7 @@ class MasterKeys:
         }
 
     def __repr__(self) -> str:
-        return f"MasterKeys(versions={sorted({version for version, _ in self._extracted})})"
+        return f"MasterKeys(versions={self.versions})"
 
     @classmethod
     def from_hex(cls, digits: str) -> MasterKeys:
@@ -114,6 +115,28 @@ class MasterKeys:
                 raise SealError(f"key file {path} has a name that is not a version number")
             keys[int(name)] = _from_hex(int(name), digits)
         return cls(keys)
+
+    @property
+    def versions(self) -> list[int]:
+        """Of the keys that there are, the newest last."""
+        return sorted({version for version, _ in self._extracted})
+
+    @property
+    def newest(self) -> int:
+        """The version that seals."""
+        return self._newest
+
+    def newest_alone(self) -> MasterKeys:
+        """What is left when the older ones have retired."""
+        alone = copy.copy(self)
+        alone._extracted = {
+            place: key for place, key in self._extracted.items() if place[0] == self._newest
+        }
+        return alone
+
+    def sealed(self, value: bytes) -> bool:
+        """Whether the value says that one of these keys has sealed it."""
+        return int.from_bytes(value[:_VERSION_BYTES]) in self.versions
 
     def seal(self, kind: Kind, plain: bytes, context: bytes) -> bytes:
         """Version, nonce, ciphertext."""

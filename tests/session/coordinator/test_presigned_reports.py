@@ -26,6 +26,7 @@ from tests.session.ecdsa_sessions import (
 from workers.protocols import dkls23
 from workers.session import tasks
 from workers.session.coordinator import reports as reporting
+from workers.session.coordinator.refusing import Refusal
 
 
 def _verified(made: SignedItem, asked: dict[str, Any]) -> None:
@@ -185,7 +186,14 @@ def test_progress_gives_the_signers_their_time_anew() -> None:
     assert (progress.status, progress.deadline) == (Status.IN_PROGRESS, NOW + 6_000)
 
 
-def test_whoever_refuses_is_accused_and_whoever_only_complains_is_not() -> None:
-    for code, accused in ((FailureCode.PARTY_REFUSED, {"party-1"}), (FailureCode.SPOILT, set())):
-        progress = reporting.session_failed(replaceable(), "party-1", Failure.of(code, "because"))
-        assert progress.accused == accused
+def test_whom_a_party_refuses_is_remembered_and_is_no_culprit() -> None:
+    for code, culprits in (
+        (FailureCode.PARTY_REFUSED, []),
+        (FailureCode.SPOILT, ["party-3"]),
+    ):
+        failure = Failure.of(code, "because", culprits=["party-3", "party-1", "ghost"])
+        progress = reporting.session_failed(replaceable(), "party-1", failure)
+        assert progress.failure is not None
+        assert progress.failure.culprits == culprits
+        refusal = Refusal(party_id="party-1", because=["party-3"], signers=["party-1", "party-3"])
+        assert progress.refusal == (None if culprits else refusal)

@@ -42,7 +42,7 @@ REPORTS = (
     "session_failed",
 )
 TOPICS = (addresses.REQUESTS, addresses.REPORTS, addresses.RESULTS, addresses.DEAD)
-LANES = (addresses.SESSIONS, addresses.ROUNDS, addresses.PRESIGNING)
+LANES = (addresses.SESSIONS, addresses.ROUNDS, addresses.KEYGEN, addresses.PRESIGNING)
 PATIENCE_S = 20.0
 QUIET_S = 3.0
 """For what is not to happen."""
@@ -231,14 +231,23 @@ class Adversary:
             but=[(addresses.REPORTS, f"{kind}.*") for kind in REPORTS if kind not in kinds],
         )
 
-    def holding_instructions(self, party_id: str) -> contextlib.AbstractAsyncContextManager[Held]:
+    def holding_instructions(
+        self, party_id: str, operation: str = "sign"
+    ) -> contextlib.AbstractAsyncContextManager[Held]:
+        """On the lane of such requests."""
+        if operation == "keygen":
+            return self.holding(addresses.keygen_queue(party_id), (addresses.KEYGEN, party_id))
         return self.holding(addresses.inbox_queue(party_id), (addresses.SESSIONS, party_id))
 
     @contextlib.asynccontextmanager
-    async def holding_all_instructions(self) -> AsyncIterator[dict[str, Held]]:
+    async def holding_all_instructions(
+        self, operation: str = "sign"
+    ) -> AsyncIterator[dict[str, Held]]:
         async with contextlib.AsyncExitStack() as stack:
             yield {
-                party_id: await stack.enter_async_context(self.holding_instructions(party_id))
+                party_id: await stack.enter_async_context(
+                    self.holding_instructions(party_id, operation)
+                )
                 for party_id in self.deployment.plan.party_ids
             }
 
@@ -374,7 +383,7 @@ def is_report(kind: str, session_id: bytes | None = None, senders: Sequence[str]
 def is_instruction(kind: str, party_id: str | None = None) -> Wanted:
     def wanted(wire: Wire) -> bool:
         return (
-            wire.exchange in {addresses.SESSIONS, addresses.PRESIGNING}
+            wire.exchange in {addresses.SESSIONS, addresses.KEYGEN, addresses.PRESIGNING}
             and wire.kind == kind
             and party_id in {None, wire.routing_key}
         )

@@ -55,7 +55,7 @@ async def before_they_hear(
         signers=SIGNERS,
         timeout_s=timeout_s,
     )
-    async with uninvited(adversary, call, "sign", request_id) as under_way:
+    async with uninvited(adversary, call, request_id, key) as under_way:
         assert len(await adversary.recording.count(invites(request_id), 2, 5)) == 2
         yield under_way
         for held in under_way.held.values():
@@ -209,7 +209,7 @@ async def test_a_recorded_wish_makes_no_nonces_a_second_time(
 
 @pytest.mark.parametrize(
     ("kind", "refused"),
-    [("keygen/1", "stranger"), ("share_signed", "misplaced"), ("nonces_wanted", "misplaced")],
+    [("keygen/1", "misplaced"), ("share_signed", "misplaced"), ("nonces_wanted", "misplaced")],
 )
 async def test_a_header_of_another_kind_than_the_instruction_is_refused(
     victim: Client, key: CertifiedKey, stranger: Adversary, kind: str, refused: str

@@ -276,8 +276,8 @@ async def test_a_session_is_not_cancelled_as_another_request(
     that was never signed: all parties would state so, and truly."""
     shop = victim.acting_for("shop")
     name = f"shop-{secrets.token_hex(4)}"
-    await shop.create_key(name, curve=Curve.ED25519, threshold=2, party_count=3)
-    other = await outcome_of_a_lost_request(insider, shop, name)
+    key = await shop.create_key(name, curve=Curve.ED25519, threshold=2, party_count=3)
+    other = await outcome_of_a_lost_request(insider, shop, key)
     async with insider.holding_reports(SHARES) as held:
         begun = await shop.begin_signature(name, message=asking.MESSAGE, scheme=Scheme.ED25519)
         assert begun.announced is not None
@@ -304,14 +304,18 @@ async def test_a_session_is_not_cancelled_as_another_request(
 
 
 async def outcome_of_a_lost_request(
-    insider: Adversary, shop: Client, name: str
+    insider: Adversary, shop: Client, key: CertifiedKey
 ) -> QuerySessionResult:
     """What is told of a request that no party has heard of."""
     request_id = f"other-{secrets.token_hex(4)}"
     call = shop.sign(
-        name, message=b"other", scheme=Scheme.ED25519, request_id=request_id, timeout_s=30
+        key.facts.key_id,
+        message=b"other",
+        scheme=Scheme.ED25519,
+        request_id=request_id,
+        timeout_s=30,
     )
-    under_way = await lost(insider, call, "sign", request_id)
+    under_way = await lost(insider, call, request_id, key)
     under_way.task.cancel()
     await asyncio.gather(under_way.task, return_exceptions=True)
     return await shop.look(request_id=request_id)

@@ -29,7 +29,7 @@ async def test_what_was_lost_and_not_cancelled_is_signed_by_whoever_holds_the_co
         request_id=request_id,
         timeout_s=2,
     )
-    under_way = await lost(insider, call, "sign", request_id)
+    under_way = await lost(insider, call, request_id, key)
     assert isinstance(await outcome(under_way.task), ClientError)
     tried = await FalseCoordinator(insider).sign(
         under_way.signed, key.facts, ["party-1", "party-3"]
@@ -48,7 +48,7 @@ async def test_what_was_cancelled_is_signed_by_nobody(
     call = victim.sign(
         key.facts.key_id, message=asking.MESSAGE, scheme=Scheme.ED25519, request_id=request_id
     )
-    under_way = await lost(adversary, call, "sign", request_id)
+    under_way = await lost(adversary, call, request_id, key)
     told = await victim.cancel(request_id)
     assert isinstance(await outcome(under_way.task), ClientError)
     assert told.final
@@ -87,7 +87,7 @@ async def test_what_expired_and_was_asked_about_is_signed_by_nobody(
         request_id=request_id,
         timeout_s=2,
     )
-    under_way = await lost(adversary, call, "sign", request_id)
+    under_way = await lost(adversary, call, request_id, key)
     assert isinstance(await outcome(under_way.task), ClientError)
     assert (await victim.cancel(request_id)).final
     for signers in every_signer_set(stack):
@@ -105,7 +105,7 @@ async def test_a_key_that_was_cancelled_is_made_by_nobody(
         if not cancelled:
             assert len((await false_coordinator.make_key(signed)).shares) == 3
             continue
-        under_way = await lost(insider, victim.submit(signed), "keygen", request_id)
+        under_way = await lost(insider, victim.submit(signed), request_id, None)
         told = await victim.cancel(request_id)
         await outcome(under_way.task)
         assert told.final

@@ -344,7 +344,7 @@ async def test_the_coordinator_counts_no_statement_that_is_anothers(
     call = victim.sign(
         key.facts.key_id, message=asking.MESSAGE, scheme=Scheme.ED25519, request_id=request_id
     )
-    under_way = await lost(insider, call, "sign", request_id)
+    under_way = await lost(insider, call, request_id, key)
     async with insider.holding_reports(ANSWERED) as held:
         asked = asyncio.ensure_future(victim.cancel(request_id))
         answers = await held.recording.of_each(ANSWERED, 3)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from contracts.client import ClientError
+from contracts.keys import CertifiedKey
 from contracts.signing import SignedRequest
 
 from .adversary import Adversary, Held, heard_request, invites, is_instruction, is_request
@@ -33,25 +34,39 @@ class UnderWay(Generic[T]):
 
 @contextlib.asynccontextmanager
 async def uninvited(
-    adversary: Adversary, call: Coroutine[Any, Any, T], operation: str, request_id: str
+    adversary: Adversary, call: Coroutine[Any, Any, T], request_id: str, key: CertifiedKey | None
 ) -> AsyncIterator[UnderWay[T]]:
-    """The coordinator has begun the session, and no party has heard of it."""
-    async with adversary.holding_all_instructions() as held:
+    """The coordinator has begun the session, and no party has heard of it.
+
+    Arguments:
+        key: That is to sign, and is asked to by nobody else; None where the call makes one.
+    """
+    operation = "keygen" if key is None else "sign"
+    async with adversary.holding_all_instructions(operation) as held:
+        earlier = list(adversary.recording.heard)
         task = asyncio.ensure_future(call)
         signed = heard_request(await adversary.recording.first(is_request(operation, request_id)))
-        await adversary.recording.first(_any_word)
+        # Not any word of the coordinator: an earlier test's session may be tried once more now.
+        begun = invites(request_id)
+        await adversary.recording.first(
+            lambda wire: (
+                begun(wire)
+                or (key is not None and _wants_nonces(wire, key) and wire not in earlier)
+            )
+        )
         yield UnderWay(task, signed, held)
 
 
-def _any_word(wire: Wire) -> bool:
-    return is_instruction("session_created")(wire) or is_instruction("nonces_wanted")(wire)
+def _wants_nonces(wire: Wire, key: CertifiedKey) -> bool:
+    wanted = is_instruction("nonces_wanted")(wire)
+    return wanted and wire.json()["key_session"] == key.facts.session_id.hex()
 
 
 async def lost(
-    adversary: Adversary, call: Coroutine[Any, Any, T], operation: str, request_id: str
+    adversary: Adversary, call: Coroutine[Any, Any, T], request_id: str, key: CertifiedKey | None
 ) -> UnderWay[T]:
     """As `uninvited`, and what the parties were to hear is lost for good."""
-    async with uninvited(adversary, call, operation, request_id) as under_way:
+    async with uninvited(adversary, call, request_id, key) as under_way:
         return under_way
 
 

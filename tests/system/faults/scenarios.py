@@ -43,8 +43,8 @@ MUTATED: Mapping[str, Scenario] = {
     ),
     "order": Scenario(
         faults=(
-            (Kind.BEFORE_COMMIT, "party-1.1", 2.0),
-            (Kind.BEFORE_COMMIT, "party-3.1", 2.0),
+            (Kind.BEFORE_COMMIT, "party-1.keygen.1", 2.0),
+            (Kind.BEFORE_COMMIT, "party-3.keygen.1", 2.0),
         ),
         breaks="two bytes",
         mix=KEYGEN,

@@ -49,12 +49,14 @@ async def at_another(gateways: Gateways) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def letting(gateways: Gateways) -> Letting:
-    """Lets another tenant in, at the first gateway."""
+    """Lets another tenant in, at the first gateway, by a key of that name or its own."""
 
     @contextlib.asynccontextmanager
-    async def let(name: str, *scopes: Scope) -> AsyncIterator[httpx.AsyncClient]:
+    async def let(
+        name: str, *scopes: Scope, key: str | None = None
+    ) -> AsyncIterator[httpx.AsyncClient]:
         secret = await new_api_key(
-            gateways.config, gateways.authority, name, scopes or tuple(Scope)
+            gateways.config, gateways.authority, name, scopes or tuple(Scope), key
         )
         async with calling(gateways.urls[0], secret) as other:
             yield other
@@ -65,7 +67,7 @@ def letting(gateways: Gateways) -> Letting:
 @pytest.fixture(scope="package")
 def wires(stack: Deployment) -> Iterator[Wires]:
     """Between the third gateway and the broker."""
-    with Wires(stack.amqp_url, [PROXIED]) as connected:
+    with Wires(stack.amqp_urls["gateway"], [PROXIED]) as connected:
         yield connected
 
 
@@ -73,12 +75,13 @@ def wires(stack: Deployment) -> Iterator[Wires]:
 def proxied(stack: Deployment, wires: Wires) -> str:
     """The URL of a gateway with a declared proxy, which lets one network in."""
     assert stack.gateways is not None
-    wired = through(stack.amqp_url, wires.ports[PROXIED])
+    own = stack.amqp_urls["gateway"]
+    wired = through(own, wires.ports[PROXIED])
     door = '[gateway]\ntrusted_proxies = ["127.0.0.1"]\nallowed_ips = ["192.0.2.0/24"]'
     text = stack.gateways.config.read_text()
     config = stack.gateways.config.with_name("gateway-proxied.toml")
     config.touch(mode=0o600)
-    config.write_text(text.replace("[gateway]", door, 1).replace(stack.amqp_url, wired))
+    config.write_text(text.replace("[gateway]", door, 1).replace(own, wired))
     (port,) = free_ports(1)
     (program,) = programs(config, [port], stack.plan.entry)
     stack.supervisor.start(replace(program, name=PROXIED))

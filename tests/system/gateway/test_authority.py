@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import asyncpg
 import httpx
@@ -20,7 +23,7 @@ from gateway.entry.api_keys import digest
 from ops.stack.deployment import Deployment
 from ops.stack.gateways import CLIENT, Gateways
 
-from .callers import calling, code, eventually, told
+from .callers import KEYGEN, calling, code, eventually, made, told
 from .conftest import Letting
 
 LIST = "/api/v1/accounts"
@@ -120,3 +123,49 @@ def _forged(last: asyncpg.Record) -> SignedApiKeyEntry:
         issued_at=now_ms(),
     )
     return SignedApiKeyEntry.of(entry, stranger)
+
+
+async def test_who_waits_or_follows_is_told_when_his_key_is_revoked(
+    stack: Deployment, gateways: Gateways, command: Command
+) -> None:
+    """At the gateway that was told, and at one that has to hear of it."""
+    wish = ("create", "guest-1", "--holder", "guest", "--scope", "read", "--scope", "keygen")
+    secret = json.loads(await command(*wish, "--days", "1", "--json"))["secret"]
+    os.kill(stack.supervisor.pids["party-1.keygen.1"], signal.SIGSTOP)
+    try:
+        async with (
+            calling(gateways.urls[0], secret) as here,
+            calling(gateways.urls[1], secret) as elsewhere,
+        ):
+            begun = await made(here, "/api/v1/mpc/keygen", KEYGEN)
+            session = f"/api/v1/sessions/{begun['session_id']}"
+            followed = [asyncio.create_task(_last(who, session)) for who in (here, elsewhere)]
+            waiting = [
+                asyncio.create_task(who.get(session, params={"wait": 60}))
+                for who in (here, elsewhere)
+            ]
+            await asyncio.sleep(0.5)
+            assert not any(each.done() for each in (*followed, *waiting))
+            await command("revoke", "guest-1", "--at", gateways.urls[0])
+            async with asyncio.timeout(SECONDS):
+                for answer in await asyncio.gather(*waiting):
+                    assert code(answer, 401) == "unauthenticated"
+                    assert "guest-1 was revoked" in answer.json()["detail"]
+                for event, told in await asyncio.gather(*followed):
+                    assert (event, told["code"]) == ("problem", "unauthenticated")
+                    assert "guest-1 was revoked" in told["detail"]
+    finally:
+        os.kill(stack.supervisor.pids["party-1.keygen.1"], signal.SIGCONT)
+
+
+async def _last(caller: httpx.AsyncClient, session: str) -> tuple[str, dict[str, Any]]:
+    """Of the session's events, when the stream has ended."""
+    last: tuple[str, dict[str, Any]] = ("", {})
+    async with caller.stream("GET", f"{session}/events") as stream:
+        event = ""
+        async for line in stream.aiter_lines():
+            if line.startswith("event: "):
+                event = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                last = (event, json.loads(line.removeprefix("data: ")))
+    return last

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import json
 from typing import Any
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from ops.stack.gateways import Gateways
 
 from .callers import KEYGEN, MESSAGE, PARTICIPANTS, PARTIES, code, ended, events, made, told
 from .callers import verifies as verifies_elsewhere
@@ -109,7 +115,7 @@ async def test_what_one_dialect_begins_the_other_can_watch(caller: httpx.AsyncCl
         assert looked["status"] == "completed"
 
 
-async def test_a_join_token_is_good_once_for_one_party_of_one_session(
+async def test_a_join_token_is_good_for_one_party_of_one_session_late_and_repeated_too(
     caller: httpx.AsyncClient,
 ) -> None:
     wish = {"session_type": "keygen", **KEYGEN}
@@ -118,20 +124,34 @@ async def test_a_join_token_is_good_once_for_one_party_of_one_session(
     joining = {"join_token": one["join_token"], "party_id": PARTIES[0]}
     strange = {"join_token": other["join_token"], "party_id": PARTIES[0]}
     assert code(await caller.post(path, json=strange), 403) == "token_refused"
-    told(await caller.post(path, json=joining))
-    assert code(await caller.post(path, json=joining), 403) == "token_refused"
+    for _ in range(2):
+        joined = told(await caller.post(path, json=joining))
+        assert (joined["session_id"], joined["party_id"]) == (one["session_id"], PARTIES[0])
     assert (await ended(caller, one["session_id"]))["status"] == "completed"
     late = {**joining, "party_id": PARTIES[1]}
-    assert code(await caller.post(path, json=late), 409) == "session_over"
+    joined = told(await caller.post(path, json=late))
+    assert (joined["status"], joined["party_id"]) == ("completed", PARTIES[1])
+    assert code(await caller.post(path, json=strange), 403) == "token_refused"
+
+
+async def test_joins_of_a_caller_who_takes_his_time_all_end_well(
+    caller: httpx.AsyncClient, at_another: httpx.AsyncClient
+) -> None:
+    begun = await made(caller, "/api/v1/sessions", {"session_type": "keygen", **KEYGEN})
+    path = f"/api/v1/sessions/{begun['session_id']}/join"
+    for pause_s, party_id in zip((0.45, 0.45, 2.5), PARTIES, strict=True):
+        await asyncio.sleep(pause_s)
+        wish = {"join_token": begun["join_token"], "party_id": party_id}
+        assert told(await caller.post(path, json=wish))["party_id"] == party_id
+    assert told(await at_another.post(path, json=wish))["party_id"] == PARTIES[-1]
+    assert (await ended(caller, begun["session_id"]))["status"] == "completed"
 
 
 async def test_a_partys_own_token_joins_nobody_else(caller: httpx.AsyncClient) -> None:
     begun = await made(caller, "/api/v1/mpc/keygen", KEYGEN)
     path = f"/api/v1/sessions/{begun['session_id']}/join"
     wish = {"join_token": begun["join_tokens"][PARTIES[0]], "party_id": PARTIES[1]}
-    # Its parties begin at once, so it may be over by now.
-    refused = await caller.post(path, json=wish)
-    assert code(refused, refused.status_code) in {"token_refused", "session_over"}
+    assert code(await caller.post(path, json=wish), 403) == "token_refused"
 
 
 async def test_a_session_is_cancelled_once_and_says_so(caller: httpx.AsyncClient) -> None:
@@ -182,3 +202,42 @@ async def test_a_session_is_followed_and_taken_up_where_it_was_left(
     assert len(session["participants"]) == len(PARTICIPANTS)
     path = f"/api/v1/sessions/{begun['session_id']}/events"
     assert (await caller.get(path, headers={"Last-Event-ID": last})).status_code == 204
+
+
+async def test_a_session_is_followed_by_socket_as_by_stream(
+    caller: httpx.AsyncClient, gateways: Gateways
+) -> None:
+    wish = {"session_type": "keygen", "threshold_n": 3, "threshold_t": 2, "curve": "ed25519"}
+    begun = await made(caller, "/api/v1/sessions", wish)
+    path = f"/api/v1/sessions/{begun['session_id']}/events"
+    url = gateways.urls[1].replace("http://", "ws://") + path
+    key = {"X-API-Key": gateways.api_key}
+    async with connect(url, additional_headers=key, proxy=None) as follower:
+        seen = [json.loads(message) async for message in follower]
+        assert follower.close_code == 1000
+    assert [each["event"] for each in seen] == ["session"] * (len(seen) - 1) + ["end"]
+    assert seen[-1]["data"] == told(await caller.get(path.removesuffix("/events")))
+    for wrong, status in (("wrong", 401), (gateways.api_key, 404)):
+        unknown = url.replace(begun["session_id"], "0" * 64)
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(unknown, additional_headers={"X-API-Key": wrong}, proxy=None)
+        assert refused.value.response.status_code == status
+
+
+async def test_a_user_has_one_account_at_all_gateways_and_its_key_is_looked_at(
+    caller: httpx.AsyncClient, at_another: httpx.AsyncClient
+) -> None:
+    wish = {"user_id": "grace", "curve": "ed25519"}
+    asked = (who.post("/api/v1/accounts", json=wish) for who in (caller, at_another, caller))
+    accounts = [told(answer, 201) for answer in await asyncio.gather(*asked)]
+    account_id = accounts[0]["account_id"]
+    assert {each["account_id"] for each in accounts} == {account_id}
+    made_key = await made(at_another, "/api/v1/accounts?wait=60", wish)
+    assert (made_key["account_id"], made_key["status"]) == (account_id, "completed")
+    listed = told(await caller.get("/api/v1/accounts", params={"user_id": "grace"}))
+    assert [each["account_id"] for each in listed["accounts"]] == [account_id]
+    key = told(await at_another.get(f"/api/v1/keys/{account_id}"))
+    assert key["public_key"] == made_key["public_key"]
+    digest = {"message": DIGEST}
+    refused = await caller.post(f"/api/v1/accounts/{account_id}/sign", json=digest)
+    assert code(refused, 422) == "invalid_request"

@@ -77,7 +77,7 @@ async def test_the_result_of_a_killed_gateway_waits_at_the_coordinator(
 async def test_who_waits_long_at_a_gateway_that_is_stopped_is_told_in_time(
     stack: Deployment, caller: httpx.AsyncClient, at_another: httpx.AsyncClient
 ) -> None:
-    kill(stack, "party-1.1", signal.SIGSTOP)
+    kill(stack, "party-1.keygen.1", signal.SIGSTOP)
     try:
         begun = await made(caller, "/api/v1/mpc/keygen", KEYGEN)
         path = f"/api/v1/sessions/{begun['session_id']}"
@@ -88,7 +88,7 @@ async def test_who_waits_long_at_a_gateway_that_is_stopped_is_told_in_time(
         looked = told(await asyncio.wait_for(waiting, BOUND_S))
         assert looked["status"] in {"waiting", "in_progress"}
     finally:
-        kill(stack, "party-1.1", signal.SIGCONT)
+        kill(stack, "party-1.keygen.1", signal.SIGCONT)
     await again(stack, "gateway.1")
     assert (await ended(caller, begun["session_id"]))["status"] == "completed"
 

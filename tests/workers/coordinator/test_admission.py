@@ -13,13 +13,13 @@ from workers.coordinator.admission import Admission
 from ..simulate import CLIENT, World, world
 
 
-def limited(shire: World, *, per_client: int = 2, in_all: int = 100) -> Admission:
-    admission = Admission(shire.coordinator_store, per_client=per_client, in_all=in_all)
+def limited(shire: World, *, per_owner: int = 2, in_all: int = 100) -> Admission:
+    admission = Admission(shire.coordinator_store, per_owner=per_owner, in_all=in_all)
     shire.requests._admission = admission
     return admission
 
 
-@pytest.mark.parametrize("limits", [{"per_client": 2}, {"in_all": 2}])
+@pytest.mark.parametrize("limits", [{"per_owner": 2}, {"in_all": 2}])
 async def test_what_is_too_much_is_told_so_and_begins_nothing(
     tmp_path: Path, limits: dict[str, int]
 ) -> None:
@@ -42,7 +42,7 @@ async def test_what_is_too_much_is_told_so_and_begins_nothing(
 
 async def test_a_request_that_came_before_is_not_too_much(tmp_path: Path) -> None:
     async with world(tmp_path) as shire:
-        limited(shire, per_client=1)
+        limited(shire, per_owner=1)
         signed = await shire.ask(shire.keygen_request())
         begun = list(shire.network.sent)
         await shire.submit(signed)
@@ -53,7 +53,7 @@ async def test_signing_is_refused_like_making_keys(tmp_path: Path) -> None:
     async with world(tmp_path) as shire:
         await shire.ask(shire.keygen_request(key_id="k"))
         await shire.run()
-        admission = limited(shire, per_client=1)
+        admission = limited(shire, per_owner=1)
         await shire.ask(shire.sign_request(key_id="k"))
         await shire.ask(shire.sign_request(key_id="k"))
         *_, refused = shire.results()
@@ -68,7 +68,7 @@ async def test_signing_is_refused_like_making_keys(tmp_path: Path) -> None:
 
 async def test_one_clients_work_is_not_counted_against_another(tmp_path: Path) -> None:
     async with world(tmp_path) as shire:
-        admission = limited(shire, per_client=1)
+        admission = limited(shire, per_owner=1)
         admission.began("svcB")
         assert admission.refusal("svcB") is not None
         assert admission.refusal(CLIENT) is None
@@ -76,7 +76,7 @@ async def test_one_clients_work_is_not_counted_against_another(tmp_path: Path) -
 
 async def test_tenants_of_one_client_leave_room_for_another_client(tmp_path: Path) -> None:
     async with world(tmp_path) as shire:
-        admission = limited(shire, per_client=2, in_all=6)
+        admission = limited(shire, per_owner=2, in_all=6)
         for tenant in range(4):
             assert admission.refusal(f"gate/{tenant}") is None
             admission.began(f"gate/{tenant}")
@@ -93,7 +93,7 @@ async def test_tenants_of_one_client_leave_room_for_another_client(tmp_path: Pat
 
 async def test_what_tenants_have_under_way_is_counted_from_the_store(tmp_path: Path) -> None:
     async with world(tmp_path) as shire:
-        admission = limited(shire, per_client=1, in_all=2)
+        admission = limited(shire, per_owner=1, in_all=2)
         await shire.ask(shire.keygen_request(tenant="shop"))
         await admission.refresh()
         assert admission.refusal(f"{CLIENT}/bank") is not None

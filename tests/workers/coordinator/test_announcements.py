@@ -43,7 +43,7 @@ async def test_a_session_is_announced_before_anything_else_is_sent(shire: World)
     first, *others = shire.network.sent
     assert first.exchange == addresses.RESULTS
     assert first.routing_key == addresses.announcement_key(CLIENT, request.request_id)
-    assert {message.exchange for message in others} == {addresses.SESSIONS}
+    assert {message.exchange for message in others} == {addresses.KEYGEN}
     told = announced(shire, request)
     assert told.parties == list(shire.identities)
     assert set(told.join_tokens) == set(told.parties)

@@ -17,7 +17,7 @@ from contracts.signing import SignedRequest
 from tests.workers.callers import state, wish
 from tests.workers.crew import coordinator_worker
 from tests.workers.doubles import FakePublisher
-from tests.workers.simulate import CLIENT, World
+from tests.workers.simulate import CLIENT, LIMITS, World
 from workers.coordinator import requests as requests_module
 from workers.delivery.publisher import FullError, PublishError, UnroutableError
 from workers.store.records import Outgoing
@@ -397,7 +397,9 @@ async def test_what_comes_too_late_has_one_answer_however_often_it_comes(
     shire: World, operation: str
 ) -> None:
     now = shire.clock()
-    when = {"issued_at": now - 60_000, "expires_at": now - 1}
+    # By less it may be a clock that is behind.
+    expired_at = now - int(LIMITS.clock_tolerance_seconds * 1000)
+    when = {"issued_at": expired_at - 60_000, "expires_at": expired_at}
     request = shire.keygen_request(**when) if operation == "keygen" else shire.sign_request(**when)
     signed = await shire.ask(request)
     shire.clock.offset_ms += 1_000

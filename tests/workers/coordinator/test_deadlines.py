@@ -138,3 +138,59 @@ async def test_the_tolerance_is_the_settings(shire: World) -> None:
     shire.requests, _ = coordinator_worker(shire, limits=limits)
     signed = any_wish(shire, "query_keys", issued_in_ms=1_001)
     assert await refused(shire, signed) is FailureCode.INVALID_REQUEST
+
+
+###
+### Clocks that are behind
+###
+
+
+@pytest.mark.parametrize("operation", ["keygen", "sign"])
+@pytest.mark.parametrize(("behind_ms", "late"), [(0, False), (1, True), (10_000, True)])
+async def test_what_looks_late_by_less_than_clocks_may_differ_is_served(
+    shire: World, operation: str, behind_ms: int, late: bool
+) -> None:
+    lifetime_ms = 60_000
+    age_ms = lifetime_ms + TOLERANCE_MS - 1 + behind_ms
+    signed = any_wish(shire, operation, issued_in_ms=-age_ms)
+    await shire.submit(signed)
+    codes = {result.failure.code for result in shire.results() if result.failure is not None}
+    assert (FailureCode.EXPIRED in codes) == late
+
+
+async def test_a_session_lasts_as_long_as_was_asked_for_whatever_the_clocks_say(
+    shire: World,
+) -> None:
+    lifetime_ms = 60_000
+    for age_ms, expected in (
+        (0, lifetime_ms),
+        (10_000, lifetime_ms),
+        (TOLERANCE_MS + 20_000, lifetime_ms - 20_000),
+        (lifetime_ms, TOLERANCE_MS),
+    ):
+        now = shire.clock()
+        request = shire.keygen_request(
+            request_id=f"r-{age_ms}",
+            key_id=f"k-{age_ms}",
+            issued_at=now - age_ms,
+            expires_at=now - age_ms + lifetime_ms,
+        )
+        await shire.ask(request)
+        record = await shire.coordinator_store.request(CLIENT, request.request_id)
+        assert record is not None
+        session = await shire.coordinator_store.session(record.session_id)
+        assert session is not None
+        assert abs(session.deadline - now - expected) < 5_000
+
+
+@pytest.mark.parametrize("operation", ["keygen", "sign"])
+async def test_what_is_too_late_says_clock_and_by_how_much_and_always_the_same(
+    shire: World, operation: str
+) -> None:
+    signed = any_wish(shire, operation, issued_in_ms=-90_000)
+    first: Any = await answered(shire, signed, object)
+    assert first.status is Status.EXPIRED
+    assert "30.0 s after its expires_at by the coordinator's clock" in first.failure.message
+    assert "a clock is wrong" in first.failure.message
+    shire.clock.offset_ms += 5_000
+    assert await answered(shire, signed, object) == first

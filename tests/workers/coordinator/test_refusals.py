@@ -27,7 +27,7 @@ async def shire(tmp_path: Path) -> AsyncIterator[World]:
 
 
 def full(world: World, limit: int = 0) -> None:
-    world.requests._admission = Admission(world.coordinator_store, per_client=limit, in_all=1_000)
+    world.requests._admission = Admission(world.coordinator_store, per_owner=limit, in_all=1_000)
 
 
 def answers(world: World, request: Request) -> list[Outgoing]:

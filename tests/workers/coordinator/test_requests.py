@@ -17,9 +17,10 @@ from contracts.results import KeygenResult, SignResult
 from contracts.signing import SignedRequest
 from tests.workers.callers import announcements, answer, refused
 from tests.workers.crew import Together, coordinator_worker
-from tests.workers.simulate import CLIENT, World, world
+from tests.workers.simulate import CLIENT, LIMITS, World, world
 
 LIFETIME_MS = 60_000
+TOLERANCE_MS = int(LIMITS.clock_tolerance_seconds * 1000)
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ async def test_a_request_that_came_too_late_begins_nothing(shire: World, operati
     key_id = await key_of(shire)
     late = shire.keygen_request() if operation == "keygen" else shire.sign_request(key_id=key_id)
     before = len(shire.network.sent)
-    shire.clock.offset_ms += LIFETIME_MS
+    shire.clock.offset_ms += LIFETIME_MS + TOLERANCE_MS
     signed = await shire.ask(late)
     assert await refused(shire, signed) is FailureCode.EXPIRED
     assert {message.exchange for message in shire.network.sent[before:]} == {addresses.RESULTS}
@@ -111,7 +112,7 @@ async def test_two_coordinators_that_get_a_request_at_once_both_send_what_began_
 
 @pytest.mark.parametrize(
     ("clock_ms", "left_ms"),
-    [(10_000, LIFETIME_MS), (0, LIFETIME_MS), (-20_000, LIFETIME_MS - 20_000)],
+    [(10_000, LIFETIME_MS), (0, LIFETIME_MS), (-20_000, LIFETIME_MS - 20_000 + TOLERANCE_MS)],
 )
 async def test_a_session_lasts_as_long_as_was_asked_for_and_no_longer(
     shire: World, clock_ms: int, left_ms: int
@@ -122,5 +123,5 @@ async def test_a_session_lasts_as_long_as_was_asked_for_and_no_longer(
         issued_at=now + clock_ms, expires_at=now + clock_ms + LIFETIME_MS
     )
     await shire.ask(request)
-    assert await deadline_of(shire, request) <= request.expires_at
+    assert await deadline_of(shire, request) <= request.expires_at + TOLERANCE_MS
     assert abs(await deadline_of(shire, request) - now - left_ms) < 5_000

@@ -256,7 +256,7 @@ async def test_whoever_was_served_is_not_given_up_with_those_who_wait(shire: Wor
     await shire.ask(waiting)
     failure = Failure.of(FailureCode.PARTY_FAULT, "no batch", culprits=["party-2"])
     line = line_of(coordinator(shire))
-    await line.give_up(pool, failure, accused=(), but_those_alone=False)
+    await line.give_up(pool, failure, refusal=None, but_those_alone=False)
     assert check_failure(shire, waiting).code is FailureCode.PARTY_FAULT
     await look(shire, alive=False)
     check_success(shire, served, key)

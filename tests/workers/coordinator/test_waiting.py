@@ -32,8 +32,8 @@ from tests.workers.ecdsa import (
 )
 from tests.workers.simulate import CLIENT, World, world
 from workers.coordinator import pools as pools_module
+from workers.pool_limits import PoolLimits
 from workers.session.coordinator.choice import members_of
-from workers.settings import PoolLimits
 from workers.store.interface import StoreUnavailableError
 from workers.store.records import Outgoing
 

@@ -15,7 +15,7 @@ from contracts import addresses
 from contracts.errors import ContractError, InvalidRequestError
 from tests.workers.doubles import FakeMessage, FakePublisher
 from workers import metrics
-from workers.delivery import deliveries
+from workers.delivery import consuming, deliveries
 from workers.delivery.consuming import end
 from workers.delivery.deliveries import (
     LONGEST_DELAY_S,
@@ -190,13 +190,61 @@ async def test_no_delivery_waits_longer_than_the_ceiling(pauses: list[float]) ->
     assert pauses == [LONGEST_DELAY_S]
 
 
-@pytest.mark.parametrize("error", [UnroutableError("no queue"), FullError("full")])
+@pytest.mark.parametrize(
+    ("error", "ending"),
+    [(UnroutableError("no queue"), "failed, requeue"), (FullError("full"), "requeue")],
+)
 async def test_a_message_that_one_queue_does_not_take_holds_no_place(
-    pauses: list[float], error: PublishError
+    pauses: list[float], error: PublishError, ending: str
 ) -> None:
     endings, _ = await settled(error)
-    assert endings == ["requeue"]
+    assert endings == [ending]
     assert len(pauses) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "ending"),
+    [
+        (StoreUnavailableError("away"), "requeue"),
+        (PublishError("broker away"), "requeue"),
+        (FullError("full"), "requeue"),
+        (UnroutableError("no queue"), "failed, requeue"),
+        (KeyError("field"), "failed, requeue"),
+    ],
+)
+async def test_only_what_may_be_the_messages_own_fault_counts_as_failed(
+    pauses: list[float], error: Exception, ending: str
+) -> None:
+    """From RabbitMQ 4.3 on a nack is for ever, and a reject up to the queue's delivery limit."""
+    endings, _ = await settled(error)
+    assert endings == [ending]
+
+
+@pytest.mark.parametrize(
+    ("headers", "attempts"),
+    [
+        ({}, 0),
+        ({"x-delivery-count": 3}, 3),
+        ({"x-delivery-count": 3, "x-acquired-count": 8}, 8),
+        ({"x-acquired-count": 8}, 8),
+        ({"x-acquired-count": "8", "x-delivery-count": 3}, 3),
+    ],
+)
+def test_the_pace_goes_by_all_deliveries_where_the_broker_counts_them(
+    headers: dict[str, Any], attempts: int
+) -> None:
+    """From RabbitMQ 4.3 on what was not the message's fault is in one of the two counts only."""
+    raw = SimpleNamespace(
+        headers=headers,
+        type="",
+        body=b"",
+        routing_key="",
+        message_id=None,
+        exchange="",
+        content_type=None,
+    )
+    message: Any = SimpleNamespace(raw_message=raw)
+    assert consuming._delivery(QUEUE, message).attempts == attempts
 
 
 async def test_a_bug_gives_the_delivery_back_and_logs_where_but_not_what(
@@ -204,7 +252,7 @@ async def test_a_bug_gives_the_delivery_back_and_logs_where_but_not_what(
 ) -> None:
     with caplog.at_level(logging.DEBUG):
         endings, publisher = await settled(KeyError("field"))
-    assert endings == ["requeue"]
+    assert endings == ["failed, requeue"]
     assert publisher.sent == []
     (record,) = (each for each in caplog.records if each.name == deliveries.__name__)
     assert record.levelno == logging.ERROR
@@ -261,7 +309,8 @@ async def test_a_cancellation_while_a_delivery_is_held_leaves_it_to_the_broker(
         (None, "acked"),
         (SessionOverError(), "over"),
         (ContractError("not ours"), "refused"),
-        (ValueError("a fault of ours"), "returned"),
+        (ValueError("a fault of ours"), "failed"),
+        (FullError("its queue is full"), "returned"),
     ],
 )
 async def test_each_end_of_a_delivery_is_counted(
@@ -372,6 +421,7 @@ class Dropping(Middleware):
         (Ended.OVER, "ack"),
         (Ended.REFUSED, "ack"),
         (Ended.RETURNED, "requeue"),
+        (Ended.FAILED, "failed, requeue"),
     ],
 )
 async def test_a_middleware_ends_a_delivery_without_its_handler(ended: Ended, ending: str) -> None:
@@ -394,7 +444,7 @@ async def test_a_middleware_that_fails_gives_the_delivery_back_and_the_log_says_
 ) -> None:
     message: Any = FakeMessage()
     await end(message, delivery(), Failing().around_deliveries(QUEUE, nothing_comes))
-    assert message.endings == ["requeue"]
+    assert message.endings == ["failed, requeue"]
     assert len(pauses) == 1
     (record,) = caplog.records
     assert (record.message, vars(record)["queue"]) == ("middleware failed", QUEUE)

@@ -12,12 +12,14 @@ from urllib.parse import urlsplit
 import aio_pika
 import httpx
 import pytest
+from aiormq.exceptions import ChannelAccessRefused
 
 import topology
 from contracts import addresses
 from ops.chaos.wires import Wire
 from ops.stack import vhosts
 from ops.stack.services import Services
+from tests.workers.delivery.conftest import PARTY
 from tests.workers.doubles import eventually
 from workers.delivery import publisher as publishing
 from workers.delivery.middleware import Middleware
@@ -33,17 +35,7 @@ from workers.delivery.publisher import (
 )
 from workers.store.records import Outgoing
 
-PARTY = "party-1"
 INBOX = addresses.inbox_queue(PARTY)
-
-
-@pytest.fixture
-async def broker(services: Services, vhost: str) -> str:
-    """The AMQP URL of a vhost with our topology."""
-    name = urlsplit(vhost).path[1:]
-    members = topology.Members(parties=(PARTY,), clients=("svcA",))
-    await topology.apply_all(services.management_url, members=members, vhost=name)
-    return vhost
 
 
 @pytest.fixture
@@ -289,6 +281,28 @@ async def test_a_missing_queue_is_named(broker: str) -> None:
         await require_topology(broker, queues=[INBOX, "warren.inbox.party-9"])
 
 
+async def test_what_the_broker_tells_us_nothing_of_is_not_said_to_be_missing(
+    broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As RabbitMQ does since 4.2.6, of exchanges that are others' business."""
+    look = aio_pika.Channel.get_exchange
+
+    async def refused(channel: Any, name: str, **options: Any) -> Any:
+        if name == addresses.SESSIONS:
+            raise ChannelAccessRefused
+        return await look(channel, name, **options)
+
+    monkeypatch.setattr(aio_pika.Channel, "get_exchange", refused)
+    await require_topology(broker, queues=[INBOX])
+    with pytest.raises(TopologyError, match=r'queue "warren\.inbox\.party-9" is missing'):
+        await require_topology(broker, queues=["warren.inbox.party-9"])
+
+
+async def test_there_may_be_more_queues_than_a_connection_may_have_channels(broker: str) -> None:
+    """As of a thousand clients."""
+    await require_topology(broker, queues=[INBOX] * 2_100)
+
+
 async def test_an_unknown_vhost_is_a_sentence(services: Services) -> None:
     url = vhosts.address(services.amqp_url, "no such vhost")
     with pytest.raises(NoAdmissionError, match=r'vhost "no such vhost": it does not exist'):
@@ -306,4 +320,28 @@ async def test_a_refused_login_is_a_sentence_without_the_password(vhost: str) ->
 def test_every_exchange_of_the_topology_that_workers_publish_to_is_checked() -> None:
     declared = topology.declared(topology.Members(parties=(PARTY,), clients=()))
     names = {exchange.name for exchange in declared.exchanges}
-    assert set(publishing.EXCHANGES) == names - {addresses.REQUESTS, addresses.UNCLAIMED}
+    others = {addresses.REQUESTS, addresses.UNCLAIMED, addresses.LISTS}
+    assert set(publishing.EXCHANGES) == names - others
+
+
+async def test_a_knock_is_answered_and_comes_to_nobody(broker: str) -> None:
+    async with Publisher(broker, name="test") as publisher:
+        await publisher.knock()
+        assert (publisher.connected, publisher.blocked) == (True, None)
+        assert await received(broker) == []
+
+
+async def test_another_channel_takes_over_while_the_old_one_is_still_confirmed(
+    broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "RENEWAL_S", 0.05)
+    async with Publisher(broker, name="test") as publisher:
+        old = publisher._channel
+        publisher._renew_channel()
+        publisher._renew_channel()  # one is enough
+        async with eventually():
+            while old is None or not old.is_closed:
+                await publisher.publish(outgoing())
+        assert publisher._channel is not old
+        await publisher.publish(outgoing(message_id="last"))
+        assert (await received(broker))[-1].message_id == "last"

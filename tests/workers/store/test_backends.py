@@ -215,11 +215,11 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
 async def test_a_statement_that_takes_too_long_is_given_up_and_leaves_nothing(
     url: str, raw: RawDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    impatient = {**postgres.SERVER_SETTINGS, "statement_timeout": "50"}
+    impatient = f"{postgres.SETTINGS} SET statement_timeout = 50;"
     async with open_party(url) as store:
         await store.commit(party_change())
     before = await raw.everything()
-    monkeypatch.setattr(postgres, "SERVER_SETTINGS", impatient)
+    monkeypatch.setattr(postgres, "SETTINGS", impatient)
     async with open_party(url) as store:
         holder = await asyncpg.connect(url)
         try:

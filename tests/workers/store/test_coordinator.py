@@ -411,3 +411,18 @@ async def test_purge_forgets_a_session_s_request_and_events_and_keeps_its_key(
         "warren_coordinator_version",
     }
     assert await coordinator.key(*NAME) == key()
+
+
+async def test_of_sessions_those_that_are_over_or_unknown_are_told(
+    coordinator: CoordinatorStore,
+) -> None:
+    for name in ("goes on", "ends"):
+        await coordinator.commit(
+            coordinator_change(name, request=request(name, session_id=session_id(name)))
+        )
+    await coordinator.commit(
+        coordinator_change("ends", expected_version=1, cause="end", status="completed")
+    )
+    asked = [session_id(name) for name in ("goes on", "ends", "never was")]
+    assert {*await coordinator.finished(asked)} == {*asked[1:]}
+    assert await coordinator.finished([]) == []

@@ -64,6 +64,11 @@ async def test_no_more_connections_are_opened_than_are_used_at_once(server: Serv
         (asyncpg.QueryCanceledError("statement timeout"), True),
         (asyncpg.AdminShutdownError("going down"), False),
         (asyncpg.ConnectionDoesNotExistError("lost"), False),
+        (asyncpg.CrashShutdownError("another process crashed"), False),
+        (asyncpg.CannotConnectNowError("starting up"), False),
+        (asyncpg.exceptions.IdleSessionTimeoutError("idle"), False),
+        (asyncpg.PostgresIOError("disk"), False),
+        (asyncpg.ReadOnlySQLTransactionError("cannot execute UPDATE in it"), False),
         (asyncpg.InterfaceError("closed"), False),
         (TimeoutError(), False),
         (asyncio.CancelledError(), False),
@@ -85,6 +90,20 @@ async def test_a_connection_that_was_lost_while_idle_is_not_used(server: Server)
     pool = Pool(server.connect, 1)
     (await use(pool)).closed = True
     assert not (await use(pool)).closed
+
+
+async def test_no_connection_to_a_server_that_only_reads_is_used_again(server: Server) -> None:
+    """Not those either that only read, and never hear of it."""
+    pool = Pool(server.connect, 3)
+    await asyncio.gather(*(use(pool) for _ in range(3)))
+    async with pool.connection() as reading:
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await use(pool, asyncpg.ReadOnlySQLTransactionError("cannot execute UPDATE in it"))
+        assert sum(connection.closed for connection in server.connections) == 2
+        assert not reading.is_closed()
+    assert all(connection.closed for connection in server.connections)
+    elsewhere = await use(pool)
+    assert await use(pool) is elsewhere
 
 
 async def test_a_connection_that_could_not_be_opened_leaves_its_place_to_others(

@@ -99,7 +99,7 @@ async def test_of_a_refusal_and_a_session_at_once_one_comes_first(
 async def test_of_two_that_would_take_a_refused_requests_place_one_does(
     coordinator: CoordinatorStore,
 ) -> None:
-    for attempt in range(20):
+    for attempt in range(300):  # so many that two who wait for each other are found
         name = f"request-{attempt}"
         await refused(coordinator, f"refused {attempt}", request_id=name)
         outcomes = await asyncio.gather(

@@ -191,6 +191,31 @@ async def test_what_the_first_release_kept_is_there_after_the_migration(
     assert len(before) == 1
 
 
+async def test_lists_are_kept_beside_what_the_release_before_kept(
+    role_name: migrations.Role, empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade = command.upgrade
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "upgrade", lambda config, _: upgrade(config, "0006"))
+        patch.setattr(command, "check", lambda _: None)
+        await migrations.upgrade(role_name, empty_url)
+    with pytest.raises(SchemaError, match="at revision 0006"):
+        async with open_store(role_name, empty_url):
+            pass
+    place = RawDatabase(empty_url)
+    came = f"{place.literal(KEY)}, 'slot', 'party-1', {place.literal(KEY)}, {place.literal(KEY)}"
+    await place.query(f"INSERT INTO inbox VALUES ({came}) RETURNING 1")
+    before = {row for row in await place.everything() if "_version" not in row[0]}
+    assert "list_entries" not in await place.tables()
+
+    await migrations.upgrade(role_name, empty_url)
+
+    assert before <= set(await place.everything())
+    assert len(before) >= 1
+    async with open_store(role_name, empty_url) as store:
+        assert await store.list_entries("clients", after=0, limit=9) == []
+
+
 async def test_migrating_again_changes_nothing(
     role_name: migrations.Role, raw: RawDatabase
 ) -> None:

@@ -73,13 +73,14 @@ def announcement(conduct: Conduct) -> Outgoing:
 
 
 def join(conduct: Conduct, token: bytes, party_id: str | None) -> tuple[str, Conduct]:
-    """The party that is joined by this token, and the session with it.
+    """The party that is joined by this token, and the session with it: as it was, if the party was
+    joined before. Who did not hear the answer asks again.
 
     Arguments:
         party_id: May be None with a token that is one party's.
 
     Raises:
-        JoinError: the token is not the session's or the party's, or the party was joined before.
+        JoinError: the token is not the session's or the party's.
     """
     if not conduct.request.announce:
         raise JoinError(
@@ -96,7 +97,7 @@ def join(conduct: Conduct, token: bytes, party_id: str | None) -> tuple[str, Con
     if not joining:
         raise JoinError(FailureCode.TOKEN_REFUSED, "not a token of this session and party")
     if joining[0] in conduct.joined:
-        raise JoinError(FailureCode.TOKEN_REFUSED, f"{joining[0]} was joined before")
+        return joining[0], conduct
     return joining[0], conduct.model_copy(update={"joined": [*conduct.joined, joining[0]]})
 
 

@@ -13,6 +13,8 @@ from contracts.requests import KeygenRequest, SignRequest
 from contracts.terms import Member
 
 from ..peers import Peer
+from . import refusing
+from .refusing import Refusal
 
 
 class ChoiceError(Exception):
@@ -58,11 +60,15 @@ def signers(
     alive: Collection[str],
     random: Random,
     among: Collection[str] | None = None,
+    refusals: Collection[Refusal] = (),
 ) -> list[Member]:
     """Exactly `threshold` holders of the key.
 
     Arguments:
         among: Those to choose from, at least `threshold`; None: all.
+        refusals: What the request met with before: a set that was refused comes again only when
+            there is no other, and one with two that do not sign together never, if there is one
+            without.
 
     Raises:
         ChoiceError.
@@ -70,7 +76,9 @@ def signers(
     if request.signers is not None:
         return _named(request.signers, facts)
     members = _members(facts, among)
-    chosen = _living_first(list(members), alive, random)[: facts.threshold]
+    order = _living_first(list(members), alive, random)
+    ranked = _uninvolved_first(order, alive, refusals)
+    chosen = _willing(ranked, alive, facts.threshold, refusing.quarrels(refusals), (), refusals)
     return _ordered(members[party_id] for party_id in chosen)
 
 
@@ -82,6 +90,7 @@ def signer_sets(
     stocked: Iterable[str],
     resting: Collection[str] = (),
     among: Collection[str] | None = None,
+    refusals: Collection[Refusal] = (),
 ) -> list[list[Member]]:
     """Signer sets whose presignatures may serve the request, the best first; at least one.
 
@@ -93,7 +102,7 @@ def signer_sets(
         quarrels: Pairs of parties that make no presignatures together.
         stocked: Names of the key's signer sets (see `set_name`) that had presignatures lately.
         resting: Those that spoilt something lately: only if there is no other set.
-        among: As for `signers`.
+        among, refusals: As for `signers`.
 
     Raises:
         ChoiceError.
@@ -101,23 +110,15 @@ def signer_sets(
     if request.signers is not None:
         return [_named(request.signers, facts)]
     members = _members(facts, among)
-    ranked = tuple(
-        sorted(
-            members, key=lambda party_id: (party_id not in alive, _rank(facts.session_id, party_id))
-        )
-    )
-    living = tuple(party_id for party_id in ranked if party_id in alive)
-    pairs = frozenset(quarrels)
-    tired = frozenset(
+    order = sorted(members, key=lambda party_id: _rank(facts.session_id, party_id))
+    ranked = _uninvolved_first(order, alive, refusals)
+    pairs = frozenset(quarrels) | refusing.quarrels(refusals)
+    tired = [
         frozenset(each.party_id for each in members.values() if each.index in indices_of(name))
         for name in resting
-    )
-    chosen = (
-        _agreeable(living, facts.threshold, pairs, tired)
-        or _agreeable(living, facts.threshold, pairs)
-        or _agreeable(ranked, facts.threshold, pairs)
-        or ranked[: facts.threshold]
-    )
+    ]
+    chosen = _willing(ranked, alive, facts.threshold, pairs, tired, refusals)
+    refused = refusing.refused_sets(refusals)
     home = _ordered(members[party_id] for party_id in chosen)
     others = [
         [each for each in members.values() if each.index in indices]
@@ -130,7 +131,8 @@ def signer_sets(
         and set_name(other) not in resting
         and len(other) == facts.threshold
         and all(each.party_id in alive for each in other)
-        and not _quarrel([each.party_id for each in other], quarrels)
+        and not _quarrel([each.party_id for each in other], pairs)
+        and frozenset(each.party_id for each in other) not in refused
     ]
     return [home, *fit]
 
@@ -189,6 +191,32 @@ def _rank(key_session: bytes, party_id: str) -> bytes:
     return hashlib.sha256(key_session + party_id.encode()).digest()
 
 
+def _willing(
+    ranked: tuple[str, ...],
+    alive: Collection[str],
+    threshold: int,
+    quarrels: frozenset[frozenset[str]],
+    tired: Iterable[frozenset[str]],
+    refusals: Collection[Refusal],
+) -> tuple[str, ...]:
+    """The first set of the ranked that is likely to sign; some set, if none is.
+
+    A set that was refused once comes before the silent, for what a party lost it may have made
+    again; refused twice, after them.
+    """
+    refused = refusing.refused_sets(refusals)
+    once, twice = frozenset(refused), frozenset(each for each in refused if refused[each] > 1)
+    living = tuple(party_id for party_id in ranked if party_id in alive)
+    return (
+        _agreeable(living, threshold, quarrels, once.union(tired))
+        or _agreeable(living, threshold, quarrels, once)
+        or _agreeable(living, threshold, quarrels, twice)
+        or _agreeable(ranked, threshold, quarrels, once)
+        or _agreeable(ranked, threshold, quarrels)
+        or ranked[:threshold]
+    )
+
+
 @functools.lru_cache(maxsize=1_000)
 def _agreeable(
     ranked: tuple[str, ...],
@@ -217,6 +245,14 @@ def _agreeable(
 
 def _quarrel(party_ids: Sequence[str], quarrels: Collection[frozenset[str]]) -> bool:
     return any(pair <= set(party_ids) for pair in quarrels)
+
+
+def _uninvolved_first(
+    order: Iterable[str], alive: Collection[str], refusals: Collection[Refusal]
+) -> tuple[str, ...]:
+    """The living first, and among them those that neither refused nor were refused."""
+    involved = refusing.involved(refusals)
+    return tuple(sorted(order, key=lambda party_id: (party_id not in alive, party_id in involved)))
 
 
 def _living_first(party_ids: list[str], alive: Collection[str], random: Random) -> list[str]:

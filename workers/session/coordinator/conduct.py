@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Any, assert_never
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from contracts.failures import Failure, FailureCode
 from contracts.keys import KeyFacts
@@ -16,6 +16,7 @@ from contracts.sessions import NonceCommitment
 from contracts.terms import Member, SessionTerms
 
 from ...store.records import CommitmentRecord, KeyRecord, Outgoing, PooledPresignature, WaiterRecord
+from .refusing import Refusal
 
 SHORTEST_TRY_MS = 300
 
@@ -59,7 +60,8 @@ class Conduct(Contract):
         try_ms: How long these signers may make no progress before others are tried; None if there
             are no others.
         tries: Sessions that this request has had, this one included.
-        avoided: Parties that were silent, lied or refused in those before.
+        avoided: Parties that were silent or lied in those before.
+        refusals: What parties refused in those before.
         facts: Of the key that signs; None for key generation.
         commitments: FROST: party id -> the nonce commitment that this session uses up.
         presignatures: ECDSA: those that this session uses up, one for each message; none as long
@@ -78,6 +80,7 @@ class Conduct(Contract):
     try_ms: int | None = None
     tries: int = 1
     avoided: list[str] = Field(default_factory=list)
+    refusals: list[Refusal] = Field(default_factory=list)
     facts: KeyFacts | None = None
     commitments: dict[str, NonceCommitment] = Field(default_factory=dict)
     presignatures: list[Presigned] = Field(default_factory=list)
@@ -85,6 +88,14 @@ class Conduct(Contract):
     succeeded: First | None = None
     joined: list[Id] = Field(default_factory=list)
     begins_at: UnixMillis | None = None
+
+    @model_serializer(mode="wrap")
+    def _readable_by_the_version_before(self, stored: SerializerFunctionWrapHandler) -> Any:
+        """It knows of no refusals, and works beside this one during an upgrade."""
+        fields = stored(self)
+        if not self.refusals:
+            del fields["refusals"]
+        return fields
 
     @property
     def session_id(self) -> bytes:
@@ -149,7 +160,7 @@ class Progress:
 
     Attributes:
         deadline: The session's from now on, if it is another one.
-        accused: Whom the failure speaks against: the silent, the guilty, those who refused.
+        refusal: Set when it failed because a party refused.
         result: Set when the session is over.
         failure: Set when it failed.
         waiter: Set when the session is to wait for presignatures from now on.
@@ -161,7 +172,7 @@ class Progress:
     commitments: tuple[CommitmentRecord, ...] = ()
     key: KeyRecord | None = None
     deadline: int | None = None
-    accused: frozenset[str] = frozenset()
+    refusal: Refusal | None = None
     result: Result | None = None
     failure: Failure | None = None
     waiter: WaiterRecord | None = None

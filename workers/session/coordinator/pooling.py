@@ -23,6 +23,7 @@ from ...store.records import Outgoing, PooledPresignature, PoolName, QuarrelReco
 from ..sending import instruction
 from .choice import set_name
 from .instructions import over
+from .refusing import Refusal, refusal_of
 from .reported_failures import passed_on, payload, said_to_be_silent
 
 BatchReport: TypeAlias = sessions.PresignaturesMade | sessions.SessionFailed
@@ -59,14 +60,14 @@ class BatchProgress:
         presignatures: Set when the batch is complete.
         failure: Set when it failed.
         quarrels: Who accuses whom, without the time. They had better not meet again soon.
-        accused: Whom the failure speaks against without naming them: those who refused.
+        refusal: Set when it failed because a signer refused.
     """
 
     status: Status
     presignatures: tuple[PooledPresignature, ...] = ()
     failure: Failure | None = None
     quarrels: tuple[tuple[str, str], ...] = ()
-    accused: frozenset[str] = frozenset()
+    refusal: Refusal | None = None
 
 
 def instructions(batch: Batch, *, time_left_ms: int) -> tuple[Outgoing, ...]:
@@ -152,7 +153,7 @@ def batch_failed(batch: Batch, sender: str, report: sessions.SessionFailed) -> B
         status=Status.FAILED,
         failure=failure,
         quarrels=tuple((sender, culprit) for culprit in failure.culprits),
-        accused=frozenset({sender} if _refuses(failure) else ()),
+        refusal=refusal_of(failure, sender, batch.party_ids),
     )
 
 
@@ -180,8 +181,3 @@ def quarrel_records(progress: BatchProgress, now: int) -> tuple[QuarrelRecord, .
         QuarrelRecord(accuser=accuser, accused=accused, at=now)
         for accuser, accused in progress.quarrels
     )
-
-
-def _refuses(failure: Failure) -> bool:
-    """Whether a party's failure is its own affair. It may also refuse because of somebody."""
-    return failure.code is FailureCode.PARTY_REFUSED and not failure.culprits

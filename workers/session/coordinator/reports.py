@@ -27,6 +27,7 @@ from ..protocols import PROTOCOL_OF_REPORT
 from .combining import combine_ecdsa, combine_frost, well_formed
 from .conduct import Conduct, Progress
 from .instructions import invitations
+from .refusing import refusal_of
 from .reported_failures import passed_on, payload, said_to_be_silent
 
 RequestReport: TypeAlias = (
@@ -166,15 +167,15 @@ def share_signed(
 
 
 def session_failed(conduct: Conduct, sender: str, failure: Failure) -> Progress:
-    """A party gives up. What it says of others is its word, and is passed on as such."""
+    """A party gives up. What it says of others is its word, and is passed on as such: whom it
+    refuses is no culprit, and stands in its message only."""
     party_ids = [member.party_id for member in conduct.terms.members]
     known = {FailureCode.KEY_EXISTS} if isinstance(conduct.request, KeygenRequest) else ()
-    return Progress(
-        conduct=conduct,
-        status=Status.FAILED,
-        failure=passed_on(failure, sender, party_ids, f"{sender} reports", known=known),
-        accused=frozenset({sender} if failure.code is FailureCode.PARTY_REFUSED else ()),
-    )
+    believed = passed_on(failure, sender, party_ids, f"{sender} reports", known=known)
+    refusal = refusal_of(believed, sender, party_ids)
+    if refusal is not None:
+        believed = believed.model_copy(update={"culprits": []})
+    return Progress(conduct=conduct, status=Status.FAILED, failure=believed, refusal=refusal)
 
 
 def _unsealed(

@@ -6,7 +6,7 @@ That it is the coordinator who speaks was checked before, see `envelopes`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from contracts.admission import ClientPolicy, open_request
@@ -39,7 +39,7 @@ class Party:
     identity: Identity
     peers: Mapping[str, Peer]
     coordinators: Coordinators
-    clients: Sequence[ClientPolicy]
+    clients: Iterable[ClientPolicy]
     clock_tolerance_ms: int
 
 
@@ -125,12 +125,12 @@ def accept_batch(
     facts = key_facts(key_share)
     check_serves(facts, Scheme.ECDSA)
     _holders(terms.members, facts)
-    for member in terms.members:
-        if member.party_id in banned:
-            raise RefusedError(
-                f"we make no presignatures with {member.party_id}, which failed a check that may "
-                "have cost us a bit of a secret (see `warren party bans`)"
-            )
+    if unwanted := [member.party_id for member in terms.members if member.party_id in banned]:
+        raise RefusedError(
+            f"we make no presignatures with {', '.join(unwanted)}, which failed a check that may "
+            "have cost us a bit of a secret (see `warren party bans`)",
+            because=unwanted,
+        )
     return key_share
 
 
@@ -227,15 +227,18 @@ def _request(created: SessionCreated, party: Party, now: int) -> KeygenRequest |
 
 def _roster(members: Sequence[Member], party: Party) -> int:
     """Known parties under their pinned identities, each once, ascending; returns our own index."""
-    own_index = None
-    for member in members:
-        peer = party.peers.get(member.party_id)
-        if peer is None:
-            raise RefusedError(f"party {member.party_id} is not in our configuration")
-        if peer.identity.der != member.identity:
-            raise RefusedError(f"party {member.party_id} has another identity than we know")
-        if member.party_id == party.party_id:
-            own_index = member.index
+    wrong = {
+        member.party_id: reason
+        for member in members
+        if (reason := _unacceptable(member, party)) is not None
+    }
+    if wrong:
+        # If it is ourselves who are called otherwise, the others are no reason.
+        because = () if party.party_id in wrong else wrong
+        raise RefusedError("; ".join(wrong.values()), because=because)
+    own_index = next(
+        (member.index for member in members if member.party_id == party.party_id), None
+    )
     if own_index is None:
         raise RefusedError("we are not among the session's parties")
     if len({member.party_id for member in members}) != len(members):
@@ -244,6 +247,15 @@ def _roster(members: Sequence[Member], party: Party) -> int:
     if indices != sorted(set(indices)):
         raise RefusedError("the parties are not in ascending order of distinct indices")
     return own_index
+
+
+def _unacceptable(member: Member, party: Party) -> str | None:
+    peer = party.peers.get(member.party_id)
+    if peer is None:
+        return f"party {member.party_id} is not in our configuration"
+    if peer.identity.der != member.identity:
+        return f"party {member.party_id} has another identity than we know"
+    return None
 
 
 def _holders(members: Sequence[Member], facts: KeyFacts) -> None:

@@ -100,8 +100,15 @@ CLAIM_PRESIGNATURES = f"""
 # As in claim_presignatures_v1, but held for longer: who is served next is decided once.
 LOCK_CLAIMS = "SELECT pg_advisory_xact_lock(4, hashtext(encode($1, 'hex')))"
 
+# As in commit_coordinator_v3, which takes it before it looks at the request's row.
+LOCK_REQUEST = "SELECT pg_advisory_xact_lock(5, hashtext($1 || ' ' || $2))"
+
 # Nobody ends them meanwhile.
 LOCKED_LINE = f"{LINE} FOR UPDATE OF sessions"
+
+UNFINISHED_OF = """
+    SELECT session_id FROM sessions WHERE session_id = ANY ($1::bytea[]) AND ended_at IS NULL
+"""
 
 STOP_WAITING = "DELETE FROM waiters WHERE session_id = ANY ($1::bytea[])"
 
@@ -152,6 +159,7 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
         function, values = self._call(change)
         try:
             async with self._database.transaction() as transaction:
+                await transaction.fetch(LOCK_REQUEST, request.owner, request.request_id)
                 await transaction.fetch(
                     SUPERSEDE, request.owner, request.request_id, request.digest
                 )
@@ -237,6 +245,11 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
             changes = [go_on(each, tuple(islice(claimed, each.count))) for each in line]
             await transaction.call_all(COMMIT, [self._values(change) for change in changes])
         return changes
+
+    async def finished(self, session_ids: Sequence[bytes]) -> list[bytes]:
+        found = await self._database.fetch(UNFINISHED_OF, list(session_ids))
+        unfinished = {row["session_id"] for row in found}
+        return [each for each in session_ids if each not in unfinished]
 
     async def stop_waiting(self, session_ids: Sequence[bytes]) -> None:
         await self._database.execute(STOP_WAITING, list(session_ids))

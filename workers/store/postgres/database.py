@@ -7,17 +7,25 @@ and there is nothing that a cancelled task could leave open.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 
 import asyncpg
 
+import migrations
+from contracts.hosts import AddressError
+from contracts.tls import TlsFileError, refusal
+from migrations import connections
+from migrations.connections import Connection
+
+from .. import opening
 from ..database import RefusedError, Row
-from ..interface import StoreUnavailableError
+from ..interface import PoolerError, ReadOnlyError, StoreUnavailableError, TlsRefusedError
 from ..records import Outcome
 from .fence import RELATIONS, PostgresFence
-from .pool import Connection, Pool
+from .pool import READ_ONLY, Pool
 
 STATEMENT_TIMEOUT_MS = 10_000
 COMMAND_TIMEOUT_S = 15
@@ -27,13 +35,16 @@ CONNECT_TIMEOUT_S = 10
 # Our functions rely on every statement in them seeing what was committed before it began. And what
 # we ask often, we ask by index: a plan that was made while a table was as good as empty is kept
 # while the table fills, and must not be to read all of it.
-SERVER_SETTINGS = {
-    "application_name": "warren",
-    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
-    "default_transaction_isolation": "read committed",
-    "jit": "off",
-    "enable_seqscan": "off",
-}
+#
+# Not as start-up parameters: a pooler refuses those that it does not know, or drops them.
+SETTINGS = f"""
+    SET statement_timeout = {STATEMENT_TIMEOUT_MS};
+    SET default_transaction_isolation = 'read committed';
+    SET jit = off;
+    SET enable_seqscan = off;
+"""
+
+ONLY_READS = "SELECT current_setting('transaction_read_only')::bool"
 
 # What our functions raise when nothing may remain of a change.
 _REFUSALS = {
@@ -54,8 +65,8 @@ _REFUSALS = {
 _WRITTEN_ONCE = {"inbox_pkey", "outbox_pkey"}
 
 # Classes of SQLSTATE that are no fault of our statements: connection, authorisation, unknown
-# database, rolled back, resources, operator, system. Then: read-only, lock not available.
-_UNAVAILABLE = ("08", "28", "3D", "40", "53", "57", "58", "25006", "55P03")
+# database, rolled back, resources, operator, system. Then: no right to it, lock not available.
+_UNAVAILABLE = ("08", "28", "3D", "40", "53", "57", "58", "42501", "55P03")
 
 
 class PostgresDatabase:
@@ -67,6 +78,9 @@ class PostgresDatabase:
         self._url = url
         self._fence = fence
         self._pool = Pool(self._connect, max_connections)
+        self._probed: int | None = None
+        """How often the pool had left its server when a pooler, if there is one, last showed that
+        it leaves us our sessions."""
 
     async def open(self) -> None:
         """Connections are opened when they are needed."""
@@ -83,7 +97,18 @@ class PostgresDatabase:
         if self._fence is not None:
             with _translated():
                 async with self._pool.connection() as connection:
+                    await connections.require_own(connection)
                     await self._fence.admit(connection)
+
+    async def require_writable(self) -> None:
+        """A server that only reads is left, for another of the address's hosts."""
+        with _translated():
+            async with self._pool.connection() as connection:
+                await connections.require_own(connection)
+                only_reads = await connection.fetchval(ONLY_READS)
+        if only_reads:
+            self._pool.leave()
+            raise ReadOnlyError("PostgreSQL: the database is read-only")
 
     async def begin_incarnation(self, fence: PostgresFence, reason: str) -> None:
         """Through one connection; the others find out with their next commit."""
@@ -146,10 +171,15 @@ class PostgresDatabase:
                 locked before either.
             about: What it takes, owner and request id in front.
         """
-        statement = _calling_in_incarnation(function, len(values), then, len(about))
         with _translated():
             async with self._pool.connection() as connection:
-                done = await connection.fetchval(statement, *values, *about, incarnation)
+                session = (connection.session,) if connection.pooled else ()
+                statement = _calling_in_incarnation(
+                    function, len(values), then, len(about), bool(session)
+                )
+                done = await connection.fetchval(statement, *values, *about, incarnation, *session)
+                if done is None:
+                    await connections.require_own(connection)
         if done is None:
             await self.attest()
             raise StoreUnavailableError("PostgreSQL: the database is in another incarnation")
@@ -163,19 +193,38 @@ class PostgresDatabase:
         return rows[0]["version_num"] if rows else None
 
     async def _connect(self) -> Connection:
-        connection = await asyncpg.connect(
-            self._url,
-            timeout=CONNECT_TIMEOUT_S,
-            command_timeout=COMMAND_TIMEOUT_S,
-            max_cached_statement_lifetime=0,
-            server_settings=SERVER_SETTINGS,
-        )
-        if self._fence is not None and self._fence.incarnation is not None:
-            try:
+        left = self._pool.left
+        try:
+            # asyncpg would read the files anyway, without a look at who else may.
+            if files := opening.files_of(self._url):
+                files.context()
+            connection = await connections.connect(
+                self._url,
+                connect_s=CONNECT_TIMEOUT_S,
+                command_s=COMMAND_TIMEOUT_S,
+                probe=left != self._probed,
+            )
+        except TlsFileError as error:
+            raise TlsRefusedError(f"PostgreSQL: {error}") from None
+        except ssl.SSLError as error:  # some are ValueErrors, too
+            raise TlsRefusedError(f"PostgreSQL: {refusal(error)}") from None
+        except (ValueError, OverflowError):  # some of asyncpg's quote the address
+            raise AddressError(
+                "the database's address has a part that asyncpg does not understand: look at its "
+                "hosts, ports, what follows the question mark, and files for TLS"
+            ) from None
+        except asyncpg.PostgresError as error:  # whatever it is: we are not let in
+            if isinstance(error.__cause__, ssl.SSLError):
+                raise TlsRefusedError(f"PostgreSQL: {refusal(error.__cause__)}") from None
+            raise StoreUnavailableError(f"PostgreSQL: {error}") from error
+        self._probed = left
+        try:
+            await connection.execute(SETTINGS)
+            if self._fence is not None and self._fence.incarnation is not None:
                 await self._fence.admit(connection)
-            except BaseException:
-                connection.terminate()
-                raise
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
 
 
@@ -204,7 +253,9 @@ def _calling(function: str, count: int, after: int = 0) -> str:
 
 
 @cache
-def _calling_in_incarnation(function: str, count: int, then: str, about: int) -> str:
+def _calling_in_incarnation(
+    function: str, count: int, then: str, about: int, pooled: bool = False
+) -> str:
     call = _calling(function, count)
     if then:
         # CASE keeps the order. Each function's statements see all that was committed before them.
@@ -213,6 +264,8 @@ def _calling_in_incarnation(function: str, count: int, then: str, about: int) ->
     # One row, so one call; or no row, and none. The tables must be those that the row is about:
     # whoever restores a dump in place gives them new oids under our connections.
     where = f"id = ${count + about + 1} AND relations = {RELATIONS}"
+    if pooled:  # behind a pooler, only in the session that the fence has admitted
+        where += f" AND {connections.SESSION} = ${count + about + 2}"
     return f"SELECT {call} FROM incarnation WHERE {where}"
 
 
@@ -226,9 +279,15 @@ def _translated() -> Iterator[None]:
             raise RefusedError(refusal) from None
         if getattr(error, "constraint_name", None) in _WRITTEN_ONCE:
             raise RefusedError(Outcome.LOST_RACE) from None
+        if state in connections.SHARED:
+            raise PoolerError(str(connections.pooled())) from None
+        if state == READ_ONLY:
+            raise ReadOnlyError(f"PostgreSQL: {error}") from error
         if state.startswith(_UNAVAILABLE):
             raise StoreUnavailableError(f"PostgreSQL: {error}") from error
         raise
+    except migrations.PoolerError as error:
+        raise PoolerError(str(error)) from None
     except asyncpg.InterfaceError as error:
         # A value of a wrong type is one too, and no reason to try again.
         if isinstance(error, ValueError):

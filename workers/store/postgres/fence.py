@@ -18,10 +18,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from migrations.connections import Connection
+
 from ..database import Row
 from ..incarnation import COLUMNS, EPHEMERAL, Fence, Found, announce, doubt, new_incarnation
 from ..witness import PATIENCE_S, PAUSE_S, Sighting, raise_kept
-from .pool import Connection
 
 _TABLES = (*EPHEMERAL, "incarnation")
 

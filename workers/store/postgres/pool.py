@@ -10,14 +10,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeAlias
 
 import asyncpg
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+from migrations import PoolerError
+from migrations.connections import SHARED, Connection
 
-_HANGING_UP = ("08", "57P")
-"""Classes of SQLSTATE: connection exceptions, and shutdowns."""
+_HANGING_UP = ("08", "57P", "58")
+"""Classes of SQLSTATE: connection exceptions, shutdowns, errors of the server's system."""
+READ_ONLY = "25006"
+"""The server only reads: a standby, or a primary that has been replaced. It says so for ever, and
+while we stay nobody looks for the one that writes."""
 
 
 class Pool:
@@ -28,6 +31,8 @@ class Pool:
         self._places = asyncio.Semaphore(max_size)
         self._idle: list[Connection] = []
         self._closed = False
+        self.left = 0
+        """How often a server was left for another one, or sessions that are not ours."""
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -35,21 +40,36 @@ class Pool:
         async with self._places:
             if self._closed:
                 raise asyncpg.InterfaceError("the store is closed")
+            left = self.left
             connection = self._take() or await self._connect()
             try:
                 yield connection
             except asyncpg.PostgresError as error:
                 # The server's answer: it has undone the statement, and may have hung up.
-                if (error.sqlstate or "").startswith(_HANGING_UP):
+                state = error.sqlstate or ""
+                if state == READ_ONLY or state in SHARED:
+                    self.leave()
+                if state.startswith(_HANGING_UP):
                     connection.terminate()
                 else:
-                    self._give_back(connection)
+                    self._give_back(connection, left)
+                raise
+            except PoolerError:
+                self.leave()
+                connection.terminate()
                 raise
             except BaseException:
                 # Cancelled, or lost. Whatever still comes through it is nobody's.
                 connection.terminate()
                 raise
-            self._give_back(connection)
+            self._give_back(connection, left)
+
+    def leave(self) -> None:
+        """Use no connection again, idle or in use: the next are made anew, to whichever of the
+        hosts will do."""
+        self.left += 1
+        while self._idle:
+            self._idle.pop().terminate()
 
     def open(self) -> None:
         """Again, if it was closed."""
@@ -68,8 +88,8 @@ class Pool:
                 return connection
         return None
 
-    def _give_back(self, connection: Connection) -> None:
-        if self._closed:
+    def _give_back(self, connection: Connection, left: int) -> None:
+        if self._closed or left != self.left:
             connection.terminate()
         else:
             self._idle.append(connection)

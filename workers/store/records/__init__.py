@@ -16,6 +16,7 @@ from .coordinator import (
     RequestRecord,
     StoredEvent,
 )
+from .lists import ListEntryRecord
 from .party import (
     AnswerRecord,
     BanRecord,
@@ -64,6 +65,7 @@ __all__ = [
     "IncarnationRecord",
     "KeyRecord",
     "KeyShareRecord",
+    "ListEntryRecord",
     "NonceRecord",
     "Outcome",
     "Outgoing",

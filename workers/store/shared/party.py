@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
-from ..database import Database
+from ..database import Database, Row
 from ..incarnation import COLUMNS as INCARNATION_COLUMNS
 from ..incarnation import record
 from ..interface import StoreUnavailableError
@@ -19,6 +20,8 @@ from ..records import (
 )
 from ..rows import party as rows
 from ..rows.party import BAN_COLUMNS, EVIDENCE_COLUMNS, KEY_SHARE_COLUMNS, PartyRows
+from ..rows.sealed import Sealed
+from . import sealed
 from .sessions import PURGED_AT_ONCE, SharedStore
 
 INCARNATION = f"SELECT {INCARNATION_COLUMNS} FROM incarnation"
@@ -28,6 +31,21 @@ KEY_SHARE = f"SELECT {KEY_SHARE_COLUMNS} FROM key_shares WHERE key_session = $1 
 KEY_SHARES = f"SELECT {KEY_SHARE_COLUMNS} FROM key_shares ORDER BY owner, key_id, epoch"
 
 ANY_KEY_SHARE = f"SELECT {KEY_SHARE_COLUMNS} FROM key_shares LIMIT 1"
+
+# Of each version of the master key, which stands behind the first length (see `sealing`). Where a
+# key that is kept elsewhere says something else in its place, these are some of many.
+KEY_SHARE_OF_EACH_VERSION = f"""
+    SELECT {KEY_SHARE_COLUMNS} FROM key_shares
+    WHERE (key_session, epoch) IN (
+        SELECT key_session, epoch FROM (
+            SELECT key_session, epoch,
+                row_number() OVER (PARTITION BY substr(secret, 5, 4)) AS place
+            FROM key_shares
+        ) AS placed
+        WHERE place = 1
+        LIMIT 20
+    )
+"""
 
 KEY_SHARES_OF = f"""
     SELECT {KEY_SHARE_COLUMNS} FROM key_shares
@@ -134,11 +152,17 @@ class SharedPartyStore(SharedStore):
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         try:
+            await self._open_one_of_each_version()
             await self.attest()
         except BaseException:
             await self._database.close()
             raise
         return self
+
+    async def _open_one_of_each_version(self) -> None:
+        """Raises SealError: where some are sealed again, another version may still be needed."""
+        for row in await self._database.fetch(KEY_SHARE_OF_EACH_VERSION):
+            self._rows.key_share(row)
 
     async def ping(self) -> None:
         """Raises SealError, too: better now than with the first signature."""
@@ -205,6 +229,21 @@ class SharedPartyStore(SharedStore):
 
     async def sealed_key_shares(self) -> list[KeyShareRecord]:
         return [rows.sealed_key_share(row) for row in await self._database.fetch(KEY_SHARES)]
+
+    async def count_sealed(self, kind: Sealed) -> int:
+        return await sealed.count(self._database, kind)
+
+    async def sealed_page(
+        self, kind: Sealed, after: tuple[object, ...] | None, limit: int
+    ) -> Sequence[Row]:
+        return await sealed.page(self._database, kind, after, limit)
+
+    async def replace_sealed(self, kind: Sealed, row: Row, secret: bytes) -> bool:
+        return await sealed.replace(self._database, kind, row, secret)
+
+    async def states_under_way(self) -> list[bytes]:
+        found = await self._database.fetch(sealed.SESSIONS_UNDER_WAY)
+        return [row["state"] for row in found]
 
     async def bans(self) -> list[BanRecord]:
         return [rows.ban(row) for row in await self._database.fetch(BANS)]

@@ -7,11 +7,13 @@ from types import TracebackType
 from typing import Self
 
 import migrations
+from contracts.hosts import AddressError
 
 from ..database import Database
-from ..interface import SchemaError
+from ..interface import PoolerError, SchemaError, TlsRefusedError
 from ..records import Outgoing
 from ..rows.sessions import OUTGOING_COLUMNS, SessionRows, outgoing_from_row
+from .lists import SharedLists
 
 PURGED_AT_ONCE = 5_000
 
@@ -42,8 +44,8 @@ OWING = """
 PAID = "UPDATE sessions SET owed_since = NULL WHERE session_id = $1"
 
 
-class SharedStore:
-    """What both roles share in both databases: opening, closing, sessions' loose ends."""
+class SharedStore(SharedLists):
+    """What both roles share in both databases: opening, closing, sessions' loose ends, lists."""
 
     def __init__(self, database: Database, rows: SessionRows, role: migrations.Role) -> None:
         self._database = database
@@ -54,6 +56,9 @@ class SharedStore:
         try:
             await self._database.open()
             await self.ping()
+        except (AddressError, PoolerError, TlsRefusedError) as error:
+            await self._database.close()
+            raise SchemaError(str(error)) from None
         except BaseException:
             await self._database.close()
             raise
@@ -77,6 +82,10 @@ class SharedStore:
                 f"the database is {state}, and revision {needed} is needed:"
                 f" run `warren store migrate {self._role} --config FILE`"
             )
+
+    async def require_able(self) -> None:
+        await self.ping()
+        await self._database.require_writable()
 
     async def outgoing(self, session_id: bytes, cause: str) -> tuple[Outgoing, ...]:
         rows = await self._database.fetch(OUTGOING, session_id, cause)

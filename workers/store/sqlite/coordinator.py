@@ -67,6 +67,8 @@ ADD_COMMITMENT = f"""
     ON CONFLICT DO NOTHING
 """
 
+IS_UNFINISHED = "SELECT 1 FROM sessions WHERE session_id = $1 AND ended_at IS NULL"
+
 RESULT = "UPDATE requests SET result_cause = $2, result_position = $3 WHERE session_id = $1"
 
 # The newest: a party that has too many nonces forgets the oldest ones.
@@ -185,6 +187,12 @@ class SqliteCoordinatorStore(SharedCoordinatorStore, SqliteStore):
             return changes
 
         return await self._database.write(work)
+
+    async def finished(self, session_ids: Sequence[bytes]) -> list[bytes]:
+        def work(connection: sqlite3.Connection) -> list[bytes]:
+            return [each for each in session_ids if not select(connection, IS_UNFINISHED, each)]
+
+        return await self._database.read(work)
 
     async def stop_waiting(self, session_ids: Sequence[bytes]) -> None:
         await self._database.write(

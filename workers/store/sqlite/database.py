@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..database import Row
-from ..interface import StoreUnavailableError
+from ..interface import ReadOnlyError, StoreUnavailableError
 from .fence import DoubtError, SqliteFence
 
 T = TypeVar("T")
@@ -38,14 +38,15 @@ PRAGMAS = (
     "PRAGMA secure_delete = ON",
 )
 
-# Not our statements' fault: whoever tries again later may succeed.
+# Not our statements' fault: whoever tries again later may succeed, if only with another file.
 _UNAVAILABLE = {
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_NOMEM,
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_PROTOCOL,
@@ -80,6 +81,9 @@ class SqliteDatabase:
         fence = self._fence
         if fence is not None:
             await self._run(lambda: self._attest(fence))
+
+    async def require_writable(self) -> None:
+        await self.write(lambda _: None)
 
     async def begin_incarnation(self, fence: SqliteFence, reason: str) -> None:
         """In the connection's thread, alone."""
@@ -168,8 +172,11 @@ class SqliteDatabase:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except OSError as error:
             raise StoreUnavailableError(f"{self._path}: {error.strerror}") from None
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF in _UNAVAILABLE:
+        except sqlite3.DatabaseError as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+            if code == sqlite3.SQLITE_READONLY:
+                raise ReadOnlyError(f"{self._path}: {error}") from error
+            if code in _UNAVAILABLE:
                 raise StoreUnavailableError(f"{self._path}: {error}") from error
             raise
 

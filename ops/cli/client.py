@@ -1,0 +1,355 @@
+"""`warren client add|rotate|remove|list|publish`: clients of a running system."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from contracts.logs import hushed
+from ops.cli import current
+from ops.cli.exits import ExitCode, leave, print_json
+
+if TYPE_CHECKING:
+    from contracts.client_list import ClientEntry
+    from ops.registrar.desk import Desk, Given, Wish
+    from topology import Members
+
+T = TypeVar("T")
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 refused; 2 wrong usage or configuration; 3 begun, and the rest waits "
+    "for something; 4 broker not reached. After any of them the same command may be run again."
+)
+HELD = 3
+_SETTLE_S = 11.0
+"""Until the broker's statistics have caught up: see `topology.apply.SETTLE_S`."""
+ROLES = {"client": "clients", "tenant-client": "tenant_clients", "gateway": "gateways"}
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Let clients in, change their keys, show them out, while everything runs.",
+    epilog=EXIT_CODES,
+)
+
+ClientId = Annotated[str, typer.Argument(metavar="CLIENT", help="Its id, compared exactly.")]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="WARREN_REGISTRAR_CONFIG",
+        help="The registrar's file; that of `warren up` unless given.",
+        dir_okay=False,
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out", "-o", help="Where the client's files go, which are for it alone.", file_okay=False
+    ),
+]
+PublicKey = Annotated[
+    str | None,
+    typer.Option(
+        help="The client's own public key (base64); without it a key is made and handed over.",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+@app.command("add", epilog=EXIT_CODES)
+def add(
+    client: ClientId,
+    config: Config = None,
+    out: Out = Path(),
+    public_key: PublicKey = None,
+    role: Annotated[
+        str, typer.Option(help="client; tenant-client, which serves many; gateway.")
+    ] = "client",
+    operation: Annotated[
+        list[str] | None,
+        typer.Option(help="What it may ask; several if given several times.", show_default="all"),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="The id was removed before: its keys come with it.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let a client in: queues, a broker user, and its key in the list that all follow.
+
+    Run it again if it was cut short.
+
+    \b
+    Example:
+      warren client add svcC --out svcC
+    """
+    if role not in ROLES:
+        leave(ExitCode.USAGE, "usage", f"--role is one of {', '.join(ROLES)}", as_json=as_json)
+    with _errors(as_json=as_json):
+        wish = _wish(
+            client,
+            out,
+            public_key,
+            group=ROLES[role],
+            operations=tuple(operation) if operation else None,
+            again=again,
+        )
+        given = _at_desk(config, lambda desk: desk.add(wish), as_json=as_json)
+    _show(given, as_json=as_json)
+
+
+@app.command("rotate", epilog=EXIT_CODES)
+def rotate(
+    client: ClientId,
+    config: Config = None,
+    out: Out = Path(),
+    public_key: PublicKey = None,
+    until: Annotated[
+        datetime | None,
+        typer.Option(help="Until when the old key counts; until --finish unless given. UTC."),
+    ] = None,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="The old key and login are none any more.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give a client another key and another login at the broker, beside those that it has.
+
+    Both count until you say --finish: time to move the client over, one process after another.
+
+    \b
+    Example:
+      warren client rotate svcA --out svcA && warren client rotate svcA --finish
+    """
+    with _errors(as_json=as_json):
+        _require_id(client)
+        if finish:
+            number = _at_desk(config, lambda desk: desk.finish(client), as_json=as_json)
+            _done(f"{client} has one key and one login", number, as_json=as_json)
+            return
+        ends = None if until is None else _end(until.replace(tzinfo=UTC))
+        wish = _wish(client, out, public_key, valid_until=ends)
+        given = _at_desk(config, lambda desk: desk.rotate(wish), as_json=as_json)
+    _show(given, as_json=as_json)
+    if not as_json:
+        typer.echo(f"Both keys and logins count until `warren client rotate {client} --finish`.")
+
+
+@app.command("remove", epilog=EXIT_CODES)
+def remove(
+    client: ClientId,
+    config: Config = None,
+    discard_results: Annotated[
+        int | None,
+        typer.Option(min=0, help="So many results that it has not read may be thrown away."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a client out: its key counts nowhere any more, its login and its queues are gone.
+
+    Refused while results wait for it. Its keys at the parties stay; nobody may be called as it is
+    unless that is said.
+    """
+    with _errors(as_json=as_json):
+        _require_id(client)
+        number = _at_desk(
+            config,
+            lambda desk: desk.remove(client, discard_results=discard_results),
+            as_json=as_json,
+        )
+    _done(f"{client} is no client any more", number, as_json=as_json)
+
+
+@app.command("publish", epilog=EXIT_CODES)
+def publish(config: Config = None, as_json: AsJson = False) -> None:
+    """Bring the list back to a broker that has lost it, or the end of it."""
+    with _errors(as_json=as_json):
+        number = _at_desk(config, lambda desk: desk.publish(), as_json=as_json)
+    _done("the broker has the whole list", number, as_json=as_json)
+
+
+@app.command("list", epilog=EXIT_CODES)
+def list_clients(
+    config: Config = None,
+    worker: Annotated[
+        list[str] | None,
+        typer.Option(help="Of a worker's --health, to be asked how far it follows."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the clients of the list, with their keys; and who follows it how far."""
+    with _errors(as_json=as_json):
+        listed, members, refused = _at_desk(config, lambda desk: desk.look(), as_json=as_json)
+        followers = {url: _number_at(url) for url in worker or ()}
+    rows = [_row(entry, members) for entry in listed.clients()]
+    if as_json:
+        print_json(
+            {
+                "number": listed.number,
+                "clients": rows,
+                "refused": refused,
+                "followers": followers,
+            }
+        )
+        return
+    for row in rows:
+        keys = ", ".join(
+            key["public_key"] + (f" until {key['until']}" if key["until"] else "")
+            for key in row["keys"]
+        )
+        logins = " and ".join(map(str, row["logins"]))
+        typer.echo(f"{row['client']}  {row['role']}  login {logins}  {keys}")
+    typer.echo(f"The list ends with entry {listed.number}.")
+    for text in refused:
+        typer.secho(f"! in the stream: {text}", fg="red")
+    for url, number in followers.items():
+        told = "does not answer" if number is None else f"follows up to entry {number}"
+        typer.echo(f"{url}  {told}")
+
+
+def _row(entry: "ClientEntry", members: "Members") -> dict[str, Any]:
+    from topology.registrar import group_of
+
+    group = group_of(members, entry.client_id)
+    role = next((role for role, name in ROLES.items() if name == group), None)
+    return {
+        "client": entry.client_id,
+        "role": role,
+        "logins": list(members.logins.get(entry.client_id, (1,))),
+        "operations": entry.operations,
+        "keys": [
+            {
+                "public_key": key.model_dump(mode="json")["public_key"],
+                "until": None if key.valid_until is None else _moment(key.valid_until),
+            }
+            for key in entry.keys or ()
+        ],
+    }
+
+
+def _number_at(url: str) -> int | None:
+    """What a worker's metrics say; None if it does not answer."""
+    import httpx
+
+    try:
+        told = httpx.get(f"{url.rstrip('/')}/metrics", timeout=5, trust_env=False).text
+    except httpx.HTTPError:
+        return None
+    for line in told.splitlines():
+        if line.startswith('warren_list_number{list="clients"}'):
+            return int(float(line.rpartition(" ")[2]))
+    return None
+
+
+def _wish(client: str, out: Path, public_key: str | None, **more: Any) -> "Wish":
+    from contracts.identity import PublicIdentity
+    from ops.registrar.desk import Wish
+
+    _require_id(client)
+    own = None if public_key is None else PublicIdentity.from_base64(public_key)
+    return Wish(client_id=client, out=out, public_key=own, **more)
+
+
+def _require_id(client: str) -> None:
+    from topology.model import ID_IN_WORDS, is_id
+
+    if not is_id(client):
+        raise typer.BadParameter(f"{client!r} is no client id: {ID_IN_WORDS}")
+
+
+def _end(until: datetime) -> int:
+    if until <= datetime.now(UTC):
+        raise typer.BadParameter(
+            f"--until {until.isoformat(timespec='seconds')} is over: to end the old key at once, "
+            "say --finish afterwards"
+        )
+    return int(until.timestamp() * 1000)
+
+
+def _at_desk(
+    config: Path | None, work: "Callable[[Desk], Coroutine[Any, Any, T]]", *, as_json: bool
+) -> T:
+    from ops.deadletters.errors import broker_errors, parsed
+    from ops.registrar.desk import Desk
+    from ops.registrar.settings import RegistrarSettings
+
+    path = config or current.registrar_file()
+    if path is None:
+        text = "no registrar's file: name it with --config, or start a stack with `warren up`"
+        leave(ExitCode.USAGE, "configuration", text, as_json=as_json)
+    say = (lambda _: None) if as_json else typer.echo
+    settings = RegistrarSettings.load(path)
+    desk = Desk(settings, say=say, settle_s=_SETTLE_S)
+    for noisy in ("aiormq", "aio_pika", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)  # the errors tell it in a sentence
+    with hushed("contracts"), broker_errors(parsed(settings.amqp_url)), _files():
+        return asyncio.run(work(desk))
+
+
+@contextmanager
+def _files() -> Iterator[None]:
+    """A file that cannot be used is not the broker's fault."""
+    from ops.registrar.handover import HandoverError
+
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise HandoverError(f"{error.filename}: {error.strerror}") from None
+
+
+def _show(given: "Given", *, as_json: bool) -> None:
+    if as_json:
+        key = None if given.key is None else str(given.key)
+        print_json({"number": given.number, "config": str(given.config), "private_key_file": key})
+        return
+    typer.echo(f"Done, by entry {given.number} of the list. Its file: {given.config}")
+
+
+def _done(text: str, number: int, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"number": number})
+    else:
+        typer.echo(f"Done, by entry {number} of the list: {text}.")
+
+
+@contextmanager
+def _errors(*, as_json: bool) -> Iterator[None]:
+    from contracts.client import SettingsError
+    from contracts.errors import ContractError
+    from contracts.list_file import ListFileError
+    from ops.deadletters.errors import AccessError, BrokerAwayError
+    from ops.registrar.errors import HeldError, RefusedError
+    from ops.registrar.handover import HandoverError
+    from topology import TopologyError
+    from topology.management import AccessError as ManagementAccessError
+    from topology.management import UnavailableError
+
+    try:
+        yield
+    except (SettingsError, AccessError, ManagementAccessError) as error:
+        leave(ExitCode.USAGE, "configuration", str(error), as_json=as_json)
+    except HeldError as error:
+        leave(ExitCode(HELD), "held", str(error), as_json=as_json)
+    except BrokerAwayError as error:
+        leave(ExitCode.UNREACHABLE, "unreachable", str(error), as_json=as_json)
+    except UnavailableError as error:
+        hint = "Its address, with an administrator's login, is management_url of the registrar's "
+        text = f"{error} {hint}file, or WARREN_MANAGEMENT_URL"
+        leave(ExitCode.UNREACHABLE, "unreachable", text, as_json=as_json)
+    except (RefusedError, ContractError, HandoverError, ListFileError, TopologyError) as error:
+        leave(ExitCode.FAILED, "refused", str(error), as_json=as_json)
+    except KeyboardInterrupt:
+        leave(ExitCode.INTERRUPTED, "interrupted", "interrupted: run it again", as_json=as_json)
+
+
+def _moment(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,1 @@
+"""A queue becomes another one while it is used: other arguments, another type, another name."""
