@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -21,6 +22,10 @@ _HARMFUL: Final = (
     "max-length-bytes",
     "delivery-limit",
 )
+_ASKED_EVERY_S: Final = 1.0
+_TIMES_ASKED: Final = 11
+"""How often the broker is asked whose a consumer is: its statistics are up to ten seconds old."""
+
 _DEAD_EXCHANGE: Final = "dead-letter-exchange"
 _DEAD_KEY: Final = "dead-letter-routing-key"
 
@@ -80,24 +85,42 @@ async def look(management: Management, found: Found, old: str) -> Findings:
         found=found,
         told=told,
         all_queues=tuple(await management.get("queues/{}", vhost)),
-        deaf=tuple(await _deaf(management, told)),
+        deaf=tuple(await _deaf(management, vhost, told)),
         unconfirmed=tuple(await _unconfirmed(management, vhost, sources)),
     )
 
 
-async def _deaf(management: Management, told: Mapping[str, Any]) -> list[str]:
-    names = {}
-    for consumer in told.get("consumer_details", ()):
-        channel = consumer.get("channel_details", {})
-        if name := channel.get("connection_name"):
-            names[name] = channel.get("user", "?")
+async def _deaf(management: Management, vhost: str, told: Mapping[str, Any]) -> list[str]:
     deaf = []
-    for name, user in sorted(names.items()):
+    known, unknown = await _consuming_channels(management, vhost, told)
+    for name, user in sorted({(c["connection_name"], c.get("user", "?")) for c in known}):
         connection = await management.get("connections/{}", name, missing_ok=True) or {}
         able = (connection.get("client_properties") or {}).get("capabilities") or {}
         if connection and not able.get("consumer_cancel_notify"):
             deaf.append(f"{user} ({name})")
-    return deaf
+    return [*deaf, *(f"? (consumer {tag}, of no known connection)" for tag in unknown)]
+
+
+async def _consuming_channels(
+    management: Management, vhost: str, told: Mapping[str, Any]
+) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """The channels that consume, and the tags of consumers of which the broker tells none.
+
+    It tells none for a moment of one that has just come, or whose channel has just gone: there is
+    an empty list where there would be an object."""
+    for again in range(_TIMES_ASKED):
+        known, unknown = [], []
+        for consumer in told.get("consumer_details") or ():
+            channel = consumer.get("channel_details") or {}
+            if channel.get("connection_name"):
+                known.append(channel)
+            else:
+                unknown.append(str(consumer.get("consumer_tag", "?")))
+        if not unknown or again == _TIMES_ASKED - 1:
+            break
+        await asyncio.sleep(_ASKED_EVERY_S)
+        told = await management.get("queues/{}/{}", vhost, told["name"], missing_ok=True) or {}
+    return known, unknown
 
 
 async def _unconfirmed(management: Management, vhost: str, sources: set[str]) -> list[str]:
@@ -106,7 +129,7 @@ async def _unconfirmed(management: Management, vhost: str, sources: set[str]) ->
         if channel.get("confirm") or not (channel.get("message_stats") or {}).get("publish"):
             continue
         detail = await management.get("channels/{}", channel["name"], missing_ok=True) or {}
-        to = {one["exchange"]["name"] for one in detail.get("publishes", ()) if "exchange" in one}
+        to = {one["exchange"]["name"] for one in detail.get("publishes") or () if "exchange" in one}
         if to & sources:
             found.append(f"{channel.get('user', '?')} ({channel['name']})")
     return sorted(found)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from topology.migration.findings import Findings, policies, refusals
+from topology.migration import findings as module
+from topology.migration.findings import Findings, look, policies, refusals
 from topology.migration.parts import Parts
 from topology.migration.record import Record
 from topology.model import Binding, Exchange, Found, Policy, Queue, Topology
@@ -166,3 +167,47 @@ def test_copies_are_trusted_while_no_node_was_lost(
 ) -> None:
     record = Record(old="jobs", new=NEW, bindings=(), nodes={"a": ("1", 100.0), "b": ("2", 50.0)})
     assert record.trusts(now) is trusted
+
+
+class ScriptedManagement:
+    """Answers about one queue as the broker does while a consumer's channel is not known yet."""
+
+    def __init__(self, *consumers: list[dict[str, Any]], able: bool = True) -> None:
+        self.consumers = list(consumers)
+        self.able = able
+
+    async def get(self, path: str, *names: str, missing_ok: bool = False) -> Any:
+        match path:
+            case "queues/{}/{}":
+                told = self.consumers.pop(0) if len(self.consumers) > 1 else self.consumers[0]
+                return {"name": names[1], "consumer_details": told}
+            case "connections/{}":
+                able = {"consumer_cancel_notify": True} if self.able else []
+                return {"client_properties": {"capabilities": able}}
+            case _:
+                return []
+
+
+NOT_KNOWN_YET: list[dict[str, Any]] = [{"consumer_tag": "t1", "channel_details": []}]
+KNOWN: list[dict[str, Any]] = [
+    {"consumer_tag": "t1", "channel_details": {"connection_name": "c1", "user": "bob"}}
+]
+
+
+@pytest.mark.parametrize(
+    ("told", "able", "deaf"),
+    [
+        pytest.param([NOT_KNOWN_YET, KNOWN], True, (), id="known a moment later"),
+        pytest.param([NOT_KNOWN_YET, KNOWN], False, ("bob (c1)",), id="a moment later, and deaf"),
+        pytest.param([NOT_KNOWN_YET, []], True, (), id="gone a moment later"),
+        pytest.param(
+            [NOT_KNOWN_YET], True, ("? (consumer t1, of no known connection)",), id="never known"
+        ),
+    ],
+)
+async def test_a_consumer_whose_channel_the_broker_does_not_tell_is_asked_for_again(
+    told: Any, able: bool, deaf: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_ASKED_EVERY_S", 0.0)
+    management: Any = ScriptedManagement(*told, able=able)
+    assert (await look(management, _found(), "jobs")).deaf == deaf
