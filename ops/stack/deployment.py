@@ -45,7 +45,8 @@ class Plan:
         plain_clients: Of those with an id, who may not ask what is for clients that serve many.
         sqlite_parties: How many of the parties, from the last, keep their shares in SQLite
             instead of PostgreSQL.
-        keygen_processes: Of each party, beside those that sign; lower in priority.
+        keygen_processes: Of each party, beside those that sign; lower in priority. 0: those that
+            sign make the keys, too.
         presigning_processes: The same, lower still.
         gateways: How many HTTP gateways.
         limits: Per role (``coordinator``, ``party``, ``gateway``), as in their configuration files.
@@ -68,6 +69,11 @@ class Plan:
     pools: dict[str, float] = field(default_factory=dict)
     health: bool = False
     entry: tuple[str, ...] = ("-m", "ops.cli")
+
+    def compact(self) -> Plan:
+        """The same with nothing beside the processes that sign: there by far sooner, and signatures
+        wait for keys that are being made."""
+        return replace(self, keygen_processes=0, presigning_processes=0)
 
     @property
     def party_ids(self) -> tuple[str, ...]:
@@ -352,14 +358,17 @@ def _programs(directory: Path, plan: Plan) -> Iterator[Program]:
 
     for i in range(1, plan.coordinator_processes + 1):
         yield program(f"coordinator.{i}", "coordinator", directory / "coordinator.toml")
+    beside = {
+        "keygen": (plan.keygen_processes, KEYGEN_NICENESS),
+        "presigning": (plan.presigning_processes, PRESIGNING_NICENESS),
+    }
+    own = ["signing", *(lane for lane, (count, _) in beside.items() if count == 0)]
     for party_id in plan.party_ids:
         config = directory / f"{party_id}.toml"
         for i in range(1, plan.processes_per_party + 1):
-            yield program(f"{party_id}.{i}", "party", config, "--lane", "signing")
-        for lane, count, niceness in (
-            ("keygen", plan.keygen_processes, KEYGEN_NICENESS),
-            ("presigning", plan.presigning_processes, PRESIGNING_NICENESS),
-        ):
+            lanes = (word for lane in own for word in ("--lane", lane))
+            yield program(f"{party_id}.{i}", "party", config, *lanes)
+        for lane, (count, niceness) in beside.items():
             options = ("--lane", lane, "--nice", niceness)
             for i in range(1, count + 1):
                 yield program(f"{party_id}.{lane}.{i}", "party", config, *options)

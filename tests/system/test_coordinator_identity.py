@@ -26,7 +26,7 @@ PIN = '[[coordinators]]\npublic_key = "{}"\n'
 def pair(services: Services) -> Iterator[Deployment]:
     """Two processes of each that signs, so that one can go."""
     plan = Plan(clients=("svcA", "svcB"), processes_per_party=2, coordinator_processes=2)
-    with running_deployment(services, plan) as running:
+    with running_deployment(services, plan.compact()) as running:
         yield running
 
 

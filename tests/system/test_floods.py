@@ -24,7 +24,7 @@ FLOODER = "svcA"
 @pytest.fixture(scope="module")
 def stack(services: Services) -> Iterator[Deployment]:
     plan = Plan(clients=(FLOODER,), sqlite_parties=0, gateways=1)
-    with running_deployment(services, plan) as running:
+    with running_deployment(services, plan.compact()) as running:
         yield running
 
 

@@ -23,7 +23,7 @@ POWERS = ("broker", "coordinator")
 @pytest.fixture(scope="package")
 def stack(services: Services) -> Iterator[Deployment]:
     plan = Plan(clients=("svcA", "svcB"), gateways=1, health=True)
-    with running_deployment(services, plan) as running:
+    with running_deployment(services, plan.compact()) as running:
         yield running
 
 

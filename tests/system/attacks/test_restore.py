@@ -38,7 +38,7 @@ def restorable(services: Services) -> Iterator[Deployment]:
         limits={"party": {"clock_tolerance_seconds": TOLERANCE_S}},
         health=True,
     )
-    with running_deployment(services, plan) as running:
+    with running_deployment(services, plan.compact()) as running:
         yield running
 
 

@@ -21,7 +21,7 @@ SETTLE_S = 1.0
 def stack(services: Services) -> Iterator[Deployment]:
     clients = ("svcA", "svcB", "svcF")
     plan = Plan(clients=clients, plain_clients=clients, gateways=1, health=True)
-    with running_deployment(services, plan) as running:
+    with running_deployment(services, plan.compact()) as running:
         yield running
 
 

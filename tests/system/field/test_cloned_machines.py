@@ -24,7 +24,7 @@ def crew(services: Services) -> Iterator[Deployment]:
         limits={"coordinator": {"nonce_batch": 2}},
         entry=("-m", "tests.system.field.cloned"),
     )
-    with running_deployment(services, plan) as running:
+    with running_deployment(services, plan.compact()) as running:
         yield running
 
 

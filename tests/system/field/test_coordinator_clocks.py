@@ -20,7 +20,7 @@ LONG_S = 120
 
 @pytest.fixture(scope="module")
 def crew(services: Services) -> Iterator[Deployment]:
-    with running_deployment(services, Plan(clients=("svcA",))) as running:
+    with running_deployment(services, Plan(clients=("svcA",)).compact()) as running:
         yield running
 
 

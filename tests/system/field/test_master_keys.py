@@ -27,7 +27,7 @@ PARTIES = ("party-1", "party-3")
 @pytest.fixture
 def crew(services: Services) -> Iterator[Deployment]:
     plan = Plan(clients=("svcA",), pools={"low": 8, "high": 16})
-    with running_deployment(services, plan) as running:
+    with running_deployment(services, plan.compact()) as running:
         yield running
 
 

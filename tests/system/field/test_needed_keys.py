@@ -32,7 +32,7 @@ LEFT, CONFIGURATION = 1, 2
 
 @pytest.fixture(scope="module")
 def crew(services: Services) -> Iterator[Deployment]:
-    with running_deployment(services, Plan(clients=("svcA",))) as running:
+    with running_deployment(services, Plan(clients=("svcA",)).compact()) as running:
         asyncio.run(make_keys(running))
         yield running
 

@@ -89,7 +89,7 @@ def odd(services: Services) -> Iterator[Odd]:
 
 @pytest.fixture(scope="module")
 def crew(odd: Odd) -> Iterator[Deployment]:
-    with running_deployment(odd.services, Plan(clients=("svcA",), gateways=1)) as running:
+    with running_deployment(odd.services, Plan(clients=("svcA",), gateways=1).compact()) as running:
         yield running
 
 

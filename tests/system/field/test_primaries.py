@@ -77,7 +77,7 @@ def both(one: str, other: str) -> str:
 @pytest.fixture
 def crew(services: Services, pair: Pair) -> Iterator[Deployment]:
     plan = Plan(clients=("svcA",), sqlite_parties=0)
-    with running_deployment(replace(services, database_url=pair.url), plan) as running:
+    with running_deployment(replace(services, database_url=pair.url), plan.compact()) as running:
         yield running
 
 

@@ -21,7 +21,7 @@ ROUNDS = 12
 
 @pytest.fixture
 def crew(services: Services) -> Iterator[Deployment]:
-    with running_deployment(services, Plan(clients=("svcA",))) as running:
+    with running_deployment(services, Plan(clients=("svcA",)).compact()) as running:
         yield running
 
 
@@ -66,7 +66,7 @@ async def test_those_sign_that_accept_each_other(crew: Deployment, refusers: lis
 
 @pytest.fixture(scope="module")
 def of_four(services: Services) -> Iterator[Deployment]:
-    with running_deployment(services, Plan(clients=("svcA",), party_count=4)) as running:
+    with running_deployment(services, Plan(clients=("svcA",), party_count=4).compact()) as running:
         yield running
 
 

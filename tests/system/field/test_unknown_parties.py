@@ -34,7 +34,7 @@ LONG_S = 60
 @pytest.fixture(scope="module")
 def crew(services: Services) -> Iterator[Deployment]:
     plan = Plan(clients=("svcA", "svcB"), coordinator_processes=2)
-    with running_deployment(services, plan) as running:
+    with running_deployment(services, plan.compact()) as running:
         asyncio.run(give_older_configuration(running))
         yield running
 

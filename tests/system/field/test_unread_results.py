@@ -50,7 +50,7 @@ def crew(services: Services, broker: Broker) -> Iterator[Deployment]:
         services, amqp_url=broker.node.amqp_url, management_url=broker.node.management_url
     )
     plan = Plan(clients=("svcA", "svcB", "svcC"), gateways=1)
-    with running_deployment(own, plan) as running:
+    with running_deployment(own, plan.compact()) as running:
         asyncio.run(make_keys(running))
         yield running
 

@@ -32,7 +32,7 @@ def nodes() -> Iterator[Services]:
 
 @pytest.fixture(scope="module")
 def own(nodes: Services) -> Iterator[Deployment]:
-    with running_deployment(nodes, Plan(clients=("svcA",), gateways=2)) as running:
+    with running_deployment(nodes, Plan(clients=("svcA",), gateways=2).compact()) as running:
         yield running
 
 
