@@ -37,6 +37,7 @@ from topology.model import (
     VhostLimits,
     table,
 )
+from topology.parameters import found_parameters
 from topology.plan import Action, Change, Ownership, Vhost
 from topology.problems import TopologyError
 
@@ -104,6 +105,7 @@ class Broker:
             hashes=access.hashes,
             elsewhere=access.elsewhere,
             operator_policies=tuple(map(_policy, operators)),
+            parameters=await found_parameters(self._management, self.vhost),
         )
 
     async def _found_without_vhost(self, users: Iterable[str]) -> Found:

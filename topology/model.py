@@ -29,6 +29,7 @@ Kind: TypeAlias = Literal[
     "topic_permission",
     "permission",
     "operator_policy",
+    "parameter",
     "ownership",
 ]
 Value: TypeAlias = "str | int | float | bool | tuple[Value, ...] | None"
@@ -41,7 +42,7 @@ R = TypeVar("R")
 
 class Ref(NamedTuple):
     """The identity of a resource inside its vhost; a binding has five parts, a topic permission
-    two, all others one."""
+    two, all others one. Of what lies elsewhere the second part says where."""
 
     kind: Kind
     parts: tuple[str, ...]
@@ -336,6 +337,7 @@ class Found:
         elsewhere: In which other vhosts these users may do something: (user, vhost).
         operator_policies: They overrule the limits of policies, and are nobody's but the
             administrator's.
+        parameters: Shovels, federation and the like, which no file declares.
     """
 
     vhost: str
@@ -346,6 +348,7 @@ class Found:
     hashes: Mapping[str, PasswordHash] = field(default_factory=dict, repr=False)
     elsewhere: tuple[tuple[str, str], ...] = ()
     operator_policies: tuple[Policy, ...] = ()
+    parameters: tuple[Ref, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

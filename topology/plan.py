@@ -3,6 +3,7 @@
 Three rules decide what a plan may take away:
 
 - Only what an earlier apply made or adopted is ever deleted. The rest is *drift*: shown, kept.
+  Shovels and federation are always that.
 - A queue or exchange that is no longer declared is *retired*, not deleted: it keeps its bindings
   and policies, so an apply with the wrong members file stops no one's messages. ``prune`` unbinds
   it and deletes it, a queue only when it is empty.
@@ -173,6 +174,7 @@ def difference(
         if user in ours or Ref("user", (user,)) in found.owned
     ]
     others += map(operator_policy, found.operator_policies)
+    others += found.parameters
     return Plan(
         changes=tuple(changes),
         conflicts=(

@@ -20,11 +20,11 @@ class Broker:
     node: rabbitmq.RabbitBroker
     programs: Path
 
-    def control(self, *words: str) -> None:
-        """What rabbitmqctl is told."""
+    def control(self, *words: str, program: str = "rabbitmqctl") -> None:
+        """What rabbitmqctl is told, or another such program."""
         (only,) = self.node.nodes
         environment = {**self.node.environment, **rabbitmq._own_environment(only)}
-        command = [str(self.programs / "rabbitmqctl"), "-n", only.name, *words]
+        command = [str(self.programs / program), "-n", only.name, *words]
         subprocess.run(command, env=environment, check=True, capture_output=True)
 
 
