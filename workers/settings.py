@@ -150,12 +150,15 @@ class CoordinatorLimits(_Section):
     others wait for their turn. Parties that are far away are given more, see `Rates.enough`."""
     signatures_at_once_alone: int = Field(default=16, ge=1)
     """The same while one owner asks and nobody else, if that is more: then each comes later."""
-    keys_at_once: int = Field(default=4, ge=1)
+    keys_at_once: int = Field(default=2, ge=1)
     """The same for key generations."""
+    keys_at_once_alone: int = Field(default=4, ge=1)
     cancels_at_once: int = Field(default=4, ge=1)
-    questions_at_once: int = Field(default=4, ge=1)
-    """Requests that are answered at once."""
-    refusals_at_once: int = Field(default=16, ge=1)
+    questions_at_once: int = Field(default=1, ge=1)
+    """Requests that are answered at once. One of an owner who has none under way comes besides."""
+    questions_at_once_alone: int = Field(default=4, ge=1)
+    refusals_at_once: int = Field(default=4, ge=1)
+    refusals_at_once_alone: int = Field(default=16, ge=1)
     waiting_per_owner: int = Field(default=128, ge=1)
     """Requests of a client, or of each of its tenants, that wait in one process for their turn, of
     each lane; and no more than half of `waiting`. Others are answered with `overloaded`."""

@@ -14,7 +14,7 @@ from contracts.requests import CancelRequest, KeygenRequest, Request, SignReques
 from ..delivery.clock import now_ms
 from ..settings import CoordinatorLimits
 from .departures import Departures
-from .gates import Gate, Turn, Wish
+from .gates import Company, Gate, Turn, Wish
 
 SIGNING_PATIENCE_S = 5.0
 KEYGEN_PATIENCE_S = 10.0
@@ -59,8 +59,10 @@ class Entrance:
 
         few = max(1, min(limits.waiting_per_owner, queue_prefetch // 2))
 
+        company = Company(monotonic)
+
         def gate(
-            name: str, at_once: int, patience_s: float, per_owner: int = few, alone: int = 0
+            name: str, at_once: int, alone: int, patience_s: float, per_owner: int = few
         ) -> Gate:
             return Gate(
                 name,
@@ -69,6 +71,7 @@ class Entrance:
                 per_owner=per_owner,
                 patience_s=patience_s,
                 departures=departures,
+                company=company,
                 clock=clock,
                 monotonic=monotonic,
             )
@@ -77,14 +80,28 @@ class Entrance:
             signing=gate(
                 "signatures",
                 limits.signatures_at_once,
+                limits.signatures_at_once_alone,
                 SIGNING_PATIENCE_S,
-                alone=limits.signatures_at_once_alone,
             ),
-            keys=gate("keys", limits.keys_at_once, KEYGEN_PATIENCE_S),
-            cancels=gate("cancels", limits.cancels_at_once, CANCEL_PATIENCE_S),
+            keys=gate("keys", limits.keys_at_once, limits.keys_at_once_alone, KEYGEN_PATIENCE_S),
+            cancels=gate(
+                "cancels", limits.cancels_at_once, limits.cancels_at_once, CANCEL_PATIENCE_S
+            ),
             # Whoever asks much is not told to ask again, which would cost as much as the answer.
-            questions=gate("answers", limits.questions_at_once, SIGNING_PATIENCE_S, sys.maxsize),
-            refusals=gate("refusals", limits.refusals_at_once, SIGNING_PATIENCE_S, sys.maxsize),
+            questions=gate(
+                "answers",
+                limits.questions_at_once,
+                limits.questions_at_once_alone,
+                SIGNING_PATIENCE_S,
+                sys.maxsize,
+            ),
+            refusals=gate(
+                "refusals",
+                limits.refusals_at_once,
+                limits.refusals_at_once_alone,
+                SIGNING_PATIENCE_S,
+                sys.maxsize,
+            ),
             departures=departures,
             tolerance_ms=round(1000 * limits.clock_tolerance_seconds),
             clock=clock,

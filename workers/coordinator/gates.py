@@ -108,7 +108,8 @@ class Turn:
 
 
 class Company:
-    """The owners who asked lately."""
+    """The owners who asked lately, at any of the gates that share it: what they ask for is done by
+    the same processes."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -134,6 +135,7 @@ class Gate:
         name: Of the work, for people.
         at_once: Units under way, of those that this process lets in; more where that keeps parties
             busy that are far away, as `Rates.enough` says.
+        company: Of all gates of the process.
         alone: The same for an owner who is alone, and keeps nobody waiting but himself. Not less
             than `at_once`.
         per_owner: How many of one owner may wait.
@@ -150,6 +152,7 @@ class Gate:
         per_owner: int,
         patience_s: float,
         departures: Departures,
+        company: Company,
         alone: int = 0,
         clock: Callable[[], int] = now_ms,
         monotonic: Callable[[], float] = time.monotonic,
@@ -158,7 +161,7 @@ class Gate:
         self._name = name
         self._at_once = at_once
         self._alone = max(at_once, alone)
-        self._company = Company(monotonic)
+        self._company = company
         self._per_owner = per_owner
         self._patience_s = patience_s
         self._clock = clock

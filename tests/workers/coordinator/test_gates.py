@@ -15,6 +15,7 @@ from tests.patience import settle
 from workers.coordinator.departures import Departures
 from workers.coordinator.gates import (
     ALONE_AFTER_S,
+    Company,
     Gate,
     OverloadedError,
     RequestCancelledError,
@@ -76,6 +77,7 @@ class Parties:
             per_owner=128,
             patience_s=3600,
             departures=self.departures,
+            company=Company(self.watch.monotonic),
             clock=self.watch.ms,
             monotonic=self.watch.monotonic,
         )
@@ -223,6 +225,7 @@ async def test_an_owner_who_is_alone_may_have_more_under_way_until_others_come()
         per_owner=128,
         patience_s=3600,
         departures=Departures(monotonic=watch.monotonic),
+        company=Company(watch.monotonic),
         clock=watch.ms,
         monotonic=watch.monotonic,
     )
@@ -248,6 +251,33 @@ async def test_an_owner_who_is_alone_may_have_more_under_way_until_others_come()
     for each in stays:
         each.cancel()
     await asyncio.gather(*stays, return_exceptions=True)
+
+
+async def test_who_asks_at_another_gate_is_company() -> None:
+    watch = Watch()
+    company, departures = Company(watch.monotonic), Departures(monotonic=watch.monotonic)
+
+    def of(name: str) -> Gate:
+        return Gate(
+            name,
+            at_once=1,
+            alone=3,
+            per_owner=128,
+            patience_s=3600,
+            departures=departures,
+            company=company,
+            clock=watch.ms,
+            monotonic=watch.monotonic,
+        )
+
+    signatures, answers = of("signatures"), of("answers")
+    assert answers.at_once == 3
+    async with answers.turn(Wish(owner=GREEDY, kind="look")):
+        assert answers.at_once == 3
+        async with signatures.turn(Wish(owner=MODEST, kind="sign")):
+            assert answers.at_once == signatures.at_once == 1
+    watch.now_s += ALONE_AFTER_S + 0.1
+    assert answers.at_once == signatures.at_once == 3
 
 
 async def test_a_cold_start_refuses_nobody() -> None:
@@ -280,6 +310,7 @@ def gate(watch: Watch, *, at_once: int = 2, per_owner: int = 3, patience_s: floa
         per_owner=per_owner,
         patience_s=patience_s,
         departures=Departures(monotonic=watch.monotonic),
+        company=Company(watch.monotonic),
         clock=watch.ms,
         monotonic=watch.monotonic,
     )
