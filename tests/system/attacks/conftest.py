@@ -22,8 +22,8 @@ POWERS = ("broker", "coordinator")
 
 @pytest.fixture(scope="package")
 def stack(services: Services) -> Iterator[Deployment]:
-    plan = Plan(clients=("svcA", "svcB"), gateways=1, health=True)
-    with running_deployment(services, plan.compact()) as running:
+    plan = Plan(clients=("svcA", "svcB"), gateways=1, health=True, keygen_processes=0)
+    with running_deployment(services, plan) as running:
         yield running
 
 
