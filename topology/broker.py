@@ -19,7 +19,7 @@ from topology.access import (
     make_user,
 )
 from topology.definitions import STREAM
-from topology.importable import record_name, record_value
+from topology.importable import record_name, record_value, recorded
 from topology.management import BrokerError, Management
 from topology.model import (
     Binding,
@@ -29,7 +29,6 @@ from topology.model import (
     Permission,
     Policy,
     Queue,
-    Ref,
     TopicPermission,
     Topology,
     User,
@@ -74,7 +73,7 @@ class Broker:
         policies = await self._management.get("policies/{}", self.vhost)
         record = await self._management.get("global-parameters/{}", self._record, missing_ok=True)
         operators = await self._management.get("operator-policies/{}", self.vhost)
-        owned = _owned(record)
+        owned = frozenset() if record is None else recorded(record["value"])
         known = {*users, *(ref.parts[0] for ref in owned if ref.kind == "user")}
         access = await found_access(self._management, self.vhost, known)
         # Exclusive queues, such as a worker's for cancellations, go with their connection.
@@ -292,9 +291,3 @@ def _binding(found: dict[str, Any]) -> Binding:
         destination_type=found["destination_type"],
         arguments=table(found["arguments"]),
     )
-
-
-def _owned(record: dict[str, Any] | None) -> frozenset[Ref]:
-    # rabbitmqctl exports what was a mapping as a list of pairs, and who imports it has that.
-    refs = dict(record["value"]).get("owned", []) if record else []
-    return frozenset(Ref(kind, tuple(parts)) for kind, *parts in refs)

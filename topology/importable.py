@@ -6,6 +6,7 @@ broker that is empty, and `plan` is to be asked afterwards.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,8 +32,21 @@ def record_name(vhost: str) -> str:
 
 
 def record_value(refs: frozenset[Ref]) -> dict[str, object]:
-    """Its value."""
-    return {"owned": [[ref.kind, *ref.parts] for ref in sorted(refs)]}
+    """Its value: a text, for `rabbitmqctl export_definitions` of RabbitMQ 4.3 makes one long word
+    of a list of words."""
+    return {"owned": json.dumps([[ref.kind, *ref.parts] for ref in sorted(refs)])}
+
+
+def recorded(value: Any) -> frozenset[Ref]:
+    """What such a value says is ours, also as it was written before. Nothing, if it cannot be read:
+    then nothing is deleted, and the next apply writes it anew."""
+    try:
+        # rabbitmqctl exports what was a mapping as a list of pairs, and who imports it has that.
+        owned = dict(value).get("owned", [])
+        told = json.loads(owned) if isinstance(owned, str) else owned
+        return frozenset(Ref(kind, tuple(parts)) for kind, *parts in told)
+    except (TypeError, ValueError):
+        return frozenset()
 
 
 def as_definitions(

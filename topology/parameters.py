@@ -54,7 +54,7 @@ def _leads_to(value: Mapping[str, Any], vhost: str) -> bool:
 
 
 def _addresses(value: Mapping[str, Any]) -> list[str]:
-    found = []
+    found: list[str] = []
     for key in _ADDRESSES:
         told = value.get(key) or ()
         found += [told] if isinstance(told, str) else map(str, told)

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import aiormq
-from aiormq.exceptions import AMQPError
+from aiormq.exceptions import AMQPError, ChannelAccessRefused
 
 from topology.apply import SETTLE_S
 from topology.broker import Broker
-from topology.management import Management, UnavailableError
+from topology.management import BrokerError, Management, UnavailableError
 from topology.migration import steps
 from topology.migration.connection import Mover
 from topology.migration.findings import Policies
@@ -153,6 +153,11 @@ class Migration:
                 for name, do in doing.items():
                     if name not in self.record.done:
                         await self._do(name, do)
+        except ChannelAccessRefused as error:
+            raise BrokerError(
+                f"in the step {self._step or 'before all'}, the broker refused the migration's own "
+                f"user: {' '.join(map(str, error.args))}. Nothing is lost"
+            ) from None
         except (AMQPError, OSError) as error:
             raise UnavailableError(
                 f"the broker went away ({type(error).__name__}). Nothing is lost; run this again"

@@ -157,11 +157,12 @@ class Mover:
             "tags": "impersonator",
         }
         await self._management.send("PUT", "users/{}", self.user, body=body)
-        moved = (parts.old, parts.waiting, parts.arriving, parts.copies)
+        # From RabbitMQ 4.2.6 on, to look how full a queue is takes a right on it, too.
+        read = (parts.old, parts.waiting, parts.arriving, parts.copies, parts.refusing.name)
         rights: dict[str, object] = {
             "configure": _exactly([parts.lock, parts.gate]),
             "write": _exactly([parts.pour, parts.lock, parts.refusal]),
-            "read": _exactly([*moved, parts.gate]),
+            "read": _exactly([*read, parts.gate]),
         }
         where = (self._vhost, self.user)
         await self._management.send("PUT", "permissions/{}/{}", *where, body=rights)
