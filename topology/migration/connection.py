@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
 import secrets
 import ssl
@@ -28,6 +29,10 @@ from topology.migration.contents import RawTransport
 from topology.migration.parts import Parts
 from topology.passwords import hashed
 from topology.problems import TopologyError
+
+# Without a handler of its own Python would print on standard error what aiormq says of channels that
+# are closed on the way out.
+logging.getLogger("aiormq").addHandler(logging.NullHandler())
 
 _CONNECT_S: Final = 15.0
 _LOCK_S: Final = 40.0
