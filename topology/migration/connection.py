@@ -30,7 +30,7 @@ from topology.migration.parts import Parts
 from topology.passwords import hashed
 from topology.problems import TopologyError
 
-# Without a handler of its own Python would print on standard error what aiormq says of channels that
+# Without a handler of its own Python prints on standard error what aiormq says of channels that
 # are closed on the way out.
 logging.getLogger("aiormq").addHandler(logging.NullHandler())
 
