@@ -179,18 +179,18 @@ def test_a_dealer_with_fresh_randomness_deals_another_polynomial_of_the_same_sha
 
 
 def test_guessed_randomness_does_not_tell_the_polynomial() -> None:
-    """The share is mixed in: another share, and no coefficient is the same."""
+    """The share is mixed in: with another one in the same session, everything is another."""
+    share = two_of_three(SECP256K1)[index(1)]
+    other = replace(share, secret_share=share.secret_share + SECP256K1.scalar(1))
+    parameters = parameters_of({index(1): share}, SAME.members(), 2)[index(1)]
     dealings = []
-    for seed in ("one", "another"):
-        keys = random_key(SECP256K1, 2, 3, seed)
-        parameters = parameters_of(keys, SAME.members(), 2)[index(1)]
-        state, _ = reshare.round1(
-            replace(parameters, key=keys[index(1)].view), keys[index(1)], randomness=bytes(32)
-        )
+    for each in (share, other):
+        state, _ = reshare.round1(parameters, each, randomness=bytes(32))
         assert state.dealing is not None
         dealings.append(state.dealing)
-    assert not {*dealings[0].coefficients} & {*dealings[1].coefficients}
-    assert dealings[0].opening.salt != dealings[1].opening.salt
+    one, two = dealings
+    assert not {*one.coefficients} & {*two.coefficients}
+    assert one.opening.salt != two.opening.salt
 
 
 ###
@@ -445,5 +445,9 @@ def test_a_possession_is_of_these_facts_this_party_and_this_share() -> None:
     assert reshare.possession_holds(end.key, b"facts", index(1), said)
     assert not reshare.possession_holds(end.key, b"other facts", index(1), said)
     assert not reshare.possession_holds(end.key, b"facts", index(2), said)
+    twin = replace(
+        end.key, public_shares=dict.fromkeys(indices((1, 2)), end.key.public_shares[index(1)])
+    )
+    assert not reshare.possession_holds(twin, b"facts", index(2), said)
     other = deal([SECP256K1.scalar(3), SECP256K1.scalar(4)], party_count=3)[index(1)].view
     assert not reshare.possession_holds(other, b"facts", index(1), said)

@@ -234,11 +234,11 @@ def proofs_hold(parameters: Parameters, dealer: PartyIndex, opening: Opening) ->
 
 
 def transcript_digest(parameters: Parameters, openings: Mapping[PartyIndex, Opening]) -> bytes:
-    """One digest over all broadcasts of rounds 1 and 2. The views of round 1 are the binding."""
-    seen = []
-    for m, i in parameters.dealers.items():
-        opening = openings[m]
-        seen += [opening.commitment(parameters, i).digest, opening.to_bytes()]
+    """One digest over all broadcasts of rounds 1 and 2.
+
+    Views are the binding, and commitments follow from the openings that they were checked against.
+    """
+    seen = (openings[m].to_bytes() for m in parameters.dealers)
     return digest(tags.RESHARE_TRANSCRIPT, parameters.binding, *seen)
 
 
