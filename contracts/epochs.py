@@ -109,16 +109,8 @@ def _resharing(facts: KeyFacts) -> Resharing:
     return facts.reshared
 
 
-_LASTING = (
-    "client_id",
-    "tenant",
-    "key_id",
-    "session_id",
-    "curve",
-    "public_key",
-    "chain_code",
-    "schemes",
-)
+_LASTING = ("key_id", "session_id", "curve", "public_key", "chain_code", "schemes")
+"""Owner and tenant, too, which `check_key` compares."""
 
 
 def _check_same_key(known: KeyFacts, facts: KeyFacts) -> None:
