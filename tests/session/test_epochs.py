@@ -80,14 +80,20 @@ def test_the_owner_may_say_who_deals_and_which_epoch_it_is() -> None:
     check(FORGER.asking(first_epoch=TO_EPOCH, tries=1).bundle())
 
 
-@pytest.mark.parametrize("version", [1, 2])
-def test_a_key_of_before_there_were_reshares_can_be_reshared(version: int) -> None:
-    changes: dict[str, Any] = {"version": version, "reshared": None, "epoch": 0}
-    if version == 1:
-        changes |= {"tenant": None, "request_digest": None, "origin": None}
-    known = old_facts(Curve.SECP256K1, **changes)
-    asked = {"tenant": known.tenant}
-    check(Forger(known=known, asked=asked, facts={"epoch": 1}).bundle(), known)
+def test_a_key_as_it_was_made_can_be_reshared() -> None:
+    known = old_facts(Curve.SECP256K1, version=2, reshared=None, epoch=0)
+    check(Forger(known=known, facts={"epoch": 1}).bundle(), known)
+
+
+@pytest.mark.parametrize("tenant", ["alice", None])
+def test_a_key_of_before_tenants_were_certified_is_reshared_for_whom_its_client_says(
+    tenant: str | None,
+) -> None:
+    lacking = {"tenant": None, "request_digest": None, "origin": None, "reshared": None}
+    known = old_facts(Curve.SECP256K1, version=1, epoch=0, **lacking)
+    forger = Forger(known=known, asked={"tenant": tenant}, facts={"epoch": 1})
+    check(forger.saying(tenant=tenant).bundle(), known)
+    refused(forger.saying(tenant="mallory").bundle(), "another tenant", known)
 
 
 def test_each_bundle_is_the_next_ones_predecessor() -> None:
