@@ -114,8 +114,9 @@ class KeyFacts(Contract):
     schemes: list[Scheme] | None = None
     """What the key may serve, in alphabetical order; None is all that its curve has."""
     origin: Origin | None = None
-    reshared: Resharing | None = None
-    """Version 3: where this epoch comes from."""
+    reshared: Resharing | None = Field(default=None, exclude_if=lambda reshared: reshared is None)
+    """Version 3: where this epoch comes from. Not written where it is None: those who read facts of
+    earlier versions may not know it."""
 
     @model_validator(mode="after")
     def _of_its_version(self) -> KeyFacts:
