@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from itertools import combinations
 
@@ -10,44 +9,42 @@ import pytest
 
 from workers.protocols import frost, reshare
 from workers.protocols.groups import ED25519, SECP256K1, Group
-from workers.protocols.polynomial import commit, evaluate
 from workers.protocols.rounds import (
     DisputeError,
-    EchoMismatchError,
     PartyFaultError,
     PartyIndex,
-    SpoiltSessionError,
 )
 
 from .dkls23.batches import Batch, presign, sign_all, task_of
 from .dkls23.batches import parameters_of as batch_parameters_of
 from .frost_signing import Signing
-from .reshare_parties import (
-    MOVED,
+from .reshare_lies import (
     OF_ALL,
     OF_DEALERS,
-    OF_ECHOES,
     OF_RECEIVERS,
     OF_SHARES,
     OF_THE_REST,
+    at,
+    one_more,
+    rooted_at,
+    shifted,
+)
+from .reshare_parties import (
+    MOVED,
     SAME,
     Committee,
     Lie,
     ReshareParty,
     Slot,
-    at,
     finished_of,
-    flip,
-    one_more,
+    honest_of,
     parameters_of,
     parties_of,
-    rooted_at,
-    shifted,
     start,
     two_of_three,
     undisturbed,
 )
-from .simulate import Packet, coins, deal, index, indices, random_key, reconstruct, run
+from .simulate import coins, deal, index, indices, random_key, reconstruct, run
 
 GROUPS = pytest.mark.parametrize("group", [SECP256K1, ED25519], ids=lambda group: group.name)
 COMMITTEES = {
@@ -198,12 +195,6 @@ def test_guessed_randomness_does_not_tell_the_polynomial() -> None:
 ###
 
 
-def honest_ends(
-    parties: Mapping[PartyIndex, ReshareParty], *liars: PartyIndex
-) -> dict[PartyIndex, ReshareParty]:
-    return {m: party for m, party in parties.items() if m not in liars}
-
-
 def assert_named(party: ReshareParty, culprits: set[PartyIndex], check: str) -> None:
     error = party.outcome
     assert isinstance(error, PartyFaultError), error
@@ -221,7 +212,7 @@ def test_a_dealers_lie_names_it_at_every_honest_member(
 ) -> None:
     parties = start(group, committee, {LIAR: lie})
     run(parties)
-    for party in honest_ends(parties, LIAR).values():
+    for party in honest_of(parties, LIAR).values():
         assert_named(party, {LIAR}, lie.check)
 
 
@@ -230,7 +221,7 @@ def test_a_dealers_lie_names_it_at_every_honest_member(
 def test_the_lie_of_a_member_that_does_not_deal_names_it(group: Group, lie: Lie) -> None:
     parties = start(group, MOVED, {BYSTANDER: lie})
     run(parties)
-    for party in honest_ends(parties, BYSTANDER).values():
+    for party in honest_of(parties, BYSTANDER).values():
         assert_named(party, {BYSTANDER}, lie.check)
 
 
@@ -242,7 +233,7 @@ def test_a_receiver_that_cannot_prove_its_share_is_named_by_leavers_too(
     parties = start(group, MOVED, {BYSTANDER: lie})
     run(parties)
     assert parties[index(2)].parameters.own.receives_as is None
-    for party in honest_ends(parties, BYSTANDER).values():
+    for party in honest_of(parties, BYSTANDER).values():
         assert_named(party, {BYSTANDER}, lie.check)
 
 
@@ -253,7 +244,7 @@ def test_a_wrong_share_is_a_dispute_of_its_two_parties_and_blames_neither(
 ) -> None:
     parties = start(group, MOVED, {LIAR: lie})
     run(parties)
-    for m, party in honest_ends(parties, LIAR).items():
+    for m, party in honest_of(parties, LIAR).items():
         if party.parameters.own.receives_as is None:
             assert party.outcome is None  # it waits for certificates that do not come
             continue
@@ -279,7 +270,7 @@ def test_only_the_receiver_of_a_wrong_share_disputes_it_and_nobody_gets_all_cert
     lie = Lie("to one", "share", tamper=at(Slot.SHARE, one_more, to=BYSTANDER))
     parties = start(SECP256K1, MOVED, {LIAR: lie})
     run(parties)
-    for m, party in honest_ends(parties, LIAR).items():
+    for m, party in honest_of(parties, LIAR).items():
         if m == BYSTANDER:
             assert isinstance(party.outcome, DisputeError)
         else:
@@ -293,7 +284,7 @@ def test_two_dealers_who_shift_against_each_other_are_both_named(group: Group) -
     lies = {1: Lie("up", "", claim=shifted(99)), 2: Lie("down", "", claim=shifted(-99))}
     parties = start(group, MOVED, {index(m): lie for m, lie in lies.items()})
     run(parties)
-    for party in honest_ends(parties, index(1), index(2)).values():
+    for party in honest_of(parties, index(1), index(2)).values():
         assert_named(party, {index(1), index(2)}, "constant term")
 
 
@@ -327,101 +318,8 @@ def test_all_culprits_are_named_and_each_check() -> None:
 
 
 ###
-### Nobody's fault
+### Twice, and for other facts
 ###
-
-
-@pytest.mark.parametrize("liar", [1, 2, 3, 4])
-@pytest.mark.parametrize("lie", OF_ECHOES, ids=lambda lie: lie.name)
-def test_who_saw_something_else_is_no_culprit(lie: Lie, liar: int) -> None:
-    parties = start(SECP256K1, MOVED, {index(liar): lie})
-    run(parties)
-    for party in honest_ends(parties, index(liar)).values():
-        error = party.outcome
-        assert isinstance(error, EchoMismatchError), error
-        assert error.parties == {liar}
-        assert not isinstance(error, PartyFaultError | DisputeError)
-        assert party.stored is None
-
-
-def test_an_echo_mismatch_is_found_before_a_share_is_judged() -> None:
-    def both(parameters: reshare.Parameters, packet: Packet) -> bytes:
-        wrong = at(Slot.SHARE, one_more)(parameters, packet)
-        return flip(0)(parameters, wrong) if packet.round == Slot.ECHO else wrong
-
-    parties = start(SECP256K1, MOVED, {LIAR: Lie("both", "", tamper=both)})
-    run(parties)
-    error = parties[BYSTANDER].outcome
-    assert isinstance(error, EchoMismatchError)
-    assert error.parties == {LIAR}
-
-
-def test_another_view_is_found_before_a_commitment_is_judged() -> None:
-    """Who deals is itself a part of what somebody was told."""
-    keys = two_of_three(SECP256K1)
-    parameters = parameters_of(keys, SAME.members(), 2)
-    told = replace(SAME, dealers=(2, 3)).members()
-    parameters[index(3)] = replace(parameters[index(3)], members=tuple(told))
-    parties = parties_of(keys, parameters)
-    run(parties)
-    seen = {}
-    for m, party in parties.items():
-        assert isinstance(party.outcome, EchoMismatchError), party.outcome
-        seen[m] = party.outcome.parties
-    assert seen == {1: {3}, 2: {3}, 3: {1, 2}}
-
-
-def test_a_dealer_with_two_faces_is_an_echo_mismatch_and_nobody_is_blamed() -> None:
-    """The liar runs two sessions, one with member 2 and one with member 3, each flawless."""
-    keys = two_of_three(SECP256K1)
-    parameters = parameters_of(keys, SAME.members(), 2)
-    honest = honest_ends(parties_of(keys, parameters), LIAR)
-    faces = {m: ReshareParty(parameters[LIAR], keys[index(1)], seed=("face", m)) for m in honest}
-    under_way = [packet for party in honest.values() for packet in party.start()]
-    for m, face in faces.items():
-        under_way += [packet for packet in face.start() if packet.recipient == m]
-    while under_way:
-        packet = under_way.pop(0)
-        if packet.recipient == LIAR:
-            for m, face in faces.items():
-                under_way += [sent for sent in face.receive(packet) if sent.recipient == m]
-        else:
-            under_way += honest[packet.recipient].receive(packet)
-    for m, party in honest.items():
-        error = party.outcome
-        assert isinstance(error, EchoMismatchError), error
-        assert error.parties == honest.keys() - {m}
-
-
-def test_old_facts_that_contradict_themselves_spoil_the_session_and_blame_nobody() -> None:
-    """Every dealer's constant term is what the facts say, and their sum is not the key."""
-    keys = two_of_three(SECP256K1)
-    foreign = SECP256K1.scalar(7) * SECP256K1.generator
-    wrong = {i: replace(share, public_key=foreign) for i, share in keys.items()}
-    parties = parties_of(wrong, parameters_of(wrong, SAME.members(), 2))
-    run(parties)
-    for party in parties.values():
-        error = party.outcome
-        assert isinstance(error, SpoiltSessionError)
-        assert "old public shares" in str(error)
-
-
-def test_an_epoch_with_the_identity_in_it_is_refused() -> None:
-    """Two dealers whose polynomials cancel out, which nobody can arrange who must commit first."""
-    keys = two_of_three(SECP256K1)
-    parameters = parameters_of(keys, SAME.members(), 2)[index(1)]
-    coefficients = [SECP256K1.scalar(5), SECP256K1.scalar(6)]
-    opposite = [SECP256K1.scalar(7), -coefficients[1]]
-    dealt = reshare.Dealt(
-        parameters=parameters,
-        own_value=evaluate(coefficients, index(1)),
-        vectors={index(1): commit(coefficients), index(2): commit(opposite)},
-        transcript_digest=bytes(32),
-    )
-    echoes = dict.fromkeys(parameters.others, reshare.Echo(bytes(32)))
-    share = reshare.Share(evaluate(opposite, index(1)))
-    with pytest.raises(SpoiltSessionError, match="identity"):
-        reshare.finish(dealt, echoes, {index(2): share})
 
 
 def test_a_second_version_of_a_message_is_equivocation() -> None:

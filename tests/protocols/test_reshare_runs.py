@@ -27,15 +27,17 @@ from workers.protocols.rounds import (
 )
 
 from .frost_signing import Signing
-from .reshare_parties import (
+from .reshare_lies import (
     OF_ECHOES,
     OF_SHARES,
+    pick,
+)
+from .reshare_parties import (
     Lie,
     ReshareParty,
     Slot,
     parameters_of,
     parties_of,
-    pick,
 )
 from .simulate import Weather, index, indices, random_key, run
 
