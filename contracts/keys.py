@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from .encoding import optional, pack
+from .encoding import digest, optional, pack
 from .errors import ContractError
 from .identity import Identity, PublicIdentity
 from .primitives import (
@@ -24,7 +24,11 @@ from .primitives import (
     SessionId,
 )
 
-CERTIFICATE_TAGS = {1: b"warren/key-certificate/v1", 2: b"warren/key-certificate/v2"}
+CERTIFICATE_TAGS = {
+    1: b"warren/key-certificate/v1",
+    2: b"warren/key-certificate/v2",
+    3: b"warren/key-certificate/v3",
+}
 """By version: a certificate of one version never counts as one of another."""
 
 
@@ -45,6 +49,21 @@ class Origin(StrEnum):
     """From its parties' key generation: it never was in one place."""
     IMPORTED = "imported"
     """From outside: whoever brought it may still have it."""
+
+
+class Resharing(Contract):
+    """How an epoch's shares came from those of an earlier one."""
+
+    session_id: SessionId
+    """The reshare's session; every try is another one."""
+    predecessor: Hex32
+    """`KeyFacts.digest` of the epoch that was dealt from."""
+    dealers: list[Id] = Field(min_length=2, max_length=MAX_PARTIES)
+    """Who dealt, in the order of their places among the predecessor's holders."""
+
+    def encoded(self) -> bytes:
+        dealers = pack(dealer.encode() for dealer in self.dealers)
+        return pack((self.session_id, self.predecessor, dealers))
 
 
 def check_schemes(curve: Curve, schemes: list[Scheme] | None) -> None:
@@ -69,14 +88,17 @@ class KeyFacts(Contract):
     """What the parties of a key agree on and each of them signs.
 
     Version 1 says of its owner only which client it is, and of its use nothing but the curve. It is
-    read and verified for the keys that have it; no party certifies it any more.
+    read and verified for the keys that have it; no party certifies it any more. Version 2 is of a
+    key as it was made, version 3 of one whose shares were made anew; what it says of an earlier
+    epoch is to be believed with an `epochs.EpochBundle` only.
     """
 
-    version: Annotated[Literal[1, 2], BeforeValidator(_a_version)] = 1
+    version: Annotated[Literal[1, 2, 3], BeforeValidator(_a_version)] = 1
     client_id: Id | None
     key_id: Id
     session_id: SessionId
-    """The key generation's session; no two keys share it, whatever they are called."""
+    """The key generation's session; no two keys share it, whatever they are called. The same in
+    every epoch."""
     epoch: int = Field(ge=0, lt=2**32)
     curve: Curve
     threshold: int = Field(ge=2, le=MAX_PARTIES)
@@ -88,10 +110,13 @@ class KeyFacts(Contract):
     tenant: Id | None = None
     """With `client_id` whose key it is. Version 2, like all that follows."""
     request_digest: Hex32 | None = None
-    """SHA-256 of the body of the request that made the key."""
+    """SHA-256 of the body of the request that made the key, or this epoch of it."""
     schemes: list[Scheme] | None = None
     """What the key may serve, in alphabetical order; None is all that its curve has."""
     origin: Origin | None = None
+    reshared: Resharing | None = Field(default=None, exclude_if=lambda reshared: reshared is None)
+    """Version 3: where this epoch comes from. Not written where it is None: those who read facts of
+    earlier versions may not know it."""
 
     @model_validator(mode="after")
     def _of_its_version(self) -> KeyFacts:
@@ -100,6 +125,10 @@ class KeyFacts(Contract):
                 raise ValueError("tenant, request_digest, schemes and origin come with version 2")
         elif self.request_digest is None or self.origin is None:
             raise ValueError("version 2 says request_digest and origin")
+        if (self.reshared is not None) != (self.version == 3):
+            raise ValueError("version 3, and no other, says how the epoch was reshared")
+        if self.reshared is not None and self.epoch == 0:
+            raise ValueError("epoch 0 is not made by a reshare")
         check_schemes(self.curve, self.schemes)
         return self
 
@@ -160,8 +189,13 @@ class KeyFacts(Contract):
                 self.request_digest,
                 _listed(self.schemes),
                 self.origin.encode(),
+                *(() if self.reshared is None else (self.reshared.encoded(),)),
             )
         )
+
+    def digest(self) -> bytes:
+        """By which a later epoch names this one. 32 bytes."""
+        return digest(CERTIFICATE_TAGS[self.version], self.statement())
 
     def certify(self, identity: Identity) -> bytes:
         """A party's certificate: its signature over `statement`."""

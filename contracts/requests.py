@@ -39,6 +39,9 @@ that none can be begun a second time."""
 MAX_TRIES = 3
 """Sessions for one request. Each may use up presignatures; no party answers it in more."""
 
+MAX_RESHARE_TRIES = 8
+MAX_EPOCHS_AHEAD = 64
+
 MAX_JOIN_WINDOW_MS = 10_000
 
 
@@ -120,6 +123,50 @@ class KeygenRequest(RequestBase):
                     f"parties names {len(self.parties)} of party_count {self.party_count}"
                 )
         check_schemes(self.curve, self.schemes)
+        return self
+
+
+class ReshareRequest(RequestBase):
+    """Give a key other shares: the same parties, or others, or another threshold. The public key
+    stays. At most one epoch of those that it allows ever becomes active.
+
+    Not among `Request` as yet: no coordinator begins it.
+    """
+
+    operation: Literal["reshare"] = "reshare"
+    key_id: Id
+    public_key: Hex
+    """The key's, compressed: an id alone could come to mean another key."""
+    from_epoch: int = Field(ge=0, lt=2**32)
+    """The one that is active, whose shares are dealt."""
+    first_epoch: int = Field(ge=1, lt=2**32)
+    """Of the first try; each further one has the next. Above every epoch that was begun before."""
+    tries: int = Field(default=1, ge=1, le=MAX_RESHARE_TRIES)
+    threshold: int = Field(ge=2, le=MAX_PARTIES)
+    parties: list[Id] = Field(min_length=2, max_length=MAX_PARTIES)
+    """Who shall hold the new shares."""
+    dealers: list[Id] | None = Field(default=None, min_length=2, max_length=MAX_PARTIES)
+    """Who shall deal, as many as the old threshold. None lets the coordinator choose."""
+    dry_run: bool = False
+    """Only tell who would be missing. Makes no epoch, whoever shows this request."""
+
+    @property
+    def epochs(self) -> range:
+        """Those that may be made."""
+        return range(self.first_epoch, self.first_epoch + self.tries)
+
+    @model_validator(mode="after")
+    def _form(self) -> ReshareRequest:
+        if self.threshold > len(self.parties):
+            raise ValueError(f"threshold {self.threshold} is more than {len(self.parties)} parties")
+        for name, ids in (("parties", self.parties), ("dealers", self.dealers or [])):
+            if len(set(ids)) != len(ids):
+                raise ValueError(f"{name} names a party twice")
+        if not self.from_epoch < self.first_epoch:
+            raise ValueError("first_epoch must be later than from_epoch")
+        # One request must not use up the numbers that all later ones need.
+        if self.epochs[-1] - self.from_epoch > MAX_EPOCHS_AHEAD:
+            raise ValueError(f"epochs may be at most {MAX_EPOCHS_AHEAD} later than from_epoch")
         return self
 
 

@@ -14,7 +14,7 @@ from contracts.admission import open_request
 from contracts.encoding import digest, pack, unpack
 from contracts.envelope import Envelope, UnverifiedEnvelope
 from contracts.errors import ContractError
-from contracts.keys import Holder, KeyFacts, Origin
+from contracts.keys import Holder, KeyFacts, Origin, Resharing
 from contracts.primitives import Curve, Scheme
 from contracts.requests import ADAPTER
 from contracts.signing import REQUEST_TAG, sign_request
@@ -47,6 +47,14 @@ OLD_FACTS = FACTS.model_copy(
     update={"version": 1, "tenant": None, "request_digest": None, "schemes": None, "origin": None}
 )
 """As they were certified before there were owners."""
+RESHARED_FACTS = FACTS.model_copy(
+    update={
+        "version": 3,
+        "reshared": Resharing(
+            session_id=b"\x0b" * 32, predecessor=b"\x0c" * 32, dealers=["p1", "p3"]
+        ),
+    }
+)
 
 MEMBERS = [
     Member(party_id="p1", index=1, identity=b"identity-1"),
@@ -127,15 +135,15 @@ def changed_fields(model: BaseModel, **by_hand: list[Any]) -> list[tuple[str, An
 @pytest.mark.parametrize(
     ("name", "changed"),
     changed_fields(
-        FACTS,
-        version=[1],
+        RESHARED_FACTS,
+        version=[1, 2],
         client_id=["svcB", None, ""],
         tenant=["bob", None, ""],
         schemes=[None, [], [Scheme.ECDSA], [Scheme.ED25519, Scheme.ED25519]],
     ),
 )
 def test_a_certificate_covers_every_field_of_a_key(name: str, changed: KeyFacts) -> None:
-    certificate = FACTS.certify(PARTIES["p1"])
+    certificate = RESHARED_FACTS.certify(PARTIES["p1"])
     facts = changed.model_copy(
         update={
             "holders": [
@@ -144,7 +152,8 @@ def test_a_certificate_covers_every_field_of_a_key(name: str, changed: KeyFacts)
             ]
         }
     )
-    assert changed.statement() != FACTS.statement()
+    assert changed.statement() != RESHARED_FACTS.statement()
+    assert changed.digest() != RESHARED_FACTS.digest()
     with pytest.raises(ContractError, match="wrong signature"):
         facts.verify("witness", certificate)
 
@@ -204,6 +213,8 @@ def test_the_bytes_that_a_certificate_signs() -> None:
     schemes = pack((b"ed25519",))
     new = (b"\x02", *old, b"\x01alice", b"\x0a" * 32, schemes, b"generated")
     assert FACTS.statement() == pack(new)
+    reshared = pack((b"\x0b" * 32, b"\x0c" * 32, pack((b"p1", b"p3"))))
+    assert RESHARED_FACTS.statement() == pack((b"\x03", *new[1:], reshared))
     anyones = FACTS.model_copy(update={"tenant": None, "schemes": None})
     assert anyones.statement() == pack((b"\x02", *old, b"", b"\x0a" * 32, b"", b"generated"))
 

@@ -12,7 +12,7 @@ from contracts.answers import check_answer, failed_result
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
 from contracts.identity import Identity
-from contracts.keys import CERTIFICATE_TAGS, CertifiedKey, Holder, Origin
+from contracts.keys import CERTIFICATE_TAGS, CertifiedKey, Holder, Origin, Resharing
 from contracts.primitives import Curve, Scheme
 from contracts.requests import QueryKeysRequest, QuerySessionRequest, SignItem
 from contracts.results import QueryKeysResult, QuerySessionResult, Status
@@ -46,6 +46,7 @@ SCHEMES = [
     (Scheme.BIP340, SECP256K1, bytes([9]) * 32),
 ]
 OLD: dict[str, Any] = {"version": 1, "request_digest": None, "origin": None}
+RESHARED = Resharing(session_id=bytes(32), predecessor=bytes(32), dealers=["p1", "p2"])
 MESSAGE = bytes(4) + b"begins with zero bytes!".ljust(28)
 
 
@@ -342,6 +343,9 @@ def test_a_key_of_before_tenants_were_certified_is_any_tenants() -> None:
 def test_a_certificate_of_one_version_is_none_of_another() -> None:
     """The statement of one could be told as that of the other, were it not for the tags."""
     facts, old = ED25519.facts(), ED25519.old_facts()
+    reshared = ED25519.facts(version=3, epoch=1, reshared=RESHARED)
+    with pytest.raises(ContractError, match="wrong signature"):
+        reshared.verify("p1", PARTIES["p1"].sign(CERTIFICATE_TAGS[2], reshared.statement()))
     with pytest.raises(ContractError, match="wrong signature"):
         facts.verify("p1", PARTIES["p1"].sign(CERTIFICATE_TAGS[1], facts.statement()))
     with pytest.raises(ContractError, match="wrong signature"):
@@ -351,7 +355,10 @@ def test_a_certificate_of_one_version_is_none_of_another() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"version": 3}, "version"),
+        ({"version": 4}, "version"),
+        ({"version": 3}, "version 3, and no other"),
+        ({"reshared": RESHARED}, "version 3, and no other"),
+        ({"version": 3, "reshared": RESHARED}, "epoch 0 is not made by a reshare"),
         ({"version": True}, "must be a number"),
         ({"version": 1}, "come with version 2"),
         ({"request_digest": None}, "says request_digest and origin"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from workers.protocols import keygen
 from workers.protocols.groups import Group, Scalar
@@ -215,7 +215,15 @@ class Weather:
     doubles: Collection[tuple[int, int, int]] = ()
 
 
-def run(parties: Mapping[PartyIndex, KeygenParty], weather: Weather | None = None) -> None:
+class Simulated(Protocol):
+    """A party that a network can join to others."""
+
+    def start(self) -> list[Packet]: ...
+
+    def receive(self, packet: Packet) -> list[Packet]: ...
+
+
+def run(parties: Mapping[PartyIndex, Simulated], weather: Weather | None = None) -> None:
     """Deliver packets until none is left. Every party ends with an outcome or waits."""
     weather = weather or Weather()
     under_way = [packet for party in parties.values() for packet in party.start()]

@@ -19,12 +19,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.protocols import dkls23, frost, keygen
+from workers.protocols import dkls23, frost, keygen, reshare
 from workers.protocols.groups import ED25519, SECP256K1, Group
 from workers.protocols.key_share import KeyShare, KeyView
 from workers.protocols.rounds import MisuseError
 
 from .dkls23.batches import new_batch, presign, task_of
+from .reshare_parties import MOVED, two_of_three
+from .reshare_parties import parameters_of as parameters_of_reshare
 from .simulate import coins, index, parameters_of
 
 LONGEST = 4_000
@@ -43,7 +45,8 @@ Reader = Callable[[bytes], Stored]
 @cache
 def specimens(group: Group) -> dict[str, tuple[Stored, Reader]]:
     """One of everything party 1 of 2 sends or stores, by runs with fixed coins."""
-    return of_keygen_and_frost(group) | (of_ecdsa() if group is SECP256K1 else {})
+    forms = of_keygen_and_frost(group) | of_reshare(group)
+    return forms | (of_ecdsa() if group is SECP256K1 else {})
 
 
 def of_keygen_and_frost(group: Group) -> dict[str, tuple[Stored, Reader]]:
@@ -94,6 +97,57 @@ def of_keygen_and_frost(group: Group) -> dict[str, tuple[Stored, Reader]]:
     }
 
 
+def of_reshare(group: Group) -> dict[str, tuple[Stored, Reader]]:
+    """Of a dealer that leaves, and of a newcomer, which deals nothing."""
+    keys = two_of_three(group)
+    parameters = parameters_of_reshare(keys, MOVED.members(), MOVED.threshold)
+    leaver, newcomer = index(2), index(3)
+    committed, first = {}, {}
+    opened, second = {}, {}
+    dealt, third, shares = {}, {}, {}
+    for m, own in parameters.items():
+        share = keys[own.own.deals_as] if own.own.deals_as else None
+        committed[m], sent = reshare.round1(own, share, randomness=coins("snapshot", m))
+        assert sent.broadcast is not None
+        first[m] = sent.broadcast
+    for m, own in parameters.items():
+        opened[m], said = reshare.round2(committed[m], {j: first[j] for j in own.others})
+        if said.broadcast is not None:
+            second[m] = said.broadcast
+    for m, own in parameters.items():
+        inbox = {j: second[j] for j in own.other_dealers}
+        dealt[m], outbox = reshare.round3(opened[m], inbox)
+        assert outbox.broadcast is not None
+        third[m], shares[m] = outbox.broadcast, outbox.direct
+    finished = {
+        m: reshare.finish(
+            dealt[m],
+            {j: third[j] for j in own.others},
+            {j: shares[j][m] for j in own.other_dealers} if own.own.receives_as else {},
+        )
+        for m, own in parameters.items()
+    }
+    possession = reshare.round4(finished[newcomer], b"facts", randomness=coins("fourth")).broadcast
+    assert possession is not None
+    own = parameters[leaver]
+    return {
+        "reshare.Parameters": (own, reshare.Parameters.from_bytes),
+        "reshare.Commitment": (first[leaver], partial(reshare.Commitment.from_bytes, own)),
+        "reshare.Opening": (second[leaver], partial(reshare.Opening.from_bytes, own)),
+        "reshare.Echo": (third[leaver], partial(reshare.Echo.from_bytes, own)),
+        "reshare.Share": (shares[leaver][newcomer], partial(reshare.Share.from_bytes, own)),
+        "reshare.Possession": (possession, partial(reshare.Possession.from_bytes, own)),
+        "reshare.Committed": (committed[leaver], reshare.Committed.from_bytes),
+        "reshare.Committed, newcomer": (committed[newcomer], reshare.Committed.from_bytes),
+        "reshare.Opened": (opened[leaver], reshare.Opened.from_bytes),
+        "reshare.Opened, newcomer": (opened[newcomer], reshare.Opened.from_bytes),
+        "reshare.Dealt": (dealt[leaver], reshare.Dealt.from_bytes),
+        "reshare.Dealt, newcomer": (dealt[newcomer], reshare.Dealt.from_bytes),
+        "reshare.Finished": (finished[leaver], reshare.Finished.from_bytes),
+        "reshare.Finished, newcomer": (finished[newcomer], reshare.Finished.from_bytes),
+    }
+
+
 def of_ecdsa() -> dict[str, tuple[Stored, Reader]]:
     batch = new_batch(2, 2, [1, 2], seed="snapshot")
     one, two = index(1), index(2)
@@ -137,6 +191,11 @@ STATES = {
     "keygen.Finished",
     "KeyShare",
     "KeyView",
+    "reshare.Parameters",
+    "reshare.Committed",
+    "reshare.Opened",
+    "reshare.Dealt",
+    "reshare.Finished",
     "frost.Nonces",
     "dkls23.Parameters",
     "dkls23.Offered",
@@ -203,7 +262,7 @@ def test_damaged_bytes_raise_nothing_but_value_or_misuse_errors(
 @ALL
 def test_no_stored_type_reads_the_bytes_of_another(group: Group, name: str) -> None:
     value, _ = specimens(group)[name]
-    for other in STATES.intersection(specimens(group)) - {name}:
+    for other in STATES.intersection(specimens(group)) - {name.partition(",")[0]}:
         _, from_bytes = specimens(group)[other]
         with pytest.raises(ValueError, match=r"not warren/state|ends inside"):
             from_bytes(value.to_bytes())
@@ -222,14 +281,28 @@ def test_secrets_do_not_print(group: Group) -> None:
     assert isinstance(nonces, frost.Nonces)
     scalars = [*committed.coefficients, dealt.own_value, key_share.secret_share]
     scalars += [nonces.hiding, nonces.binding]
+    dealing, last = of_a_reshare(group)
+    scalars += [*dealing.coefficients, last.secret_share]
     for scalar in scalars:
         assert str(scalar.value) not in printed
         assert scalar.to_bytes().hex() not in printed
         assert repr(scalar.to_bytes()) not in printed
     opening = committed.opening
-    for secret in (opening.salt, opening.chain_share, key_share.chain_code):
+    secrets = (opening.salt, opening.chain_share, key_share.chain_code, last.chain_code)
+    for secret in (*secrets, dealing.opening.salt):
         assert repr(secret) not in printed
         assert secret.hex() not in printed
+
+
+def of_a_reshare(group: Group) -> tuple[reshare.Dealing, KeyShare]:
+    """A dealer's secrets before it deals, and a receiver's at the end."""
+    committed, _ = specimens(group)["reshare.Committed"]
+    finished, _ = specimens(group)["reshare.Finished, newcomer"]
+    assert isinstance(committed, reshare.Committed)
+    assert isinstance(finished, reshare.Finished)
+    assert committed.dealing is not None
+    assert finished.key_share is not None
+    return committed.dealing, finished.key_share
 
 
 def test_secrets_of_presigning_do_not_print() -> None:

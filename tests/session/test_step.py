@@ -10,6 +10,7 @@ from contracts.results import Status
 from tests.session.builders import member
 from workers.protocols.groups import IdentityError
 from workers.protocols.rounds import (
+    DisputeError,
     EchoMismatchError,
     MisuseError,
     PartyFaultError,
@@ -49,6 +50,13 @@ BOTH = frozenset({PartyIndex(2), PartyIndex(1)})
             3,
             [],
             "party-2, party-3 saw other broadcasts than we did",
+        ),
+        (
+            DisputeError(PartyIndex(3), BOTH, "share"),
+            FailureCode.SPOILT,
+            3,
+            [],
+            "party-4 cannot use what party-2, party-3 sealed for it",
         ),
         (SpoiltSessionError("bad luck"), FailureCode.SPOILT, 3, [], "bad luck"),
         (IdentityError("identity"), FailureCode.SPOILT, 3, [], "identity"),

@@ -7,7 +7,7 @@ from one field into the next.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from .groups import Group, Point, Scalar
 from .rounds import MAX_PARTIES, PartyIndex
@@ -48,6 +48,16 @@ def require_size(data: bytes, size: int, what: str) -> bytes:
     if len(data) != size:
         raise ValueError(f"{what} is {size} bytes, not {len(data)}")
     return data
+
+
+def cut(data: bytes, widths: Iterable[int]) -> list[bytes]:
+    """Fixed-width parts of data whose size was checked against their sum."""
+    parts = []
+    at = 0
+    for width in widths:
+        parts.append(data[at : at + width])
+        at += width
+    return parts
 
 
 def digest(tag: bytes, *parts: bytes) -> bytes:

@@ -6,9 +6,9 @@ and therefore public; coefficients and values are secret.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from .groups import Group, Point, Scalar
+from .groups import Group, IdentityError, Point, Scalar
 from .rounds import PartyIndex
 
 Vector = tuple[Point, ...]
@@ -47,11 +47,33 @@ def add_commitments(group: Group, vectors: Sequence[Vector]) -> Vector:
     return tuple(group.sum(column) for column in zip(*vectors, strict=True))
 
 
-def interpolating_value(group: Group, signers: Iterable[PartyIndex], i: PartyIndex) -> Scalar:
-    """lambda_i at x = 0 (RFC 9591 4.2): the product of j / (j - i) over the other signers."""
+def interpolating_value(
+    group: Group, signers: Iterable[PartyIndex], i: PartyIndex, *, at: int = 0
+) -> Scalar:
+    """lambda_i: the product of (j - at) / (j - i) over the other signers. RFC 9591 4.2 at 0."""
     numerator = denominator = 1
     for j in signers:
         if j != i:
-            numerator *= j
+            numerator *= j - at
             denominator *= j - i
     return group.scalar(numerator) / group.scalar(denominator)
+
+
+def are_shares_of(
+    group: Group, public_key: Point, public_shares: Mapping[PartyIndex, Point], threshold: int
+) -> bool:
+    """Whether all are one polynomial's of degree ``threshold`` - 1, with the key at 0, times G."""
+    basis = sorted(public_shares)[:threshold]
+    values = [(0, public_key), *public_shares.items()]
+    try:
+        return len(basis) == threshold and all(
+            value
+            == group.sum(
+                public_shares[i].multiply_public(interpolating_value(group, basis, i, at=x))
+                for i in basis
+            )
+            for x, value in values
+            if x not in basis
+        )
+    except IdentityError:
+        return False  # a sum on the way; only of points that somebody chose so

@@ -6,6 +6,7 @@ made, so a proof cannot be replayed for another party, session, coefficient or p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from . import tags
@@ -82,6 +83,27 @@ def verify(group: Group, proof: Proof, public: Point, context: ProofContext) -> 
         return proof.s * group.generator == proof.r + public.multiply_public(c)
     except IdentityError:
         return False  # s = 0 or R = -c * public: only somebody who chose them so
+
+
+def prove_each(
+    secrets: Sequence[Scalar],
+    publics: Sequence[Point],
+    contexts: Sequence[ProofContext],
+    randomness: Sequence[bytes],
+) -> tuple[Proof, ...]:
+    """One proof for each secret, in its context and with its own FRESH randomness."""
+    return tuple(map(prove, secrets, publics, contexts, randomness))
+
+
+def verify_each(
+    group: Group,
+    proofs: Sequence[Proof],
+    publics: Sequence[Point],
+    contexts: Sequence[ProofContext],
+) -> bool:
+    """Whether as many proofs as points hold, each in its context."""
+    rows = zip(proofs, publics, contexts, strict=True)
+    return all(verify(group, proof, public, context) for proof, public, context in rows)
 
 
 def _challenge(group: Group, public: Point, r: Point, context: ProofContext) -> Scalar:

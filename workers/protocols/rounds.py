@@ -52,6 +52,23 @@ class EchoMismatchError(SpoiltSessionError):
         self.parties = parties
 
 
+class DisputeError(SpoiltSessionError):
+    """One party says that what others sealed for it is wrong, and nobody else can look.
+
+    Either the accuser lies or an accused did. The next try separates each pair.
+
+    Attributes:
+        accuser: Who says so: the party whose step raised this.
+        accused: Whose sealed messages it could not use.
+    """
+
+    def __init__(self, accuser: PartyIndex, accused: frozenset[PartyIndex], check: str) -> None:
+        super().__init__(f"{check} failed: party {accuser} disputes it with {sorted(accused)}")
+        self.accuser = accuser
+        self.accused = accused
+        self.check = check
+
+
 class PartyFaultError(ProtocolError):
     """A peer deviated from the protocol.
 

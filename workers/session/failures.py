@@ -8,7 +8,7 @@ from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
 from contracts.terms import Member
 
-from ..protocols.rounds import EchoMismatchError, PartyFaultError, SpoiltSessionError
+from ..protocols.rounds import DisputeError, EchoMismatchError, PartyFaultError, SpoiltSessionError
 from .errors import EquivocationError, RefusedError
 
 
@@ -34,6 +34,14 @@ def failure_of(error: Exception, members: Sequence[Member], *, round_: int) -> F
             others = ", ".join(sorted(names[index] for index in error.parties))
             return Failure.of(
                 FailureCode.SPOILT, f"{others} saw other broadcasts than we did", round=round_
+            )
+        case DisputeError():
+            accused = ", ".join(sorted(names[index] for index in error.accused))
+            return Failure.of(
+                FailureCode.SPOILT,
+                f"{names[error.accuser]} cannot use what {accused} sealed for it; which of them is "
+                "wrong nobody else can tell",
+                round=round_,
             )
         case SpoiltSessionError() | ContractError():
             return Failure.of(FailureCode.SPOILT, str(error), round=round_)

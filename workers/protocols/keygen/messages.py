@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .. import tags
-from ..encoding import digest, index_to_bytes, require_size
+from ..encoding import cut, digest, index_to_bytes, require_size
 from ..groups import Scalar
 from ..polynomial import Vector
 from ..proofs import Proof, proof_size
@@ -60,7 +60,7 @@ class Opening:
         group, t = parameters.group, parameters.threshold
         widths = [group.point_size] * t + [proof_size(group)] * t + [DIGEST_SIZE] * 2
         require_size(data, sum(widths), "an opening")
-        parts = _cut(data, widths)
+        parts = cut(data, widths)
         return cls(
             vector=tuple(group.point_from_bytes_checked(part) for part in parts[:t]),
             proofs=tuple(Proof.from_bytes(group, part) for part in parts[t : 2 * t]),
@@ -106,12 +106,3 @@ class Share:
 
     def to_bytes(self) -> bytes:
         return self.value.to_bytes() + self.echo
-
-
-def _cut(data: bytes, widths: list[int]) -> list[bytes]:
-    parts = []
-    at = 0
-    for width in widths:
-        parts.append(data[at : at + width])
-        at += width
-    return parts

@@ -83,6 +83,10 @@ class Parameters:
             index=k,
         )
 
+    def proof_contexts(self, dealer: PartyIndex) -> tuple[ProofContext, ...]:
+        """The places of all ``dealer``'s proofs, in the order of the coefficients."""
+        return tuple(self.proof_context(dealer, k) for k in range(self.threshold))
+
     def to_bytes(self) -> bytes:
         return pack(
             tags.STATE_KEYGEN_PARAMETERS,

@@ -53,14 +53,14 @@ def round1(
     vector = commit(coefficients)
     opening = Opening(
         vector=vector,
-        proofs=tuple(
-            proofs.prove(
-                a_k,
-                vector[k],
-                parameters.proof_context(i, k),
-                digest(tags.KEYGEN_PROOF_NONCE, *seed, index_to_bytes(k)),
-            )
-            for k, a_k in enumerate(coefficients)
+        proofs=proofs.prove_each(
+            coefficients,
+            vector,
+            parameters.proof_contexts(i),
+            [
+                digest(tags.KEYGEN_PROOF_NONCE, *seed, index_to_bytes(k))
+                for k in range(parameters.threshold)
+            ],
         ),
         chain_share=digest(tags.KEYGEN_CHAIN_SHARE, *seed),
         salt=digest(tags.KEYGEN_SALT, *seed),
@@ -176,10 +176,8 @@ def finish(state: Dealt, inbox: Inbox[Share]) -> Finished:
 
 def proofs_hold(parameters: Parameters, dealer: PartyIndex, opening: Opening) -> bool:
     """Whether the dealer knows every coefficient, proven for this session and this dealer."""
-    return all(
-        proofs.verify(parameters.group, proof, a_k, parameters.proof_context(dealer, k))
-        for k, (a_k, proof) in enumerate(zip(opening.vector, opening.proofs, strict=True))
-    )
+    contexts = parameters.proof_contexts(dealer)
+    return proofs.verify_each(parameters.group, opening.proofs, opening.vector, contexts)
 
 
 def transcript_digest(parameters: Parameters, openings: Mapping[PartyIndex, Opening]) -> bytes:

@@ -13,8 +13,8 @@ from contracts.sessions import NonceCommitment
 
 from ...protocols import dkls23, frost
 from ...protocols.groups import SECP256K1, group_by_name
-from ...protocols.key_share import KeyView
 from ...protocols.rounds import Blame, PartyIndex
+from ..key_views import view_of
 from ..tasks import ecdsa_tasks, tweak
 
 T = TypeVar("T")
@@ -65,15 +65,7 @@ def combine_frost(
     group = group_by_name(facts.curve.value)
     (item,) = request.tasks
     parsed = _parse(shares, 1, lambda data: frost.SignatureShare.from_bytes(group, data))
-    view = KeyView(
-        group=group,
-        threshold=facts.threshold,
-        public_shares={
-            PartyIndex(i): group.point_from_bytes_stored(holder.public_share)
-            for i, holder in enumerate(facts.holders, start=1)
-        },
-        public_key=group.point_from_bytes_stored(facts.public_key),
-    )
+    view = view_of(facts)
     offset = tweak(facts, item)
     signature = frost.aggregate(
         suite,

@@ -1,0 +1,30 @@
+"""A key's next epoch: rounds 1 to 4 of a reshare. See README.md beside this file."""
+
+from __future__ import annotations
+
+from .messages import Commitment, Echo, Opening, Possession, Share
+from .parameters import Member, Parameters
+from .state import Committed, Dealing, Dealt, Finished, Opened
+from .steps import check_possessions, finish, possession_holds, round1, round2, round3, round4
+
+__all__ = [
+    "Commitment",
+    "Committed",
+    "Dealing",
+    "Dealt",
+    "Echo",
+    "Finished",
+    "Member",
+    "Opened",
+    "Opening",
+    "Parameters",
+    "Possession",
+    "Share",
+    "check_possessions",
+    "finish",
+    "possession_holds",
+    "round1",
+    "round2",
+    "round3",
+    "round4",
+]

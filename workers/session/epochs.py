@@ -1,0 +1,41 @@
+"""Whether a bundle proves a new epoch: signatures, and that the shares are of the very key."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from contracts.epochs import EpochBundle
+from contracts.errors import ContractError
+from contracts.identity import PublicIdentity
+from contracts.keys import KeyFacts
+
+from ..protocols.polynomial import are_shares_of
+from ..protocols.proofs import Proof
+from ..protocols.reshare import Possession, possession_holds
+from ..protocols.rounds import PartyIndex
+from .key_views import view_of
+
+
+def check_bundle(
+    bundle: EpochBundle,
+    known: KeyFacts,
+    *,
+    pinned: Mapping[str, PublicIdentity],
+    owners: Collection[PublicIdentity],
+) -> None:
+    """Raises ContractError unless it proves a new epoch of a known key. Arguments as of
+    `EpochBundle.check`."""
+    bundle.check(known, pinned=pinned, owners=owners)
+    facts = bundle.key.facts
+    view = view_of(facts)
+    if not are_shares_of(view.group, view.public_key, view.public_shares, view.threshold):
+        raise ContractError("the new public shares are not of this key")
+    statement = facts.statement()
+    for j, holder in enumerate(facts.holders, start=1):
+        proof = bundle.possessions[holder.party_id]
+        try:
+            possession = Possession(Proof.from_bytes(view.group, proof))
+        except ValueError as error:
+            raise ContractError(f"no proof of party {holder.party_id}: {error}") from None
+        if not possession_holds(view, statement, PartyIndex(j), possession):
+            raise ContractError(f"party {holder.party_id} has not proven that it has its share")
