@@ -79,6 +79,12 @@ class Trust:
         known = self._keys.get(name)
         if known == key:
             return  # It has as many signatures as parties, and they were verified.
+        if facts.reshared is not None:
+            # Its new holders could have invented where it comes from.
+            raise ContractError(
+                f"key {facts.key_id} says that its shares were made anew, and nothing with it "
+                "proves from which"
+            )
         check_key(key, pinned=self._parties, client_id=self._client_id, tenant=tenant)
         known = known or key
         if known.facts.public_key != facts.public_key:

@@ -9,7 +9,7 @@ from contracts.client import trust as trust_module
 from contracts.client.trust import Trust
 from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
-from contracts.keys import CertifiedKey, KeyFacts, Origin
+from contracts.keys import CertifiedKey, KeyFacts, Origin, Resharing
 from contracts.operations import OPERATIONS
 from contracts.primitives import Curve, Scheme
 from contracts.requests import (
@@ -144,6 +144,17 @@ async def test_a_key_keeps_its_public_key_and_gets_newer_parties() -> None:
     await knowing.check(made(ED25519), None)
     with pytest.raises(ContractError, match="threshold is 3"):
         await knowing.check(sign_result(samples.sign_request(), ED25519), None)
+
+
+async def test_an_epoch_that_says_where_it_comes_from_is_not_believed_without_proof() -> None:
+    knowing = await trust_with_key(ED25519)
+    first = made(ED25519)
+    assert first.key is not None
+    came = Resharing(session_id=bytes([9]) * 32, predecessor=bytes(32), dealers=["p1", "p2"])
+    facts = first.key.facts.model_copy(update={"version": 3, "epoch": 1, "reshared": came})
+    later = first.model_copy(update={"key": certified(KeyFacts.model_validate(facts.model_dump()))})
+    with pytest.raises(ContractError, match="nothing with it proves from which"):
+        await knowing.check(later, None)
 
 
 NEW = keygen_request(tenant="alice", curve=Curve.SECP256K1, schemes=[Scheme.ECDSA])
