@@ -41,19 +41,19 @@ export async function checkAnswer(signed: SignedRequest, result: Result): Promis
   if (result.status !== "completed") return;
   switch (request.operation) {
     case "keygen":
-      return madeKey(request, result as KeygenResult);
+      { madeKey(request, result as KeygenResult); return; }
     case "sign":
-      return madeSignatures(request, result as SignResult);
+      { madeSignatures(request, result as SignResult); return; }
     case "cancel":
-      return same("target", (result as CancelResult).target, request.target);
+      { same("target", (result as CancelResult).target, request.target); return; }
     case "query_keys": {
       const { keys, more } = result as QueryKeysResult;
       const keyIds = keys.map((key) => key.facts.key_id);
       only(request.only ?? null, keyIds);
-      return page(keyIds, more);
+      page(keyIds, more); return;
     }
     case "query_session":
-      return lookedAt(request, result as QuerySessionResult);
+      { lookedAt(request, result as QuerySessionResult); return; }
     case "join_session": {
       if (result.result !== "join_session") return;
       same("session_id", present("session", result.session).session_id, request.session_id);
@@ -65,17 +65,17 @@ export async function checkAnswer(signed: SignedRequest, result: Result): Promis
       const { accounts, more } = result as QueryAccountsResult;
       const accountIds = accounts.map((account) => account.account_id);
       page(accountIds, more);
-      return only(request.only ?? null, accountIds);
+      only(request.only ?? null, accountIds); return;
     }
     case "configure_account": {
       const account = present("account", (result as ConfigureAccountResult).account);
       same("account_id", account.account_id, request.account_id);
-      return same("signers", sorted(account.signers ?? []), sorted(request.signers ?? []));
+      same("signers", sorted(account.signers ?? []), sorted(request.signers ?? [])); return;
     }
     case "put_api_key":
     case "revoke_api_key": {
       const entry = parseJson(fromBase64(request.entry.body)) as { number?: number };
-      return same("number", (result as { number: number | null }).number, entry.number);
+      same("number", (result as { number: number | null }).number, entry.number); return;
     }
     case "query_api_keys":
       return listedEntries(request, result as QueryApiKeysResult);

@@ -73,7 +73,7 @@ export function verifyingKey(publicKey: Bytes, scheme: Scheme, root: Uint8Array 
   const tweak = toNumber(taggedHash("TapTweak", concat([internal, root])));
   const output = tweaked(even, tweak);
   if (output === null) throw new ContractError("not a point of secp256k1");
-  return output.toBytes(true).slice(1) as Bytes;
+  return output.toBytes(true).slice(1);
 }
 
 /** Throws ContractError, which says what is wrong, unless it verifies under `verifyingKey`'s. */

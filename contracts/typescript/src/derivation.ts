@@ -56,8 +56,8 @@ function child(parent: DerivedKey, index: number): DerivedKey {
   const point = left < SECP256K1_ORDER ? tweaked(koblitzPoint(parent.publicKey), left) : null;
   if (point === null) throw new ContractError(`BIP-32 has no child ${index} here: use the next index`);
   return {
-    publicKey: point.toBytes(true) as Bytes,
-    chainCode: both.slice(32) as Bytes,
+    publicKey: point.toBytes(true),
+    chainCode: both.slice(32),
     tweak: fromNumber((toNumber(parent.tweak) + left) % SECP256K1_ORDER, 32),
   };
 }

@@ -78,9 +78,9 @@ const WORDS: Readonly<Record<string, Rule>> = {
       ? null
       : "is not written as it must be",
   minLength: (least, value) =>
-    typeof value !== "string" || [...value].length >= (least as number) ? null : "is too short",
+    typeof value !== "string" || Array.from(value).length >= (least as number) ? null : "is too short",
   maxLength: (most, value) =>
-    typeof value !== "string" || [...value].length <= (most as number) ? null : "is too long",
+    typeof value !== "string" || Array.from(value).length <= (most as number) ? null : "is too long",
   contentEncoding: (_, value) =>
     typeof value !== "string" || BASE64.test(value) ? null : "is not base64",
   minimum: (least, value) =>

@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { fromBase64, fromHex, toHex, utf8, type Bytes } from "../src/bytes.js";
-import { checkAnnounced, same, type Result } from "../src/checks.js";
+import { fromBase64, fromHex, toHex, utf8 } from "../src/bytes.js";
+import { checkAnnounced, same } from "../src/checks.js";
 import { Coordinators } from "../src/coordinators.js";
 import { checkPoint, checkSignature, ecdsaForms, verifyingKey } from "../src/curves.js";
 import { derive, parsePath } from "../src/derivation.js";
@@ -41,7 +41,7 @@ import { Trust } from "../src/trust.js";
 
 const FOLDER = new URL("../../../vectors/", import.meta.url);
 
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- the files say what they hold
+ 
 function read(name: string): any {
   return JSON.parse(readFileSync(new URL(`${name}.json`, FOLDER), "utf8"));
 }
@@ -178,7 +178,7 @@ test("signatures", async () => {
   }
   for (const forms of ecdsa_forms as readonly EcdsaForms[]) {
     const whole = fromHex(forms.compact + forms.recovery_id.toString(16).padStart(2, "0"));
-    assert.deepEqual(ecdsaForms(whole as Bytes), forms);
+    assert.deepEqual(ecdsaForms(whole), forms);
   }
 });
 
@@ -262,7 +262,7 @@ async function verdict(one: Case): Promise<[string | null, string | null]> {
       same("client_id", content.client_id, results.client_id);
       checkAnnounced(signed.digest, content);
     } else {
-      await trust.check(content as Result, signed);
+      await trust.check(content, signed);
     }
   });
   return wrong === null ? [null, null] : ["disbelieved", wrong];

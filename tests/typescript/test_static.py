@@ -1,0 +1,138 @@
+"""The TypeScript client without a broker: types, style, vectors, and the package made of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.npm import Npm
+
+from .conftest import HOME
+
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("typescript")]
+
+MAX_TARBALL_BYTES = 150_000
+USER = """
+import { WarrenClient, type Key } from "warren-client";
+import { WarrenHttpClient, type Warren } from "warren-client/http";
+
+export function both(one: WarrenClient, other: WarrenHttpClient): readonly Warren[] {
+  return [one, other];
+}
+
+export async function idOf(client: Warren): Promise<string> {
+  const key: Key = await client.createKey({ curve: "ed25519", threshold: 2, partyCount: 3 });
+  // @ts-expect-error -- no such curve
+  await client.createKey({ curve: "p256", threshold: 2, partyCount: 3 });
+  // @ts-expect-error -- what is to be signed
+  await client.sign({ keyId: key.keyId, scheme: "ed25519" });
+  return key.keyId;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def user(npm: Npm, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that has the packed package, as its users have it."""
+    folder = tmp_path_factory.mktemp("user")
+    built = npm.run("build")
+    assert built.returncode == 0, built.stdout
+    packed = npm("pack", "--json", "--pack-destination", str(folder))
+    assert packed.returncode == 0, packed.stderr
+    (tarball,) = folder.glob("*.tgz")
+    assert tarball.stat().st_size < MAX_TARBALL_BYTES
+    place = folder / "node_modules" / "warren-client"
+    place.mkdir(parents=True)
+    with tarfile.open(tarball) as packed_files:
+        for member in packed_files.getmembers():
+            member.name = member.name.removeprefix("package/")
+            packed_files.extract(member, place, filter="data")
+    (folder / "package.json").write_text('{"type": "module"}')
+    (folder / "user.ts").write_text(USER)
+    for name in ("amqplib", "@noble", "@types"):
+        (folder / "node_modules" / name).symlink_to(HOME / "node_modules" / name)
+    return folder
+
+
+def test_the_compiler_and_the_linter_have_nothing_to_say(npm: Npm, compiled: Path) -> None:
+    ended = npm.run("lint")
+    assert (ended.returncode, ended.stdout) == (0, "")
+
+
+def test_the_core_is_held_to_the_vectors(npm: Npm, compiled: Path) -> None:
+    ended = npm.run("unit")
+    assert ended.returncode == 0, ended.stdout
+    passed = re.search(r"^# pass (\d+)$", ended.stdout, re.MULTILINE)
+    assert passed is not None
+    assert int(passed[1]) > 100
+
+
+def test_no_address_of_a_registry_stands_in_the_lock_file() -> None:
+    lock = json.loads((HOME / "package-lock.json").read_text())
+    assert not [name for name, each in lock["packages"].items() if "resolved" in each]
+    assert "://" not in json.dumps(lock["packages"][""])
+    assert set(lock["packages"][""]["dependencies"]) == {
+        "amqplib",
+        "@noble/curves",
+        "@noble/hashes",
+    }
+
+
+def test_publint_and_attw_have_nothing_to_say(npm: Npm, user: Path) -> None:
+    (tarball,) = user.glob("*.tgz")
+    linted = npm("exec", "--", "publint", "run", str(tarball), "--strict")
+    assert linted.returncode == 0, linted.stdout
+    assert "All good" in linted.stdout
+    typed = npm("exec", "--", "attw", str(tarball), "--profile", "esm-only", "--no-color")
+    assert typed.returncode == 0, typed.stdout
+    assert "No problems found" in typed.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "resolution"),
+    [("node16", "node16"), ("nodenext", "nodenext"), ("esnext", "bundler")],
+)
+def test_its_types_resolve(npm: Npm, user: Path, module: str, resolution: str) -> None:
+    options = (
+        "--strict",
+        "--noEmit",
+        "--target",
+        "es2022",
+        "--lib",
+        "es2022,esnext.disposable,dom",
+    )
+    ways = ("--module", module, "--moduleResolution", resolution, "--types", "node")
+    ended = npm("exec", "--", "tsc", *options, *ways, str(user / "user.ts"))
+    assert ended.returncode == 0, ended.stdout
+
+
+def test_it_is_imported_by_node_and_by_a_bundler_for_browsers(npm: Npm, user: Path) -> None:
+    program = "import * as w from 'warren-client'; console.log(typeof w.WarrenClient.connect)"
+    (user / "plain.js").write_text(program)
+    ended = subprocess.run(
+        ["node", str(user / "plain.js")], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert ended.stdout == "function\n", ended.stderr
+    browser = "import { WarrenHttpClient } from 'warren-client'; globalThis.W = WarrenHttpClient;"
+    (user / "page.js").write_text(browser)
+    options = ("--bundle", "--format=esm", "--platform=browser", "--minify")
+    bundle = user / "bundle.js"
+    ended = npm("exec", "--", "esbuild", str(user / "page.js"), *options, f"--outfile={bundle}")
+    assert ended.returncode == 0, ended.stderr
+    text = bundle.read_text()
+    assert "amqplib" not in text
+    assert "node:" not in text
+    checked = f"import {str(bundle)!r}; console.log(typeof globalThis.W)"
+    ended = subprocess.run(
+        ["node", "--input-type=module", "-e", checked],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert ended.stdout == "function\n", ended.stderr
