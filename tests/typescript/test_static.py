@@ -90,7 +90,6 @@ def test_publint_and_attw_have_nothing_to_say(npm: Npm, user: Path) -> None:
     assert "All good" in linted.stdout
     typed = npm("exec", "--", "attw", str(tarball), "--profile", "esm-only", "--no-color")
     assert typed.returncode == 0, typed.stdout
-    assert "No problems found" in typed.stdout
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 /** `WarrenClient`: what a client asks for over AMQP, and the proven answers. */
 
 import "./dispose.js";
+import { Link, type Post, type PostEvents } from "./amqp/link.js";
 import { fromBase64, randomHex, toHex } from "./bytes.js";
 import type { Result } from "./checks.js";
 import { Correspondence, type Pursuit } from "./correspondence.js";
@@ -36,6 +37,7 @@ import {
   signRequest,
   type Operation,
   type Owner,
+  type RequestOf,
   type SignedRequest,
   type Wish,
 } from "./requests.js";
@@ -85,8 +87,13 @@ export class WarrenClient implements Warren {
   }
 
   /** Throws SettingsError, TopologyError or UnavailableError. */
-  static async connect(given: ClientSettings): Promise<WarrenClient> {
+  static connect(given: ClientSettings): Promise<WarrenClient> {
     const settings = settled(given);
+    return WarrenClient.over(settings, (on) => new Link(settings, on));
+  }
+
+  /** @internal For tests, which have a post of their own. */
+  static async over(settings: Settled, post: (on: PostEvents) => Post): Promise<WarrenClient> {
     const { clientId, parties } = settings;
     const trust = new Trust({
       clientId,
@@ -95,7 +102,7 @@ export class WarrenClient implements Warren {
         await (tenant === null ? client : client.actingFor(tenant)).#query("query_keys", { only: keyId });
       },
     });
-    const correspondence = new Correspondence(settings, (result, signed) => trust.check(result, signed));
+    const correspondence = new Correspondence(settings, (result, signed) => trust.check(result, signed), post);
     const client = new WarrenClient({ settings, correspondence, trust, known: new Map() }, null);
     await correspondence.open();
     return client;
@@ -260,7 +267,9 @@ export class WarrenClient implements Warren {
     wish: Wish<O>,
     options: CallOptions = {},
   ): Promise<SignedRequest> {
-    return this.#signed(operation, wish, options.timeoutMs ?? this.#shared.settings.timeoutMs, options.requestId);
+    const { signer, timeoutMs } = this.#shared.settings;
+    const lifetimeMs = options.timeoutMs ?? timeoutMs;
+    return signRequest(this.#made(operation, wish, lifetimeMs, options.requestId), signer);
   }
 
   /** Publish a request that was signed before, and await its proven result, a failure included. */
@@ -281,15 +290,18 @@ export class WarrenClient implements Warren {
     return { clientId: this.#shared.settings.clientId, tenant: this.#tenant };
   }
 
-  async #signed<O extends Operation>(
+  /** Remembered from now on: who asks may cancel at once. */
+  #made<O extends Operation>(
     operation: O,
     wish: Wish<O>,
     lifetimeMs: number,
     requestId: string | undefined,
-  ): Promise<SignedRequest> {
-    const { signer } = this.#shared.settings;
-    const by = { owner: this.#owner, signer: signer.publicKey, now: Date.now(), lifetimeMs, requestId };
-    return signRequest(makeRequest(operation, wish, by), signer);
+  ): RequestOf<O> {
+    const signer = this.#shared.settings.signer.publicKey;
+    const by = { owner: this.#owner, signer, now: Date.now(), lifetimeMs, requestId };
+    const request = makeRequest(operation, wish, by);
+    this.#remember(request);
+    return request;
   }
 
   async #query<O extends Operation>(
@@ -310,18 +322,19 @@ export class WarrenClient implements Warren {
     { timeoutMs, requestId, signal }: CallOptions,
   ): Promise<ResultOf<O>> {
     const { settings, correspondence } = this.#shared;
-    let signed = await this.#signed(operation, wish, timeoutMs ?? settings.timeoutMs, requestId);
+    let request = this.#made(operation, wish, timeoutMs ?? settings.timeoutMs, requestId);
     for (let fresh = true; ; fresh = false) {
-      this.#remember(signed);
+      const signed = await signRequest(request, settings.signer);
       const result = await correspondence.submit(signed, fresh, signal);
       const { failure } = result;
       if (failure === null) return result as ResultOf<O>;
-      const left = signed.request.expires_at - Date.now();
+      const left = request.expires_at - Date.now();
       // Not all at once who were told the same.
       const later = (failure.retry_after_ms ?? Infinity) * (1 + Math.random() / 4);
       if (failure.code !== "overloaded" || later >= left) throw refusal(result, signed);
       await pause(later, signal);
-      signed = await signRequest(anew(signed.request, Date.now()), settings.signer);
+      request = anew(request, Date.now());
+      this.#remember(request);
     }
   }
 
@@ -331,8 +344,8 @@ export class WarrenClient implements Warren {
     { timeoutMs, requestId, signal }: CallOptions,
   ): Promise<Pursuit> {
     const { settings, correspondence } = this.#shared;
-    const signed = await this.#signed(operation, wish, timeoutMs ?? settings.timeoutMs, requestId);
-    this.#remember(signed);
+    const request = this.#made(operation, wish, timeoutMs ?? settings.timeoutMs, requestId);
+    const signed = await signRequest(request, settings.signer);
     const pursuit = correspondence.begin(signed, true, signal);
     await pursuit.opened;
     if (pursuit.announced() === null) {
@@ -367,7 +380,7 @@ export class WarrenClient implements Warren {
   }
 
   /** What is stated of an id that two requests have had must hold for both. */
-  #remember({ request }: SignedRequest): void {
+  #remember(request: SignedRequest["request"]): void {
     const wish = knownOf(request);
     if (wish === null) return;
     const { known } = this.#shared;

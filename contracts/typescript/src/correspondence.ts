@@ -2,7 +2,7 @@
 
 import { sha256 } from "@noble/hashes/sha2.js";
 
-import { Link, LinkLost, sleep, type Delivery } from "./amqp/link.js";
+import { LinkLost, sleep, type Delivery, type Post, type PostEvents } from "./amqp/link.js";
 import { Mailbox, type Letter } from "./amqp/mailbox.js";
 import { toHex } from "./bytes.js";
 import { checkAnnounced, same, type Result } from "./checks.js";
@@ -59,7 +59,7 @@ interface Cover {
 }
 
 export class Correspondence {
-  readonly #link: Link;
+  readonly #link: Post;
   readonly #mailbox: Mailbox;
   readonly #waiting = new Map<string, Waiter>();
   readonly #answered = new Remembered<true>();
@@ -72,8 +72,9 @@ export class Correspondence {
   constructor(
     private readonly settings: Settled,
     private readonly check: (result: Result, signed: SignedRequest | null) => Promise<void>,
+    post: (on: PostEvents) => Post,
   ) {
-    this.#link = new Link(settings, {
+    this.#link = post({
       deliver: (delivery) => void this.#receive(delivery),
       lost: () => this.#mailbox.forget(),
     });

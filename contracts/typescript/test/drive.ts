@@ -6,7 +6,7 @@
 import { createInterface } from "node:readline";
 import { inspect } from "node:util";
 
-import { fromBase64, fromHex, toBase64, toHex } from "../src/bytes.js";
+import { fromHex, toHex } from "../src/bytes.js";
 import {
   loadSettings,
   WarrenClient,
@@ -20,7 +20,6 @@ import {
   type SignedRequest,
   type Warren,
 } from "../src/index.js";
-import { reopen, REQUEST_TAG } from "../src/requests.js";
 
 type Words = Record<string, any>;
 
@@ -125,11 +124,6 @@ const CALLS: Readonly<Record<string, (words: Words) => Promise<unknown>>> = {
   async heap() {
     (globalThis as { gc?: () => void }).gc?.();
     return Promise.resolve(process.memoryUsage().heapUsed);
-  },
-  /** What the signature of Python's own bytes is worth here. */
-  async reopen({ body, signature, publicKey }) {
-    const opened = await reopen(fromHex(body as string), fromBase64(signature as string), publicKey as string);
-    return { tag: REQUEST_TAG, digest: opened.digest, signature: toBase64(opened.signature) };
   },
 };
 

@@ -54,6 +54,19 @@ interface Connected {
   consumer: string | null;
 }
 
+/** What a correspondence needs of it. */
+export type Post = Pick<
+  Link,
+  "open" | "close" | "publish" | "consumerCount" | "listen" | "rest" | "isUp" | "blocked"
+>;
+
+/** What it is to tell. */
+export interface PostEvents {
+  deliver(delivery: Delivery): void;
+  /** The connection went, with everything that was not settled on it. */
+  lost(): void;
+}
+
 export class Link {
   readonly #address: Address;
   readonly #queue: string;
@@ -71,7 +84,7 @@ export class Link {
 
   constructor(
     private readonly settings: Settled,
-    private readonly on: { deliver(delivery: Delivery): void; lost(): void },
+    private readonly on: PostEvents,
   ) {
     this.#address = parseAddress(settings.amqpUrl);
     this.#queue = resultsQueue(settings.clientId);
