@@ -30,6 +30,14 @@ def compiled(npm: Npm) -> Path:
 
 
 @pytest.fixture(scope="package")
+def built(npm: Npm) -> Path:
+    """The package as its users have it."""
+    ended = npm.run("build")
+    assert ended.returncode == 0, ended.stdout
+    return HOME / "dist"
+
+
+@pytest.fixture(scope="package")
 def stack(services: Services) -> Iterator[Deployment]:
     plan = Plan(clients=("svcA", "svcB", LEGACY), gateways=1)
     with running_deployment(services, plan.compact()) as running:

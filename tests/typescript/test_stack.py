@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import aio_pika
@@ -22,10 +23,12 @@ from ops.chaos.wires import Direction, Wire
 from ops.stack.deployment import LEGACY, Deployment
 from ops.stack.gateways import CLIENT as GATEWAY
 from ops.stack.gateways import HOLDER
+from tests.npm import Npm
 from tests.patience import until
 from tests.system.producers import Producer
 
 from .driver import Driver, ToldError
+from .test_static import readme_blocks
 
 pytestmark = pytest.mark.xdist_group("typescript")
 
@@ -98,6 +101,27 @@ async def test_it_makes_keys_and_signs_in_every_scheme(driver: Driver, stack: De
     seen = await driver("events", client=client, sessionId=begun["sessionId"])
     assert seen[-1]["status"] == "completed"
     assert seen[-1]["signatures"] == [await driver("result", requestId=begun["requestId"])]
+
+
+async def test_the_readmes_ten_lines_make_a_key_and_sign(
+    npm: Npm, built: Path, stack: Deployment
+) -> None:
+    (block, *_) = readme_blocks()
+    assert len([line for line in block.splitlines() if line]) <= 10
+    written = built.parent / "build" / "readme.ts"
+    written.parent.mkdir(exist_ok=True)
+    written.write_text(block)
+    plain = written.with_suffix(".mjs")
+    options = ("--target=node20", "--format=esm", f"--outfile={plain}")
+    made = await asyncio.to_thread(npm, "exec", "--", "esbuild", str(written), *options)
+    assert made.returncode == 0, made.stderr
+    # Beside the package it is found by its own name, as it is by its users.
+    program = ("node", str(plain), config(stack, "svcA"))
+    ended = await asyncio.create_subprocess_exec(*program, stdout=asyncio.subprocess.PIPE)
+    said, _ = await asyncio.wait_for(ended.communicate(), 60)
+    assert ended.returncode == 0
+    public_key, signature = (bytes.fromhex(line) for line in said.decode().split())
+    check_signature(Scheme.ED25519, public_key, b"to whom it may concern", signature)
 
 
 async def test_the_same_over_http(driver: Driver, stack: Deployment) -> None:

@@ -36,12 +36,24 @@ export async function idOf(client: Warren): Promise<string> {
 """
 
 
+DECLARED = (
+    "",
+    'import { fileSigner, WarrenClient } from "warren-client";',
+    "declare const secret: string;",
+)
+"""What each of the README's blocks takes for granted."""
+
+
+def readme_blocks() -> list[str]:
+    return re.findall(
+        r"^```ts\n(.*?)^```$", (HOME / "README.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+
+
 @pytest.fixture(scope="module")
-def user(npm: Npm, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def user(npm: Npm, built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project that has the packed package, as its users have it."""
     folder = tmp_path_factory.mktemp("user")
-    built = npm.run("build")
-    assert built.returncode == 0, built.stdout
     packed = npm("pack", "--json", "--pack-destination", str(folder))
     assert packed.returncode == 0, packed.stderr
     (tarball,) = folder.glob("*.tgz")
@@ -54,6 +66,8 @@ def user(npm: Npm, tmp_path_factory: pytest.TempPathFactory) -> Path:
             packed_files.extract(member, place, filter="data")
     (folder / "package.json").write_text('{"type": "module"}')
     (folder / "user.ts").write_text(USER)
+    for number, block in enumerate(readme_blocks()):
+        (folder / f"readme{number}.ts").write_text(DECLARED[number] + block)
     for name in ("amqplib", "@noble", "@types"):
         (folder / "node_modules" / name).symlink_to(HOME / "node_modules" / name)
     return folder
@@ -106,7 +120,7 @@ def test_its_types_resolve(npm: Npm, user: Path, module: str, resolution: str) -
         "es2022,esnext.disposable,dom",
     )
     ways = ("--module", module, "--moduleResolution", resolution, "--types", "node")
-    ended = npm("exec", "--", "tsc", *options, *ways, str(user / "user.ts"))
+    ended = npm("exec", "--", "tsc", *options, *ways, *map(str, user.glob("*.ts")))
     assert ended.returncode == 0, ended.stdout
 
 
