@@ -25,6 +25,7 @@ import { parseJson } from "./strict-json.js";
 const REMEMBERED = 10_000;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5_000;
+const EARLY_MS = 5;
 /** Of each kind of what the coordinator did not sign, one goes to the dead letters in so long. */
 const NOTICED_EVERY_MS = 1_000;
 
@@ -258,7 +259,8 @@ export class Correspondence {
   /** No timer outlives its request. */
   #pause(waiter: Waiter, ms: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, Math.min(ms, Math.max(leftMs(waiter), 0)));
+      // Timers may be early, and a request is not published for its last millisecond.
+      const timer = setTimeout(resolve, Math.min(ms, Math.max(leftMs(waiter), 0) + EARLY_MS));
       const [settle, fail] = [waiter.settle, waiter.fail];
       const end = (): void => {
         clearTimeout(timer);

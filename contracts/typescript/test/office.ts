@@ -6,10 +6,10 @@
 import { ed25519 } from "@noble/curves/ed25519.js";
 
 import { LinkLost, type Delivery, type Post, type PostEvents } from "../src/amqp/link.js";
-import { fromHex, toBase64, toHex, utf8, type Bytes } from "../src/bytes.js";
+import { fromHex, toBase64, toHex, utf8 } from "../src/bytes.js";
 import { WarrenClient } from "../src/client.js";
 import type { CertifiedKey, KeyFacts } from "../src/generated/messages.js";
-import { signedBytes } from "../src/identity.js";
+import { P256, signedBytes } from "../src/identity.js";
 import { keyStatement } from "../src/keys.js";
 import type { RequestOf, SignedRequest } from "../src/requests.js";
 import { settled, type ClientSettings } from "../src/settings.js";
@@ -197,10 +197,9 @@ function base({ request, digest }: SignedRequest): Answer {
 }
 
 async function newSigner(): Promise<Signer> {
-  const pair = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, false, ["sign", "verify"]);
-  return webCryptoSigner(pair);
+  return webCryptoSigner(await pairOf(false));
 }
 
-export function textOf(bytes: Bytes): string {
-  return new TextDecoder().decode(bytes);
+export async function pairOf(exportable: boolean): Promise<CryptoKeyPair> {
+  return crypto.subtle.generateKey(P256, exportable, ["sign", "verify"]);
 }
