@@ -80,7 +80,8 @@ def test_the_compiler_and_the_linter_have_nothing_to_say(npm: Npm, compiled: Pat
 
 def test_the_core_is_held_to_the_vectors(npm: Npm, compiled: Path) -> None:
     ended = npm.run("unit")
-    assert ended.returncode == 0, ended.stdout
+    failed = re.split(r"^(?=\s*(?:not )?ok )", ended.stdout, flags=re.MULTILINE)
+    assert ended.returncode == 0, "".join(each for each in failed if "not ok " in each)
     passed = re.search(r"^# pass (\d+)$", ended.stdout, re.MULTILINE)
     assert passed is not None
     assert int(passed[1]) > 100
@@ -124,28 +125,53 @@ def test_its_types_resolve(npm: Npm, user: Path, module: str, resolution: str) -
     assert ended.returncode == 0, ended.stdout
 
 
-def test_it_is_imported_by_node_and_by_a_bundler_for_browsers(npm: Npm, user: Path) -> None:
-    program = "import * as w from 'warren-client'; console.log(typeof w.WarrenClient.connect)"
-    (user / "plain.js").write_text(program)
+def node(program: str) -> str:
+    """What it prints. It is a module's text."""
     ended = subprocess.run(
-        ["node", str(user / "plain.js")], capture_output=True, text=True, check=False, timeout=30
-    )
-    assert ended.stdout == "function\n", ended.stderr
-    browser = "import { WarrenHttpClient } from 'warren-client'; globalThis.W = WarrenHttpClient;"
-    (user / "page.js").write_text(browser)
-    options = ("--bundle", "--format=esm", "--platform=browser", "--minify")
-    bundle = user / "bundle.js"
-    ended = npm("exec", "--", "esbuild", str(user / "page.js"), *options, f"--outfile={bundle}")
-    assert ended.returncode == 0, ended.stderr
-    text = bundle.read_text()
-    assert "amqplib" not in text
-    assert "node:" not in text
-    checked = f"import {str(bundle)!r}; console.log(typeof globalThis.W)"
-    ended = subprocess.run(
-        ["node", "--input-type=module", "-e", checked],
+        ["node", "--input-type=module", "-e", program],
         capture_output=True,
         text=True,
         check=False,
         timeout=30,
     )
-    assert ended.stdout == "function\n", ended.stderr
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def test_it_is_imported_by_node(user: Path) -> None:
+    place = user / "plain.js"
+    place.write_text("export { WarrenClient } from 'warren-client';")
+    assert node(f"console.log(typeof (await import({str(place)!r})).WarrenClient)") == "function\n"
+
+
+def test_a_bundler_makes_a_pages_script_of_it(npm: Npm, user: Path) -> None:
+    """Nothing of Node is in it, nor needed by it: a key is asked for, and disbelieved."""
+    page, bundle = user / "page.js", user / "bundle.js"
+    page.write_text("export { WarrenHttpClient } from 'warren-client';")
+    options = ("--bundle", "--format=esm", "--platform=browser", "--minify")
+    ended = npm("exec", "--", "esbuild", str(page), *options, f"--outfile={bundle}")
+    assert ended.returncode == 0, ended.stderr
+    text = bundle.read_text()
+    assert "amqplib" not in text
+    assert "node:" not in text
+    told = json.loads((HOME.parent / "vectors" / "certificates.json").read_text())
+    settings = {
+        "url": "http://gateway.example",
+        "apiKey": "secret",
+        "owner": {"clientId": "svcA", "tenant": "alice"},
+        "parties": told["parties"],
+    }
+    answers = {each["name"]: {"certified_key": each["key"]} for each in told["cases"]}
+    program = f"""
+        const {{ WarrenHttpClient }} = await import({str(bundle)!r});
+        const say = console.log;
+        for (const name of ["Buffer", "process", "setImmediate"]) delete globalThis[name];
+        const ask = async (told) => {{
+            const fetch = async () => new Response(JSON.stringify(told));
+            const client = new WarrenHttpClient({{ ...{json.dumps(settings)}, fetch }});
+            return client.key("ed25519").then((key) => key.keyId, (error) => error.code);
+        }};
+        const answers = {json.dumps(answers)};
+        say(await ask(answers["a tenant's"]), await ask(answers["one certificate is missing"]));
+    """
+    assert node(program) == "ed25519 disbelieved\n"

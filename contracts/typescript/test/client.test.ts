@@ -45,6 +45,12 @@ async function soon(): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
+/** On a busy machine everything takes its time. */
+async function until(so: () => boolean): Promise<void> {
+  for (let tries = 0; tries < 500 && !so(); tries += 1) await soon();
+  assert.ok(so());
+}
+
 describe("a client", () => {
   test("makes a key and signs with it", async () => {
     const { client, key, office } = await withKey();
@@ -101,7 +107,7 @@ describe("a request", () => {
     office.rule = (signed, tries) => (tries === 3 ? office.answer(signed) : undefined);
     await client.sign(SIGN);
     assert.equal(new Set(office.published.map(({ digest }) => digest)).size, 1);
-    assert.equal(office.published.length, 3);
+    assert.ok(office.published.length >= 3);
   });
 
   test("that is refused for now is made anew under the same id", async () => {
@@ -164,7 +170,7 @@ describe("a request", () => {
     office.rule = () => undefined;
     const controller = new AbortController();
     const made = thrown(client.sign({ ...SIGN, signal: controller.signal, requestId: "r7" }));
-    await soon();
+    await until(() => office.published.length > 0);
     controller.abort();
     const error = await made;
     assert.ok(error instanceof AbortedError);
@@ -175,7 +181,7 @@ describe("a request", () => {
     const { client, office } = await withKey();
     office.rule = () => undefined;
     const made = thrown(client.sign(SIGN));
-    await soon();
+    await until(() => office.published.length > 0);
     await client.close();
     assert.ok((await made) instanceof ClosedError);
     assert.equal((await thrown(client.sign(SIGN))).code, "closed");
@@ -224,7 +230,7 @@ describe("results", () => {
     const messages = Array.from({ length: 8 }, (_, at) => utf8(`message ${at}`));
     const made = await Promise.all(messages.map((message) => client.sign({ ...SIGN, message })));
     assert.deepEqual(made.map(({ message }) => message), messages);
-    await soon();
+    await until(() => office.settled.length === 16);
     assert.deepEqual(office.settled, Array.from({ length: 16 }, () => "acked"));
   });
 
@@ -237,14 +243,14 @@ describe("results", () => {
       await office.answer(signed);
     };
     await client.sign(SIGN);
-    await soon();
+    await until(() => office.settled.length === 4);
     assert.deepEqual(office.settled.sort(), ["acked", "rejected", "rejected", "rejected"]);
   });
 
   test("of a coordinator that only lies say at the deadline why they were refused", async () => {
     const { client, office } = await withKey();
     office.rule = (signed) => office.answer(signed, { public_key: "00".repeat(32) });
-    const error = await thrown(client.sign({ ...SIGN, timeoutMs: 100 }));
+    const error = await thrown(client.sign({ ...SIGN, timeoutMs: 1_500 }));
     assert.ok(error instanceof DeadlineError);
     assert.equal(error.rejected.length, 1);
     assert.match(error.message, /public_key is not what was asked for/);
@@ -255,10 +261,10 @@ describe("results", () => {
     office.rule = async (signed) => {
       await office.deliver(await office.answerTo(signed), office.client);
       await office.deliver({ any: "thing" }, office.coordinator, { signature: "AAAA" });
-      await soon();
       await office.answer(signed);
     };
     await client.sign(SIGN);
+    await until(() => client.disbelieved.size === 2);
     assert.deepEqual(Object.fromEntries(client.disbelieved), { wrong_signature: 1, unsigned: 1 });
   });
 
@@ -268,7 +274,7 @@ describe("results", () => {
     office.consumers = 2;
     const other = await client.prepare("sign", { key_id: "k1", scheme: "ed25519", message: "00" });
     await office.answer(other);
-    await soon();
+    await until(() => office.settled.length > 0);
     assert.deepEqual(office.settled, ["returned"]);
   });
 
