@@ -121,7 +121,9 @@ def test_its_types_resolve(npm: Npm, user: Path, module: str, resolution: str) -
         "es2022,esnext.disposable,dom",
     )
     ways = ("--module", module, "--moduleResolution", resolution, "--types", "node")
-    ended = npm("exec", "--", "tsc", *options, *ways, *map(str, user.glob("*.ts")))
+    # Our own declarations are checked once; those of Node's cost seconds each time.
+    quick = () if module == "node16" else ("--skipLibCheck",)
+    ended = npm("exec", "--", "tsc", *options, *ways, *quick, *map(str, user.glob("*.ts")))
     assert ended.returncode == 0, ended.stdout
 
 
@@ -167,7 +169,11 @@ def test_a_bundler_makes_a_pages_script_of_it(npm: Npm, user: Path) -> None:
         const say = console.log;
         for (const name of ["Buffer", "process", "setImmediate"]) delete globalThis[name];
         const ask = async (told) => {{
-            const fetch = async () => new Response(JSON.stringify(told));
+            // Node's own Response needs what was taken away.
+            const parts = [{{ value: new TextEncoder().encode(JSON.stringify(told)) }}];
+            const read = async () => parts.pop() ?? {{ done: true }};
+            const body = {{ getReader: () => ({{ read, cancel: async () => undefined }}) }};
+            const fetch = async () => ({{ ok: true, status: 200, body }});
             const client = new WarrenHttpClient({{ ...{json.dumps(settings)}, fetch }});
             return client.key("ed25519").then((key) => key.keyId, (error) => error.code);
         }};

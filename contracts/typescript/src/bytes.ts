@@ -27,10 +27,18 @@ export function equal(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, at) => byte === b[at]);
 }
 
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
 export function toHex(bytes: Uint8Array): string {
-  let text = "";
-  for (const byte of bytes) text += byte.toString(16).padStart(2, "0");
-  return text;
+  return Array.from(bytes, (byte) => HEX[byte]).join("");
+}
+
+/**
+ * The same text, for whoever keeps it. What is cut from a message would keep the whole message in
+ * memory.
+ */
+export function copied(text: string): string {
+  return new TextDecoder().decode(utf8(text));
 }
 
 export function fromHex(text: string): Bytes {

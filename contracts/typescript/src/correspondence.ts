@@ -4,7 +4,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 
 import { LinkLost, sleep, type Delivery, type Post, type PostEvents } from "./amqp/link.js";
 import { Mailbox, type Letter } from "./amqp/mailbox.js";
-import { toHex } from "./bytes.js";
+import { copied, toHex } from "./bytes.js";
 import { checkAnnounced, same, type Result } from "./checks.js";
 import {
   AbortedError,
@@ -312,7 +312,8 @@ export class Correspondence {
       delivery.ack();
     } else {
       const fleeting = content.result === "session_announced";
-      this.#unread.set(digest, { requestId: request_id, requestDigest: request_digest, fleeting });
+      const [requestId, requestDigest] = [copied(request_id), copied(request_digest)];
+      this.#unread.set(digest, { requestId, requestDigest, fleeting });
       this.#mailbox.hold({ delivery, fleeting, digest });
     }
   }
@@ -412,7 +413,7 @@ class Remembered<T> {
 }
 
 function nameOf(requestId: string, requestDigest: string): string {
-  return `${requestId}/${requestDigest}`;
+  return copied(`${requestId}/${requestDigest}`);
 }
 
 function leftMs(waiter: Waiter): number {
