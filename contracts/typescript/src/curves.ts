@@ -1,5 +1,6 @@
 /** Points and signatures on ed25519 and secp256k1. Public data only: nothing here needs be constant-time. */
 
+import { mulAddUnsafe } from "@noble/curves/abstract/curve.js";
 import { ed25519 } from "@noble/curves/ed25519.js";
 import { secp256k1 } from "@noble/curves/secp256k1.js";
 import { sha256, sha512 } from "@noble/hashes/sha2.js";
@@ -110,9 +111,8 @@ function checkEd25519(publicKey: Uint8Array, message: Uint8Array, signature: Uin
   const challenge = Edwards.Fn.create(toNumber(hash.reverse()));
   if (s < ED25519_ORDER && !isIdentity(commitment)) {
     // Cofactorless: what equals R's own bytes is canonical, and of prime order as the key is.
-    const right = key.multiplyUnsafe(challenge);
-    const left = s === 0n ? Edwards.ZERO : Edwards.BASE.multiplyUnsafe(s);
-    if (equal(left.subtract(right).toBytes(), commitment)) return;
+    const made = mulAddUnsafe(Edwards, [Edwards.BASE, key], [s, Edwards.Fn.neg(challenge)]);
+    if (equal(made.toBytes(), commitment)) return;
   }
   named("R", () => edwardsPoint(commitment));
   checkScalar(s, ED25519_ORDER);
