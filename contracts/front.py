@@ -63,6 +63,7 @@ from .results import (
     SignedItem,
     SignResult,
 )
+from .signer import ServiceSigner, Signer
 from .signing import SignedRequest, sign_request
 from .verification import child, verifying_key
 from .views import SessionEvent
@@ -114,6 +115,7 @@ __all__ = [
     "RevokeApiKeyResult",
     "Scheme",
     "Scope",
+    "ServiceSigner",
     "SessionAnnounced",
     "SessionEvent",
     "SessionView",
@@ -124,6 +126,7 @@ __all__ = [
     "SignedApiKeyEntry",
     "SignedItem",
     "SignedRequest",
+    "Signer",
     "Status",
     "TopologyError",
     "child",

@@ -1,7 +1,8 @@
 """JSON Schema (2020-12) of the messages, from the models.
 
-A schema tells the shape of a message. What concerns several fields at once (a deadline after its
-beginning, a threshold not above the party count, the reply address) stands in descriptions.
+A schema tells the shape of a message, and what its fields ask of each other, as far as JSON Schema
+has words for it. What it cannot compare (a deadline after its beginning, a threshold not above the
+party count, the reply address) stands in descriptions.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from . import requests, results, sessions
+from . import json_schema_rules, requests, results, sessions
 
 SCHEMAS: dict[str, tuple[TypeAdapter[Any], str]] = {
     "request": (requests.ADAPTER, "What producers ask for"),
@@ -25,6 +26,7 @@ def json_schema(name: str) -> dict[str, Any]:
     adapter, title = SCHEMAS[name]
     schema = adapter.json_schema(ref_template="#/$defs/{model}")
     _require_what_must_stand(schema, schema["$defs"])
+    json_schema_rules.add(schema["$defs"])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema}
 
 
@@ -35,6 +37,7 @@ def component_schemas() -> dict[str, Any]:
         schema = adapter.json_schema(ref_template="#/components/schemas/{model}")
         definitions = schema["$defs"]
         _require_what_must_stand(schema, definitions)
+        json_schema_rules.add(definitions)
         components.update(definitions)
     return dict(sorted(components.items()))
 

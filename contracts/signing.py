@@ -69,12 +69,17 @@ def _unsigned(what: str) -> UnauthenticatedError:
 
 
 def sign_request(request: Request, identity: Identity) -> SignedRequest:
-    if request.signer != identity.public.der:
+    body = unsigned(request, identity.public)
+    return SignedRequest(request=request, body=body, signature=identity.sign(REQUEST_TAG, body))
+
+
+def unsigned(request: Request, signer: PublicIdentity) -> bytes:
+    """The bytes that this signer is to sign. Raises ValueError where they would be refused."""
+    if request.signer != signer.der:
         raise ValueError("the request names another signer")
     if (reason := addresses.misaddressed(request)) is not None:
         raise ValueError(reason)
-    body = request.model_dump_json().encode()
-    return SignedRequest(request=request, body=body, signature=identity.sign(REQUEST_TAG, body))
+    return request.model_dump_json().encode()
 
 
 def reopen(body: bytes, signature: bytes, identity: PublicIdentity) -> SignedRequest:

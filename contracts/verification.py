@@ -116,7 +116,7 @@ def verifying_key(
     if taproot_merkle_root is None:
         return internal
     tweaked = coincurve.PublicKeyXOnly(internal)
-    tweaked.tweak_add(_tagged_hash(b"TapTweak", internal + taproot_merkle_root))
+    tweaked.tweak_add(tagged_hash(b"TapTweak", internal + taproot_merkle_root))
     return bytes(tweaked.format())
 
 
@@ -204,7 +204,7 @@ def _check_frost_secp256k1(public_key: bytes, message: bytes, signature: bytes) 
     _check_named_point("R", Curve.SECP256K1, commitment)
     # Each signature has one encoding; zero is that of none.
     _check_scalar(int.from_bytes(z), _SECP256K1_ORDER)
-    wide = _expand_message_xmd(
+    wide = expand_message_xmd(
         commitment + public_key + message, _FROST_SECP256K1_CHALLENGE, length=48
     )
     challenge = (int.from_bytes(wide) % _SECP256K1_ORDER).to_bytes(32)
@@ -236,7 +236,7 @@ def _check_scalar(value: int, order: int) -> None:
         raise ContractError("its scalar is not below the group's order")
 
 
-def _expand_message_xmd(message: bytes, domain: bytes, *, length: int) -> bytes:
+def expand_message_xmd(message: bytes, domain: bytes, *, length: int) -> bytes:
     """RFC 9380 section 5.3.1 with SHA-256."""
     suffix = domain + len(domain).to_bytes(1)
     first = hashlib.sha256(bytes(64) + message + length.to_bytes(2) + b"\x00" + suffix).digest()
@@ -247,7 +247,7 @@ def _expand_message_xmd(message: bytes, domain: bytes, *, length: int) -> bytes:
     return b"".join(blocks)[:length]
 
 
-def _tagged_hash(tag: bytes, data: bytes) -> bytes:
+def tagged_hash(tag: bytes, data: bytes) -> bytes:
     """BIP-340."""
     prefix = hashlib.sha256(tag).digest()
     return hashlib.sha256(prefix + prefix + data).digest()

@@ -92,3 +92,25 @@ bootstrap() {
     # The tests' packages contain the demo's.
     if [ "$kind" = test ]; then fingerprint demo >"$venv/warren-demo.stamp"; fi
 }
+
+has_node_20() {
+    local version
+    command -v npm >/dev/null && version=$(node --version 2>/dev/null) || return 1
+    version=${version#v}
+    [ "${version%%.*}" -ge 20 ]
+}
+
+# The machine's own Node, or one from wheels in the environment, after `bootstrap`. Where neither can
+# be had, the tests that need it are skipped, and say so.
+bootstrap_node() {
+    local log
+    if PATH="$venv/bin:$PATH" has_node_20; then
+        return
+    fi
+    say "Installing Node into .venv (once, 60 MB) ..."
+    log=$("$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off \
+        --no-deps --require-hashes --requirement "$root/ops/requirements/node.txt" 2>&1) || {
+        say "$(tail -n 3 <<<"$log")"
+        say "There is no Node: tests of the TypeScript client are skipped."
+    }
+}

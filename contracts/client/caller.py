@@ -14,7 +14,8 @@ from ..addresses import result_key
 from ..failures import Failure, FailureCode
 from ..requests import RequestBase
 from ..results import Result
-from ..signing import SignedRequest, explain, sign_request
+from ..signer import sign_request_by
+from ..signing import SignedRequest, explain
 from .begun import Begun
 from .correspondence import Correspondence
 from .errors import ClockError, RequestFailedError
@@ -71,7 +72,7 @@ class Caller:
         its deadline allows: in new bytes, for a refusal is kept, and under the same id."""
         fresh = True
         while True:
-            result = await self._correspondence.submit(self._sign(request), fresh=fresh)
+            result = await self._correspondence.submit(await self._sign(request), fresh=fresh)
             if result.failure is None:
                 assert isinstance(result, kind)
                 return result
@@ -83,7 +84,7 @@ class Caller:
             request = _anew(request)
 
     async def _begin(self, request: Any) -> Begun:
-        begun = self._correspondence.begin(self._sign(request), fresh=True)
+        begun = self._correspondence.begin(await self._sign(request), fresh=True)
         try:
             await begun.opened()
             if begun.announced is None:
@@ -93,8 +94,8 @@ class Caller:
             raise
         return begun
 
-    def _sign(self, request: Any) -> SignedRequest:
-        return sign_request(request, self._settings.identity)
+    async def _sign(self, request: Any) -> SignedRequest:
+        return await sign_request_by(request, self._settings.identity)
 
 
 def now_ms() -> int:

@@ -34,6 +34,7 @@ from ..errors import ContractError
 from ..identity import Identity, PublicIdentity
 from ..primitives import MAX_PARTIES, Id
 from ..requests import MAX_LIFETIME_MS
+from ..signer import Signer
 from ..signing import explain
 from ..tls import TlsFiles
 from .errors import SettingsError
@@ -45,6 +46,8 @@ class ClientSettings:
     Attributes:
         amqp_url: With the files for TLS. May hold a password; not in the repr.
         client_id: None for a producer of the old kind, on the queue that those share.
+        identity: Who signs requests: an `Identity`, whose key is here, or a key management
+            service's key, see `signer`.
         coordinators: The identities that count when a result is believed.
         parties: The identities that count when a key's certificates are verified.
         timeout_s: Lifetime of requests that begin a session, unless the call says otherwise.
@@ -60,7 +63,7 @@ class ClientSettings:
 
     amqp_url: str = field(repr=False)
     client_id: str | None
-    identity: Identity
+    identity: Signer
     coordinators: Coordinators
     parties: Mapping[str, PublicIdentity]
     timeout_s: float = 60.0
@@ -71,19 +74,44 @@ class ClientSettings:
     heartbeat_s: int = 8
     liars: int | None = None
 
+    @property
+    def private_identity(self) -> Identity:
+        """The key, where it is here. Raises SettingsError where another signer has it."""
+        if not isinstance(self.identity, Identity):
+            raise SettingsError("the client's key is not in this process: its signer has it")
+        return self.identity
+
     @classmethod
-    def load(cls, path: Path, environ: Mapping[str, str] = os.environ) -> ClientSettings:
-        """Read a file as above. Raises SettingsError."""
-        return cls.of(read_toml(path), path, environ)
+    def load(
+        cls,
+        path: Path,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        signer: Signer | None = None,
+    ) -> ClientSettings:
+        """Read a file as above.
+
+        Arguments:
+            signer: In place of the private key, which need not be there then.
+
+        Raises SettingsError.
+        """
+        return cls.of(read_toml(path), path, environ, signer=signer)
 
     @classmethod
     def of(
-        cls, tables: Mapping[str, Any], path: Path, environ: Mapping[str, str] = os.environ
+        cls,
+        tables: Mapping[str, Any],
+        path: Path,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        signer: Signer | None = None,
     ) -> ClientSettings:
         """From the tables of a file that was read.
 
         Arguments:
             path: Of the file, for errors and for what it names relative to itself.
+            signer: As in `load`.
 
         Raises SettingsError.
         """
@@ -93,7 +121,7 @@ class ClientSettings:
             return cls(
                 amqp_url=_amqp_url(path, client, environ),
                 client_id=client.client_id,
-                identity=Identity.from_base64(_private_key(path, client, environ)),
+                identity=signer or Identity.from_base64(_private_key(path, client, environ)),
                 coordinators=Coordinators.pinned(file.coordinators),
                 parties={
                     party.party_id: PublicIdentity.from_base64(party.public_key)

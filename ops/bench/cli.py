@@ -16,7 +16,16 @@ from contracts.terms import MAX_PRESIGN_BATCH
 
 from . import options, static_size
 from .beside import HERE
-from .console import Output, measure, measure_abuse, measure_crowd, measure_hop, measure_junk, say
+from .console import (
+    Output,
+    measure,
+    measure_abuse,
+    measure_crowd,
+    measure_hop,
+    measure_junk,
+    measure_typescript,
+    say,
+)
 from .crowd import FLOODER
 from .floods import Kind, Way
 from .load import Load
@@ -181,6 +190,21 @@ def junk_(
     with --beside, in another tree of Warren as well."""
     trees = [HERE] if beside is None else [beside.resolve(), HERE]
     measure_junk(trees, turns=turns, count=count, directory=directory, to_json=to_json)
+
+
+@app.command("typescript")
+def typescript_(
+    count: options.Count = 2_000,
+    concurrency: options.Concurrency = 24,
+    turns: options.Turns = 3,
+    to_json: options.AsJson = False,
+    directory: options.Directory = Path(".warren"),
+) -> None:
+    """The TypeScript client beside the Python client: ed25519 signatures a second, in turns, and
+    how its heap grows from the 500th signature to the last."""
+    measure_typescript(
+        count=count, concurrency=concurrency, turns=turns, directory=directory, to_json=to_json
+    )
 
 
 @app.command()

@@ -17,7 +17,7 @@ from contracts.client import ClientError, SettingsError
 from ops.stack.errors import StackError
 from topology import TopologyError
 
-from . import abuse, beside, crowd, hop
+from . import abuse, beside, crowd, hop, typescript
 from . import run as runs
 from .both import render_both, render_crowd, render_endurance
 from .floods import Kind, Way
@@ -105,6 +105,20 @@ def measure_junk(
         typer.echo(beside.as_json(found))
     else:
         Console(highlight=False).print(beside.as_table(found))
+
+
+def measure_typescript(
+    *, count: int, concurrency: int, turns: int, directory: Path, to_json: bool
+) -> None:
+    """Raises typer.Exit unless both clients could be measured."""
+    with _troubles_in_a_sentence():
+        found = typescript.measure(
+            count=count, concurrency=concurrency, turns=turns, directory=directory, progress=say
+        )
+    if to_json:
+        typer.echo(typescript.as_json(found))
+    else:
+        Console(highlight=False).print(typescript.as_table(found))
 
 
 def measure_crowd(

@@ -52,7 +52,7 @@ def again(
     else:
         content["items"] = [item.model_copy(update={"message": message}) for item in old.items]
     new = old.model_copy(update=content | {"issued_at": now, "expires_at": now + 20_000})
-    signed = sign_request(new, producer.settings.identity)
+    signed = sign_request(new, producer.settings.private_identity)
     terms = created.terms.model_copy(
         update={"request_digest": signed.digest, "salt": os.urandom(32)}
     )

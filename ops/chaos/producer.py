@@ -74,7 +74,7 @@ class Producer:
 
     async def ask(self, request: Request) -> SignedRequest:
         """Publish until the broker confirms it, or its deadline passes."""
-        signed = sign_request(request, self.settings.identity)
+        signed = sign_request(request, self.settings.private_identity)
         now = self._clock()
         left_s = request.expires_at / 1000 - time.time()
         self._facts.asked[request.request_id] = Asked(

@@ -88,7 +88,7 @@ async def deliver(
         channels = {name: await _channel(stack, own) for name, own in settings.items()}
         for each, outcome in zip(asked, outcomes, strict=True):
             exchange = await channels[outcome.act.client].get_exchange(addresses.REQUESTS)
-            signed = sign_request(each.request, settings[outcome.act.client].identity)
+            signed = sign_request(each.request, settings[outcome.act.client].private_identity)
             await exchange.publish(
                 _message(signed),
                 addresses.request_key(signed.request.operation, signed.request.client_id),

@@ -48,7 +48,8 @@ def resolved(document: Any, reference: str) -> Any:
 
 
 def test_the_documents_in_the_tree_are_those_of_this_code() -> None:
-    assert documents.check() == [], "run `warren docs`"
+    for folder in documents.FOLDERS:
+        assert documents.check(folder) == [], "run `warren docs`"
 
 
 @pytest.mark.parametrize("name", sorted(DOCUMENTS))
@@ -158,9 +159,7 @@ def test_writing_repairs_what_checking_finds(tmp_path: Path) -> None:
 
 
 def test_the_command_tells_and_repairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "FOLDER", tmp_path)
-    monkeypatch.setattr(documents.check, "__defaults__", (tmp_path,))
-    monkeypatch.setattr(documents.write, "__defaults__", (tmp_path,))
+    monkeypatch.setattr(documents, "FOLDERS", {tmp_path: documents.documents})
     app = typer.Typer()
     app.command()(docs)
     run = CliRunner().invoke

@@ -34,7 +34,7 @@ class Tree:
         requirements = self.root / "ops" / "requirements"
         requirements.mkdir(parents=True)
         self.bin.mkdir()
-        for kind in ("demo", "test"):
+        for kind in ("demo", "test", "node"):
             (requirements / f"{kind}.txt").write_text(f"{kind}==1\n")
         (self.root / "pyproject.toml").touch()
         shutil.copy(SOURCE / "bootstrap.sh", self.root / "ops")
@@ -55,8 +55,9 @@ class Tree:
             PYTHON.format(calls=self.calls, too_old=too_old, no_venv=no_venv, pip_fails=pip_fails),
         )
 
-    def bootstrap(self, kind: str) -> subprocess.CompletedProcess[str]:
-        script = f"set -euo pipefail; source ops/bootstrap.sh; bootstrap {kind}; echo went on"
+    def bootstrap(self, kind: str, *more: str) -> subprocess.CompletedProcess[str]:
+        calls = "; ".join((f"bootstrap {kind}", *more))
+        script = f"set -euo pipefail; source ops/bootstrap.sh; {calls}; echo went on"
         return subprocess.run(
             [str(self.bin / "bash"), "-c", script],
             cwd=self.root,
@@ -169,3 +170,35 @@ def test_a_missing_venv_module_that_apt_cannot_install_is_reported(tree: Tree) -
     assert done.returncode == 1
     assert "no network" in done.stderr
     assert "apt could not install python3.11-venv" in done.stderr
+
+
+@pytest.mark.parametrize(("version", "asks"), [("v20.1.0", 0), ("v18.20.0", 1), ("", 1)])
+def test_node_is_the_machines_own_if_it_is_new_enough(tree: Tree, version: str, asks: int) -> None:
+    tree.put_python()
+    if version:
+        tree.put("npm", "#!/bin/sh\n")
+        tree.put("node", f"#!/bin/sh\necho {version}\n")
+    done = tree.bootstrap("test", "bootstrap_node")
+    assert (done.returncode, done.stdout) == (0, "went on\n")
+    calls = [call for call in tree.pip_calls() if "node.txt" in call]
+    assert len(calls) == asks
+    assert all("--require-hashes" in call for call in calls)
+
+
+def test_without_a_node_the_rest_goes_on(tree: Tree) -> None:
+    tree.put_python()
+    tree.bootstrap("test")
+    tree.pip_calls()
+    environment = tree.root / ".venv" / "bin" / "python"
+    environment.write_text("#!/bin/sh\necho no such wheel\nexit 1\n")
+    done = subprocess.run(
+        [str(tree.bin / "bash"), "-c", "source ops/bootstrap.sh; bootstrap_node; echo went on"],
+        cwd=tree.root,
+        env={"PATH": str(tree.bin)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "went on\n"
+    assert "no such wheel" in done.stderr
+    assert "skipped" in done.stderr

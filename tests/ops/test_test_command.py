@@ -18,6 +18,7 @@ BOOTSTRAP = """
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$root/.venv
 bootstrap() { echo "bootstrap $*" >> "$root/calls"; }
+bootstrap_node() { echo "bootstrap_node $*" >> "$root/calls"; }
 """
 TOOL = """#!/bin/sh
 echo "$(basename "$0") $*" >> {calls}

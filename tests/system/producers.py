@@ -47,7 +47,7 @@ class Producer:
         ):
             channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
             desk = await operators.channel()
-            made = cls(channel, desk, None if name == LEGACY else name, settings.identity)
+            made = cls(channel, desk, None if name == LEGACY else name, settings.private_identity)
             for owner, queue in made._queues():
                 await (await owner.get_queue(queue)).purge()
             yield made

@@ -20,7 +20,7 @@ def test_a_client_without_our_library_makes_keys_signs_looks_back_and_cancels(
 ) -> None:
     settings = ClientSettings.load(deployment.clients["svcB"])
     key_file, parties_file = tmp_path / "client.key", tmp_path / "parties.json"
-    key_file.write_text(settings.identity.to_base64())
+    key_file.write_text(settings.private_identity.to_base64())
     parties_file.write_text(
         json.dumps(
             {

@@ -46,7 +46,7 @@ def signed(
         },
         strict=False,
     )
-    return sign_request(made, settings.identity)
+    return sign_request(made, settings.private_identity)
 
 
 def sign(settings: ClientSettings, key_id: str, **fields: Any) -> SignedRequest:

@@ -27,6 +27,8 @@ async def test_no_party_signs_what_does_not_say_its_version(
     assert signed.body.count(WRITTEN) == 1
     body = signed.body.replace(WRITTEN, version)
     other = SignedRequest(
-        request=signed.request, body=body, signature=settings.identity.sign(REQUEST_TAG, body)
+        request=signed.request,
+        body=body,
+        signature=settings.private_identity.sign(REQUEST_TAG, body),
     )
     await FalseCoordinator(insider).refused(other, key.facts, SIGNERS, "version")

@@ -24,7 +24,7 @@ FIRST, SECOND = "11" * 32, "22" * 32
 def doubled(adversary: Adversary, signed: SignedRequest, field: str, first: str) -> SignedRequest:
     """Signed by the client itself, whose approver reads the first."""
     body = signed.body.replace(b"{", b'{"%s":"%s",' % (field.encode(), first.encode()), 1)
-    identity = adversary.client_settings().identity
+    identity = adversary.client_settings().private_identity
     return SignedRequest(
         request=signed.request, body=body, signature=identity.sign(REQUEST_TAG, body)
     )

@@ -4,77 +4,39 @@ speaks to a real gateway. `ops/openapi` has both, for people too."""
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ops.stack.deployment import Deployment
+from tests.npm import Npm
 
 from .callers import verifies
 
 HOME = Path(__file__).parents[3] / "ops" / "openapi"
-LOCK = HOME / "package-lock.json"
-INSTALLED = HOME / "node_modules" / ".installed-lock.json"
-INSTALL_S, RUN_S = 60, 120
-AWAY = re.compile(
-    r"\b(ENOTFOUND|EAI_AGAIN|ECONN\w+|ETIMEDOUT|ENETUNREACH|ERR_SOCKET\w*|E[45]\d\d)\b"
-)
-"""What npm says where its registry cannot be had."""
 
 
 @pytest.fixture(scope="module")
-def npm() -> str:
-    """With the packages of the lock file beside it, which stay for the next run."""
-    found = shutil.which("npm")
-    if found is None:
-        pytest.skip("npm is not installed")
-    if INSTALLED.exists() and INSTALLED.read_bytes() == LOCK.read_bytes():
-        return found
-    try:
-        ended = run(found, "ci", "--prefer-offline", limit_s=INSTALL_S)
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"npm has not got its packages within {INSTALL_S} s")
-    if ended.returncode and (reason := AWAY.search(ended.stderr)):
-        pytest.skip(f"npm cannot get its packages: {reason.group()}")
-    assert ended.returncode == 0, ended.stderr
-    shutil.copy(LOCK, INSTALLED)
-    return found
+def npm() -> Npm:
+    return Npm.installed(HOME)
 
 
-def run(
-    npm: str, *words: str, limit_s: float = RUN_S, environ: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [npm, "--silent", *words] if words[0] == "run" else [npm, *words],
-        cwd=HOME,
-        env={**os.environ, **(environ or {})},
-        capture_output=True,
-        text=True,
-        timeout=limit_s,
-        check=False,
-    )
-
-
-def test_spectral_has_nothing_to_say(npm: str) -> None:
-    ended = run(npm, "run", "lint")
+def test_spectral_has_nothing_to_say(npm: Npm) -> None:
+    ended = npm.run("lint")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
 @pytest.fixture(scope="module")
-def told(npm: str, stack: Deployment) -> Any:
+def told(npm: Npm, stack: Deployment) -> Any:
     """By the client, once it was generated and compiled."""
     for step in ("generate", "compile"):
-        ended = run(npm, "run", step)
+        ended = npm.run(step)
         assert ended.returncode == 0, ended.stdout + ended.stderr
     assert stack.gateways is not None
     known = {"GATEWAY": stack.gateways.urls[0], "API_KEY": stack.gateways.api_key}
-    ended = run(npm, "run", "client", environ=known)
+    ended = npm.run("client", environ=known)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return json.loads(ended.stdout)
 

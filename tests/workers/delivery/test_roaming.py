@@ -182,7 +182,7 @@ async def test_a_producers_channel_that_was_refused_is_replaced_and_the_connecti
     before, refused, refuses = len(losses), link._publishing, link._exchange
     assert refused is not None
     monkeypatch.setattr(refuses, "publish", raising(DeliveryError(None, Basic.Nack())))
-    signed = sign_request(REQUEST, settings.identity)
+    signed = sign_request(REQUEST, settings.private_identity)
     with pytest.raises(LinkLostError):
         await link.publish(signed)
     async with eventually():
@@ -205,7 +205,7 @@ async def test_a_producer_follows_the_host_that_lives(cluster: Cluster, index: i
     async with eventually():
         while True:
             try:
-                await link.publish(sign_request(REQUEST, settings.identity))
+                await link.publish(sign_request(REQUEST, settings.private_identity))
                 break
             except LinkLostError:
                 await asyncio.sleep(0.05)

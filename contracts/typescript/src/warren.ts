@@ -1,0 +1,99 @@
+/** What both clients can do: over AMQP (`WarrenClient`) and over HTTP (`WarrenHttpClient`). */
+
+import type { Curve, Scheme } from "./generated/messages.js";
+import type { Account, Key, Page, Session, Signature } from "./outcomes.js";
+import type { Settlement } from "./settlement.js";
+
+export interface CallOptions {
+  /** How long the request lives; its deadline. */
+  readonly timeoutMs?: number | undefined;
+  /** A fresh one of the caller's own, to cancel it or to look at its session meanwhile. */
+  readonly requestId?: string | undefined;
+  /** Ends the wait, not the session: that is what `cancel` is for. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface KeyWish extends CallOptions {
+  /** New among the client's keys; left out, one is made up. A gateway names its keys itself. */
+  readonly keyId?: string | undefined;
+  readonly curve: Curve;
+  /** How many of the parties sign: at least 2. */
+  readonly threshold: number;
+  /** How many parties hold a share. */
+  readonly partyCount: number;
+  readonly parties?: readonly string[] | undefined;
+  /** What the key may sign, and nothing else for ever; left out: all that its curve has. */
+  readonly schemes?: readonly Scheme[] | undefined;
+  /** Makes an account of the key: whose it is. */
+  readonly userId?: string | undefined;
+}
+
+export interface SignWish extends CallOptions {
+  readonly keyId: string;
+  /** Signed as it is; for ecdsa and bip340 a digest of 32 bytes. */
+  readonly message: Uint8Array;
+  readonly scheme: Scheme;
+  /** Sign with the BIP-32 child of the key at this path, none of whose steps is hardened. */
+  readonly derivationPath?: string | undefined;
+  /** bip340 only: sign for the BIP-341 output key; empty for an output without scripts. */
+  readonly taprootMerkleRoot?: Uint8Array | undefined;
+  /** Exactly `threshold` of the key's parties. */
+  readonly signers?: readonly string[] | undefined;
+}
+
+export interface SignItemWish {
+  readonly message: Uint8Array;
+  readonly derivationPath?: string | undefined;
+}
+
+export interface SignListWish extends CallOptions {
+  readonly keyId: string;
+  /** 1 to 256; all are signed, with ecdsa, or none. */
+  readonly items: readonly SignItemWish[];
+  readonly signers?: readonly string[] | undefined;
+}
+
+/** A session by either of its names. */
+export type SessionName = { readonly sessionId: string } | { readonly requestId: string };
+
+export interface Watching {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A request on its way, with or without somebody who waits for it. */
+export interface Begun<T> {
+  readonly requestId: string;
+  /** As the coordinator tells it; null where the result was here first. */
+  readonly sessionId: string | null;
+  readonly parties: readonly string[];
+  /** The proven result, or the failure as an error. */
+  result(signal?: AbortSignal): Promise<T>;
+}
+
+export interface CancelOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** With which key it was to sign, where another process asked and nobody may know it. */
+  readonly keyId?: string | undefined;
+  /** When it was issued, the same. */
+  readonly issuedAt?: number | undefined;
+}
+
+export interface Warren extends AsyncDisposable {
+  createKey(wish: KeyWish): Promise<Key>;
+  /** As `createKey`, but there as soon as the session is announced. */
+  beginKey(wish: KeyWish): Promise<Begun<Key>>;
+  sign(wish: SignWish): Promise<Signature>;
+  /** As `sign`, but there as soon as the session is announced. */
+  beginSignature(wish: SignWish): Promise<Begun<Signature>>;
+  key(keyId: string, options?: Watching): Promise<Key>;
+  session(name: SessionName, options?: Watching): Promise<Session>;
+  /** The session whenever it has changed, last when it is over. */
+  events(name: SessionName, options?: Watching): AsyncIterableIterator<Session>;
+  /** Let nothing come of a request any more; the settlement says whether that is proven. */
+  cancel(name: SessionName, options?: CancelOptions): Promise<Settlement>;
+  accounts(page?: { after?: string | undefined; limit?: number | undefined } & Watching): Promise<Page<Account>>;
+  account(accountId: string, options?: Watching): Promise<Account>;
+  /** Who signs where a request names nobody: these, or with null whom the coordinator chooses. */
+  configureAccount(accountId: string, signers: readonly string[] | null, options?: Watching): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,205 @@
+/**
+ * A post office in memory: takes requests, and answers them as a coordinator with three parties
+ * would, or as the test wants it to. Keys and signatures are real, in one hand.
+ */
+
+import { ed25519 } from "@noble/curves/ed25519.js";
+
+import { LinkLost, type Delivery, type Post, type PostEvents } from "../src/amqp/link.js";
+import { fromHex, toBase64, toHex, utf8 } from "../src/bytes.js";
+import { WarrenClient } from "../src/client.js";
+import type { CertifiedKey, KeyFacts } from "../src/generated/messages.js";
+import { P256, signedBytes } from "../src/identity.js";
+import { keyStatement } from "../src/keys.js";
+import type { RequestOf, SignedRequest } from "../src/requests.js";
+import { settled, type ClientSettings } from "../src/settings.js";
+import { webCryptoSigner, type Signer } from "../src/signer.js";
+
+export type Answer = Record<string, unknown>;
+export type Rule = (signed: SignedRequest, tries: number) => Promise<void> | void;
+
+export class Office implements Post {
+  readonly isUp = true;
+  readonly blocked = null;
+  /** What was published, oldest first. */
+  readonly published: SignedRequest[] = [];
+  /** What became of deliveries: "acked", "rejected" or "returned". */
+  readonly settled: string[] = [];
+  consumers = 1;
+  /** In place of answering. */
+  rule: Rule = (signed) => this.answer(signed);
+  /** Before the confirm; throwing stands for a connection that goes. */
+  confirm: (tries: number) => void = () => undefined;
+  #on: PostEvents | null = null;
+  readonly #keys = new Map<string, { secret: Uint8Array; key: CertifiedKey }>();
+
+  private constructor(
+    readonly client: Signer,
+    readonly coordinator: Signer,
+    readonly parties: ReadonlyMap<string, Signer>,
+  ) {}
+
+  static async opened(): Promise<Office> {
+    const [client, coordinator, ...parties] = await Promise.all(Array.from({ length: 5 }, newSigner));
+    if (client === undefined || coordinator === undefined) throw new TypeError();
+    return new Office(client, coordinator, new Map(parties.map((each, at) => [`p${at + 1}`, each])));
+  }
+
+  async connect(more: Partial<ClientSettings> = {}): Promise<WarrenClient> {
+    const given: ClientSettings = {
+      amqpUrl: "amqp://svcA:secret-of-the-test@localhost/warren",
+      clientId: "svcA",
+      signer: this.client,
+      coordinators: [{ publicKey: this.coordinator.publicKey }],
+      parties: Object.fromEntries([...this.parties].map(([name, each]) => [name, each.publicKey])),
+      askAgainMs: 60_000,
+      marginMs: 100,
+      ...more,
+    };
+    return WarrenClient.over(settled(given), (on) => {
+      this.#on = on;
+      return this;
+    });
+  }
+
+  async publish(signed: SignedRequest, leaves: () => void): Promise<void> {
+    leaves();
+    this.published.push(signed);
+    const tries = this.published.filter(({ digest }) => digest === signed.digest).length;
+    void Promise.resolve(this.rule(signed, tries));
+    await Promise.resolve();
+    this.confirm(tries);
+  }
+
+  open = (): Promise<void> => Promise.resolve();
+  close = (): Promise<void> => Promise.resolve();
+  listen = (): Promise<void> => Promise.resolve();
+  rest = (): Promise<boolean> => Promise.resolve(true);
+  consumerCount = (): Promise<number> => Promise.resolve(this.consumers);
+
+  /** The connection goes: nothing that was delivered can be settled any more. */
+  lose(): void {
+    this.#on?.lost();
+  }
+
+  static lost(): never {
+    throw new LinkLost("the test says so");
+  }
+
+  async answer(signed: SignedRequest, changes: Answer = {}): Promise<void> {
+    await this.deliver({ ...(await this.answerTo(signed)), ...changes });
+  }
+
+  async fail(signed: SignedRequest, code: string, more: Answer = {}): Promise<void> {
+    const failure = { code, message: "so it is", retryable: code === "expired", ...more };
+    const { request } = signed;
+    const keyId = "key_id" in request ? { key_id: request.key_id } : {};
+    const status = code === "expired" || code === "cancelled" ? code : "failed";
+    await this.deliver({ ...base(signed), ...keyId, status, failure });
+  }
+
+  /** As the coordinator says it, or somebody else. */
+  async deliver(told: Answer, by: Signer = this.coordinator, headers: Answer = {}): Promise<void> {
+    const body = utf8(JSON.stringify(told));
+    const signature = toBase64(await by.sign(signedBytes("warren/result/v1", body)));
+    const settle = (how: string) => (): void => {
+      this.settled.push(how);
+    };
+    const delivery: Delivery = {
+      body,
+      headers: { signature, ...headers },
+      redelivered: false,
+      ack: settle("acked"),
+      reject: settle("rejected"),
+      giveBack: settle("returned"),
+    };
+    this.#on?.deliver(delivery);
+  }
+
+  async answerTo(signed: SignedRequest): Promise<Answer> {
+    const { request } = signed;
+    switch (request.operation) {
+      case "keygen":
+        return this.#made(signed, request);
+      case "sign":
+        return this.#signed(signed, request);
+      case "query_keys": {
+        const key = this.#keys.get(request.only ?? "")?.key;
+        return { ...base(signed), session_id: null, keys: key === undefined ? [] : [key], more: false };
+      }
+      case "cancel":
+        return { ...base(signed), session_id: null, target: request.target, target_status: "cancelled" };
+      default:
+        throw new TypeError(`nobody answers ${request.operation} here`);
+    }
+  }
+
+  async #made(signed: SignedRequest, request: RequestOf<"keygen">): Promise<Answer> {
+    const secret = ed25519.utils.randomSecretKey();
+    const public_key = toHex(ed25519.getPublicKey(secret));
+    const facts: KeyFacts = {
+      version: 2,
+      client_id: request.client_id,
+      key_id: request.key_id,
+      session_id: "05".repeat(32),
+      epoch: 0,
+      curve: request.curve,
+      threshold: request.threshold,
+      public_key,
+      chain_code: "06".repeat(32),
+      holders: [...this.parties].map(([party_id, each]) => ({
+        party_id,
+        identity: each.publicKey,
+        public_share: public_key,
+      })),
+      transcript_digest: "07".repeat(32),
+      tenant: request.tenant ?? null,
+      request_digest: signed.digest,
+      schemes: request.schemes ?? null,
+      origin: "generated",
+    };
+    const statement = signedBytes("warren/key-certificate/v2", keyStatement(facts));
+    const certificates: Record<string, string> = {};
+    for (const [name, each] of this.parties) certificates[name] = toBase64(await each.sign(statement));
+    const key = { facts, certificates };
+    this.#keys.set(request.key_id, { secret, key });
+    return { ...base(signed), key_id: request.key_id, curve: request.curve, key };
+  }
+
+  #signed(signed: SignedRequest, request: RequestOf<"sign">): Answer {
+    const known = this.#keys.get(request.key_id);
+    if (known === undefined) throw new TypeError(`nobody has made ${request.key_id}`);
+    const message = fromHex(request.message ?? "");
+    return {
+      ...base(signed),
+      key_id: request.key_id,
+      scheme: request.scheme,
+      message: request.message,
+      public_key: known.key.facts.public_key,
+      signature: toHex(ed25519.sign(message, known.secret)),
+      signers: ["p1", "p3"],
+    };
+  }
+}
+
+function base({ request, digest }: SignedRequest): Answer {
+  return {
+    result: request.operation,
+    version: 1,
+    request_id: request.request_id,
+    client_id: request.client_id,
+    session_id: "05".repeat(32),
+    request_digest: digest,
+    status: "completed",
+    failure: null,
+    finished_at: Date.now(),
+  };
+}
+
+async function newSigner(): Promise<Signer> {
+  return webCryptoSigner(await pairOf(false));
+}
+
+export async function pairOf(exportable: boolean): Promise<CryptoKeyPair> {
+  return crypto.subtle.generateKey(P256, exportable, ["sign", "verify"]);
+}
