@@ -117,9 +117,14 @@ RULES: Mapping[str, list[Rule]] = {
     "KeyFacts": [
         *_purposes(),
         {
-            "if": {"properties": {"version": {"const": 2}}, "required": ["version"]},
+            "if": {"properties": {"version": {"enum": [2, 3]}}, "required": ["version"]},
             "then": _with(request_digest=_SET, origin=_SET),
             "else": _without("tenant", "request_digest", "schemes", "origin"),
+        },
+        {
+            "if": {"properties": {"version": {"const": 3}}, "required": ["version"]},
+            "then": _with(reshared=_SET, epoch={"minimum": 1}),
+            "else": _without("reshared"),
         },
     ],
 }

@@ -18,7 +18,7 @@ from ..coordinators import Coordinators, result_headers
 from ..errors import ContractError, UnauthenticatedError
 from ..failures import Failure, FailureCode
 from ..identity import Identity
-from ..keys import CertifiedKey, Origin
+from ..keys import CertifiedKey, Origin, Resharing
 from ..primitives import Curve, Scheme, Status
 from ..results import EcdsaForms, SignedItem
 from ..signing import SignedRequest
@@ -182,6 +182,7 @@ def _keys() -> Sequence[Delivery]:
     missing = key.model_copy(update={"certificates": dict(list(key.certificates.items())[:2])})
     two = ED25519.facts().holders[:2]
     old = _old(key_id="treasury")
+    anew = Resharing(session_id=bytes([9]) * 32, predecessor=bytes(32), dealers=["p1", "p2"])
     changes: Changes = {
         **ANOTHERS,
         "without the key": ({"key": None}, DISBELIEVED),
@@ -201,6 +202,7 @@ def _keys() -> Sequence[Delivery]:
         "for one scheme that nobody asked for": (made(schemes=[Scheme.ED25519]), DISBELIEVED),
         "imported": (made(origin=Origin.IMPORTED), DISBELIEVED),
         "of version 1": ({"key": old}, DISBELIEVED),
+        "of shares that were made anew": (made(version=3, epoch=1, reshared=anew), DISBELIEVED),
     }
     named = spoken.signed("keygen", **{**spoken.KEYGEN, "parties": ["p1", "p2", "p4"]})
     elsewhere = models.KeygenResult(

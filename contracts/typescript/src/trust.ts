@@ -50,6 +50,12 @@ export class Trust {
     const name = nameOf(tenant, facts.key_id);
     const known = this.#keys.get(name);
     if (known !== undefined && JSON.stringify(known) === JSON.stringify(key)) return;
+    if ((facts.reshared ?? null) !== null) {
+      // Its new holders could have invented where it comes from.
+      throw new ContractError(
+        `key ${facts.key_id} says that its shares were made anew, and nothing with it proves from which`,
+      );
+    }
     const { clientId, parties } = this.settings;
     await checkKey(key, { parties, clientId, tenant });
     const before = this.#keys.get(name) ?? key;

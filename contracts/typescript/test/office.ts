@@ -157,6 +157,7 @@ export class Office implements Post {
       request_digest: signed.digest,
       schemes: request.schemes ?? null,
       origin: "generated",
+      reshared: null,
     };
     const statement = signedBytes("warren/key-certificate/v2", keyStatement(facts));
     const certificates: Record<string, string> = {};

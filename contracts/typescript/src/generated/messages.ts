@@ -263,13 +263,18 @@ export interface JoinSessionResult {
  * What the parties of a key agree on and each of them signs.
  *
  * Version 1 says of its owner only which client it is, and of its use nothing but the curve. It is
- * read and verified for the keys that have it; no party certifies it any more.
+ * read and verified for the keys that have it; no party certifies it any more. Version 2 is of a
+ * key as it was made, version 3 of one whose shares were made anew; what it says of an earlier
+ * epoch is to be believed with an `epochs.EpochBundle` only.
  */
 export interface KeyFacts {
-  readonly version: 1 | 2;
+  readonly version: 1 | 2 | 3;
   readonly client_id: string | null;
   readonly key_id: string;
-  /** The key generation's session; no two keys share it, whatever they are called. */
+  /**
+   * The key generation's session; no two keys share it, whatever they are called. The same in
+   * every epoch.
+   */
   readonly session_id: string;
   readonly epoch: number;
   readonly curve: Curve;
@@ -281,11 +286,16 @@ export interface KeyFacts {
   readonly transcript_digest: string;
   /** With `client_id` whose key it is. Version 2, like all that follows. */
   readonly tenant: string | null;
-  /** SHA-256 of the body of the request that made the key. */
+  /** SHA-256 of the body of the request that made the key, or this epoch of it. */
   readonly request_digest: string | null;
   /** What the key may serve, in alphabetical order; None is all that its curve has. */
   readonly schemes: readonly Scheme[] | null;
   readonly origin: Origin | null;
+  /**
+   * Version 3: where this epoch comes from. Not written where it is None: those who read facts of
+   * earlier versions may not know it.
+   */
+  readonly reshared: Resharing | null;
 }
 
 /** Make a key of which any `threshold` of `party_count` parties sign. */
@@ -671,6 +681,16 @@ export interface QuerySessionResult {
   readonly request_signature: string | null;
   /** Of the session by the id that it was asked for: they give that id, and name the request. */
   readonly terms: SessionTerms | null;
+}
+
+/** How an epoch's shares came from those of an earlier one. */
+export interface Resharing {
+  /** The reshare's session; every try is another one. */
+  readonly session_id: string;
+  /** `KeyFacts.digest` of the epoch that was dealt from. */
+  readonly predecessor: string;
+  /** Who dealt, in the order of their places among the predecessor's holders. */
+  readonly dealers: readonly string[];
 }
 
 /** Add an entry that ends an API key for good. What was revoked does not come back. */
