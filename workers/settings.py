@@ -154,7 +154,7 @@ class CoordinatorLimits(_Section):
     """The same for key generations."""
     keys_at_once_alone: int = Field(default=4, ge=1)
     cancels_at_once: int = Field(default=4, ge=1)
-    questions_at_once: int = Field(default=1, ge=1)
+    questions_at_once: int = Field(default=2, ge=1)
     """Requests that are answered at once. One of an owner who has none under way comes besides."""
     questions_at_once_alone: int = Field(default=4, ge=1)
     refusals_at_once: int = Field(default=4, ge=1)

@@ -29,8 +29,8 @@ async def test_nothing_is_final_while_the_shares_of_a_threshold_are_kept_back(
 ) -> None:
     request_id = f"withheld-{secrets.token_hex(4)}"
     key = await victim.create_key(request_id, curve=scheme.curve, threshold=2, party_count=3)
-    if scheme is Scheme.ECDSA:  # the first one waits for presignatures
-        await victim.sign(request_id, message=asking.MESSAGE, scheme=scheme)
+    if scheme is Scheme.ECDSA:  # the first one of these signers waits for presignatures
+        await victim.sign(request_id, message=asking.MESSAGE, scheme=scheme, signers=SIGNERS)
     async with insider.holding_reports(SHARES) as held:
         call = victim.sign(
             request_id,
