@@ -311,7 +311,7 @@ def test_a_greedy_coordinator_asks_for_another_message_with_the_same_nonces(
     scheme: Scheme,
 ) -> None:
     sent, created = used_up(scheme)
-    producer: Any = SimpleNamespace(settings=SimpleNamespace(identity=samples.CLIENT))
+    producer: Any = SimpleNamespace(settings=SimpleNamespace(private_identity=samples.CLIENT))
     messages = greed.again(created, {"svcA": producer}, samples.COORDINATOR, Random(1))
     assert [message.routing_key for message in messages] == ["p1", "p2"]
     told = UnverifiedEnvelope.from_bytes(messages[0].body).verify(samples.COORDINATOR.public)
