@@ -29,7 +29,7 @@ from ops.cli.main import app
 from ops.stack.services import Services
 
 # A whole stack is started, and on a busy machine that alone may take a minute.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 WARREN = (sys.executable, "-m", "ops.cli")
 TREE = Path(__file__).parents[2]

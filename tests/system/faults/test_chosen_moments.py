@@ -35,7 +35,7 @@ CHOSEN = tuple(
 
 
 @pytest.mark.system
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_kills_at_the_worst_moments_double_nothing_and_a_liar_is_named_when_it_presigns(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

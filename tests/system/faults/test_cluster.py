@@ -18,7 +18,7 @@ NODE = Injection(at_s=1, kind=Kind.NODE, target=LEADING, lasts_s=6, seed=1)
 
 
 @pytest.mark.system
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_a_broker_of_three_nodes_loses_one_and_no_request_is_lost_or_doubled_or_wrong(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -21,7 +21,7 @@ SECONDS = 200.0
 
 
 @pytest.mark.system
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_every_fault_strikes_and_nothing_is_lost_or_doubled_or_wrong_or_left_over(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -29,6 +29,7 @@ MANY = 8
 LATE = "party-3"
 OLDER = "coordinator.2"
 LONG_S = 60
+UNKNOWN = "sign of life of a party that we do not know"
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,9 @@ async def give_older_configuration(crew: Deployment) -> None:
     words = tuple(word.replace(str(config), str(older)) for word in program.arguments)
     crew.programs[OLDER] = replace(program, arguments=words)
     await restart(crew, "coordinator")
+    # Before it has heard of any other, all that it knows are all that there are.
+    log = crew.directory / "logs" / f"{OLDER}.log"
+    await until(lambda: UNKNOWN in log.read_text())
 
 
 def without(text: str, party_id: str) -> str:
@@ -146,7 +150,7 @@ async def test_it_is_asked_what_it_knows_of_a_cancelled_request(
 async def test_its_signs_of_life_reach_both(crew: Deployment, client: Client) -> None:
     """The one that does not know it hears them, and nothing comes of that."""
     log = crew.directory / "logs" / f"{OLDER}.log"
-    await until(lambda: "sign of life of a party that we do not know" in log.read_text())
+    await until(lambda: UNKNOWN in log.read_text())
     connection = await asyncpg.connect(crew.database_urls["coordinator"])
     try:
 
