@@ -7,6 +7,9 @@ from collections.abc import Callable
 from ..delivery.clock import now_ms
 from ..store.interface import CoordinatorStore
 
+KNOWN_FOR = 10
+"""Times as long as makes a party silent."""
+
 
 class Liveness:
     """What the coordinators' shared table said at the last look; a hint, never a promise."""
@@ -33,7 +36,14 @@ class Liveness:
             self._last_seen[party.party_id] = party.last_seen
 
     def alive(self) -> frozenset[str]:
-        oldest = self._clock() - self._silent_after_ms
+        return self._seen_within(self._silent_after_ms)
+
+    def known(self) -> frozenset[str]:
+        """Also those that are silent for now: busy, or started anew."""
+        return self._seen_within(KNOWN_FOR * self._silent_after_ms)
+
+    def _seen_within(self, milliseconds: int) -> frozenset[str]:
+        oldest = self._clock() - milliseconds
         return frozenset(
             party_id for party_id, last_seen in self._last_seen.items() if last_seen >= oldest
         )

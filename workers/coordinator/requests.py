@@ -175,7 +175,7 @@ class RequestConsumer:
         try:
             members = choice.holders(request, self._parties, self._liveness.alive(), self._random)
         except choice.ChoiceError as error:
-            if self._liveness.alive() - self._parties.keys():
+            if self._liveness.known() - self._parties.keys():
                 raise _ForOthersError(error.failure) from None
             return error.failure
         deadline = self._deadline(request, now)
