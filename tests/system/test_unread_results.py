@@ -46,7 +46,7 @@ async def _lie(deployment: Deployment, count: int) -> bool:
     async with await aio_pika.connect(deployment.amqp_urls[UNREAD]) as connection:
         channel = await connection.channel()
         found = await channel.declare_queue(addresses.results_queue(UNREAD), passive=True)
-        return found.declaration_result.message_count == count
+        return (found.declaration_result.message_count or 0) >= count
 
 
 async def told(deployment: Deployment, *arguments: str) -> Any:
@@ -79,13 +79,14 @@ async def test_a_thousand_results_that_nobody_reads_keep_nobody_waiting(
     await until(lambda: _lie(deployment, MANY))  # nothing is lost
 
     listed = await told(deployment, "results", "list")
-    assert {each["result"] for each in listed["results"]} == {"query_session"}
-    assert listed["matching"] == MANY
-    one = listed["results"][0]
+    # The result of a signature that took long may have been sent twice.
+    assert {each["result"] for each in listed["results"]} <= {"query_session", "sign"}
+    assert MANY <= listed["matching"] <= MANY + 2 * len(done)
+    one = next(each for each in listed["results"] if each["result"] == "query_session")
     shown = await told(deployment, "results", "show", one["request_id"])
     assert shown["content"]["failure"]["code"] == "unknown_request"
     gone = await told(deployment, "results", "discard", one["id"], "--yes")
     assert [each["request_id"] for each in gone["discarded"]] == [one["request_id"]]
     gone = await told(deployment, "results", "discard", "--all", "--yes")
-    assert len(gone["discarded"]) == MANY - 1
+    assert len(gone["discarded"]) == listed["matching"] - 1
     assert (await told(deployment, "results", "list"))["looked_at"] == 0
