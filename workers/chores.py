@@ -26,6 +26,7 @@ async def every(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
             metrics.CHORES_PUT_OFF.labels(chore.__name__).inc()
             logger.warning("chore put off", extra={"reason": str(error)})
         except Exception:
+            # Whatever it is: a chore that ended would be done by nobody any more.
             pause = min(2 * pause, max(seconds, 10.0))
             metrics.CHORES_PUT_OFF.labels(chore.__name__).inc()
             logger.exception("chore failed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from .. import strict_json as reader
@@ -36,7 +37,7 @@ def packing() -> dict[str, Any]:
                 "name": name,
                 "packed": data.hex(),
                 "count": count,
-                "reason": reason_of(lambda data=data, count=count: unpack(data, count)),  # type: ignore[misc]
+                "reason": reason_of(partial(unpack, data, count)),
             }
             for name, (data, count) in refused.items()
         ],

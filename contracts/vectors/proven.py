@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from ..client.settlement import Group, settle
@@ -51,8 +52,7 @@ def children() -> dict[str, Any]:
             for child in (derive(SECP256K1.public_key, chain_code, parse_path(path)),)
         ],
         "refused": [
-            {"path": path, "reason": reason_of(lambda path=path: parse_path(path))}  # type: ignore[misc]
-            for path in refused
+            {"path": path, "reason": reason_of(partial(parse_path, path))} for path in refused
         ],
     }
 
@@ -133,7 +133,7 @@ def certificates() -> dict[str, Any]:
                 "name": name,
                 "curve": curve,
                 "point": point.hex(),
-                "reason": reason_of(lambda curve=curve, point=point: check_point(curve, point)),  # type: ignore[misc]
+                "reason": reason_of(partial(check_point, curve, point)),
             }
             for name, (curve, point) in points.items()
         ],

@@ -27,6 +27,7 @@ from contracts.client import Client, ClientError, ClientSettings, RequestFailedE
 from contracts.failures import FailureCode
 from contracts.primitives import Curve, Scheme
 from contracts.requests import SignItem
+from contracts.results import Result
 
 from .accounts import ACCOUNTS, WAIT_S, failure_of, new_account, sign_path
 from .caller import Answer, Caller, GatewayUnavailableError
@@ -160,10 +161,9 @@ async def _list(client: Client, key_id: str) -> None:
     await _ended(await begun.result())
 
 
-async def _ended(result: object) -> None:
-    failure = getattr(result, "failure", None)
-    if failure is not None:
-        raise RequestFailedError(failure, result)  # type: ignore[arg-type]
+async def _ended(result: Result) -> None:
+    if result.failure is not None:
+        raise RequestFailedError(result.failure, result)
 
 
 async def _read(client: Client, _: str) -> None:
@@ -234,8 +234,8 @@ def _got(answer: Answer) -> str:
 
 
 async def _account(caller: Caller, _: Mapping[str, str]) -> str:
-    wish = {"user_id": f"flood-{secrets.token_hex(8)}", "curve": "ed25519"}
-    wish |= {"threshold_n": 3, "threshold_t": 2}  # type: ignore[dict-item]
+    user_id = f"flood-{secrets.token_hex(8)}"
+    wish = {"user_id": user_id, "curve": "ed25519", "threshold_n": 3, "threshold_t": 2}
     answer = await caller.post(f"{ACCOUNTS}?wait={WAIT_S}", wish)
     made = answer.document.get("status") == "completed"
     return UNDER_WAY if answer.status < 300 and not made else _got(answer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import aio_pika
@@ -155,8 +155,10 @@ async def test_two_operators_at_once_make_a_fork_that_is_told_and_one_entry_coun
     publish = list_log.publish
     rival = Identity.generate()
 
-    async def late(connection: aio_pika.abc.AbstractConnection, name: str, entries: object) -> None:
-        made = list(entries)  # type: ignore[call-overload]
+    async def late(
+        connection: aio_pika.abc.AbstractConnection, name: str, entries: Iterable[SignedEntry]
+    ) -> None:
+        made = list(entries)
         if made:
             listed = ClientList(settings.operators)
             async for each in list_log.read(connection):

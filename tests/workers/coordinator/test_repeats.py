@@ -83,7 +83,9 @@ async def test_a_failures_result_leaves_once_a_second(shire: World) -> None:
     await check_once_a_second(shire, request.request_id, reports(shire))
 
 
-async def test_a_cancels_answer_leaves_once_a_second(shire: World) -> None:
+async def test_a_cancels_answer_leaves_once_a_second(
+    shire: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said: list[Outgoing] = []
     deliver = shire.deliver
 
@@ -91,7 +93,7 @@ async def test_a_cancels_answer_leaves_once_a_second(shire: World) -> None:
         said.append(message)
         await deliver(message)
 
-    shire.deliver = noted  # type: ignore[method-assign]
+    monkeypatch.setattr(shire, "deliver", noted)
     cancel = wish(shire, "cancel", target="anything")
     await answered(shire, cancel, CancelResult)
     name = cancel_session_id(cancel.digest).hex()

@@ -163,6 +163,7 @@ async def test_a_commit_in_a_session_that_was_not_admitted_does_nothing(
 ) -> None:
     """A pooler that prepares our statements in every session would let it through."""
     async with open_party(bouncer.url(url)) as store:
+        # The store as others know it has none.
         database = store._database  # type: ignore[attr-defined]
         before = await raw.everything()
         async with database._pool.connection() as connection:
