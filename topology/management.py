@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, Self
@@ -148,8 +149,9 @@ class Management:
 
 
 def _transport(url: str) -> httpx.AsyncHTTPTransport:
-    made = tls.context(url)
-    return httpx.AsyncHTTPTransport() if made is None else httpx.AsyncHTTPTransport(verify=made)
+    # Without TLS, one that believes nobody: httpx's own would read every CA of this system first.
+    believing = tls.context(url) or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return httpx.AsyncHTTPTransport(verify=believing)
 
 
 def _without_credentials(url: str) -> tuple[str, str | None, str | None]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
@@ -142,7 +143,7 @@ class Entry:
 def read(file: Traversable, problems: Problems, *, name: str) -> Entry | None:
     """The one document of a file, or None with a problem recorded."""
     try:
-        node = YAML(typ="safe", pure=True).compose(file.read_text(encoding="utf-8"))
+        node = _composed(file.read_text(encoding="utf-8"))
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
@@ -158,6 +159,11 @@ def read(file: Traversable, problems: Problems, *, name: str) -> Entry | None:
             return Entry(node, Place(name, node.start_mark.line + 1), "", problems)
         problems.add(Place(name, 1), "the file is empty")
     return None
+
+
+@cache  # the files are few, and to read them takes a second; nobody changes a node
+def _composed(text: str) -> Node | None:
+    return YAML(typ="safe", pure=True).compose(text)  # type: ignore[no-any-return]
 
 
 def write(content: Mapping[str, object], file: Path) -> None:

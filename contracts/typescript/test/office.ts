@@ -32,6 +32,7 @@ export class Office implements Post {
   confirm: (tries: number) => void = () => undefined;
   #on: PostEvents | null = null;
   readonly #keys = new Map<string, { secret: Uint8Array; key: CertifiedKey }>();
+  readonly #answers = new Map<string, Promise<Answer>>();
 
   private constructor(
     readonly client: Signer,
@@ -120,7 +121,7 @@ export class Office implements Post {
     const { request } = signed;
     switch (request.operation) {
       case "keygen":
-        return this.#made(signed, request);
+        return this.#once(signed, () => this.#made(signed, request));
       case "sign":
         return this.#signed(signed, request);
       case "query_keys": {
@@ -132,6 +133,13 @@ export class Office implements Post {
       default:
         throw new TypeError(`nobody answers ${request.operation} here`);
     }
+  }
+
+  /** A request that comes again makes no other key. */
+  async #once(signed: SignedRequest, make: () => Promise<Answer>): Promise<Answer> {
+    const made = this.#answers.get(signed.digest) ?? make();
+    this.#answers.set(signed.digest, made);
+    return made;
   }
 
   async #made(signed: SignedRequest, request: RequestOf<"keygen">): Promise<Answer> {

@@ -1,0 +1,41 @@
+"""A failure is told when it happens."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+MODULE = """
+import pytest
+
+@pytest.fixture
+def gone():
+    raise LookupError("nothing here")
+
+def test_wrong():
+    assert 1 == 2
+
+def test_never_begun(gone):
+    pass
+
+def test_right():
+    pass
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_before_the_summary_a_line_for_each(tmp_path: Path, processes: str) -> None:
+    (tmp_path / "test_it.py").write_text(MODULE)
+    run = [sys.executable, "-m", "pytest", "-p", "tests.failures", "-n", processes, tmp_path]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
+    told = done.stdout.partition("=== ERRORS")[0].splitlines()
+    assert sorted(line.rpartition("::")[2] for line in told if line.startswith("FAILED")) == [
+        "test_never_begun - LookupError: nothing here",
+        "test_wrong - assert 1 == 2",
+    ]
