@@ -161,7 +161,7 @@ def read(file: Traversable, problems: Problems, *, name: str) -> Entry | None:
     return None
 
 
-@cache  # the files are few, and to read them takes a second; nobody changes a node
+@cache  # few files, each read again and again; nobody changes a node
 def _composed(text: str) -> Node | None:
     return YAML(typ="safe", pure=True).compose(text)  # type: ignore[no-any-return]
 

@@ -17,7 +17,7 @@ UNREAD = "svcC"
 """A client whose results are counted: nobody else asks in its name."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def deployment(services: Services) -> Iterator[Deployment]:
     plan = Plan(clients=("svcA", "svcB", UNREAD, LEGACY), health=True)
     with running_deployment(services, plan) as running:
@@ -30,7 +30,7 @@ async def client(deployment: Deployment) -> AsyncIterator[Client]:
         yield connected
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def key_id(deployment: Deployment) -> str:
     """A 2-of-3 ed25519 key of svcA's, for tests that only sign."""
     async with Client.connect(ClientSettings.load(deployment.clients["svcA"])) as connected:

@@ -44,6 +44,10 @@ def addresses_of(crew: Deployment) -> dict[str, str]:
     return {**crew.health_urls, GATEWAY: crew.gateways.urls[0]}
 
 
+ONE_EACH = httpx.Limits(max_keepalive_connections=0)
+"""A connection for every question: one that is kept may be closed as it is used again."""
+
+
 class Asking:
     def __init__(self, crew: Deployment, http: httpx.AsyncClient) -> None:
         self._urls = addresses_of(crew)
@@ -64,7 +68,7 @@ class Asking:
 
 @pytest.fixture
 async def asking(crew: Deployment) -> Any:
-    async with httpx.AsyncClient(timeout=60) as http:
+    async with httpx.AsyncClient(timeout=60, limits=ONE_EACH) as http:
         asked = Asking(crew, http)
         await until(asked.all_are_ready)
         yield asked
@@ -195,7 +199,7 @@ async def test_a_database_behind_on_its_migrations_is_named_with_what_to_run(
 
 
 async def test_an_answer_holds_no_address_and_no_secret(crew: Deployment, asking: Asking) -> None:
-    async with httpx.AsyncClient(timeout=60) as http:
+    async with httpx.AsyncClient(timeout=60, limits=ONE_EACH) as http:
         for url in addresses_of(crew).values():
             text = json.dumps((await http.get(f"{url}/health/ready")).json())
             assert "://" not in text
