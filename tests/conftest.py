@@ -13,6 +13,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+import pytest_timeout  # type: ignore[import-untyped]
 
 from ops.stack import databases, vhosts
 from ops.stack.errors import StackError
@@ -26,6 +27,8 @@ STACK = Path(__file__).parents[1] / ".warren"
 SYSTEM = Path(__file__).parent / "system"
 
 LONGEST_ID = 60
+TEARDOWN_S = 120
+"""After a failure."""
 
 _SHARED = pytest.StashKey[dict[str, Any]]()
 
@@ -76,6 +79,16 @@ def pytest_configure_node(node: Any) -> None:
             "directory": str(services.directory)
         }
     node.workerinput["services"] = config.stash[_SHARED]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """pytest-timeout ends its clock when a test fails, and what the test left undone may be waited
+    for in vain then."""
+    if signal.getitimer(signal.ITIMER_REAL)[0] == 0:
+        limit = pytest_timeout.Settings(TEARDOWN_S, "signal", False, False)
+        item.config.hook.pytest_timeout_set_timer(item=item, settings=limit)
+    yield
 
 
 @pytest.fixture

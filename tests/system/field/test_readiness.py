@@ -136,15 +136,16 @@ async def test_whose_queue_was_deleted_is_not_ready_until_it_is_there_again(
     async with httpx.AsyncClient(base_url=bare, auth=auth, timeout=30) as http:
         gone = await http.delete(f"/api/queues/{quote(crew.vhost, safe='')}/{queue}")
         gone.raise_for_status()
-    words = "queue of our results" if name == GATEWAY else queue
-    await until(lambda: asking.says(name, dependency, words))
-    others = {
-        other for other in addresses_of(crew) if other.partition(".")[0] != name.partition(".")[0]
-    }
-    for other in others - {GATEWAY}:  # a gateway needs a coordinator that hears it
-        assert await asking.reasons(other) == {}
-    members = crew.plan.members
-    await topology.apply_all(crew.services.management_url, members=members, vhost=crew.vhost)
+    try:
+        words = "queue of our results" if name == GATEWAY else queue
+        await until(lambda: asking.says(name, dependency, words))
+        for other in addresses_of(crew):
+            # A gateway needs a coordinator that hears it.
+            if other != GATEWAY and other.partition(".")[0] != name.partition(".")[0]:
+                assert await asking.reasons(other) == {}
+    finally:
+        members = crew.plan.members
+        await topology.apply_all(crew.services.management_url, members=members, vhost=crew.vhost)
 
 
 async def execute(url: str, *statements: str) -> None:
