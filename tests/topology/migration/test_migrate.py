@@ -84,7 +84,7 @@ async def test_what_is_refused_in_the_pause_is_never_confirmed(scene: Scene) -> 
     """A queue that is deleted confirms what was on its way to it."""
     scene.say(CLASSIC)
     await scene.apply()
-    publishers = [Publisher(scene, 0.01, first=1_000_000 * each) for each in range(8)]
+    publishers = [Publisher(scene, 0.04, first=1_000_000 * each) for each in range(8)]
     async with meanwhile(*publishers):
         await until(lambda: all(each.sent for each in publishers))
         scene.say(QUORUM)

@@ -24,7 +24,9 @@ from ..crew import coordinator_worker
 from ..simulate import CLIENT, World, world
 from ..tries import cancel, cancelled
 
-ONE_AT_A_TIME = CoordinatorLimits(nonce_batch=2, keys_at_once=1, waiting_per_owner=2)
+ONE_AT_A_TIME = CoordinatorLimits(
+    nonce_batch=2, keys_at_once=1, keys_at_once_alone=1, waiting_per_owner=2
+)
 
 
 @pytest.fixture(autouse=True)
