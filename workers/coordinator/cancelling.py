@@ -116,7 +116,7 @@ class Cancelling:
     def _all_parties(self) -> list[str]:
         """While parties are added to the coordinators' configurations, one after another, those
         that are not in ours hold keys already, and without their word nothing is final."""
-        return [*self._parties, *sorted(self._liveness.alive() - self._parties.keys())]
+        return [*self._parties, *sorted(self._liveness.known() - self._parties.keys())]
 
     def _may_cancel(self, request: CancelRequest) -> bool:
         return request.target_owner == request.owned_by or self._operators.include(request)

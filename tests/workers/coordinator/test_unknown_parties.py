@@ -143,7 +143,10 @@ async def test_a_key_for_more_parties_than_we_know_is_left_to_others_while_there
     assert result.failure.code is expected
 
 
-async def test_it_is_asked_what_it_knows_of_a_cancelled_request(shire: World) -> None:
+@pytest.mark.parametrize("is_silent", [False, True])
+async def test_it_is_asked_what_it_knows_of_a_cancelled_request(
+    shire: World, is_silent: bool
+) -> None:
     """Where it is not asked, nothing is final: it may hold the key."""
     await everyone_is_alive(shire)
     publisher: Any = shire.network
@@ -158,6 +161,9 @@ async def test_it_is_asked_what_it_knows_of_a_cancelled_request(shire: World) ->
         clock=shire.clock,
     )
     await older.liveness.refresh()
+    if is_silent:  # for now
+        older.liveness._last_seen[THIRD] -= older.liveness._silent_after_ms + 1
+        assert THIRD not in older.liveness.alive()
     shire.requests = older.requests
     cancel = wish(shire, "cancel", target="nothing-yet")
     await shire.submit(cancel)
