@@ -147,6 +147,17 @@ class Work:
 
 
 NO_WORK: tuple[frozenset[asyncio.Task[Any]], int] = (frozenset(), 0)
+A_WHILE_S = 2.0
+
+
+async def no_more_work_since(before: Work) -> bool:
+    """What other tests left in the loop sleeps and wakes: it may have a timer more for a moment.
+    What a session leaves stays until its deadline, or for ever."""
+    for _ in range(100):
+        if Work.now().more_since(before) == NO_WORK:
+            return True
+        await asyncio.sleep(A_WHILE_S / 100)
+    return False
 
 
 async def all_time_passes(world: World) -> None:

@@ -15,7 +15,14 @@ from contracts.results import Status
 from tests.workers.crew import coordinator_worker, party_worker
 from tests.workers.doubles import eventually
 from tests.workers.ecdsa import AHEAD, ecdsa_request, make_key, only_result, sender, sent
-from tests.workers.leftovers import NO_WORK, Work, all_time_passes, audited, number
+from tests.workers.leftovers import (
+    NO_WORK,
+    Work,
+    all_time_passes,
+    audited,
+    no_more_work_since,
+    number,
+)
 from tests.workers.simulate import World
 from tests.workers.store.conftest import RawDatabase
 from tests.workers.tries import (
@@ -69,7 +76,7 @@ async def test_of_two_tries_nothing_is_left(
             await shire.deliver(message)  # to whoever was away, and to the others once more
         await shire.run()
         assert await audit.alive() == {}
-        assert Work.now().more_since(before) == NO_WORK
+        assert await no_more_work_since(before)
         await audit.purge()
         assert await audit.remembered() == {}
 
@@ -135,7 +142,7 @@ async def test_of_a_batch_that_is_over_nothing_is_left_but_its_presignatures(
         await end(shire)
         await all_time_passes(shire)
         assert await audit.alive() == {}
-        assert Work.now().more_since(before) == NO_WORK
+        assert await no_more_work_since(before)
         # What one signer has and another has not is of no use: nobody keeps any.
         assert set((await audit.once_usable()).values()) == {(0, 0)}
         made = await number(places[TROUBLE], "SELECT count(*) FROM presignatures")
@@ -201,7 +208,7 @@ async def test_a_partys_handlers_end_with_their_session(
         assert await ends_of(at_work) == {SessionOverError}
         at_work.clear()
         assert await audit.alive() == {}
-        assert Work.now().more_since(before) == NO_WORK
+        assert await no_more_work_since(before)
 
 
 async def test_the_coordinators_handlers_end_with_their_session(
@@ -233,7 +240,7 @@ async def test_the_coordinators_handlers_end_with_their_session(
         monkeypatch.setattr(departures, "OLD_S", -1.0)
         await shire.requests._entrance.departures.look(shire.coordinator_store)
         assert await audit.alive() == {}
-        assert Work.now().more_since(before) == NO_WORK
+        assert await no_more_work_since(before)
 
 
 def keep(held: list[Any], message: Any) -> bool:
@@ -286,4 +293,4 @@ async def test_a_computation_ends_with_its_batch(
             pass  # the thread is done
         assert sent(shire, "presign/1") == []
         assert await audit.alive() == {}
-        assert Work.now().more_since(before) == NO_WORK
+        assert await no_more_work_since(before)
