@@ -13,7 +13,6 @@ from typing import Any
 
 import hypothesis
 import pytest
-import pytest_timeout  # type: ignore[import-untyped]
 
 from ops.stack import databases, vhosts
 from ops.stack.errors import StackError
@@ -85,10 +84,16 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     """pytest-timeout ends its clock when a test fails, and what the test left undone may be waited
     for in vain then."""
-    if signal.getitimer(signal.ITIMER_REAL)[0] == 0:
-        limit = pytest_timeout.Settings(TEARDOWN_S, "signal", False, False)
-        item.config.hook.pytest_timeout_set_timer(item=item, settings=limit)
-    yield
+    if signal.getitimer(signal.ITIMER_REAL)[0]:
+        yield
+        return
+    plugin: Any = item.config.pluginmanager.get_plugin("timeout")
+    limit = plugin.Settings(TEARDOWN_S, "signal", func_only=False, disable_debugger_detection=False)
+    item.config.hook.pytest_timeout_set_timer(item=item, settings=limit)
+    try:
+        yield
+    finally:
+        item.config.hook.pytest_timeout_cancel_timer(item=item)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
@@ -161,9 +161,10 @@ def read(file: Traversable, problems: Problems, *, name: str) -> Entry | None:
     return None
 
 
-@cache  # few files, each read again and again; nobody changes a node
+@lru_cache(maxsize=64)  # few files, each read again and again; nobody changes a node
 def _composed(text: str) -> Node | None:
-    return YAML(typ="safe", pure=True).compose(text)  # type: ignore[no-any-return]
+    node: Node | None = YAML(typ="safe", pure=True).compose(text)
+    return node
 
 
 def write(content: Mapping[str, object], file: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -28,10 +27,9 @@ def broker(services: Services) -> Iterator[Broker]:
 @pytest.fixture(scope="module")
 def alone(services: Services, broker: Broker) -> Iterator[Deployment]:
     """On a broker that nobody else needs."""
-    own = replace(
-        services, amqp_url=broker.node.amqp_url, management_url=broker.node.management_url
-    )
-    with running_deployment(own, Plan(clients=("svcA",), gateways=1).compact()) as running:
+    with running_deployment(
+        broker.beside(services), Plan(clients=("svcA",), gateways=1).compact()
+    ) as running:
         yield running
 
 

@@ -151,11 +151,12 @@ A_WHILE_S = 2.0
 
 
 async def no_more_work_since(before: Work) -> bool:
-    """What other tests left in the loop sleeps and wakes: it may have a timer more for a moment.
-    What a session leaves stays until its deadline, or for ever."""
+    """No task, at once; and no timer, in a while: what other tests left in the loop sleeps and
+    wakes, so it may have one more for a moment. A session's stays until its deadline."""
     for _ in range(100):
-        if Work.now().more_since(before) == NO_WORK:
-            return True
+        tasks, timers = Work.now().more_since(before)
+        if tasks or not timers:
+            return not tasks
         await asyncio.sleep(A_WHILE_S / 100)
     return False
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from ops.stack import discovery, rabbitmq
+from ops.stack.services import Services
 from ops.stack.workspace import workspace
 from tests.conftest import STACK
 
@@ -19,6 +20,10 @@ from tests.conftest import STACK
 class Broker:
     node: rabbitmq.RabbitBroker
     programs: Path
+
+    def beside(self, others: Services) -> Services:
+        """This broker, and the database of the others."""
+        return replace(others, amqp_url=self.node.amqp_url, management_url=self.node.management_url)
 
     def control(self, *words: str, program: str = "rabbitmqctl") -> None:
         """What rabbitmqctl is told, or another such program."""

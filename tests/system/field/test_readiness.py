@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -31,11 +30,8 @@ def broker(services: Services) -> Iterator[Broker]:
 
 @pytest.fixture(scope="module")
 def crew(services: Services, broker: Broker) -> Iterator[Deployment]:
-    own = replace(
-        services, amqp_url=broker.node.amqp_url, management_url=broker.node.management_url
-    )
     plan = Plan(clients=("svcA",), sqlite_parties=1, gateways=1, health=True)
-    with running_deployment(own, plan) as running:
+    with running_deployment(broker.beside(services), plan) as running:
         yield running
 
 

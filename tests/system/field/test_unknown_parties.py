@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 import aio_pika
 import asyncpg
@@ -133,6 +134,10 @@ async def test_it_is_asked_what_it_knows_of_a_cancelled_request(
     await client.create_key("cancelled", curve=Curve.ED25519, threshold=2, party_count=3)
     final = 0
     async with questions_to(crew, LATE) as asked:
+
+        def are_asked(count: int) -> bool:
+            return len(set(asked)) >= count
+
         for _ in range(MANY):
             before, name = len(set(asked)), secrets.token_hex(8)
             await client.cancel(name)
@@ -143,7 +148,7 @@ async def test_it_is_asked_what_it_knows_of_a_cancelled_request(
             assert caught.value.failure.code is FailureCode.CANCELLED
             final += (await client.cancel(name)).final
             # By each of the two cancels; on a slow day a client asks once more, and so do they.
-            await until(lambda before=before: len(set(asked)) >= before + 2)  # type: ignore[misc]
+            await until(partial(are_asked, before + 2))
     assert final
 
 

@@ -46,11 +46,8 @@ def broker(services: Services) -> Iterator[Broker]:
 
 @pytest.fixture(scope="module")
 def crew(services: Services, broker: Broker) -> Iterator[Deployment]:
-    own = replace(
-        services, amqp_url=broker.node.amqp_url, management_url=broker.node.management_url
-    )
     plan = Plan(clients=("svcA", "svcB", "svcC"), gateways=1)
-    with running_deployment(own, plan.compact()) as running:
+    with running_deployment(broker.beside(services), plan.compact()) as running:
         asyncio.run(make_keys(running))
         yield running
 
