@@ -263,6 +263,9 @@ class Publisher:
 class Consumer:
     """Consumes a queue whenever it is there.
 
+    RabbitMQ 3.10 ends the connection of whoever consumes a queue in the very moment in which it is
+    made or deleted (INTERNAL_ERROR): then it has another one, as any client would.
+
     Attributes:
         got: The numbers that came, in the order in which they did.
     """
@@ -271,15 +274,14 @@ class Consumer:
         self.got: list[int] = []
         self._scene = scene
         self._queue = queue
-        self._connection: aio_pika.abc.AbstractConnection | None = None
 
     async def run(self) -> None:
-        self._connection = await aio_pika.connect(self._scene.amqp)
-        async with self._connection:
-            while True:
-                with contextlib.suppress(AMQPError):
-                    await self._consume(self._connection)
-                await asyncio.sleep(0.02)
+        while True:
+            async with await aio_pika.connect(self._scene.amqp) as connection:
+                while not connection.is_closed:
+                    with contextlib.suppress(AMQPError):
+                        await self._consume(connection)
+                    await asyncio.sleep(0.02)
 
     async def _consume(self, connection: aio_pika.abc.AbstractConnection) -> None:
         channel = await connection.channel()
@@ -287,6 +289,7 @@ class Consumer:
         gone = asyncio.Event()
         underlay = await channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks.add(lambda _: gone.set())
+        channel.close_callbacks.add(lambda *_: gone.set())
         queue = await channel.get_queue(self._queue, ensure=False)
         await queue.consume(self._take)
         await gone.wait()
