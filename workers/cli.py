@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
-import aio_pika
 import typer
 import uvloop
 from rich.console import Console
 from rich.table import Table
 
 from contracts import logs
+from contracts.confirming import AWAY
 from contracts.frames import TlsError
 from contracts.hosts import AddressError
 from contracts.identity import Identity
@@ -79,7 +79,7 @@ def serve(work: Coroutine[Any, Any, None]) -> None:
         _leave(str(error), EXIT_CONFIGURATION)
     except TlsError as error:
         _leave(f"no connection to the broker: {error}", EXIT_CONFIGURATION)
-    except (StoreUnavailableError, OSError, aio_pika.exceptions.AMQPError) as error:
+    except (StoreUnavailableError, *AWAY) as error:
         _leave(f"cannot reach broker or database: {error}", EXIT_UNAVAILABLE)
 
 

@@ -6,19 +6,13 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 
-from aio_pika.exceptions import (
-    AMQPError,
-    AuthenticationError,
-    ChannelInvalidStateError,
-    ProbableAuthenticationError,
-)
+from aio_pika.exceptions import AuthenticationError, ProbableAuthenticationError
 from aiormq.exceptions import ChannelAccessRefused, InvalidFrameError
 from yarl import URL
 
+from contracts.confirming import AWAY
 from contracts.frames import TlsError
 from contracts.hosts import AddressError, Hosts, login_of
-
-_AWAY = (AMQPError, ChannelInvalidStateError, OSError)
 
 
 class BrokerAwayError(Exception):
@@ -52,7 +46,7 @@ def broker_errors(url: URL) -> Iterator[None]:
         raise AccessError(f"no connection to the broker at {place_of(url)}: {error}") from None
     except ChannelAccessRefused as error:
         raise AccessError(f"the broker at {place_of(url)}: {error}") from None
-    except _AWAY as error:
+    except AWAY as error:
         told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise BrokerAwayError(f"no connection to the broker at {place_of(url)}: {told}") from None
     except asyncio.CancelledError:

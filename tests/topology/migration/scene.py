@@ -16,6 +16,7 @@ import aiormq
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError, DeliveryError
 
+from contracts.confirming import AWAY, answered
 from ops.stack import vhosts
 from ops.stack.services import Services
 from tests.patience import until
@@ -277,11 +278,13 @@ class Consumer:
 
     async def run(self) -> None:
         while True:
-            async with await aio_pika.connect(self._scene.amqp) as connection:
-                while not connection.is_closed:
-                    with contextlib.suppress(AMQPError):
-                        await self._consume(connection)
-                    await asyncio.sleep(0.02)
+            with contextlib.suppress(*AWAY):
+                async with answered(), await aio_pika.connect(self._scene.amqp) as connection:
+                    while not connection.is_closed:
+                        with contextlib.suppress(AMQPError):
+                            await self._consume(connection)
+                        await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)
 
     async def _consume(self, connection: aio_pika.abc.AbstractConnection) -> None:
         channel = await connection.channel()
@@ -313,16 +316,12 @@ async def consumed(scene: Scene, consumer: Consumer, queue: str, count: int) -> 
 
 @contextlib.asynccontextmanager
 async def meanwhile(*users: Publisher | Consumer) -> AsyncIterator[None]:
-    """They run, and at the end they stop; a failure of one is the test's."""
-    tasks = {asyncio.create_task(user.run()): user for user in users}
-    try:
+    """They run, and at the end they stop; the failure of one is the test's, at once."""
+    async with asyncio.TaskGroup() as group:
+        tasks = {group.create_task(user.run()): user for user in users}
         yield
-    finally:
         for task, user in tasks.items():
             if isinstance(user, Publisher):
                 user.done.set()  # what is on its way is confirmed, and counted
             else:
                 task.cancel()
-        for result in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(result, Exception):
-                raise result
