@@ -1,28 +1,25 @@
-"""A process that migrates a queue and kills itself on the way, as `kill -9` would.
-
-What it is to do comes by its standard input, as it has a password in it.
-"""
+"""A process that migrates a queue and kills itself on the way, as `kill -9` would."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
+import multiprocessing
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.topology.migration.scene import HASTE
 from topology import Members, declared
 from topology.console import out
 from topology.management import Management
 from topology.migration.command import Display, Request, migrate
-from topology.migration.conduct import News
+from topology.migration.conduct import News, Timing
 from topology.migration.steps import Step
+
+HASTE = Timing(settle_s=0.4, pause_s=0.15, patience_s=20.0, farewell_s=0.5)
 
 
 def end() -> None:
@@ -78,8 +75,7 @@ class _Ending(Management):
         return await super().send(method, path, *names, body=body, missing_ok=missing_ok)
 
 
-async def main() -> None:
-    told = json.load(sys.stdin)
+async def _migrate(told: Mapping[str, Any]) -> None:
     request = Request(
         wanted=declared(Members(), Path(told["directory"]), vhost=told["vhost"]),
         vhost=told["vhost"],
@@ -88,10 +84,24 @@ async def main() -> None:
         amqp=told["amqp"],
         timing=HASTE,
     )
-    display = _Ends(tuple(told["at"]), told["moved"], told["after_s"])
+    display = _Ends(told["at"], told["moved"], told["after_s"])
     async with _Ending(told["management"], told["changes"]) as management:
         await migrate(management, request, display)
 
 
-if __name__ == "__main__":
-    asyncio.run(main())
+def _main(told: Mapping[str, Any]) -> None:
+    asyncio.run(_migrate(told))
+
+
+_PROCESSES = multiprocessing.get_context("forkserver")
+"""Its server has imported all this once, which would take longer than a migration."""
+_PROCESSES.set_forkserver_preload([__name__])
+
+
+def killed(told: Mapping[str, Any]) -> bool:
+    """Whether it killed itself, or came to an end."""
+    process = _PROCESSES.Process(target=_main, args=(told,))
+    process.start()
+    process.join()
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return process.exitcode != 0

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import signal
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,12 +17,12 @@ from contracts.confirming import AWAY, answered
 from ops.stack import vhosts
 from ops.stack.services import Services
 from tests.patience import until
+from tests.topology.migration.killed import HASTE, killed
 from topology import Members, Topology, apply_all, declared
 from topology.broker import Broker
 from topology.console import out
 from topology.management import Management
 from topology.migration.command import Display, Outcome, Request, migrate
-from topology.migration.conduct import Timing
 from topology.migration.contents import Content, RawTransport
 from topology.model import Queue, Resource
 from topology.plan import Action, Change
@@ -73,7 +70,6 @@ policies:
 CLASSIC = "\n    type: classic"
 QUORUM = ""
 ONE_READER = "\n    arguments:\n      x-single-active-consumer: true"
-HASTE = Timing(settle_s=0.4, pause_s=0.15, patience_s=20.0, farewell_s=0.5)
 
 
 @dataclass
@@ -173,16 +169,7 @@ class Scene:
             "after_s": after_s,
             "changes": changes,
         }
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.topology.migration.killed",
-            stdin=asyncio.subprocess.PIPE,
-            cwd=Path(__file__).parents[3],
-        )
-        await process.communicate(json.dumps(told).encode())
-        assert process.returncode in (0, -signal.SIGKILL)
-        return process.returncode != 0
+        return await asyncio.to_thread(killed, told)
 
     async def queue(self, name: str = "jobs") -> Queue:
         """As the broker has it."""
