@@ -26,7 +26,7 @@ Tamper = Callable[[reshare.Parameters, Packet], bytes]
 
 
 class Slot(IntEnum):
-    """Where a message belongs. Echo and shares are of one round, and travel apart."""
+    """Where a message belongs: its round."""
 
     COMMITMENT = 1
     OPENING = 2
@@ -134,11 +134,9 @@ class ReshareParty:
             0: {},
             1: {Slot.COMMITMENT: parameters.others},
             2: {Slot.OPENING: parameters.other_dealers},
-            3: {
-                Slot.ECHO: parameters.others,
-                Slot.SHARE: parameters.other_dealers if receives else (),
-            },
-            4: {Slot.POSSESSION: parameters.other_receivers},
+            3: {Slot.ECHO: parameters.others},
+            4: {Slot.SHARE: parameters.other_dealers if receives else ()},
+            5: {Slot.POSSESSION: parameters.other_receivers},
         }[self.round]
 
     def missing(self) -> set[tuple[Slot, PartyIndex]]:
@@ -162,19 +160,20 @@ class ReshareParty:
         if self.round == 2:
             before = reshare.Opened.from_bytes(self.state)
             openings = self.parse(Slot.OPENING, reshare.Opening.from_bytes)
-            dealt, outbox = reshare.round3(before, openings)
-            self.state, self.round = dealt.to_bytes(), 3
+            echoed, outbox = reshare.round3(before, openings)
+            self.state, self.round = echoed.to_bytes(), 3
             assert outbox.broadcast is not None
-            shares = {m: share.to_bytes() for m, share in outbox.direct.items()}
-            return [
-                *self.broadcast(Slot.ECHO, outbox.broadcast.to_bytes()),
-                *self.send(Slot.SHARE, shares),
-            ]
+            return self.broadcast(Slot.ECHO, outbox.broadcast.to_bytes())
         if self.round == 3:
-            state = reshare.Dealt.from_bytes(self.state)
+            state = reshare.Echoed.from_bytes(self.state)
             echoes = self.parse(Slot.ECHO, reshare.Echo.from_bytes)
-            finished = reshare.finish(state, echoes, self.open_shares())
-            self.state, self.round = finished.to_bytes(), 4
+            dealt, given_out = reshare.round4(state, echoes)
+            self.state, self.round = dealt.to_bytes(), 4
+            shares = {m: share.to_bytes() for m, share in given_out.direct.items()}
+            return self.send(Slot.SHARE, shares)
+        if self.round == 4:
+            finished = reshare.finish(reshare.Dealt.from_bytes(self.state), self.open_shares())
+            self.state, self.round = finished.to_bytes(), 5
             self.stored = finished.key_share
             return self.certify(finished)
         end = reshare.Finished.from_bytes(self.state)
@@ -186,7 +185,7 @@ class ReshareParty:
     def certify(self, finished: reshare.Finished) -> list[Packet]:
         if finished.key_share is None:
             return []
-        possession = reshare.round4(
+        possession = reshare.round5(
             finished, facts_of(finished), randomness=coins("possession", self.seed, self.index)
         ).broadcast
         assert possession is not None

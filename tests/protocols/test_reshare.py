@@ -338,7 +338,7 @@ def test_a_possession_is_of_these_facts_this_party_and_this_share() -> None:
     parties = start(SECP256K1, SAME)
     run(parties)
     end = finished_of(parties)[index(1)]
-    said = reshare.round4(end, b"facts", randomness=coins("possession")).broadcast
+    said = reshare.round5(end, b"facts", randomness=coins("possession")).broadcast
     assert said is not None
     assert reshare.possession_holds(end.key, b"facts", index(1), said)
     assert not reshare.possession_holds(end.key, b"other facts", index(1), said)

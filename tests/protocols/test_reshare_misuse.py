@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -135,7 +135,7 @@ def test_randomness_of_another_size_is_refused(size: int) -> None:
     with pytest.raises(MisuseError, match="randomness"):
         reshare.round1(DEALER, KEYS[index(1)], randomness=bytes(size))
     with pytest.raises(MisuseError, match="randomness"):
-        reshare.round4(finished(1), b"facts", randomness=bytes(size))
+        reshare.round5(finished(1), b"facts", randomness=bytes(size))
 
 
 def test_a_dealer_brings_its_share_and_nobody_else_brings_any() -> None:
@@ -171,47 +171,60 @@ def test_round_3_takes_openings_from_the_other_dealers_alone(senders: tuple[int,
         reshare.round3(opened, dict.fromkeys(indices(senders), committed.dealing.opening))
 
 
-def after_round_3(
-    parties: dict[PartyIndex, ReshareParty], place: int
-) -> tuple[reshare.Dealt, list[Packet]]:
-    """The state of one member that has dealt, and what is still under way."""
+def stopped_in(
+    parties: dict[PartyIndex, ReshareParty], place: int, round_: int
+) -> tuple[bytes, list[Packet]]:
+    """The state of one member when it has spoken in a round, and what is still under way."""
     under_way = [packet for each in parties.values() for packet in each.start()]
-    while parties[index(place)].round < 3:
+    while parties[index(place)].round < round_:
         packet = under_way.pop(0)
         under_way += parties[packet.recipient].receive(packet)
-    return reshare.Dealt.from_bytes(parties[index(place)].state), under_way
-
-
-def echoes_of(dealt: reshare.Dealt) -> dict[PartyIndex, reshare.Echo]:
-    return dict.fromkeys(dealt.parameters.others, reshare.Echo(dealt.transcript_digest))
+    return parties[index(place)].state, under_way
 
 
 @pytest.mark.parametrize("senders", [(), (2,), (2, 3), (1, 2, 3, 4, 5)])
-def test_finish_takes_an_echo_from_every_other_member(senders: tuple[int, ...]) -> None:
-    dealt, _ = after_round_3(start(SECP256K1, MOVED), 1)
-    echo = reshare.Echo(dealt.transcript_digest)
+def test_round_4_takes_an_echo_from_every_other_member(senders: tuple[int, ...]) -> None:
+    state, _ = stopped_in(start(SECP256K1, MOVED), 1, 3)
+    echoed = reshare.Echoed.from_bytes(state)
+    echo = reshare.Echo(echoed.transcript_digest)
     with pytest.raises(MisuseError, match="inbox"):
-        reshare.finish(dealt, dict.fromkeys(indices(senders), echo), {})
+        reshare.round4(echoed, dict.fromkeys(indices(senders), echo))
+
+
+def after_round_3(place: int) -> tuple[reshare.Dealt, Mapping[PartyIndex, reshare.Share]]:
+    state, _ = stopped_in(start(SECP256K1, MOVED), place, 3)
+    echoed = reshare.Echoed.from_bytes(state)
+    echo = reshare.Echo(echoed.transcript_digest)
+    dealt, outbox = reshare.round4(echoed, dict.fromkeys(echoed.parameters.others, echo))
+    return dealt, outbox.direct
 
 
 @pytest.mark.parametrize("senders", [(), (1,), (1, 2, 4)])
 def test_finish_takes_shares_from_the_other_dealers_alone(senders: tuple[int, ...]) -> None:
-    dealt, _ = after_round_3(start(SECP256K1, MOVED), 3)
+    dealt, _ = after_round_3(3)
     with pytest.raises(MisuseError, match="inbox"):
-        reshare.finish(dealt, echoes_of(dealt), dict.fromkeys(indices(senders)))
+        reshare.finish(dealt, dict.fromkeys(indices(senders)))
 
 
 def test_a_member_that_leaves_is_sent_no_share_and_has_none() -> None:
-    dealt, _ = after_round_3(start(SECP256K1, MOVED), 2)
+    _, shares = after_round_3(1)
+    assert index(2) not in shares
+    dealt, _ = after_round_3(2)
     assert dealt.own_value == SECP256K1.scalar(0)
     with pytest.raises(MisuseError, match="inbox"):
-        reshare.finish(dealt, echoes_of(dealt), {index(1): None})
-    assert reshare.finish(dealt, echoes_of(dealt), {}).key_share is None
+        reshare.finish(dealt, {index(1): None})
+    assert reshare.finish(dealt, {}).key_share is None
+
+
+def test_a_member_that_does_not_deal_has_nothing_to_send() -> None:
+    _, shares = after_round_3(3)
+    assert shares == {}
 
 
 def test_a_value_of_our_own_that_was_changed_in_the_store_is_nobody_elses_fault() -> None:
     parties = start(SECP256K1, SAME)
-    dealt, under_way = after_round_3(parties, 1)
+    state, under_way = stopped_in(parties, 1, 4)
+    dealt = reshare.Dealt.from_bytes(state)
     changed = replace(dealt, own_value=dealt.own_value + SECP256K1.scalar(1))
     parties[index(1)].state = changed.to_bytes()
     while under_way:
@@ -233,13 +246,13 @@ def test_a_member_that_leaves_has_nothing_to_prove() -> None:
     run(parties)
     end = finished_of(parties)[index(2)]
     with pytest.raises(MisuseError, match="nothing to prove"):
-        reshare.round4(end, facts_of(end), randomness=bytes(32))
+        reshare.round5(end, facts_of(end), randomness=bytes(32))
 
 
 @pytest.mark.parametrize("senders", [(), (2,), (1, 2, 3), (2, 3, 4)])
 def test_possessions_come_from_the_other_receivers_alone(senders: tuple[int, ...]) -> None:
     end = finished(1)
-    said = reshare.round4(end, b"facts", randomness=bytes(32)).broadcast
+    said = reshare.round5(end, b"facts", randomness=bytes(32)).broadcast
     assert said is not None
     with pytest.raises(MisuseError, match="inbox"):
         reshare.check_possessions(end, b"facts", dict.fromkeys(indices(senders), said))

@@ -20,7 +20,6 @@ from .reshare_lies import (
     OF_ECHOES,
     at,
     flip,
-    one_more,
 )
 from .reshare_parties import (
     MOVED,
@@ -34,7 +33,7 @@ from .reshare_parties import (
     start,
     two_of_three,
 )
-from .simulate import Packet, index, run
+from .simulate import index, run
 
 LIAR = index(1)
 BYSTANDER = index(3)
@@ -54,16 +53,15 @@ def test_who_saw_something_else_is_no_culprit(lie: Lie, liar: int) -> None:
         assert party.stored is None
 
 
-def test_an_echo_mismatch_is_found_before_a_share_is_judged() -> None:
-    def both(parameters: reshare.Parameters, packet: Packet) -> bytes:
-        wrong = at(Slot.SHARE, one_more)(parameters, packet)
-        return flip(0)(parameters, wrong) if packet.round == Slot.ECHO else wrong
-
-    parties = start(SECP256K1, MOVED, {LIAR: Lie("both", "", tamper=both)})
+def test_no_share_leaves_before_its_dealer_knows_that_all_saw_the_same() -> None:
+    parties = start(SECP256K1, MOVED, {LIAR: Lie("echo", "", tamper=at(Slot.ECHO, flip(0)))})
     run(parties)
-    error = parties[BYSTANDER].outcome
-    assert isinstance(error, EchoMismatchError)
-    assert error.parties == {LIAR}
+    honest = honest_of(parties, LIAR)
+    for party in honest.values():
+        error = party.outcome
+        assert isinstance(error, EchoMismatchError)
+        assert error.parties == {LIAR}
+        assert not {(Slot.SHARE, m) for m in honest} & party.inbox.keys()
 
 
 def test_another_view_is_found_before_a_commitment_is_judged() -> None:
@@ -128,7 +126,6 @@ def test_an_epoch_with_the_identity_in_it_is_refused() -> None:
         vectors={index(1): commit(coefficients), index(2): commit(opposite)},
         transcript_digest=bytes(32),
     )
-    echoes = dict.fromkeys(parameters.others, reshare.Echo(bytes(32)))
     share = reshare.Share(evaluate(opposite, index(1)))
     with pytest.raises(SpoiltSessionError, match="identity"):
-        reshare.finish(dealt, echoes, {index(2): share})
+        reshare.finish(dealt, {index(2): share})

@@ -104,7 +104,8 @@ def of_reshare(group: Group) -> dict[str, tuple[Stored, Reader]]:
     leaver, newcomer = index(2), index(3)
     committed, first = {}, {}
     opened, second = {}, {}
-    dealt, third, shares = {}, {}, {}
+    echoed, third = {}, {}
+    dealt, shares = {}, {}
     for m, own in parameters.items():
         share = keys[own.own.deals_as] if own.own.deals_as else None
         committed[m], sent = reshare.round1(own, share, randomness=coins("snapshot", m))
@@ -116,18 +117,20 @@ def of_reshare(group: Group) -> dict[str, tuple[Stored, Reader]]:
             second[m] = said.broadcast
     for m, own in parameters.items():
         inbox = {j: second[j] for j in own.other_dealers}
-        dealt[m], outbox = reshare.round3(opened[m], inbox)
+        echoed[m], outbox = reshare.round3(opened[m], inbox)
         assert outbox.broadcast is not None
-        third[m], shares[m] = outbox.broadcast, outbox.direct
+        third[m] = outbox.broadcast
+    for m, own in parameters.items():
+        dealt[m], given_out = reshare.round4(echoed[m], {j: third[j] for j in own.others})
+        shares[m] = given_out.direct
     finished = {
         m: reshare.finish(
             dealt[m],
-            {j: third[j] for j in own.others},
             {j: shares[j][m] for j in own.other_dealers} if own.own.receives_as else {},
         )
         for m, own in parameters.items()
     }
-    possession = reshare.round4(finished[newcomer], b"facts", randomness=coins("fourth")).broadcast
+    possession = reshare.round5(finished[newcomer], b"facts", randomness=coins("fourth")).broadcast
     assert possession is not None
     own = parameters[leaver]
     return {
@@ -141,6 +144,8 @@ def of_reshare(group: Group) -> dict[str, tuple[Stored, Reader]]:
         "reshare.Committed, newcomer": (committed[newcomer], reshare.Committed.from_bytes),
         "reshare.Opened": (opened[leaver], reshare.Opened.from_bytes),
         "reshare.Opened, newcomer": (opened[newcomer], reshare.Opened.from_bytes),
+        "reshare.Echoed": (echoed[leaver], reshare.Echoed.from_bytes),
+        "reshare.Echoed, newcomer": (echoed[newcomer], reshare.Echoed.from_bytes),
         "reshare.Dealt": (dealt[leaver], reshare.Dealt.from_bytes),
         "reshare.Dealt, newcomer": (dealt[newcomer], reshare.Dealt.from_bytes),
         "reshare.Finished": (finished[leaver], reshare.Finished.from_bytes),
@@ -194,6 +199,7 @@ STATES = {
     "reshare.Parameters",
     "reshare.Committed",
     "reshare.Opened",
+    "reshare.Echoed",
     "reshare.Dealt",
     "reshare.Finished",
     "frost.Nonces",

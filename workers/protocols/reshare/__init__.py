@@ -1,11 +1,20 @@
-"""A key's next epoch: rounds 1 to 4 of a reshare. See README.md beside this file."""
+"""A key's next epoch: rounds 1 to 5 of a reshare. See README.md beside this file."""
 
 from __future__ import annotations
 
 from .messages import Commitment, Echo, Opening, Possession, Share
 from .parameters import Member, Parameters
-from .state import Committed, Dealing, Dealt, Finished, Opened
-from .steps import check_possessions, finish, possession_holds, round1, round2, round3, round4
+from .state import Committed, Dealing, Dealt, Echoed, Finished, Opened
+from .steps import (
+    check_possessions,
+    finish,
+    possession_holds,
+    round1,
+    round2,
+    round3,
+    round4,
+    round5,
+)
 
 __all__ = [
     "Commitment",
@@ -13,6 +22,7 @@ __all__ = [
     "Dealing",
     "Dealt",
     "Echo",
+    "Echoed",
     "Finished",
     "Member",
     "Opened",
@@ -27,4 +37,5 @@ __all__ = [
     "round2",
     "round3",
     "round4",
+    "round5",
 ]

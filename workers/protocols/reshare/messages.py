@@ -101,7 +101,7 @@ class Echo:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Beside round 3's echo, direct and sealed, from each dealer to each receiver. A scalar.
+    """Round 4, direct and sealed, from each dealer to each receiver. A scalar.
 
     Attributes:
         value: f_i(j), secret.
@@ -119,7 +119,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Possession:
-    """Round 4, broadcast by receivers beside their certificates. A proof.
+    """Round 5, broadcast by receivers beside their certificates. A proof.
 
     Attributes:
         proof: Of knowledge of the sender's new share, for the facts that it certifies.

@@ -112,13 +112,55 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Echoed:
+    """After round 3. Our polynomial is gone; of its values those that we may still have to send.
+
+    Attributes:
+        values: f_i(j) for every receiver, by place; empty if we do not deal. Secret.
+        vectors: The Feldman commitments of all dealers, by place.
+        transcript_digest: Of all broadcasts of rounds 1 and 2, 32 bytes.
+    """
+
+    parameters: Parameters
+    values: Mapping[PartyIndex, Scalar]
+    vectors: Mapping[PartyIndex, Vector]
+    transcript_digest: bytes
+
+    def to_bytes(self) -> bytes:
+        return pack(
+            tags.STATE_RESHARE_ECHOED,
+            self.parameters.to_bytes(),
+            b"".join(self.values[m].to_bytes() for m in _dealt_to(self.parameters)),
+            _vectors_to_bytes(self.parameters, self.vectors),
+            self.transcript_digest,
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Echoed:
+        packed, values, points, transcript_digest = unpack_tagged(
+            tags.STATE_RESHARE_ECHOED, 4, data
+        )
+        parameters = Parameters.from_bytes(packed)
+        group, places = parameters.group, _dealt_to(parameters)
+        widths = [group.scalar_size] * len(places)
+        require_size(values, sum(widths), "what we deal")
+        read = map(group.scalar_from_bytes_checked, cut(values, widths))
+        return cls(
+            parameters=parameters,
+            values=dict(zip(places, read, strict=True)),
+            vectors=_vectors_from_bytes(parameters, points),
+            transcript_digest=require_size(transcript_digest, DIGEST_SIZE, "a digest"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dealt:
-    """After round 3. Our polynomial is gone; of its values only the one for ourselves is left.
+    """After round 4: of what we dealt, only the value for ourselves is left.
 
     Attributes:
         own_value: f_i(j) from us to us, zero unless we both deal and receive. Secret.
-        vectors: The Feldman commitments of all dealers, by place.
-        transcript_digest: Of all broadcasts of rounds 1 and 2, 32 bytes.
+        vectors: As before.
+        transcript_digest: As before, and the same at all members.
     """
 
     parameters: Parameters
@@ -131,7 +173,7 @@ class Dealt:
             tags.STATE_RESHARE_DEALT,
             self.parameters.to_bytes(),
             self.own_value.to_bytes(),
-            b"".join(a_k.to_bytes() for m in self.parameters.dealers for a_k in self.vectors[m]),
+            _vectors_to_bytes(self.parameters, self.vectors),
             self.transcript_digest,
         )
 
@@ -141,14 +183,10 @@ class Dealt:
             tags.STATE_RESHARE_DEALT, 4, data
         )
         parameters = Parameters.from_bytes(packed)
-        group, t = parameters.group, parameters.threshold
-        widths = [group.point_size] * t * len(parameters.dealers)
-        require_size(points, sum(widths), "all dealers' vectors")
-        read = [group.point_from_bytes_stored(part) for part in cut(points, widths)]
         return cls(
             parameters=parameters,
-            own_value=group.scalar_from_bytes_checked(own_value),
-            vectors={m: tuple(read[at * t :][:t]) for at, m in enumerate(parameters.dealers)},
+            own_value=parameters.group.scalar_from_bytes_checked(own_value),
+            vectors=_vectors_from_bytes(parameters, points),
             transcript_digest=require_size(transcript_digest, DIGEST_SIZE, "a digest"),
         )
 
@@ -159,7 +197,7 @@ class Finished:
 
     Attributes:
         key: The public half of the key in the new epoch.
-        key_share: None at a member that does not receive. To be stored before round 4 says so.
+        key_share: None at a member that does not receive. To be stored before round 5 says so.
         transcript_digest: 32 bytes, the same at all honest members: what a certificate covers.
     """
 
@@ -203,3 +241,20 @@ def _dealing_from_bytes(parameters: Parameters, data: bytes) -> Dealing | None:
         require_size(data, 0, "what a member that does not deal has dealt")
         return None
     return Dealing.from_bytes(parameters, data)
+
+
+def _dealt_to(parameters: Parameters) -> tuple[PartyIndex, ...]:
+    """Places of the receivers, if we deal."""
+    return () if parameters.own.deals_as is None else tuple(parameters.receivers)
+
+
+def _vectors_to_bytes(parameters: Parameters, vectors: Mapping[PartyIndex, Vector]) -> bytes:
+    return b"".join(a_k.to_bytes() for m in parameters.dealers for a_k in vectors[m])
+
+
+def _vectors_from_bytes(parameters: Parameters, data: bytes) -> dict[PartyIndex, Vector]:
+    group, t = parameters.group, parameters.threshold
+    widths = [group.point_size] * t * len(parameters.dealers)
+    require_size(data, sum(widths), "all dealers' vectors")
+    read = [group.point_from_bytes_stored(part) for part in cut(data, widths)]
+    return {m: tuple(read[at * t :][:t]) for at, m in enumerate(parameters.dealers)}

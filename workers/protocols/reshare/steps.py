@@ -28,7 +28,7 @@ from ..rounds import (
 )
 from .messages import Commitment, Echo, Opening, Possession, Share
 from .parameters import Parameters
-from .state import Committed, Dealing, Dealt, Finished, Opened
+from .state import Committed, Dealing, Dealt, Echoed, Finished, Opened
 
 RANDOMNESS_SIZE = 32
 
@@ -91,8 +91,8 @@ def round2(state: Committed, inbox: Inbox[Commitment]) -> tuple[Opened, Outbox[O
     return opened, Outbox(broadcast=None if state.dealing is None else state.dealing.opening)
 
 
-def round3(state: Opened, inbox: Inbox[Opening]) -> tuple[Dealt, Outbox[Echo, Share]]:
-    """Check what the dealers opened; echo it to all, and beside it send receivers their shares.
+def round3(state: Opened, inbox: Inbox[Opening]) -> tuple[Echoed, Outbox[Echo, None]]:
+    """Check what the dealers opened, and echo it to all.
 
     Raises:
         PartyFaultError: An opening does not match its commitment ("opening"), its constant term is
@@ -125,39 +125,58 @@ def round3(state: Opened, inbox: Inbox[Opening]) -> tuple[Dealt, Outbox[Echo, Sh
         raise SpoiltSessionError("the old public shares are not those of the public key")
 
     seen = transcript_digest(parameters, openings)
-    dealt = Dealt(
+    echoed = Echoed(
         parameters=parameters,
-        own_value=values.pop(parameters.place, parameters.group.scalar(0)),
+        values=values,
         vectors={m: opening.vector for m, opening in openings.items()},
         transcript_digest=seen,
     )
-    shares = {m: Share(value) for m, value in values.items()}
-    return dealt, Outbox(broadcast=Echo(seen), direct=shares)
+    return echoed, Outbox(broadcast=Echo(seen))
 
 
-def finish(state: Dealt, echoes: Inbox[Echo], shares: Inbox[Share | None]) -> Finished:
-    """Compare echoes; then a receiver checks the shares dealt to it and adds them up.
+def round4(state: Echoed, inbox: Inbox[Echo]) -> tuple[Dealt, Outbox[None, Share]]:
+    """Compare echoes; then a dealer sends the receivers their shares.
+
+    Not before: against another vector than its dealer's an honest share is wrong, and would look
+    like a lie.
+
+    Raises:
+        EchoMismatchError: Not everybody saw the same broadcasts. Nobody's fault that we can prove.
+        MisuseError: The inbox is not one echo from each other member.
+    """
+    parameters = state.parameters
+    require_senders(inbox, parameters.others)
+
+    strangers = frozenset(m for m, echo in inbox.items() if echo.digest != state.transcript_digest)
+    if strangers:
+        raise EchoMismatchError(strangers)
+
+    values = dict(state.values)
+    dealt = Dealt(
+        parameters=parameters,
+        own_value=values.pop(parameters.place, parameters.group.scalar(0)),
+        vectors=state.vectors,
+        transcript_digest=state.transcript_digest,
+    )
+    return dealt, Outbox(direct={m: Share(value) for m, value in values.items()})
+
+
+def finish(state: Dealt, shares: Inbox[Share | None]) -> Finished:
+    """A receiver checks the shares dealt to it and adds them up; all know the new epoch.
 
     Arguments:
         shares: From each other dealer, if we receive; None for what does not open or parse.
 
     Raises:
-        EchoMismatchError: Not everybody saw the same broadcasts. Nobody's fault that we can prove.
         PartyFaultError: A dealer's polynomial is zero at our index ("root").
         DisputeError: A share is none, or does not lie on its dealer's polynomial ("share").
         SpoiltSessionError: A public share is the identity.
-        MisuseError: The inboxes are not one echo from each other member, one share from each
-            other dealer; or what we dealt ourselves is not what we dealt.
+        MisuseError: The inbox is not one share from each other dealer, or what we dealt ourselves
+            is not what we dealt.
     """
     parameters = state.parameters
     group, j = parameters.group, parameters.own.receives_as
-    require_senders(echoes, parameters.others)
     require_senders(shares, () if j is None else parameters.other_dealers)
-
-    # Before the shares: against another vector than its own, an honest dealer's share is wrong too.
-    strangers = {m for m, echo in echoes.items() if echo.digest != state.transcript_digest}
-    if strangers:
-        raise EchoMismatchError(frozenset(strangers))
 
     # Public shares are computed from the vectors, which the echo covers, and never received.
     total = add_commitments(group, list(state.vectors.values()))
@@ -179,7 +198,7 @@ def finish(state: Dealt, echoes: Inbox[Echo], shares: Inbox[Share | None]) -> Fi
     )
 
 
-def round4(state: Finished, facts: bytes, *, randomness: bytes) -> Outbox[Possession, None]:
+def round5(state: Finished, facts: bytes, *, randomness: bytes) -> Outbox[Possession, None]:
     """Prove that we hold our share of what ``facts`` say. Only when it is stored for good.
 
     Arguments:
