@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import signal
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,8 @@ from tests.patience import until
 from .forms import REASON, Forms, Wire, envelope
 
 ALIVE = "party_alive"
+MARK = "mark"
+"""Of what an adversary says to itself, to know what came before."""
 SHARES = "share_signed"
 ANSWERED = "cancel_answered"
 REPORTS = (
@@ -134,6 +137,8 @@ class Adversary:
         self.channel = channel
         self.forms = forms
         self.recording = Recording()
+        self._listens_at = ""
+        self._marks: set[str] = set()
 
     @property
     def is_coordinator(self) -> bool:
@@ -159,12 +164,23 @@ class Adversary:
             for party_id in self.deployment.plan.party_ids:
                 await queue.bind(exchange, party_id)
         await queue.bind(addresses.CANCEL, "")
+        self._listens_at = queue.name
         async with _consumed(queue, self._hear):
             yield
 
     def _hear(self, message: AbstractIncomingMessage) -> None:
-        if message.type != ALIVE:
+        if message.type == MARK:
+            self._marks.add(message.body.decode())
+        elif message.type != ALIVE:
             self.recording.add(_wire(message))
+
+    async def until_now(self, wanted: Wanted = lambda _: True) -> list[Wire]:
+        """All that was published so far: on a slow day a recording is behind."""
+        mark = secrets.token_hex(8)
+        message = aio_pika.Message(mark.encode(), type=MARK)
+        await self.channel.default_exchange.publish(message, self._listens_at)
+        await until(lambda: mark in self._marks)
+        return self.recording.all(wanted)
 
     ###
     ### Words

@@ -37,7 +37,7 @@ async def nothing_comes(
     names = [holder.party_id for holder in facts.holders]
     for signers in itertools.combinations(names, facts.threshold):
         await false_coordinator.refused(signed, facts, signers, "the request was cancelled")
-    assembly = Assembly(insider.recording.heard, insider.forms, insider.parties)
+    assembly = Assembly(await insider.until_now(), insider.forms, insider.parties)
     assert assembly.signatures(signed.request.request_id, facts) == []
 
 

@@ -92,7 +92,7 @@ class FalseCoordinator:
             async with self._adversary.disbelieved(2 * len(signers)):
                 await self._want_nonces(session)
                 await self.invite(session, {name: _made_up() for name in signers})
-            assert self._adversary.recording.all(_about(session)) == []
+            assert await self._adversary.until_now(_about(session)) == []
             return Tried()
         if session.presigned:
             return await self._sign_presigned(session, facts)
@@ -136,7 +136,7 @@ class FalseCoordinator:
         if not self._adversary.is_coordinator:
             async with self._adversary.disbelieved(len(session.party_ids)):
                 await self.invite(session, {})
-            assert self._adversary.recording.all(_about(session)) == []
+            assert await self._adversary.until_now(_about(session)) == []
             return Tried()
         await self.invite(session, {})
         await self._ended(session, "key_certified")

@@ -30,7 +30,7 @@ async def refused(adversary: Adversary, signed: SignedRequest, *words: str) -> N
     letter = await adversary.recording.first(is_dead(*words))
     assert letter.body == signed.body
     answered = is_result("sign", signed.request.request_id)
-    assert adversary.recording.all(answered) == []
+    assert await adversary.until_now(answered) == []
     await adversary.request(signed)
     assert (await adversary.recording.first(answered)).json()["status"] == "completed"
 

@@ -151,7 +151,7 @@ async def test_a_foreign_coordinators_invitation_is_answered_by_nobody(
                 forged = stranger.forms.instruction(said, party_id)
                 await under_way.held[party_id].let_through([forged])
         session_id = session_of(stranger, under_way.signed.request.request_id)
-        assert stranger.recording.all(is_report(SHARES, session_id)) == []
+        assert await stranger.until_now(is_report(SHARES, session_id)) == []
     assert (await under_way.task).signature is not None
 
 
@@ -190,7 +190,7 @@ async def test_wishes_for_nonces_are_heard_in_their_time_and_of_the_coordinator(
         return
     async with adversary.disbelieved(3, refused):
         await adversary.publish(*wires)
-    assert adversary.recording.all(made) == []
+    assert await adversary.until_now(made) == []
 
 
 async def test_a_recorded_wish_makes_no_nonces_a_second_time(
@@ -220,7 +220,7 @@ async def test_a_header_of_another_kind_than_the_instruction_is_refused(
             for party_id, wire in invitations(stranger, under_way).items():
                 await under_way.held[party_id].let_through([replace(wire, kind=kind)])
         session_id = session_of(stranger, under_way.signed.request.request_id)
-        assert stranger.recording.all(is_report(SHARES, session_id)) == []
+        assert await stranger.until_now(is_report(SHARES, session_id)) == []
     assert (await under_way.task).signature is not None
 
 

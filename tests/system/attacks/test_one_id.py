@@ -342,4 +342,4 @@ async def test_a_session_of_another_tenant_is_not_cancelled_in_its_name(
     assert heard.is_refused(insider, "owner is not what was asked for"), heard
     assert isinstance(heard.outcome, RequestFailedError)
     assert heard.outcome.failure.code == "unknown_request"
-    assert insider.recording.all(is_request("cancel")) == []
+    assert await insider.until_now(is_request("cancel")) == []

@@ -330,7 +330,7 @@ async def test_one_liar_among_those_who_state_does_not_make_it_final(
         await lie_for_the_liar(insider, held, target)
         settlement = await asked
         await outcome(task)
-    assembly = Assembly(insider.recording.heard, insider.forms, insider.parties)
+    assembly = Assembly(await insider.until_now(), insider.forms, insider.parties)
     assert len(assembly.signatures(request_id, key.facts)) == 1
     assert [each.party_id for each in settlement.statements] == ["party-2", LIAR]
     assert (settlement.liars_tolerated, settlement.final) == (0, False)

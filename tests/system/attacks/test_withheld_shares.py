@@ -46,7 +46,7 @@ async def test_nothing_is_final_while_the_shares_of_a_threshold_are_kept_back(
             await outcome(task)
         told = await victim.cancel(request_id)
         told_so = await outcome(task)
-    assembly = Assembly(insider.recording.heard, insider.forms, insider.parties)
+    assembly = Assembly(await insider.until_now(), insider.forms, insider.parties)
     assert len(assembly.signatures(request_id, key.facts)) == 1
     assert not told.final
     assert told.already_signed == ("party-1", "party-2")
@@ -115,7 +115,7 @@ async def test_no_signature_after_final_comes_of_all_that_was_said(
         return scheme, signed, told
 
     answers = await asyncio.gather(*(one(scheme, n) for scheme in names for n in range(TIMES)))
-    assembly = Assembly(insider.recording.heard, insider.forms, insider.parties)
+    assembly = Assembly(await insider.until_now(), insider.forms, insider.parties)
     false_coordinator, ends = FalseCoordinator(insider), set()
     for scheme, signed, told in answers:
         facts = keys[scheme].facts
