@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from .encoding import digest
 from .failures import Failure
-from .keys import KeyFacts
+from .keys import CertifiedKey, KeyFacts
 from .primitives import (
     MAX_ITEMS,
     VERSION,
@@ -30,7 +30,7 @@ from .primitives import (
     Versioned,
 )
 from .statements import Statement
-from .terms import MAX_PRESIGN_BATCH, PresignTerms, SessionTerms
+from .terms import MAX_PRESIGN_BATCH, PresignTerms, ReshareTerms, SessionTerms
 
 CANCEL_TAG = b"warren/cancel-session/v1"
 MAX_NONCE_BATCH = 64
@@ -98,6 +98,22 @@ class PresignBatch(InstructionBase):
 
     instruction: Literal["presign_batch"] = "presign_batch"
     terms: PresignTerms
+    time_left_ms: int = Field(gt=0)
+
+
+class ReshareCreated(InstructionBase):
+    """Goes to each dealer and receiver of a key's next epoch. The request's bytes are the owner's
+    own.
+
+    Not among `Instruction` as yet: no coordinator gives it.
+    """
+
+    instruction: Literal["reshare_created"] = "reshare_created"
+    terms: ReshareTerms
+    predecessor: CertifiedKey
+    """The epoch that is dealt from, for those who have no share of it."""
+    request: Base64
+    request_signature: Base64
     time_left_ms: int = Field(gt=0)
 
 
@@ -170,6 +186,19 @@ class PresignaturesMade(Contract):
     report: Literal["presignatures_made"] = "presignatures_made"
     points: list[Hex] = Field(min_length=1, max_length=MAX_PRESIGN_BATCH)
     """The public nonce of each presignature, compressed."""
+
+
+class EpochCertified(Contract):
+    """This party has seen all that proves a new epoch, but for what the coordinator has itself: see
+    `epochs.EpochBundle`.
+
+    Not among `Report` as yet: no party takes part in a reshare.
+    """
+
+    report: Literal["epoch_certified"] = "epoch_certified"
+    key: CertifiedKey
+    possessions: dict[Id, Hex]
+    dealt: dict[Id, Base64]
 
 
 class CancelRefusal(StrEnum):

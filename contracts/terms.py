@@ -21,7 +21,10 @@ from .primitives import (
 
 SESSION_TAG = b"warren/session/v1"
 PRESIGN_TAG = b"warren/presign-session/v1"
+RESHARE_TAG = b"warren/reshare-session/v1"
 MAX_PRESIGN_BATCH = 64
+MAX_RESHARE_MEMBERS = 2 * MAX_PARTIES
+"""Nobody need be in both committees."""
 
 
 class Member(Contract):
@@ -84,6 +87,49 @@ class PresignTerms(Contract):
             _roster(self.members),
             self.count.to_bytes(1),
             self.issued_at.to_bytes(8),
+            self.salt,
+        )
+
+
+class ReshareMember(Member):
+    """A party of a reshare. It deals, receives, or both, and has an index for each."""
+
+    index: int = Field(ge=1, le=MAX_RESHARE_MEMBERS)
+    """Its place among the members, from 1. It has nothing to do with the other two."""
+    deals_as: int | None = Field(default=None, ge=1, le=MAX_PARTIES)
+    """Its index in the epoch that is dealt from, if it deals."""
+    receives_as: int | None = Field(default=None, ge=1, le=MAX_PARTIES)
+    """Its index in the epoch that is made, if it is to hold a share of that."""
+
+
+class ReshareTerms(Contract):
+    """What makes a reshare this one. Every try has its own epoch, whatever became of the others."""
+
+    request_digest: Hex32
+    key_session: SessionId
+    predecessor: Hex32
+    """`KeyFacts.digest` of the epoch that is dealt from."""
+    epoch: int = Field(ge=1, lt=2**32)
+    """The one that is made."""
+    threshold: int = Field(ge=2, le=MAX_PARTIES)
+    """Signers that the new epoch needs."""
+    members: list[ReshareMember] = Field(min_length=2, max_length=MAX_RESHARE_MEMBERS)
+    """In ascending order of their places."""
+    salt: Hex32
+
+    def session_id(self) -> bytes:
+        """The id that these terms and no others have."""
+        roles = ((member.deals_as or 0, member.receives_as or 0) for member in self.members)
+        return digest(
+            RESHARE_TAG,
+            VERSION.to_bytes(1),
+            self.request_digest,
+            self.key_session,
+            self.predecessor,
+            self.epoch.to_bytes(4),
+            self.threshold.to_bytes(1),
+            _roster(self.members),
+            pack(map(bytes, roles)),
             self.salt,
         )
 

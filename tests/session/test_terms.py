@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contracts.signing import sign_request
-from contracts.terms import Member, PresignTerms, SessionTerms
+from contracts.terms import Member, PresignTerms, ReshareMember, ReshareTerms, SessionTerms
 from tests.protocols.simulate import coins
 from tests.session.builders import CLIENT, NOW, keygen_request, member, terms
 from workers.session.nonce_batches import batch_id
@@ -118,3 +118,69 @@ def test_a_change_of_any_field_gives_another_batch(field: str) -> None:
     for value in PRESIGN_CHANGES[field]:
         ids.add(_presign_terms().model_copy(update={field: value}).session_id())
     assert len(ids) == 1 + len(PRESIGN_CHANGES[field])
+
+
+###
+### Reshares
+###
+
+
+def _reshare_member(i: int, **changes: Any) -> ReshareMember:
+    given = {"deals_as": i, "receives_as": i + 1} | changes
+    return ReshareMember(party_id=f"party-{i}", index=i, identity=b"identity %d" % i, **given)
+
+
+def _reshare_terms() -> ReshareTerms:
+    return ReshareTerms(
+        request_digest=coins("request"),
+        key_session=coins("a key"),
+        predecessor=coins("an epoch"),
+        epoch=1,
+        threshold=2,
+        members=[_reshare_member(1), _reshare_member(2)],
+        salt=coins("salt"),
+    )
+
+
+RESHARE_CHANGES: dict[str, list[Any]] = {
+    "request_digest": [coins("another")],
+    "key_session": [coins("another")],
+    "predecessor": [coins("another")],
+    "epoch": [2, 256],
+    "threshold": [3],
+    "members": [
+        [_reshare_member(2), _reshare_member(1)],
+        [_reshare_member(1), _reshare_member(3)],
+        [_reshare_member(1), _reshare_member(2, deals_as=None)],
+        [_reshare_member(1), _reshare_member(2, receives_as=None)],
+        [_reshare_member(1), _reshare_member(2, deals_as=3, receives_as=2)],
+        [_reshare_member(1), _reshare_member(2).model_copy(update={"party_id": "party-4"})],
+        [_reshare_member(1), _reshare_member(2).model_copy(update={"identity": b"other"})],
+    ],
+    "salt": [coins("pepper")],
+}
+
+
+def test_every_field_of_a_reshare_has_its_changes() -> None:
+    assert RESHARE_CHANGES.keys() == ReshareTerms.model_fields.keys()
+    own = ReshareMember.model_fields.keys() - Member.model_fields.keys()
+    assert own == {"deals_as", "receives_as"}
+
+
+@pytest.mark.parametrize("field", ReshareTerms.model_fields)
+def test_a_change_of_any_field_gives_another_reshare(field: str) -> None:
+    ids = {_reshare_terms().session_id()}
+    for value in RESHARE_CHANGES[field]:
+        ids.add(_reshare_terms().model_copy(update={field: value}).session_id())
+    assert len(ids) == 1 + len(RESHARE_CHANGES[field])
+
+
+def test_the_encoding_of_a_reshare_is_pinned() -> None:
+    pinned = _reshare_terms().session_id().hex()
+    assert pinned == "3666aee8068137bc1f3e5102982bae88987aca58b4ece7408c6f88633e4ce096"
+
+
+def test_members_of_a_reshare_may_be_twice_as_many_as_hold_a_key() -> None:
+    assert ReshareMember(party_id="party-1", index=40, identity=b"identity").index == 40
+    with pytest.raises(ValueError, match="less than or equal to 40"):
+        ReshareMember(party_id="party-1", index=41, identity=b"identity")

@@ -7,17 +7,17 @@ reports. What either does stands in a table of its own wing, which has to have t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, get_args
 
 from contracts import addresses, sessions
 from contracts.primitives import Contract
-from contracts.sessions import PresignBatch, RequestCancelled, SessionCreated
+from contracts.sessions import PresignBatch, RequestCancelled, ReshareCreated, SessionCreated
 from contracts.terms import Member, SessionTerms
 
-Begun = SessionCreated | PresignBatch
+Begun = SessionCreated | PresignBatch | ReshareCreated
 """The instructions that begin a session with members."""
 
 
@@ -81,7 +81,7 @@ INBOX = Lane(addresses.SESSIONS, addresses.ROUNDS)
 KEY_GENERATION = Lane(addresses.KEYGEN, addresses.KEYGEN)
 PRESIGNING = Lane(addresses.PRESIGNING, addresses.PRESIGNING)
 
-Select = Callable[[Begun], list[Member]]
+Select = Callable[[Begun], Sequence[Member]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +123,7 @@ class Protocol:
         """None if there is no such round. They are counted from 1."""
         return self.rounds[number - 1] if 1 <= number <= len(self.rounds) else None
 
-    def members(self, role: Role, begun: Begun) -> list[Member]:
+    def members(self, role: Role, begun: Begun) -> Sequence[Member]:
         return begun.terms.members if role is Role.ALL else self.roles[role](begun)
 
 
@@ -162,6 +162,32 @@ PRESIGN = Protocol(
     forgets_sent=True,
 )
 
+
+def _dealers(begun: Begun) -> list[Member]:
+    assert isinstance(begun, ReshareCreated)
+    return [member for member in begun.terms.members if member.deals_as is not None]
+
+
+def _receivers(begun: Begun) -> list[Member]:
+    assert isinstance(begun, ReshareCreated)
+    return [member for member in begun.terms.members if member.receives_as is not None]
+
+
+RESHARE = Protocol(
+    name="reshare",
+    begun_by=ReshareCreated,
+    lane=KEY_GENERATION,
+    reports=(sessions.EpochCertified,),
+    rounds=(
+        Round(way=Way.BROADCAST, introduces=True),
+        Round(way=Way.BROADCAST, senders=Role.DEALERS),
+        Round(way=Way.BROADCAST),
+        Round(way=Way.DIRECT, senders=Role.DEALERS, receivers=Role.RECEIVERS),
+        Round(way=Way.BROADCAST),
+    ),
+    roles={Role.DEALERS: _dealers, Role.RECEIVERS: _receivers},
+)
+"""Not in the table as yet: no coordinator begins one."""
 CANCEL = Protocol(
     name="cancel",
     begun_by=RequestCancelled,

@@ -36,7 +36,7 @@ def round_message(
 
 
 def report(
-    content: sessions.Report,
+    content: sessions.Report | sessions.EpochCertified,
     *,
     identity: Identity,
     party_id: str,

@@ -6,21 +6,18 @@ Party 1 deals only, party 2 deals and receives, parties 3 and 4 receive only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from contracts import addresses
-from contracts.envelope import Envelope, UnverifiedEnvelope
 from contracts.sessions import PartyAlive, SessionCreated
 from contracts.terms import Member
 from tests.protocols.simulate import coins
-from tests.session.builders import drawn, keygen_created, member, party, received
+from tests.session.builders import drawn, keygen_created, member, party
+from tests.session.party.sittings import Sitting
 from workers.protocols.rounds import Blame, Outbox, PartyIndex
-from workers.session.party.engine import Engine, Move, Play, Turn
-from workers.session.party.seat import RoundState, Seat
-from workers.session.party.step import STEP_ERRORS, Step
+from workers.session.party.acceptance import Party
+from workers.session.party.engine import Engine, Move, Play, Randomness, Turn
 from workers.session.protocols import INBOX, Begun, Protocol, Role, Round, Select, Way
-from workers.store.records import Outgoing, Received
 
 DEALERS, RECEIVERS = (1, 2), (2, 3, 4)
 NAMES = [f"party-{i}" for i in (1, 2, 3, 4)]
@@ -113,51 +110,16 @@ def created() -> SessionCreated:
     return keygen_created(members=[member(i) for i in (1, 2, 3, 4)])
 
 
-Tamper = Callable[[Envelope, str], Envelope | None]
-"""A message and the party it goes to -> the message that arrives, if any."""
-
-
 @dataclass
-class Run:
-    """A session by four parties, with all that was said and how it ended."""
+class Run(Sitting):
+    """A session by four parties."""
 
     engine: Engine = ENGINE
-    steps: dict[str, list[Step]] = field(default_factory=dict)
-    rows: dict[str, list[Received]] = field(default_factory=dict)
-    errors: dict[str, Exception] = field(default_factory=dict)
-    sent: list[Outgoing] = field(default_factory=list)
+    begun: Begun = field(default_factory=created)
+    parties: Mapping[str, Party] = field(
+        default_factory=lambda: {name: party(i) for i, name in enumerate(NAMES, start=1)}
+    )
 
-    def seat(self, name: str) -> Seat:
-        state = RoundState.from_bytes(self.steps[name][-1].state)
-        return self.engine.seat(state, party(int(name[-1])))
-
-    def play(self, tamper: Tamper = lambda content, _: content) -> Run:
-        for i, name in enumerate(NAMES, start=1):
-            fresh = drawn(b"", coins("ephemeral", i))
-            step = self.engine.begin(created(), party(i), randomness=fresh)
-            self.steps[name], self.rows[name] = [step], []
-            self.sent += step.outgoing
-        for message in self.sent:  # which grows
-            if message.exchange == addresses.ROUNDS:
-                claimed = UnverifiedEnvelope.from_bytes(message.body).claimed
-                arrived = tamper(claimed, message.routing_key)
-                if arrived is not None:
-                    self._deliver(message.routing_key, arrived)
-        return self
-
-    def _deliver(self, name: str, envelope: Envelope) -> None:
-        if name in self.errors or self.steps[name][-1].status.final:
-            return
-        seat = self.seat(name)
-        seat.check_sender(envelope)
-        self.rows[name].append(received(envelope))
-        try:
-            step = self.engine.advance(
-                seat.state, seat.party, self.rows[name], randomness=drawn(b"")
-            )
-        except STEP_ERRORS as error:
-            self.errors[name] = error
-            return
-        if step is not None:
-            self.steps[name].append(step)
-            self.sent += step.outgoing
+    def coins(self, name: str) -> Randomness:
+        """What it takes to begin, and nothing more."""
+        return drawn(b"") if self.steps.get(name) else drawn(b"", coins("ephemeral", name))

@@ -15,7 +15,7 @@ from contracts.errors import ContractError
 from contracts.identity import Identity, PublicIdentity
 from contracts.keys import KeyFacts
 from contracts.primitives import Scheme
-from contracts.requests import MAX_LIFETIME_MS, KeygenRequest, SignRequest
+from contracts.requests import MAX_LIFETIME_MS, KeygenRequest, RequestBase, SignRequest
 from contracts.sessions import NonceCommitment, PresignBatch, SessionCreated
 from contracts.terms import Member
 
@@ -76,7 +76,7 @@ def accept(
     if created.session_id != terms.session_id():
         raise RefusedError("the session id is not the one that its terms give")
     request = _request(created, party, now)
-    own_index = _roster(terms.members, party)
+    own_index = roster(terms.members, party)
     if isinstance(request, KeygenRequest):
         _keygen(created, request, party)
     else:
@@ -119,7 +119,7 @@ def accept_batch(
     age_ms, tolerance_ms = now - terms.issued_at, party.clock_tolerance_ms
     if not -tolerance_ms <= age_ms <= MAX_LIFETIME_MS + tolerance_ms:
         raise RefusedError("the batch is of another time; is a clock wrong?")
-    _roster(terms.members, party)
+    roster(terms.members, party)
     if key_share is None or not key_share.active:
         raise RefusedError("we hold no usable share of the key")
     facts = key_facts(key_share)
@@ -161,6 +161,39 @@ def check_serves(facts: KeyFacts, scheme: Scheme) -> None:
         facts.check_scheme(scheme)
     except ContractError as error:
         raise RefusedError(str(error)) from None
+
+
+def roster(members: Sequence[Member], party: Party) -> int:
+    """Known parties under their pinned identities, each once, ascending; returns our own index."""
+    wrong = {
+        member.party_id: reason
+        for member in members
+        if (reason := _unacceptable(member, party)) is not None
+    }
+    if wrong:
+        # If it is ourselves who are called otherwise, the others are no reason.
+        because = () if party.party_id in wrong else wrong
+        raise RefusedError("; ".join(wrong.values()), because=because)
+    own_index = next(
+        (member.index for member in members if member.party_id == party.party_id), None
+    )
+    if own_index is None:
+        raise RefusedError("we are not among the session's parties")
+    if len({member.party_id for member in members}) != len(members):
+        raise RefusedError("a party stands twice among the session's parties")
+    indices = [member.index for member in members]
+    if indices != sorted(set(indices)):
+        raise RefusedError("the parties are not in ascending order of distinct indices")
+    return own_index
+
+
+def check_time(request: RequestBase, party: Party, now: int) -> None:
+    """Raises RefusedError unless the request is of now."""
+    if now > request.expires_at + party.clock_tolerance_ms:
+        raise RefusedError("the request expired; is a clock wrong?")
+    # Or the limit to its lifetime would be none: it could lie around until its time comes.
+    if request.issued_at > now + party.clock_tolerance_ms:
+        raise RefusedError("the request was issued in the future; is a clock wrong?")
 
 
 def own_commitment(accepted: Accepted) -> NonceCommitment:
@@ -217,36 +250,8 @@ def _request(created: SessionCreated, party: Party, now: int) -> KeygenRequest |
         raise RefusedError(
             f"the request asks to {request.operation}, the terms to {created.terms.protocol}"
         )
-    if now > request.expires_at + party.clock_tolerance_ms:
-        raise RefusedError("the request expired; is a clock wrong?")
-    # Or the limit to its lifetime would be none: it could lie around until its time comes.
-    if request.issued_at > now + party.clock_tolerance_ms:
-        raise RefusedError("the request was issued in the future; is a clock wrong?")
+    check_time(request, party, now)
     return request
-
-
-def _roster(members: Sequence[Member], party: Party) -> int:
-    """Known parties under their pinned identities, each once, ascending; returns our own index."""
-    wrong = {
-        member.party_id: reason
-        for member in members
-        if (reason := _unacceptable(member, party)) is not None
-    }
-    if wrong:
-        # If it is ourselves who are called otherwise, the others are no reason.
-        because = () if party.party_id in wrong else wrong
-        raise RefusedError("; ".join(wrong.values()), because=because)
-    own_index = next(
-        (member.index for member in members if member.party_id == party.party_id), None
-    )
-    if own_index is None:
-        raise RefusedError("we are not among the session's parties")
-    if len({member.party_id for member in members}) != len(members):
-        raise RefusedError("a party stands twice among the session's parties")
-    indices = [member.index for member in members]
-    if indices != sorted(set(indices)):
-        raise RefusedError("the parties are not in ascending order of distinct indices")
-    return own_index
 
 
 def _unacceptable(member: Member, party: Party) -> str | None:

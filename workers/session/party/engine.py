@@ -6,6 +6,7 @@ made when the round is complete.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
@@ -14,6 +15,7 @@ from contracts import sessions
 from contracts.envelope import EVERYONE
 from contracts.errors import ContractError
 from contracts.results import Status
+from contracts.terms import Member
 
 from ...protocols.rounds import Blame, MisuseError, Outbox, PartyIndex, SpoiltSessionError
 from ...store.records import AnswerRecord, KeyShareRecord, Outgoing, PresignatureRecord, Received
@@ -52,7 +54,7 @@ class Move:
 
     protocol: bytes = field(default=b"", repr=False)
     outbox: Outbox[bytes, bytes] = field(default_factory=Outbox, repr=False)
-    reports: tuple[sessions.Report, ...] = ()
+    reports: tuple[sessions.Report | sessions.EpochCertified, ...] = ()
     key_share: KeyShareRecord | None = None
     presignatures: tuple[PresignatureRecord, ...] = ()
     answers: AnswerRecord | None = None
@@ -93,7 +95,25 @@ class Turn:
         if self._round.way is Way.BROADCAST:
             return _parse(self._behind(0), parse, blame)
         blame.raise_if_any()
-        return _parse(self._open(self._behind(self._round.clear_bytes)), parse, blame)
+        opened = self._opened()
+        for member in self._heard:
+            if PartyIndex(member.index) not in opened:
+                # We know who sealed it, and cannot show it to anybody else: no culprit.
+                raise SpoiltSessionError(f"what {member.party_id} sent us does not open")
+        return _parse(opened, parse, blame)
+
+    def parse_sealed(self, parse: Callable[[bytes], M]) -> dict[PartyIndex, M | None]:
+        """As `parse` of a direct round, with None for what does not open or parse: nobody else can
+        look, so whether its sender is to blame is for the protocol to say."""
+        opened = self._opened()
+        parsed: dict[PartyIndex, M | None] = {}
+        for member in self._heard:
+            j = PartyIndex(member.index)
+            try:
+                parsed[j] = parse(opened[j]) if j in opened else None
+            except ValueError:
+                parsed[j] = None
+        return parsed
 
     def parse_clear(self, parse: Callable[[bytes], M]) -> dict[PartyIndex, M]:
         """What stands in front of the seals. Raises PartyFaultError as `parse`."""
@@ -104,6 +124,10 @@ class Turn:
     @property
     def _round(self) -> Round:
         return self.seat.protocol.rounds[self.state.round - 1]
+
+    @property
+    def _heard(self) -> list[Member]:
+        return self.seat.heard(self.state.round)
 
     def _behind(self, size: int) -> Payloads:
         skipped = size + (EPHEMERAL_BYTES if self._round.introduces else 0)
@@ -118,15 +142,13 @@ class Turn:
                 blame.add(j, "ephemeral key")
         return blame
 
-    def _open(self, sealed: Payloads) -> Payloads:
-        opened = {}
-        for member in self.seat.heard(self.state.round):
+    def _opened(self) -> Payloads:
+        """What is sealed in the round's messages, without those that do not open."""
+        sealed, opened = self._behind(self._round.clear_bytes), {}
+        for member in self._heard:
             j = PartyIndex(member.index)
-            try:
+            with contextlib.suppress(ContractError):
                 opened[j] = self.seat.unseal(member, sealed[j], self.ephemerals)
-            except ContractError:
-                # We know who sealed it, and cannot show it to anybody else: no culprit.
-                raise SpoiltSessionError(f"what {member.party_id} sent us does not open") from None
         return opened
 
 
@@ -276,7 +298,7 @@ def encoded(outbox: Outbox[B, D]) -> Outbox[bytes, bytes]:
     )
 
 
-def _report(seat: Seat, content: sessions.Report) -> Outgoing:
+def _report(seat: Seat, content: sessions.Report | sessions.EpochCertified) -> Outgoing:
     return report(
         content,
         identity=seat.party.identity,

@@ -6,7 +6,7 @@ next one begins for us when all its messages that are meant for us are in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -75,7 +75,7 @@ class RoundState:
         )
 
     @property
-    def members(self) -> list[Member]:
+    def members(self) -> Sequence[Member]:
         return self.begun.terms.members
 
     @property
@@ -128,10 +128,10 @@ class Seat:
         if envelope.sender not in {member.party_id for member in self.heard(envelope.round)}:
             raise ContractError(f"{envelope.sender} has no {slot_of(envelope)} to send us")
 
-    def _senders(self, round_: int) -> list[Member]:
+    def _senders(self, round_: int) -> Sequence[Member]:
         return self.protocol.members(self.protocol.rounds[round_ - 1].senders, self.state.begun)
 
-    def _receivers(self, round_: int) -> list[Member]:
+    def _receivers(self, round_: int) -> Sequence[Member]:
         return self.protocol.members(self.protocol.rounds[round_ - 1].receivers, self.state.begun)
 
     def _others(self, members: Iterable[Member]) -> list[Member]:
