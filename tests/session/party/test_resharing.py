@@ -310,7 +310,8 @@ def test_a_share_that_opens_and_is_none_is_a_dispute_too() -> None:
     def tamper(content: Envelope, recipient: str) -> Envelope:
         if (content.sender, content.round, recipient) != (LEAVER, 4, NEWCOMER):
             return content
-        seat = run.seat(LEAVER)
+        now = run.seat(LEAVER)  # in round 5 already: nobody deals to it
+        seat = replace(now, state=replace(now.state, round=4))
         sealed = seat.seal(newcomer, b"short", seat.ephemerals(run.rows[LEAVER]))
         return replace(content, payload=sealed)
 
