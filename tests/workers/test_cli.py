@@ -14,10 +14,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import migrations
 import topology
+from contracts.confirming import AWAY
 from contracts.identity import Identity
 from ops.stack import vhosts
 from ops.stack.services import Services
@@ -247,6 +249,20 @@ async def test_a_broker_that_is_away_is_waited_for_and_then_named(tmp_path: Path
     assert ended.status == UNAVAILABLE
     assert ended.sentence.startswith("cannot reach broker or database: ")
     assert "hunter2" not in ended.err
+
+
+@pytest.mark.parametrize("error", AWAY)
+def test_a_connection_that_goes_meanwhile_is_a_sentence(
+    error: type[Exception], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def goes() -> None:
+        raise error("channel 3 closed")
+
+    monkeypatch.setattr("contracts.logs.configure", lambda: None)
+    with pytest.raises(typer.Exit) as ended:
+        cli.serve(goes())
+    assert ended.value.exit_code == UNAVAILABLE
+    assert "cannot reach broker or database: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("role", ["party", "coordinator"])
