@@ -136,7 +136,7 @@ def test_both_ways_are_measured_on_one_stack() -> None:
 @pytest.mark.usefixtures("own_stack")
 def test_who_signs_steadily_gets_through_all_bad_manners(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(abuse, "RESPITE_S", 0.2)
-    found = measured("abuse", "--seconds", "2")
+    found = measured("abuse", "--seconds", "5")  # on a busy machine an account takes some
     windows = {each["name"]: each for each in found["windows"]}
     assert set(windows) == {abuse.UNDISTURBED, *ATTACKS}
     assert all(each["succeeded"] > 0 and each["failures"] == {} for each in found["windows"])
@@ -144,7 +144,7 @@ def test_who_signs_steadily_gets_through_all_bad_manners(monkeypatch: pytest.Mon
     burst = Counter(windows["burst"]["answered"])
     assert burst["201"] >= 1
     # What a key may ask for in twice the time; on a busy machine nobody gets as far as that.
-    allowed = LIMITS.requests * (1 + 2 * 2 / LIMITS.window_seconds)
+    allowed = LIMITS.requests * (1 + 2 * 5 / LIMITS.window_seconds)
     assert burst["201"] <= allowed
     if burst["201"] + burst["429"] > 2 * allowed:
         assert burst["429"] > burst["201"]
