@@ -5,8 +5,11 @@ from __future__ import annotations
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import httpx
+import tenacity
 
 from topology import tls
+
+PATIENCE_S = 60.0
 
 
 def create(management_url: str, name: str) -> None:
@@ -14,9 +17,25 @@ def create(management_url: str, name: str) -> None:
     with _client(management_url) as client:
         vhost = quote(name, safe="")
         user = quote(str(urlsplit(management_url).username), safe="")
-        client.put(f"/api/vhosts/{vhost}").raise_for_status()
+        _put(client, f"/api/vhosts/{vhost}")
         everything = {"configure": ".*", "write": ".*", "read": ".*"}
         client.put(f"/api/permissions/{vhost}/{user}", json=everything).raise_for_status()
+
+
+def _put(client: httpx.Client, path: str) -> None:
+    """RabbitMQ waits ten seconds for a vhost to run on all nodes of a cluster and answers 500
+    then; on a busy machine it takes longer, and what was begun goes on."""
+    put = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_passes),
+        wait=tenacity.wait_fixed(0.5),
+        stop=tenacity.stop_after_delay(PATIENCE_S),
+        reraise=True,
+    )
+    put(lambda: client.put(path).raise_for_status())
+
+
+def _passes(error: BaseException) -> bool:
+    return isinstance(error, httpx.HTTPStatusError) and error.response.is_server_error
 
 
 def delete(management_url: str, name: str) -> None:
