@@ -126,8 +126,7 @@ async def number(database: RawDatabase, statement: str) -> int:
 
 @dataclass(frozen=True)
 class Work:
-    """What the event loop has to do. It is every test's, and what an earlier test began may end
-    meanwhile: so only what is there in addition counts.
+    """What the event loop has to do.
 
     Attributes:
         timers: How many. One that was cancelled stays until its time comes, for nothing.
@@ -147,18 +146,6 @@ class Work:
 
 
 NO_WORK: tuple[frozenset[asyncio.Task[Any]], int] = (frozenset(), 0)
-A_WHILE_S = 2.0
-
-
-async def no_more_work_since(before: Work) -> bool:
-    """No task, at once; and no timer, in a while: what other tests left in the loop sleeps and
-    wakes, so it may have one more for a moment. A session's stays until its deadline."""
-    for _ in range(100):
-        tasks, timers = Work.now().more_since(before)
-        if tasks or not timers:
-            return not tasks
-        await asyncio.sleep(A_WHILE_S / 100)
-    return False
 
 
 async def all_time_passes(world: World) -> None:

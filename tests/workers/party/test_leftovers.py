@@ -24,11 +24,11 @@ from tests.workers.ecdsa import (
     stocked,
 )
 from tests.workers.leftovers import (
+    NO_WORK,
     Auditor,
     Work,
     all_time_passes,
     audited,
-    no_more_work_since,
 )
 from tests.workers.simulate import NOTHING_AHEAD, World
 from tests.workers.store.conftest import RawDatabase
@@ -44,7 +44,8 @@ from workers.session.party.acceptance import Party
 from workers.settings import PartyLimits
 from workers.store.records import Outgoing
 
-pytestmark = pytest.mark.long
+# Each has a loop of its own, in which nobody else has left anything.
+pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="function")]
 
 TROUBLE = "party-2"
 SIGNERS = ["party-1", TROUBLE]
@@ -286,7 +287,7 @@ async def test_of_a_session_that_is_over_nothing_is_left(
         assert set(once.values()) == {(0, 0)}
         await end(Case(audit, operation, key))
         assert await audit.alive() == {}
-        assert await no_more_work_since(before)
+        assert Work.now().more_since(before) == NO_WORK
         if end in (completed, everything_comes_twice, overtaken):
             assert await audit.once_usable() == once
         assert await audit.remembered() != {}

@@ -20,7 +20,6 @@ from tests.workers.leftovers import (
     Work,
     all_time_passes,
     audited,
-    no_more_work_since,
     number,
 )
 from tests.workers.simulate import World
@@ -41,7 +40,8 @@ from workers.delivery.scopes import SessionOverError
 from workers.session.party.engine import Engine
 from workers.session.sending import cancellation
 
-pytestmark = pytest.mark.long
+# Each has a loop of its own, in which nobody else has left anything.
+pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="function")]
 
 TROUBLE = "party-2"
 SIGNERS = ["party-1", TROUBLE]
@@ -76,7 +76,7 @@ async def test_of_two_tries_nothing_is_left(
             await shire.deliver(message)  # to whoever was away, and to the others once more
         await shire.run()
         assert await audit.alive() == {}
-        assert await no_more_work_since(before)
+        assert Work.now().more_since(before) == NO_WORK
         await audit.purge()
         assert await audit.remembered() == {}
 
@@ -142,7 +142,7 @@ async def test_of_a_batch_that_is_over_nothing_is_left_but_its_presignatures(
         await end(shire)
         await all_time_passes(shire)
         assert await audit.alive() == {}
-        assert await no_more_work_since(before)
+        assert Work.now().more_since(before) == NO_WORK
         # What one signer has and another has not is of no use: nobody keeps any.
         assert set((await audit.once_usable()).values()) == {(0, 0)}
         made = await number(places[TROUBLE], "SELECT count(*) FROM presignatures")
@@ -208,7 +208,7 @@ async def test_a_partys_handlers_end_with_their_session(
         assert await ends_of(at_work) == {SessionOverError}
         at_work.clear()
         assert await audit.alive() == {}
-        assert await no_more_work_since(before)
+        assert Work.now().more_since(before) == NO_WORK
 
 
 async def test_the_coordinators_handlers_end_with_their_session(
@@ -240,7 +240,7 @@ async def test_the_coordinators_handlers_end_with_their_session(
         monkeypatch.setattr(departures, "OLD_S", -1.0)
         await shire.requests._entrance.departures.look(shire.coordinator_store)
         assert await audit.alive() == {}
-        assert await no_more_work_since(before)
+        assert Work.now().more_since(before) == NO_WORK
 
 
 def keep(held: list[Any], message: Any) -> bool:
@@ -293,4 +293,4 @@ async def test_a_computation_ends_with_its_batch(
             pass  # the thread is done
         assert sent(shire, "presign/1") == []
         assert await audit.alive() == {}
-        assert await no_more_work_since(before)
+        assert Work.now().more_since(before) == NO_WORK
