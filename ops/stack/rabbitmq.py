@@ -26,6 +26,8 @@ USER = "warren"
 # For the node and its command line tools: otherwise the port for Erlang's distribution would listen
 # on every interface.
 _LOOPBACK_DISTRIBUTION = "-kernel inet_dist_use_interface {127,0,0,1}"
+_NO_BUSY_WAIT = "+sbwt none +sbwtdcpu none +sbwtdio none"
+"""A node shares its cores with all else that a stack has: idle schedulers sleep, and do not spin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,7 +280,7 @@ def _own_environment(node: Node, *, tls: bool = False) -> dict[str, str]:
         "RABBITMQ_ADVANCED_CONFIG_FILE": str(directory / "advanced.config"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "enabled_plugins"),
         "RABBITMQ_PID_FILE": str(directory / "pid"),
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _LOOPBACK_DISTRIBUTION,
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{_LOOPBACK_DISTRIBUTION} {_NO_BUSY_WAIT}",
         "RABBITMQ_CTL_ERL_ARGS": _LOOPBACK_DISTRIBUTION,
         # The start script then becomes the Erlang machine instead of waiting for it: signals and
         # process ids mean the broker itself.
