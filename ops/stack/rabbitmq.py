@@ -27,7 +27,7 @@ USER = "warren"
 # on every interface.
 _LOOPBACK_DISTRIBUTION = "-kernel inet_dist_use_interface {127,0,0,1}"
 _NO_BUSY_WAIT = "+sbwt none +sbwtdcpu none +sbwtdio none"
-"""A node shares its cores with all else that a stack has: idle schedulers sleep, and do not spin."""
+"""A node shares its cores with all else that a stack has: who waits sleeps, and does not spin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
