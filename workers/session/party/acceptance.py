@@ -196,6 +196,14 @@ def check_time(request: RequestBase, party: Party, now: int) -> None:
         raise RefusedError("the request was issued in the future; is a clock wrong?")
 
 
+def holds(member: Member, facts: KeyFacts, index: int) -> bool:
+    """Whether it holds the share of this index, under the identity that it has here."""
+    if index > facts.party_count:
+        return False
+    holder = facts.holders[index - 1]
+    return (holder.party_id, holder.identity) == (member.party_id, member.identity)
+
+
 def own_commitment(accepted: Accepted) -> NonceCommitment:
     """The nonce commitment that this party is asked to use up."""
     place = [member.index for member in accepted.members].index(accepted.own_index)
@@ -268,12 +276,7 @@ def _holders(members: Sequence[Member], facts: KeyFacts) -> None:
     if len(members) != facts.threshold:
         raise RefusedError(f"{len(members)} signers; this key takes exactly {facts.threshold}")
     for member in members:
-        holder = facts.holders[member.index - 1] if member.index <= facts.party_count else None
-        if (
-            holder is None
-            or holder.party_id != member.party_id
-            or holder.identity != member.identity
-        ):
+        if not holds(member, facts, member.index):
             raise RefusedError(f"party {member.party_id} is not holder {member.index} of the key")
 
 

@@ -7,14 +7,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from contracts.errors import ContractError
-from contracts.keys import Holder, KeyFacts
+from contracts.keys import KeyFacts
 from contracts.requests import ReshareRequest
 from contracts.sessions import ReshareCreated
-from contracts.terms import ReshareMember, ReshareTerms
+from contracts.terms import ReshareTerms
 
 from ...store.records import KeyShareRecord
 from ..errors import RefusedError
-from .acceptance import Party, check_time, key_facts, roster
+from .acceptance import Party, check_time, holds, key_facts, roster
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,26 +113,15 @@ def _asked(request: ReshareRequest, terms: ReshareTerms, known: KeyFacts, held: 
 
 def _dealers(request: ReshareRequest, terms: ReshareTerms, known: KeyFacts) -> None:
     """As many holders as the key's threshold, each under its own index."""
-    dealers = [member for member in terms.members if member.deals_as is not None]
+    dealers = [(each, each.deals_as) for each in terms.members if each.deals_as is not None]
     if len(dealers) != known.threshold:
         raise RefusedError(f"{len(dealers)} dealers; this key takes exactly {known.threshold}")
-    for dealer in dealers:
-        holder = _holder(known, dealer)
-        if holder is None or (holder.party_id, holder.identity) != (
-            dealer.party_id,
-            dealer.identity,
-        ):
-            raise RefusedError(
-                f"party {dealer.party_id} is not holder {dealer.deals_as} of the key"
-            )
-    names = {dealer.party_id for dealer in dealers}
+    for dealer, index in dealers:
+        if not holds(dealer, known, index):
+            raise RefusedError(f"party {dealer.party_id} is not holder {index} of the key")
+    names = {dealer.party_id for dealer, _ in dealers}
     if request.dealers is not None and set(request.dealers) != names:
         raise RefusedError("the dealers are not those that the client named")
-
-
-def _holder(known: KeyFacts, dealer: ReshareMember) -> Holder | None:
-    assert dealer.deals_as is not None
-    return known.holders[dealer.deals_as - 1] if dealer.deals_as <= known.party_count else None
 
 
 def _receivers(request: ReshareRequest, terms: ReshareTerms, party: Party) -> None:
