@@ -15,16 +15,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from faststream.rabbit import RabbitBroker
-from tenacity import (
-    AsyncRetrying,
-    before_sleep_log,
-    retry_if_exception_type,
-    stop_after_delay,
-    wait_random_exponential,
-)
 
-from contracts import addresses, connecting, sessions
+from contracts import addresses, sessions
 from contracts.client_list import KnownClients
+from contracts.confirming import AWAY, answered
 
 from . import abilities, chores, following, metrics, places
 from .coordinator.signature import Signature
@@ -52,6 +46,7 @@ from .delivery.permissions import (
 from .delivery.publisher import Publisher, require_topology
 from .health import Check, Health
 from .party.consumer import PartyConsumer
+from .patience import patiently
 from .session.party.acceptance import Party
 from .session.sending import report
 from .settings import CoordinatorSettings, Lane, PartySettings
@@ -67,8 +62,6 @@ METERED = metrics.Metered()
 READY_FILE = "WARREN_READY_FILE"
 """Environment variable: a file that is created once the worker consumes."""
 
-STARTUP_PATIENCE_S = 60
-BROKER_AWAY = connecting.AWAY
 GC_THRESHOLD = 20_000
 """Allocations between two looks at the young; some hundred deliveries."""
 STOP_S = GRACE_S + 1
@@ -217,7 +210,9 @@ async def run_coordinator(
             pool_limits=settings.pools,
         )
         requests, reports = coordinator.requests, coordinator.reports
-        await coordinator.liveness.refresh()
+        async for attempt in patiently(StoreUnavailableError):
+            with attempt:
+                await coordinator.liveness.refresh()
         grace_ms = int(limits.grace_seconds * 1000)
         broker = make_broker(url)
         consume = functools.partial(subscribe, broker, publisher, middleware=middleware)
@@ -335,12 +330,13 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
-    async for attempt in _patiently(BROKER_AWAY):
+    async for attempt in patiently(*AWAY):
         with attempt:
             try:
                 with reading(url):
-                    await broker.start()
-            except (*BROKER_AWAY, ForbiddenError):
+                    async with answered():
+                        await broker.start()
+            except (*AWAY, ForbiddenError):
                 await broker.stop()
                 raise
     await begin()
@@ -362,21 +358,23 @@ async def _serve(
 
 
 async def _broker_reachable(url: str, *, queues: Iterable[str], ways: Iterable[Way]) -> None:
-    async for attempt in _patiently(BROKER_AWAY):
+    async for attempt in patiently(*AWAY):
         with attempt:
-            await require_topology(url, queues=queues)
-            await require_writing(url, ways)
+            async with answered():
+                await require_topology(url, queues=queues)
+                await require_writing(url, ways)
 
 
 @contextlib.asynccontextmanager
 async def _connected(url: str, name: str, middleware: Middleware) -> AsyncIterator[Publisher]:
     """The publisher, once the broker can be reached."""
     publisher = Publisher(url, name=name, around=middleware.around_publishing)
-    async for attempt in _patiently(BROKER_AWAY):
+    async for attempt in patiently(*AWAY):
         with attempt:
             try:
-                await publisher.__aenter__()
-            except BROKER_AWAY:
+                async with answered():
+                    await publisher.__aenter__()
+            except AWAY:
                 await publisher.__aexit__(None, None, None)
                 raise
     try:
@@ -388,23 +386,13 @@ async def _connected(url: str, name: str, middleware: Middleware) -> AsyncIterat
 @contextlib.asynccontextmanager
 async def _opened(store: S) -> AsyncIterator[S]:
     """The store, once its database can be reached."""
-    async for attempt in _patiently((StoreUnavailableError,)):
+    async for attempt in patiently(StoreUnavailableError):
         with attempt:
             await store.__aenter__()
     try:
         yield store
     finally:
         await store.__aexit__(None, None, None)
-
-
-def _patiently(errors: tuple[type[Exception], ...]) -> AsyncRetrying:
-    return AsyncRetrying(
-        retry=retry_if_exception_type(errors),
-        wait=wait_random_exponential(multiplier=0.2, max=5),
-        stop=stop_after_delay(STARTUP_PATIENCE_S),
-        before_sleep=before_sleep_log(logger, logging.WARNING),
-        reraise=True,
-    )
 
 
 def _spare_the_collector() -> None:

@@ -14,12 +14,14 @@ from faststream.rabbit import RabbitBroker
 
 from contracts import addresses
 from contracts.client_list import ClientList, KnownClients
+from contracts.confirming import AWAY, answered
 
 from .delivery.consuming import subscribe_log
 from .delivery.lists import BEHIND_S, ListFollower, UnusableListError
+from .patience import patiently
 from .settings import CoordinatorSettings, PartySettings
 from .store.floors import Floor
-from .store.interface import CoordinatorStore, PartyStore
+from .store.interface import CoordinatorStore, PartyStore, StoreUnavailableError
 
 PATIENCE_S: Final = 60.0
 """For the rest of a list that was known here before."""
@@ -82,12 +84,17 @@ async def _followed(
         UnusableListError: What is stored does not check out, or more was known here before.
         TopologyError, ForbiddenError: The stream is missing, or not to be read by us.
     """
-    await follower.load()
+    async for attempt in patiently(StoreUnavailableError):
+        with attempt:
+            await follower.load()
     if not pinned:
         return Followed(clients, None)
     give_up = time.monotonic() + PATIENCE_S
     while True:
-        await follower.catch_up(url)
+        async for attempt in patiently(*AWAY, StoreUnavailableError):
+            with attempt:
+                async with answered():
+                    await follower.catch_up(url)
         try:
             follower.require_reached()
         except UnusableListError:

@@ -36,6 +36,7 @@ from aiormq.exceptions import ChannelAccessRefused, InvalidFrameError
 from yarl import URL
 
 from .. import addresses
+from ..absence import is_missing
 from ..confirming import AWAY, answered
 from ..frames import TlsError, TolerantConnection
 from ..hosts import Hosts, is_external, login_of
@@ -312,6 +313,8 @@ class Link:
             self._queue = await consuming.declare_queue(self._queue_name, passive=True)
             self._consumer = await self._queue.consume(self._deliver)
         except (ChannelNotFoundEntity, ChannelAccessRefused) as error:
+            if isinstance(error, ChannelNotFoundEntity) and not is_missing(error):
+                raise
             raise self._missing("queue", self._queue_name, "read", error) from None
         self._up.set()
 

@@ -29,6 +29,7 @@ from aiormq.abc import AbstractChannel as UnderlayChannel
 from aiormq.exceptions import ChannelAccessRefused
 from yarl import URL
 
+from contracts.absence import is_missing
 from contracts.connecting import connect
 from ops.deadletters.errors import AccessError, NotTakenError, broker_errors, parsed, place_of
 from ops.deadletters.letter import Letter
@@ -194,7 +195,9 @@ class Desk:
         async with asyncio.timeout(TIMEOUT_S):
             try:
                 asked = await channel.declare_queue(self._queue, passive=True)
-            except ChannelNotFoundEntity:
+            except ChannelNotFoundEntity as error:
+                if not is_missing(error):
+                    raise
                 raise AccessError(
                     f'queue "{self._queue}" is missing at {place_of(self._url)}: apply the '
                     "topology with `warren topology apply`"
@@ -207,8 +210,8 @@ class Desk:
         async with asyncio.timeout(TIMEOUT_S), await self._connection.channel() as channel:
             try:
                 await channel.declare_queue(queue, passive=True)
-            except ChannelNotFoundEntity:
-                return False
+            except ChannelNotFoundEntity as error:
+                return not is_missing(error)
             return True
 
     async def _exchange(self, name: str) -> AbstractExchange:

@@ -245,8 +245,10 @@ async def test_a_command_line_is_not_kept_waiting(
 ) -> None:
     await pile_up(coordinator, MANY)
     assert (await terminal.told("key", "show", "ed25519"))["key_id"] == "ed25519"
-    told = await terminal.told("results", "list")
-    assert (told["looked_at"], told["matching"], len(told["results"])) == (MANY, MANY, MANY)
+    told = await terminal.told("results", "list", "--operation", "query_session")
+    assert (told["matching"], len(told["results"])) == (MANY, MANY)
+    # On a slow machine a command asks again, and what answers the second question nobody takes.
+    assert told["looked_at"] >= MANY
 
 
 async def test_results_are_listed_shown_and_discarded(

@@ -17,7 +17,7 @@ from ops.cli.main import app as warren
 from ops.stack import discovery
 from ops.stack.errors import StackError
 from tests.workers.examples_of_settings import coordinator_file, party_file
-from workers import app
+from workers import patience
 from workers.store import opening
 
 BEFORE, AFTER = "Sup3r", "Secr3t"
@@ -196,7 +196,7 @@ def test_no_command_shows_anything_of_a_password(
     command: str,
     between: str,
 ) -> None:
-    monkeypatch.setattr(app, "STARTUP_PATIENCE_S", 0)
+    monkeypatch.setattr(patience, "PATIENCE_S", 0)
     monkeypatch.setenv("COLUMNS", "10000")
     caplog.set_level(logging.DEBUG)
     arguments, environment = commands(tmp_path, between)[command]

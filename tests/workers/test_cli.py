@@ -50,7 +50,7 @@ class Ended:
         return self.err.strip().splitlines()[-1]
 
 
-IMPATIENT = "import workers.app; workers.app.STARTUP_PATIENCE_S = 0.5; import ops.cli.__main__"
+IMPATIENT = "import workers.patience; workers.patience.PATIENCE_S = 0.5; import ops.cli.__main__"
 
 
 async def warren(*arguments: str, impatient: bool = False, **environment: str) -> Ended:

@@ -16,6 +16,7 @@ from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity
 from prometheus_client import Counter, Gauge
 
 from contracts import addresses, list_log
+from contracts.absence import is_missing
 from contracts.errors import ContractError, UnauthenticatedError
 from contracts.numbered_lists import ListError, NumberedList, SignedEntry
 
@@ -237,7 +238,9 @@ async def said_so_far(url: str) -> AsyncGenerator[list_log.Logged]:
             async with contextlib.aclosing(list_log.read(connection)) as said:
                 async for logged in said:
                     yield logged
-        except ChannelNotFoundEntity:
+        except ChannelNotFoundEntity as error:
+            if not is_missing(error):
+                raise
             raise TopologyError("queue", addresses.LISTS_QUEUE) from None
         except ChannelAccessRefused:
             lack = f'may not read queue "{addresses.LISTS_QUEUE}"'

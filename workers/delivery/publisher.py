@@ -31,6 +31,7 @@ from aio_pika.exceptions import PublishError as ReturnedError
 from aiormq.exceptions import ChannelAccessRefused, InvalidFrameError
 
 from contracts import addresses
+from contracts.absence import is_missing
 from contracts.confirming import AWAY, ConnectionLostError, answered
 from contracts.connecting import CONNECT_TIMEOUT_S, connect
 from contracts.frames import TlsError, TolerantConnection
@@ -241,6 +242,7 @@ async def require_topology(url: str, *, queues: Iterable[str]) -> None:
     Raises:
         TopologyError: names the first exchange or queue that is not there.
         NoAdmissionError: the login or the vhost is wrong.
+        ChannelNotFoundEntity: a queue is there and cannot be reached for now.
     """
     async with await admitted(url) as connection:
         for name in EXCHANGES:
@@ -257,7 +259,9 @@ async def require_topology(url: str, *, queues: Iterable[str]) -> None:
                 # for each of thousands: it ends a connection that has more than 2047.
                 async with await connection.channel() as channel:
                     await channel.get_queue(name, ensure=True)
-            except ChannelNotFoundEntity:
+            except ChannelNotFoundEntity as error:
+                if not is_missing(error):
+                    raise
                 raise TopologyError("queue", name) from None
             except ChannelAccessRefused:
                 continue

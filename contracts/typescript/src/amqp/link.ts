@@ -340,7 +340,7 @@ export class Link {
     if (error instanceof WarrenError) return error;
     const code = (error as { code?: unknown } | null)?.code;
     const user = this.#address.user ?? "of the certificate";
-    if (code === 404) return new TopologyError(`${asked} is missing: ${REMEDY}`);
+    if (isMissing(error)) return new TopologyError(`${asked} is missing: ${REMEDY}`);
     if (code === 403) {
       return new TopologyError(`user ${user} may not ${verb} ${asked}: the broker's administrator grants it`);
     }
@@ -468,6 +468,12 @@ function whyOf(error: unknown): string {
   if (typeof code === "string" || typeof code === "number") return String(code);
   const told = typeof message === "string" ? /\b[0-9]{3} \([A-Z_-]+\)/.exec(message) : null;
   return told?.[0] ?? "no answer";
+}
+
+/** Otherwise a 404 of the broker's is about a queue that is there and cannot be reached for now. */
+export function isMissing(error: unknown): boolean {
+  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
+  return code === 404 && String(message).includes("NOT_FOUND - no ");
 }
 
 export function sleep(ms: number): Promise<void> {
