@@ -1,8 +1,9 @@
 """A party's tables.
 
-Key shares, what decides whose they are, bans, evidence and cancellations are all that may outlive a
-crash of the database. Everything else is UNLOGGED on PostgreSQL: round state, a nonce or a
-presignature that came back from a backup or on a promoted replica could be answered from twice.
+Key shares, what decides whose they are and how old, bans, evidence and cancellations are all that
+may outlive a crash of the database. Everything else is UNLOGGED on PostgreSQL: round state, a nonce
+or a presignature that came back from a backup or on a promoted replica could be answered from
+twice.
 """
 
 from sqlalchemy import Boolean, Index
@@ -66,6 +67,23 @@ class Tenant(PartyTable, table=True):
     key_session: bytes = Bytes(primary_key=True)
     tenant: str | None = Words(nullable=True)
     given_at: int = Number()
+
+
+class Epoch(PartyTable, table=True):
+    """A later epoch of a key that began here or came with a bundle, and how far it is; kept for
+    good, for none begins twice, and a retired one must not come back.
+
+    `session_id` made it. `bundle` proves it to anyone, and is null before there is one.
+    """
+
+    __tablename__ = "epochs"
+
+    key_session: bytes = Bytes(primary_key=True)
+    epoch: int = Number(primary_key=True)
+    session_id: bytes = Bytes()
+    status: str = Words()
+    bundle: str | None = Words(nullable=True)
+    at: int = Number()
 
 
 class PartySession(SessionColumns, PartyTable, table=True):

@@ -28,6 +28,7 @@ REFUSALS = {
     Outcome.CANCELLED: "the request was cancelled",
     Outcome.EXPIRED: "the request expired before we could answer it; is a clock wrong?",
     Outcome.OTHER_REQUEST: "another request of the same id came before",
+    Outcome.EPOCH_TAKEN: "an epoch of this key that is not below was begun here meanwhile",
     Outcome.TOO_MANY_TRIES: f"we answered the request in {MAX_TRIES} other sessions",
 }
 """Outcomes of a commit for which its session is to fail."""

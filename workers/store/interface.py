@@ -10,7 +10,7 @@ At a party, what was sealed is opened on its way out: `sealing.SealError` if tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias
 
@@ -21,6 +21,7 @@ from .records import (
     ApiKeyRecord,
     BanRecord,
     CoordinatorChange,
+    EpochRecord,
     EvidenceRecord,
     IncarnationRecord,
     KeyRecord,
@@ -165,6 +166,33 @@ class PartyStore(SessionStore, Protocol):
     async def name_taken(self, owner: str, key_id: str, key_session: bytes) -> bool:
         """Whether another key than that session's was ever certified here under this name."""
 
+    async def epochs(self, key_session: bytes) -> list[EpochRecord]:
+        """Of one key, by their number: all that were begun here, proven here or retired here."""
+
+    async def certify_epoch(
+        self, record: EpochRecord, certificates: Mapping[str, bytes] | None
+    ) -> bool:
+        """Keep the bundle that proves an epoch, whoever made it. False if there was one already.
+
+        Arguments:
+            certificates: Of all holders, for our share of it. None deletes what we hold of its
+                number: a share of other facts, which nothing will ever prove.
+        """
+
+    async def activate_epoch(self, key_session: bytes, epoch: int, now: int) -> bool:
+        """Make its share usable: the key signs by it. False if it is not certified (no more), or a
+        higher one is active."""
+
+    async def retire_epochs(
+        self, key_session: bytes, below: int, sessions: Sequence[bytes], now: int
+    ) -> bool:
+        """Delete shares, nonces and presignatures of all lower epochs, and end these sessions, in
+        which they are used. False, and nothing is done, unless the epoch `below` is active."""
+
+    async def purge_retired(self, *, since: int) -> int:
+        """Delete nonces and presignatures of epochs that were retired since: a session that nobody
+        thought of may have added some in that moment. Returns how many."""
+
     async def give_tenant(self, given: TenantRecord) -> Outcome:
         """LOST_RACE if the key was given a tenant before, or is not here; KEY_EXISTS if the owner
         has another key of its id."""
@@ -271,8 +299,9 @@ class PartyStore(SessionStore, Protocol):
         """All of them, each `secret` as it is stored: sealed to this party."""
 
     async def add_sealed_key_shares(self, shares: Sequence[KeyShareRecord]) -> bool:
-        """Add all of them, or none if there is one of the same key already, whatever its epoch.
-        Each `secret` is stored as it is."""
+        """Add all of them, or none if there is one of the same key already, whatever its epoch, or
+        if one is below an epoch that was proven here, or was retired. Each `secret` is stored as it
+        is."""
 
 
 class CoordinatorStore(SessionStore, Protocol):

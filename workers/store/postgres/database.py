@@ -59,6 +59,7 @@ _REFUSALS = {
     "WR001": Outcome.DUPLICATE_REQUEST,
     "WK001": Outcome.KEY_EXISTS,
     "WB001": Outcome.BATCH_REFUSED,
+    "WE001": Outcome.EPOCH_TAKEN,
 }
 
 # Rows that only another delivery of the same message can have written.

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from contracts.requests import MAX_TRIES
 
 from ..database import RefusedError, Row
 from ..records import (
+    EpochRecord,
     KeyShareRecord,
     Outcome,
     Parked,
@@ -68,6 +69,11 @@ ADD_KEY_SHARES = f"""
     INSERT INTO key_shares ({KEY_SHARE_COLUMNS})
     SELECT * FROM wanted
     WHERE NOT EXISTS (SELECT FROM key_shares JOIN wanted USING (key_session))
+        AND NOT EXISTS (
+            SELECT FROM epochs JOIN wanted USING (key_session)
+            WHERE epochs.epoch > wanted.epoch AND bundle IS NOT NULL
+                OR epochs.epoch = wanted.epoch AND status = 'retired'
+        )
 """
 
 _NO_SHARE = (None,) * 8
@@ -92,6 +98,8 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
         function = "commit_party_v1"
         if presigning:
             function = "commit_party_and_presignatures_v1"
+        elif change.epoch is not None:
+            function = "commit_party_and_epoch_v1"
         elif share is not None:
             function = "commit_party_and_key_v1"
         try:
@@ -103,6 +111,7 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
                 *arrays([rows.nonce_values(nonce) for nonce in change.nonces], 5),
                 *(_NO_SHARE if share is None else rows.key_share_values(share)),
                 *presigning,
+                *_epoch_values(change),
                 then=then,
                 about=about,
             )
@@ -179,6 +188,25 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
             return refused.outcome
         return Outcome.COMMITTED if done else Outcome.LOST_RACE
 
+    async def certify_epoch(
+        self, record: EpochRecord, certificates: Mapping[str, bytes] | None
+    ) -> bool:
+        values = party.certified_values(record, certificates)
+        return await self._database.call("certify_epoch_v1", *values)
+
+    async def activate_epoch(self, key_session: bytes, epoch: int, now: int) -> bool:
+        return await self._database.call("activate_epoch_v1", key_session, epoch, now)
+
+    async def retire_epochs(
+        self, key_session: bytes, below: int, sessions: Sequence[bytes], now: int
+    ) -> bool:
+        try:
+            return await self._database.call(
+                "retire_epochs_v1", key_session, below, list(sessions), now
+            )
+        except RefusedError:
+            return False
+
     async def park(self, parked: Parked, *, max_count: int, max_bytes: int, now: int) -> bool:
         return await self._database.call_in(
             self._rows.incarnation,
@@ -194,6 +222,13 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
 
     async def end(self, session_id: bytes, status: str, now: int) -> bool:
         return await self._database.call("end_session_v2", session_id, status, now)
+
+
+def _epoch_values(change: PartyChange) -> tuple[object, ...]:
+    """What only a reshare says."""
+    if change.epoch is None:
+        return ()
+    return change.epoch.key_session, change.epoch.epoch, change.epoch.status.value, change.at
 
 
 def _about_request(change: PartyChange) -> tuple[str, tuple[object, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import ClassVar
 
 from .sessions import Session, SessionChange
@@ -46,6 +47,53 @@ class TenantRecord:
     owner: str
     tenant: str | None
     given_at: int
+
+
+class EpochStatus(StrEnum):
+    """How far an epoch of a key is at one party."""
+
+    BEGUN = "begun"
+    """A session is to make it. It stays so if that fails."""
+    PENDING = "pending"
+    """Our share of it is stored and our certificate may be out; whether all others' are, we do not
+    know."""
+    CERTIFIED = "certified"
+    """We have its bundle. The epoch before still signs."""
+    ACTIVE = "active"
+    """The highest of these signs."""
+    RETIRED = "retired"
+    """All that we had of it is deleted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochStep:
+    """What a session does to the epoch that it makes.
+
+    Attributes:
+        status: BEGUN, for the first; then PENDING, with our share.
+    """
+
+    key_session: bytes
+    epoch: int
+    status: EpochStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochRecord:
+    """An epoch that was begun here, or came with its bundle.
+
+    Attributes:
+        session_id: That makes it; empty of one that was there before there were any others.
+        bundle: JSON of `contracts.epochs.EpochBundle`, which was checked. Public.
+        at: When it came to this status; Unix milliseconds by this party's clock.
+    """
+
+    key_session: bytes
+    epoch: int
+    session_id: bytes
+    status: EpochStatus
+    bundle: str | None = None
+    at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,8 +199,11 @@ class PartyChange(SessionChange):
     """One delivery's transaction at a party.
 
     Attributes:
-        key_share: Insert it, or replace the one of the same (key_session, epoch). If another key
-            has its owner and key id, the whole change fails (KEY_EXISTS).
+        key_share: Insert it, or replace the one of the same (key_session, epoch) unless it is
+            active; one that comes with `epoch` replaces none. If another key has its owner and key
+            id, the whole change fails (KEY_EXISTS).
+        epoch: Begin it: the whole change fails (EPOCH_TAKEN) unless it is above all of its key that
+            were ever begun here. Or move it on: likewise, unless this session has just begun it.
         take_nonce: Delete this nonce; if it is not there the whole change fails (NONCE_GONE).
         nonces: Insert these.
         take_presignatures: (batch, position) of each; delete them all. If one is not there, or
@@ -166,10 +217,11 @@ class PartyChange(SessionChange):
         forbids: Let every change fail that answers it from now on, and end its sessions. The whole
             change fails if it has a statement and one did answer (ALREADY_SIGNED), or if the owner
             has too many (OVERLOADED).
-        at: Unix milliseconds by this party's clock, for the two.
+        at: Unix milliseconds by this party's clock, for these and the epoch.
     """
 
     key_share: KeyShareRecord | None = None
+    epoch: EpochStep | None = None
     take_nonce: bytes | None = None
     nonces: tuple[NonceRecord, ...] = ()
     take_presignatures: tuple[tuple[bytes, int], ...] = ()

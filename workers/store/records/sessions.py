@@ -35,6 +35,8 @@ class Outcome(Enum):
     """The client's key id is taken; nothing was written."""
     BATCH_REFUSED = auto()
     """As many batches are in the making as may be; nothing was written."""
+    EPOCH_TAKEN = auto()
+    """The epoch is another session's, or not above all that were begun; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

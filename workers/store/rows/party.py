@@ -14,6 +14,8 @@ from ..records import (
     AnswerRecord,
     BanRecord,
     CancellationRecord,
+    EpochRecord,
+    EpochStatus,
     EvidenceRecord,
     KeyShareRecord,
     NonceRecord,
@@ -29,6 +31,7 @@ from ..sealing import Kind, Sealer
 from .sessions import SessionRows
 
 KEY_SHARE_COLUMNS = "key_session, epoch, owner, key_id, facts, certificates, secret, active"
+EPOCH_COLUMNS = "key_session, epoch, session_id, status, bundle, at"
 NONCE_COLUMNS = "nonce_id, key_session, epoch, scheme, secret"
 PRESIGNATURE_COLUMNS = "batch, position, key_session, epoch, secret"
 PRESIGNATURE_NAMES = PRESIGNATURE_COLUMNS.split(", ")
@@ -210,6 +213,31 @@ def cancellation_values(forbids: CancellationRecord) -> tuple[object, ...]:
         forbids.issued_until,
         forbids.forbidden_until,
         forbids.statement,
+    )
+
+
+def epoch(row: Row) -> EpochRecord:
+    return EpochRecord(
+        key_session=row["key_session"],
+        epoch=row["epoch"],
+        session_id=row["session_id"],
+        status=EpochStatus(row["status"]),
+        bundle=row["bundle"],
+        at=row["at"],
+    )
+
+
+def certified_values(
+    record: EpochRecord, certificates: Mapping[str, bytes] | None
+) -> tuple[object, ...]:
+    """Key, epoch, session, bundle, certificates, time."""
+    return (
+        record.key_session,
+        record.epoch,
+        record.session_id,
+        record.bundle,
+        None if certificates is None else _certificates_to_json(certificates),
+        record.at,
     )
 
 

@@ -12,6 +12,7 @@ from ..incarnation import record
 from ..interface import StoreUnavailableError
 from ..records import (
     BanRecord,
+    EpochRecord,
     EvidenceRecord,
     IncarnationRecord,
     KeyShareRecord,
@@ -19,7 +20,13 @@ from ..records import (
     TenantRecord,
 )
 from ..rows import party as rows
-from ..rows.party import BAN_COLUMNS, EVIDENCE_COLUMNS, KEY_SHARE_COLUMNS, PartyRows
+from ..rows.party import (
+    BAN_COLUMNS,
+    EPOCH_COLUMNS,
+    EVIDENCE_COLUMNS,
+    KEY_SHARE_COLUMNS,
+    PartyRows,
+)
 from ..rows.sealed import Sealed
 from . import sealed
 from .sessions import PURGED_AT_ONCE, SharedStore
@@ -65,6 +72,22 @@ TENANTS = """
     FROM tenants JOIN key_shares USING (key_session)
     ORDER BY tenants.key_session
 """
+
+EPOCHS = f"SELECT {EPOCH_COLUMNS} FROM epochs WHERE key_session = $1 ORDER BY epoch"
+
+# A newer epoch than the share's was proven here, or the share's own was retired.
+OUTDATED = """
+    SELECT 1 FROM epochs
+    WHERE key_session = $1
+        AND (epoch > $2 AND bundle IS NOT NULL OR epoch = $2 AND status = 'retired')
+"""
+
+RETIRED_SINCE = "SELECT key_session, epoch FROM epochs WHERE status = 'retired' AND at >= $1"
+
+PURGE_RETIRED = tuple(
+    f"DELETE FROM {table} WHERE (key_session, epoch) IN ({RETIRED_SINCE})"
+    for table in ("nonces", "presignatures")
+)
 
 # The oldest nonces go: nobody has asked for them the longest.
 TRIM_NONCES = """
@@ -183,6 +206,12 @@ class SharedPartyStore(SharedStore):
 
     async def name_taken(self, owner: str, key_id: str, key_session: bytes) -> bool:
         return bool(await self._database.fetch(NAME_TAKEN, owner, key_id, key_session))
+
+    async def epochs(self, key_session: bytes) -> list[EpochRecord]:
+        return [rows.epoch(row) for row in await self._database.fetch(EPOCHS, key_session)]
+
+    async def purge_retired(self, *, since: int) -> int:
+        return sum([await self._database.execute(each, since) for each in PURGE_RETIRED])
 
     async def tenants(self) -> list[TenantRecord]:
         return [rows.tenant(row) for row in await self._database.fetch(TENANTS)]

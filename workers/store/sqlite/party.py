@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from contracts.requests import MAX_TRIES
@@ -15,6 +15,9 @@ from ..interface import StoreUnavailableError
 from ..records import (
     AnswerRecord,
     CancellationRecord,
+    EpochRecord,
+    EpochStatus,
+    EpochStep,
     KeyShareRecord,
     NonceRecord,
     Outcome,
@@ -34,7 +37,14 @@ from ..rows.party import (
     PRESIGNATURE_COLUMNS,
     PartyRows,
 )
-from ..shared.party import INCARNATION, KEY_SHARE, NAME_TAKEN, UNPARK, SharedPartyStore
+from ..shared.party import (
+    INCARNATION,
+    KEY_SHARE,
+    NAME_TAKEN,
+    OUTDATED,
+    UNPARK,
+    SharedPartyStore,
+)
 from .database import SqliteDatabase, change, now, select
 from .fence import SqliteFence
 from .sessions import SqliteStore, advance, load
@@ -73,6 +83,62 @@ SAVE_KEY_SHARE = f"""
         certificates = excluded.certificates, secret = excluded.secret, active = excluded.active
     WHERE NOT key_shares.active
 """
+
+ADD_KEY_SHARE = f"""
+    INSERT INTO key_shares ({KEY_SHARE_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+"""
+
+NOT_BELOW = "SELECT 1 FROM epochs WHERE key_session = $1 AND epoch >= $2"
+
+BEGIN_EPOCH = """
+    INSERT INTO epochs (key_session, epoch, session_id, status, at) VALUES ($1, $2, $3, $4, $5)
+"""
+
+MOVE_EPOCH = """
+    UPDATE epochs SET status = $4, at = $5
+    WHERE key_session = $1 AND epoch = $2 AND session_id = $3 AND status = 'begun'
+"""
+
+CERTIFY_EPOCH = """
+    INSERT INTO epochs (key_session, epoch, session_id, status, bundle, at)
+    VALUES ($1, $2, $3, 'certified', $4, $5)
+    ON CONFLICT (key_session, epoch) DO UPDATE
+    SET session_id = excluded.session_id, status = excluded.status, bundle = excluded.bundle,
+        at = excluded.at
+    WHERE epochs.status IN ('begun', 'pending')
+"""
+
+PROVE_SHARE = """
+    UPDATE key_shares SET certificates = $3 WHERE key_session = $1 AND epoch = $2 AND NOT active
+"""
+
+DROP_SHARE = "DELETE FROM key_shares WHERE key_session = $1 AND epoch = $2 AND NOT active"
+
+ACTIVATE_EPOCH = """
+    UPDATE epochs SET status = 'active', at = $3
+    WHERE key_session = $1 AND epoch = $2 AND status = 'certified'
+        AND NOT EXISTS (
+            SELECT 1 FROM epochs WHERE key_session = $1 AND epoch > $2 AND status = 'active'
+        )
+"""
+
+USE_SHARE = "UPDATE key_shares SET active = true WHERE key_session = $1 AND epoch = $2"
+
+ACTIVE_EPOCH = "SELECT 1 FROM epochs WHERE key_session = $1 AND epoch = $2 AND status = 'active'"
+
+REMEMBER_RETIRED = """
+    INSERT INTO epochs (key_session, epoch, session_id, status, at)
+    SELECT key_session, epoch, x'', 'retired', $3 FROM key_shares
+    WHERE key_session = $1 AND epoch < $2
+    ON CONFLICT DO NOTHING
+"""
+
+RETIRE_EPOCHS = """
+    UPDATE epochs SET status = 'retired', at = $3
+    WHERE key_session = $1 AND epoch < $2 AND status <> 'retired'
+"""
+
+RETIRED_TABLES = ("nonces", "presignatures", "key_shares")
 
 CLAIM_NAME = """
     INSERT INTO certified_names (owner, key_id, key_session) VALUES ($1, $2, $3)
@@ -189,15 +255,64 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
             change(connection, ADD_PRESIGNATURE, *self._rows.presignature_values(made), at)
         for ban in wanted.bans:
             change(connection, BAN, *rows.ban_values(ban))
+        if wanted.epoch is not None:
+            _move(connection, wanted, wanted.epoch)
         if wanted.key_share is not None:
-            self._certify(connection, wanted.key_share)
+            save = SAVE_KEY_SHARE if wanted.epoch is None else ADD_KEY_SHARE
+            self._certify(connection, wanted.key_share, save)
 
-    def _certify(self, connection: sqlite3.Connection, share: KeyShareRecord) -> None:
+    def _certify(self, connection: sqlite3.Connection, share: KeyShareRecord, save: str) -> None:
         name = (share.owner, share.key_id, share.key_session)
         if select(connection, NAME_TAKEN, *name):
             raise RefusedError(Outcome.KEY_EXISTS)
         change(connection, CLAIM_NAME, *name)
-        change(connection, SAVE_KEY_SHARE, *self._rows.key_share_values(share))
+        change(connection, save, *self._rows.key_share_values(share))
+
+    async def certify_epoch(
+        self, record: EpochRecord, certificates: Mapping[str, bytes] | None
+    ) -> bool:
+        *key, session_id, bundle, proof, at = rows.certified_values(record, certificates)
+
+        def work(connection: sqlite3.Connection) -> bool:
+            if not change(connection, CERTIFY_EPOCH, *key, session_id, bundle, at):
+                return False
+            if proof is None:
+                change(connection, DROP_SHARE, *key)
+            else:
+                change(connection, PROVE_SHARE, *key, proof)
+            return True
+
+        return await self._database.write(work)
+
+    async def activate_epoch(self, key_session: bytes, epoch: int, now: int) -> bool:
+        def work(connection: sqlite3.Connection) -> bool:
+            if not change(connection, ACTIVATE_EPOCH, key_session, epoch, now):
+                return False
+            change(connection, USE_SHARE, key_session, epoch)
+            return True
+
+        return await self._database.write(work)
+
+    async def retire_epochs(
+        self, key_session: bytes, below: int, sessions: Sequence[bytes], now: int
+    ) -> bool:
+        def work(connection: sqlite3.Connection) -> bool:
+            if not select(connection, ACTIVE_EPOCH, key_session, below):
+                return False
+            for session_id in sessions:
+                _end(connection, session_id, Status.FAILED.value, now)
+            change(connection, REMEMBER_RETIRED, key_session, below, now)
+            change(connection, RETIRE_EPOCHS, key_session, below, now)
+            for table in RETIRED_TABLES:
+                change(
+                    connection,
+                    f"DELETE FROM {table} WHERE key_session = $1 AND epoch < $2",
+                    key_session,
+                    below,
+                )
+            return True
+
+        return await self._database.write(work)
 
     async def signing_material(
         self,
@@ -238,8 +353,11 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
 
     async def add_sealed_key_shares(self, shares: Sequence[KeyShareRecord]) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
-            if any(select(connection, ANY_EPOCH, share.key_session) for share in shares):
-                return False
+            for share in shares:
+                if select(connection, ANY_EPOCH, share.key_session):
+                    return False
+                if select(connection, OUTDATED, share.key_session, share.epoch):
+                    return False
             for share in shares:
                 change(connection, SAVE_KEY_SHARE, *rows.sealed_key_share_values(share))
             return True
@@ -296,6 +414,18 @@ def _end(connection: sqlite3.Connection, session_id: bytes, status: str, now: in
     change(connection, FORGET_INBOX, session_id)
     change(connection, UNPARK, session_id)
     return True
+
+
+def _move(connection: sqlite3.Connection, wanted: PartyChange, step: EpochStep) -> None:
+    """Raises RefusedError."""
+    key = (step.key_session, step.epoch)
+    values = (*key, wanted.session_id, step.status.value, wanted.at)
+    if step.status is not EpochStatus.BEGUN:
+        moved = change(connection, MOVE_EPOCH, *values)
+    elif moved := not select(connection, NOT_BELOW, *key):
+        change(connection, BEGIN_EPOCH, *values)
+    if not moved:
+        raise RefusedError(Outcome.EPOCH_TAKEN)
 
 
 def _answer(connection: sqlite3.Connection, wanted: PartyChange, answers: AnswerRecord) -> None:

@@ -1,0 +1,292 @@
+"""A key's epochs at a party: none begins twice, no share that was certified is replaced, and of a
+retired one nothing is left or comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from workers.store.interface import PartyStore
+from workers.store.records import EpochRecord, EpochStatus, EpochStep, Outcome, PartyChange
+
+from .conftest import RawDatabase
+from .examples import KEY, key_share, nonce, party_change, presignature, session_id
+
+ROLE = "party"
+PROOFS = {"party-1": b"one", "party-2": b"two"}
+BUNDLE = '{"proves": "it"}'
+
+
+def begin(epoch: int, name: str = "reshare", **other: Any) -> PartyChange:
+    step = EpochStep(key_session=KEY, epoch=epoch, status=EpochStatus.BEGUN)
+    return party_change(name, protocol="reshare", epoch=step, at=epoch, **other)
+
+
+def certify(epoch: int, name: str = "reshare", **other: Any) -> PartyChange:
+    """The change that stores our share."""
+    values: dict[str, Any] = {
+        "expected_version": 1,
+        "cause": "round 4",
+        "key_share": key_share(epoch=epoch, secret=f"share {epoch} of {name}".encode()),
+    }
+    step = EpochStep(key_session=KEY, epoch=epoch, status=EpochStatus.PENDING)
+    return party_change(name, epoch=step, at=10 + epoch, **(values | other))
+
+
+def proven(epoch: int, name: str = "reshare", **other: Any) -> EpochRecord:
+    values: dict[str, Any] = {
+        "key_session": KEY,
+        "epoch": epoch,
+        "session_id": session_id(name),
+        "status": EpochStatus.CERTIFIED,
+        "bundle": BUNDLE,
+        "at": 20 + epoch,
+    }
+    return EpochRecord(**(values | other))
+
+
+async def statuses(store: PartyStore) -> dict[int, str]:
+    return {each.epoch: each.status.value for each in await store.epochs(KEY)}
+
+
+async def with_first_epoch(store: PartyStore) -> None:
+    change = party_change("keygen", key_share=key_share(certificates=PROOFS, active=True))
+    assert await store.commit(change) is Outcome.COMMITTED
+
+
+async def switched_to(store: PartyStore, epoch: int) -> None:
+    """From the first epoch."""
+    await with_first_epoch(store)
+    assert await store.commit(begin(epoch)) is Outcome.COMMITTED
+    assert await store.commit(certify(epoch)) is Outcome.COMMITTED
+    assert await store.certify_epoch(proven(epoch), PROOFS)
+    assert await store.activate_epoch(KEY, epoch, 40)
+
+
+async def test_an_epoch_goes_its_way(party: PartyStore, party_twin: PartyStore) -> None:
+    await with_first_epoch(party)
+    assert await party.epochs(KEY) == []
+    assert await party.commit(begin(1)) is Outcome.COMMITTED
+    begun = proven(1, status=EpochStatus.BEGUN, bundle=None, at=1)
+    assert await party_twin.epochs(KEY) == [begun]
+
+    assert await party.commit(certify(1)) is Outcome.COMMITTED
+    assert await party_twin.epochs(KEY) == [replace(begun, status=EpochStatus.PENDING, at=11)]
+    pending = await party.key_share(KEY, 1)
+    assert pending == key_share(epoch=1, secret=b"share 1 of reshare")
+
+    assert await party_twin.certify_epoch(proven(1), PROOFS)
+    assert await party.epochs(KEY) == [proven(1)]
+    certified = await party.key_share(KEY, 1)
+    assert certified == replace(pending, certificates=PROOFS)
+
+    assert await party.activate_epoch(KEY, 1, 40)
+    assert await party.epochs(KEY) == [proven(1, status=EpochStatus.ACTIVE, at=40)]
+    assert await party.key_share(KEY, 1) == replace(certified, active=True)
+    # The one before goes on until it is retired.
+    before = await party.key_share(KEY, 0)
+    assert before is not None
+    assert before.active
+
+    assert await party.retire_epochs(KEY, 1, [], 50)
+    assert await party.key_share(KEY, 0) is None
+    assert await party.key_share(KEY, 1) == replace(certified, active=True)
+    assert await statuses(party) == {0: "retired", 1: "active"}
+
+
+@pytest.mark.parametrize("later", [1, 2])
+async def test_none_begins_that_is_not_above_all_that_did(party: PartyStore, later: int) -> None:
+    """Whatever became of that."""
+    await with_first_epoch(party)
+    await party.commit(begin(2))
+    failed = party_change("reshare", expected_version=1, cause="end", status="failed")
+    await party.commit(failed)
+    again = begin(later, "again")
+    assert await party.commit(again) is Outcome.EPOCH_TAKEN
+    assert await party.session(again.session_id) is None
+    assert await statuses(party) == {2: "begun"}
+    assert await party.commit(begin(3, "again")) is Outcome.COMMITTED
+    elsewhere = EpochStep(key_session=session_id("other"), epoch=1, status=EpochStatus.BEGUN)
+    other = party_change("other key's", epoch=elsewhere)
+    assert await party.commit(other) is Outcome.COMMITTED
+
+
+async def test_of_sessions_that_begin_at_once_each_epoch_has_one(
+    party: PartyStore, party_twin: PartyStore
+) -> None:
+    await with_first_epoch(party)
+    stores = [party, party_twin] * 6
+    tries = [store.commit(begin(1, f"try {i}")) for i, store in enumerate(stores)]
+    outcomes = await asyncio.gather(*tries)
+    assert sorted(each.name for each in outcomes) == ["COMMITTED"] + ["EPOCH_TAKEN"] * 11
+    assert await statuses(party) == {1: "begun"}
+
+
+async def test_a_share_that_was_certified_is_never_replaced(party: PartyStore) -> None:
+    """Not by another session, and not by its own."""
+    await with_first_epoch(party)
+    await party.commit(begin(1))
+    await party.commit(certify(1))
+    stored = await party.key_share(KEY, 1)
+    await party.commit(party_change("another"))
+    assert await party.commit(certify(1, "another")) is Outcome.EPOCH_TAKEN
+    again = certify(1, expected_version=2, cause="again", key_share=key_share(epoch=1))
+    assert await party.commit(again) is Outcome.EPOCH_TAKEN
+    assert await party.key_share(KEY, 1) == stored
+    assert await statuses(party) == {1: "pending"}
+
+
+async def test_a_session_makes_no_other_epoch_than_it_began(party: PartyStore) -> None:
+    await with_first_epoch(party)
+    await party.commit(begin(1))
+    assert await party.commit(certify(2)) is Outcome.EPOCH_TAKEN
+    session = await party.session(session_id("reshare"))
+    assert session is not None
+    assert session.version == 1
+    assert await party.key_share(KEY, 2) is None
+
+
+async def test_who_does_not_receive_has_no_share_and_learns_of_the_epoch_all_the_same(
+    party: PartyStore,
+) -> None:
+    await with_first_epoch(party)
+    await party.commit(begin(1))
+    assert await party.certify_epoch(proven(1), None)
+    assert await party.activate_epoch(KEY, 1, 40)
+    assert await party.retire_epochs(KEY, 1, [], 50)
+    assert await party.key_shares() == []
+    assert await statuses(party) == {0: "retired", 1: "active"}
+
+
+async def test_who_was_away_learns_of_an_epoch_that_never_began_here(party: PartyStore) -> None:
+    await with_first_epoch(party)
+    assert await party.certify_epoch(proven(7, "elsewhere"), None)
+    assert await party.epochs(KEY) == [proven(7, "elsewhere")]
+    assert await party.commit(begin(7)) is Outcome.EPOCH_TAKEN
+
+
+async def test_a_share_of_other_facts_than_were_proven_goes(party: PartyStore) -> None:
+    await with_first_epoch(party)
+    await party.commit(begin(1))
+    await party.commit(certify(1))
+    assert await party.certify_epoch(proven(1, "elsewhere"), None)
+    assert await party.key_share(KEY, 1) is None
+    assert await party.key_share(KEY, 0) is not None
+
+
+async def test_an_epoch_is_proven_once(party: PartyStore, party_twin: PartyStore) -> None:
+    await with_first_epoch(party)
+    await party.commit(begin(1))
+    await party.commit(certify(1))
+    both = await asyncio.gather(
+        party.certify_epoch(proven(1), PROOFS), party_twin.certify_epoch(proven(1), PROOFS)
+    )
+    assert sorted(both) == [False, True]
+    assert await party.activate_epoch(KEY, 1, 40)
+    assert not await party.certify_epoch(proven(1, "another"), None)
+    assert await party.epochs(KEY) == [proven(1, status=EpochStatus.ACTIVE, at=40)]
+    assert await party.key_share(KEY, 1) is not None
+
+
+async def test_only_what_was_proven_becomes_active_and_no_lower_one_after_it(
+    party: PartyStore,
+) -> None:
+    await with_first_epoch(party)
+    await party.commit(begin(1))
+    await party.commit(certify(1))
+    assert not await party.activate_epoch(KEY, 1, 40)
+    pending = await party.key_share(KEY, 1)
+    assert pending is not None
+    assert not pending.active
+    await party.certify_epoch(proven(1), PROOFS)
+    await party.certify_epoch(proven(2, "elsewhere"), None)
+    assert await party.activate_epoch(KEY, 2, 41)
+    assert not await party.activate_epoch(KEY, 1, 42)
+    assert not await party.activate_epoch(KEY, 2, 43)
+    assert await statuses(party) == {1: "certified", 2: "active"}
+
+
+async def test_nothing_is_retired_for_an_epoch_that_does_not_sign(party: PartyStore) -> None:
+    await with_first_epoch(party)
+    await party.commit(begin(1))
+    await party.commit(certify(1))
+    await party.certify_epoch(proven(1), PROOFS)
+    await party.commit(party_change("signing"))
+    assert not await party.retire_epochs(KEY, 1, [session_id("signing")], 50)
+    assert await party.key_share(KEY, 0) is not None
+    session = await party.session(session_id("signing"))
+    assert session is not None
+    assert session.status == "in_progress"
+
+
+async def test_nothing_is_left_of_a_retired_epoch(party: PartyStore, raw: RawDatabase) -> None:
+    other_key = session_id("other key")
+    await switched_to(party, 1)
+    made = party_change(
+        "batch",
+        nonces=(nonce(), nonce("new", epoch=1), nonce("other", key_session=other_key)),
+    )
+    await party.commit(made)
+    batches = party_change(
+        "batches",
+        presignatures=(
+            presignature(),
+            presignature(1, epoch=1),
+            presignature(2, key_session=other_key),
+        ),
+    )
+    await party.commit(batches)
+    await party.commit(party_change("presigning", state=b"made with the old share"))
+
+    assert await party.retire_epochs(KEY, 1, [session_id("presigning")], 50)
+    left = "SELECT epoch FROM {} ORDER BY epoch"
+    for table, expected in (
+        ("nonces", [(0,), (1,)]),  # 0: the other key's
+        ("presignatures", [(0,), (1,)]),
+        ("key_shares", [(1,)]),
+    ):
+        assert await raw.query(left.format(table)) == expected
+    ended = await party.session(session_id("presigning"))
+    assert ended is not None
+    assert (ended.status, ended.state) == ("failed", b"")
+    # Once more changes nothing.
+    before = await party.epochs(KEY)
+    assert await party.retire_epochs(KEY, 1, [], 60)
+    assert await party.epochs(KEY) == before
+
+
+async def test_what_a_session_adds_to_a_retired_epoch_goes_as_well(
+    party: PartyStore, raw: RawDatabase
+) -> None:
+    await switched_to(party, 1)
+    await party.retire_epochs(KEY, 1, [], 50)
+    late = party_change("late", nonces=(nonce(), nonce("new", epoch=1)))
+    await party.commit(late)
+    await party.commit(party_change("later", presignatures=(presignature(),)))
+    assert await party.purge_retired(since=51) == 0
+    assert await party.purge_retired(since=50) == 2
+    assert await raw.query("SELECT epoch FROM nonces") == [(1,)]
+    assert await raw.query("SELECT epoch FROM presignatures") == []
+
+
+async def test_a_retired_share_does_not_come_back(party: PartyStore) -> None:
+    await switched_to(party, 1)
+    (old, new) = await party.sealed_key_shares()
+    assert (old.epoch, new.epoch) == (0, 1)
+    await party.retire_epochs(KEY, 1, [], 50)
+    assert not await party.add_sealed_key_shares([old])
+    assert await statuses(party) == {0: "retired", 1: "active"}
+
+
+async def test_nor_does_one_below_what_was_proven(party: PartyStore, raw: RawDatabase) -> None:
+    await switched_to(party, 1)
+    (old, new) = await party.sealed_key_shares()
+    await raw.query("DELETE FROM key_shares", "DELETE FROM certified_names")
+    other = replace(old, key_session=session_id("other key"), key_id="other")
+    assert not await party.add_sealed_key_shares([other, old])
+    assert await party.key_shares() == []
+    assert await party.add_sealed_key_shares([other, new])
+    assert [each.epoch for each in await party.key_shares()] == [0, 1]
