@@ -40,7 +40,7 @@ from workers.session.epochs import check_bundle
 from workers.session.failures import failure_of
 from workers.session.party.direct import EPHEMERAL_BYTES
 from workers.session.party.resharing import ENGINE
-from workers.store.records import KeyShareRecord
+from workers.store.records import EpochStatus, KeyShareRecord
 
 LEAVER, STAYS, NEWCOMER = "p3", "p2", "p4"
 CURVES = pytest.mark.parametrize("curve", list(Curve))
@@ -113,10 +113,27 @@ def test_a_share_is_stored_before_anybody_hears_that_there_is_one_and_is_not_usa
         )
         assert step.key_share is not None
         assert step.key_share.certificates.keys() == {name}
-        last = share(run, name)
-        assert last is not None
-        assert last.certificates.keys() == set(NEW_PARTIES)
-        assert (last.secret, last.epoch, last.active) == (step.key_share.secret, TO_EPOCH, False)
+        assert (step.key_share.epoch, step.key_share.active) == (TO_EPOCH, False)
+        # Once: whatever comes later, no other share takes its place.
+        assert [each for each in run.steps[name] if each.key_share is not None] == [step]
+
+
+def test_an_epoch_begins_with_its_session_and_is_pending_with_the_share() -> None:
+    begun = told()
+    run = sitting(begun).play()
+    for name, steps in run.steps.items():
+        moved = [each.epoch for each in steps if each.epoch is not None]
+        assert steps[0].epoch == moved[0]
+        assert {(each.key_session, each.epoch) for each in moved} == {
+            (begun.terms.key_session, TO_EPOCH)
+        }
+        statuses = [each.status for each in moved]
+        if name == LEAVER:
+            assert statuses == [EpochStatus.BEGUN]
+        else:
+            assert statuses == [EpochStatus.BEGUN, EpochStatus.PENDING]
+            (stored,) = (each for each in steps if each.key_share is not None)
+            assert stored.epoch == moved[1]
 
 
 def test_the_epoch_says_where_it_comes_from_and_keeps_what_the_key_may_serve() -> None:

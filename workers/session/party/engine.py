@@ -18,7 +18,14 @@ from contracts.results import Status
 from contracts.terms import Member
 
 from ...protocols.rounds import Blame, MisuseError, Outbox, PartyIndex, SpoiltSessionError
-from ...store.records import AnswerRecord, KeyShareRecord, Outgoing, PresignatureRecord, Received
+from ...store.records import (
+    AnswerRecord,
+    EpochStep,
+    KeyShareRecord,
+    Outgoing,
+    PresignatureRecord,
+    Received,
+)
 from .. import protocols
 from ..protocols import Begun, IncompleteTableError, Round, Way
 from ..sending import report, round_message
@@ -48,6 +55,7 @@ class Move:
         outbox: Our messages of the next round, if we speak in it. What is broadcast beside direct
             messages stands in front of each, unsealed.
         presignatures: Of the last play only.
+        epoch: What becomes of the epoch that the session makes.
         answers: The request that this play is about, if it begins the session or if what it sends
             makes a key.
     """
@@ -56,6 +64,7 @@ class Move:
     outbox: Outbox[bytes, bytes] = field(default_factory=Outbox, repr=False)
     reports: tuple[sessions.Report | sessions.EpochCertified, ...] = ()
     key_share: KeyShareRecord | None = None
+    epoch: EpochStep | None = None
     presignatures: tuple[PresignatureRecord, ...] = ()
     answers: AnswerRecord | None = None
 
@@ -216,6 +225,7 @@ class Engine:
         rows, seat = tuple(received), self.seat(state, party)
         outgoing: list[Outgoing] = []
         made: KeyShareRecord | None = None
+        epoch: EpochStep | None = None
         answers: AnswerRecord | None = None
         while (inbox := seat.inbox(rows, seat.state.round)) is not None:
             turn = Turn(
@@ -228,12 +238,14 @@ class Engine:
             round_ = seat.state.round
             move = self.plays[round_](turn)
             outgoing += (_report(seat, content) for content in move.reports)
-            made, answers = move.key_share or made, move.answers or answers
+            made, epoch = move.key_share or made, move.epoch or epoch
+            answers = move.answers or answers
             if round_ == len(self.protocol.rounds):
                 return Step(
                     status=Status.COMPLETED,
                     outgoing=tuple(outgoing),
                     key_share=made,
+                    epoch=epoch,
                     presignatures=move.presignatures,
                     forget_sent=self.protocol.forgets_sent,
                     answers=answers,
@@ -247,6 +259,7 @@ class Engine:
             state=seat.state.to_bytes(),
             outgoing=tuple(outgoing),
             key_share=made,
+            epoch=epoch,
             answers=answers,
         )
 

@@ -23,7 +23,7 @@ from contracts.terms import ReshareMember
 from ...protocols import reshare
 from ...protocols.key_share import KeyShare
 from ...protocols.rounds import Blame, Outbox, PartyIndex
-from ...store.records import KeyShareRecord
+from ...store.records import EpochStatus, EpochStep, KeyShareRecord
 from ..key_views import view_of
 from ..protocols import RESHARE
 from .engine import Engine, Move, Turn, encoded
@@ -46,7 +46,12 @@ def begin(turn: Turn) -> Move:
         share = KeyShare.from_bytes(record.secret)
     coins = turn.randomness(RANDOMNESS_BYTES)
     committed, outbox = reshare.round1(parameters, share, randomness=coins)
-    return Move(protocol=committed.to_bytes(), outbox=encoded(outbox), reports=(PartyJoined(),))
+    return Move(
+        protocol=committed.to_bytes(),
+        outbox=encoded(outbox),
+        reports=(PartyJoined(),),
+        epoch=_epoch(turn, EpochStatus.BEGUN),
+    )
 
 
 def open_(turn: Turn) -> Move:
@@ -78,16 +83,18 @@ def certify(turn: Turn) -> Move:
     finished = reshare.finish(dealt, shares)
     facts = _facts(turn, finished)
     said = _say(turn, facts, finished)
-    certificates = {turn.party.party_id: said.certificate}
+    share = _record(facts, finished, {turn.party.party_id: said.certificate})
     return Move(
         protocol=pack((finished.to_bytes(), said.to_bytes())),
         outbox=Outbox(broadcast=said.to_bytes()),
-        key_share=_record(facts, finished, certificates),
+        key_share=share,
+        epoch=None if share is None else _epoch(turn, EpochStatus.PENDING),
     )
 
 
 def conclude(turn: Turn) -> Move:
-    """Everybody has said all that proves the epoch."""
+    """Everybody has said all that proves the epoch. Our share stays as it is until a bundle shows
+    that it was asked for, too."""
     stored, own = unpack(turn.state.protocol, 2)
     finished = reshare.Finished.from_bytes(stored)
     parameters, facts = finished.parameters, _facts(turn, finished)
@@ -108,7 +115,6 @@ def conclude(turn: Turn) -> Move:
                 dealt={names[m]: said[m].dealt for m in parameters.dealers},
             ),
         ),
-        key_share=_record(facts, finished, certificates),
     )
 
 
@@ -266,6 +272,11 @@ def _facts(turn: Turn, finished: reshare.Finished) -> KeyFacts:
             dealers=[dealers[i] for i in sorted(dealers)],
         ),
     )
+
+
+def _epoch(turn: Turn, status: EpochStatus) -> EpochStep:
+    terms = _created(turn).terms
+    return EpochStep(key_session=terms.key_session, epoch=terms.epoch, status=status)
 
 
 def _record(

@@ -13,6 +13,7 @@ from ...protocols.rounds import (
 from ...store.records import (
     AnswerRecord,
     CancellationRecord,
+    EpochStep,
     KeyShareRecord,
     NonceRecord,
     Outgoing,
@@ -26,6 +27,7 @@ class Step:
     """
     Attributes:
         state: For the next step; empty when there is none. Secret.
+        epoch: What becomes of the epoch that the session makes.
         take_nonce: The nonce that this step has used up.
         take_presignatures: Batch and position of those that it has used up.
         forget_sent: What the session sent before is of no use to anybody any more.
@@ -38,6 +40,7 @@ class Step:
     state: bytes = field(default=b"", repr=False)
     outgoing: tuple[Outgoing, ...] = ()
     key_share: KeyShareRecord | None = None
+    epoch: EpochStep | None = None
     take_nonce: bytes | None = None
     nonces: tuple[NonceRecord, ...] = ()
     take_presignatures: tuple[tuple[bytes, int], ...] = ()
