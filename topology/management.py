@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from topology import tls
 from topology.problems import TopologyError
 
 _TIMEOUT_S: Final = 15.0
+_PAUSES_S: Final = (0.2, 0.8)
+"""Before what was read in vain is read again."""
 
 
 class UnavailableError(TopologyError):
@@ -97,7 +100,7 @@ class Management:
         """
         url = path.format(*(quote(name, safe="") for name in names))
         try:
-            answer = await self._http.request(method, url, json=body)
+            answer = await self._answer(method, url, body)
         except (httpx.RemoteProtocolError, httpx.ReadError) as error:
             if (said := tls.cause(error)) is not None:
                 raise tls.refused(self.url, said) from None
@@ -121,6 +124,18 @@ class Management:
             return None
         self._raise_for(answer, f"{method} {url}")
         return self._json(answer) if answer.content else None
+
+    async def _answer(
+        self, method: str, url: str, body: Mapping[str, object] | None
+    ) -> httpx.Response:
+        """Whoever asks for all users while one of them goes, or for a queue without a leader, is
+        answered 500, and a moment later what was asked for."""
+        for pause_s in _PAUSES_S if method == "GET" else ():
+            answer = await self._http.request(method, url)
+            if not answer.is_server_error:
+                return answer
+            await asyncio.sleep(pause_s)
+        return await self._http.request(method, url, json=body)
 
     def _json(self, answer: httpx.Response) -> Any:
         try:

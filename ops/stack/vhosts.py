@@ -17,21 +17,28 @@ def create(management_url: str, name: str) -> None:
     with _client(management_url) as client:
         vhost = quote(name, safe="")
         user = quote(str(urlsplit(management_url).username), safe="")
-        _put(client, f"/api/vhosts/{vhost}")
+        _ask(client, "PUT", f"/api/vhosts/{vhost}")
         everything = {"configure": ".*", "write": ".*", "read": ".*"}
-        client.put(f"/api/permissions/{vhost}/{user}", json=everything).raise_for_status()
+        _ask(client, "PUT", f"/api/permissions/{vhost}/{user}", json=everything)
 
 
-def _put(client: httpx.Client, path: str) -> None:
-    """RabbitMQ waits ten seconds for a vhost to run on all nodes of a cluster and answers 500
-    then; on a busy machine it takes longer, and what was begun goes on."""
-    put = tenacity.Retrying(
+def _ask(client: httpx.Client, method: str, path: str, json: object = None) -> httpx.Response:
+    """RabbitMQ answers 500 if a vhost does not run on all nodes of a cluster after ten seconds, and
+    what was begun goes on; and if a user goes while it lists them all. Doing any of this twice does
+    no harm: what is to go may be gone."""
+    patiently = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_passes),
         wait=tenacity.wait_fixed(0.5),
         stop=tenacity.stop_after_delay(PATIENCE_S),
         reraise=True,
     )
-    put(lambda: client.put(path).raise_for_status())
+
+    def answer() -> httpx.Response:
+        got = client.request(method, path, json=json)
+        gone = method == "DELETE" and got.status_code == httpx.codes.NOT_FOUND
+        return got if gone else got.raise_for_status()
+
+    return patiently(answer)
 
 
 def _passes(error: BaseException) -> bool:
@@ -42,13 +49,13 @@ def delete(management_url: str, name: str) -> None:
     """Delete a vhost with all that is in it, its users, and the topology's notes about it."""
     vhost = quote(name, safe="")
     with _client(management_url) as client:
-        client.delete(f"/api/vhosts/{vhost}").raise_for_status()
-        users = [user["name"] for user in client.get("/api/users").raise_for_status().json()]
+        _ask(client, "DELETE", f"/api/vhosts/{vhost}")
+        users = [user["name"] for user in _ask(client, "GET", "/api/users").json()]
         for user in users:
             if user.startswith(f"{name}."):
-                client.delete(f"/api/users/{quote(user, safe='')}").raise_for_status()
+                _ask(client, "DELETE", f"/api/users/{quote(user, safe='')}")
         # The vhost's own deletion leaves this behind; 404 where no topology was applied.
-        client.delete(f"/api/global-parameters/warren_topology.{vhost}")
+        _ask(client, "DELETE", f"/api/global-parameters/warren_topology.{vhost}")
 
 
 def address(amqp_url: str, name: str) -> str:

@@ -53,3 +53,26 @@ def test_who_may_not_make_one_is_told_at_once(answers: Answers) -> None:
     with pytest.raises(httpx.HTTPStatusError, match="401"):
         vhosts.create("http://ops:x@broker", "mine")
     assert len(asked) == 1
+
+
+def test_one_whose_users_go_while_they_are_listed_goes_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A user that was deleted by a request which failed is gone."""
+    asked: list[str] = []
+    statuses = [204, 500, 200, 500, 404, 404]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(f"{request.method} {request.url.raw_path.decode()}")
+        users = [{"name": "a/b.svcA"}, {"name": "other"}]
+        return httpx.Response(statuses.pop(0), json=users if request.method == "GET" else None)
+
+    client = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://broker")
+    monkeypatch.setattr(vhosts, "_client", lambda _: client)
+    vhosts.delete("http://ops:x@broker", "a/b")
+    assert asked == [
+        "DELETE /api/vhosts/a%2Fb",
+        *["GET /api/users"] * 2,
+        *["DELETE /api/users/a%2Fb.svcA"] * 2,
+        "DELETE /api/global-parameters/warren_topology.a%2Fb",
+    ]

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import traceback
 from collections.abc import Callable
 
 import httpx
 import pytest
 
+import topology.management
 from topology.broker import Broker, QueueInUseError
 from topology.management import AccessError, BrokerError, Management, UnavailableError
 from topology.problems import TopologyError
@@ -72,6 +74,27 @@ async def test_what_goes_wrong_is_said_without_the_password(
     for secret in (PASSWORD, "s3cret"):
         assert secret not in whole
         assert secret not in repr(api)
+
+
+@pytest.mark.parametrize(
+    ("method", "statuses", "asked"),
+    [("GET", [500, 503, 200], 3), ("GET", [500] * 4, 3), ("PUT", [500, 200], 1)],
+)
+async def test_what_was_read_in_vain_is_read_again_and_nothing_is_done_again(
+    monkeypatch: pytest.MonkeyPatch, method: str, statuses: list[int], asked: int
+) -> None:
+    monkeypatch.setattr(topology.management, "_PAUSES_S", (0, 0))
+    requests: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return httpx.Response(statuses[len(requests) - 1], json={})
+
+    ends_well = statuses[asked - 1] == 200
+    async with management(answer) as api:
+        with contextlib.nullcontext() if ends_well else pytest.raises(UnavailableError):
+            await api.send(method, "users")
+    assert len(requests) == asked
 
 
 @pytest.mark.parametrize(
