@@ -6,7 +6,7 @@ or a presignature that came back from a backup or on a promoted replica could be
 twice.
 """
 
-from sqlalchemy import Boolean, Index
+from sqlalchemy import Boolean, Index, text
 from sqlmodel import Field, SQLModel
 
 from .columns import (
@@ -23,6 +23,8 @@ from .columns import (
 )
 
 METADATA = metadata()
+
+DUE = text("due_at IS NOT NULL")
 
 
 class PartyTable(SQLModel):
@@ -73,10 +75,12 @@ class Epoch(PartyTable, table=True):
     """A later epoch of a key that began here or came with a bundle, and how far it is; kept for
     good, for none begins twice, and a retired one must not come back.
 
-    `session_id` made it. `bundle` proves it to anyone, and is null before there is one.
+    `session_id` made it. `bundle` proves it to anyone, and is null before there is one; `due_at` is
+    null where nothing more happens to it by itself.
     """
 
     __tablename__ = "epochs"
+    __table_args__ = (Index("epochs_due_at_idx", "due_at", postgresql_where=DUE, sqlite_where=DUE),)
 
     key_session: bytes = Bytes(primary_key=True)
     epoch: int = Number(primary_key=True)
@@ -84,6 +88,7 @@ class Epoch(PartyTable, table=True):
     status: str = Words()
     bundle: str | None = Words(nullable=True)
     at: int = Number()
+    due_at: int | None = Number(nullable=True)
 
 
 class PartySession(SessionColumns, PartyTable, table=True):

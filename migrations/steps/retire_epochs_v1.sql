@@ -19,7 +19,8 @@ BEGIN
     INSERT INTO epochs (key_session, epoch, session_id, status, at)
     SELECT key_session, epoch, '', 'retired', _at FROM key_shares WHERE key_session = _key_session AND epoch < _below
     ON CONFLICT DO NOTHING;
-    UPDATE epochs SET status = 'retired', at = _at
+    UPDATE epochs SET due_at = NULL WHERE key_session = _key_session AND epoch = _below;
+    UPDATE epochs SET status = 'retired', at = _at, due_at = NULL
     WHERE key_session = _key_session AND epoch < _below AND status <> 'retired';
     DELETE FROM nonces WHERE key_session = _key_session AND epoch < _below;
     DELETE FROM presignatures WHERE key_session = _key_session AND epoch < _below;

@@ -179,9 +179,15 @@ class PartyStore(SessionStore, Protocol):
                 number: a share of other facts, which nothing will ever prove.
         """
 
-    async def activate_epoch(self, key_session: bytes, epoch: int, now: int) -> bool:
-        """Make its share usable: the key signs by it. False if it is not certified (no more), or a
-        higher one is active."""
+    async def activate_epoch(self, key_session: bytes, epoch: int, now: int, due_at: int) -> bool:
+        """Make its share usable: the key signs by it, and at `due_at` those before it are to be
+        retired. False if it is not certified (no more), or a higher one is active."""
+
+    async def epochs_due(self, now: int, limit: int) -> list[EpochRecord]:
+        """Those that are to go on, first those that wait the longest."""
+
+    async def sessions_under_way(self, key_session: bytes) -> list[bytes]:
+        """Of this key, and not over."""
 
     async def retire_epochs(
         self, key_session: bytes, below: int, sessions: Sequence[bytes], now: int

@@ -21,7 +21,12 @@ def upgrade() -> None:
         sa.Column("status", sa.Text, nullable=False),
         sa.Column("bundle", sa.Text, nullable=True),
         sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("due_at", sa.BigInteger, nullable=True),
         sa.PrimaryKeyConstraint("key_session", "epoch", name="epochs_pkey"),
+    )
+    due = sa.text("due_at IS NOT NULL")
+    op.create_index(
+        "epochs_due_at_idx", "epochs", ["due_at"], postgresql_where=due, sqlite_where=due
     )
     create_functions(
         "commit_party_and_epoch_v1", "certify_epoch_v1", "activate_epoch_v1", "retire_epochs_v1"

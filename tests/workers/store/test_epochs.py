@@ -44,6 +44,7 @@ def proven(epoch: int, name: str = "reshare", **other: Any) -> EpochRecord:
         "status": EpochStatus.CERTIFIED,
         "bundle": BUNDLE,
         "at": 20 + epoch,
+        "due_at": 30 + epoch,
     }
     return EpochRecord(**(values | other))
 
@@ -63,14 +64,14 @@ async def switched_to(store: PartyStore, epoch: int) -> None:
     assert await store.commit(begin(epoch)) is Outcome.COMMITTED
     assert await store.commit(certify(epoch)) is Outcome.COMMITTED
     assert await store.certify_epoch(proven(epoch), PROOFS)
-    assert await store.activate_epoch(KEY, epoch, 40)
+    assert await store.activate_epoch(KEY, epoch, 40, 48)
 
 
 async def test_an_epoch_goes_its_way(party: PartyStore, party_twin: PartyStore) -> None:
     await with_first_epoch(party)
     assert await party.epochs(KEY) == []
     assert await party.commit(begin(1)) is Outcome.COMMITTED
-    begun = proven(1, status=EpochStatus.BEGUN, bundle=None, at=1)
+    begun = proven(1, status=EpochStatus.BEGUN, bundle=None, at=1, due_at=None)
     assert await party_twin.epochs(KEY) == [begun]
 
     assert await party.commit(certify(1)) is Outcome.COMMITTED
@@ -83,8 +84,8 @@ async def test_an_epoch_goes_its_way(party: PartyStore, party_twin: PartyStore) 
     certified = await party.key_share(KEY, 1)
     assert certified == replace(pending, certificates=PROOFS)
 
-    assert await party.activate_epoch(KEY, 1, 40)
-    assert await party.epochs(KEY) == [proven(1, status=EpochStatus.ACTIVE, at=40)]
+    assert await party.activate_epoch(KEY, 1, 40, 48)
+    assert await party.epochs(KEY) == [proven(1, status=EpochStatus.ACTIVE, at=40, due_at=48)]
     assert await party.key_share(KEY, 1) == replace(certified, active=True)
     # The one before goes on until it is retired.
     before = await party.key_share(KEY, 0)
@@ -155,7 +156,7 @@ async def test_who_does_not_receive_has_no_share_and_learns_of_the_epoch_all_the
     await with_first_epoch(party)
     await party.commit(begin(1))
     assert await party.certify_epoch(proven(1), None)
-    assert await party.activate_epoch(KEY, 1, 40)
+    assert await party.activate_epoch(KEY, 1, 40, 48)
     assert await party.retire_epochs(KEY, 1, [], 50)
     assert await party.key_shares() == []
     assert await statuses(party) == {0: "retired", 1: "active"}
@@ -185,9 +186,9 @@ async def test_an_epoch_is_proven_once(party: PartyStore, party_twin: PartyStore
         party.certify_epoch(proven(1), PROOFS), party_twin.certify_epoch(proven(1), PROOFS)
     )
     assert sorted(both) == [False, True]
-    assert await party.activate_epoch(KEY, 1, 40)
+    assert await party.activate_epoch(KEY, 1, 40, 48)
     assert not await party.certify_epoch(proven(1, "another"), None)
-    assert await party.epochs(KEY) == [proven(1, status=EpochStatus.ACTIVE, at=40)]
+    assert await party.epochs(KEY) == [proven(1, status=EpochStatus.ACTIVE, at=40, due_at=48)]
     assert await party.key_share(KEY, 1) is not None
 
 
@@ -197,15 +198,15 @@ async def test_only_what_was_proven_becomes_active_and_no_lower_one_after_it(
     await with_first_epoch(party)
     await party.commit(begin(1))
     await party.commit(certify(1))
-    assert not await party.activate_epoch(KEY, 1, 40)
+    assert not await party.activate_epoch(KEY, 1, 40, 48)
     pending = await party.key_share(KEY, 1)
     assert pending is not None
     assert not pending.active
     await party.certify_epoch(proven(1), PROOFS)
     await party.certify_epoch(proven(2, "elsewhere"), None)
-    assert await party.activate_epoch(KEY, 2, 41)
-    assert not await party.activate_epoch(KEY, 1, 42)
-    assert not await party.activate_epoch(KEY, 2, 43)
+    assert await party.activate_epoch(KEY, 2, 41, 49)
+    assert not await party.activate_epoch(KEY, 1, 42, 50)
+    assert not await party.activate_epoch(KEY, 2, 43, 51)
     assert await statuses(party) == {1: "certified", 2: "active"}
 
 
@@ -290,3 +291,27 @@ async def test_nor_does_one_below_what_was_proven(party: PartyStore, raw: RawDat
     assert await party.key_shares() == []
     assert await party.add_sealed_key_shares([other, new])
     assert [each.epoch for each in await party.key_shares()] == [0, 1]
+
+
+async def test_what_is_due_comes_in_its_order_until_it_is_done(party: PartyStore) -> None:
+    await with_first_epoch(party)
+    other = session_id("other key")
+    for record in (proven(1), proven(2, key_session=other, due_at=25)):
+        await party.certify_epoch(record, None)
+    assert await party.epochs_due(24, 10) == []
+    due = await party.epochs_due(31, 10)
+    assert [(each.key_session, each.epoch) for each in due] == [(other, 2), (KEY, 1)]
+    assert await party.epochs_due(31, 1) == due[:1]
+    await party.activate_epoch(KEY, 1, 40, 48)
+    assert [each.epoch for each in await party.epochs_due(47, 10)] == [2]
+    assert [each.epoch for each in await party.epochs_due(48, 10)] == [2, 1]
+    await party.retire_epochs(KEY, 1, [], 50)
+    assert [each.epoch for each in await party.epochs_due(10_000, 10)] == [2]
+
+
+async def test_a_keys_sessions_are_found_until_they_are_over(party: PartyStore) -> None:
+    await party.commit(party_change("mine", key_session=KEY))
+    await party.commit(party_change("over", key_session=KEY, status="failed"))
+    await party.commit(party_change("other", key_session=session_id("other key")))
+    await party.commit(party_change("keygen"))
+    assert await party.sessions_under_way(KEY) == [session_id("mine")]

@@ -194,8 +194,8 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
         values = party.certified_values(record, certificates)
         return await self._database.call("certify_epoch_v1", *values)
 
-    async def activate_epoch(self, key_session: bytes, epoch: int, now: int) -> bool:
-        return await self._database.call("activate_epoch_v1", key_session, epoch, now)
+    async def activate_epoch(self, key_session: bytes, epoch: int, now: int, due_at: int) -> bool:
+        return await self._database.call("activate_epoch_v1", key_session, epoch, now, due_at)
 
     async def retire_epochs(
         self, key_session: bytes, below: int, sessions: Sequence[bytes], now: int

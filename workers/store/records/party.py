@@ -86,6 +86,8 @@ class EpochRecord:
         session_id: That makes it; empty of one that was there before there were any others.
         bundle: JSON of `contracts.epochs.EpochBundle`, which was checked. Public.
         at: When it came to this status; Unix milliseconds by this party's clock.
+        due_at: From when on it is to go on by itself, likewise: to be active if it is certified, to
+            have those before it retired if it is active. None: it does not.
     """
 
     key_session: bytes
@@ -94,6 +96,7 @@ class EpochRecord:
     status: EpochStatus
     bundle: str | None = None
     at: int
+    due_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

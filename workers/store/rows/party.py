@@ -31,7 +31,7 @@ from ..sealing import Kind, Sealer
 from .sessions import SessionRows
 
 KEY_SHARE_COLUMNS = "key_session, epoch, owner, key_id, facts, certificates, secret, active"
-EPOCH_COLUMNS = "key_session, epoch, session_id, status, bundle, at"
+EPOCH_COLUMNS = "key_session, epoch, session_id, status, bundle, at, due_at"
 NONCE_COLUMNS = "nonce_id, key_session, epoch, scheme, secret"
 PRESIGNATURE_COLUMNS = "batch, position, key_session, epoch, secret"
 PRESIGNATURE_NAMES = PRESIGNATURE_COLUMNS.split(", ")
@@ -224,13 +224,14 @@ def epoch(row: Row) -> EpochRecord:
         status=EpochStatus(row["status"]),
         bundle=row["bundle"],
         at=row["at"],
+        due_at=row["due_at"],
     )
 
 
 def certified_values(
     record: EpochRecord, certificates: Mapping[str, bytes] | None
 ) -> tuple[object, ...]:
-    """Key, epoch, session, bundle, certificates, time."""
+    """Key, epoch, session, bundle, certificates, and the two times."""
     return (
         record.key_session,
         record.epoch,
@@ -238,6 +239,7 @@ def certified_values(
         record.bundle,
         None if certificates is None else _certificates_to_json(certificates),
         record.at,
+        record.due_at,
     )
 
 

@@ -75,6 +75,10 @@ TENANTS = """
 
 EPOCHS = f"SELECT {EPOCH_COLUMNS} FROM epochs WHERE key_session = $1 ORDER BY epoch"
 
+EPOCHS_DUE = f"SELECT {EPOCH_COLUMNS} FROM epochs WHERE due_at <= $1 ORDER BY due_at LIMIT $2"
+
+SESSIONS_UNDER_WAY = "SELECT session_id FROM sessions WHERE key_session = $1 AND ended_at IS NULL"
+
 # A newer epoch than the share's was proven here, or the share's own was retired.
 OUTDATED = """
     SELECT 1 FROM epochs
@@ -209,6 +213,13 @@ class SharedPartyStore(SharedStore):
 
     async def epochs(self, key_session: bytes) -> list[EpochRecord]:
         return [rows.epoch(row) for row in await self._database.fetch(EPOCHS, key_session)]
+
+    async def epochs_due(self, now: int, limit: int) -> list[EpochRecord]:
+        return [rows.epoch(row) for row in await self._database.fetch(EPOCHS_DUE, now, limit)]
+
+    async def sessions_under_way(self, key_session: bytes) -> list[bytes]:
+        found = await self._database.fetch(SESSIONS_UNDER_WAY, key_session)
+        return [row["session_id"] for row in found]
 
     async def purge_retired(self, *, since: int) -> int:
         return sum([await self._database.execute(each, since) for each in PURGE_RETIRED])

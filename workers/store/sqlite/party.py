@@ -100,11 +100,11 @@ MOVE_EPOCH = """
 """
 
 CERTIFY_EPOCH = """
-    INSERT INTO epochs (key_session, epoch, session_id, status, bundle, at)
-    VALUES ($1, $2, $3, 'certified', $4, $5)
+    INSERT INTO epochs (key_session, epoch, session_id, status, bundle, at, due_at)
+    VALUES ($1, $2, $3, 'certified', $4, $5, $6)
     ON CONFLICT (key_session, epoch) DO UPDATE
     SET session_id = excluded.session_id, status = excluded.status, bundle = excluded.bundle,
-        at = excluded.at
+        at = excluded.at, due_at = excluded.due_at
     WHERE epochs.status IN ('begun', 'pending')
 """
 
@@ -115,7 +115,7 @@ PROVE_SHARE = """
 DROP_SHARE = "DELETE FROM key_shares WHERE key_session = $1 AND epoch = $2 AND NOT active"
 
 ACTIVATE_EPOCH = """
-    UPDATE epochs SET status = 'active', at = $3
+    UPDATE epochs SET status = 'active', at = $3, due_at = $4
     WHERE key_session = $1 AND epoch = $2 AND status = 'certified'
         AND NOT EXISTS (
             SELECT 1 FROM epochs WHERE key_session = $1 AND epoch > $2 AND status = 'active'
@@ -133,8 +133,10 @@ REMEMBER_RETIRED = """
     ON CONFLICT DO NOTHING
 """
 
+NOTHING_DUE = "UPDATE epochs SET due_at = NULL WHERE key_session = $1 AND epoch = $2"
+
 RETIRE_EPOCHS = """
-    UPDATE epochs SET status = 'retired', at = $3
+    UPDATE epochs SET status = 'retired', at = $3, due_at = NULL
     WHERE key_session = $1 AND epoch < $2 AND status <> 'retired'
 """
 
@@ -271,10 +273,10 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
     async def certify_epoch(
         self, record: EpochRecord, certificates: Mapping[str, bytes] | None
     ) -> bool:
-        *key, session_id, bundle, proof, at = rows.certified_values(record, certificates)
+        *key, session_id, bundle, proof, at, due_at = rows.certified_values(record, certificates)
 
         def work(connection: sqlite3.Connection) -> bool:
-            if not change(connection, CERTIFY_EPOCH, *key, session_id, bundle, at):
+            if not change(connection, CERTIFY_EPOCH, *key, session_id, bundle, at, due_at):
                 return False
             if proof is None:
                 change(connection, DROP_SHARE, *key)
@@ -284,9 +286,9 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
 
         return await self._database.write(work)
 
-    async def activate_epoch(self, key_session: bytes, epoch: int, now: int) -> bool:
+    async def activate_epoch(self, key_session: bytes, epoch: int, now: int, due_at: int) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
-            if not change(connection, ACTIVATE_EPOCH, key_session, epoch, now):
+            if not change(connection, ACTIVATE_EPOCH, key_session, epoch, now, due_at):
                 return False
             change(connection, USE_SHARE, key_session, epoch)
             return True
@@ -302,6 +304,7 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
             for session_id in sessions:
                 _end(connection, session_id, Status.FAILED.value, now)
             change(connection, REMEMBER_RETIRED, key_session, below, now)
+            change(connection, NOTHING_DUE, key_session, below)
             change(connection, RETIRE_EPOCHS, key_session, below, now)
             for table in RETIRED_TABLES:
                 change(
