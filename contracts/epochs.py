@@ -32,6 +32,21 @@ def sign_dealt(facts: KeyFacts, dealer: Identity) -> bytes:
     return dealer.sign(DEALT_TAG, facts.statement())
 
 
+def open_reshare(
+    body: bytes, signature: bytes, owners: Collection[PublicIdentity]
+) -> ReshareRequest:
+    """The request for a new epoch that one of the key's owners has signed. Raises ContractError."""
+    try:
+        request = strict_json.validated(_REQUEST, body)
+    except ValidationError as error:
+        raise ContractError(f"not a reshare request: {explain(error)}") from None
+    signer = PublicIdentity(request.signer)
+    if signer not in owners:
+        raise ContractError("somebody else than the key's owner asked for the epoch")
+    signer.verify(REQUEST_TAG, body, signature)
+    return request
+
+
 class EpochBundle(Contract):
     """A new epoch with everything that proves it. Nothing in it is secret."""
 
@@ -67,30 +82,23 @@ class EpochBundle(Contract):
         for holder in known.holders:
             certificate = self.predecessor.certificates.get(holder.party_id, b"")
             known.verify(holder.party_id, certificate)
-        asked = self._asked(owners)
+        request = self._asked(owners)
         # Facts of version 1 do not say whose tenant's key it is: then the client's word counts.
-        tenant = asked.tenant if known.version == 1 else known.tenant
+        tenant = request.tenant if known.version == 1 else known.tenant
         check_key(self.key, pinned=pinned, client_id=known.client_id, tenant=tenant)
         facts = self.key.facts
         _check_same_key(known, facts)
-        _check_asked(asked, known, facts)
+        _check_asked(request, known, facts)
         self._check_dealers(_resharing(facts), known)
         holders = {holder.party_id for holder in facts.holders}
         if self.possessions.keys() != holders or self.key.certificates.keys() != holders:
             raise ContractError("there is not one certificate and one proof of each new holder")
 
     def _asked(self, owners: Collection[PublicIdentity]) -> ReshareRequest:
-        try:
-            asked = strict_json.validated(_REQUEST, self.request)
-        except ValidationError as error:
-            raise ContractError(f"not a reshare request: {explain(error)}") from None
-        signer = PublicIdentity(asked.signer)
-        if signer not in owners:
-            raise ContractError("somebody else than the key's owner asked for the epoch")
-        signer.verify(REQUEST_TAG, self.request, self.request_signature)
+        request = open_reshare(self.request, self.request_signature, owners)
         if self.key.facts.request_digest != hashlib.sha256(self.request).digest():
             raise ContractError("the epoch was made for another request")
-        return asked
+        return request
 
     def _check_dealers(self, reshared: Resharing, known: KeyFacts) -> None:
         if reshared.predecessor != known.digest():

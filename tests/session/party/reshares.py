@@ -53,16 +53,23 @@ def party(name: str) -> Party:
 
 
 def members(
-    dealers: Sequence[str] = ("p2", "p3"), receivers: Sequence[str] = NEW_PARTIES
+    dealers: Sequence[str] = ("p2", "p3"),
+    receivers: Sequence[str] = NEW_PARTIES,
+    *,
+    holders: Sequence[str] = OLD_PARTIES,
 ) -> list[ReshareMember]:
-    """Dealers first, then those who only receive."""
+    """Dealers first, then those who only receive.
+
+    Arguments:
+        holders: Of the epoch that is dealt from, in its order.
+    """
     names = list(dict.fromkeys((*dealers, *receivers)))
     return [
         ReshareMember(
             party_id=name,
             index=place,
             identity=IDENTITIES[name].public.der,
-            deals_as=OLD_PARTIES.index(name) + 1 if name in dealers else None,
+            deals_as=holders.index(name) + 1 if name in dealers else None,
             receives_as=receivers.index(name) + 1 if name in receivers else None,
         )
         for place, name in enumerate(names, start=1)

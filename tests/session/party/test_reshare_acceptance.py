@@ -191,6 +191,14 @@ def test_another_threshold_than_was_asked_for() -> None:
     refused("session's threshold is not", created(ASKED, KNOWN, terms={"threshold": 2}))
 
 
+def test_an_epoch_that_another_one_has_followed_already() -> None:
+    """Whoever has left the key, or is to come back to it, has no share by which it would know."""
+    for name in (DEALER, NEWCOMER):
+        own = replace(held(name), active=None, proven=FROM_EPOCH + 1)
+        refused(f"epoch {FROM_EPOCH + 1} of key treasury was made already", name=name, own=own)
+    accept(own=held(DEALER, proven=FROM_EPOCH))
+
+
 @pytest.mark.parametrize("begun", [TO_EPOCH, TO_EPOCH + 7])
 def test_an_epoch_that_may_have_been_begun_before(begun: int) -> None:
     refused(f"not above {begun}", own=held(DEALER, begun=begun))

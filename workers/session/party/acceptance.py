@@ -15,8 +15,14 @@ from contracts.errors import ContractError
 from contracts.identity import Identity, PublicIdentity
 from contracts.keys import KeyFacts
 from contracts.primitives import Scheme
-from contracts.requests import MAX_LIFETIME_MS, KeygenRequest, RequestBase, SignRequest
-from contracts.sessions import NonceCommitment, PresignBatch, SessionCreated
+from contracts.requests import (
+    MAX_LIFETIME_MS,
+    KeygenRequest,
+    RequestBase,
+    ReshareRequest,
+    SignRequest,
+)
+from contracts.sessions import NonceCommitment, PresignBatch, ReshareCreated, SessionCreated
 from contracts.terms import Member
 
 from ...store.records import AnswerRecord, KeyShareRecord
@@ -211,7 +217,11 @@ def own_commitment(accepted: Accepted) -> NonceCommitment:
 
 
 def answer_of(
-    request: KeygenRequest | SignRequest, created: SessionCreated, party: Party, *, commits: bool
+    request: KeygenRequest | SignRequest | ReshareRequest,
+    created: SessionCreated | ReshareCreated,
+    party: Party,
+    *,
+    commits: bool,
 ) -> AnswerRecord:
     """What is remembered of the request with a step of its session, and asked of it once more."""
     return AnswerRecord(

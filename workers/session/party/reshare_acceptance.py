@@ -24,11 +24,13 @@ class Held:
     Attributes:
         active: Its share of the epoch that signs, if it has one.
         begun: The highest epoch of the key that was ever begun here, 0 if none was.
+        proven: The highest whose bundle we have, likewise.
         banned: Parties that failed a check which may have cost us a bit of a secret.
     """
 
     active: KeyShareRecord | None
     begun: int
+    proven: int = 0
     banned: Collection[str] = ()
 
 
@@ -80,6 +82,11 @@ def _predecessor(created: ReshareCreated, party: Party, held: Held) -> None:
         raise RefusedError(
             f"epoch {known.epoch} of key {known.key_id} is not the one that signs here, which is "
             f"epoch {held.active.epoch}"
+        )
+    if known.epoch < held.proven:
+        raise RefusedError(
+            f"epoch {held.proven} of key {known.key_id} was made already: nothing more is dealt "
+            f"from epoch {known.epoch}"
         )
     deals = any(
         member.deals_as is not None for member in terms.members if member.party_id == party.party_id

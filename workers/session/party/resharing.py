@@ -23,9 +23,10 @@ from contracts.terms import ReshareMember
 from ...protocols import reshare
 from ...protocols.key_share import KeyShare
 from ...protocols.rounds import Blame, Outbox, PartyIndex
-from ...store.records import EpochStatus, EpochStep, KeyShareRecord
+from ...store.records import AnswerRecord, EpochStatus, EpochStep, KeyShareRecord
 from ..key_views import view_of
 from ..protocols import RESHARE
+from .acceptance import answer_of
 from .engine import Engine, Move, Turn, encoded
 
 RANDOMNESS_BYTES = 32
@@ -51,6 +52,7 @@ def begin(turn: Turn) -> Move:
         outbox=encoded(outbox),
         reports=(PartyJoined(),),
         epoch=_epoch(turn, EpochStatus.BEGUN),
+        answers=_answer(turn, commits=False),
     )
 
 
@@ -89,6 +91,7 @@ def certify(turn: Turn) -> Move:
         outbox=Outbox(broadcast=said.to_bytes()),
         key_share=share,
         epoch=None if share is None else _epoch(turn, EpochStatus.PENDING),
+        answers=_answer(turn, commits=True),
     )
 
 
@@ -239,7 +242,7 @@ def _roles(member: ReshareMember) -> tuple[PartyIndex | None, PartyIndex | None]
 def _facts(turn: Turn, finished: reshare.Finished) -> KeyFacts:
     created = _created(turn)
     terms, known = created.terms, created.predecessor.facts
-    request = ReshareRequest.model_validate_json(created.request)
+    request = _request(created)
     receivers = {each.receives_as: each for each in terms.members if each.receives_as is not None}
     dealers = {each.deals_as: each.party_id for each in terms.members if each.deals_as is not None}
     return KeyFacts(
@@ -272,6 +275,15 @@ def _facts(turn: Turn, finished: reshare.Finished) -> KeyFacts:
             dealers=[dealers[i] for i in sorted(dealers)],
         ),
     )
+
+
+def _request(created: ReshareCreated) -> ReshareRequest:
+    return ReshareRequest.model_validate_json(created.request)
+
+
+def _answer(turn: Turn, *, commits: bool) -> AnswerRecord:
+    created = _created(turn)
+    return answer_of(_request(created), created, turn.party, commits=commits)
 
 
 def _epoch(turn: Turn, status: EpochStatus) -> EpochStep:
