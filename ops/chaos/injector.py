@@ -41,6 +41,7 @@ REPLAYS_PER_S = 20
 GREEDY_PER_S = 4
 SKEW_MS = 120_000
 MOMENT_WITHIN_S = 30.0
+FELT_WITHIN_S = 10.0
 FOUND_OUT_WITHIN_S = 45.0
 LAST_LIES_S = 1.0
 ASK_EVERY_S = 0.5
@@ -172,11 +173,20 @@ class Injector:
         self._book.give(target, orders)
         try:
             await asyncio.sleep(injection.lasts_s)
+            if kind is not Kind.SKEW:
+                await self._felt(target, felt)
             if kind is Kind.PRESIGNING_LIAR:
                 await self._found_out(target)
         finally:
             self._book.lift(target)
         return 1 if kind is Kind.SKEW else self._book.felt(target) - felt
+
+    async def _felt(self, role: str, before: int) -> None:
+        """A fault that found nothing to spoil is none: on a slow machine a second may pass in which
+        a party has nothing to say."""
+        until = self._clock() + FELT_WITHIN_S
+        while self._book.felt(role) == before and self._clock() < until:  # noqa: ASYNC110  # a file
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _found_out(self, liar: str) -> None:
         """Presignatures are made now and then, and a lie shows a round or two later: wait until
