@@ -55,6 +55,11 @@ def missing(
 
 async def restore(store: PartyStore, shares: Sequence[KeyShareRecord]) -> None:
     """Add them all, or none, in a new incarnation. Raises BackupError."""
+    for share in await store.outdated(shares):
+        raise BackupError(
+            f"{name(share)}: the backup has epoch {share.epoch}, which is over: this party has had "
+            "a later one since, and has deleted it. Use a newer backup"
+        )
     await store.begin_incarnation(REASON)
     if not await store.add_sealed_key_shares(shares):
         raise BackupError("somebody else added one of these keys just now: restore again")

@@ -158,7 +158,8 @@ class PartyStore(SessionStore, Protocol):
         """
 
     async def key_share(self, key_session: bytes, epoch: int) -> KeyShareRecord | None:
-        """With its secret, opened. Raises SealError."""
+        """With its secret, opened. Not usable if its epoch is over, whatever the database says.
+        Raises SealError."""
 
     async def key_shares(self, owner: str | None = None) -> list[KeyShareRecord]:
         """All key shares, `secret` left empty."""
@@ -192,8 +193,9 @@ class PartyStore(SessionStore, Protocol):
     async def retire_epochs(
         self, key_session: bytes, below: int, sessions: Sequence[bytes], now: int
     ) -> bool:
-        """Delete shares, nonces and presignatures of all lower epochs, and end these sessions, in
-        which they are used. False, and nothing is done, unless the epoch `below` is active."""
+        """Remember outside of the database that all lower epochs are over; then delete their
+        shares, nonces and presignatures, and end these sessions, in which they are used. False, and
+        nothing is done, unless the epoch `below` is active."""
 
     async def purge_retired(self, *, since: int) -> int:
         """Delete nonces and presignatures of epochs that were retired since: a session that nobody
@@ -308,6 +310,9 @@ class PartyStore(SessionStore, Protocol):
         """Add all of them, or none if there is one of the same key already, whatever its epoch, or
         if one is below an epoch that was proven here, or was retired. Each `secret` is stored as it
         is."""
+
+    async def outdated(self, shares: Sequence[KeyShareRecord]) -> list[KeyShareRecord]:
+        """Those of epochs that are over, as the database tells or what is kept outside of it."""
 
 
 class CoordinatorStore(SessionStore, Protocol):

@@ -14,6 +14,8 @@ from workers.store.opening import open_party_store
 from workers.store.records import KeyShareRecord
 from workers.store.rows.party import PartyRows
 from workers.store.sealing import MasterKeys, Sealer
+from workers.store.shared.party import tombstones_beside
+from workers.store.tombstones import Tombstones
 
 from .commands import (
     CONFIGURATION,
@@ -61,6 +63,18 @@ async def test_restoring_begins_a_new_incarnation_once(config: Path, file: Path)
     after = await shown(config)
     assert after["incarnation"] == first["incarnation"]
     assert after["reason"] == "key shares were restored from a backup"
+
+
+async def test_a_share_of_an_epoch_that_is_over_is_not_restored(config: Path, file: Path) -> None:
+    """Not even into an empty database, which knows nothing of it."""
+    await empty(config)
+    witness = PartySettings.load(config).incarnation_file
+    Tombstones(tombstones_beside(witness)).rise(TWO.key_session, 1)
+    ended = await backup("restore", config, str(file))
+    assert ended.code == REFUSED
+    assert "the backup has epoch 0, which is over" in ended.err
+    assert await kept(config) == []
+    assert (await shown(config))["reason"] != "key shares were restored from a backup"
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,29 @@ from typing import Any
 
 import pytest
 
-from workers.store.interface import PartyStore
-from workers.store.records import EpochRecord, EpochStatus, EpochStep, Outcome, PartyChange
+from workers.store.interface import PartyStore, StoreUnavailableError
+from workers.store.records import (
+    EpochRecord,
+    EpochStatus,
+    EpochStep,
+    KeyShareRecord,
+    Outcome,
+    PartyChange,
+)
+from workers.store.shared.party import tombstones_beside
 
-from .conftest import RawDatabase
+from .conftest import RawDatabase, open_party, witness_of
 from .examples import KEY, key_share, nonce, party_change, presignature, session_id
 
 ROLE = "party"
+
+
+@pytest.fixture(autouse=True)
+def no_tombstones(url: str) -> None:
+    """A database of the server is emptied for each test, and what was over in it is not."""
+    tombstones_beside(witness_of(url)).unlink(missing_ok=True)
+
+
 PROOFS = {"party-1": b"one", "party-2": b"two"}
 BUNDLE = '{"proves": "it"}'
 
@@ -315,3 +331,84 @@ async def test_a_keys_sessions_are_found_until_they_are_over(party: PartyStore) 
     await party.commit(party_change("other", key_session=session_id("other key")))
     await party.commit(party_change("keygen"))
     assert await party.sessions_under_way(KEY) == [session_id("mine")]
+
+
+###
+### A database that went back
+###
+
+
+async def gone_back(raw: RawDatabase, old: KeyShareRecord) -> None:
+    """All that is in it is the share of before."""
+    await raw.query("DELETE FROM key_shares", "DELETE FROM epochs", "DELETE FROM certified_names")
+    async with open_party(raw.url) as store:
+        before = store._tombstones  # type: ignore[attr-defined]
+        store._tombstones = None  # type: ignore[attr-defined]
+        assert await store.add_sealed_key_shares([old])
+        store._tombstones = before  # type: ignore[attr-defined]
+
+
+async def test_a_share_of_an_epoch_that_is_over_is_not_usable_in_an_old_database(
+    party: PartyStore, raw: RawDatabase
+) -> None:
+    await switched_to(party, 1)
+    (old, _) = await party.sealed_key_shares()
+    await party.retire_epochs(KEY, 1, [], 50)
+    await gone_back(raw, old)
+    async with open_party(raw.url) as store:
+        share = await store.key_share(KEY, 0)
+        assert share is not None
+        assert not share.active
+        material = await store.signing_material(session_id("any"), key_session=KEY, epoch=0)
+        assert material.key_share == share
+        assert [each.active for each in await store.key_shares()] == [False]
+
+
+async def test_nor_is_it_added_to_an_empty_one(party: PartyStore, raw: RawDatabase) -> None:
+    await switched_to(party, 1)
+    (old, new) = await party.sealed_key_shares()
+    await party.retire_epochs(KEY, 1, [], 50)
+    await raw.query("DELETE FROM key_shares", "DELETE FROM epochs", "DELETE FROM certified_names")
+    assert await party.outdated([old, new]) == [old]
+
+
+async def test_what_is_over_is_known_outside_before_anything_is_deleted(
+    party: PartyStore, raw: RawDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await switched_to(party, 1)
+
+    async def dies(*_: object) -> bool:
+        raise StoreUnavailableError("killed here")
+
+    monkeypatch.setattr(party, "_retire", dies)
+    with pytest.raises(StoreUnavailableError):
+        await party.retire_epochs(KEY, 1, [], 50)
+    assert await raw.query("SELECT count(*) FROM key_shares") == [(2,)]
+    share = await party.key_share(KEY, 0)
+    assert share is not None
+    assert not share.active
+    monkeypatch.undo()
+    assert await party.retire_epochs(KEY, 1, [], 50)
+    assert await party.key_share(KEY, 0) is None
+
+
+async def test_an_epoch_that_does_not_sign_ends_none_outside_either(party: PartyStore) -> None:
+    await with_first_epoch(party)
+    await party.certify_epoch(proven(1), None)
+    assert not await party.retire_epochs(KEY, 1, [], 50)
+    share = await party.key_share(KEY, 0)
+    assert share is not None
+    assert share.active
+
+
+async def test_without_the_file_no_share_is_used(party: PartyStore, url: str) -> None:
+    await switched_to(party, 1)
+    await party.retire_epochs(KEY, 1, [], 50)
+    path = tombstones_beside(witness_of(url))
+    path.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(StoreUnavailableError, match="is damaged"):
+        await party.key_share(KEY, 1)
+    with pytest.raises(StoreUnavailableError, match="is damaged"):
+        await party.retire_epochs(KEY, 1, [], 60)
+    path.unlink()
+    assert await party.key_share(KEY, 1) is not None

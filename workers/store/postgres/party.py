@@ -89,7 +89,7 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
     ) -> None:
         self._fence = None if witness is None else PostgresFence(witness, rows.enter)
         self._database = PostgresDatabase(url, max_connections=max_connections, fence=self._fence)
-        super().__init__(self._database, rows)
+        super().__init__(self._database, rows, witness)
 
     async def commit(self, change: PartyChange) -> Outcome:
         rows, share = self._rows, change.key_share
@@ -138,7 +138,9 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
         share, nonce = _Part(row, "key_shares_"), _Part(row, "nonces_")
         return SigningMaterial(
             session=None if row["session_id"] is None else self._rows.session(row, inbox(row)),
-            key_share=None if share["key_session"] is None else self._rows.key_share(share),
+            key_share=None
+            if share["key_session"] is None
+            else self._as_it_is_now(self._rows.key_share(share)),
             nonce=None if nonce["nonce_id"] is None else self._rows.nonce(nonce),
             presignatures=tuple(self._presignatures(row, presignatures)),
         )
@@ -197,7 +199,7 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
     async def activate_epoch(self, key_session: bytes, epoch: int, now: int, due_at: int) -> bool:
         return await self._database.call("activate_epoch_v1", key_session, epoch, now, due_at)
 
-    async def retire_epochs(
+    async def _retire(
         self, key_session: bytes, below: int, sessions: Sequence[bytes], now: int
     ) -> bool:
         try:

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Self
 
 from ..database import Database, Row
 from ..incarnation import COLUMNS as INCARNATION_COLUMNS
 from ..incarnation import record
-from ..interface import StoreUnavailableError
+from ..interface import StoreUnavailableError, WitnessError
 from ..records import (
     BanRecord,
     EpochRecord,
@@ -28,6 +31,7 @@ from ..rows.party import (
     PartyRows,
 )
 from ..rows.sealed import Sealed
+from ..tombstones import Tombstones
 from . import sealed
 from .sessions import PURGED_AT_ONCE, SharedStore
 
@@ -74,6 +78,8 @@ TENANTS = """
 """
 
 EPOCHS = f"SELECT {EPOCH_COLUMNS} FROM epochs WHERE key_session = $1 ORDER BY epoch"
+
+ACTIVE_EPOCH = "SELECT 1 FROM epochs WHERE key_session = $1 AND epoch = $2 AND status = 'active'"
 
 EPOCHS_DUE = f"SELECT {EPOCH_COLUMNS} FROM epochs WHERE due_at <= $1 ORDER BY due_at LIMIT $2"
 
@@ -168,11 +174,25 @@ PURGE_ANSWERS = f"""
 PURGE_CANCELLATIONS = "DELETE FROM cancellations WHERE forbidden_until < $1"
 
 
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    """At work, a file that cannot be kept is as good as a database that is away."""
+    try:
+        yield
+    except WitnessError as error:
+        raise StoreUnavailableError(str(error)) from None
+
+
+def tombstones_beside(witness: Path) -> Path:
+    return witness.with_name(f"{witness.name}.epochs")
+
+
 class SharedPartyStore(SharedStore):
     """The half of a party's store that both databases share."""
 
-    def __init__(self, database: Database, rows: PartyRows) -> None:
+    def __init__(self, database: Database, rows: PartyRows, witness: Path | None) -> None:
         super().__init__(database, rows, "party")
+        self._tombstones = None if witness is None else Tombstones(tombstones_beside(witness))
         self._rows: PartyRows = rows
         self._memory: IncarnationRecord | None = None
 
@@ -199,14 +219,48 @@ class SharedPartyStore(SharedStore):
 
     async def key_share(self, key_session: bytes, epoch: int) -> KeyShareRecord | None:
         found = await self._database.fetch(KEY_SHARE, key_session, epoch)
-        return self._rows.key_share(found[0]) if found else None
+        return self._as_it_is_now(self._rows.key_share(found[0])) if found else None
 
     async def key_shares(self, owner: str | None = None) -> list[KeyShareRecord]:
         if owner is None:
             found = await self._database.fetch(KEY_SHARES)
         else:
             found = await self._database.fetch(KEY_SHARES_OF, owner)
-        return [rows.public_key_share(row) for row in found]
+        return [self._as_it_is_now(rows.public_key_share(row)) for row in found]
+
+    def _as_it_is_now(self, share: KeyShareRecord) -> KeyShareRecord:
+        """A database that went back may hold shares of epochs that are over."""
+        if self._tombstones is None:
+            return share
+        with _unavailable():
+            over = share.epoch < self._tombstones.below(share.key_session)
+        return replace(share, active=False) if over else share
+
+    async def retire_epochs(
+        self, key_session: bytes, below: int, sessions: Sequence[bytes], now: int
+    ) -> bool:
+        if not await self._database.fetch(ACTIVE_EPOCH, key_session, below):
+            return False
+        if self._tombstones is not None:
+            with _unavailable():
+                self._tombstones.rise(key_session, below)
+        return await self._retire(key_session, below, sessions, now)
+
+    async def _retire(
+        self, key_session: bytes, below: int, sessions: Sequence[bytes], now: int
+    ) -> bool:
+        """The database's part. An epoch that is active stays so until a higher one is."""
+        raise NotImplementedError
+
+    async def outdated(self, shares: Sequence[KeyShareRecord]) -> list[KeyShareRecord]:
+        found = []
+        for share in shares:
+            key = (share.key_session, share.epoch)
+            if not self._as_it_is_now(replace(share, active=True)).active or (
+                await self._database.fetch(OUTDATED, *key)
+            ):
+                found.append(share)
+        return found
 
     async def name_taken(self, owner: str, key_id: str, key_session: bytes) -> bool:
         return bool(await self._database.fetch(NAME_TAKEN, owner, key_id, key_session))

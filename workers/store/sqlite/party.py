@@ -38,6 +38,7 @@ from ..rows.party import (
     PartyRows,
 )
 from ..shared.party import (
+    ACTIVE_EPOCH,
     INCARNATION,
     KEY_SHARE,
     NAME_TAKEN,
@@ -123,8 +124,6 @@ ACTIVATE_EPOCH = """
 """
 
 USE_SHARE = "UPDATE key_shares SET active = true WHERE key_session = $1 AND epoch = $2"
-
-ACTIVE_EPOCH = "SELECT 1 FROM epochs WHERE key_session = $1 AND epoch = $2 AND status = 'active'"
 
 REMEMBER_RETIRED = """
     INSERT INTO epochs (key_session, epoch, session_id, status, at)
@@ -220,7 +219,7 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
     def __init__(self, path: Path, rows: PartyRows, *, witness: Path | None) -> None:
         self._fence = None if witness is None else SqliteFence(witness, rows.enter)
         self._database = SqliteDatabase(path, self._fence)
-        super().__init__(self._database, rows)
+        super().__init__(self._database, rows, witness)
 
     async def commit(self, change: PartyChange) -> Outcome:
         if self._fence is None:
@@ -295,7 +294,7 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
 
         return await self._database.write(work)
 
-    async def retire_epochs(
+    async def _retire(
         self, key_session: bytes, below: int, sessions: Sequence[bytes], now: int
     ) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
@@ -330,7 +329,7 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
             shares = select(connection, KEY_SHARE, key_session, epoch)
             return SigningMaterial(
                 session=load(connection, self._rows, session_id),
-                key_share=self._rows.key_share(shares[0]) if shares else None,
+                key_share=self._as_it_is_now(self._rows.key_share(shares[0])) if shares else None,
                 nonce=None if nonce_id is None else self._nonce(connection, nonce_id),
                 presignatures=tuple(
                     self._presignature(connection, *place) for place in presignatures
