@@ -60,12 +60,11 @@ BEFORE = "p1"
 """Holds a share of the epoch before, and is no member."""
 KNOWN = old_facts(Curve.SECP256K1)
 KEY = KNOWN.session_id
-ASKED = request(KNOWN)
 
 
 class Clock:
-    def __init__(self) -> None:
-        self.now = ASKED.issued_at
+    def __init__(self, now: int) -> None:
+        self.now = now
 
     def __call__(self) -> int:
         return self.now
@@ -122,8 +121,14 @@ def _payload(message: Outgoing) -> bytes:
 
 @dataclass
 class Nodes:
+    """
+    Attributes:
+        asked: Made for each test: stores go by a clock that cannot be turned.
+    """
+
     by_name: dict[str, Node]
     clock: Clock
+    asked: ReshareRequest
 
     def __getitem__(self, name: str) -> Node:
         return self.by_name[name]
@@ -147,6 +152,12 @@ class Nodes:
         if message.kind.startswith("reshare/"):
             envelope = UnverifiedEnvelope.from_bytes(message.body).claimed
             await self[message.routing_key].rounds.enter(envelope, message.body)
+
+    def asking(self, **changes: Any) -> ReshareRequest:
+        return self.asked.model_copy(update=changes)
+
+    def told(self, asked: ReshareRequest | None = None, **terms: Any) -> ReshareCreated:
+        return created(asked or self.asked, KNOWN, terms=terms)
 
     def next(self, before: EpochBundle, parties: list[str], **changes: Any) -> ReshareCreated:
         """The epoch after it, dealt by three of its holders."""
@@ -185,7 +196,8 @@ class Nodes:
 
 @pytest.fixture
 async def nodes(tmp_path: Path) -> AsyncIterator[Nodes]:
-    clock = Clock()
+    asked = request(KNOWN)
+    clock = Clock(asked.issued_at)
     async with contextlib.AsyncExitStack() as stack:
         made = {}
         for name in EVERYBODY:
@@ -210,7 +222,7 @@ async def nodes(tmp_path: Path) -> AsyncIterator[Nodes]:
                 )
                 await store.activate_epoch(KEY, FROM_EPOCH, 0, 0)
                 await store.retire_epochs(KEY, FROM_EPOCH, [], 0)
-        yield Nodes(made, clock)
+        yield Nodes(made, clock, asked)
 
 
 def _holding(share: Any) -> PartyChange:
@@ -227,21 +239,13 @@ def _holding(share: Any) -> PartyChange:
     )
 
 
-def asking(**changes: Any) -> ReshareRequest:
-    return ASKED.model_copy(update=changes)
-
-
-def told(asked: ReshareRequest = ASKED, **terms: Any) -> ReshareCreated:
-    return created(asked, KNOWN, terms=terms)
-
-
 ###
 ### The way
 ###
 
 
 async def test_a_key_goes_from_one_epoch_to_the_next(nodes: Nodes) -> None:
-    bundle = await nodes.run(told())
+    bundle = await nodes.run(nodes.told())
     assert bundle is not None
     for name in NEW_PARTIES:
         assert (await nodes[name].statuses())[TO_EPOCH] == "pending"
@@ -272,7 +276,7 @@ async def test_a_key_goes_from_one_epoch_to_the_next(nodes: Nodes) -> None:
 
 
 async def test_who_comes_again_gets_what_was_sent(nodes: Nodes) -> None:
-    begun, node = told(), nodes[LEAVER]
+    begun, node = nodes.told(), nodes[LEAVER]
     await node.epochs.begin(begun)
     sent = list(node.publisher.sent)
     await node.epochs.begin(begun)
@@ -282,7 +286,7 @@ async def test_who_comes_again_gets_what_was_sent(nodes: Nodes) -> None:
 
 async def test_two_generations_follow_each_other(nodes: Nodes) -> None:
     """What the newcomers hold is dealt on, by whoever they are by then."""
-    first = await nodes.run(told())
+    first = await nodes.run(nodes.told())
     assert first is not None
     await _switch(nodes, first)
     again = nodes.next(first, parties=["p2", "p1", "p3"], threshold=2)
@@ -309,7 +313,7 @@ async def _switch(nodes: Nodes, bundle: EpochBundle) -> None:
 
 
 async def test_a_wish_that_is_not_the_owners_is_refused_and_nothing_begins(nodes: Nodes) -> None:
-    begun = told().model_copy(update={"request_signature": CLIENT.sign(b"another tag", b"x")})
+    begun = nodes.told().model_copy(update={"request_signature": CLIENT.sign(b"another tag", b"x")})
     node = nodes[STAYS]
     await node.epochs.begin(begun)
     (failed,) = node.failures()
@@ -319,7 +323,7 @@ async def test_a_wish_that_is_not_the_owners_is_refused_and_nothing_begins(nodes
 
 
 async def test_another_signer_than_the_owner_is_refused(nodes: Nodes) -> None:
-    await nodes[STAYS].epochs.begin(told(asking(signer=STRANGER.public.der)))
+    await nodes[STAYS].epochs.begin(nodes.told(nodes.asking(signer=STRANGER.public.der)))
     (failed,) = nodes[STAYS].failures()
     assert "somebody else than the key's owner" in failed.failure.message
 
@@ -331,7 +335,7 @@ async def test_what_was_issued_before_our_memory_began_is_refused(nodes: Nodes) 
         raise RefusedError("our database lost its memory")
 
     node.epochs._require_memory_of = forgot
-    await node.epochs.begin(told())
+    await node.epochs.begin(nodes.told())
     (failed,) = node.failures()
     assert "lost its memory" in failed.failure.message
 
@@ -342,7 +346,7 @@ async def test_a_newcomer_with_another_key_of_that_name_refuses(nodes: Nodes) ->
     assert share is not None
     other = replace(share, key_session=hashlib.sha256(b"another key").digest(), epoch=0)
     await node.store.commit(replace(_holding(other), session_id=hashlib.sha256(b"x").digest()))
-    await node.epochs.begin(told())
+    await node.epochs.begin(nodes.told())
     (failed,) = node.failures()
     assert failed.failure.code is FailureCode.KEY_EXISTS
 
@@ -350,8 +354,8 @@ async def test_a_newcomer_with_another_key_of_that_name_refuses(nodes: Nodes) ->
 async def test_a_second_session_for_the_same_epoch_is_refused(nodes: Nodes) -> None:
     """A coordinator that tells two committees."""
     node = nodes[STAYS]
-    await node.epochs.begin(told())
-    await node.epochs.begin(told(salt=hashlib.sha256(b"another").digest()))
+    await node.epochs.begin(nodes.told())
+    await node.epochs.begin(nodes.told(salt=hashlib.sha256(b"another").digest()))
     (failed,) = node.failures()
     assert f"epoch {TO_EPOCH} is not above {TO_EPOCH}" in failed.failure.message
 
@@ -367,25 +371,25 @@ async def test_of_two_sessions_for_one_epoch_at_the_same_time_one_begins(
         return held
 
     monkeypatch.setattr(node.epochs, "held", as_before)
-    await node.epochs.begin(told())
-    await node.epochs.begin(told(salt=hashlib.sha256(b"another").digest()))
+    await node.epochs.begin(nodes.told())
+    await node.epochs.begin(nodes.told(salt=hashlib.sha256(b"another").digest()))
     (failed,) = node.failures()
     assert "was begun here meanwhile" in failed.failure.message
 
 
 async def test_nothing_more_is_dealt_from_an_epoch_that_was_followed(nodes: Nodes) -> None:
-    bundle = await nodes.run(told())
+    bundle = await nodes.run(nodes.told())
     assert bundle is not None
     await nodes[BEFORE].epochs.proven(bundle)
-    again = asking(request_id="another", first_epoch=TO_EPOCH + 1)
-    other = told(again, epoch=TO_EPOCH + 1, members=members(dealers=("p1", "p2")))
+    again = nodes.asking(request_id="another", first_epoch=TO_EPOCH + 1)
+    other = nodes.told(again, epoch=TO_EPOCH + 1, members=members(dealers=("p1", "p2")))
     await nodes[BEFORE].epochs.begin(other)
     (failed,) = nodes[BEFORE].failures()
     assert f"epoch {TO_EPOCH} of key treasury was made already" in failed.failure.message
 
 
 async def test_what_was_cancelled_is_certified_by_nobody(nodes: Nodes) -> None:
-    begun = told()
+    begun = nodes.told()
     asked = ReshareRequest.model_validate_json(begun.request)
     for name in NEW_PARTIES:
         store = nodes[name].store
@@ -442,7 +446,7 @@ async def test_who_knows_nothing_of_the_epoch_before_is_not_convinced(nodes: Nod
 async def test_a_share_of_a_try_that_nobody_saw_through_goes(nodes: Nodes) -> None:
     """Whoever is pending with other facts than were proven has a share that is none."""
     node = nodes[STAYS]
-    await nodes.run(told())
+    await nodes.run(nodes.told())
     assert (await node.shares())[TO_EPOCH] is False
     assert await node.epochs.proven(Forger().bundle())
     assert await node.shares() == {FROM_EPOCH: True}
@@ -463,7 +467,7 @@ async def test_an_epoch_that_a_later_one_has_followed_changes_nothing(nodes: Nod
 
 
 async def test_sessions_of_lower_epochs_end_and_others_do_not(nodes: Nodes) -> None:
-    bundle = await nodes.run(told())
+    bundle = await nodes.run(nodes.told())
     assert bundle is not None
     node = nodes[STAYS]
     await node.epochs.proven(bundle)
@@ -482,12 +486,12 @@ async def test_sessions_of_lower_epochs_end_and_others_do_not(nodes: Nodes) -> N
 
 async def test_a_try_that_still_waits_ends_with_the_epochs_below(nodes: Nodes) -> None:
     node = nodes[STAYS]
-    await node.epochs.begin(told(epoch=FROM_EPOCH + 1))
+    await node.epochs.begin(nodes.told(epoch=FROM_EPOCH + 1))
     assert await node.epochs.proven(Forger().bundle())
     for pause_s in (SIGNS_ON_S, ENDS_S):
         nodes.clock.pass_(pause_s)
         await node.epochs.go_on()
-    session = await node.store.session(told(epoch=FROM_EPOCH + 1).session_id)
+    session = await node.store.session(nodes.told(epoch=FROM_EPOCH + 1).session_id)
     assert await node.store.sessions_under_way(KEY) == []
     assert session is None or session.state == b""
     assert (await node.statuses())[FROM_EPOCH + 1] == "retired"
