@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 
@@ -19,6 +19,21 @@ AWAY = (AMQPError, ChannelInvalidStateError, OSError)
 have to be caught first."""
 
 
+@contextlib.contextmanager
+def lost() -> Iterator[None]:
+    """Around what asks for a channel. aiormq has a plain RuntimeError for a connection that was
+    closed a moment ago, which nobody would take for that.
+
+    Raises ConnectionLostError in its place.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if type(error) is not RuntimeError or not str(error).endswith("closed"):
+            raise
+        raise ConnectionLostError from None
+
+
 @contextlib.asynccontextmanager
 async def answered(within_s: float | None = None) -> AsyncIterator[None]:
     """The block, which waits for an answer; without a number, for as long as there is a connection.
@@ -28,11 +43,13 @@ async def answered(within_s: float | None = None) -> AsyncIterator[None]:
 
     Raises:
         TimeoutError: The time is up.
-        ConnectionLostError: In place of such a cancellation. One that was asked for passes.
+        ConnectionLostError: In place of such a cancellation, and as `lost` does. A cancellation
+            that was asked for passes.
     """
     try:
         async with asyncio.timeout(within_s):
-            yield
+            with lost():
+                yield
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is not None and task.cancelling():

@@ -87,7 +87,7 @@ async def read_to_end(connection: AbstractConnection) -> AsyncGenerator[Logged]:
     """The same, by somebody who may publish there: up to a mark that is set now, so that nothing is
     missed. Raises TimeoutError, too."""
     mark = Logged(MARK, secrets.token_bytes(16))
-    channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+    channel = await _to_publish(connection)
     exchange = await channel.get_exchange(addresses.LISTS, ensure=False)
     async with answered(CONFIRM_TIMEOUT_S):
         await exchange.publish(aio_pika.Message(mark.body, type=mark.list), "", mandatory=True)
@@ -105,9 +105,10 @@ async def read_to_end(connection: AbstractConnection) -> AsyncGenerator[Logged]:
 async def _coming(
     connection: AbstractConnection, where: Mapping[str, str] = FROM_THE_BEGINNING
 ) -> AsyncIterator[asyncio.Queue[AbstractIncomingMessage]]:
-    channel = await connection.channel()
-    await channel.set_qos(prefetch_count=PREFETCH)
-    queue = await channel.get_queue(addresses.LISTS_QUEUE, ensure=True)
+    async with answered():
+        channel = await connection.channel()
+        await channel.set_qos(prefetch_count=PREFETCH)
+        queue = await channel.get_queue(addresses.LISTS_QUEUE, ensure=True)
     came: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
     tag = await queue.consume(came.put, arguments=dict(where))
     try:
@@ -158,6 +159,11 @@ async def follow(address: str, hear: Callable[[Logged], None]) -> NoReturn:
         await asyncio.sleep(RETRY_S)
 
 
+async def _to_publish(connection: AbstractConnection) -> AbstractChannel:
+    async with answered():
+        return await connection.channel(publisher_confirms=True, on_return_raises=True)
+
+
 async def publish(
     connection: AbstractConnection, name: str, entries: Iterable[SignedEntry]
 ) -> None:
@@ -166,9 +172,7 @@ async def publish(
     Arguments:
         name: Of the list.
     """
-    channel: AbstractChannel = await connection.channel(
-        publisher_confirms=True, on_return_raises=True
-    )
+    channel = await _to_publish(connection)
     exchange = await channel.get_exchange(addresses.LISTS, ensure=False)
     for entry in entries:
         message = aio_pika.Message(

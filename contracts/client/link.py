@@ -233,7 +233,8 @@ class Link:
     async def _renew(self, connection: AbstractConnection) -> None:
         old = self._publishing
         with contextlib.suppress(*AWAY):
-            channel = await self._channel(connection, publisher_confirms=True)
+            async with answered():
+                channel = await self._channel(connection, publisher_confirms=True)
             exchange = await channel.get_exchange(addresses.REQUESTS, ensure=False)
             if connection is not self._connection or old is None:
                 return  # it was lost meanwhile, with all its channels

@@ -10,7 +10,7 @@ from aio_pika.exceptions import AuthenticationError, ProbableAuthenticationError
 from aiormq.exceptions import ChannelAccessRefused, InvalidFrameError
 from yarl import URL
 
-from contracts.confirming import AWAY
+from contracts.confirming import AWAY, lost
 from contracts.frames import TlsError
 from contracts.hosts import AddressError, Hosts, login_of
 
@@ -31,7 +31,8 @@ class NotTakenError(Exception):
 def broker_errors(url: URL) -> Iterator[None]:
     """What goes wrong with the broker ends in an error of ours, without the password."""
     try:
-        yield
+        with lost():
+            yield
     except (AuthenticationError, ProbableAuthenticationError):
         raise AccessError(
             f'the broker at {place_of(url)} refuses the login of user "{login_of(url)}"'

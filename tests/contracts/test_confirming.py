@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import aio_pika
 import pytest
 from aio_pika.exceptions import AMQPError, ChannelInvalidStateError, DeliveryError
 
-from contracts.confirming import AWAY, ConnectionLostError, answered
+from contracts.confirming import AWAY, ConnectionLostError, answered, lost
 
 
 async def wait(within_s: float | None = None) -> None:
@@ -34,6 +35,30 @@ async def test_a_cancellation_that_nobody_asked_for_is_a_lost_connection() -> No
     with pytest.raises(ConnectionLostError):
         async with answered():
             await pending
+
+
+@pytest.mark.system
+async def test_a_channel_of_a_connection_that_was_closed_just_now_is_a_lost_connection(
+    vhost: str,
+) -> None:
+    """In aiormq's own words, which are a RuntimeError."""
+    connection = await aio_pika.connect(vhost)
+    assert connection.transport is not None
+    await connection.transport.connection.close()
+    with pytest.raises(ConnectionLostError):
+        async with answered():
+            await connection.channel()
+    with pytest.raises(ConnectionLostError), lost():
+        await connection.channel()
+    await connection.close()
+
+
+@pytest.mark.parametrize("error", [ChannelInvalidStateError("closed"), RuntimeError("a mistake")])
+async def test_no_other_mistake_is_taken_for_one(error: RuntimeError) -> None:
+    with pytest.raises(RuntimeError) as raised:
+        async with answered():
+            raise error
+    assert raised.value is error
 
 
 async def test_a_cancellation_that_somebody_asked_for_stays_one() -> None:

@@ -151,7 +151,8 @@ class Publisher:
     async def _renew(self) -> None:
         old = self._channel
         try:
-            await self._open_channel()
+            async with answered():
+                await self._open_channel()
             await asyncio.sleep(RENEWAL_S)
             if old is not None:
                 await old.close()
