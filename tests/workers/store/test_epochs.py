@@ -26,12 +26,6 @@ from .examples import KEY, key_share, nonce, party_change, presignature, session
 ROLE = "party"
 
 
-@pytest.fixture(autouse=True)
-def no_tombstones(url: str) -> None:
-    """A database of the server is emptied for each test, and what was over in it is not."""
-    tombstones_beside(witness_of(url)).unlink(missing_ok=True)
-
-
 PROOFS = {"party-1": b"one", "party-2": b"two"}
 BUNDLE = '{"proves": "it"}'
 
