@@ -30,14 +30,13 @@ from ..session.party.acceptance import Party, key_facts
 from ..session.party.reshare_acceptance import Held, accept_reshare
 from ..session.protocols import RESHARE
 from ..settings import PartyLimits
-from ..store.interface import PartyStore, StoreUnavailableError
+from ..store.interface import PartyStore
 from ..store.records import EpochRecord, EpochStatus
 from .commits import PartyCommits, check
 from .machines import Machine
 
 SIGNS_ON_S = 60.0
 ENDS_S = 10.0
-AT_ONCE = 100
 
 logger = logging.getLogger(__name__)
 
@@ -132,16 +131,11 @@ class Epochs:
         certificates = bundle.key.certificates if pending == facts else None
         return await self._store.certify_epoch(record, certificates)
 
-    async def go_on(self) -> None:
-        """What has become due, with every key by itself."""
-        for record in await self._store.epochs_due(self._clock(), AT_ONCE):
-            try:
+    async def go_on(self, key_session: bytes) -> None:
+        """What has become due with one key; see `PartyStore.keys_due`."""
+        for record in await self._store.epochs(key_session):
+            if record.due_at is not None and record.due_at <= self._clock():
                 await self._go_on(record)
-            except StoreUnavailableError:
-                raise
-            except Exception:
-                # Of any kind: that key stays as it is, and the others go on.
-                logger.exception("epoch put off", extra={"key_session": record.key_session.hex()})
 
     async def held(self, key_session: bytes) -> Held:
         """What we know of the key by ourselves."""

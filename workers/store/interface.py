@@ -184,8 +184,8 @@ class PartyStore(SessionStore, Protocol):
         """Make its share usable: the key signs by it, and at `due_at` those before it are to be
         retired. False if it is not certified (no more), or a higher one is active."""
 
-    async def epochs_due(self, now: int, limit: int) -> list[EpochRecord]:
-        """Those that are to go on, first those that wait the longest."""
+    async def keys_due(self, now: int, limit: int) -> list[bytes]:
+        """Keys with an epoch that is to go on, first those that wait the longest."""
 
     async def sessions_under_way(self, key_session: bytes) -> list[bytes]:
         """Of this key, and not over."""

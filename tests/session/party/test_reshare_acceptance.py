@@ -35,7 +35,11 @@ DEALER, HOLDER, NEWCOMER = "p3", "p2", "p4"
 
 
 def held(name: str, known: KeyFacts = KNOWN, **changes: Any) -> Held:
-    given: dict[str, Any] = {"active": share_of(name, known), "begun": TO_EPOCH - 1}
+    given: dict[str, Any] = {
+        "active": share_of(name, known),
+        "begun": TO_EPOCH - 1,
+        "proven": known.epoch,
+    }
     return Held(**given | changes)
 
 
@@ -230,8 +234,8 @@ def test_a_holder_goes_by_the_operators_list_and_a_newcomer_by_the_client() -> N
     known = of_before()
     told = created(ASKED, known)
     accept(told, name=NEWCOMER)
-    accept(told, own=Held(owned(known, ASKED.owner), 0))
-    refused("another owner", told, own=Held(owned(known, known.owner), 0))
+    accept(told, own=Held(owned(known, ASKED.owner), 0, 0))
+    refused("another owner", told, own=Held(owned(known, known.owner), 0, 0))
 
 
 def test_a_newcomer_takes_no_key_of_another_client() -> None:

@@ -46,7 +46,7 @@ def test_kills_at_the_worst_moments_double_nothing_and_a_liar_is_named_when_it_p
         seconds=90,
         injections=CHOSEN,
         mix=MIX,
-        lifetime_s=20,
+        lifetime_s=10,
         tolerance_s=TOLERANCE_S,
         settles_s=0,
         ends_with_faults=True,

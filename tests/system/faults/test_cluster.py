@@ -14,7 +14,7 @@ from ops.chaos.schedule import Injection
 from ops.stack.services import running_services
 from tests.conftest import STACK
 
-NODE = Injection(at_s=1, kind=Kind.NODE, target=LEADING, lasts_s=8, seed=1)
+NODE = Injection(at_s=1, kind=Kind.NODE, target=LEADING, lasts_s=6, seed=1)
 
 
 @pytest.mark.system
@@ -28,8 +28,8 @@ def test_a_broker_of_three_nodes_loses_one_and_no_request_is_lost_or_doubled_or_
         seed=7,
         seconds=60,
         injections=(NODE,),
-        rate_per_s=3,
-        lifetime_s=30,
+        rate_per_s=4,
+        lifetime_s=15,
         mix={"keygen": 1, "ed25519": 1, "ecdsa": 1},
         ends_with_faults=True,
         settles_s=0.5,

@@ -34,7 +34,6 @@ def test_every_fault_strikes_and_nothing_is_lost_or_doubled_or_wrong_or_left_ove
         seed=SEED,
         seconds=SECONDS,
         injections=injections,
-        rate_per_s=4.0,
         lifetime_s=30,
         settles_s=0,
         ends_with_faults=True,

@@ -19,6 +19,7 @@ from workers.store.records import (
     PartyChange,
 )
 from workers.store.shared.party import tombstones_beside
+from workers.store.tombstones import Tombstones
 
 from .conftest import RawDatabase, open_party, witness_of
 from .examples import KEY, key_share, nonce, party_change, presignature, session_id
@@ -308,15 +309,14 @@ async def test_what_is_due_comes_in_its_order_until_it_is_done(party: PartyStore
     other = session_id("other key")
     for record in (proven(1), proven(2, key_session=other, due_at=25)):
         await party.certify_epoch(record, None)
-    assert await party.epochs_due(24, 10) == []
-    due = await party.epochs_due(31, 10)
-    assert [(each.key_session, each.epoch) for each in due] == [(other, 2), (KEY, 1)]
-    assert await party.epochs_due(31, 1) == due[:1]
+    assert await party.keys_due(24, 10) == []
+    assert await party.keys_due(31, 10) == [other, KEY]
+    assert await party.keys_due(31, 1) == [other]
     await party.activate_epoch(KEY, 1, 40, 48)
-    assert [each.epoch for each in await party.epochs_due(47, 10)] == [2]
-    assert [each.epoch for each in await party.epochs_due(48, 10)] == [2, 1]
+    assert await party.keys_due(47, 10) == [other]
+    assert await party.keys_due(48, 10) == [other, KEY]
     await party.retire_epochs(KEY, 1, [], 50)
-    assert [each.epoch for each in await party.epochs_due(10_000, 10)] == [2]
+    assert await party.keys_due(10_000, 10) == [other]
 
 
 async def test_a_keys_sessions_are_found_until_they_are_over(party: PartyStore) -> None:
@@ -336,10 +336,7 @@ async def gone_back(raw: RawDatabase, old: KeyShareRecord) -> None:
     """All that is in it is the share of before."""
     await raw.query("DELETE FROM key_shares", "DELETE FROM epochs", "DELETE FROM certified_names")
     async with open_party(raw.url) as store:
-        before = store._tombstones  # type: ignore[attr-defined]
-        store._tombstones = None  # type: ignore[attr-defined]
         assert await store.add_sealed_key_shares([old])
-        store._tombstones = before  # type: ignore[attr-defined]
 
 
 async def test_a_share_of_an_epoch_that_is_over_is_not_usable_in_an_old_database(
@@ -371,10 +368,13 @@ async def test_what_is_over_is_known_outside_before_anything_is_deleted(
 ) -> None:
     await switched_to(party, 1)
 
-    async def dies(*_: object) -> bool:
+    rise = Tombstones.rise
+
+    def dies(kept: Tombstones, key_session: bytes, below: int) -> None:
+        rise(kept, key_session, below)
         raise StoreUnavailableError("killed here")
 
-    monkeypatch.setattr(party, "_retire", dies)
+    monkeypatch.setattr(Tombstones, "rise", dies)
     with pytest.raises(StoreUnavailableError):
         await party.retire_epochs(KEY, 1, [], 50)
     assert await raw.query("SELECT count(*) FROM key_shares") == [(2,)]

@@ -30,7 +30,7 @@ class Held:
 
     active: KeyShareRecord | None
     begun: int
-    proven: int = 0
+    proven: int
     banned: Collection[str] = ()
 
 

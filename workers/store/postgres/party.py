@@ -199,9 +199,11 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
     async def activate_epoch(self, key_session: bytes, epoch: int, now: int, due_at: int) -> bool:
         return await self._database.call("activate_epoch_v1", key_session, epoch, now, due_at)
 
-    async def _retire(
+    async def retire_epochs(
         self, key_session: bytes, below: int, sessions: Sequence[bytes], now: int
     ) -> bool:
+        if not await self._remember_over(key_session, below):
+            return False
         try:
             return await self._database.call(
                 "retire_epochs_v1", key_session, below, list(sessions), now

@@ -81,7 +81,13 @@ EPOCHS = f"SELECT {EPOCH_COLUMNS} FROM epochs WHERE key_session = $1 ORDER BY ep
 
 ACTIVE_EPOCH = "SELECT 1 FROM epochs WHERE key_session = $1 AND epoch = $2 AND status = 'active'"
 
-EPOCHS_DUE = f"SELECT {EPOCH_COLUMNS} FROM epochs WHERE due_at <= $1 ORDER BY due_at LIMIT $2"
+KEYS_DUE = """
+    SELECT key_session FROM epochs
+    WHERE due_at <= $1
+    GROUP BY key_session
+    ORDER BY min(due_at)
+    LIMIT $2
+"""
 
 SESSIONS_UNDER_WAY = "SELECT session_id FROM sessions WHERE key_session = $1 AND ended_at IS NULL"
 
@@ -230,35 +236,29 @@ class SharedPartyStore(SharedStore):
 
     def _as_it_is_now(self, share: KeyShareRecord) -> KeyShareRecord:
         """A database that went back may hold shares of epochs that are over."""
-        if self._tombstones is None:
-            return share
-        with _unavailable():
-            over = share.epoch < self._tombstones.below(share.key_session)
-        return replace(share, active=False) if over else share
+        return replace(share, active=False) if self._is_over(share) else share
 
-    async def retire_epochs(
-        self, key_session: bytes, below: int, sessions: Sequence[bytes], now: int
-    ) -> bool:
+    def _is_over(self, share: KeyShareRecord) -> bool:
+        """By what is known outside of the database."""
+        if self._tombstones is None:
+            return False
+        with _unavailable():
+            return share.epoch < self._tombstones.below(share.key_session)
+
+    async def _remember_over(self, key_session: bytes, below: int) -> bool:
+        """Outside of the database, before anything is deleted. False if `below` is not active."""
         if not await self._database.fetch(ACTIVE_EPOCH, key_session, below):
             return False
         if self._tombstones is not None:
             with _unavailable():
                 self._tombstones.rise(key_session, below)
-        return await self._retire(key_session, below, sessions, now)
-
-    async def _retire(
-        self, key_session: bytes, below: int, sessions: Sequence[bytes], now: int
-    ) -> bool:
-        """The database's part. An epoch that is active stays so until a higher one is."""
-        raise NotImplementedError
+        return True
 
     async def outdated(self, shares: Sequence[KeyShareRecord]) -> list[KeyShareRecord]:
         found = []
         for share in shares:
             key = (share.key_session, share.epoch)
-            if not self._as_it_is_now(replace(share, active=True)).active or (
-                await self._database.fetch(OUTDATED, *key)
-            ):
+            if self._is_over(share) or await self._database.fetch(OUTDATED, *key):
                 found.append(share)
         return found
 
@@ -268,8 +268,8 @@ class SharedPartyStore(SharedStore):
     async def epochs(self, key_session: bytes) -> list[EpochRecord]:
         return [rows.epoch(row) for row in await self._database.fetch(EPOCHS, key_session)]
 
-    async def epochs_due(self, now: int, limit: int) -> list[EpochRecord]:
-        return [rows.epoch(row) for row in await self._database.fetch(EPOCHS_DUE, now, limit)]
+    async def keys_due(self, now: int, limit: int) -> list[bytes]:
+        return [row["key_session"] for row in await self._database.fetch(KEYS_DUE, now, limit)]
 
     async def sessions_under_way(self, key_session: bytes) -> list[bytes]:
         found = await self._database.fetch(SESSIONS_UNDER_WAY, key_session)

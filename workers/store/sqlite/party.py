@@ -38,7 +38,6 @@ from ..rows.party import (
     PartyRows,
 )
 from ..shared.party import (
-    ACTIVE_EPOCH,
     INCARNATION,
     KEY_SHARE,
     NAME_TAKEN,
@@ -294,12 +293,13 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
 
         return await self._database.write(work)
 
-    async def _retire(
+    async def retire_epochs(
         self, key_session: bytes, below: int, sessions: Sequence[bytes], now: int
     ) -> bool:
+        if not await self._remember_over(key_session, below):
+            return False
+
         def work(connection: sqlite3.Connection) -> bool:
-            if not select(connection, ACTIVE_EPOCH, key_session, below):
-                return False
             for session_id in sessions:
                 _end(connection, session_id, Status.FAILED.value, now)
             change(connection, REMEMBER_RETIRED, key_session, below, now)
