@@ -312,7 +312,8 @@ class PartyStore(SessionStore, Protocol):
         is."""
 
     async def outdated(self, shares: Sequence[KeyShareRecord]) -> list[KeyShareRecord]:
-        """Those of epochs that are over, as the database tells or what is kept outside of it."""
+        """Those of epochs that are over, as the database tells or what is kept outside of it.
+        Raises WitnessError."""
 
 
 class CoordinatorStore(SessionStore, Protocol):

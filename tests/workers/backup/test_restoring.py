@@ -77,6 +77,18 @@ async def test_a_share_of_an_epoch_that_is_over_is_not_restored(config: Path, fi
     assert (await shown(config))["reason"] != "key shares were restored from a backup"
 
 
+async def test_nothing_is_restored_where_nobody_can_tell_what_is_over(
+    config: Path, file: Path
+) -> None:
+    await empty(config)
+    path = tombstones_beside(PartySettings.load(config).incarnation_file)
+    path.write_bytes(b"junk" * 1000)
+    ended = await backup("restore", config, str(file))
+    assert ended.code == CONFIGURATION
+    assert ended.err.strip().splitlines()[-1].startswith(f"{path}, which tells which epochs")
+    assert await kept(config) == []
+
+
 @pytest.mark.parametrize(
     ("there", "complaint"),
     [

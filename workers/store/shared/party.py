@@ -236,14 +236,13 @@ class SharedPartyStore(SharedStore):
 
     def _as_it_is_now(self, share: KeyShareRecord) -> KeyShareRecord:
         """A database that went back may hold shares of epochs that are over."""
-        return replace(share, active=False) if self._is_over(share) else share
+        with _unavailable():
+            return replace(share, active=False) if self._is_over(share) else share
 
     def _is_over(self, share: KeyShareRecord) -> bool:
-        """By what is known outside of the database."""
-        if self._tombstones is None:
-            return False
-        with _unavailable():
-            return share.epoch < self._tombstones.below(share.key_session)
+        """By what is known outside of the database. Raises WitnessError."""
+        tombstones = self._tombstones
+        return tombstones is not None and share.epoch < tombstones.below(share.key_session)
 
     async def _remember_over(self, key_session: bytes, below: int) -> bool:
         """Outside of the database, before anything is deleted. False if `below` is not active."""
