@@ -38,9 +38,16 @@ def _lost(before: Mapping[str, object], after: Mapping[str, object], depth: Dept
         return  # they go there
     if after.get("overflow", "drop-head") == "drop-head":
         for key, held in (("max-length", depth.messages), ("max-length-bytes", depth.bytes)):
-            limit = after.get(key)
-            if limit != before.get(key) and isinstance(limit, int) and limit < held:
+            limit, old = after.get(key), before.get(key)
+            if not isinstance(limit, int) or (isinstance(old, int) and old <= limit):
+                continue
+            if held and limit < held:
                 yield f"it holds {held}, of which {key} would keep {limit}"
+            elif not held:  # the statistics know of the messages before they know of their bytes
+                yield (
+                    f"it holds {depth.messages} messages of a size that the broker does not tell "
+                    f"yet, of which {key} would keep {limit} bytes"
+                )
     # Whether those that are there get it, too, depends on the queue's type and on the release.
     ttl, old = after.get("message-ttl"), before.get("message-ttl")
     if isinstance(ttl, int) and not (isinstance(old, int) and old <= ttl):

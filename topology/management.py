@@ -16,7 +16,7 @@ from topology import tls
 from topology.problems import TopologyError
 
 _TIMEOUT_S: Final = 15.0
-_PAUSES_S: Final = (0.2, 0.8)
+_PAUSES_S: Final = (0.2, 0.8, 2, 4)
 """Before what was read in vain is read again."""
 
 
@@ -128,8 +128,8 @@ class Management:
     async def _answer(
         self, method: str, url: str, body: Mapping[str, object] | None
     ) -> httpx.Response:
-        """Whoever asks for all users while one of them goes, or for a queue without a leader, is
-        answered 500, and a moment later what was asked for."""
+        """Whoever asks for all users while some of them go, or for a queue without a leader, is
+        answered 500, and seconds later what was asked for."""
         for pause_s in _PAUSES_S if method == "GET" else ():
             answer = await self._http.request(method, url)
             if not answer.is_server_error:

@@ -315,6 +315,7 @@ class Depth:
     messages: int = 0
     consumers: int = 0
     bytes: int = 0
+    """0 beside messages: not known yet."""
 
 
 @dataclass(frozen=True, slots=True)

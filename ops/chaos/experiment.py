@@ -54,7 +54,7 @@ class Settings:
         seconds: Of load, at most.
         ends_with_faults: The load goes on until the last fault is over, and no longer.
         waits_s: How long after its deadline a request may still be answered.
-        mix, cancelled, cancelled_after_s: As `Load` has them.
+        mix, cancelled, cancelled_after_s, in_flight: As `Load` has them.
         quiet_s: How long after the last answer until nothing may be left.
         tolerance_s: How far clocks may be apart. As long again a party signs nothing after its
             database has crashed.
@@ -74,6 +74,7 @@ class Settings:
     mix: Mapping[str, float] = field(default_factory=lambda: MIX)
     cancelled: float = 0.05
     cancelled_after_s: tuple[float, float] = (0.0, 0.2)
+    in_flight: int = 400
     ends_with_faults: bool = False
     entry: tuple[str, ...] = ENTRY
     processes_per_party: int = 2
@@ -178,6 +179,7 @@ async def _run(stage: _Stage, settings: Settings, onlooker: Onlooker) -> Outcome
         mix=settings.mix,
         cancelled=settings.cancelled,
         cancelled_after_s=settings.cancelled_after_s,
+        in_flight=settings.in_flight,
     )
     injector = Injector(
         deployment=deployment,

@@ -43,8 +43,6 @@ MIX = {
 REPEATED = 0.1
 FIRST_KEYS_S = 60.0
 LIFETIME_S = {"query_keys": 15.0, "query_session": 15.0, "cancel": 15.0}
-IN_FLIGHT = 400
-"""More are not begun: a load without bounds would outlast any outage."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,6 +53,7 @@ class Load:
         mix: As `MIX`.
         cancelled: Share of the requests that are, after a moment.
         cancelled_after_s: Shortest and longest.
+        in_flight: More are not begun: a load without bounds would outlast any outage.
     """
 
     producers: Sequence[Producer]
@@ -64,6 +63,7 @@ class Load:
     mix: Mapping[str, float] = field(default_factory=lambda: MIX)
     cancelled: float = 0.05
     cancelled_after_s: tuple[float, float] = (0.0, 0.2)
+    in_flight: int = 400
     held_back: int = 0
     _keys: dict[tuple[str, Curve], list[str]] = field(default_factory=dict)
     _running: set[asyncio.Task[None]] = field(default_factory=set)
@@ -92,7 +92,7 @@ class Load:
             choice = random.choices(list(self.mix), list(self.mix.values()))[0]
             producer = random.choice(self.producers)
             one = Random(random.getrandbits(64))
-            if len(self._running) >= IN_FLIGHT:
+            if len(self._running) >= self.in_flight:
                 self.held_back += 1
                 continue
             task = asyncio.create_task(self._one(producer, choice, one))

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ops.stack import children
+from ops.stack import children, zygote
 from ops.stack.errors import ChildDiedError, StartError
 
 READY_FILE = "WARREN_READY_FILE"
@@ -37,11 +37,18 @@ class Program:
     restart: bool = False
     """Start it again if it ends by itself."""
 
+    @property
+    def is_forked(self) -> bool:
+        """Whether a fork serves. What linker and interpreter read when they start needs one of its
+        own: a clock of its own, for instance, comes by `LD_PRELOAD`."""
+        at_start = any(name.startswith(("LD_", "PYTHON")) for name in self.environment)
+        return sys.platform == "linux" and not at_start
+
 
 @dataclass(slots=True, kw_only=True)
 class _Child:
     program: Program
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | zygote.Forked
     ready: Path
     log: Path
     started: float
@@ -79,17 +86,35 @@ class Supervisor:
         ready = self._directory / f"{program.name}.ready"
         log = self._directory / f"{program.name}.log"
         ready.unlink(missing_ok=True)
-        process = children.spawn(
-            [sys.executable, *program.arguments],
-            environment={**os.environ, **program.environment, READY_FILE: str(ready)},
-            directory=self._directory,
-            log=log,
-            death_signal=signal.SIGTERM,  # what the grace is worth is decided by the process itself
-        )
+        process = self._spawn(program, {READY_FILE: str(ready)}, log)
         self._children[program.name] = _Child(
             program=program, process=process, ready=ready, log=log, started=time.monotonic()
         )
         return process.pid
+
+    def _spawn(
+        self, program: Program, more: Mapping[str, str], log: Path
+    ) -> subprocess.Popen[bytes] | zygote.Forked:
+        environment = {**os.environ, **program.environment, **more}
+        how = signal.SIGTERM  # what the grace is worth is decided by the process itself
+        if program.is_forked:
+            return zygote.fork(
+                zygote.Birth(
+                    name=program.name,
+                    arguments=program.arguments,
+                    environment=environment,
+                    directory=str(self._directory.absolute()),
+                    log=str(log.absolute()),
+                    death_signal=how,
+                )
+            )
+        return children.spawn(
+            [sys.executable, *program.arguments],
+            environment=environment,
+            directory=self._directory,
+            log=log,
+            death_signal=how,
+        )
 
     @property
     def pids(self) -> dict[str, int]:

@@ -113,8 +113,10 @@ async def test_a_process_that_is_killed_while_it_applies_is_run_again(
     }
 
     async def started() -> asyncio.subprocess.Process:
-        pipe = asyncio.subprocess.PIPE
-        return await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe)
+        pipe, same = asyncio.subprocess.PIPE, asyncio.subprocess.STDOUT
+        return await asyncio.create_subprocess_exec(
+            *command, env=environment, stdout=pipe, stderr=same
+        )
 
     process = await started()
     assert process.stdout is not None
@@ -125,7 +127,7 @@ async def test_a_process_that_is_killed_while_it_applies_is_run_again(
 
     again = await started()
     said, _ = await again.communicate()
-    assert again.returncode == 0, said.decode()
+    assert again.returncode == 0, said.decode()[-300:]
     mine = Members(parties=("p1",), clients=("svcA",), gateways=("gateway",))
     assert await realm.plan(mine) == Plan(changes=())
     for user in realm.declared(mine).users:

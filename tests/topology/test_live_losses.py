@@ -27,7 +27,7 @@ async def holds(realm: Realm, queue: str, count: int) -> None:
 
     async def known() -> bool:
         depth = (await realm.broker.found()).depths.get(queue)
-        return depth is not None and depth.messages == count
+        return depth is not None and depth.messages == count and depth.bytes > 0
 
     await until(known)
 

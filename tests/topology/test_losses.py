@@ -69,6 +69,27 @@ def test_an_edit_that_takes_messages_is_a_conflict(
     assert planned(before, after, lose=frozenset(["jobs"])).conflicts == ()
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "lost"),
+    [
+        (
+            limits(max_length_bytes=99),
+            limits(max_length_bytes=98),
+            "it holds 5 messages of a size that the broker does not tell yet, of which "
+            "max-length-bytes would keep 98 bytes",
+        ),
+        (limits(max_length_bytes=99), limits(max_length_bytes=100), ""),
+        (limits(max_length=9), limits(max_length=8), ""),
+    ],
+)
+def test_messages_whose_size_is_not_known_yet_may_be_too_many(
+    before: Policy, after: Policy, lost: str
+) -> None:
+    state = found(JOBS, before, depths={"jobs": Depth(messages=5)})
+    plan = difference(of(JOBS, after), state)
+    assert [one.text for one in plan.conflicts] == ([lost] if lost else [])
+
+
 def test_what_nobody_has_cannot_be_lost() -> None:
     plan = planned(limits(max_length=9), limits(max_length=4), lose=frozenset(["job", "jobs"]))
     assert plan.conflicts == (

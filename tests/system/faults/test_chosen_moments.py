@@ -19,6 +19,8 @@ MIX = {"keygen": 2, "ed25519": 4, "bip340": 2, "ecdsa": 6}
 EVERY_S = 4.0
 TOLERANCE_S = 1.0
 LIAR = "party-2"
+IN_FLIGHT = 30
+"""What a busy machine still does within a lifetime, when all have waited for a fault to end."""
 
 # The liar comes first, while no pool has anything; nonces last, as those of all keys are gone.
 CHOSEN = tuple(
@@ -47,6 +49,7 @@ def test_kills_at_the_worst_moments_double_nothing_and_a_liar_is_named_when_it_p
         injections=CHOSEN,
         mix=MIX,
         lifetime_s=10,
+        in_flight=IN_FLIGHT,
         tolerance_s=TOLERANCE_S,
         settles_s=0,
         ends_with_faults=True,

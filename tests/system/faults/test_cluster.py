@@ -15,6 +15,8 @@ from ops.stack.services import running_services
 from tests.conftest import STACK
 
 NODE = Injection(at_s=1, kind=Kind.NODE, target=LEADING, lasts_s=6, seed=1)
+IN_FLIGHT = 12
+"""What a busy machine still does within a lifetime, when all have waited for a fault to end."""
 
 
 @pytest.mark.system
@@ -29,7 +31,8 @@ def test_a_broker_of_three_nodes_loses_one_and_no_request_is_lost_or_doubled_or_
         seconds=60,
         injections=(NODE,),
         rate_per_s=4,
-        lifetime_s=15,
+        lifetime_s=30,
+        in_flight=IN_FLIGHT,
         mix={"keygen": 1, "ed25519": 1, "ecdsa": 1},
         ends_with_faults=True,
         settles_s=0.5,

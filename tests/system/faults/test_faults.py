@@ -18,6 +18,8 @@ KINDS = possible(nodes=1)
 SEED = 4
 SECONDS = 200.0
 """At most: the load ends with the last fault."""
+IN_FLIGHT = 40
+"""What a busy machine still does within a lifetime, when all have waited for a fault to end."""
 
 
 @pytest.mark.system
@@ -35,6 +37,7 @@ def test_every_fault_strikes_and_nothing_is_lost_or_doubled_or_wrong_or_left_ove
         seconds=SECONDS,
         injections=injections,
         lifetime_s=30,
+        in_flight=IN_FLIGHT,
         settles_s=0,
         ends_with_faults=True,
     )

@@ -18,7 +18,7 @@ from ops.stack.services import Services, running_services
 
 from .callers import KEYGEN, MESSAGE, calling, code, ended, eventually, made, told
 
-WAIT_S = 4
+WAIT_S = 6
 FAR_TOO_LONG_S = 12
 """What is answered within this was not waited for until a request's own deadline: that is 15 s."""
 
