@@ -89,14 +89,27 @@ def check_signed(result: SignResult, key: CertifiedKey, taproot_merkle_root: byt
     if result.scheme is None or not result.signed:
         raise ContractError("the result is completed and lacks scheme, message or signature")
     facts.check_scheme(result.scheme)
+    _check_signers(result, facts)
+    for item in result.signed:
+        _check_item(result.scheme, item, facts, taproot_merkle_root)
+
+
+def is_by_holders(result: SignResult, key: CertifiedKey) -> bool:
+    """Whether those who signed are as many of the key's holders as it takes."""
+    try:
+        _check_signers(result, key.facts)
+    except ContractError:
+        return False
+    return True
+
+
+def _check_signers(result: SignResult, facts: KeyFacts) -> None:
     holders = {holder.party_id for holder in facts.holders}
     signers = set(result.signers)
     if len(signers) != len(result.signers) or not signers <= holders:
         raise ContractError("the signers are not parties of the key")
     if len(signers) != facts.threshold:
         raise ContractError(f"{len(signers)} signers, the key's threshold is {facts.threshold}")
-    for item in result.signed:
-        _check_item(result.scheme, item, facts, taproot_merkle_root)
 
 
 def verifying_key(

@@ -46,7 +46,8 @@ class Client(Cancels):
             asking = client if tenant is None else client.acting_for(tenant)
             await asking.keys(key_id)
 
-        trust = Trust(settings.client_id, settings.parties, fetch_key=fetch_key)
+        own = (settings.identity.public,)
+        trust = Trust(settings.client_id, settings.parties, own, fetch_key=fetch_key)
         correspondence = Correspondence(settings, trust.check)
         client = cls(settings, correspondence, tenant=None)
         await correspondence.open()

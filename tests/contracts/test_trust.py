@@ -54,7 +54,7 @@ async def fetches_nothing(tenant: str | None, key_id: str) -> None:
 
 
 def trust(client_id: str | None = "svcA") -> Trust:
-    return Trust(client_id, PINNED, fetches_nothing)
+    return Trust(client_id, PINNED, [CLIENT.public], fetches_nothing)
 
 
 def made(key: SingleKey, request: KeygenRequest | None = None, **changes: Any) -> KeygenResult:
@@ -320,7 +320,7 @@ async def test_each_tenant_has_its_own_key_of_the_same_id() -> None:
         )
         await heard(knowing, found, sign_request(asked, CLIENT))
 
-    knowing = Trust("svcA", PINNED, fetch)
+    knowing = Trust("svcA", PINNED, [CLIENT.public], fetch)
     requests = {tenant: samples.sign_request(tenant=tenant) for tenant in ("shop", "bank")}
     for tenant, key in (("shop", ED25519), ("bank", OTHER), ("bank", OTHER)):
         result = sign_result(requests[tenant], key)
