@@ -59,6 +59,7 @@ def made_key(request: KeygenRequest, result: KeygenResult) -> None:
     facts = present("key", result.key).facts
     if facts.version == 1:
         raise ContractError("the result's key says neither tenant nor request, as all new ones do")
+    same("epoch", facts.epoch, 0)
     same("tenant", facts.tenant, request.tenant)
     same("schemes", facts.schemes, request.schemes)
     same("origin", facts.origin, Origin.GENERATED)

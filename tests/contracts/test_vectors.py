@@ -259,6 +259,7 @@ async def believe(told: dict[str, Any], case: dict[str, Any], content: results.D
 
     async def nothing_more(tenant: str | None, key_id: str) -> None: ...
 
-    trust = Trust(told["client_id"], pinned(told["parties"]), (), nothing_more)
+    owners = [PublicIdentity.from_base64(told["signer"])]
+    trust = Trust(told["client_id"], pinned(told["parties"]), owners, nothing_more)
     await trust.check(known, None)
     await trust.check(content, asked)

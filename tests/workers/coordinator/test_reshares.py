@@ -508,6 +508,7 @@ async def test_presignatures_are_there_before_they_are_asked_for(tmp_path: Path)
         key = await make(shire)
         await sign(shire, key, "ecdsa")
         await look(shire)
+        await look(shire)  # what the first had made
         await reshared(shire, key, parties=NEW, threshold=3)
         await pass_(shire, resharing.PREPARES_S)
         await look(shire)
