@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey
 from contracts.primitives import Curve
@@ -16,14 +17,13 @@ from contracts.results import ReshareResult, Status
 from contracts.sessions import EpochCertified, EpochProven, ReshareCreated
 from contracts.terms import ReshareTerms
 from tests.protocols.simulate import coins
-from tests.session.builders import facts, keygen_request
+from tests.session.builders import facts, report_envelope
 from tests.session.conducts import keygen_conduct
 from tests.session.epoch_bundles import (
     NEW_PARTIES,
     OLD_PARTIES,
     PINNED,
     TO_EPOCH,
-    certified,
     old_facts,
     request,
 )
@@ -317,12 +317,12 @@ def test_its_view_has_the_new_holders_and_no_tokens() -> None:
 
 
 def test_a_report_of_a_reshare_belongs_to_one() -> None:
-    from tests.session.builders import report_envelope
-
     _, honest = run()
-    envelope = report_envelope(1, honest, keygen_conduct().session_id)
-    with pytest.raises(Exception, match="epoch_certified in a session to keygen"):
-        check_report(keygen_conduct(), envelope, honest)
+    other = keygen_conduct()
+    sender = other.terms.members[0].party_id
+    envelope = report_envelope(sender, honest, session_id=other.session_id)
+    with pytest.raises(ContractError, match="epoch_certified in a session to keygen"):
+        check_report(other, envelope, honest)
 
 
 ###
@@ -349,9 +349,3 @@ def test_who_has_no_share_or_another_says_so() -> None:
     stale = StaleEpochError(1, 3).failure
     assert (stale.code, stale.retryable, stale.culprits) == (FailureCode.STALE_EPOCH, True, [])
     assert stale.message == "the session is of epoch 1 of the key, and epoch 3 signs here"
-
-
-def test_a_key_generation_is_no_reshare() -> None:
-    assert keygen_conduct().party_count == 3
-    assert keygen_request().operation == "keygen"
-    assert certified(KNOWN).facts == KNOWN
