@@ -161,8 +161,12 @@ class Publisher:
 
     @property
     def connected(self) -> bool:
-        """Whether the connection is up, as far as this side knows."""
-        return self._connection is not None and self._connection.connected.is_set()
+        """Whether messages can be published, as far as this side knows. A connection that is back
+        is up a moment before its channel is."""
+        connection, channel = self._connection, self._channel
+        if connection is None or channel is None:
+            return False
+        return connection.connected.is_set() and not channel.is_closed
 
     @property
     def blocked(self) -> str | None:
