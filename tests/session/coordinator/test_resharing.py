@@ -334,7 +334,7 @@ def test_a_home_set_is_the_same_everywhere_and_avoids_the_silent() -> None:
     key = facts("secp256k1")
     holders = [holder.party_id for holder in key.holders]
     home = home_set(key, holders, frozenset())
-    assert home == home_set(key, reversed(holders), frozenset())  # type: ignore[arg-type]
+    assert home == home_set(key, holders[::-1], frozenset())
     absent = home[0].party_id
     others = home_set(key, [name for name in holders if name != absent], frozenset())
     assert absent not in [each.party_id for each in others]
