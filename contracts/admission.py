@@ -30,7 +30,7 @@ class ClientPolicy:
 
     Attributes:
         client_id: None: for producers without an id.
-        operations: None: all of them.
+        operations: None: all but those that have to be named, see `Operation.named`.
         operator: It may cancel anybody's requests and look at their sessions.
     """
 
@@ -40,9 +40,11 @@ class ClientPolicy:
     operator: bool = False
 
     def allows(self, client_id: str | None, operation: str) -> bool:
-        return self.client_id == client_id and (
-            self.operations is None or operation in self.operations
-        )
+        if self.client_id != client_id:
+            return False
+        if self.operations is None:
+            return not OPERATIONS[operation].named
+        return operation in self.operations
 
 
 class Policies(Iterable[ClientPolicy]):

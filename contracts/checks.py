@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from .errors import ContractError
 from .identity import PublicIdentity
-from .keys import Origin
+from .keys import EpochBundle, Origin, Resharing
 from .primitives import Status
 from .requests import (
     ADAPTER,
@@ -27,6 +27,7 @@ from .requests import (
     QueryApiKeysRequest,
     QueryKeysRequest,
     QuerySessionRequest,
+    ReshareRequest,
     RevokeApiKeyRequest,
     SignItem,
     SignRequest,
@@ -41,12 +42,14 @@ from .results import (
     QueryApiKeysResult,
     QueryKeysResult,
     QuerySessionResult,
+    ReshareResult,
     RevokeApiKeyResult,
     SessionAnnounced,
+    SessionResult,
     SignedItem,
     SignResult,
 )
-from .terms import SessionTerms
+from .terms import ReshareTerms, SessionTerms
 from .views import SessionView
 
 T = TypeVar("T")
@@ -56,6 +59,7 @@ def made_key(request: KeygenRequest, result: KeygenResult) -> None:
     facts = present("key", result.key).facts
     if facts.version == 1:
         raise ContractError("the result's key says neither tenant nor request, as all new ones do")
+    same("epoch", facts.epoch, 0)
     same("tenant", facts.tenant, request.tenant)
     same("schemes", facts.schemes, request.schemes)
     same("origin", facts.origin, Origin.GENERATED)
@@ -69,6 +73,16 @@ def made_key(request: KeygenRequest, result: KeygenResult) -> None:
     if request.parties is not None:
         parties = sorted(holder.party_id for holder in facts.holders)
         same("parties", parties, sorted(request.parties))
+
+
+def made_epoch(request: ReshareRequest, result: ReshareResult) -> None:
+    """That it is the key, the epoch, the threshold and the parties of the request, its bundle says
+    itself, see `epochs.check`: here, that it is this request."""
+    bundle = present("bundle", result.bundle)
+    same("key_id", result.key_id, request.key_id)
+    same("request", hashlib.sha256(bundle.request).digest(), result.request_digest)
+    same("session_id", _resharing_of(bundle).session_id, result.session_id)
+    present("signs_from", result.signs_from)
 
 
 def made_signatures(request: SignRequest, result: SignResult) -> None:
@@ -165,12 +179,18 @@ def same(name: str, found: object, expected: object) -> None:
         raise ContractError(f"the result's {name} is not what was asked for")
 
 
+def _resharing_of(bundle: EpochBundle) -> Resharing:
+    return present("epoch", bundle.key.facts.reshared)
+
+
 def _named_session(session: SessionView, result: QuerySessionResult) -> None:
     """The session is one of the request whose bytes come with it: the coordinator could name
     another one, which nobody ever answered, to somebody who cancels the session. Whose bytes they
     are is still to be asked."""
-    terms, body = present("terms", result.terms), present("request", result.request)
-    _names(terms, session.session_id, hashlib.sha256(body).digest())
+    present("terms", result.terms)
+    assert result.terms is not None
+    body = present("request", result.request)
+    _names(result.terms, session.session_id, hashlib.sha256(body).digest())
     try:
         request = ADAPTER.validate_json(body)
     except ValidationError:
@@ -181,7 +201,7 @@ def _named_session(session: SessionView, result: QuerySessionResult) -> None:
     )
 
 
-def _answers(result: QuerySessionResult, outcome: KeygenResult | SignResult) -> None:
+def _answers(result: QuerySessionResult, outcome: SessionResult) -> None:
     """What came of the session is the answer to the request that it is one of. Of a key, its facts
     say so."""
     body = present("request", result.request)
@@ -191,9 +211,11 @@ def _answers(result: QuerySessionResult, outcome: KeygenResult | SignResult) -> 
         return
     if isinstance(request, SignRequest) and isinstance(outcome, SignResult):
         made_signatures(request, outcome)
+    if isinstance(request, ReshareRequest) and isinstance(outcome, ReshareResult):
+        made_epoch(request, outcome)
 
 
-def _names(terms: SessionTerms, session_id: bytes, digest: bytes) -> None:
+def _names(terms: SessionTerms | ReshareTerms, session_id: bytes, digest: bytes) -> None:
     same("session_id", session_id, terms.session_id())
     same("terms' request", terms.request_digest, digest)
 

@@ -17,8 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from . import strict_json
 from .errors import ContractError
 from .identity import Identity, PublicIdentity
-from .keys import CertifiedKey, KeyFacts, Resharing
-from .primitives import Base64, Contract, Hex, Id
+from .keys import EpochBundle, KeyFacts, Resharing
 from .requests import ReshareRequest
 from .signing import REQUEST_TAG, explain
 from .verification import check_key
@@ -47,71 +46,54 @@ def open_reshare(
     return request
 
 
-class EpochBundle(Contract):
-    """A new epoch with everything that proves it. Nothing in it is secret."""
+def check(
+    bundle: EpochBundle,
+    known: KeyFacts,
+    *,
+    pinned: Mapping[str, PublicIdentity],
+    owners: Collection[PublicIdentity],
+) -> None:
+    """Raises ContractError unless this shows a new epoch of a known key, but for the proofs that
+    its holders have their shares.
 
-    request: Base64
-    """The body of the owner's `ReshareRequest`, as it was signed."""
-    request_signature: Base64
-    predecessor: CertifiedKey
-    """The epoch that was dealt from."""
-    key: CertifiedKey
-    """The new one, certified by all of its holders."""
-    possessions: dict[Id, Hex]
-    """Party id -> proof that it knows its new share, for these facts."""
-    dealt: dict[Id, Base64]
-    """Dealer -> its signature, as of `sign_dealt`."""
+    Arguments:
+        known: An epoch that the caller believes in, which has to be the predecessor. Of several
+            bundles each is the next one's.
+        pinned: The parties' identities that the caller trusts.
+        owners: Whose requests the caller takes for the key's owner's.
+    """
+    if bundle.predecessor.facts != known:
+        raise ContractError("the epoch comes from another one than we know")
+    for holder in known.holders:
+        certificate = bundle.predecessor.certificates.get(holder.party_id, b"")
+        known.verify(holder.party_id, certificate)
+    request = open_reshare(bundle.request, bundle.request_signature, owners)
+    facts = bundle.key.facts
+    if facts.request_digest != hashlib.sha256(bundle.request).digest():
+        raise ContractError("the epoch was made for another request")
+    # Facts of version 1 do not say whose tenant's key it is: then the client's word counts.
+    tenant = request.tenant if known.version == 1 else known.tenant
+    check_key(bundle.key, pinned=pinned, client_id=known.client_id, tenant=tenant)
+    _check_same_key(known, facts)
+    _check_asked(request, known, facts)
+    _check_dealers(bundle, _resharing(facts), known)
+    holders = {holder.party_id for holder in facts.holders}
+    if bundle.possessions.keys() != holders or bundle.key.certificates.keys() != holders:
+        raise ContractError("there is not one certificate and one proof of each new holder")
 
-    def check(
-        self,
-        known: KeyFacts,
-        *,
-        pinned: Mapping[str, PublicIdentity],
-        owners: Collection[PublicIdentity],
-    ) -> None:
-        """Raises ContractError unless this shows a new epoch of a known key, but for the proofs.
 
-        Arguments:
-            known: An epoch that the caller believes in, which has to be the predecessor. Of several
-                bundles each is the next one's.
-            pinned: The parties' identities that the caller trusts.
-            owners: Whose requests the caller takes for the key's owner's.
-        """
-        if self.predecessor.facts != known:
-            raise ContractError("the epoch comes from another one than we know")
-        for holder in known.holders:
-            certificate = self.predecessor.certificates.get(holder.party_id, b"")
-            known.verify(holder.party_id, certificate)
-        request = self._asked(owners)
-        # Facts of version 1 do not say whose tenant's key it is: then the client's word counts.
-        tenant = request.tenant if known.version == 1 else known.tenant
-        check_key(self.key, pinned=pinned, client_id=known.client_id, tenant=tenant)
-        facts = self.key.facts
-        _check_same_key(known, facts)
-        _check_asked(request, known, facts)
-        self._check_dealers(_resharing(facts), known)
-        holders = {holder.party_id for holder in facts.holders}
-        if self.possessions.keys() != holders or self.key.certificates.keys() != holders:
-            raise ContractError("there is not one certificate and one proof of each new holder")
-
-    def _asked(self, owners: Collection[PublicIdentity]) -> ReshareRequest:
-        request = open_reshare(self.request, self.request_signature, owners)
-        if self.key.facts.request_digest != hashlib.sha256(self.request).digest():
-            raise ContractError("the epoch was made for another request")
-        return request
-
-    def _check_dealers(self, reshared: Resharing, known: KeyFacts) -> None:
-        if reshared.predecessor != known.digest():
-            raise ContractError("the epoch's facts name another predecessor")
-        dealers = [each for each in known.holders if each.party_id in reshared.dealers]
-        if [each.party_id for each in dealers] != reshared.dealers:
-            raise ContractError("the dealers are not holders of the predecessor, in their order")
-        if len(dealers) != known.threshold or self.dealt.keys() != set(reshared.dealers):
-            raise ContractError(f"{known.threshold} dealers have to deal, and each to sign")
-        statement = self.key.facts.statement()
-        for dealer in dealers:
-            signature = self.dealt[dealer.party_id]
-            PublicIdentity(dealer.identity).verify(DEALT_TAG, statement, signature)
+def _check_dealers(bundle: EpochBundle, reshared: Resharing, known: KeyFacts) -> None:
+    if reshared.predecessor != known.digest():
+        raise ContractError("the epoch's facts name another predecessor")
+    dealers = [each for each in known.holders if each.party_id in reshared.dealers]
+    if [each.party_id for each in dealers] != reshared.dealers:
+        raise ContractError("the dealers are not holders of the predecessor, in their order")
+    if len(dealers) != known.threshold or bundle.dealt.keys() != set(reshared.dealers):
+        raise ContractError(f"{known.threshold} dealers have to deal, and each to sign")
+    statement = bundle.key.facts.statement()
+    for dealer in dealers:
+        signature = bundle.dealt[dealer.party_id]
+        PublicIdentity(dealer.identity).verify(DEALT_TAG, statement, signature)
 
 
 def _resharing(facts: KeyFacts) -> Resharing:
@@ -134,8 +116,6 @@ def _check_same_key(known: KeyFacts, facts: KeyFacts) -> None:
 
 def _check_asked(asked: ReshareRequest, known: KeyFacts, facts: KeyFacts) -> None:
     """The request is for this key, and these are the epoch, threshold and parties it asks for."""
-    if asked.dry_run:
-        raise ContractError("the request was for a dry run, which makes no epoch")
     said = {
         "client_id": (asked.client_id, facts.client_id),
         "tenant": (asked.tenant, facts.tenant),

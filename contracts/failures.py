@@ -33,6 +33,9 @@ class FailureCode(StrEnum):
     is the word of the party that `message` names, which alone can prove what was sealed for it."""
     PARTY_REFUSED = "party_refused"
     """A party did not accept the session, for a reason in `message`."""
+    STALE_EPOCH = "stale_epoch"
+    """A party knows the key by another epoch than the session's: its shares were made anew, and
+    not everybody has heard of it."""
     SPOILT = "spoilt"
     """The parties did not see the same messages; nobody's guilt is proven."""
     UNKNOWN_ACCOUNT = "unknown_account"
@@ -57,6 +60,7 @@ _RETRYABLE = {
     FailureCode.EXPIRED,
     FailureCode.PARTY_FAULT,
     FailureCode.PARTY_REFUSED,
+    FailureCode.STALE_EPOCH,
     FailureCode.SPOILT,
     FailureCode.OVERLOADED,
     FailureCode.INTERNAL,

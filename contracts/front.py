@@ -26,7 +26,7 @@ from .derivation import DerivedKey
 from .errors import ContractError
 from .failures import Failure, FailureCode
 from .identity import Identity, PublicIdentity
-from .keys import CertifiedKey, Holder, KeyFacts
+from .keys import CertifiedKey, EpochBundle, Holder, KeyFacts
 from .primitives import Curve, Scheme, Scope, Status
 from .requests import (
     CancelRequest,
@@ -39,6 +39,7 @@ from .requests import (
     QueryKeysRequest,
     QuerySessionRequest,
     Request,
+    ReshareRequest,
     RevokeApiKeyRequest,
     SignItem,
     SignRequest,
@@ -56,6 +57,7 @@ from .results import (
     QueryApiKeysResult,
     QueryKeysResult,
     QuerySessionResult,
+    ReshareResult,
     Result,
     RevokeApiKeyResult,
     SessionAnnounced,
@@ -87,6 +89,7 @@ __all__ = [
     "Curve",
     "DerivedKey",
     "EcdsaForms",
+    "EpochBundle",
     "Failure",
     "FailureCode",
     "Holder",
@@ -109,6 +112,8 @@ __all__ = [
     "QuerySessionResult",
     "Request",
     "RequestFailedError",
+    "ReshareRequest",
+    "ReshareResult",
     "Result",
     "ResultTimeoutError",
     "RevokeApiKeyRequest",

@@ -104,6 +104,7 @@ def _ends() -> list[Rule]:
 
 RULES: Mapping[str, list[Rule]] = {
     "KeygenRequest": [_distinct("parties"), *_purposes()],
+    "ReshareRequest": [_distinct("parties"), _distinct("dealers")],
     "SignRequest": [*_messages(), _distinct("signers")],
     "QuerySessionRequest": [
         {

@@ -90,7 +90,7 @@ class KeyFacts(Contract):
     Version 1 says of its owner only which client it is, and of its use nothing but the curve. It is
     read and verified for the keys that have it; no party certifies it any more. Version 2 is of a
     key as it was made, version 3 of one whose shares were made anew; what it says of an earlier
-    epoch is to be believed with an `epochs.EpochBundle` only.
+    epoch is to be believed with an `EpochBundle` only.
     """
 
     version: Annotated[Literal[1, 2, 3], BeforeValidator(_a_version)] = 1
@@ -238,3 +238,20 @@ class CertifiedKey(Contract):
             if certificate is None:
                 raise ContractError(f"no certificate of party {holder.party_id}")
             self.facts.verify(holder.party_id, certificate)
+
+
+class EpochBundle(Contract):
+    """A new epoch of a key with everything that proves it, see `epochs.check`. Nothing in it is
+    secret."""
+
+    request: Base64
+    """The body of the owner's `ReshareRequest`, as it was signed."""
+    request_signature: Base64
+    predecessor: CertifiedKey
+    """The epoch that was dealt from."""
+    key: CertifiedKey
+    """The new one, certified by all of its holders."""
+    possessions: dict[Id, Hex]
+    """Party id -> proof that it knows its new share, for these facts."""
+    dealt: dict[Id, Base64]
+    """Dealer -> its signature, as of `epochs.sign_dealt`."""

@@ -42,6 +42,8 @@ class Operation(Generic[RequestT, ResultT]):
         for_many: What the README says of it, if it is for clients that serve many.
         counts_late: A request that begins no session counts after its deadline too. Only for what
             takes something away for good: old bytes that come again do no harm then.
+        named: A right of its own: only a client for which the configuration names it among its
+            operations may ask for it. One without such a list may ask for all others.
     """
 
     request: type[RequestT]
@@ -54,6 +56,7 @@ class Operation(Generic[RequestT, ResultT]):
     proves: Callable[[ResultT], Sequence[Proof]]
     for_many: str | None
     counts_late: bool = False
+    named: bool = False
 
     @property
     def name(self) -> str:
@@ -74,6 +77,18 @@ TABLE = (
         check=checks.made_key,
         proves=proofs.made_key,
         for_many=None,
+    ),
+    Operation(
+        request=requests.ReshareRequest,
+        result=results.ReshareResult,
+        word="reshare",
+        lane=Lane.KEYGEN,
+        begins_session=True,
+        echoes=("key_id",),
+        check=checks.made_epoch,
+        proves=proofs.made_epoch,
+        for_many=None,
+        named=True,
     ),
     Operation(
         request=requests.SignRequest,

@@ -10,7 +10,7 @@ from typing import assert_never
 
 from .checks import same
 from .errors import ContractError
-from .keys import CertifiedKey
+from .keys import CertifiedKey, EpochBundle
 from .primitives import Status
 from .results import (
     CancelResult,
@@ -20,12 +20,13 @@ from .results import (
     QueryApiKeysResult,
     QueryKeysResult,
     QuerySessionResult,
+    ReshareResult,
     ResultBase,
     SignResult,
 )
 from .views import AccountView
 
-Proof = CertifiedKey | SignResult
+Proof = CertifiedKey | EpochBundle | SignResult
 
 
 def nothing(_: ResultBase) -> Sequence[Proof]:
@@ -47,6 +48,14 @@ def made_key(result: KeygenResult) -> Sequence[Proof]:
         # Of the very bytes that asked for it, not of another request with its fields.
         same("key's request_digest", result.key.facts.request_digest, result.request_digest)
     return (result.key,)
+
+
+def made_epoch(result: ReshareResult) -> Sequence[Proof]:
+    if result.status is not Status.COMPLETED:
+        return ()
+    if result.bundle is None or result.bundle.key.facts.key_id != result.key_id:
+        raise ContractError("the result is completed and has not its key's epoch")
+    return (result.bundle,)
 
 
 def made_signatures(result: SignResult) -> Sequence[Proof]:
@@ -79,6 +88,8 @@ def outcome(result: QuerySessionResult) -> Sequence[Proof]:
             return ()
         case KeygenResult() as made:
             return made_key(made)
+        case ReshareResult() as made:
+            return made_epoch(made)
         case SignResult() as made:
             return made_signatures(made)
         case other:

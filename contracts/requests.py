@@ -129,8 +129,6 @@ class KeygenRequest(RequestBase):
 class ReshareRequest(RequestBase):
     """Give a key other shares: the same parties, or others, or another threshold. The public key
     stays. At most one epoch of those that it allows ever becomes active.
-
-    Not among `Request` as yet: no coordinator begins it.
     """
 
     operation: Literal["reshare"] = "reshare"
@@ -147,8 +145,6 @@ class ReshareRequest(RequestBase):
     """Who shall hold the new shares."""
     dealers: list[Id] | None = Field(default=None, min_length=2, max_length=MAX_PARTIES)
     """Who shall deal, as many as the old threshold. None lets the coordinator choose."""
-    dry_run: bool = False
-    """Only tell who would be missing. Makes no epoch, whoever shows this request."""
 
     @property
     def epochs(self) -> range:
@@ -399,6 +395,7 @@ class QueryApiKeysRequest(RequestBase):
 
 Request = Annotated[
     KeygenRequest
+    | ReshareRequest
     | SignRequest
     | CancelRequest
     | QueryKeysRequest

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter, model_validator
 
 from .api_keys import SignedApiKeyEntry
 from .ecdsa import EcdsaSignature
 from .failures import Failure
-from .keys import CertifiedKey
+from .keys import CertifiedKey, EpochBundle
 from .primitives import (
     MAX_ITEMS,
     MAX_PARTIES,
@@ -28,7 +28,7 @@ from .primitives import (
     Versioned,
 )
 from .statements import Statement
-from .terms import SessionTerms
+from .terms import ReshareTerms, SessionTerms
 from .views import AccountView, ApiKeyView, SessionEvent, SessionView
 
 __all__ = [
@@ -47,11 +47,13 @@ __all__ = [
     "QueryApiKeysResult",
     "QueryKeysResult",
     "QuerySessionResult",
+    "ReshareResult",
     "Result",
     "ResultBase",
     "RevokeApiKeyResult",
     "SessionAnnounced",
     "SessionEvent",
+    "SessionResult",
     "SessionView",
     "SignResult",
     "SignedItem",
@@ -92,6 +94,18 @@ class KeygenResult(ResultBase):
     """None where the request's own was unusable."""
     curve: Curve | None = None
     key: CertifiedKey | None = None
+
+
+class ReshareResult(ResultBase):
+    """The new epoch, with all that proves it. The public key is the one that it was."""
+
+    result: Literal["reshare"] = "reshare"
+    key_id: Id | None
+    """None where the request's own was unusable."""
+    bundle: EpochBundle | None = None
+    signs_from: UnixMillis | None = None
+    """From when on the new holders are asked for signatures; before, the former ones are, so that
+    none has to wait. A little later those delete their shares."""
 
 
 class EcdsaForms(Contract):
@@ -172,6 +186,10 @@ class SignResult(ResultBase):
         )
 
 
+SessionResult: TypeAlias = KeygenResult | ReshareResult | SignResult
+"""What a session ends with."""
+
+
 class CancelResult(ResultBase):
     """What became of the target here, and what its parties state of it, which alone proves that
     nothing comes of it. Of a party that is in none of the lists, the answer was another."""
@@ -200,14 +218,14 @@ class QuerySessionResult(ResultBase):
 
     result: Literal["query_session"] = "query_session"
     session: SessionView | None = None
-    outcome: Annotated[KeygenResult | SignResult, Field(discriminator="result")] | None = None
+    outcome: Annotated[SessionResult, Field(discriminator="result")] | None = None
     """The session's own result, once it has one. None for an operator who asks for somebody
     else's session."""
     request: Base64 | None = None
     """The bytes of the request that began it."""
     request_signature: Base64 | None = None
     """By which its client knows them for its own."""
-    terms: SessionTerms | None = None
+    terms: SessionTerms | ReshareTerms | None = None
     """Of the session by the id that it was asked for: they give that id, and name the request."""
 
 
@@ -268,6 +286,7 @@ class QueryApiKeysResult(ResultBase):
 
 Result = Annotated[
     KeygenResult
+    | ReshareResult
     | SignResult
     | CancelResult
     | QueryKeysResult

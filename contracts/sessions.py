@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from .encoding import digest
 from .failures import Failure
-from .keys import CertifiedKey, KeyFacts
+from .keys import CertifiedKey, EpochBundle, KeyFacts
 from .primitives import (
     MAX_ITEMS,
     VERSION,
@@ -103,10 +103,7 @@ class PresignBatch(InstructionBase):
 
 class ReshareCreated(InstructionBase):
     """Goes to each dealer and receiver of a key's next epoch. The request's bytes are the owner's
-    own.
-
-    Not among `Instruction` as yet: no coordinator gives it.
-    """
+    own."""
 
     instruction: Literal["reshare_created"] = "reshare_created"
     terms: ReshareTerms
@@ -115,6 +112,14 @@ class ReshareCreated(InstructionBase):
     request: Base64
     request_signature: Base64
     time_left_ms: int = Field(gt=0)
+
+
+class EpochProven(InstructionBase):
+    """Goes to each former and each new holder of a key whose session has made an epoch of it, and
+    to who seems not to know of it. Its bundle convinces, whoever shows it."""
+
+    instruction: Literal["epoch_proven"] = "epoch_proven"
+    bundle: EpochBundle
 
 
 class SessionCancelled(InstructionBase):
@@ -139,7 +144,13 @@ class RequestCancelled(InstructionBase):
 
 
 Instruction = Annotated[
-    SessionCreated | NoncesWanted | PresignBatch | SessionCancelled | RequestCancelled,
+    SessionCreated
+    | NoncesWanted
+    | PresignBatch
+    | ReshareCreated
+    | EpochProven
+    | SessionCancelled
+    | RequestCancelled,
     Field(discriminator="instruction"),
 ]
 INSTRUCTION: TypeAdapter[Instruction] = TypeAdapter(Instruction)
@@ -190,10 +201,7 @@ class PresignaturesMade(Contract):
 
 class EpochCertified(Contract):
     """This party has seen all that proves a new epoch, but for what the coordinator has itself: see
-    `epochs.EpochBundle`.
-
-    Not among `Report` as yet: no party takes part in a reshare.
-    """
+    `keys.EpochBundle`."""
 
     report: Literal["epoch_certified"] = "epoch_certified"
     key: CertifiedKey
@@ -246,6 +254,7 @@ class PartyAlive(Contract):
 Report = Annotated[
     PartyJoined
     | KeyCertified
+    | EpochCertified
     | ShareSigned
     | NoncesMade
     | PresignaturesMade

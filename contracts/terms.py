@@ -117,6 +117,11 @@ class ReshareTerms(Contract):
     """In ascending order of their places."""
     salt: Hex32
 
+    @property
+    def protocol(self) -> str:
+        """As in `SessionTerms`."""
+        return "reshare"
+
     def session_id(self) -> bytes:
         """The id that these terms and no others have."""
         roles = ((member.deals_as or 0, member.receives_as or 0) for member in self.members)

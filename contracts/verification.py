@@ -89,14 +89,32 @@ def check_signed(result: SignResult, key: CertifiedKey, taproot_merkle_root: byt
     if result.scheme is None or not result.signed:
         raise ContractError("the result is completed and lacks scheme, message or signature")
     facts.check_scheme(result.scheme)
-    holders = {holder.party_id for holder in facts.holders}
-    signers = set(result.signers)
-    if len(signers) != len(result.signers) or not signers <= holders:
-        raise ContractError("the signers are not parties of the key")
-    if len(signers) != facts.threshold:
-        raise ContractError(f"{len(signers)} signers, the key's threshold is {facts.threshold}")
+    _check_signers(result, facts)
     for item in result.signed:
         _check_item(result.scheme, item, facts, taproot_merkle_root)
+
+
+def is_by_holders(result: SignResult, key: CertifiedKey) -> bool:
+    """Whether those who are said to have signed can be those of this key, see `_check_signers`."""
+    try:
+        _check_signers(result, key.facts)
+    except ContractError:
+        return False
+    return True
+
+
+def _check_signers(result: SignResult, facts: KeyFacts) -> None:
+    """As many of the holders as it takes. Of a key whose shares were made anew, holders of before
+    may have signed, whom nobody here has to know: then who it was is the coordinator's word."""
+    holders = {holder.party_id for holder in facts.holders}
+    signers = set(result.signers)
+    anew = facts.reshared is not None
+    if len(signers) != len(result.signers) or not (anew or signers <= holders):
+        raise ContractError("the signers are not parties of the key")
+    if anew:
+        return
+    if len(signers) != facts.threshold:
+        raise ContractError(f"{len(signers)} signers, the key's threshold is {facts.threshold}")
 
 
 def verifying_key(

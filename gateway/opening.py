@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from contracts.client import Begun, Client, RequestFailedError
 from contracts.failures import FailureCode
-from contracts.results import KeygenResult, SessionAnnounced, SignResult
+from contracts.results import SessionAnnounced, SessionResult
 from contracts.views import SessionView
 
 Begin = Callable[[str], Awaitable[Begun]]
@@ -37,7 +37,7 @@ class Opened:
     view: SessionView | None = None
     announced: SessionAnnounced | None = None
     replayed: bool = False
-    outcome: KeygenResult | SignResult | None = None
+    outcome: SessionResult | None = None
 
     @property
     def request_id(self) -> str:
@@ -123,6 +123,6 @@ async def _begun(begun: Begun) -> Opened:
     if announced is not None:
         return Opened(session_id=announced.session_id, announced=announced)
     result = await begun.result()
-    assert isinstance(result, KeygenResult | SignResult)
+    assert isinstance(result, SessionResult)
     assert result.session_id is not None  # or it would have been raised
     return Opened(session_id=result.session_id, outcome=result)

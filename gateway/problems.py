@@ -111,6 +111,7 @@ KINDS: Mapping[str, Kind] = {
     "overloaded": Kind(503, "The coordinator has too much to do", _LATER, retryable=True),
     "party_fault": Kind(503, "A party broke the protocol", _ANEW, retryable=True),
     "party_refused": Kind(503, "A party refused", _ANEW, retryable=True),
+    "stale_epoch": Kind(503, "The key's shares were made anew", _ANEW, retryable=True),
     "spoilt": Kind(503, "The parties did not see the same", _ANEW, retryable=True),
     "internal": Kind(503, "The coordinator stumbled", _ANEW, retryable=True),
     "expired": Kind(504, "It took too long", _ANEW, retryable=True),

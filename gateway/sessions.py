@@ -26,10 +26,9 @@ from contracts.keys import CertifiedKey
 from contracts.primitives import Curve, Scheme
 from contracts.results import (
     JoinSessionResult,
-    KeygenResult,
     QueryAccountsResult,
     QuerySessionResult,
-    SignResult,
+    SessionResult,
 )
 from contracts.views import AccountView
 
@@ -210,9 +209,7 @@ class Desk:
                     found = await watch.next(found)
         return found
 
-    async def outcome(
-        self, tenant: str, session_id: bytes, seconds: float
-    ) -> KeygenResult | SignResult | None:
+    async def outcome(self, tenant: str, session_id: bytes, seconds: float) -> SessionResult | None:
         """The session's result, if it has one within so many seconds. Cheaper than `wait` for a
         session that was begun here: nobody is asked."""
         ends_at = promises.current().waits_until(seconds)
@@ -318,7 +315,7 @@ class Desk:
             del self._running[name]
         self._watches.hurry(name)
 
-    async def _result_here(self, name: Name, ends_at: float) -> KeygenResult | SignResult | None:
+    async def _result_here(self, name: Name, ends_at: float) -> SessionResult | None:
         """Of a session that was begun here, if it is to be had; whatever goes wrong, the
         coordinator is to be asked."""
         begun = self._running.get(name)
@@ -327,7 +324,7 @@ class Desk:
         with contextlib.suppress(TimeoutError, ClientError):
             async with self._patience(ends_at):
                 result = await begun.result()
-            if isinstance(result, KeygenResult | SignResult):
+            if isinstance(result, SessionResult):
                 return result
         return None
 

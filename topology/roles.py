@@ -46,7 +46,7 @@ class Role:
 
 def _asking(group: str, *more: str, read: Keys = ()) -> Role:
     """A client: its own requests in, its own results out."""
-    words = ("keygen", "signing", "cancel", "query", *more)
+    words = ("keygen", "reshare", "signing", "cancel", "query", *more)
     keys = tuple(f"mpc.{word}_request.{{client}}" for word in words)
     return Role(
         group=group,
@@ -78,7 +78,7 @@ ROLES: Final[Mapping[str, Role]] = {
             "warren.requests": Topic(
                 write=tuple(
                     f"mpc.{word}_request"
-                    for word in ("keygen", "signing", "cancel", "query", *_FOR_MANY)
+                    for word in ("keygen", "reshare", "signing", "cancel", "query", *_FOR_MANY)
                 )
             )
         },

@@ -80,6 +80,8 @@ there yet."""
 ENDS_SECONDS = 0.05
 """Between two looks, while turns are short, at what other processes have ended."""
 PURGE_SECONDS = 30.0
+EPOCH_SECONDS = 1.0
+"""Between two looks for keys of which an epoch is to go on."""
 WATCH_SECONDS = 2.0
 """Between two looks at whether all that the worker depends on is able."""
 
@@ -144,6 +146,7 @@ async def run_party(
             await chores.forget(store, limits.retention_seconds)
             await chores.forget_requests(store, limits)
             await store.purge_parked(before=await store.now() - int(limits.parked_seconds * 1000))
+            await store.purge_retired(since=await store.now() - int(limits.parked_seconds * 1000))
 
         async def sweep() -> None:
             await chores.for_each(consumer.expire, await store.overdue(now_ms(), SWEEP_LIMIT))
@@ -151,6 +154,10 @@ async def run_party(
         async def send_owed() -> None:
             before = now_ms() - OWED_AFTER_MS
             await chores.for_each(consumer.send_owed, await store.owing(before, SWEEP_LIMIT))
+
+        async def move_on() -> None:
+            due = await store.keys_due(now_ms(), SWEEP_LIMIT)
+            await chores.for_each(consumer.epochs.go_on, due)
 
         health.certificates |= places.certificates(settings.amqp_url, settings.database_url)
         health.checks.update(_able(store, broker, publisher, knocks=False))
@@ -163,6 +170,7 @@ async def run_party(
             (followed.look, LISTS_SECONDS),
             (sweep, SWEEP_SECONDS),
             (send_owed, OWED_SECONDS),
+            (move_on, EPOCH_SECONDS),
             (purge, PURGE_SECONDS),
         )
 
@@ -268,6 +276,7 @@ async def run_coordinator(
             (look_for_ends, ENDS_SECONDS),
             (coordinator.admission.refresh, REFRESH_SECONDS),
             (coordinator.pools.tend, SWEEP_SECONDS),
+            (coordinator.reshares.tend, EPOCH_SECONDS),
             (sweep, SWEEP_SECONDS),
             (send_owed, OWED_SECONDS),
             (purge, PURGE_SECONDS),

@@ -12,6 +12,7 @@ from ..requests import (
     KeygenRequest,
     QueryKeysRequest,
     QuerySessionRequest,
+    ReshareRequest,
     SignItem,
     SignRequest,
 )
@@ -20,6 +21,7 @@ from ..results import (
     KeygenResult,
     QueryKeysResult,
     QuerySessionResult,
+    ReshareResult,
     Result,
     SessionView,
     SignedItem,
@@ -32,6 +34,8 @@ from .cancelling import Cancels
 from .correspondence import Correspondence
 from .settings import ClientSettings
 from .trust import Trust
+
+RESHARE_TRIES = 3
 
 
 class Client(Cancels):
@@ -46,7 +50,8 @@ class Client(Cancels):
             asking = client if tenant is None else client.acting_for(tenant)
             await asking.keys(key_id)
 
-        trust = Trust(settings.client_id, settings.parties, fetch_key=fetch_key)
+        own = (settings.identity.public,)
+        trust = Trust(settings.client_id, settings.parties, own, fetch_key=fetch_key)
         correspondence = Correspondence(settings, trust.check)
         client = cls(settings, correspondence, tenant=None)
         await correspondence.open()
@@ -118,6 +123,52 @@ class Client(Cancels):
         )
         result = await self._ask(request, KeygenResult)
         return present(result.key)
+
+    async def reshare(
+        self,
+        key_id: str,
+        *,
+        threshold: int | None = None,
+        parties: Sequence[str] | None = None,
+        dealers: Sequence[str] | None = None,
+        first_epoch: int | None = None,
+        tries: int = RESHARE_TRIES,
+        timeout_s: float | None = None,
+        request_id: str | None = None,
+    ) -> ReshareResult:
+        """Other shares of a key, for the same parties and threshold unless others are named. Its
+        public key stays.
+
+        The result's bundle proves the new epoch to anyone: keep it. Signatures go on meanwhile;
+        the former holders delete their shares a minute and a half later. Who was shown out signs no
+        more once `n - t + 1` of the former `n` holders have deleted theirs, of whom `t` signed.
+
+        Arguments:
+            parties: Who shall hold a share.
+            dealers: Who shall deal: as many holders as the threshold was. None lets the
+                coordinator choose, others where some fail.
+            first_epoch: Where epochs of this key were begun before and came to nothing: a later
+                one. None: the next.
+            tries: So many epochs may be begun for it, and at most one is made.
+        """
+        (key,) = await self.keys(key_id)
+        facts = key.facts
+        request = self._request(
+            ReshareRequest,
+            timeout_s or self._settings.timeout_s,
+            request_id,
+            key_id=key_id,
+            public_key=facts.public_key,
+            from_epoch=facts.epoch,
+            first_epoch=facts.epoch + 1 if first_epoch is None else first_epoch,
+            tries=tries,
+            threshold=facts.threshold if threshold is None else threshold,
+            parties=[holder.party_id for holder in facts.holders]
+            if parties is None
+            else list(parties),
+            dealers=None if dealers is None else list(dealers),
+        )
+        return await self._ask(request, ReshareResult)
 
     async def sign(
         self,

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import assert_never
 from weakref import WeakValueDictionary
 
+from .. import epochs
 from ..answers import check_answer
 from ..checks import same
 from ..errors import ContractError
 from ..identity import PublicIdentity
-from ..keys import CertifiedKey
+from ..keys import CertifiedKey, EpochBundle
 from ..operations import OPERATIONS
 from ..requests import Request, SignRequest
 from ..results import Result, SignResult
 from ..signing import SignedRequest
-from ..verification import check_key, check_signed
+from ..verification import check_key, check_signed, is_by_holders
 
 KEPT = 10_000
 """Keys that are remembered; the one that was used longest ago is forgotten first."""
@@ -30,6 +31,7 @@ class Trust:
     """
     Arguments:
         parties: The identities that count.
+        owners: Ours, by which new epochs of our keys are asked for.
         fetch_key: Asks for a tenant's key and has the answer go through `check` here.
     """
 
@@ -37,10 +39,12 @@ class Trust:
         self,
         client_id: str | None,
         parties: Mapping[str, PublicIdentity],
+        owners: Collection[PublicIdentity],
         fetch_key: Callable[[str | None, str], Awaitable[object]],
     ) -> None:
         self._client_id = client_id
         self._parties = parties
+        self._owners = owners
         self._fetch_key = fetch_key
         self._keys: OrderedDict[Name, CertifiedKey] = OrderedDict()
         self._lookups: WeakValueDictionary[Name, asyncio.Lock] = WeakValueDictionary()
@@ -67,9 +71,10 @@ class Trust:
                     self._accept(tenant, proof)
                     # A page has a hundred: calls that wait for something else are heard meanwhile.
                     await asyncio.sleep(0)
+                case EpochBundle():
+                    self._move_on(tenant, proof)
                 case SignResult():
-                    key = await self._key(tenant, proof.key_id)
-                    check_signed(proof, key, _merkle_root(request, proof))
+                    await self._check_signed(tenant, proof, _merkle_root(request, proof))
                 case _:
                     assert_never(proof)
 
@@ -79,22 +84,42 @@ class Trust:
         known = self._keys.get(name)
         if known == key:
             return  # It has as many signatures as parties, and they were verified.
-        if facts.reshared is not None:
-            # Its new holders could have invented where it comes from.
-            raise ContractError(
-                f"key {facts.key_id} says that its shares were made anew, and nothing with it "
-                "proves from which"
-            )
         check_key(key, pinned=self._parties, client_id=self._client_id, tenant=tenant)
         known = known or key
         if known.facts.public_key != facts.public_key:
             raise ContractError(f"key {facts.key_id} had another public key before")
-        if known.facts.version > facts.version:
+        if known.facts.chain_code != facts.chain_code:
+            raise ContractError(f"key {facts.key_id} had another chain code before")
+        if known.facts.version != 1 and facts.version == 1:
             raise ContractError(f"key {facts.key_id} was certified with its tenant before")
         if known.facts.epoch <= facts.epoch:
-            self._keys[name] = key
+            self._remember(name, key)
+
+    def _remember(self, name: Name, key: CertifiedKey) -> None:
+        self._keys[name] = key
         if len(self._keys) > KEPT:
             self._keys.popitem(last=False)
+
+    def _move_on(self, tenant: str | None, bundle: EpochBundle) -> None:
+        """To an epoch that we asked for ourselves. Raises ContractError.
+
+        That its holders have their shares, its certificates say; the proofs of it are for those who
+        delete theirs."""
+        before = bundle.predecessor
+        self._accept(tenant, before)
+        epochs.check(bundle, before.facts, pinned=self._parties, owners=self._owners)
+        self._accept(tenant, bundle.key)
+
+    async def _check_signed(
+        self, tenant: str | None, result: SignResult, merkle_root: bytes | None
+    ) -> None:
+        """Raises ContractError. Who signs may have changed since we asked for the key."""
+        key = await self._key(tenant, result.key_id)
+        if not is_by_holders(result, key):
+            assert result.key_id is not None  # or there would be no key
+            await self._fetch_key(tenant, result.key_id)
+            key = await self._key(tenant, result.key_id)
+        check_signed(result, key, merkle_root)
 
     async def _key(self, tenant: str | None, key_id: str | None) -> CertifiedKey:
         if key_id is None:

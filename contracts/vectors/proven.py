@@ -10,7 +10,7 @@ from typing import Any
 from ..client.settlement import Group, settle
 from ..derivation import derive, parse_path
 from ..ecdsa import EcdsaSignature
-from ..keys import CERTIFICATE_TAGS, CertifiedKey, KeyFacts, Origin
+from ..keys import CERTIFICATE_TAGS, CertifiedKey, Holder, KeyFacts, Origin, Resharing
 from ..primitives import Curve, Owner, Scheme, Status
 from ..requests import KeygenRequest
 from ..results import CancelResult, EcdsaForms
@@ -30,7 +30,7 @@ from .hands import (
     public_keys,
 )
 from .refusals import reason_of
-from .spoken import KEYGEN, request
+from .spoken import KEYGEN, RESHARE, request
 
 
 def children() -> dict[str, Any]:
@@ -57,6 +57,25 @@ def children() -> dict[str, Any]:
     }
 
 
+def reshared() -> Resharing:
+    """From the first epoch of the key on ed25519."""
+    return Resharing(
+        session_id=bytes([9]) * 32,
+        predecessor=ED25519.facts().digest(),
+        dealers=["p1", "p2"],
+    )
+
+
+def anew(**changes: Any) -> KeyFacts:
+    """Of an epoch that was made of the first one, as `spoken.RESHARE` asks for it."""
+    holders = [
+        Holder(party_id=name, identity=PARTIES[name].public.der, public_share=ED25519.public_key)
+        for name in RESHARE["parties"]
+    ]
+    given = {"version": 3, "epoch": 1, "holders": holders, "reshared": reshared()}
+    return ED25519.facts(**(given | changes))
+
+
 def certificates() -> dict[str, Any]:
     """Keys as a client is told of them: the bytes that parties sign, and which keys it takes."""
     twice = ED25519.facts().holders[:1] * 2
@@ -78,6 +97,10 @@ def certificates() -> dict[str, Any]:
         "on secp256k1": SECP256K1.certified(),
         "for two schemes": SECP256K1.certified(schemes=[Scheme.BIP340, Scheme.ECDSA]),
         "of a later epoch": ED25519.certified(epoch=2),
+        "of shares that were made anew": certified(anew()),
+        "made anew by others": certified(
+            anew(reshared=reshared().model_copy(update={"dealers": ["p1", "p3"]}))
+        ).model_copy(update={"certificates": certified(anew()).certificates}),
         "imported": ED25519.certified(origin=Origin.IMPORTED),
         "of version 1": certified(ED25519.facts(version=1, request_digest=None, origin=None)),
         "another client's": ED25519.certified(client_id="svcB"),

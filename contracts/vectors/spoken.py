@@ -14,8 +14,8 @@ from ..encoding import pack
 from ..errors import UnauthenticatedError
 from ..primitives import Curve, Owner, Scheme
 from ..signing import REQUEST_TAG, SignedRequest, sign_request
-from ..terms import Member, SessionTerms
-from .hands import CLIENT, COORDINATOR, NOW, PARTIES, PATH, SPARE, STRANGER, b64
+from ..terms import Member, ReshareMember, ReshareTerms, SessionTerms
+from .hands import CLIENT, COORDINATOR, ED25519, NOW, PARTIES, PATH, SPARE, STRANGER, b64
 from .refusals import reason_of
 
 
@@ -52,6 +52,15 @@ KEYGEN: dict[str, Any] = {
     "threshold": 2,
     "party_count": 3,
 }
+RESHARE: dict[str, Any] = {
+    "key_id": "ed25519",
+    "public_key": ED25519.public_key,
+    "from_epoch": 0,
+    "first_epoch": 1,
+    "tries": 2,
+    "threshold": 2,
+    "parties": ["p1", "p3"],
+}
 SIGN: dict[str, Any] = {"key_id": "ed25519", "scheme": Scheme.ED25519, "message": b"\0message"}
 ECDSA: dict[str, Any] = {"key_id": "secp256k1", "scheme": Scheme.ECDSA, "message": bytes(32)}
 ITEMS = [
@@ -75,6 +84,12 @@ ASKED: Mapping[str, tuple[str, dict[str, Any]]] = {
             "announce": True,
             "join_window_ms": 1000,
         },
+    ),
+    "other shares": ("reshare", RESHARE),
+    "other shares of a producer without an id": ("reshare", {**RESHARE, "client_id": None}),
+    "other shares, dealt by those that are named": (
+        "reshare",
+        {**RESHARE, "dealers": ["p1", "p3"], "first_epoch": 57, "tries": 8, "tenant": "alice"},
     ),
     "a signature": ("sign", SIGN),
     "a signature of a producer without an id": ("sign", {**SIGN, "client_id": None}),
@@ -120,6 +135,14 @@ SPOILT: Mapping[str, tuple[str, dict[str, Any]]] = {
     "an unknown curve": ("a key", {"curve": "p256"}),
     "an unknown field": ("a key", {"algorithm": "x"}),
     "no version": ("a key", {"version": None}),
+    "a threshold that no parties reach": ("other shares", {"threshold": 3}),
+    "a new holder twice": ("other shares", {"parties": ["p1", "p1", "p2"]}),
+    "one new holder": ("other shares", {"parties": ["p1"]}),
+    "a dealer twice": ("other shares", {"dealers": ["p1", "p1"]}),
+    "an epoch that is not later": ("other shares", {"from_epoch": 1}),
+    "an epoch too far ahead": ("other shares", {"first_epoch": 64}),
+    "no tries": ("other shares", {"tries": 0}),
+    "too many tries": ("other shares", {"tries": 9}),
     "neither message nor items": ("a signature of a child key", {"message": None}),
     "message and items": ("signatures of a list", {"message": "00" * 32}),
     "items of another scheme": ("signatures of a list", {"scheme": "bip340"}),
@@ -266,11 +289,36 @@ def terms(of: SignedRequest, **changes: Any) -> SessionTerms:
     return SessionTerms(**{**given, **changes})
 
 
+def reshare_terms(of: SignedRequest, **changes: Any) -> ReshareTerms:
+    """Of a session of the request: one deals and receives, one deals, one receives."""
+    roles = {"p1": (1, 1), "p2": (2, None), "p3": (None, 2)}
+    given: dict[str, Any] = {
+        "request_digest": of.digest,
+        "key_session": bytes([5]) * 32,
+        "predecessor": ED25519.facts().digest(),
+        "epoch": 1,
+        "threshold": 2,
+        "members": [
+            ReshareMember(
+                party_id=name,
+                index=place,
+                identity=PARTIES[name].public.der,
+                deals_as=deals,
+                receives_as=receives,
+            )
+            for place, (name, (deals, receives)) in enumerate(roles.items(), start=1)
+        ],
+        "salt": bytes(32),
+    }
+    return ReshareTerms(**{**given, **changes})
+
+
 def sessions() -> dict[str, Any]:
     """Terms, and the id that they give."""
+    anew = signed("reshare", **RESHARE)
     key, signature = signed("keygen", **KEYGEN), signed("sign", **SIGN)
     other = Member(party_id="p4", index=2, identity=SPARE.public.der)
-    given = {
+    given: dict[str, SessionTerms | ReshareTerms] = {
         "of a key": terms(key),
         "of a signature": terms(signature),
         "of a later epoch": terms(signature, epoch=3),
@@ -279,6 +327,9 @@ def sessions() -> dict[str, Any]:
             signature, members=[*terms(signature).members[:1], other, *terms(signature).members[1:]]
         ),
         "of another threshold": terms(signature, threshold=3),
+        "of other shares": reshare_terms(anew),
+        "of a later try": reshare_terms(anew, epoch=2),
+        "of other shares, dealt from another epoch": reshare_terms(anew, predecessor=bytes(32)),
     }
     return {
         "cases": [

@@ -11,7 +11,7 @@ from fastapi import Depends, Request, Response
 from starlette.types import Scope
 
 from contracts.keys import KeyFacts
-from contracts.results import KeygenResult, SignResult, Status
+from contracts.results import SessionResult, Status
 
 from .. import audit
 from ..entry.api_keys import Caller
@@ -77,7 +77,7 @@ class Beginning:
     threshold_n: int
     threshold_t: int
     status: Status
-    outcome: KeygenResult | SignResult | None
+    outcome: SessionResult | None
     join_tokens: dict[str, str] = field(repr=False)
     session_token: str = field(repr=False)
     names: PartyNames

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Annotated, Literal, assert_never
 
@@ -13,12 +13,20 @@ from contracts.client import Settlement
 from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey
 from contracts.primitives import Curve, Scheme
-from contracts.results import EcdsaForms, KeygenResult, QuerySessionResult, SignResult, Status
+from contracts.results import (
+    EcdsaForms,
+    KeygenResult,
+    QuerySessionResult,
+    ReshareResult,
+    SessionResult,
+    SignResult,
+    Status,
+)
 from contracts.views import SessionView
 
 from .names import PartyNames
 
-SessionType = Literal["keygen", "sign"]
+SessionType = Literal["keygen", "reshare", "sign"]
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """RFC 3339, UTC."""
 HexDigits = Annotated[str, Field(pattern=r"^([0-9a-f]{2})*$")]
@@ -164,14 +172,12 @@ def looked_at(looked: QuerySessionResult, names: PartyNames) -> Session:
     return session(looked.session, looked.outcome, names)
 
 
-def session(
-    view: SessionView, outcome: KeygenResult | SignResult | None, names: PartyNames
-) -> Session:
+def session(view: SessionView, outcome: SessionResult | None, names: PartyNames) -> Session:
     """A session in the caller's words. Its result knows more of the status than the view does."""
     failure = None if outcome is None else outcome.failure
     return Session(
         session_id=view.session_id.hex(),
-        session_type="keygen" if view.operation == "keygen" else "sign",
+        session_type=_TYPES.get(view.operation, "sign"),
         status=view.status if outcome is None else outcome.status,
         threshold_n=view.party_count or None,
         threshold_t=view.threshold or None,
@@ -186,29 +192,29 @@ def session(
     )
 
 
-def result(
-    outcome: KeygenResult | SignResult | None, names: PartyNames
-) -> KeyMade | SignatureMade | None:
+def result(outcome: SessionResult | None, names: PartyNames) -> KeyMade | SignatureMade | None:
     """What the session made; None as long as it has made nothing."""
     if outcome is None or outcome.status is not Status.COMPLETED:
         return None
     match outcome:
-        case KeygenResult():
-            return _key_made(outcome)
+        case KeygenResult(key=key):
+            return _key_made(key)
+        case ReshareResult(bundle=bundle):
+            return _key_made(None if bundle is None else bundle.key)
         case SignResult():
             return _signature_made(outcome, names)
         case _:
             assert_never(outcome)
 
 
-def _key_made(outcome: KeygenResult) -> KeyMade:
-    assert outcome.key is not None
-    facts = outcome.key.facts
+def _key_made(key: CertifiedKey | None) -> KeyMade:
+    assert key is not None  # `check_answer` has made sure
+    facts = key.facts
     return KeyMade(
         key_id=facts.key_id,
         curve=facts.curve,
         public_key=facts.public_key.hex(),
-        certified_key=outcome.key,
+        certified_key=key,
     )
 
 
@@ -252,7 +258,8 @@ def _forms(ecdsa: EcdsaForms | None) -> dict[str, str | int | None]:
     }
 
 
-_DONE = {"key_certified", "share_signed"}
+_TYPES: Mapping[str, SessionType] = {"keygen": "keygen", "reshare": "reshare"}
+_DONE = {"key_certified", "epoch_certified", "share_signed"}
 _CAME = {"party_joined", "caller_joined", "nonces_made", *_DONE}
 """Events of a party which show that it takes part."""
 
@@ -291,7 +298,8 @@ def _progress(view: SessionView) -> list[RoundProgress]:
     joined, done = (
         len(members if over else members & those) for those in (_joined(view), _those(view, _DONE))
     )
-    last: Literal["certified", "signed"] = "certified" if view.operation == "keygen" else "signed"
+    makes_key = view.operation in _TYPES
+    last: Literal["certified", "signed"] = "certified" if makes_key else "signed"
     return [
         RoundProgress(round=1, name="joined", done=joined, total=len(members)),
         RoundProgress(round=2, name=last, done=done, total=len(members)),

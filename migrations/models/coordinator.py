@@ -1,6 +1,6 @@
 """The coordinator's tables. Nothing in them is secret."""
 
-from sqlalchemy import Index
+from sqlalchemy import Index, text
 from sqlmodel import SQLModel
 
 from .columns import (
@@ -17,6 +17,7 @@ from .columns import (
 )
 
 METADATA = metadata()
+DUE = text("due_at IS NOT NULL")
 
 
 class CoordinatorTable(SQLModel):
@@ -103,6 +104,24 @@ class KeyReservation(CoordinatorTable, table=True):
     owner: str = Words(primary_key=True)
     key_id: str = Words(primary_key=True)
     session_id: bytes = Bytes()
+
+
+class KeyEpoch(CoordinatorTable, table=True):
+    """A later epoch of a key that one of our sessions has begun, for good: no number comes twice.
+
+    `bundle` proves it, and is null as long as it is not made, as is `signs_from`: when requests
+    begin to go to its holders. `due_at` is null where nothing more happens to it by itself.
+    """
+
+    __tablename__ = "epochs"
+    __table_args__ = (Index("epochs_due_at_idx", "due_at", postgresql_where=DUE, sqlite_where=DUE),)
+
+    key_session: bytes = Bytes(primary_key=True)
+    epoch: int = Number(primary_key=True)
+    session_id: bytes = Bytes()
+    bundle: str | None = Words(nullable=True)
+    signs_from: int | None = Number(nullable=True)
+    due_at: int | None = Number(nullable=True)
 
 
 class Commitment(CoordinatorTable, table=True):

@@ -1,4 +1,4 @@
--- From now on the key signs by this epoch; false if it is not certified, or one that is not below is active.
+-- From now on the key signs by this epoch and by none below it; false if it is not certified, or one that is not below is active.
 CREATE FUNCTION activate_epoch_v1(_key_session bytea, _epoch bigint, _at bigint, _due_at bigint)
 RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
@@ -11,7 +11,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    UPDATE key_shares SET active = true WHERE key_session = _key_session AND epoch = _epoch;
+    UPDATE key_shares SET active = false WHERE key_session = _key_session AND epoch < _epoch;
     RETURN true;
 END
 $$

@@ -1,5 +1,5 @@
--- Keep what proves an epoch, whoever made it; false if it is known already. Our share of it gets all certificates; without
--- them, what we hold of that number is another epoch's share, which nothing will ever prove, and goes.
+-- Keep what proves an epoch, whoever made it; false if it is known already. Our share of it gets all certificates, and may
+-- be used; without them, what we hold of that number is another epoch's share, which nothing will ever prove, and goes.
 CREATE FUNCTION certify_epoch_v1(
     _key_session bytea, _epoch bigint, _session_id bytea, _bundle text, _certificates text, _at bigint, _due_at bigint
 ) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -17,7 +17,7 @@ BEGIN
     IF _certificates IS NULL THEN
         DELETE FROM key_shares WHERE key_session = _key_session AND epoch = _epoch AND NOT active;
     ELSE
-        UPDATE key_shares SET certificates = _certificates
+        UPDATE key_shares SET certificates = _certificates, active = true
         WHERE key_session = _key_session AND epoch = _epoch AND NOT active;
     END IF;
     RETURN true;

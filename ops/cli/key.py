@@ -14,6 +14,7 @@ from contracts.verification import child
 from ops.cli.addresses import addresses
 from ops.cli.asking import AsJson, Config, RequestId, Timeout, ask
 from ops.cli.exits import IN_WORDS, ExitCode, leave, print_json
+from ops.cli.key_epochs import refresh, reshare
 from ops.cli.text import print_fields, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Make keys that no machine ever holds; list them.")
@@ -195,6 +196,10 @@ def derive(
         print_json(fields)
     else:
         print_fields({name.replace("_", " "): value for name, value in fields.items()})
+
+
+app.command(epilog=IN_WORDS)(reshare)
+app.command(epilog=IN_WORDS)(refresh)
 
 
 def _refuse(error: ContractError, *, as_json: bool) -> NoReturn:

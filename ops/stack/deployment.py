@@ -22,6 +22,7 @@ import httpx
 import migrations
 import topology
 from contracts.identity import Identity
+from contracts.operations import OPERATIONS
 from ops.cli.current import OPERATOR, REGISTRAR
 from ops.stack import databases, gateways, logins, registrars, sockets, vhosts
 from ops.stack.files import write as _write
@@ -43,6 +44,7 @@ class Plan:
     Attributes:
         clients: Names; `LEGACY` makes one without a client id.
         plain_clients: Of those with an id, who may not ask what is for clients that serve many.
+        resharers: Who may have the shares of their keys made anew.
         sqlite_parties: How many of the parties, from the last, keep their shares in SQLite
             instead of PostgreSQL.
         keygen_processes: Of each party, beside those that sign; lower in priority. 0: those that
@@ -59,6 +61,7 @@ class Plan:
     party_count: int = 3
     clients: tuple[str, ...] = ("svcA", "svcB", LEGACY)
     plain_clients: tuple[str, ...] = ()
+    resharers: tuple[str, ...] = ("svcA",)
     sqlite_parties: int = 1
     processes_per_party: int = 1
     keygen_processes: int = 1
@@ -281,6 +284,7 @@ def _write_configuration(
     authorised: list[dict[str, Any]] = [
         {"public_key": identity.public.to_base64()}
         | ({} if name == LEGACY else {"client_id": name})
+        | ({"operations": list(OPERATIONS)} if name in plan.resharers else {})
         for name, identity in clients.items()
     ]
     trusted: dict[str, Any] = {"coordinators": pins, "parties": peers}

@@ -90,6 +90,7 @@ def test_a_keygen_without_a_usable_key_id_is_answered_under_its_request_id() -> 
 def test_every_operation_has_a_routing_key_of_its_kind() -> None:
     assert {request_key(operation) for operation in REQUEST_KEYS} == {
         "mpc.keygen_request",
+        "mpc.reshare_request",
         "mpc.signing_request",
         "mpc.cancel_request",
         "mpc.query_request",

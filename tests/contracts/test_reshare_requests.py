@@ -23,7 +23,6 @@ FURTHEST = FROM_EPOCH + MAX_EPOCHS_AHEAD
         {"first_epoch": FURTHEST - 1, "tries": 2},
         {"threshold": 4},
         {"dealers": ["p1", "p3"]},
-        {"dry_run": True},
     ],
 )
 def test_such_a_request_can_be_made(changes: dict[str, Any]) -> None:

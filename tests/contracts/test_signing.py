@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from contracts import admission
 from contracts.addresses import REQUEST_KEYS
 from contracts.admission import ClientPolicy, check_metadata, check_queue, open_request
 from contracts.api_keys import Action, SignedApiKeyEntry
-from contracts.errors import ContractError, InvalidRequestError
+from contracts.errors import ContractError, InvalidRequestError, UnauthenticatedError
 from contracts.identity import Identity
 from contracts.operations import OPERATIONS, Lane
 from contracts.primitives import MAX_BODY_BYTES, MAX_ITEMS, MAX_MESSAGE_BYTES
@@ -48,7 +49,9 @@ def spoiled(operation: str, /, **changes: Any) -> bytes:
 @pytest.mark.parametrize("operation", sorted(REQUEST_KEYS))
 def test_a_signed_request_opens_as_itself(operation: str) -> None:
     signed = sign_request(ADAPTER.validate_python(fields(operation)), CLIENT)
-    found = open_request(signed.body, signature_of(signed.headers()), policies())
+    (policy,) = policies()
+    named = replace(policy, operations=frozenset({operation}))
+    found = open_request(signed.body, signature_of(signed.headers()), [named])
     assert found == signed
     check_metadata(
         found,
@@ -56,6 +59,18 @@ def test_a_signed_request_opens_as_itself(operation: str) -> None:
         routing_key=REQUEST_KEYS[operation],
         message_id="r1",
     )
+
+
+@pytest.mark.parametrize("operation", sorted(REQUEST_KEYS))
+def test_who_has_no_list_of_operations_may_ask_for_all_that_need_not_be_named(
+    operation: str,
+) -> None:
+    signed = sign_request(ADAPTER.validate_python(fields(operation)), CLIENT)
+    if operation != "reshare":
+        open_request(signed.body, signed.signature, policies())
+        return
+    with pytest.raises(UnauthenticatedError, match="not authorised"):
+        open_request(signed.body, signed.signature, policies())
 
 
 def test_a_request_may_live_as_long_as_any() -> None:
@@ -479,5 +494,5 @@ def test_an_operation_that_there_is_not_is_not_repeated() -> None:
     with pytest.raises(ValidationError) as caught:
         ADAPTER.validate_json(json.dumps({"operation": "s3cret" * 1000}))
     said = explain(caught.value)
-    assert said.startswith("must be one of 'keygen', 'sign', 'cancel'")
+    assert said.startswith("must be one of 'keygen', 'reshare', 'sign', 'cancel'")
     assert "s3cret" not in said

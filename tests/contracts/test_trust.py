@@ -54,7 +54,7 @@ async def fetches_nothing(tenant: str | None, key_id: str) -> None:
 
 
 def trust(client_id: str | None = "svcA") -> Trust:
-    return Trust(client_id, PINNED, fetches_nothing)
+    return Trust(client_id, PINNED, [CLIENT.public], fetches_nothing)
 
 
 def made(key: SingleKey, request: KeygenRequest | None = None, **changes: Any) -> KeygenResult:
@@ -146,14 +146,38 @@ async def test_a_key_keeps_its_public_key_and_gets_newer_parties() -> None:
         await knowing.check(sign_result(samples.sign_request(), ED25519), None)
 
 
-async def test_an_epoch_that_says_where_it_comes_from_is_not_believed_without_proof() -> None:
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, None),
+        (
+            {"public_key": SingleKey(Curve.ED25519, bytes(31) + b"\x09").public_key},
+            "had another public key before",
+        ),
+        ({"chain_code": bytes(32)}, "had another chain code before"),
+    ],
+)
+async def test_a_later_epoch_is_believed_for_a_key_that_stays_the_same(
+    changes: dict[str, Any], reason: str | None
+) -> None:
     knowing = await trust_with_key(ED25519)
     first = made(ED25519)
     assert first.key is not None
     came = Resharing(session_id=bytes([9]) * 32, predecessor=bytes(32), dealers=["p1", "p2"])
-    facts = first.key.facts.model_copy(update={"version": 3, "epoch": 1, "reshared": came})
-    later = first.model_copy(update={"key": certified(KeyFacts.model_validate(facts.model_dump()))})
-    with pytest.raises(ContractError, match="nothing with it proves from which"):
+    update = {"version": 3, "epoch": 1, "reshared": came, **changes}
+    facts = KeyFacts.model_validate(first.key.facts.model_copy(update=update).model_dump())
+    later = first.model_copy(update={"key": certified(facts)})
+    by_others = sign_result(samples.sign_request(), ED25519, signers=["p7", "p8", "p9"])
+    with pytest.raises(ContractError, match="not parties of the key"):
+        await knowing.check(by_others, None)
+    if reason is None:
+        await knowing.check(later, None)
+        # Who signed before, or after, is the coordinator's word from now on; not that it is signed.
+        await knowing.check(by_others, None)
+        with pytest.raises(ContractError, match="not parties of the key"):
+            await knowing.check(by_others.model_copy(update={"signers": ["p7", "p7"]}), None)
+        return
+    with pytest.raises(ContractError, match=reason):
         await knowing.check(later, None)
 
 
@@ -320,7 +344,7 @@ async def test_each_tenant_has_its_own_key_of_the_same_id() -> None:
         )
         await heard(knowing, found, sign_request(asked, CLIENT))
 
-    knowing = Trust("svcA", PINNED, fetch)
+    knowing = Trust("svcA", PINNED, [CLIENT.public], fetch)
     requests = {tenant: samples.sign_request(tenant=tenant) for tenant in ("shop", "bank")}
     for tenant, key in (("shop", ED25519), ("bank", OTHER), ("bank", OTHER)):
         result = sign_result(requests[tenant], key)

@@ -27,7 +27,7 @@ from contracts.primitives import Curve, Owner, Scheme
 from contracts.requests import ADAPTER, KeygenRequest
 from contracts.results import CancelResult, EcdsaForms, SessionAnnounced
 from contracts.signing import reopen, sign_request
-from contracts.terms import SessionTerms
+from contracts.terms import ReshareTerms, SessionTerms
 from contracts.vectors.refusals import reason, reason_of
 from contracts.verification import check_key, check_point, check_signature, verifying_key
 
@@ -41,6 +41,9 @@ BEYOND_SCHEMA = {
     "an empty message",
     "a step that would be hardened",
     "a target later than the cancel",
+    "a threshold that no parties reach",
+    "an epoch that is not later",
+    "an epoch too far ahead",
 }
 """What JSON Schema has no words for."""
 
@@ -138,7 +141,10 @@ def test_coordinators(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", cases("sessions"))
 def test_sessions(case: dict[str, Any]) -> None:
-    terms = SessionTerms.model_validate_json(json.dumps(case["terms"]))
+    form: type[SessionTerms | ReshareTerms] = (
+        ReshareTerms if "predecessor" in case["terms"] else SessionTerms
+    )
+    terms = form.model_validate_json(json.dumps(case["terms"]))
     assert terms.session_id().hex() == case["session_id"]
 
 
@@ -259,6 +265,7 @@ async def believe(told: dict[str, Any], case: dict[str, Any], content: results.D
 
     async def nothing_more(tenant: str | None, key_id: str) -> None: ...
 
-    trust = Trust(told["client_id"], pinned(told["parties"]), nothing_more)
+    owners = [PublicIdentity.from_base64(told["signer"])]
+    trust = Trust(told["client_id"], pinned(told["parties"]), owners, nothing_more)
     await trust.check(known, None)
     await trust.check(content, asked)

@@ -9,7 +9,13 @@ from contracts.answers import failed_result
 from contracts.client import ClientClosedError, RequestFailedError
 from contracts.failures import Failure, FailureCode
 from contracts.primitives import Curve, Status
-from contracts.results import KeygenResult, QuerySessionResult, Result, SessionAnnounced, SignResult
+from contracts.results import (
+    QuerySessionResult,
+    Result,
+    SessionAnnounced,
+    SessionResult,
+    SignResult,
+)
 from contracts.views import SessionView
 
 from ..contracts.samples import (
@@ -58,7 +64,7 @@ class Coordinator:
 
     def __init__(self) -> None:
         self.sessions: dict[tuple[str, str], SessionView] = {}
-        self.outcomes: dict[bytes, KeygenResult | SignResult] = {}
+        self.outcomes: dict[bytes, SessionResult] = {}
         self.begun: list[BegunDouble] = []
         self.looks = 0
         self.key_queries = 0

@@ -20,6 +20,7 @@ from contracts.results import (
     QueryAccountsResult,
     QuerySessionResult,
     SessionAnnounced,
+    SessionResult,
     SignResult,
 )
 from contracts.views import AccountView, SessionEvent, SessionView
@@ -45,7 +46,7 @@ class Running:
 
     view: SessionView
     asked: dict[str, Any]
-    outcome: KeygenResult | SignResult | None = None
+    outcome: SessionResult | None = None
     changes: list[QuerySessionResult] = field(default_factory=list)
 
     def add(self, event: str, party_id: str | None = None, **changes: Any) -> None:
@@ -126,9 +127,7 @@ class DeskDouble:
         self._finish(tenant, running)
         return running.looked()
 
-    async def outcome(
-        self, tenant: str, session_id: bytes, seconds: float
-    ) -> KeygenResult | SignResult | None:
+    async def outcome(self, tenant: str, session_id: bytes, seconds: float) -> SessionResult | None:
         return (await self.wait(tenant, session_id, seconds)).outcome
 
     async def follow(
@@ -339,7 +338,7 @@ class DeskDouble:
             session_id=running.view.session_id,
             key_id=running.view.key_id,
         )
-        assert isinstance(outcome, KeygenResult | SignResult)
+        assert isinstance(outcome, SessionResult)
         running.outcome = outcome
         running.add(status.value, status=status)
 

@@ -33,6 +33,7 @@ STATUSES = {
     FailureCode.PARTY_FAULT: 503,
     FailureCode.PARTY_REFUSED: 503,
     FailureCode.SPOILT: 503,
+    FailureCode.STALE_EPOCH: 503,
     FailureCode.UNKNOWN_ACCOUNT: 404,
     FailureCode.TOKEN_REFUSED: 403,
     FailureCode.SESSION_OVER: 409,

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from contracts.epochs import EpochBundle, sign_dealt
+from contracts.epochs import sign_dealt
 from contracts.identity import Identity
-from contracts.keys import CertifiedKey, Holder, KeyFacts, Origin, Resharing
+from contracts.keys import CertifiedKey, EpochBundle, Holder, KeyFacts, Origin, Resharing
 from contracts.primitives import Curve
 from contracts.requests import ReshareRequest
 from contracts.signing import REQUEST_TAG

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from contracts.epochs import EpochBundle, sign_dealt
+from contracts.epochs import sign_dealt
 from contracts.errors import ContractError
 from contracts.identity import Identity
-from contracts.keys import CertifiedKey, Holder, KeyFacts, Origin, Resharing
+from contracts.keys import CertifiedKey, EpochBundle, Holder, KeyFacts, Origin, Resharing
 from contracts.primitives import Curve, Scheme
 from tests.contracts.samples import COORDINATOR, STRANGER
 from tests.protocols.simulate import coins, index
@@ -155,7 +155,6 @@ def test_the_epoch_is_of_this_very_request() -> None:
         ({"dealers": ["p1", "p2"]}, "dealers"),
         ({"first_epoch": TO_EPOCH + 1}, f"did not ask for epoch {TO_EPOCH}"),
         ({"tries": 1}, f"did not ask for epoch {TO_EPOCH}"),
-        ({"dry_run": True}, "dry run"),
     ],
     ids=lambda value: str(value)[:40],
 )

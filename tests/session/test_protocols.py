@@ -19,6 +19,7 @@ from workers.session.protocols import (
     PRESIGNING,
     PROTOCOL_OF_REPORT,
     PROTOCOLS,
+    RESHARE,
     SIGN,
     IncompleteTableError,
     Protocol,
@@ -47,6 +48,9 @@ def test_rounds_are_counted_from_one() -> None:
         ("presign_batch", {PRESIGNING}),
         ("session_created", {INBOX, KEY_GENERATION}),
         ("nonces_wanted", {INBOX}),
+        ("reshare/4", {KEY_GENERATION}),
+        ("reshare_created", {KEY_GENERATION}),
+        ("epoch_proven", {INBOX}),
         ("session_cancelled", {INBOX}),
         ("request_cancelled", {INBOX}),
         ("anything", {INBOX}),
@@ -65,6 +69,7 @@ def test_lanes_are_the_exchanges_that_the_broker_has() -> None:
 def test_a_report_belongs_to_one_protocol_or_to_any() -> None:
     assert PROTOCOL_OF_REPORT == {
         "key_certified": "keygen",
+        "epoch_certified": "reshare",
         "share_signed": "sign",
         "nonces_made": "sign",
         "presignatures_made": "presign",
@@ -121,18 +126,34 @@ def test_who_introduced_itself_to_others_cannot_seal_for_these() -> None:
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
-        ([KEYGEN, PRESIGN, CANCEL], "protocols of terms: sign must"),
-        ([KEYGEN, SIGN, CANCEL], "instructions: PresignBatch must"),
-        ([KEYGEN, SIGN, PRESIGN], "instructions: RequestCancelled must"),
-        ([KEYGEN, SIGN, PRESIGN, CANCEL, row([])], "protocols of terms: half must"),
-        ([KEYGEN, KEYGEN, SIGN, PRESIGN, CANCEL], "protocols of terms: keygen must"),
-        ([KEYGEN, SIGN, replace(PRESIGN, reports=()), CANCEL], "reports: PresignaturesMade must"),
+        ([KEYGEN, PRESIGN, RESHARE, CANCEL], "protocols of terms: sign must"),
+        ([KEYGEN, SIGN, RESHARE, CANCEL], "instructions: PresignBatch must"),
+        ([KEYGEN, SIGN, PRESIGN, RESHARE], "instructions: RequestCancelled must"),
+        ([KEYGEN, SIGN, PRESIGN, RESHARE, CANCEL, row([])], "protocols of terms: half must"),
+        ([KEYGEN, KEYGEN, SIGN, PRESIGN, RESHARE, CANCEL], "protocols of terms: keygen must"),
         (
-            [KEYGEN, replace(SIGN, reports=(*SIGN.reports, *KEYGEN.reports)), PRESIGN, CANCEL],
+            [KEYGEN, SIGN, replace(PRESIGN, reports=()), RESHARE, CANCEL],
+            "reports: PresignaturesMade must",
+        ),
+        (
+            [
+                KEYGEN,
+                replace(SIGN, reports=(*SIGN.reports, *KEYGEN.reports)),
+                PRESIGN,
+                RESHARE,
+                CANCEL,
+            ],
             "reports: KeyCertified must",
         ),
         (
-            [KEYGEN, SIGN, PRESIGN, CANCEL, replace(PRESIGN, name="more", reports=(), lane=INBOX)],
+            [
+                KEYGEN,
+                SIGN,
+                PRESIGN,
+                RESHARE,
+                CANCEL,
+                replace(PRESIGN, name="more", reports=(), lane=INBOX),
+            ],
             "lane of another",
         ),
     ],
@@ -143,12 +164,12 @@ def test_a_table_with_a_hole_is_an_error(rows: list[Protocol], reason: str) -> N
         table(*rows)
 
 
-@pytest.mark.parametrize("names", [["keygen"], ["keygen", "presign", "sign"]])
+@pytest.mark.parametrize("names", [["keygen", "reshare"], ["keygen", "presign", "reshare", "sign"]])
 def test_a_wings_table_has_the_same_protocols(names: list[str]) -> None:
-    complete("a table", ["presign", "keygen"], OF_ROUNDS)
+    complete("a table", ["presign", "reshare", "keygen"], OF_ROUNDS)
     with pytest.raises(IncompleteTableError, match=r"a table: (presign|sign) must have one place"):
         complete("a table", names, OF_ROUNDS)
 
 
 def test_whatever_terms_there_are_are_a_request_s() -> None:
-    assert {"keygen", "sign"} == OF_REQUESTS
+    assert {"keygen", "reshare", "sign"} == OF_REQUESTS

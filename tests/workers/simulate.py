@@ -20,13 +20,16 @@ from contracts.coordinators import Coordinators
 from contracts.envelope import Envelope
 from contracts.errors import ContractError
 from contracts.identity import Identity
-from contracts.requests import KeygenRequest, Request, SignRequest
+from contracts.keys import KeyFacts
+from contracts.operations import OPERATIONS
+from contracts.requests import KeygenRequest, Request, ReshareRequest, SignRequest
 from contracts.signing import SignedRequest, sign_request
 from tests.workers.migrated import migrate
 from workers.coordinator.liveness import Liveness
 from workers.coordinator.pools import Pools
 from workers.coordinator.reports import ReportConsumer
 from workers.coordinator.requests import RequestConsumer
+from workers.coordinator.reshares import Reshares
 from workers.coordinator.signature import Signature
 from workers.coordinator.wiring import Coordinator
 from workers.delivery.clock import now_ms
@@ -95,6 +98,7 @@ class World:
     requests: RequestConsumer
     reports: ReportConsumer
     pools: Pools
+    reshares: Reshares
     liveness: Liveness
     coordinator_store: CoordinatorStore
     clock: Clock
@@ -120,6 +124,19 @@ class World:
     def sign_request(self, **changes: Any) -> SignRequest:
         fields: dict[str, Any] = {"scheme": "ed25519", "message": b"\0\0 lead with zeros"}
         return SignRequest.model_validate(self._request("sign", fields | changes), strict=False)
+
+    def reshare_request(self, facts: KeyFacts, **changes: Any) -> ReshareRequest:
+        """The same parties and threshold, unless something else is wished for."""
+        fields: dict[str, Any] = {
+            "key_id": facts.key_id,
+            "public_key": facts.public_key,
+            "from_epoch": facts.epoch,
+            "first_epoch": facts.epoch + 1,
+            "threshold": facts.threshold,
+            "parties": [holder.party_id for holder in facts.holders],
+        }
+        made = self._request("reshare", fields | changes)
+        return ReshareRequest.model_validate(made, strict=False)
 
     def _request(self, operation: str, fields: dict[str, Any]) -> dict[str, Any]:
         number = next(_ids)
@@ -286,7 +303,9 @@ async def world(
         party_id: Peer(i, identity.public)
         for i, (party_id, identity) in enumerate(identities.items(), start=1)
     }
-    clients = (ClientPolicy(identity=client.public, client_id=CLIENT),)
+    clients = (
+        ClientPolicy(identity=client.public, client_id=CLIENT, operations=frozenset(OPERATIONS)),
+    )
     network: Any = Network()
     clock = Clock()
     async with contextlib.AsyncExitStack() as stack:
@@ -340,6 +359,7 @@ async def world(
             requests=coordinator.requests,
             reports=coordinator.reports,
             pools=coordinator.pools,
+            reshares=coordinator.reshares,
             liveness=coordinator.liveness,
             coordinator_store=coordinator_store,
             clock=clock,

@@ -322,7 +322,7 @@ async def test_a_wrong_signature_share_names_its_sender(shire: World) -> None:
     [
         ({"epoch": 7}, "epoch"),
         ({"round": 9}, "no protocol has"),
-        ({"kind": "reshare"}, "no protocol has"),
+        ({"kind": "dance"}, "no protocol has"),
         ({"recipient": "party-1"}, "not meant for"),
     ],
 )

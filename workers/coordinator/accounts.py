@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from contracts.failures import Failure, FailureCode
-from contracts.keys import CertifiedKey
+from contracts.keys import CertifiedKey, KeyFacts
 from contracts.primitives import MAX_BODY_BYTES, Curve
 from contracts.requests import ConfigureAccountRequest, KeygenRequest, QueryAccountsRequest
 from contracts.results import (
@@ -59,12 +61,13 @@ class Accounts:
         stored = await self._store.account(request.owner, request.account_id)
         if stored is None:
             return await self._answers.fail(signed, _unknown(request.account_id))
-        if (unfit := _unfit(request, stored.account)) is not None:
+        account = _as_it_is(stored)
+        if (unfit := _unfit(request, account)) is not None:
             return await self._answers.fail(signed, unfit)
         heeded = await self._store.configure_account(
             request.owner,
             request.account_id,
-            _in_order(request.signers, stored.account),
+            _in_order(request.signers, account),
             asked_at=request.issued_at,
         )
         stored = await self._store.account(request.owner, request.account_id)
@@ -97,9 +100,36 @@ def account_of(request: KeygenRequest, conduct: Conduct, now: int) -> AccountRec
     )
 
 
+def configured_among(account: AccountRecord, facts: KeyFacts) -> tuple[str, ...] | None:
+    """Whom the account's owner wants signers chosen from. Where so many shares went to others
+    meanwhile that too few of these are left, nobody is configured."""
+    if account.signers is None:
+        return None
+    holders = {holder.party_id for holder in facts.holders}
+    among = tuple(party_id for party_id in account.signers if party_id in holders)
+    return among if len(among) >= facts.threshold else None
+
+
+def _key(stored: StoredAccount) -> CertifiedKey | None:
+    certified = stored.certified
+    return None if certified is None else CertifiedKey.model_validate_json(certified)
+
+
+def _as_it_is(stored: StoredAccount) -> AccountRecord:
+    """With the holders and the threshold that the key has now."""
+    account, key = stored.account, _key(stored)
+    if key is None:
+        return account
+    return replace(
+        account,
+        parties=tuple(holder.party_id for holder in key.facts.holders),
+        threshold=key.facts.threshold,
+        signers=configured_among(account, key.facts),
+    )
+
+
 def _view(stored: StoredAccount) -> AccountView:
-    account, certified = stored.account, stored.certified
-    key = None if certified is None else CertifiedKey.model_validate_json(certified)
+    account, key = _as_it_is(stored), _key(stored)
     return AccountView(
         account_id=account.account_id,
         user_id=account.user_id,

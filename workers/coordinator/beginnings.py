@@ -18,6 +18,7 @@ from contracts.signing import SignedRequest
 from ..delivery.clock import now_ms
 from ..delivery.publisher import Publisher
 from ..delivery.scopes import uninterrupted
+from ..session.coordinator import resharing
 from ..session.coordinator.announcing import ANNOUNCED, announcement
 from ..session.coordinator.conduct import Conduct, Progress
 from ..session.coordinator.instructions import invitations, nonce_wishes
@@ -26,6 +27,7 @@ from ..store.records import (
     AccountRecord,
     CoordinatorChange,
     Event,
+    KeyEpoch,
     Outcome,
     Outgoing,
     PoolName,
@@ -33,6 +35,7 @@ from ..store.records import (
     WaiterRecord,
 )
 from .commits import CoordinatorCommits
+from .endings import Ended
 from .gates import RequestCancelledError, Turn
 from .local_sessions import LocalSessions
 from .pools import Pools
@@ -89,6 +92,7 @@ class Beginnings:
         succeeds: bytes | None = None,
         reserve: tuple[str, str] | None = None,
         account: AccountRecord | None = None,
+        epoch: KeyEpoch | None = None,
         turn: Turn | None = None,
     ) -> Outcome:
         """One transaction: session, its first event, the messages that start it, and the request:
@@ -96,6 +100,7 @@ class Beginnings:
 
         Arguments:
             reserve: The name of the key that it is to make.
+            epoch: That it is to make.
             turn: Kept until the session is over, unless it waits for something first.
 
         Raises:
@@ -104,7 +109,7 @@ class Beginnings:
         session_id, now = conduct.session_id, self._clock()
         opening = await self._opening(conduct, record, now)
         told: tuple[Outgoing, ...] = ()
-        if conduct.request.announce and succeeds is None:
+        if conduct.announces and succeeds is None:
             told = (announcement(conduct),)
         deadline, waits_for = opening.deadline, opening.waits_for
         if conduct.begins_at is not None:
@@ -125,6 +130,7 @@ class Beginnings:
             waiter=_waiter(conduct, waits_for),
             succeeds=succeeds,
             account=account,
+            epoch=epoch,
         )
         if turn is not None and conduct.begins_at is None and waits_for is None:
             turn.keep(session_id)
@@ -178,9 +184,25 @@ class Beginnings:
         messages = [message for message in sent if message.kind != ANNOUNCED]
         if conduct.begins_at is not None or Status(session.status).final:
             messages = []
-        if conduct.request.announce:
+        if conduct.announces:
             messages.insert(0, announcement(conduct))
         await self._publisher.publish_all(messages)
+
+    async def to_go_on(self, ended: Ended) -> RequestRecord | None:
+        """The request of a session that ended without a result, if no other session has taken it
+        over: one that has is begun for sure."""
+        request = ended.conduct.request
+        record = await self._store.request(request.owner, request.request_id)
+        if record is None or record.result is not None:
+            return None
+        if record.session_id == ended.session_id:
+            return record
+        session = await self._store.session(record.session_id)
+        if session is not None and not session.received:
+            # Whoever began it may not have come to send it.
+            sent = await self._store.outgoing(record.session_id, CAUSE)
+            await self._publisher.publish_all(sent)
+        return None
 
     async def _opening(self, conduct: Conduct, record: RequestRecord, now: int) -> _Opening:
         at = now if conduct.begins_at is None else conduct.begins_at
@@ -190,7 +212,8 @@ class Beginnings:
             return _Opening((), conduct.deadline, waits_for)
         if conduct.lacking():
             return _Opening(nonce_wishes(conduct, self._nonce_batch, now=now), deadline)
-        invited = invitations(
+        invite = invitations if conduct.predecessor is None else resharing.invitations
+        invited = invite(
             conduct,
             request=record.body,
             signature=record.signature,

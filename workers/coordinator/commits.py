@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from contracts.answers import failed_result
 from contracts.failures import Failure
+from contracts.requests import KeygenRequest
 from contracts.results import Status
 
 from ..delivery.clock import now_ms
@@ -26,6 +27,7 @@ from .repeats import Repeats
 UNASKED = "deadline"
 """Cause of an end that no delivery asks for again, as one by a deadline. What it sends is owed."""
 CANCELLED = "session_cancelled"
+_TOLD = {CANCELLED, "epoch_proven"}
 
 RACES = 20
 """Lost to other workers before a delivery is given back."""
@@ -92,6 +94,8 @@ class CoordinatorCommits:
             outgoing=outgoing,
             events=events,
             key=progress.key,
+            epoch=progress.epoch,
+            made=progress.made,
             commitments=progress.commitments,
             result=answer,
             waiter=progress.waiter,
@@ -145,7 +149,8 @@ class CoordinatorCommits:
         """Begin the session that should follow this one, if whoever ended it did not come to it.
         Uninterrupted, as `send_again`."""
         conduct = Conduct.model_validate_json(session.state)
-        if conduct.try_ms is not None and Status(session.status) in {Status.FAILED, Status.EXPIRED}:
+        makes_key = isinstance(conduct.request, KeygenRequest)
+        if not makes_key and Status(session.status) in {Status.FAILED, Status.EXPIRED}:
             with uninterrupted():
                 *_, last = await self._store.events(session.session_id)
                 failure = Failure.model_validate_json(last.details)
@@ -220,13 +225,13 @@ class CoordinatorCommits:
             await self.send((request.result,))
 
     async def send(self, messages: Sequence[Outgoing]) -> None:
-        """All at once; a result before the farewells that come with it, and whether those find a
+        """All at once; a result before what parties are told with it, and whether that finds a
         place or not: a party's full queue must not bring the client its result again and again."""
-        farewells = [message for message in messages if message.kind == CANCELLED]
+        told = [message for message in messages if message.kind in _TOLD]
         await self._publisher.publish_all(
-            [message for message in messages if message.kind != CANCELLED]
+            [message for message in messages if message.kind not in _TOLD]
         )
-        await publish_what_has_place(self._publisher, farewells)
+        await publish_what_has_place(self._publisher, told)
 
 
 def over(status: Status, failure: Failure | None) -> Event:

@@ -9,7 +9,13 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from contracts.operations import OPERATIONS
-from contracts.requests import CancelRequest, KeygenRequest, Request, SignRequest
+from contracts.requests import (
+    CancelRequest,
+    KeygenRequest,
+    Request,
+    ReshareRequest,
+    SignRequest,
+)
 
 from ..delivery.clock import now_ms
 from ..settings import CoordinatorLimits
@@ -140,7 +146,7 @@ class Entrance:
 
     def _gate(self, request: Request) -> Gate:
         match request:
-            case KeygenRequest():
+            case KeygenRequest() | ReshareRequest():
                 return self.keys
             case SignRequest():
                 return self.signing

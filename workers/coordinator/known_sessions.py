@@ -10,7 +10,11 @@ from dataclasses import dataclass
 
 from contracts.operations import OPERATIONS
 from contracts.requests import CancelRequest
-from contracts.results import DELIVERED, KeygenResult, SignResult, Status
+from contracts.results import (
+    DELIVERED,
+    SessionResult,
+    Status,
+)
 
 from ..session.coordinator.conduct import Conduct
 from ..session.protocols import OF_REQUESTS
@@ -91,7 +95,7 @@ async def find_target(store: CoordinatorStore, cancel: CancelRequest) -> Target:
     if record.result is None:
         return Target(Status.IN_PROGRESS)
     content = DELIVERED.validate_json(record.result.body)
-    assert isinstance(content, KeygenResult | SignResult)
+    assert isinstance(content, SessionResult)
     return Target(content.status, content.session_id)
 
 

@@ -10,7 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from contracts.keys import CertifiedKey, KeyFacts
+from contracts.keys import KeyFacts
 from contracts.results import Status
 from contracts.terms import Member, PresignTerms
 
@@ -30,6 +30,7 @@ from ..store.records import (
     PoolName,
     PoolRecord,
 )
+from .key_epochs import KeyEpochs
 from .liveness import Liveness
 from .supply import Supply
 from .turns import Turns
@@ -63,7 +64,8 @@ class Pools:
         self._resting: dict[PoolName, int] = {}
         self._spoilt: Counter[PoolName] = Counter()
         self._clock = clock
-        self._facts: dict[bytes, KeyFacts] = {}
+        self._epochs = KeyEpochs(store, clock=clock)
+        self._facts: dict[tuple[bytes, int], KeyFacts] = {}
         self._used: dict[PoolName, tuple[str, str]] = {}
         self._stocked: dict[tuple[bytes, int], list[str]] = {}
         self._quarrels: frozenset[frozenset[str]] = frozenset()
@@ -249,19 +251,18 @@ class Pools:
                 self._stocked.setdefault(place, []).append(pool.name.signers)
 
     async def _key_facts(self, pool: PoolName) -> KeyFacts | None:
-        facts = self._facts.get(pool.key_session)
-        if facts is None or facts.epoch != pool.epoch:
-            record = await self._store.key_of(pool.key_session)
-            if record is None or record.epoch != pool.epoch:
-                return None
-            facts = CertifiedKey.model_validate_json(record.certified).facts
-            self._keep_facts(facts)
+        facts = self._facts.get((pool.key_session, pool.epoch))
+        if facts is None:
+            facts = await self._epochs.of(pool.key_session, pool.epoch)
+            if facts is not None:
+                self._keep_facts(facts)
         return facts
 
     def _keep_facts(self, facts: KeyFacts) -> None:
-        if facts.session_id not in self._facts and len(self._facts) >= KEPT_KEYS:
+        name = facts.session_id, facts.epoch
+        if name not in self._facts and len(self._facts) >= KEPT_KEYS:
             del self._facts[next(iter(self._facts))]
-        self._facts[facts.session_id] = facts
+        self._facts[name] = facts
 
 
 def _spare(pool: PoolRecord) -> int:

@@ -7,13 +7,12 @@ from contracts.keys import CertifiedKey
 from contracts.requests import QueryKeysRequest, QuerySessionRequest
 from contracts.results import (
     DELIVERED,
-    KeygenResult,
     QueryKeysResult,
     QuerySessionResult,
-    SignResult,
+    SessionResult,
 )
 from contracts.signing import SignedRequest
-from contracts.terms import SessionTerms
+from contracts.terms import ReshareTerms, SessionTerms
 
 from ..session.coordinator.conduct import Conduct
 from ..session.coordinator.views import session_view
@@ -89,7 +88,7 @@ class Questions:
         )
         return await self._answers.give(request, content)
 
-    async def _terms(self, found: Found) -> SessionTerms | None:
+    async def _terms(self, found: Found) -> SessionTerms | ReshareTerms | None:
         """Of the session by the id by which it is known, if it is remembered: its request may have
         gone on in others."""
         if found.named == found.conduct.session_id:
@@ -98,9 +97,9 @@ class Questions:
         return None if named is None else Conduct.model_validate_json(named.state).terms
 
 
-def _outcome(message: Outgoing | None) -> KeygenResult | SignResult | None:
+def _outcome(message: Outgoing | None) -> SessionResult | None:
     if message is None:
         return None
     outcome = DELIVERED.validate_json(message.body)
-    assert isinstance(outcome, KeygenResult | SignResult)
+    assert isinstance(outcome, SessionResult)
     return outcome

@@ -1,8 +1,10 @@
-"""The coordinator's sessions that a request asked for: those that make a key, and that sign."""
+"""The coordinator's sessions that a request asked for: those that make a key, give it other shares,
+or sign with it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import assert_never
 
 from contracts import sessions
@@ -13,14 +15,16 @@ from contracts.results import Status
 
 from ..delivery.clock import now_ms
 from ..session import inbox
-from ..session.coordinator import key_reports
+from ..session.coordinator import key_reports, resharing
 from ..session.coordinator import reports as reporting
 from ..session.coordinator.conduct import Conduct, Progress
 from ..session.errors import EquivocationError
+from ..session.peers import Peer
 from ..store.interface import CoordinatorStore, StoreUnavailableError
 from ..store.records import Event, RequestRecord, Session
 from .beginnings import Beginnings
 from .commits import UNASKED, CoordinatorCommits
+from .key_epochs import KeyEpochs
 from .local_sessions import LocalSessions
 from .pools import Pools
 from .recent import Known
@@ -44,6 +48,7 @@ class RequestSessions:
         beginnings: Beginnings,
         *,
         identities: Sequence[Identity],
+        parties: Mapping[str, Peer],
         grace_ms: int,
         clock: Callable[[], int] = now_ms,
     ) -> None:
@@ -54,6 +59,8 @@ class RequestSessions:
         self._pools = pools
         self._beginnings = beginnings
         self._identities = identities
+        self._parties = parties
+        self._epochs = KeyEpochs(store, clock=clock)
         self._grace_ms = grace_ms
         self._clock = clock
 
@@ -141,13 +148,36 @@ class RequestSessions:
                 )
             case sessions.KeyCertified():
                 return key_reports.key_certified(conduct, sender, report, session.received, now=now)
+            case sessions.EpochCertified():
+                return resharing.epoch_certified(
+                    conduct,
+                    sender,
+                    report,
+                    session.received,
+                    record=await self._request(session.session_id),
+                    pinned={name: peer.identity for name, peer in self._parties.items()},
+                    now=now,
+                )
             case sessions.SessionFailed(failure=failure):
                 if failure.code is FailureCode.EXPIRED:
                     # Others may still speak; the deadline's own sweep sums up who was silent.
                     return Progress(conduct=conduct, status=Status(session.status))
-                return reporting.session_failed(conduct, sender, failure)
+                failed = reporting.session_failed(conduct, sender, failure)
+                return await self._with_proof(failed, sender, now)
             case _:
                 assert_never(report)
+
+    async def _with_proof(self, failed: Progress, sender: str, now: int) -> Progress:
+        """A party that is behind is shown the epoch that it does not know."""
+        facts = failed.conduct.facts
+        assert failed.failure is not None
+        if failed.failure.code is not FailureCode.STALE_EPOCH or facts is None:
+            return failed
+        bundle = await self._epochs.proof(facts.session_id)
+        if bundle is None or sender not in resharing.concerned(bundle):
+            return failed
+        shown = resharing.proof(bundle, [sender], now=now)
+        return replace(failed, outgoing=(*failed.outgoing, *shown))
 
     async def _request(self, session_id: bytes) -> RequestRecord:
         request = await self._store.request_of(session_id)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from contracts.admission import (
@@ -20,9 +20,15 @@ from contracts.admission import (
 )
 from contracts.errors import ContractError, InvalidRequestError
 from contracts.failures import Failure, FailureCode
-from contracts.keys import CertifiedKey, KeyFacts
+from contracts.keys import KeyFacts
 from contracts.operations import OPERATIONS
-from contracts.requests import CancelRequest, KeygenRequest, Request, SignRequest
+from contracts.requests import (
+    CancelRequest,
+    KeygenRequest,
+    Request,
+    ReshareRequest,
+    SignRequest,
+)
 from contracts.signing import SignedRequest, signature_of
 from contracts.terms import SessionTerms
 
@@ -36,16 +42,18 @@ from ..session.coordinator.conduct import Conduct
 from ..session.peers import Peer
 from ..store.interface import CoordinatorStore
 from ..store.records import Outcome, RequestRecord
-from .accounts import account_of
+from .accounts import account_of, configured_among
 from .admission import Admission
 from .answers import Answers, cancelled, conflict, late
 from .beginnings import Beginnings, begins_at, record_of
 from .desks import Desk, Service, services_of
 from .entrance import Entrance
 from .gates import OverloadedError, RequestCancelledError, Turn
+from .key_epochs import KeyEpochs
 from .liveness import Liveness
 from .recent import Known
 from .refusals import Refusals
+from .reshares import Reshares
 from .signing_sessions import SigningSessions
 
 KEPT_FACTS = 2_000
@@ -57,10 +65,12 @@ class _SigningKey:
     """
     Attributes:
         of_account: Who signs with it may be configured.
+        until: When to look at it again, Unix milliseconds.
     """
 
     facts: KeyFacts
     of_account: bool
+    until: int
 
 
 class RequestConsumer:
@@ -81,6 +91,7 @@ class RequestConsumer:
         liveness: Liveness,
         beginnings: Beginnings,
         signings: SigningSessions,
+        reshares: Reshares,
         admission: Admission,
         entrance: Entrance,
         answers: Answers,
@@ -96,6 +107,8 @@ class RequestConsumer:
         self._liveness = liveness
         self._beginnings = beginnings
         self._signings = signings
+        self._reshares = reshares
+        self._epochs = KeyEpochs(store, clock=clock)
         self._admission = admission
         self._entrance = entrance
         self._in_hand = SessionLocks()
@@ -151,9 +164,31 @@ class RequestConsumer:
             return await service.handle(signed, request)
 
     def services(self) -> tuple[Service, ...]:
-        return Service.of(KeygenRequest, self._keygen), Service.of(SignRequest, self._sign)
+        return (
+            Service.of(KeygenRequest, self._keygen),
+            Service.of(ReshareRequest, self._reshare),
+            Service.of(SignRequest, self._sign),
+        )
 
     async def _keygen(self, signed: SignedRequest, request: KeygenRequest) -> None:
+        async def begin(turn: Turn) -> Outcome | Failure:
+            return await self._begin_key(signed, request, turn)
+
+        await self._make(signed, request, begin)
+
+    async def _reshare(self, signed: SignedRequest, request: ReshareRequest) -> None:
+        async def begin(turn: Turn) -> Outcome | Failure:
+            deadline = self._deadline(request, self._clock())
+            return await self._reshares.begin(signed, request, deadline=deadline, turn=turn)
+
+        await self._make(signed, request, begin)
+
+    async def _make(
+        self,
+        signed: SignedRequest,
+        request: KeygenRequest | ReshareRequest,
+        begin: Callable[[Turn], Awaitable[Outcome | Failure]],
+    ) -> None:
         known = await self._known(signed)
         if known is not None:
             return await self._repeat(signed, known)
@@ -163,15 +198,19 @@ class RequestConsumer:
         if (overload := self._admission.refusal(request.owner)) is not None:
             raise OverloadedError(overload)
         async with self._entrance.turn(request) as turn:
-            outcome = await self._begin_key(signed, request, turn)
+            now = self._clock()
+            # Or it has waited for its turn for too long.
+            outcome = (
+                late(now - request.expires_at)
+                if self._came_late(request, now)
+                else await begin(turn)
+            )
         return await self._begun(signed, request, outcome)
 
     async def _begin_key(
         self, signed: SignedRequest, request: KeygenRequest, turn: Turn
     ) -> Outcome | Failure:
         now = self._clock()
-        if self._came_late(request, now):
-            return late(now - request.expires_at)
         try:
             members = choice.holders(request, self._parties, self._liveness.alive(), self._random)
         except choice.ChoiceError as error:
@@ -203,7 +242,10 @@ class RequestConsumer:
         )
 
     async def _begun(
-        self, signed: SignedRequest, request: KeygenRequest, outcome: Outcome | Failure
+        self,
+        signed: SignedRequest,
+        request: KeygenRequest | ReshareRequest,
+        outcome: Outcome | Failure,
     ) -> None:
         match outcome:
             case Failure():
@@ -214,6 +256,12 @@ class RequestConsumer:
                 failure = Failure.of(
                     FailureCode.KEY_EXISTS,
                     f"key {request.key_id} exists or is being made; choose another id",
+                )
+                await self._refuse(signed, failure)
+            case Outcome.EPOCH_TAKEN:
+                failure = Failure.of(
+                    FailureCode.CONFLICT,
+                    f"another request began an epoch of key {request.key_id} in the same moment",
                 )
                 await self._refuse(signed, failure)
             case _:
@@ -287,17 +335,20 @@ class RequestConsumer:
             await self._repeat(signed, known)
 
     async def _key(self, request: SignRequest) -> _SigningKey | None:
-        """Facts of an epoch do not change, so those of some keys are kept."""
+        """Facts of an epoch do not change, so those of some keys are kept for a while."""
         name = (request.owner, request.key_id)
         key = self._facts.get(name)
-        if key is None:
+        if key is None or key.until <= self._clock():
+            self._facts.pop(name, None)
             record = await self._store.key(*name)
-            if record is not None:
-                facts = CertifiedKey.model_validate_json(record.certified).facts
-                key = _SigningKey(facts, await self._store.account(*name) is not None)
-                if len(self._facts) >= KEPT_FACTS:
-                    del self._facts[next(iter(self._facts))]
-                self._facts[name] = key
+            if record is None:
+                return None
+            signing = await self._epochs.signing(record)
+            of_account = await self._store.account(*name) is not None
+            key = _SigningKey(signing.facts, of_account, signing.until)
+            if len(self._facts) >= KEPT_FACTS:
+                del self._facts[next(iter(self._facts))]
+            self._facts[name] = key
         return key
 
     async def _configured(self, request: SignRequest, key: _SigningKey) -> tuple[str, ...] | None:
@@ -306,7 +357,7 @@ class RequestConsumer:
         if not key.of_account or request.signers is not None:
             return None
         stored = await self._store.account(request.owner, request.key_id)
-        return None if stored is None else stored.account.signers
+        return None if stored is None else configured_among(stored.account, key.facts)
 
 
 class _ForOthersError(ElsewhereError):

@@ -11,7 +11,8 @@ import os
 import random
 from collections.abc import Callable, Collection, Mapping
 
-from contracts.keys import KeyFacts
+from contracts.failures import FailureCode
+from contracts.keys import CertifiedKey, KeyFacts
 from contracts.primitives import Scheme
 from contracts.requests import SignRequest
 from contracts.sessions import NonceCommitment
@@ -19,7 +20,6 @@ from contracts.signing import SignedRequest
 from contracts.terms import Member, SessionTerms
 
 from ..delivery.clock import now_ms
-from ..delivery.publisher import Publisher
 from ..session.coordinator import choice
 from ..session.coordinator.conduct import Conduct, Presigned
 from ..session.coordinator.refusing import Refusal
@@ -31,7 +31,7 @@ from ..store.records import (
     PoolName,
     RequestRecord,
 )
-from .beginnings import CAUSE, Beginnings, begins_at, record_of
+from .beginnings import Beginnings, begins_at, record_of
 from .endings import Ended
 from .gates import Turn
 from .liveness import Liveness
@@ -48,7 +48,6 @@ class SigningSessions:
     def __init__(
         self,
         store: CoordinatorStore,
-        publisher: Publisher,
         liveness: Liveness,
         pools: Pools,
         beginnings: Beginnings,
@@ -58,7 +57,6 @@ class SigningSessions:
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self._store = store
-        self._publisher = publisher
         self._liveness = liveness
         self._pools = pools
         self._beginnings = beginnings
@@ -128,13 +126,14 @@ class SigningSessions:
         """Another session for the request, unless it has one: then that is begun for sure."""
         before = ended.conduct
         request, facts = before.request, before.facts
-        record = await self._store.request(request.owner, request.request_id)
-        if record is None or record.result is not None:
-            return None
-        if record.session_id != ended.session_id:
-            return await self._send_again(record.session_id)
-        assert isinstance(request, SignRequest)
+        if not isinstance(request, SignRequest):
+            return
         assert facts is not None
+        record = await self._beginnings.to_go_on(ended)
+        if record is None:
+            return
+        if ended.failure.code is FailureCode.STALE_EPOCH:
+            facts = await self._newest(request) or facts
         sets = self._sets(
             request,
             facts,
@@ -167,14 +166,11 @@ class SigningSessions:
         conduct = conduct.model_copy(update=kept)
         event = {"try": conduct.tries, "after": ended.failure.message}
         await self._beginnings.commit(conduct, record, event=event, succeeds=ended.session_id)
-        return None
 
-    async def _send_again(self, session_id: bytes) -> None:
-        """What began a session, if nobody has answered yet: whoever began it may not have come to
-        send it."""
-        session = await self._store.session(session_id)
-        if session is not None and not session.received:
-            await self._publisher.publish_all(await self._store.outgoing(session_id, CAUSE))
+    async def _newest(self, request: SignRequest) -> KeyFacts | None:
+        """Of the key's newest epoch: who is behind is shown what proves it."""
+        record = await self._store.key(request.owner, request.key_id)
+        return None if record is None else CertifiedKey.model_validate_json(record.certified).facts
 
     def _sets(
         self,

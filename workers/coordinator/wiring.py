@@ -39,6 +39,7 @@ from .refusals import Refusals
 from .reports import ReportConsumer
 from .request_sessions import RequestSessions
 from .requests import RequestConsumer
+from .reshares import Reshares
 from .sessions import SessionKind, SessionKinds
 from .signing_sessions import SigningSessions
 from .supply import Supply
@@ -52,6 +53,7 @@ class Coordinator:
     requests: RequestConsumer
     reports: ReportConsumer
     pools: Pools
+    reshares: Reshares
     liveness: Liveness
     admission: Admission
     entrance: Entrance
@@ -94,6 +96,7 @@ class Coordinator:
             _requests(given, rooms, admission, entrance),
             _reports(given, rooms),
             rooms.pools,
+            rooms.reshares,
             rooms.liveness,
             admission,
             entrance,
@@ -136,6 +139,7 @@ class _Rooms:
     pools: Pools
     beginnings: Beginnings
     signings: SigningSessions
+    reshares: Reshares
     cancellations: Cancellations
     kinds: Mapping[str, SessionKind]
 
@@ -161,9 +165,11 @@ def _rooms(given: _Given) -> _Rooms:
         clock=clock,
     )
     signings = SigningSessions(
-        store, publisher, liveness, pools, beginnings, supply, try_ms=try_ms, clock=clock
+        store, liveness, pools, beginnings, supply, try_ms=try_ms, clock=clock
     )
+    reshares = Reshares(store, liveness, pools, beginnings, parties=given.parties, clock=clock)
     endings.heard_by(signings.begin_again)
+    endings.heard_by(reshares.begin_again)
     asked_for = RequestSessions(
         store,
         local,
@@ -171,6 +177,7 @@ def _rooms(given: _Given) -> _Rooms:
         pools,
         beginnings,
         identities=given.identities,
+        parties=given.parties,
         grace_ms=grace_ms,
         clock=clock,
     )
@@ -190,6 +197,7 @@ def _rooms(given: _Given) -> _Rooms:
         pools=pools,
         beginnings=beginnings,
         signings=signings,
+        reshares=reshares,
         cancellations=cancellations,
         kinds=kinds,
     )
@@ -244,6 +252,7 @@ def _requests(
         liveness=rooms.liveness,
         beginnings=rooms.beginnings,
         signings=rooms.signings,
+        reshares=rooms.reshares,
         admission=admission,
         entrance=entrance,
         answers=answers,

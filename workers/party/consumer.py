@@ -47,6 +47,7 @@ from ..session.protocols import (
     PRESIGNING,
     PROTOCOLS,
     SIGN,
+    Begun,
     Lane,
     complete,
     lane_of,
@@ -57,6 +58,7 @@ from ..store.interface import PartyStore
 from ..store.records import Outcome
 from .cancelling import Cancelling
 from .commits import PartyCommits, check
+from .epochs import Epochs
 from .machines import Machine
 from .rounds import RoundSessions
 
@@ -94,6 +96,15 @@ class PartyConsumer:
         self._commits = PartyCommits(party, store, publisher, clock)
         self._cancelling = Cancelling(party, store, self._commits, self.scopes, limits, clock)
         self._machine = Machine(ENGINES, party, store, limits, randomness)
+        self.epochs = Epochs(
+            party,
+            store,
+            self._commits,
+            self._machine,
+            limits,
+            self._require_memory_of,
+            clock,
+        )
         self._rounds = RoundSessions(
             store,
             self._commits,
@@ -153,6 +164,10 @@ class PartyConsumer:
                 await self.nonces_wanted(instruction)
             case sessions.PresignBatch():
                 await self.presign_batch(instruction)
+            case sessions.ReshareCreated():
+                await self.reshare_created(instruction)
+            case sessions.EpochProven():
+                await self.epochs.proven(instruction.bundle)
             case sessions.SessionCancelled():
                 await self.session_cancelled(instruction)
             case sessions.RequestCancelled():
@@ -194,7 +209,7 @@ class PartyConsumer:
                 except (RefusedError, ProtocolError) as error:
                     await self._commits.refuse(
                         session_id,
-                        error,
+                        await self.epochs.explained(error, terms.key_session, terms.epoch),
                         terms.members,
                         protocol=terms.protocol,
                         key_session=terms.key_session,
@@ -209,6 +224,13 @@ class PartyConsumer:
         with self.scopes.enter(session_id, seconds_left=self._left_ms(batch) / 1000):
             async with self._locks.of(session_id):
                 await self._begin_batch(batch)
+            await self._rounds.play_parked(session_id)
+
+    async def reshare_created(self, created: sessions.ReshareCreated) -> None:
+        session_id = created.session_id
+        with self.scopes.enter(session_id, seconds_left=self._left_ms(created) / 1000):
+            async with self._locks.of(session_id):
+                await self.epochs.begin(created)
             await self._rounds.play_parked(session_id)
 
     async def nonces_wanted(self, wanted: sessions.NoncesWanted) -> None:
@@ -229,7 +251,7 @@ class PartyConsumer:
                 # give it up again, for another reason, when it begins.
                 return await self._commits.refuse(
                     wanted.session_id,
-                    error,
+                    await self.epochs.explained(error, wanted.key_session, wanted.epoch),
                     (),
                     protocol=SIGN.name,
                     key_session=wanted.key_session,
@@ -289,7 +311,7 @@ class PartyConsumer:
         except (RefusedError, ProtocolError) as error:
             return await self._commits.refuse(
                 session_id,
-                error,
+                await self.epochs.explained(error, terms.key_session, terms.epoch),
                 terms.members,
                 protocol=PRESIGN.name,
                 key_session=terms.key_session,
@@ -362,7 +384,7 @@ class PartyConsumer:
                 "we began it before: ask again"
             )
 
-    def _left_ms(self, begun: sessions.SessionCreated | sessions.PresignBatch) -> int:
+    def _left_ms(self, begun: Begun) -> int:
         return min(begun.time_left_ms, int(self._limits.session_seconds * 1000))
 
 

@@ -2,9 +2,9 @@
 
 A party goes on in three steps of its own, each one transaction, and takes nobody's word for any:
 
-- *certified*: it has the bundle that proves the epoch. The one before signs for `SIGNS_ON_S` more,
-  in which presignatures are made for the new one, so that no signature has to wait for them;
-- *active*: the new epoch signs. Sessions of the one before, begun already, have `ENDS_S` to end;
+- *certified*: it has the bundle that proves the epoch. Both sign for `SIGNS_ON_S`: whoever asks
+  goes over to the new one meanwhile, and no signature has to wait;
+- *active*: the new epoch signs alone. Sessions of the one before, begun already, have `ENDS_S`;
 - *retired*: of all lower epochs everything is deleted.
 
 Whoever was away does the same from the bundle that it is shown later. Nothing is ever deleted for
@@ -16,16 +16,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Collection
 
-from contracts.epochs import EpochBundle, open_reshare
+from contracts.epochs import open_reshare
 from contracts.errors import ContractError
 from contracts.identity import PublicIdentity
-from contracts.keys import KeyFacts
+from contracts.keys import EpochBundle, KeyFacts
 from contracts.requests import ReshareRequest
 from contracts.sessions import ReshareCreated
 
 from ..protocols.rounds import ProtocolError
-from ..session.epochs import check_bundle
-from ..session.errors import NameTakenError, RefusedError
+from ..session.epochs import ENDS_S, SIGNS_ON_S, check_bundle
+from ..session.errors import NameTakenError, NoShareError, RefusedError, StaleEpochError
 from ..session.party.acceptance import Party, key_facts
 from ..session.party.reshare_acceptance import Held, accept_reshare
 from ..session.protocols import RESHARE
@@ -34,9 +34,6 @@ from ..store.interface import PartyStore
 from ..store.records import EpochRecord, EpochStatus
 from .commits import PartyCommits, check
 from .machines import Machine
-
-SIGNS_ON_S = 60.0
-ENDS_S = 10.0
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +128,15 @@ class Epochs:
         certificates = bundle.key.certificates if pending == facts else None
         return await self._store.certify_epoch(record, certificates)
 
+    async def explained(self, error: Exception, key_session: bytes | None, epoch: int) -> Exception:
+        """A session's refusal, as one that says so where it is of another epoch than the one that
+        signs here."""
+        if not isinstance(error, NoShareError) or key_session is None:
+            return error
+        epochs = await self._store.epochs(key_session)
+        known = max((each.epoch for each in epochs if each.bundle is not None), default=0)
+        return StaleEpochError(epoch, known) if epoch or known else error
+
     async def go_on(self, key_session: bytes) -> None:
         """What has become due with one key; see `PartyStore.keys_due`."""
         for record in await self._store.epochs(key_session):
@@ -140,12 +146,13 @@ class Epochs:
     async def held(self, key_session: bytes) -> Held:
         """What we know of the key by ourselves."""
         epochs = await self._store.epochs(key_session)
-        active = max((e.epoch for e in epochs if e.status is EpochStatus.ACTIVE), default=0)
-        share = await self._store.key_share(key_session, active)
+        signs = {EpochStatus.CERTIFIED, EpochStatus.ACTIVE}
+        newest = max((each.epoch for each in epochs if each.status in signs), default=0)
+        share = await self._store.key_share(key_session, newest)
         return Held(
             active=share if share is not None and share.active else None,
             begun=max((each.epoch for each in epochs), default=0),
-            proven=max((e.epoch for e in epochs if e.bundle is not None), default=0),
+            proven=max((each.epoch for each in epochs if each.bundle is not None), default=0),
             banned={ban.party_id for ban in await self._store.bans()},
         )
 

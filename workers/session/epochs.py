@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from contracts.epochs import EpochBundle
+from contracts import epochs
 from contracts.errors import ContractError
 from contracts.identity import PublicIdentity
-from contracts.keys import KeyFacts
+from contracts.keys import EpochBundle, KeyFacts
 
 from ..protocols.polynomial import are_shares_of
 from ..protocols.proofs import Proof
 from ..protocols.reshare import Possession, possession_holds
 from ..protocols.rounds import PartyIndex
 from .key_views import view_of
+
+SWITCH_S = 30.0
+"""After an epoch is made, requests go to its holders: by then they have made what signatures need.
+Both sides count for themselves, so both epochs sign for a while before and after."""
+SIGNS_ON_S = 60.0
+"""After an epoch is proven to a party, the one before signs there for so long."""
+ENDS_S = 10.0
+"""Then what was begun with it has so long to end, and all of it is deleted."""
 
 
 def check_bundle(
@@ -24,8 +32,8 @@ def check_bundle(
     owners: Collection[PublicIdentity],
 ) -> None:
     """Raises ContractError unless it proves a new epoch of a known key. Arguments as of
-    `EpochBundle.check`."""
-    bundle.check(known, pinned=pinned, owners=owners)
+    `contracts.epochs.check`."""
+    epochs.check(bundle, known, pinned=pinned, owners=owners)
     facts = bundle.key.facts
     view = view_of(facts)
     if not are_shares_of(view.group, view.public_key, view.public_shares, view.threshold):

@@ -26,6 +26,26 @@ class RefusedError(Exception):
         )
 
 
+class NoShareError(RefusedError):
+    """This party has no share of the key in the session's epoch that it may use."""
+
+    def __init__(self) -> None:
+        super().__init__("we hold no usable share of the key")
+
+
+class StaleEpochError(RefusedError):
+    """This party knows the key by another epoch than the session's."""
+
+    def __init__(self, asked: int, known: int) -> None:
+        super().__init__(
+            f"the session is of epoch {asked} of the key, and epoch {known} signs here"
+        )
+
+    @property
+    def failure(self) -> Failure:
+        return Failure.of(FailureCode.STALE_EPOCH, str(self))
+
+
 class NameTakenError(RefusedError):
     """This party has certified another key of that name for the same owner."""
 

@@ -187,7 +187,6 @@ RESHARE = Protocol(
     ),
     roles={Role.DEALERS: _dealers, Role.RECEIVERS: _receivers},
 )
-"""Not in the table as yet: no coordinator begins one."""
 CANCEL = Protocol(
     name="cancel",
     begun_by=RequestCancelled,
@@ -195,7 +194,7 @@ CANCEL = Protocol(
     reports=(sessions.CancelAnswered,),
 )
 
-BEGIN_NOTHING = (sessions.NoncesWanted, sessions.SessionCancelled)
+BEGIN_NOTHING = (sessions.NoncesWanted, sessions.EpochProven, sessions.SessionCancelled)
 OF_ANY_SESSION = (sessions.PartyJoined, sessions.SessionFailed)
 OF_NO_SESSION = (sessions.PartyAlive,)
 
@@ -257,8 +256,8 @@ def _members(union: Any) -> set[type[Contract]]:
     return set(get_args(get_args(union)[0]))
 
 
-PROTOCOLS = table(KEYGEN, SIGN, PRESIGN, CANCEL)
-OF_REQUESTS = frozenset(row.name for row in PROTOCOLS.values() if row.begun_by is SessionCreated)
+PROTOCOLS = table(KEYGEN, SIGN, PRESIGN, RESHARE, CANCEL)
+OF_REQUESTS = frozenset({KEYGEN.name, SIGN.name, RESHARE.name})
 """Whose sessions are asked for by a request that is to be answered by them."""
 OF_ROUNDS = tuple(row for row in PROTOCOLS.values() if row.rounds)
 PROTOCOL_OF_REPORT: Mapping[str, str] = {

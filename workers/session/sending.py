@@ -36,7 +36,7 @@ def round_message(
 
 
 def report(
-    content: sessions.Report | sessions.EpochCertified,
+    content: sessions.Report,
     *,
     identity: Identity,
     party_id: str,

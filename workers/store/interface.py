@@ -24,6 +24,7 @@ from .records import (
     EpochRecord,
     EvidenceRecord,
     IncarnationRecord,
+    KeyEpoch,
     KeyRecord,
     KeyShareRecord,
     ListEntryRecord,
@@ -176,13 +177,14 @@ class PartyStore(SessionStore, Protocol):
         """Keep the bundle that proves an epoch, whoever made it. False if there was one already.
 
         Arguments:
-            certificates: Of all holders, for our share of it. None deletes what we hold of its
-                number: a share of other facts, which nothing will ever prove.
+            certificates: Of all holders, for our share of it, which may be used from now on. None
+                deletes what we hold of its number: a share of other facts, which nothing will ever
+                prove.
         """
 
     async def activate_epoch(self, key_session: bytes, epoch: int, now: int, due_at: int) -> bool:
-        """Make its share usable: the key signs by it, and at `due_at` those before it are to be
-        retired. False if it is not certified (no more), or a higher one is active."""
+        """Nothing more begins with shares of those before it, which at `due_at` are to be retired.
+        False if it is not certified (no more), or a higher one is active."""
 
     async def keys_due(self, now: int, limit: int) -> list[bytes]:
         """Keys with an epoch that is to go on, first those that wait the longest."""
@@ -376,6 +378,18 @@ class CoordinatorStore(SessionStore, Protocol):
 
     async def all_keys(self, *, after: bytes = b"", limit: int) -> list[KeyRecord]:
         """Of every owner, in the order of their sessions, from the first one after `after`."""
+
+    async def key_epochs(self, key_session: bytes) -> list[KeyEpoch]:
+        """A key's later epochs that were begun here, in order; none of most keys."""
+
+    async def key_epochs_due(self, now: int, limit: int) -> list[KeyEpoch]:
+        """Those for which something is to be done, the longest due first."""
+
+    async def put_off_key_epoch(self, key_session: bytes, epoch: int, due_at: int | None) -> None:
+        """When the next thing is to be done for an epoch; None: nothing is."""
+
+    async def forget_epochs_below(self, key_session: bytes, epoch: int) -> None:
+        """What was made ahead for a key's lower epochs: commitments, presignatures, pools."""
 
     async def events(self, session_id: bytes) -> list[StoredEvent]:
         """The session's history, from its beginning."""

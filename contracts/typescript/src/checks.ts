@@ -16,6 +16,8 @@ import type {
   QueryKeysResult,
   QuerySessionResult,
   Request,
+  ReshareResult,
+  ReshareTerms,
   SessionAnnounced,
   SessionTerms,
   SessionView,
@@ -42,6 +44,8 @@ export async function checkAnswer(signed: SignedRequest, result: Result): Promis
   switch (request.operation) {
     case "keygen":
       { madeKey(request, result as KeygenResult); return; }
+    case "reshare":
+      { madeEpoch(request, result as ReshareResult); return; }
     case "sign":
       { madeSignatures(request, result as SignResult); return; }
     case "cancel":
@@ -117,6 +121,7 @@ function madeKey(request: RequestOf<"keygen">, result: KeygenResult): void {
       "the result's key says neither tenant nor request, as all new ones do",
     );
   }
+  same("epoch", facts.epoch, 0);
   same("tenant", facts.tenant, request.tenant);
   same("schemes", facts.schemes, request.schemes);
   same("origin", facts.origin, "generated");
@@ -131,6 +136,16 @@ function madeKey(request: RequestOf<"keygen">, result: KeygenResult): void {
     const parties = facts.holders.map((holder) => holder.party_id);
     same("parties", sorted(parties), sorted(request.parties));
   }
+}
+
+/** The rest its bundle says itself, see `epochs`: here, that it is this request's. */
+function madeEpoch(request: RequestOf<"reshare">, result: ReshareResult): void {
+  const bundle = present("bundle", result.bundle);
+  same("key_id", result.key_id, request.key_id);
+  same("request", toHex(sha256Of(fromBase64(bundle.request))), result.request_digest);
+  const reshared = present("epoch", bundle.key.facts.reshared ?? null);
+  same("session_id", reshared.session_id, result.session_id);
+  present("signs_from", result.signs_from);
 }
 
 function lookedAt(request: RequestOf<"query_session">, result: QuerySessionResult): void {
@@ -156,6 +171,9 @@ function lookedAt(request: RequestOf<"query_session">, result: QuerySessionResul
   if (outcome.status !== "completed") return;
   if (began.request.operation === "sign" && outcome.result === "sign") {
     madeSignatures(began.request, outcome);
+  }
+  if (began.request.operation === "reshare" && outcome.result === "reshare") {
+    madeEpoch(began.request, outcome);
   }
 }
 
@@ -183,7 +201,7 @@ function namedSession(
   return { request, digest };
 }
 
-function names(terms: SessionTerms, sessionId: string, digest: string): void {
+function names(terms: SessionTerms | ReshareTerms, sessionId: string, digest: string): void {
   same("session_id", sessionId, sessionIdOf(terms));
   same("terms' request", terms.request_digest, digest);
 }

@@ -98,6 +98,7 @@ export class WarrenClient implements Warren {
     const trust = new Trust({
       clientId,
       parties,
+      owner: settings.signer.publicKey,
       fetchKey: async (tenant, keyId) => {
         await (tenant === null ? client : client.actingFor(tenant)).#query("query_keys", { only: keyId });
       },

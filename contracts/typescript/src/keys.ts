@@ -5,7 +5,7 @@ import { checkPoint } from "./curves.js";
 import { derive, parsePath, type DerivedKey } from "./derivation.js";
 import { ContractError } from "./errors.js";
 import type { PublicIdentity } from "./identity.js";
-import type { CertifiedKey, Curve, KeyFacts, Scheme } from "./generated/messages.js";
+import type { CertifiedKey, Curve, KeyFacts, Resharing, Scheme } from "./generated/messages.js";
 import { optional, pack } from "./packing.js";
 
 export type Parties = ReadonlyMap<string, PublicIdentity>;
@@ -71,7 +71,12 @@ export function keyStatement(facts: KeyFacts): Bytes {
     fromHex(facts.request_digest ?? ""),
     facts.schemes === null ? new Uint8Array() : pack(facts.schemes.map(utf8)),
     utf8(facts.origin ?? ""),
+    ...(facts.reshared == null ? [] : [encodedResharing(facts.reshared)]),
   ]);
+}
+
+function encodedResharing({ session_id, predecessor, dealers }: Resharing): Bytes {
+  return pack([fromHex(session_id), fromHex(predecessor), pack(dealers.map(utf8))]);
 }
 
 /**

@@ -8,6 +8,7 @@ import type {
   CertifiedKey,
   Curve,
   KeygenResult,
+  ReshareResult,
   Scheme,
   SessionEvent,
   SessionView,
@@ -61,7 +62,7 @@ export interface Ecdsa {
 export interface Session {
   readonly sessionId: string;
   readonly requestId: string | null;
-  readonly operation: "keygen" | "sign";
+  readonly operation: "keygen" | "reshare" | "sign";
   readonly keyId: string | null;
   readonly status: Status;
   readonly over: boolean;
@@ -146,12 +147,15 @@ export function signatureOf(
   };
 }
 
-export function sessionOf(view: SessionView, outcome: KeygenResult | SignResult | null): Session {
-  const key = outcome?.result === "keygen" ? outcome.key : null;
+export function sessionOf(
+  view: SessionView,
+  outcome: KeygenResult | ReshareResult | SignResult | null,
+): Session {
+  const key = outcome === null ? null : madeBy(outcome);
   return {
     sessionId: view.session_id,
     requestId: view.request_id,
-    operation: view.operation === "keygen" ? "keygen" : "sign",
+    operation: view.operation === "keygen" || view.operation === "reshare" ? view.operation : "sign",
     keyId: view.key_id,
     status: view.status,
     over: isFinal(view.status),
@@ -162,6 +166,11 @@ export function sessionOf(view: SessionView, outcome: KeygenResult | SignResult 
     signatures: outcome?.result === "sign" ? signaturesOf(outcome) : [],
     signatureMayExist: view.signature_may_exist,
   };
+}
+
+function madeBy(outcome: KeygenResult | ReshareResult | SignResult): CertifiedKey | null {
+  if (outcome.result === "keygen") return outcome.key;
+  return outcome.result === "reshare" ? (outcome.bundle?.key ?? null) : null;
 }
 
 export function accountOf(view: AccountView): Account {

@@ -16,6 +16,7 @@ export const REQUEST_TAG = "warren/request/v1";
 export const MAX_LIFETIME_MS = 600_000;
 const MAX_MESSAGE_BYTES = 65_536;
 const MAX_BODY_BYTES = 262_144;
+const MAX_EPOCHS_AHEAD = 64;
 
 export type Operation = Request["operation"];
 export type RequestOf<O extends Operation> = Extract<Request, { readonly operation: O }>;
@@ -147,6 +148,21 @@ export function checkedRequest(value: Json): Request {
       if (schemes && !isOrdered(schemes)) {
         throw new ContractError(
           "schemes must be at least one, each once, in alphabetical order",
+        );
+      }
+      break;
+    }
+    case "reshare": {
+      const { threshold, parties, from_epoch, first_epoch, tries } = request;
+      if (threshold > parties.length) {
+        throw new ContractError(`threshold ${threshold} is more than ${parties.length} parties`);
+      }
+      if (first_epoch <= from_epoch) {
+        throw new ContractError("first_epoch must be later than from_epoch");
+      }
+      if (first_epoch + (tries ?? 1) - 1 - from_epoch > MAX_EPOCHS_AHEAD) {
+        throw new ContractError(
+          `epochs may be at most ${MAX_EPOCHS_AHEAD} later than from_epoch`,
         );
       }
       break;

@@ -3,11 +3,14 @@
 import { fromHex } from "./bytes.js";
 import { checkAnswer, same, signedItems, type Result } from "./checks.js";
 import { checkSignature, ecdsaForms, verifyingKey } from "./curves.js";
+import { checkEpoch } from "./epochs.js";
 import { ContractError } from "./errors.js";
 import type {
   AccountView,
   CertifiedKey,
+  EpochBundle,
   KeygenResult,
+  ReshareResult,
   Scheme,
   SignedItem,
   SignResult,
@@ -26,6 +29,8 @@ export class Trust {
     private readonly settings: {
       readonly clientId: string | null;
       readonly parties: Parties;
+      /** Our own public key, by which new epochs of our keys are asked for; null if by none. */
+      readonly owner: string | null;
       /** Asks for a tenant's key and has the answer go through `check` or `accept` here. */
       readonly fetchKey: (tenant: string | null, keyId: string) => Promise<void>;
     },
@@ -40,6 +45,7 @@ export class Trust {
     const tenant = signed?.request.tenant ?? null;
     for (const proof of proofsOf(result)) {
       if ("facts" in proof) await this.accept(tenant, proof);
+      else if ("predecessor" in proof) await this.#moveOn(tenant, proof);
       else await this.#checkSigned(tenant, proof, signed);
     }
   }
@@ -50,19 +56,16 @@ export class Trust {
     const name = nameOf(tenant, facts.key_id);
     const known = this.#keys.get(name);
     if (known !== undefined && JSON.stringify(known) === JSON.stringify(key)) return;
-    if ((facts.reshared ?? null) !== null) {
-      // Its new holders could have invented where it comes from.
-      throw new ContractError(
-        `key ${facts.key_id} says that its shares were made anew, and nothing with it proves from which`,
-      );
-    }
     const { clientId, parties } = this.settings;
     await checkKey(key, { parties, clientId, tenant });
     const before = this.#keys.get(name) ?? key;
     if (before.facts.public_key !== facts.public_key) {
       throw new ContractError(`key ${facts.key_id} had another public key before`);
     }
-    if (before.facts.version > facts.version) {
+    if (before.facts.chain_code !== facts.chain_code) {
+      throw new ContractError(`key ${facts.key_id} had another chain code before`);
+    }
+    if (before.facts.version !== 1 && facts.version === 1) {
       throw new ContractError(`key ${facts.key_id} was certified with its tenant before`);
     }
     if (before.facts.epoch <= facts.epoch) this.#keys.set(name, key);
@@ -88,6 +91,15 @@ export class Trust {
     return key;
   }
 
+  /** To an epoch that we asked for ourselves. */
+  async #moveOn(tenant: string | null, bundle: EpochBundle): Promise<void> {
+    const { parties, owner } = this.settings;
+    if (owner === null) throw new ContractError("an epoch that nobody here can have asked for");
+    await this.accept(tenant, bundle.predecessor);
+    await checkEpoch(bundle, { parties, owner });
+    await this.accept(tenant, bundle.key);
+  }
+
   async #checkSigned(
     tenant: string | null,
     result: SignResult,
@@ -96,6 +108,11 @@ export class Trust {
     const asked = signed?.request;
     // The request's own decides; what a result says counts where its request is not known.
     const root = asked?.operation === "sign" ? asked.taproot_merkle_root : result.taproot_merkle_root;
+    const key = await this.key(tenant, result.key_id);
+    if (result.key_id !== null && !isByHolders(result.signers, key)) {
+      // Its shares may have been made anew since we asked for the key.
+      await this.settings.fetchKey(tenant, result.key_id);
+    }
     checkSigned(result, await this.key(tenant, result.key_id), root ?? null);
   }
 }
@@ -113,12 +130,28 @@ export function checkSigned(result: SignResult, key: CertifiedKey, root: string 
   for (const item of items) checkItem(result.scheme, item, key, root);
 }
 
+function isByHolders(names: readonly string[], key: CertifiedKey): boolean {
+  try {
+    checkSigners(names, key);
+  } catch (error) {
+    if (error instanceof ContractError) return false;
+    throw error;
+  }
+  return true;
+}
+
+/**
+ * As many of the holders as it takes. Of a key whose shares were made anew, holders of before may
+ * have signed, whom nobody here has to know: then who it was is the coordinator's word.
+ */
 export function checkSigners(names: readonly string[], { facts }: CertifiedKey): void {
   const signers = new Set(names);
   const holders = new Set(facts.holders.map((holder) => holder.party_id));
-  if (signers.size !== names.length || ![...signers].every((name) => holders.has(name))) {
+  const anew = facts.reshared != null;
+  if (signers.size !== names.length || !(anew || [...signers].every((name) => holders.has(name)))) {
     throw new ContractError("the signers are not parties of the key");
   }
+  if (anew) return;
   if (signers.size !== facts.threshold) {
     throw new ContractError(`${signers.size} signers, the key's threshold is ${facts.threshold}`);
   }
@@ -143,10 +176,12 @@ export function checkItem(
 }
 
 /** What in a result is to be verified. Of what is not here a client believes the coordinator. */
-function proofsOf(result: Result): readonly (CertifiedKey | SignResult)[] {
+function proofsOf(result: Result): readonly (CertifiedKey | EpochBundle | SignResult)[] {
   switch (result.result) {
     case "keygen":
       return madeKey(result);
+    case "reshare":
+      return madeEpoch(result);
     case "sign":
       return result.status === "completed" ? [result] : [];
     case "query_keys":
@@ -176,6 +211,15 @@ function madeKey(result: KeygenResult): readonly CertifiedKey[] {
     same("key's request_digest", key.facts.request_digest, result.request_digest);
   }
   return [key];
+}
+
+function madeEpoch(result: ReshareResult): readonly EpochBundle[] {
+  if (result.status !== "completed") return [];
+  const { bundle } = result;
+  if (bundle === null || bundle.key.facts.key_id !== result.key_id) {
+    throw new ContractError("the result is completed and has not its key's epoch");
+  }
+  return [bundle];
 }
 
 /** The key, which is the account's own and says all that the account says of it. */

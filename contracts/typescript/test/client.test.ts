@@ -237,14 +237,16 @@ describe("results", () => {
   test("of a lying coordinator are refused, and the true one is handed out", async () => {
     const { client, office } = await withKey();
     office.rule = async (signed) => {
+      // Signers that are not the key's may be those of a later epoch: the key is asked for again.
+      if (signed.request.operation !== "sign") return office.answer(signed);
       await office.answer(signed, { signature: "00".repeat(64) });
       await office.answer(signed, { message: "00" });
       await office.answer(signed, { signers: ["p1"] });
       await office.answer(signed);
     };
     await client.sign(SIGN);
-    await until(() => office.settled.length === 4);
-    assert.deepEqual(office.settled.sort(), ["acked", "rejected", "rejected", "rejected"]);
+    await until(() => office.settled.length === 5);
+    assert.deepEqual(office.settled.sort(), ["acked", "acked", "rejected", "rejected", "rejected"]);
   });
 
   test("of a coordinator that only lies say at the deadline why they were refused", async () => {

@@ -17,6 +17,7 @@ import type {
   EcdsaForms,
   KeyFacts,
   KeygenRequest,
+  ReshareTerms,
   Scheme,
   SessionTerms,
 } from "../src/generated/messages.js";
@@ -130,7 +131,8 @@ test("coordinators", async () => {
 
 test("sessions", () => {
   for (const { name, terms, session_id } of read("sessions").cases) {
-    const filled = readAs("SessionTerms", terms) as unknown as SessionTerms;
+    const form = "predecessor" in terms ? "ReshareTerms" : "SessionTerms";
+    const filled = readAs(form, terms) as unknown as SessionTerms | ReshareTerms;
     assert.equal(sessionIdOf(filled), session_id, name);
   }
 });
@@ -252,6 +254,7 @@ async function verdict(one: Case): Promise<[string | null, string | null]> {
   const trust = new Trust({
     clientId: results.client_id,
     parties: pinned(results.parties),
+    owner: results.signer,
     fetchKey: () => Promise.resolve(),
   });
   for (const key of results.known_keys as readonly Json[]) {

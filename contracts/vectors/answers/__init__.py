@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..hands import COORDINATOR, NOW, public_keys
+from ..hands import CLIENT, COORDINATOR, NOW, public_keys
 from .deliveries import KNOWN
+from .epochs import reshares
 from .forms import forms, strangers
 from .keys import keys
 from .signatures import failures, signatures
@@ -21,12 +22,14 @@ def results() -> dict[str, Any]:
         *failures(),
         *lists(),
         *looks(),
+        *reshares(),
         *announcements(),
         *strangers(),
         *forms(),
     ]
     return {
         "client_id": "svcA",
+        "signer": CLIENT.public.to_base64(),
         "coordinator": COORDINATOR.public.to_base64(),
         "parties": public_keys(),
         "now": NOW,

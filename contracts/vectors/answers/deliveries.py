@@ -18,7 +18,7 @@ from ...errors import ContractError, UnauthenticatedError
 from ...identity import Identity
 from ...primitives import Scheme, Status
 from ...signing import SignedRequest
-from ..hands import COORDINATOR, ED25519, NOW, PARTIES, SECP256K1
+from ..hands import CLIENT, COORDINATOR, ED25519, NOW, PARTIES, SECP256K1
 from ..refusals import reason
 
 KNOWN = (ED25519.certified(), SECP256K1.certified(schemes=[Scheme.BIP340, Scheme.ECDSA]))
@@ -84,7 +84,7 @@ async def _believe(asked: SignedRequest, content: models.Delivered) -> None:
     async def nothing_more(tenant: str | None, key_id: str) -> None: ...
 
     pinned = {name: each.public for name, each in PARTIES.items()}
-    trust = Trust("svcA", pinned, nothing_more)
+    trust = Trust("svcA", pinned, [CLIENT.public], nothing_more)
     listed = models.QueryKeysResult(**base(asked, session_id=None), keys=list(KNOWN))
     await trust.check(listed, None)
     await trust.check(content, asked)

@@ -137,6 +137,6 @@ def test_what_callers_made_of_a_session_is_stored_and_read_back() -> None:
         joined=["party-2"],
         begins_at=7,
         among=PARTIES,
-        succeeded=First(session_id=bytes(32), parties=PARTIES, terms=announcing().terms),
+        succeeded=First(session_id=bytes(32), parties=PARTIES, terms=announcing().first.terms),
     )
     assert Conduct.model_validate_json(conduct.model_dump_json()) == conduct

@@ -62,7 +62,7 @@ def test_signers_have_so_long_and_never_longer_than_the_request() -> None:
 
 @pytest.mark.parametrize("code", FailureCode)
 def test_other_signers_are_tried_where_they_may_do_better(code: FailureCode) -> None:
-    signers_fault = {"expired", "party_fault", "party_refused", "spoilt"}
+    signers_fault = {"expired", "party_fault", "party_refused", "spoilt", "stale_epoch"}
     failure = Failure.of(code, "because")
     assert replaceable().may_go_on(failure, NOW) == (code.value in signers_fault)
 

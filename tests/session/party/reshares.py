@@ -32,8 +32,9 @@ from tests.session.epoch_bundles import (
 )
 from tests.session.party.sittings import Sitting
 from workers.session.party.acceptance import Party
-from workers.session.party.resharing import ENGINE
+from workers.session.party.engines import ENGINES
 from workers.session.peers import Peer
+from workers.session.protocols import RESHARE
 from workers.store.records import KeyShareRecord
 
 CONFIGURED = ("p4", "p5", "p2", "p6", "p1", "p3")
@@ -47,7 +48,11 @@ def party(name: str) -> Party:
         identity=IDENTITIES[name],
         peers=PEERS,
         coordinators=Coordinators.of(COORDINATOR_IDENTITY.public),
-        clients=(ClientPolicy(identity=CLIENT.public, client_id="svcA"),),
+        clients=(
+            ClientPolicy(
+                identity=CLIENT.public, client_id="svcA", operations=frozenset({"reshare"})
+            ),
+        ),
         clock_tolerance_ms=TOLERANCE_MS,
     )
 
@@ -134,4 +139,4 @@ def sitting(begun: ReshareCreated) -> Sitting:
     known = begun.predecessor.facts
     names = [member.party_id for member in begun.terms.members]
     held = {name: share for name in names if (share := share_of(name, known)) is not None}
-    return Sitting(ENGINE, begun, {name: party(name) for name in names}, held)
+    return Sitting(ENGINES[RESHARE.name], begun, {name: party(name) for name in names}, held)

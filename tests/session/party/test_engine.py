@@ -294,4 +294,5 @@ def test_engines_are_found_under_the_names_of_their_protocols() -> None:
     assert {name: engine.protocol.name for name, engine in ENGINES.items()} == {
         "keygen": "keygen",
         "presign": "presign",
+        "reshare": "reshare",
     }

@@ -175,7 +175,6 @@ def test_a_dealer_without_a_share() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"dry_run": True}, "dry run"),
         ({"client_id": "svcB"}, "another owner"),
         ({"tenant": "bob"}, "another owner"),
         ({"key_id": "another"}, "session's key is not"),

@@ -10,8 +10,7 @@ import pytest
 
 from contracts.encoding import pack, unpack
 from contracts.envelope import Envelope, UnverifiedEnvelope
-from contracts.epochs import EpochBundle
-from contracts.keys import Holder, KeyFacts
+from contracts.keys import EpochBundle, Holder, KeyFacts
 from contracts.primitives import Curve, Scheme
 from contracts.results import Status
 from contracts.sessions import EpochCertified, ReshareCreated
@@ -39,7 +38,8 @@ from workers.protocols.rounds import (
 from workers.session.epochs import check_bundle
 from workers.session.failures import failure_of
 from workers.session.party.direct import EPHEMERAL_BYTES
-from workers.session.party.resharing import ENGINE
+from workers.session.party.engines import ENGINES
+from workers.session.protocols import RESHARE
 from workers.store.records import EpochStatus, KeyShareRecord
 
 LEAVER, STAYS, NEWCOMER = "p3", "p2", "p4"
@@ -349,7 +349,7 @@ def test_one_that_was_told_of_another_committee_is_found_in_the_first_round() ->
     begun = told()
     other = created(request(known), known, terms={"members": members(("p1", "p2"))})
     run = sitting(begun)
-    step = ENGINE.begin(
+    step = ENGINES[RESHARE.name].begin(
         other, run.parties[STAYS], key_share=run.shares[STAYS], randomness=lambda size: bytes(size)
     )
     (said, *_) = (each for each in step.outgoing if each.kind == "reshare/1")

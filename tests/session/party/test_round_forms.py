@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,11 @@ from contracts.coordinators import Coordinators
 from contracts.encoding import pack
 from contracts.envelope import UnverifiedEnvelope
 from contracts.identity import Identity, PublicIdentity
-from contracts.keys import Holder, KeyFacts
+from contracts.keys import CertifiedKey, Holder, KeyFacts
 from contracts.primitives import Curve
-from contracts.requests import KeygenRequest
-from contracts.sessions import PresignBatch, SessionCreated
-from contracts.terms import Member, PresignTerms, SessionTerms
+from contracts.requests import KeygenRequest, ReshareRequest
+from contracts.sessions import PresignBatch, ReshareCreated, SessionCreated
+from contracts.terms import Member, PresignTerms, ReshareMember, ReshareTerms, SessionTerms
 from tests.protocols.simulate import coins, random_key
 from workers.protocols.groups import SECP256K1
 from workers.protocols.rounds import PartyIndex
@@ -37,11 +37,13 @@ from workers.session.party.engine import Randomness
 from workers.session.party.engines import ENGINES
 from workers.session.party.seat import RoundState
 from workers.session.party.step import Step
+from workers.session.protocols import Begun
 from workers.store.records import KeyShareRecord, Received
 
 SNAPSHOT = Path(__file__).parent / "round_forms.json"
 KEY_SESSION = coins("pinned key session")
 ISSUED_AT = 1_700_000_000_000
+DEALERS = (1, 3)
 
 
 def fixed_identity(i: int) -> Identity:
@@ -122,6 +124,52 @@ def batch() -> PresignBatch:
     )
 
 
+def reshared() -> ReshareCreated:
+    """Two of three deal, and all receive."""
+    facts = KeyFacts.model_validate_json(key_record(1).facts)
+    request = ReshareRequest(
+        request_id="request-2",
+        client_id="svcA",
+        signer=IDENTITIES[1].public.der,
+        issued_at=ISSUED_AT,
+        expires_at=ISSUED_AT + 60_000,
+        key_id="key-1",
+        public_key=facts.public_key,
+        from_epoch=0,
+        first_epoch=1,
+        threshold=2,
+        parties=["party-1", "party-2", "party-3"],
+        reply_to="mpc.mpc_reshare_result.svcA.request-2",
+    )
+    terms = ReshareTerms(
+        request_digest=coins("pinned request"),
+        key_session=KEY_SESSION,
+        predecessor=facts.digest(),
+        epoch=1,
+        threshold=2,
+        members=[
+            ReshareMember(
+                party_id=each.party_id,
+                index=each.index,
+                identity=each.identity,
+                deals_as=each.index if each.index in DEALERS else None,
+                receives_as=each.index,
+            )
+            for each in MEMBERS
+        ],
+        salt=coins("pinned salt"),
+    )
+    return ReshareCreated(
+        session_id=terms.session_id(),
+        issued_at=ISSUED_AT,
+        terms=terms,
+        predecessor=CertifiedKey(facts=facts, certificates={}),
+        request=request.model_dump_json().encode(),
+        request_signature=b"not looked at here",
+        time_left_ms=60_000,
+    )
+
+
 def key_record(i: int) -> KeyShareRecord:
     shares = random_key(SECP256K1, 2, 3, "pinned key")
     view = shares[PartyIndex(1)]
@@ -166,8 +214,16 @@ def randomness(i: int, label: str) -> Randomness:
     return lambda size: drawn[size] + bytes(size - 32)
 
 
+BEGUN: Mapping[str, Callable[[], Begun]] = {
+    "keygen": created,
+    "presign": batch,
+    "reshare": reshared,
+}
+
+
 def begin(protocol: str, i: int) -> Step:
-    begun, share = (created(), None) if protocol == "keygen" else (batch(), key_record(i))
+    begun: Begun = BEGUN[protocol]()
+    share = None if protocol == "keygen" else key_record(i)
     coins_of = randomness(i, "pinned")
     return ENGINES[protocol].begin(begun, party(i), key_share=share, randomness=coins_of)
 
@@ -182,7 +238,7 @@ def advance(protocol: str, i: int, state: bytes, rows: list[Received]) -> Step |
     )
 
 
-MEMBERS_OF = {"keygen": (1, 2, 3), "presign": (1, 3)}
+MEMBERS_OF = {"keygen": (1, 2, 3), "presign": (1, 3), "reshare": (1, 2, 3)}
 
 
 def form_of(step: Step) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from contracts.envelope import UnverifiedEnvelope
-from contracts.epochs import EpochBundle
+from contracts.keys import EpochBundle
 from contracts.primitives import Curve
 from contracts.requests import ReshareRequest
 from contracts.sessions import EpochCertified, ReshareCreated, SessionFailed
@@ -31,7 +31,7 @@ from workers.party.commits import PartyCommits
 from workers.party.epochs import Epochs
 from workers.party.machines import Machine
 from workers.party.rounds import RoundSessions
-from workers.session.party.resharing import ENGINE
+from workers.session.party.engines import ENGINES
 from workers.settings import PartyLimits
 from workers.store.interface import PartyStore
 from workers.store.opening import open_party_store
@@ -77,7 +77,7 @@ class Node:
         publisher, us, limits = FakePublisher(), party(name), PartyLimits()
         sending: Any = publisher
         commits = PartyCommits(us, store, sending, clock)
-        machine = Machine({"reshare": ENGINE}, us, store, limits, lambda size: bytes(size))
+        machine = Machine(ENGINES, us, store, limits, lambda size: bytes(size))
 
         async def remembers(_: int) -> None: ...
 

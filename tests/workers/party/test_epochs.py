@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from contracts.epochs import EpochBundle
 from contracts.errors import ContractError
 from contracts.failures import FailureCode
+from contracts.keys import EpochBundle
 from contracts.requests import ReshareRequest
 from contracts.results import Status
 from tests.contracts.samples import CLIENT, STRANGER
@@ -34,7 +34,7 @@ from tests.workers.party.nodes import (
     holding,
     nodes,
 )
-from workers.party.epochs import ENDS_S, SIGNS_ON_S
+from workers.session.epochs import ENDS_S, SIGNS_ON_S
 from workers.session.errors import RefusedError
 from workers.session.party.acceptance import key_facts
 from workers.store.records import (
@@ -54,16 +54,17 @@ async def test_a_key_goes_from_one_epoch_to_the_next(nodes: Nodes) -> None:
     assert bundle is not None
     for name in NEW_PARTIES:
         assert (await nodes[name].statuses())[TO_EPOCH] == "pending"
+    assert (await nodes[STAYS].shares()) == {FROM_EPOCH: True, TO_EPOCH: False}
     for name in EVERYBODY:
         assert await nodes[name].epochs.proven(bundle)
-    assert (await nodes[STAYS].shares()) == {FROM_EPOCH: True, TO_EPOCH: False}
+    assert (await nodes[STAYS].shares()) == {FROM_EPOCH: True, TO_EPOCH: True}
 
     nodes.clock.pass_(SIGNS_ON_S - 1)
     await nodes[STAYS].epochs.go_on(KEY)
     assert await nodes[STAYS].statuses() == {FROM_EPOCH: "active", TO_EPOCH: "certified"}
     nodes.clock.pass_(1)
     await nodes[STAYS].epochs.go_on(KEY)
-    assert await nodes[STAYS].shares() == {FROM_EPOCH: True, TO_EPOCH: True}
+    assert await nodes[STAYS].shares() == {FROM_EPOCH: False, TO_EPOCH: True}
     nodes.clock.pass_(ENDS_S)
     for name in EVERYBODY:
         for _ in range(2):

@@ -93,19 +93,21 @@ async def test_an_epoch_goes_its_way(party: PartyStore, party_twin: PartyStore) 
     assert await party_twin.certify_epoch(proven(1), PROOFS)
     assert await party.epochs(KEY) == [proven(1)]
     certified = await party.key_share(KEY, 1)
-    assert certified == replace(pending, certificates=PROOFS)
-
-    assert await party.activate_epoch(KEY, 1, 40, 48)
-    assert await party.epochs(KEY) == [proven(1, status=EpochStatus.ACTIVE, at=40, due_at=48)]
-    assert await party.key_share(KEY, 1) == replace(certified, active=True)
-    # The one before goes on until it is retired.
+    assert certified == replace(pending, certificates=PROOFS, active=True)
+    # The one before goes on beside it.
     before = await party.key_share(KEY, 0)
     assert before is not None
     assert before.active
 
+    assert await party.activate_epoch(KEY, 1, 40, 48)
+    assert await party.epochs(KEY) == [proven(1, status=EpochStatus.ACTIVE, at=40, due_at=48)]
+    assert await party.key_share(KEY, 1) == certified
+    # Nothing more begins with the one before; it is there for what was begun.
+    assert await party.key_share(KEY, 0) == replace(before, active=False)
+
     assert await party.retire_epochs(KEY, 1, [], 50)
     assert await party.key_share(KEY, 0) is None
-    assert await party.key_share(KEY, 1) == replace(certified, active=True)
+    assert await party.key_share(KEY, 1) == certified
     assert await statuses(party) == {0: "retired", 1: "active"}
 
 

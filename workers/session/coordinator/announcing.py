@@ -13,6 +13,7 @@ from contracts import addresses
 from contracts.encoding import pack
 from contracts.failures import Failure, FailureCode
 from contracts.results import SessionAnnounced
+from contracts.terms import SessionTerms
 
 from ...store.records import Outgoing
 from ..sending import JSON
@@ -42,13 +43,14 @@ def session_token(conduct: Conduct) -> bytes:
 
 def announced(conduct: Conduct) -> SessionAnnounced:
     """The same for every session of a request."""
-    request, first = conduct.request, conduct.first
+    request, first, terms = conduct.request, conduct.first, conduct.terms
+    assert isinstance(terms, SessionTerms)  # no other is announced
     return SessionAnnounced(
         request_id=request.request_id,
         client_id=request.client_id,
         session_id=first.session_id,
-        request_digest=conduct.terms.request_digest,
-        terms=first.terms or conduct.terms,
+        request_digest=terms.request_digest,
+        terms=first.terms or terms,
         deadline=conduct.deadline,
         parties=first.parties,
         join_tokens={party_id: caller_token(conduct, party_id) for party_id in first.parties},
@@ -82,7 +84,7 @@ def join(conduct: Conduct, token: bytes, party_id: str | None) -> tuple[str, Con
     Raises:
         JoinError: the token is not the session's or the party's.
     """
-    if not conduct.request.announce:
+    if not conduct.announces:
         raise JoinError(
             FailureCode.TOKEN_REFUSED, "the session has no tokens: it was not announced"
         )

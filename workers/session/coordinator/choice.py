@@ -9,7 +9,7 @@ from random import Random
 
 from contracts.failures import Failure, FailureCode
 from contracts.keys import KeyFacts
-from contracts.requests import KeygenRequest, SignRequest
+from contracts.requests import KeygenRequest, ReshareRequest, SignRequest
 from contracts.terms import Member
 
 from ..peers import Peer
@@ -52,6 +52,30 @@ def holders(
         Member(party_id=party_id, index=i, identity=parties[party_id].identity.der)
         for i, party_id in enumerate(chosen, start=1)
     ]
+
+
+def dealers(
+    request: ReshareRequest,
+    facts: KeyFacts,
+    alive: Collection[str],
+    random: Random,
+    avoided: Collection[str] = (),
+) -> list[str]:
+    """Who deals a key's next epoch: as many holders as its threshold. Those named, or else the
+    living first, and those last that are to be avoided.
+
+    Raises ChoiceError.
+    """
+    if request.dealers is not None:
+        if len(request.dealers) != facts.threshold:
+            raise ChoiceError(
+                FailureCode.INVALID_REQUEST,
+                f"dealers names {len(request.dealers)} parties; exactly {facts.threshold} deal "
+                f"the shares of key {facts.key_id}",
+            )
+        return [member.party_id for member in _named(request.dealers, facts)]
+    order = _living_first(list(_members(facts)), set(alive) - set(avoided), random)
+    return order[: facts.threshold]
 
 
 def signers(
@@ -135,6 +159,17 @@ def signer_sets(
         and frozenset(each.party_id for each in other) not in refused
     ]
     return [home, *fit]
+
+
+def home_set(
+    facts: KeyFacts, alive: Collection[str], quarrels: Collection[frozenset[str]]
+) -> list[Member]:
+    """The signer set of a key that every coordinator keeps in stock, as long as nobody refuses."""
+    members = _members(facts)
+    order = sorted(members, key=lambda party_id: _rank(facts.session_id, party_id))
+    ranked = _uninvolved_first(order, alive, ())
+    chosen = _willing(ranked, alive, facts.threshold, frozenset(quarrels), (), ())
+    return _ordered(members[party_id] for party_id in chosen)
 
 
 def set_name(members: Sequence[Member]) -> str:

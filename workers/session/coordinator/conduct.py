@@ -8,14 +8,21 @@ from typing import Any, assert_never
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from contracts.failures import Failure, FailureCode
-from contracts.keys import KeyFacts
+from contracts.keys import CertifiedKey, KeyFacts
 from contracts.primitives import Contract, Curve, Hex, Hex32, Id, Scheme, SessionId, UnixMillis
-from contracts.requests import MAX_TRIES, KeygenRequest, SignRequest
+from contracts.requests import MAX_TRIES, KeygenRequest, ReshareRequest, SignRequest
 from contracts.results import Result, Status
 from contracts.sessions import NonceCommitment
-from contracts.terms import Member, SessionTerms
+from contracts.terms import Member, ReshareTerms, SessionTerms
 
-from ...store.records import CommitmentRecord, KeyRecord, Outgoing, PooledPresignature, WaiterRecord
+from ...store.records import (
+    CommitmentRecord,
+    KeyEpoch,
+    KeyRecord,
+    Outgoing,
+    PooledPresignature,
+    WaiterRecord,
+)
 from .refusing import Refusal
 
 SHORTEST_TRY_MS = 300
@@ -25,6 +32,7 @@ _OTHERS_MAY_DO_BETTER = {
     FailureCode.PARTY_FAULT,
     FailureCode.PARTY_REFUSED,
     FailureCode.SPOILT,
+    FailureCode.STALE_EPOCH,
 }
 
 
@@ -62,7 +70,8 @@ class Conduct(Contract):
         tries: Sessions that this request has had, this one included.
         avoided: Parties that were silent or lied in those before.
         refusals: What parties refused in those before.
-        facts: Of the key that signs; None for key generation.
+        facts: Of the key that signs, or whose shares are made anew; None for key generation.
+        predecessor: Of a reshare, the epoch with these facts.
         commitments: FROST: party id -> the nonce commitment that this session uses up.
         presignatures: ECDSA: those that this session uses up, one for each message; none as long
             as it waits for them.
@@ -73,8 +82,8 @@ class Conduct(Contract):
             as soon as its first messages have gone out to the parties.
     """
 
-    request: KeygenRequest | SignRequest
-    terms: SessionTerms
+    request: KeygenRequest | ReshareRequest | SignRequest = Field(discriminator="operation")
+    terms: SessionTerms | ReshareTerms
     join_secret: Hex32 = Field(repr=False)
     deadline: UnixMillis
     try_ms: int | None = None
@@ -82,6 +91,7 @@ class Conduct(Contract):
     avoided: list[str] = Field(default_factory=list)
     refusals: list[Refusal] = Field(default_factory=list)
     facts: KeyFacts | None = None
+    predecessor: CertifiedKey | None = None
     commitments: dict[str, NonceCommitment] = Field(default_factory=dict)
     presignatures: list[Presigned] = Field(default_factory=list)
     among: list[Id] | None = None
@@ -91,10 +101,11 @@ class Conduct(Contract):
 
     @model_serializer(mode="wrap")
     def _readable_by_the_version_before(self, stored: SerializerFunctionWrapHandler) -> Any:
-        """It knows of no refusals, and works beside this one during an upgrade."""
+        """It knows of no refusals and no reshares, and works beside this one during an upgrade."""
         fields = stored(self)
-        if not self.refusals:
-            del fields["refusals"]
+        for name in ("refusals", "predecessor"):
+            if not getattr(self, name):
+                del fields[name]
         return fields
 
     @property
@@ -106,13 +117,18 @@ class Conduct(Contract):
         return self.succeeded or First(
             session_id=self.session_id,
             parties=[member.party_id for member in self.terms.members],
-            terms=self.terms,
+            terms=self.terms if isinstance(self.terms, SessionTerms) else None,
         )
+
+    @property
+    def announces(self) -> bool:
+        """Whether its owner is told of it before it has a result."""
+        return not isinstance(self.request, ReshareRequest) and self.request.announce
 
     @property
     def public_id(self) -> bytes:
         """The session id that the result has: the one that was announced, if one was."""
-        return self.first.session_id if self.request.announce else self.session_id
+        return self.first.session_id if self.announces else self.session_id
 
     @property
     def curve(self) -> Curve:
@@ -121,12 +137,17 @@ class Conduct(Contract):
                 return curve
             case SignRequest(scheme=scheme):
                 return scheme.curve
+            case ReshareRequest():
+                assert self.facts is not None
+                return self.facts.curve
             case _:
                 assert_never(self.request)
 
     @property
     def party_count(self) -> int:
         """All that hold the key, or shall."""
+        if isinstance(self.request, ReshareRequest):
+            return len(self.request.parties)
         return len(self.terms.members) if self.facts is None else self.facts.party_count
 
     def until(self, now: int) -> int:
@@ -134,11 +155,12 @@ class Conduct(Contract):
         return self.deadline if self.try_ms is None else min(self.deadline, now + self.try_ms)
 
     def may_go_on(self, failure: Failure, now: int) -> bool:
-        """Whether other signers should be tried after this failure."""
+        """Whether others should be tried after this failure, or the same by another epoch."""
+        most = self.request.tries if isinstance(self.request, ReshareRequest) else MAX_TRIES
         return (
-            self.try_ms is not None
+            (self.try_ms is not None or failure.code is FailureCode.STALE_EPOCH)
             and failure.code in _OTHERS_MAY_DO_BETTER
-            and self.tries < MAX_TRIES
+            and self.tries < most
             and self.deadline - now >= SHORTEST_TRY_MS
         )
 
@@ -149,7 +171,7 @@ class Conduct(Contract):
 
     def lacking(self) -> list[Member]:
         """Signers whose nonce commitment is still to come."""
-        if self.facts is None or self.presigned:
+        if self.facts is None or self.presigned or self.predecessor is not None:
             return []
         return [member for member in self.terms.members if member.party_id not in self.commitments]
 
@@ -159,6 +181,7 @@ class Progress:
     """What a report comes to.
 
     Attributes:
+        epoch, made: As `CoordinatorChange` has them.
         deadline: The session's from now on, if it is another one.
         refusal: Set when it failed because a party refused.
         result: Set when the session is over.
@@ -171,6 +194,8 @@ class Progress:
     outgoing: tuple[Outgoing, ...] = ()
     commitments: tuple[CommitmentRecord, ...] = ()
     key: KeyRecord | None = None
+    epoch: KeyEpoch | None = None
+    made: str | None = None
     deadline: int | None = None
     refusal: Refusal | None = None
     result: Result | None = None

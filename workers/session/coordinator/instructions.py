@@ -7,6 +7,7 @@ from itertools import groupby
 
 from contracts import sessions
 from contracts.requests import SignRequest
+from contracts.terms import SessionTerms
 
 from ...store.records import Outgoing
 from ..nonce_batches import batch_id
@@ -17,8 +18,9 @@ from .conduct import Conduct, Presigned
 def invitations(
     conduct: Conduct, *, request: bytes, signature: bytes, time_left_ms: int, now: int
 ) -> tuple[Outgoing, ...]:
-    """`session_created` for every member. Only when nobody lacks a commitment, and there is a
-    presignature for each message."""
+    """What begins the session, for every member. Only when nobody lacks a commitment, and there is
+    a presignature for each message."""
+    assert isinstance(conduct.terms, SessionTerms)
     commitments = (
         []
         if conduct.facts is None or conduct.presigned

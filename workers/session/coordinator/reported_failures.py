@@ -13,6 +13,7 @@ from ...store.records import Received
 _PARTIES_CODES = {
     FailureCode.PARTY_FAULT,
     FailureCode.PARTY_REFUSED,
+    FailureCode.STALE_EPOCH,
     FailureCode.SPOILT,
     FailureCode.EXPIRED,
 }

@@ -33,11 +33,15 @@ from .reported_failures import passed_on, payload, said_to_be_silent
 RequestReport: TypeAlias = (
     sessions.PartyJoined
     | sessions.KeyCertified
+    | sessions.EpochCertified
     | sessions.ShareSigned
     | sessions.NoncesMade
     | sessions.SessionFailed
 )
 """What parties say in the session of a request."""
+
+
+_DONE = {"key_certified", "epoch_certified", "share_signed"}
 
 
 def check_report(conduct: Conduct, envelope: Envelope, report: sessions.Report) -> RequestReport:
@@ -59,7 +63,7 @@ def check_report(conduct: Conduct, envelope: Envelope, report: sessions.Report) 
             _check_epoch(conduct, envelope)
             _check_protocol(conduct, report)
             _check_nonces(conduct, sender, report)
-        case sessions.KeyCertified():
+        case sessions.KeyCertified() | sessions.EpochCertified():
             _check_protocol(conduct, report)
         case sessions.PresignaturesMade() | sessions.CancelAnswered() | sessions.PartyAlive():
             raise ContractError(f"{report.report} in a session to {protocol}")
@@ -278,7 +282,7 @@ def silent_parties(conduct: Conduct, received: Iterable[Received]) -> list[str]:
         return unheard
     if named := said_to_be_silent(rows, expected):
         return named
-    done = {row.sender for row in rows if row.slot in {"key_certified", "share_signed"}}
+    done = {row.sender for row in rows if row.slot in _DONE}
     return [party_id for party_id in expected if party_id not in done]
 
 

@@ -27,14 +27,14 @@ def session_view(
         with_tokens: Those that it was announced with, if it was.
     """
     request, terms = conduct.request, conduct.terms
-    announced = with_tokens and request.announce
+    announced = with_tokens and conduct.announces
     return SessionView(
         session_id=session_id,
         request_id=record.request_id,
         operation=record.operation,
         key_id=request.key_id,
         status=status_of(record, session),
-        deadline=session.deadline if not request.announce else conduct.deadline,
+        deadline=session.deadline if not conduct.announces else conduct.deadline,
         parties=[member.party_id for member in terms.members],
         events=[
             SessionEvent(

@@ -27,7 +27,7 @@ from contracts.terms import Member
 
 from ...store.records import AnswerRecord, KeyShareRecord
 from .. import sealed_shares
-from ..errors import RefusedError
+from ..errors import NoShareError, RefusedError
 from ..peers import Peer
 
 
@@ -126,9 +126,8 @@ def accept_batch(
     if not -tolerance_ms <= age_ms <= MAX_LIFETIME_MS + tolerance_ms:
         raise RefusedError("the batch is of another time; is a clock wrong?")
     roster(terms.members, party)
-    if key_share is None or not key_share.active:
-        raise RefusedError("we hold no usable share of the key")
-    facts = key_facts(key_share)
+    share = usable(key_share)
+    facts = key_facts(share)
     check_serves(facts, Scheme.ECDSA)
     _holders(terms.members, facts)
     if unwanted := [member.party_id for member in terms.members if member.party_id in banned]:
@@ -137,7 +136,7 @@ def accept_batch(
             "have cost us a bit of a secret (see `warren party bans`)",
             because=unwanted,
         )
-    return key_share
+    return share
 
 
 def seal_shares(accepted: Accepted, party: Party, shares: Sequence[bytes]) -> bytes:
@@ -159,6 +158,13 @@ def _facts(text: str) -> KeyFacts:
 
 def key_facts(key_share: KeyShareRecord) -> KeyFacts:
     return _facts(key_share.facts)
+
+
+def usable(key_share: KeyShareRecord | None) -> KeyShareRecord:
+    """Raises NoShareError."""
+    if key_share is None or not key_share.active:
+        raise NoShareError
+    return key_share
 
 
 def check_serves(facts: KeyFacts, scheme: Scheme) -> None:

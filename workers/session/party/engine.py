@@ -62,7 +62,7 @@ class Move:
 
     protocol: bytes = field(default=b"", repr=False)
     outbox: Outbox[bytes, bytes] = field(default_factory=Outbox, repr=False)
-    reports: tuple[sessions.Report | sessions.EpochCertified, ...] = ()
+    reports: tuple[sessions.Report, ...] = ()
     key_share: KeyShareRecord | None = None
     epoch: EpochStep | None = None
     presignatures: tuple[PresignatureRecord, ...] = ()
@@ -311,7 +311,7 @@ def encoded(outbox: Outbox[B, D]) -> Outbox[bytes, bytes]:
     )
 
 
-def _report(seat: Seat, content: sessions.Report | sessions.EpochCertified) -> Outgoing:
+def _report(seat: Seat, content: sessions.Report) -> Outgoing:
     return report(
         content,
         identity=seat.party.identity,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..protocols import KEYGEN, OF_ROUNDS, PRESIGN, complete
-from . import keygen, presigning
+from ..protocols import KEYGEN, OF_ROUNDS, PRESIGN, RESHARE, complete
+from . import keygen, presigning, resharing
 from .engine import Engine
 
 ENGINES: Mapping[str, Engine] = {
@@ -13,6 +13,7 @@ ENGINES: Mapping[str, Engine] = {
     for each in (
         Engine(KEYGEN, keygen.PLAYS),
         Engine(PRESIGN, presigning.PLAYS, slow=True),
+        Engine(RESHARE, resharing.PLAYS),
     )
 }
 

@@ -25,6 +25,7 @@ from .acceptance import (
     key_facts,
     presignatures_used,
     seal_shares,
+    usable,
 )
 from .step import Step
 
@@ -43,8 +44,7 @@ def answer(
     """
     request, terms = accepted.request, accepted.created.terms
     assert isinstance(request, SignRequest)
-    if key_share is None or not key_share.active:
-        raise RefusedError(f"we hold no usable share of key {request.key_id!r}")
+    key_share = usable(key_share)
     facts = key_facts(key_share)
     check_signing_key(accepted, key_share)
     tasks = ecdsa_tasks(

@@ -13,7 +13,7 @@ from contracts.sessions import ReshareCreated
 from contracts.terms import ReshareTerms
 
 from ...store.records import KeyShareRecord
-from ..errors import RefusedError
+from ..errors import NoShareError, RefusedError
 from .acceptance import Party, check_time, holds, key_facts, roster
 
 
@@ -92,13 +92,11 @@ def _predecessor(created: ReshareCreated, party: Party, held: Held) -> None:
         member.deals_as is not None for member in terms.members if member.party_id == party.party_id
     )
     if deals and held.active is None:
-        raise RefusedError("we are to deal, and hold no usable share of the key")
+        raise NoShareError
 
 
 def _asked(request: ReshareRequest, terms: ReshareTerms, known: KeyFacts, held: Held) -> None:
     """The key's owner asks for this epoch of it."""
-    if request.dry_run:
-        raise RefusedError("the request was for a dry run, which makes no epoch")
     # Facts of version 1 leave the tenant open: who has no share takes the client's word for it.
     owner = known.owner if known.version != 1 else request.owner
     if known.version == 1 and held.active is not None:

@@ -31,6 +31,7 @@ from .acceptance import (
     key_facts,
     own_commitment,
     seal_shares,
+    usable,
 )
 from .step import Step
 
@@ -57,8 +58,7 @@ def answer(
     """
     request = accepted.request
     assert isinstance(request, SignRequest)
-    if key_share is None or not key_share.active:
-        raise RefusedError(f"we hold no usable share of key {request.key_id!r}")
+    key_share = usable(key_share)
     facts, (item,) = key_facts(key_share), request.tasks
     check_signing_key(accepted, key_share)
     asked = own_commitment(accepted)
@@ -126,13 +126,12 @@ def make_nonces(
         randomness: FRESH, 64 bytes for each nonce wanted.
 
     Raises:
-        RefusedError: we hold no usable share of the key.
+        NoShareError.
         ContractError: the batch is not the session's: no coordinator asks so.
     """
     if wanted.batch_id != batch_id(wanted.session_id, party.party_id):
         raise ContractError("the batch id is not the one that session and party give")
-    if key_share is None or not key_share.active:
-        raise RefusedError("we hold no usable share of the key")
+    key_share = usable(key_share)
     if wanted.scheme is Scheme.ECDSA:
         raise RefusedError("ecdsa signs with presignatures, and not with nonces")
     check_serves(key_facts(key_share), wanted.scheme)

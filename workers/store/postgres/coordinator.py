@@ -21,6 +21,7 @@ from ..rows import pools as pool_rows
 from ..rows.accounts import account_values
 from ..rows.coordinator import COMMITMENT_COLUMNS
 from ..rows.pools import PRESIGNATURE_COLUMNS
+from ..shared import key_epochs
 from ..shared.accounts import KEEP_ACCOUNT
 from ..shared.coordinator import STANDING, SUPERSEDE, TAKE_OVER, SharedCoordinatorStore
 from ..shared.pools import LINE, in_turn
@@ -139,6 +140,8 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
         return outcome
 
     async def _commit(self, change: CoordinatorChange) -> Outcome:
+        if change.epoch is not None:
+            return await self._commit_with_epoch(change)
         function, values = self._call(change)
         try:
             if change.account is not None:
@@ -153,16 +156,38 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
             return refused.outcome
         return Outcome.COMMITTED if committed else Outcome.LOST_RACE
 
-    async def _supersede(self, change: CoordinatorChange, request: RequestRecord) -> Outcome:
-        """Commit it in the place of a refused request. Nobody who asks for that one finds neither:
-        it is one transaction."""
+    async def _commit_with_epoch(
+        self, change: CoordinatorChange, *before: tuple[str, tuple[object, ...]]
+    ) -> Outcome:
+        """Arguments: before: Statements in the same transaction."""
         function, values = self._call(change)
         try:
             async with self._database.transaction() as transaction:
-                await transaction.fetch(LOCK_REQUEST, request.owner, request.request_id)
-                await transaction.fetch(
-                    SUPERSEDE, request.owner, request.request_id, request.digest
-                )
+                for statement, given in before:
+                    await transaction.execute(statement, *given)
+                await transaction.call_all(function, [values])
+                steps = [*key_epochs.steps(change)]
+                if change.succeeds is not None:
+                    takes = (change.succeeds, change.session_id)
+                    steps.append((TAKE_OVER, takes, Outcome.LOST_RACE))
+                for statement, given, otherwise in steps:
+                    await transaction.must(otherwise, statement, *given)
+        except RefusedError as refused:
+            return refused.outcome
+        return Outcome.COMMITTED
+
+    async def _supersede(self, change: CoordinatorChange, request: RequestRecord) -> Outcome:
+        """Commit it in the place of a refused request. Nobody who asks for that one finds neither:
+        it is one transaction."""
+        lock = LOCK_REQUEST, (request.owner, request.request_id)
+        remove = SUPERSEDE, (request.owner, request.request_id, request.digest)
+        if change.epoch is not None:
+            return await self._commit_with_epoch(change, lock, remove)
+        function, values = self._call(change)
+        try:
+            async with self._database.transaction() as transaction:
+                for statement, given in (lock, remove):
+                    await transaction.fetch(statement, *given)
                 await transaction.call_all(function, [values])
                 if change.account is not None:
                     await transaction.fetch(KEEP_ACCOUNT, *account_values(change.account))

@@ -238,6 +238,16 @@ class Transaction:
     async def fetch(self, statement: str, *values: object) -> Sequence[Row]:
         return await self._connection.fetch(statement, *values)
 
+    async def execute(self, statement: str, *values: object) -> int:
+        """Returns how many rows it concerned."""
+        status: str = await self._connection.execute(statement, *values)
+        return int(status.rpartition(" ")[2])
+
+    async def must(self, outcome: Outcome | None, statement: str, *values: object) -> None:
+        """Raises RefusedError with this outcome, unless that is None, where it changes nothing."""
+        if not await self.execute(statement, *values) and outcome is not None:
+            raise RefusedError(outcome)
+
     async def call_all(self, function: str, calls: Sequence[Sequence[object]]) -> None:
         """Call a function of the migrations' once for each, all in one round trip. Raises
         RefusedError where one of them refuses or finds itself too late."""

@@ -72,6 +72,25 @@ class KeyRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyEpoch:
+    """A later epoch of a key: begun by a session, and made by it if that came to its end.
+
+    Attributes:
+        session_id: The reshare's.
+        bundle: JSON of `contracts.keys.EpochBundle`, once it is made.
+        signs_from: Unix milliseconds; until then requests go to the holders of the one before.
+        due_at: When something more is to be done for it, if anything is.
+    """
+
+    key_session: bytes
+    epoch: int
+    session_id: bytes
+    bundle: str | None = None
+    signs_from: int | None = None
+    due_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommitmentRecord:
     """A party's nonce commitment, waiting to be used once."""
 
@@ -102,6 +121,9 @@ class CoordinatorChange(SessionChange):
         succeeds: The ended session whose request this new one takes over; LOST_RACE if that
             request has its result, or another session.
         account: What `reserve_key` is for; takes the place of an account whose session failed.
+        epoch: Begun by this new session, unless one that is not below it was begun before:
+            EPOCH_TAKEN. Or made by it, with its bundle.
+        made: The same epoch's certified key, as JSON of `contracts.keys.CertifiedKey`.
         cancels: (owner, request id) of a request that this session is to cancel. CANCELLED for
             whoever brings that request afterwards, be it in the same moment.
     """
@@ -119,6 +141,8 @@ class CoordinatorChange(SessionChange):
     quarrels: tuple[QuarrelRecord, ...] = ()
     succeeds: bytes | None = None
     account: AccountRecord | None = None
+    epoch: KeyEpoch | None = None
+    made: str | None = None
     cancels: tuple[str, str] | None = None
 
 

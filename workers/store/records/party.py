@@ -84,7 +84,7 @@ class EpochRecord:
 
     Attributes:
         session_id: That makes it; empty of one that was there before there were any others.
-        bundle: JSON of `contracts.epochs.EpochBundle`, which was checked. Public.
+        bundle: JSON of `contracts.keys.EpochBundle`, which was checked. Public.
         at: When it came to this status; Unix milliseconds by this party's clock.
         due_at: From when on it is to go on by itself, likewise: to be active if it is certified, to
             have those before it retired if it is active. None: it does not.

@@ -7,6 +7,7 @@ from ..records import (
     REFUSED,
     CommitmentRecord,
     Event,
+    KeyEpoch,
     KeyRecord,
     PartySeen,
     RequestRecord,
@@ -16,6 +17,7 @@ from .sessions import outgoing_from_row
 
 REQUEST_COLUMNS = "owner, request_id, operation, digest, request_body, signature, session_id"
 KEY_COLUMNS = "owner, key_id, key_session, epoch, curve, certified"
+KEY_EPOCH_COLUMNS = "key_session, epoch, session_id, bundle, signs_from, due_at"
 COMMITMENT_COLUMNS = "nonce_id, key_session, epoch, scheme, party_id, commitment"
 EVENT_COLUMNS = "event, party_id, details"
 
@@ -61,6 +63,17 @@ def key(row: Row) -> KeyRecord:
         epoch=row["epoch"],
         curve=row["curve"],
         certified=row["certified"],
+    )
+
+
+def key_epoch(row: Row) -> KeyEpoch:
+    return KeyEpoch(
+        key_session=row["key_session"],
+        epoch=row["epoch"],
+        session_id=row["session_id"],
+        bundle=row["bundle"],
+        signs_from=row["signs_from"],
+        due_at=row["due_at"],
     )
 
 

@@ -9,7 +9,7 @@ from ..rows import coordinator as rows
 from ..rows.coordinator import EVENT_COLUMNS, KEY_COLUMNS, REQUEST_COLUMNS
 from ..rows.sessions import OUTGOING_COLUMNS, SessionRows
 from .accounts import SharedAccounts
-from .pools import SharedPools
+from .key_epochs import SharedKeyEpochs
 
 # A request with its result, whose columns are null as long as there is none.
 _REQUESTS = f"""
@@ -82,7 +82,7 @@ SEEN = """
 PARTIES = "SELECT party_id, last_seen FROM parties ORDER BY party_id"
 
 
-class SharedCoordinatorStore(SharedAccounts, SharedPools):
+class SharedCoordinatorStore(SharedAccounts, SharedKeyEpochs):
     """The half of the coordinator's store that both databases share."""
 
     def __init__(self, database: Database) -> None:

@@ -25,6 +25,7 @@ from ..records import (
 from ..rows import coordinator as rows
 from ..rows.accounts import account_values
 from ..rows.coordinator import COMMITMENT_COLUMNS, EVENT_COLUMNS, KEY_COLUMNS, REQUEST_COLUMNS
+from ..shared import key_epochs
 from ..shared.accounts import KEEP_ACCOUNT
 from ..shared.coordinator import STANDING, SUPERSEDE, TAKE_OVER, SharedCoordinatorStore
 from . import pools as in_pools
@@ -123,6 +124,9 @@ class SqliteCoordinatorStore(SharedCoordinatorStore, SqliteStore):
             change(connection, KEEP_ACCOUNT, *account_values(wanted.account))
         if wanted.key is not None:
             _save_key(connection, wanted.key)
+        for statement, given, otherwise in key_epochs.steps(wanted):
+            if not change(connection, statement, *given) and otherwise is not None:
+                raise RefusedError(otherwise)
         for event in wanted.events:
             change(connection, ADD_EVENT, session_id, now(), *rows.event_values(event))
         for commitment in wanted.commitments:

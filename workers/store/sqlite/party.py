@@ -109,7 +109,8 @@ CERTIFY_EPOCH = """
 """
 
 PROVE_SHARE = """
-    UPDATE key_shares SET certificates = $3 WHERE key_session = $1 AND epoch = $2 AND NOT active
+    UPDATE key_shares SET certificates = $3, active = true
+    WHERE key_session = $1 AND epoch = $2 AND NOT active
 """
 
 DROP_SHARE = "DELETE FROM key_shares WHERE key_session = $1 AND epoch = $2 AND NOT active"
@@ -122,7 +123,7 @@ ACTIVATE_EPOCH = """
         )
 """
 
-USE_SHARE = "UPDATE key_shares SET active = true WHERE key_session = $1 AND epoch = $2"
+LEAVE_SHARES = "UPDATE key_shares SET active = false WHERE key_session = $1 AND epoch < $2"
 
 REMEMBER_RETIRED = """
     INSERT INTO epochs (key_session, epoch, session_id, status, at)
@@ -288,7 +289,7 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
         def work(connection: sqlite3.Connection) -> bool:
             if not change(connection, ACTIVATE_EPOCH, key_session, epoch, now, due_at):
                 return False
-            change(connection, USE_SHARE, key_session, epoch)
+            change(connection, LEAVE_SHARES, key_session, epoch)
             return True
 
         return await self._database.write(work)

@@ -12,6 +12,7 @@ export const RESULTS = "warren.results.";
 /** Operation -> routing key on `REQUESTS`. */
 export const REQUEST_KEYS = {
   "keygen": "mpc.keygen_request",
+  "reshare": "mpc.reshare_request",
   "sign": "mpc.signing_request",
   "cancel": "mpc.cancel_request",
   "query_keys": "mpc.query_request",
@@ -27,6 +28,7 @@ export const REQUEST_KEYS = {
 /** Operation -> the second word of its result's routing key. */
 export const RESULT_WORDS = {
   "keygen": "mpc_keygen_result",
+  "reshare": "mpc_reshare_result",
   "sign": "mpc_signing_result",
   "cancel": "mpc_cancel_result",
   "query_keys": "mpc_query_result",

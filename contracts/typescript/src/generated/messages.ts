@@ -179,6 +179,24 @@ export interface EcdsaForms {
   readonly ethereum: string | null;
 }
 
+/**
+ * A new epoch of a key with everything that proves it, see `epochs.check`. Nothing in it is
+ * secret.
+ */
+export interface EpochBundle {
+  /** The body of the owner's `ReshareRequest`, as it was signed. */
+  readonly request: string;
+  readonly request_signature: string;
+  /** The epoch that was dealt from. */
+  readonly predecessor: CertifiedKey;
+  /** The new one, certified by all of its holders. */
+  readonly key: CertifiedKey;
+  /** Party id -> proof that it knows its new share, for these facts. */
+  readonly possessions: Readonly<Record<string, string>>;
+  /** Dealer -> its signature, as of `epochs.sign_dealt`. */
+  readonly dealt: Readonly<Record<string, string>>;
+}
+
 /** Why a session ended without what was asked for, and who is to blame, if anybody is. */
 export interface Failure {
   readonly code: FailureCode;
@@ -193,7 +211,7 @@ export interface Failure {
 }
 
 /** Why a request failed. The list is closed; GLOSSARY.md tells which are worth another try. */
-export type FailureCode = "invalid_request" | "conflict" | "key_exists" | "unknown_key" | "unknown_request" | "unknown_party" | "too_few_parties" | "expired" | "cancelled" | "party_fault" | "party_refused" | "spoilt" | "unknown_account" | "token_refused" | "session_over" | "overloaded" | "internal";
+export type FailureCode = "invalid_request" | "conflict" | "key_exists" | "unknown_key" | "unknown_request" | "unknown_party" | "too_few_parties" | "expired" | "cancelled" | "party_fault" | "party_refused" | "stale_epoch" | "spoilt" | "unknown_account" | "token_refused" | "session_over" | "overloaded" | "internal";
 
 /** One party of a key. Its place in `CertifiedKey.holders` is its index, from 1. */
 export interface Holder {
@@ -265,7 +283,7 @@ export interface JoinSessionResult {
  * Version 1 says of its owner only which client it is, and of its use nothing but the curve. It is
  * read and verified for the keys that have it; no party certifies it any more. Version 2 is of a
  * key as it was made, version 3 of one whose shares were made anew; what it says of an earlier
- * epoch is to be believed with an `epochs.EpochBundle` only.
+ * epoch is to be believed with an `EpochBundle` only.
  */
 export interface KeyFacts {
   readonly version: 1 | 2 | 3;
@@ -674,13 +692,112 @@ export interface QuerySessionResult {
    * The session's own result, once it has one. None for an operator who asks for somebody
    * else's session.
    */
-  readonly outcome: KeygenResult | SignResult | null;
+  readonly outcome: KeygenResult | ReshareResult | SignResult | null;
   /** The bytes of the request that began it. */
   readonly request: string | null;
   /** By which its client knows them for its own. */
   readonly request_signature: string | null;
   /** Of the session by the id that it was asked for: they give that id, and name the request. */
-  readonly terms: SessionTerms | null;
+  readonly terms: SessionTerms | ReshareTerms | null;
+}
+
+/** A party of a reshare. It deals, receives, or both, and has an index for each. */
+export interface ReshareMember {
+  readonly party_id: string;
+  /** Its place among the members, from 1. It has nothing to do with the other two. */
+  readonly index: number;
+  readonly identity: string;
+  /** Its index in the epoch that is dealt from, if it deals. */
+  readonly deals_as: number | null;
+  /** Its index in the epoch that is made, if it is to hold a share of that. */
+  readonly receives_as: number | null;
+}
+
+/**
+ * Give a key other shares: the same parties, or others, or another threshold. The public key
+ * stays. At most one epoch of those that it allows ever becomes active.
+ */
+export interface ReshareRequest {
+  readonly version: 1;
+  /** Idempotency key: the same id with the same bytes is the same request. */
+  readonly request_id: string;
+  /** None for producers of the old kind, which share one result queue. */
+  readonly client_id: string | null;
+  /** The client's public key, DER SubjectPublicKeyInfo. */
+  readonly signer: string;
+  readonly issued_at: number;
+  /** Also the session's deadline, unless a party's own limit is nearer. */
+  readonly expires_at: number;
+  /** Routing key of the result; must be the one that `addresses.result_key` gives. */
+  readonly reply_to: string;
+  /**
+   * Whom a client that serves many asks for. Each tenant's keys, accounts, sessions and request
+   * ids are a world of their own.
+   */
+  readonly tenant?: string | null;
+  /** The client's own words; shown with the session. */
+  readonly reference?: string | null;
+  /**
+   * Anything new: it makes the same wish, asked twice in one millisecond, two requests, of which
+   * the second is refused as a conflict.
+   */
+  readonly salt?: string | null;
+  readonly operation: "reshare";
+  readonly key_id: string;
+  /** The key's, compressed: an id alone could come to mean another key. */
+  readonly public_key: string;
+  /** The one that is active, whose shares are dealt. */
+  readonly from_epoch: number;
+  /** Of the first try; each further one has the next. Above every epoch that was begun before. */
+  readonly first_epoch: number;
+  readonly tries?: number;
+  readonly threshold: number;
+  /** Who shall hold the new shares. */
+  readonly parties: readonly string[];
+  /** Who shall deal, as many as the old threshold. None lets the coordinator choose. */
+  readonly dealers?: readonly string[] | null;
+}
+
+/** The new epoch, with all that proves it. The public key is the one that it was. */
+export interface ReshareResult {
+  readonly version: 1;
+  readonly request_id: string;
+  readonly client_id: string | null;
+  /** None where the request began no session. */
+  readonly session_id: string | null;
+  /**
+   * SHA-256 of the request's bytes as they were sent: two requests may have come under one id,
+   * and this answers one of them. A client believes only what answers its own.
+   */
+  readonly request_digest: string;
+  readonly status: Status;
+  /** Set unless the status is completed. */
+  readonly failure: Failure | null;
+  readonly finished_at: number;
+  readonly result: "reshare";
+  /** None where the request's own was unusable. */
+  readonly key_id: string | null;
+  readonly bundle: EpochBundle | null;
+  /**
+   * From when on the new holders are asked for signatures; before, the former ones are, so that
+   * none has to wait. A little later those delete their shares.
+   */
+  readonly signs_from: number | null;
+}
+
+/** What makes a reshare this one. Every try has its own epoch, whatever became of the others. */
+export interface ReshareTerms {
+  readonly request_digest: string;
+  readonly key_session: string;
+  /** `KeyFacts.digest` of the epoch that is dealt from. */
+  readonly predecessor: string;
+  /** The one that is made. */
+  readonly epoch: number;
+  /** Signers that the new epoch needs. */
+  readonly threshold: number;
+  /** In ascending order of their places. */
+  readonly members: readonly ReshareMember[];
+  readonly salt: string;
 }
 
 /** How an epoch's shares came from those of an earlier one. */
@@ -959,7 +1076,7 @@ export interface Statement {
 export type Status = "waiting" | "in_progress" | "completed" | "failed" | "expired" | "cancelled";
 
 /** What producers ask for. */
-export type Request = KeygenRequest | SignRequest | CancelRequest | QueryKeysRequest | QuerySessionRequest | JoinSessionRequest | QueryAccountsRequest | ConfigureAccountRequest | PutApiKeyRequest | RevokeApiKeyRequest | QueryApiKeysRequest;
+export type Request = KeygenRequest | ReshareRequest | SignRequest | CancelRequest | QueryKeysRequest | QuerySessionRequest | JoinSessionRequest | QueryAccountsRequest | ConfigureAccountRequest | PutApiKeyRequest | RevokeApiKeyRequest | QueryApiKeysRequest;
 
 /** What producers get back. */
-export type Delivered = KeygenResult | SignResult | CancelResult | QueryKeysResult | QuerySessionResult | JoinSessionResult | QueryAccountsResult | ConfigureAccountResult | PutApiKeyResult | RevokeApiKeyResult | QueryApiKeysResult | SessionAnnounced;
+export type Delivered = KeygenResult | ReshareResult | SignResult | CancelResult | QueryKeysResult | QuerySessionResult | JoinSessionResult | QueryAccountsResult | ConfigureAccountResult | PutApiKeyResult | RevokeApiKeyResult | QueryApiKeysResult | SessionAnnounced;

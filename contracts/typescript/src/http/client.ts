@@ -86,6 +86,7 @@ export class WarrenHttpClient implements Warren {
     this.#trust = new Trust({
       clientId: settings.owner.clientId,
       parties,
+      owner: null, // the gateway asks by an identity of its own
       fetchKey: async (_, keyId) => {
         await this.key(keyId);
       },

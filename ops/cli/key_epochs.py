@@ -1,0 +1,214 @@
+"""`warren key reshare` and `warren key refresh`: other shares of a key that stays the same."""
+
+import json
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from contracts.client.client import RESHARE_TRIES
+from contracts.keys import EpochBundle, KeyFacts
+from contracts.primitives import MAX_PARTIES
+from contracts.requests import MAX_RESHARE_TRIES
+from contracts.results import ReshareResult
+from ops.cli.asking import AsJson, Config, RequestId, Timeout, ask
+from ops.cli.exits import ExitCode, leave, print_json
+from ops.cli.text import print_fields
+
+KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", help="A key that this client has.")]
+Dealers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dealer",
+        metavar="ID",
+        help="Who shall deal, as many as sign now; once for each of them. Else the coordinator "
+        "chooses among those that are alive.",
+        show_default=False,
+    ),
+]
+FirstEpoch = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="A later epoch than the next one, where some were begun and came to nothing.",
+        show_default=False,
+    ),
+]
+Tries = Annotated[
+    int,
+    typer.Option(min=1, max=MAX_RESHARE_TRIES, help="So many may be begun, one of which is made."),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        dir_okay=False,
+        help="Keep what proves the new epoch: whoever missed it can be shown this. It is public.",
+        show_default=False,
+    ),
+]
+
+
+def reshare(
+    context: typer.Context,
+    key_id: KeyId,
+    party: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID",
+            help="Who shall hold a share from now on; once for each of them. Else who does now.",
+            show_default=False,
+        ),
+    ] = None,
+    threshold: Annotated[
+        int | None,
+        typer.Option(
+            "--threshold",
+            "-t",
+            min=2,
+            max=MAX_PARTIES,
+            help="How many shall sign. Else as many as do now.",
+            show_default=False,
+        ),
+    ] = None,
+    dealer: Dealers = None,
+    first_epoch: FirstEpoch = None,
+    tries: Tries = RESHARE_TRIES,
+    out: Out = None,
+    timeout: Timeout = None,
+    request_id: RequestId = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a key to other parties, or have more or fewer of them sign. Its public key stays.
+
+    Signatures go on meanwhile. What the new holders prove is verified before anything is shown.
+
+    \b
+    Example:
+      warren key reshare treasury --party party-2 --party party-3 --party party-4
+      warren key reshare treasury --threshold 3 --out treasury.epoch.json
+    """
+    _check_out(out, as_json=as_json)
+    request_id = request_id or secrets.token_hex(16)
+    made = ask(
+        context,
+        lambda client: client.reshare(
+            key_id,
+            threshold=threshold,
+            parties=party,
+            dealers=dealer,
+            first_epoch=first_epoch,
+            tries=tries,
+            timeout_s=timeout,
+            request_id=request_id,
+        ),
+        config=config,
+        as_json=as_json,
+        waiting=f"The parties make new shares of key {key_id} ...",
+        request_id=request_id,
+    )
+    _show(made, out, as_json=as_json, request_id=request_id)
+
+
+def refresh(
+    context: typer.Context,
+    key_id: KeyId,
+    dealer: Dealers = None,
+    first_epoch: FirstEpoch = None,
+    tries: Tries = RESHARE_TRIES,
+    out: Out = None,
+    timeout: Timeout = None,
+    request_id: RequestId = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a key's parties new shares: what was stolen of the old ones fits them no more.
+
+    A party that lost its share gets one, too, as long as it is not among those that deal.
+
+    \b
+    Example:
+      warren key refresh treasury
+    """
+    reshare(
+        context,
+        key_id,
+        dealer=dealer,
+        first_epoch=first_epoch,
+        tries=tries,
+        out=out,
+        timeout=timeout,
+        request_id=request_id,
+        config=config,
+        as_json=as_json,
+    )
+
+
+def _check_out(out: Path | None, *, as_json: bool) -> None:
+    """Before anything is asked: what was made cannot be shown again."""
+    if out is not None and not out.absolute().parent.is_dir():
+        text = f"There is no folder {out.absolute().parent} for the proof."
+        leave(ExitCode.USAGE, "usage", text, as_json=as_json)
+
+
+def _show(made: ReshareResult, out: Path | None, *, as_json: bool, request_id: str) -> None:
+    bundle = made.bundle
+    assert bundle is not None  # the client has checked it
+    if out is not None:
+        out.write_text(bundle.model_dump_json() + "\n", encoding="utf-8")
+    if as_json:
+        print_json(_as_json(made, bundle) | {"request_id": request_id})
+        return
+    before, facts = bundle.predecessor.facts, bundle.key.facts
+    reshared = facts.reshared
+    assert reshared is not None
+    fields = {
+        "key": facts.key_id,
+        "public key": f"{facts.public_key.hex()}, as before",
+        "epoch": f"{facts.epoch}, dealt from {before.epoch} by {', '.join(reshared.dealers)}",
+        "threshold": f"any {facts.threshold} of {facts.party_count} parties sign",
+        "holders": ", ".join(_names(facts)),
+        "certificates": f"{len(bundle.key.certificates)} of {facts.party_count}, verified",
+        "signs from": _moment(made.signs_from or made.finished_at),
+        **_shown_out(before, facts),
+    }
+    if out is not None:
+        fields["proof"] = str(out)
+    print_fields(fields)
+
+
+def _shown_out(before: KeyFacts, facts: KeyFacts) -> dict[str, str]:
+    """What revocation promises, where somebody is shown out or more have to sign."""
+    leavers = [name for name in _names(before) if name not in _names(facts)]
+    if not leavers and facts.threshold <= before.threshold:
+        return {}
+    deleters = before.party_count - before.threshold + 1
+    promise = (
+        f"the old shares sign no more once {deleters} of the {before.party_count} former holders "
+        "have deleted theirs, backups included"
+    )
+    return {"shown out": ", ".join(leavers) or "nobody", "": promise}
+
+
+def _names(facts: KeyFacts) -> list[str]:
+    return [holder.party_id for holder in facts.holders]
+
+
+def _moment(at_ms: int) -> str:
+    return (
+        f"{datetime.fromtimestamp(at_ms / 1000, UTC):%F %T} UTC; until then the holders of before"
+    )
+
+
+def _as_json(made: ReshareResult, bundle: EpochBundle) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(bundle.key.facts.model_dump_json())
+    return facts | {
+        "from_epoch": bundle.predecessor.facts.epoch,
+        "signs_from": made.signs_from,
+        "bundle": json.loads(bundle.model_dump_json()),
+    }

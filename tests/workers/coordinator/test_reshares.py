@@ -1,0 +1,534 @@
+"""A key gets other shares: asked for, made, gone over to, and what comes in between."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts import sessions
+from contracts.admission import ClientPolicy, open_request
+from contracts.envelope import UnverifiedEnvelope
+from contracts.errors import ContractError, UnauthenticatedError
+from contracts.failures import FailureCode
+from contracts.keys import CertifiedKey, EpochBundle
+from contracts.requests import QuerySessionRequest, ReshareRequest, SignRequest
+from contracts.results import (
+    KeygenResult,
+    QuerySessionResult,
+    ReshareResult,
+    Result,
+    SignResult,
+    Status,
+)
+from contracts.signing import sign_request
+from contracts.verification import check_key
+from tests.workers.ecdsa import AHEAD, forged, look, only_result, pools_of, sender, sent
+from tests.workers.simulate import CLIENT, World, world
+from tests.workers.tries import everyone_is_alive, history
+from workers.coordinator.reshares import SHORTEST_TRY_MS
+from workers.session.coordinator import resharing
+from workers.session.coordinator.conduct import Conduct
+from workers.session.epochs import ENDS_S, SIGNS_ON_S, SWITCH_S, check_bundle
+from workers.store.records import Outgoing
+
+pytestmark = pytest.mark.long
+
+SCHEMES = {"ed25519": ["ed25519"], "secp256k1": ["bip340", "ecdsa"]}
+OLD, NEW = ["party-1", "party-2", "party-3"], ["party-2", "party-3", "party-4", "party-5"]
+MESSAGE = bytes(range(32))
+
+
+@pytest.fixture
+async def shire(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path, party_count=5) as made:
+        yield made
+        assert made.dead == []
+
+
+###
+### What tests do
+###
+
+
+async def make(shire: World, curve: str = "secp256k1") -> CertifiedKey:
+    await everyone_is_alive(shire)
+    request = shire.keygen_request(curve=curve, party_count=3, parties=OLD)
+    await shire.ask(request)
+    await shire.run()
+    result = only_result(shire, request)
+    assert isinstance(result, KeygenResult)
+    assert result.key is not None
+    return result.key
+
+
+async def ask(shire: World, key: CertifiedKey, **changes: Any) -> ReshareRequest:
+    await everyone_is_alive(shire)
+    request = shire.reshare_request(key.facts, **changes)
+    await shire.ask(request)
+    return request
+
+
+async def reshared(shire: World, key: CertifiedKey, **changes: Any) -> EpochBundle:
+    """And proven to everybody concerned."""
+    request = await ask(shire, key, **changes)
+    await shire.run()
+    return bundle_of(shire, request)
+
+
+def bundle_of(shire: World, request: ReshareRequest) -> EpochBundle:
+    result = only_result(shire, request)
+    assert isinstance(result, ReshareResult)
+    assert result.failure is None, result.failure
+    assert result.bundle is not None
+    return result.bundle
+
+
+async def sign(shire: World, key: CertifiedKey, scheme: str) -> SignResult:
+    await everyone_is_alive(shire)
+    request = shire.sign_request(key_id=key.facts.key_id, scheme=scheme, message=MESSAGE)
+    await shire.ask(request)
+    await shire.run()
+    return signed(shire, request)
+
+
+def signed(shire: World, request: SignRequest) -> SignResult:
+    result = only_result(shire, request)
+    assert isinstance(result, SignResult)
+    assert result.failure is None, result.failure
+    return result
+
+
+def failed(shire: World, request: Any) -> tuple[FailureCode, str]:
+    result: Result = only_result(shire, request)
+    assert result.failure is not None
+    return result.failure.code, result.failure.message
+
+
+async def pass_(shire: World, seconds: float) -> None:
+    shire.clock.offset_ms += int(seconds * 1000)
+    for party in shire.parties.values():
+        for key_session in await party._store.keys_due(shire.clock(), 10):
+            await party.epochs.go_on(key_session)
+    await shire.reshares.tend()
+
+
+async def shares(shire: World, key: CertifiedKey) -> dict[str, dict[int, bool]]:
+    """Party -> epoch -> whether its share is usable; parties without any are left out."""
+    found = {}
+    for party_id, store in shire.party_stores.items():
+        own = {
+            each.epoch: each.active
+            for each in await store.key_shares()
+            if each.key_session == key.facts.session_id
+        }
+        if own:
+            found[party_id] = own
+    return found
+
+
+def epoch_of(shire: World, result: SignResult) -> int:
+    """Of the session that made these signatures."""
+    (message, *_) = [
+        message
+        for message in sent(shire, "share_signed")
+        if message.headers["session_id"] == (result.session_id or b"").hex()
+    ]
+    return UnverifiedEnvelope.from_bytes(message.body).claimed.epoch
+
+
+###
+### The way
+###
+
+
+@pytest.mark.parametrize("curve", SCHEMES)
+async def test_a_key_is_refreshed_and_signs_all_the_time(shire: World, curve: str) -> None:
+    key = await make(shire, curve)
+    bundle = await reshared(shire, key)
+    pinned = {name: each.public for name, each in shire.identities.items()}
+    check_bundle(bundle, key.facts, pinned=pinned, owners=[shire.client.public])
+    assert bundle.key.facts.public_key == key.facts.public_key
+    assert bundle.key.facts.epoch == 1
+    assert await shares(shire, key) == {name: {0: True, 1: True} for name in OLD}
+    for seconds, epoch in ((0, 0), (SWITCH_S - 1, 0), (1, 1), (SIGNS_ON_S - SWITCH_S, 1)):
+        await pass_(shire, seconds)
+        for scheme in SCHEMES[curve]:
+            assert epoch_of(shire, await sign(shire, key, scheme)) == epoch
+    assert await shares(shire, key) == {name: {0: False, 1: True} for name in OLD}
+    await pass_(shire, ENDS_S)
+    assert await shares(shire, key) == {name: {1: True} for name in OLD}
+    for scheme in SCHEMES[curve]:
+        assert epoch_of(shire, await sign(shire, key, scheme)) == 1
+
+
+async def test_others_take_over_and_sign_with_another_threshold(shire: World) -> None:
+    key = await make(shire)
+    bundle = await reshared(shire, key, parties=NEW, threshold=3)
+    assert [holder.party_id for holder in bundle.key.facts.holders] == NEW
+    for seconds in (SWITCH_S, SIGNS_ON_S - SWITCH_S, ENDS_S):
+        await pass_(shire, seconds)
+        for scheme in SCHEMES["secp256k1"]:
+            result = await sign(shire, key, scheme)
+            assert len(result.signers) == 3
+            assert set(result.signers) <= set(NEW)
+    assert await shares(shire, key) == {name: {1: True} for name in NEW}
+
+
+async def test_one_reshare_follows_another_at_once(shire: World) -> None:
+    key = await make(shire)
+    first = await reshared(shire, key, parties=NEW, threshold=3)
+    second = await reshared(shire, first.key, parties=OLD, threshold=2)
+    assert second.key.facts.epoch == 2
+    for seconds in (0, SWITCH_S, SIGNS_ON_S, ENDS_S, SIGNS_ON_S, ENDS_S):
+        await pass_(shire, seconds)
+        await sign(shire, key, "bip340")
+    assert await shares(shire, key) == {name: {2: True} for name in OLD}
+
+
+async def test_a_share_that_is_lost_is_made_again(shire: World) -> None:
+    """By those who have theirs: who has lost it stands among the receivers only."""
+    key = await make(shire)
+    store: Any = shire.party_stores["party-2"]
+    await store._database.execute("DELETE FROM key_shares")
+    bundle = await reshared(shire, key, dealers=["party-1", "party-3"])
+    assert await shares(shire, key) == {
+        "party-1": {0: True, 1: True},
+        "party-2": {1: True},
+        "party-3": {0: True, 1: True},
+    }
+    await pass_(shire, SWITCH_S)
+    request = shire.sign_request(
+        key_id=key.facts.key_id, scheme="bip340", message=MESSAGE, signers=["party-1", "party-2"]
+    )
+    await shire.ask(request)
+    await shire.run()
+    assert signed(shire, request).signers == ["party-1", "party-2"]
+    assert bundle.key.facts.epoch == 1
+
+
+async def test_the_same_request_again_is_answered_with_the_same_result(shire: World) -> None:
+    key = await make(shire)
+    await everyone_is_alive(shire)
+    asked = await shire.ask(shire.reshare_request(key.facts))
+    await shire.submit(asked)
+    await shire.run()
+    await shire.submit(asked)
+    await shire.run()
+    assert isinstance(asked.request, ReshareRequest)
+    assert bundle_of(shire, asked.request).key.facts.epoch == 1  # `only_result` compares the bytes
+    begun = await shire.coordinator_store.key_epochs(key.facts.session_id)
+    assert [each.epoch for each in begun] == [1]
+
+
+async def test_its_owner_can_look_at_the_session(shire: World) -> None:
+    key = await make(shire)
+    request = await ask(shire, key, parties=NEW, threshold=3)
+    await shire.run()
+    fields = {"target": request.request_id}
+    query: Any = shire._request("query_session", {"operation": "query_session"} | fields)
+    del query["key_id"]
+    looked = QuerySessionRequest.model_validate(query, strict=False)
+    await shire.ask(looked)
+    found = only_result(shire, looked)
+    assert isinstance(found, QuerySessionResult)
+    assert found.session is not None
+    assert (found.session.operation, found.session.status) == ("reshare", Status.COMPLETED)
+    assert (found.session.threshold, found.session.party_count) == (3, 4)
+    assert isinstance(found.outcome, ReshareResult)
+    assert found.outcome.bundle == bundle_of(shire, request)
+    events = [event.event for event in found.session.events]
+    assert events[0] == "session_created"
+    assert events[-1] == "completed"
+
+
+###
+### Who is behind
+###
+
+
+async def test_a_party_that_was_not_told_is_told_when_it_is_asked(shire: World) -> None:
+    key = await make(shire, "ed25519")
+
+    def to_one(message: Outgoing) -> bool:
+        return message.kind == "epoch_proven" and message.routing_key == "party-2"
+
+    request = await ask(shire, key)
+    await shire.run(dropped=to_one)
+    bundle_of(shire, request)
+    assert (await shares(shire, key))["party-2"] == {0: True, 1: False}
+    await pass_(shire, SWITCH_S)
+    asked = shire.sign_request(
+        key_id=key.facts.key_id, message=MESSAGE, signers=["party-1", "party-2"]
+    )
+    await shire.ask(asked)
+    await shire.run()
+    assert epoch_of(shire, signed(shire, asked)) == 1
+    assert (await shares(shire, key))["party-2"] == {0: True, 1: True}
+    events = await shire.coordinator_store.events(await _session(shire, asked))
+    assert '"try": 2' in events[0].details
+
+
+async def test_a_coordinator_that_is_behind_asks_again_by_the_newest_epoch(
+    shire: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resharing, "SWITCH_S", 1_000.0)
+    key = await make(shire, "ed25519")
+    await reshared(shire, key)
+    await pass_(shire, SIGNS_ON_S)
+    assert await shares(shire, key) == {name: {0: False, 1: True} for name in OLD}
+    assert epoch_of(shire, await sign(shire, key, "ed25519")) == 1
+
+
+async def _session(shire: World, request: SignRequest) -> bytes:
+    found = await shire.coordinator_store.request(CLIENT, request.request_id)
+    assert found is not None
+    return found.session_id
+
+
+###
+### What is refused
+###
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "reason"),
+    [
+        ({"key_id": "another"}, FailureCode.UNKNOWN_KEY, "you have no key 'another'"),
+        ({"public_key": bytes(33)}, FailureCode.INVALID_REQUEST, "another public key"),
+        ({"from_epoch": 1, "first_epoch": 2}, FailureCode.INVALID_REQUEST, "epoch 0 of key"),
+        ({"parties": [*OLD, "party-9"]}, FailureCode.UNKNOWN_PARTY, "there is no party party-9"),
+        ({"dealers": OLD}, FailureCode.INVALID_REQUEST, "dealers names 3 parties; exactly 2"),
+        (
+            {"dealers": ["party-1", "party-4"]},
+            FailureCode.UNKNOWN_PARTY,
+            "party-4 holds no share of key",
+        ),
+    ],
+)
+async def test_what_is_not_for_the_key_as_it_is_begins_nothing(
+    shire: World, changes: dict[str, Any], code: FailureCode, reason: str
+) -> None:
+    key = await make(shire)
+    request = await ask(shire, key, **changes)
+    await shire.run()
+    found, text = failed(shire, request)
+    assert found is code
+    assert reason in text
+    assert await shire.coordinator_store.key_epochs(key.facts.session_id) == []
+    assert sent(shire, "reshare_created") == []
+    assert await shares(shire, key) == {name: {0: True} for name in OLD}
+
+
+async def test_who_was_not_given_the_right_is_nobody(shire: World) -> None:
+    """A client whose configuration names no operations may ask for all others."""
+    key = await make(shire)
+    asked = sign_request(shire.reshare_request(key.facts), shire.client)
+    for operations, allowed in ((None, False), ({"sign"}, False), ({"reshare"}, True)):
+        policy = ClientPolicy(
+            identity=shire.client.public,
+            client_id=CLIENT,
+            operations=None if operations is None else frozenset(operations),
+        )
+        if allowed:
+            open_request(asked.body, asked.signature, [policy])
+            continue
+        with pytest.raises(UnauthenticatedError, match="not authorised"):
+            open_request(asked.body, asked.signature, [policy])
+
+
+async def test_numbers_that_were_used_are_passed_over(shire: World) -> None:
+    key = await make(shire)
+    first = await ask(shire, key)
+    second = await ask(shire, key, tries=3)
+    third = await ask(shire, key)
+    await shire.run()
+    assert failed(shire, third)[1] == (
+        f"epochs of key {key.facts.key_id} were begun up to 2: first_epoch must be later"
+    )
+    made = [
+        each.epoch
+        for each in await shire.coordinator_store.key_epochs(key.facts.session_id)
+        if each.bundle is not None
+    ]
+    assert 1 <= len(made) <= 2
+    results = [only_result(shire, request).status for request in (first, second)]
+    assert Status.COMPLETED in results
+    await pass_(shire, SWITCH_S)
+    assert epoch_of(shire, await sign(shire, key, "bip340")) == max(made)
+
+
+###
+### Tries
+###
+
+
+async def test_a_dealer_that_is_silent_is_left_out_of_the_next_try(shire: World) -> None:
+    key = await make(shire)
+    request = await ask(shire, key, tries=3, parties=["party-3", "party-4"])
+    (first,) = {each.headers["session_id"] for each in sent(shire, "reshare_created")}
+    conduct = await _conduct(shire, bytes.fromhex(first))
+    silent = next(
+        each.party_id
+        for each in conduct.terms.members
+        if each.party_id in OLD and each.party_id != "party-3"
+    )
+    await shire.run(dropped=lambda message: message.routing_key == silent)
+    await _try_is_over(shire, bytes.fromhex(first))
+    await shire.run()
+    bundle = bundle_of(shire, request)
+    assert bundle.key.facts.epoch == 2
+    assert bundle.key.facts.reshared is not None
+    assert silent not in bundle.key.facts.reshared.dealers
+    (_, about), *_ = await history(shire, bundle.key.facts.reshared.session_id)
+    assert about["try"] == 2
+    assert f"nothing was heard of {silent}" in about["after"]
+
+
+async def test_no_more_tries_than_were_asked_for(shire: World) -> None:
+    key = await make(shire)
+    request = await ask(shire, key, tries=2)
+    for number in (1, 2):
+        (last, *_) = reversed(
+            [each.headers["session_id"] for each in sent(shire, "reshare_created")]
+        )
+        await shire.run(dropped=lambda message: message.routing_key == "party-1")
+        assert len(await shire.coordinator_store.key_epochs(key.facts.session_id)) == number
+        await _try_is_over(shire, bytes.fromhex(last))
+    assert failed(shire, request)[0] is FailureCode.EXPIRED
+    await shire.run()
+    assert await shares(shire, key) == {name: {0: True} for name in OLD}
+    await sign(shire, key, "bip340")
+
+
+async def test_where_others_took_the_numbers_the_request_ends(shire: World) -> None:
+    key = await make(shire)
+    request = await ask(shire, key, tries=2)
+    (first,) = {each.headers["session_id"] for each in sent(shire, "reshare_created")}
+    await shire.run(dropped=lambda message: message.routing_key == "party-1")
+    await ask(shire, key, first_epoch=2)
+    await shire.run(dropped=lambda message: message.routing_key == "party-1")
+    await _try_is_over(shire, bytes.fromhex(first))
+    await shire.run()
+    code, text = failed(shire, request)
+    assert code is FailureCode.PARTY_REFUSED
+    assert "epoch 3 is none that was asked for" in text
+
+
+async def _try_is_over(shire: World, session_id: bytes) -> None:
+    await shire.outlive(session_id)
+    await everyone_is_alive(shire)
+    await shire.reports.expire(session_id)
+
+
+async def _conduct(shire: World, session_id: bytes) -> Conduct:
+    session = await shire.coordinator_store.session(session_id)
+    assert session is not None
+    return Conduct.model_validate_json(session.state)
+
+
+def test_a_try_has_time_to_be_made() -> None:
+    assert SHORTEST_TRY_MS >= 5_000
+
+
+###
+### Lies
+###
+
+
+async def test_a_report_that_proves_nothing_ends_nothing(shire: World) -> None:
+    key = await make(shire)
+    other = await make(shire)
+    request = await ask(shire, key)
+    spoilt: list[str] = []
+
+    def lie(message: Outgoing) -> bool:
+        if message.kind != "epoch_certified" or spoilt:
+            return False
+        spoilt.append(sender(message))
+        claimed = UnverifiedEnvelope.from_bytes(message.body).claimed
+        report = sessions.EpochCertified.model_validate_json(claimed.payload)
+        wrong = report.model_copy(update={"key": other})
+        payload = wrong.model_dump_json().encode()
+        shire.network.waiting.insert(0, forged(shire, message, payload=payload))
+        return True
+
+    await shire.run(dropped=lie)
+    assert spoilt
+    assert bundle_of(shire, request).key.facts.epoch == 1
+
+
+async def test_where_all_reports_prove_nothing_it_fails_and_the_key_signs(shire: World) -> None:
+    key = await make(shire)
+    request = await ask(shire, key, dealers=OLD[:2])
+
+    def lie(message: Outgoing) -> bool:
+        if message.kind != "epoch_certified" or message.message_id == "forged":
+            return False
+        claimed = UnverifiedEnvelope.from_bytes(message.body).claimed
+        report = sessions.EpochCertified.model_validate_json(claimed.payload)
+        payload = report.model_copy(update={"dealt": {}}).model_dump_json().encode()
+        shire.network.waiting.append(forged(shire, message, payload=payload))
+        return True
+
+    await shire.run(dropped=lie)
+    code, text = failed(shire, request)
+    assert code is FailureCode.PARTY_FAULT
+    assert "2 dealers have to deal, and each to sign" in text
+    assert {0: True}.items() <= (await shares(shire, key))["party-1"].items()
+    await sign(shire, key, "bip340")
+
+
+async def test_nobody_moves_on_for_a_bundle_that_its_owner_did_not_ask_for(shire: World) -> None:
+    """The coordinator's word makes nothing true."""
+    key = await make(shire)
+    request = await ask(shire, key)
+    await shire.run(dropped=lambda message: message.kind == "epoch_proven")
+    bundle, before = bundle_of(shire, request), await shares(shire, key)
+    forged_request = shire.reshare_request(key.facts, signer=shire.coordinator.public.der)
+    asked = sign_request(forged_request, shire.coordinator)
+    spoilt = bundle.model_copy(update={"request": asked.body, "request_signature": asked.signature})
+    for name in OLD:
+        with pytest.raises(ContractError, match="somebody else than the key's owner"):
+            await shire.parties[name].epochs.proven(spoilt)
+    assert await shares(shire, key) == before == {name: {0: True, 1: False} for name in OLD}
+    for name in OLD:
+        assert await shire.parties[name].epochs.proven(bundle)
+
+
+###
+### What follows
+###
+
+
+async def test_presignatures_are_there_before_they_are_asked_for(tmp_path: Path) -> None:
+    async with world(tmp_path, party_count=5, pool_limits=AHEAD) as shire:
+        key = await make(shire)
+        await sign(shire, key, "ecdsa")
+        await look(shire)
+        await look(shire)  # what the first had made
+        await reshared(shire, key, parties=NEW, threshold=3)
+        await pass_(shire, resharing.PREPARES_S)
+        await look(shire)
+        stocks = {pool.name.epoch: pool.stock for pool in await pools_of(shire, key)}
+        assert stocks == {0: AHEAD.high, 1: AHEAD.high}
+        await pass_(shire, SWITCH_S - resharing.PREPARES_S)
+        before = len(sent(shire, "presign_batch"))
+        assert epoch_of(shire, await sign(shire, key, "ecdsa")) == 1
+        assert len(sent(shire, "presign_batch")) == before, "it has waited for none"
+        await pass_(shire, SIGNS_ON_S + ENDS_S)
+        await pass_(shire, ENDS_S)
+        assert {pool.name.epoch for pool in await pools_of(shire, key)} == {1}
+        assert shire.dead == []
+
+
+async def test_what_is_certified_is_what_a_client_can_check(shire: World) -> None:
+    key = await make(shire)
+    bundle = await reshared(shire, key)
+    pinned = {name: each.public for name, each in shire.identities.items()}
+    check_key(bundle.key, pinned=pinned, client_id=CLIENT, tenant=None)
+    record = await shire.coordinator_store.key(CLIENT, key.facts.key_id)
+    assert record is not None
+    assert CertifiedKey.model_validate_json(record.certified) == bundle.key

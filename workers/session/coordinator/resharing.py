@@ -1,0 +1,211 @@
+"""The coordinator's side of a reshare: who deals and who receives, and what proves the epoch.
+
+Pure. Nobody has to believe what is chosen here: each party checks it against the owner's request,
+and what is proven in the end is proven to anyone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from random import Random
+
+from contracts import sessions
+from contracts.errors import ContractError
+from contracts.failures import Failure, FailureCode
+from contracts.identity import PublicIdentity
+from contracts.keys import EpochBundle, KeyFacts
+from contracts.requests import ReshareRequest
+from contracts.results import ReshareResult, Status
+from contracts.terms import Member, ReshareMember, ReshareTerms
+
+from ...store.records import KeyEpoch, Outgoing, Received, RequestRecord
+from ..epochs import SWITCH_S, check_bundle
+from ..peers import Peer
+from ..sending import instruction
+from .choice import ChoiceError, dealers
+from .conduct import Conduct, Progress
+
+PREPARES_S = 3.0
+"""After an epoch is made, its presignatures are: its holders have heard of it by then."""
+
+
+def unfit(request: ReshareRequest, facts: KeyFacts) -> Failure | None:
+    """Why the request is not for the key as it is, if it is not."""
+    if request.public_key != facts.public_key:
+        text = f"key {facts.key_id} has another public key than the request's"
+    elif request.from_epoch != facts.epoch:
+        text = f"epoch {facts.epoch} of key {facts.key_id} signs, and not {request.from_epoch}"
+    else:
+        return None
+    return Failure.of(FailureCode.INVALID_REQUEST, text)
+
+
+def next_epoch(request: ReshareRequest, begun: Iterable[int]) -> int:
+    """The first that was asked for and is above all that were begun. Raises ChoiceError."""
+    lowest = max([request.first_epoch, *(epoch + 1 for epoch in begun)])
+    if lowest not in request.epochs:
+        raise ChoiceError(
+            FailureCode.INVALID_REQUEST,
+            f"epochs of key {request.key_id} were begun up to {lowest - 1}: first_epoch must be "
+            "later",
+        )
+    return lowest
+
+
+def members(
+    request: ReshareRequest,
+    facts: KeyFacts,
+    parties: Mapping[str, Peer],
+    alive: Collection[str],
+    random: Random,
+    avoided: Collection[str] = (),
+) -> list[ReshareMember]:
+    """Dealers and receivers in the configured order, under the identities that are configured.
+
+    Arguments:
+        avoided: Who should not deal, if there are others.
+
+    Raises:
+        ChoiceError.
+    """
+    if unknown := [name for name in request.parties if name not in parties]:
+        raise ChoiceError(
+            FailureCode.UNKNOWN_PARTY,
+            f"there is no party {', '.join(unknown)}; there are {', '.join(parties)}",
+        )
+    old = {holder.party_id: i for i, holder in enumerate(facts.holders, start=1)}
+    dealing = dealers(request, facts, alive, random, avoided)
+    if strangers := [name for name in dealing if name not in parties]:
+        raise ChoiceError(
+            FailureCode.UNKNOWN_PARTY,
+            f"{', '.join(strangers)} would have to deal, and is not among the parties here",
+        )
+    receiving = sorted(request.parties, key=lambda name: parties[name].index)
+    new = {name: j for j, name in enumerate(receiving, start=1)}
+    names = sorted({*dealing, *receiving}, key=lambda name: parties[name].index)
+    return [
+        ReshareMember(
+            party_id=name,
+            index=place,
+            identity=parties[name].identity.der,
+            deals_as=old[name] if name in dealing else None,
+            receives_as=new.get(name),
+        )
+        for place, name in enumerate(names, start=1)
+    ]
+
+
+def invitations(
+    conduct: Conduct, *, request: bytes, signature: bytes, time_left_ms: int, now: int
+) -> tuple[Outgoing, ...]:
+    """`reshare_created` for every member."""
+    assert isinstance(conduct.terms, ReshareTerms)
+    assert conduct.predecessor is not None
+    created = sessions.ReshareCreated(
+        session_id=conduct.session_id,
+        issued_at=now,
+        terms=conduct.terms,
+        predecessor=conduct.predecessor,
+        request=request,
+        request_signature=signature,
+        time_left_ms=max(1, time_left_ms),
+    )
+    return tuple(
+        instruction(created, member.party_id, conduct.session_id) for member in _members(conduct)
+    )
+
+
+def proof(bundle: EpochBundle, party_ids: Iterable[str], *, now: int) -> tuple[Outgoing, ...]:
+    """`epoch_proven` for each of the parties."""
+    reshared = bundle.key.facts.reshared
+    assert reshared is not None  # by whoever checked it
+    told = sessions.EpochProven(session_id=reshared.session_id, issued_at=now, bundle=bundle)
+    return tuple(instruction(told, party_id, reshared.session_id) for party_id in party_ids)
+
+
+def epoch_certified(
+    conduct: Conduct,
+    sender: str,
+    report: sessions.EpochCertified,
+    received: Iterable[Received],
+    *,
+    record: RequestRecord,
+    pinned: Mapping[str, PublicIdentity],
+    now: int,
+) -> Progress:
+    """The first report that proves the epoch is as good as all of them. One that does not is its
+    sender's lie: it ends the session only where nobody has told the truth."""
+    request, facts, predecessor = conduct.request, conduct.facts, conduct.predecessor
+    assert isinstance(request, ReshareRequest)
+    assert facts is not None
+    assert predecessor is not None
+    bundle = EpochBundle(
+        request=record.body,
+        request_signature=record.signature,
+        predecessor=predecessor,
+        key=report.key,
+        possessions=report.possessions,
+        dealt=report.dealt,
+    )
+    try:
+        check_bundle(bundle, facts, pinned=pinned, owners=[PublicIdentity(request.signer)])
+        _check_session(conduct, report.key.facts)
+    except ContractError as error:
+        return _disbelieved(conduct, sender, received, str(error))
+    signs_from = now + int(SWITCH_S * 1000)
+    return Progress(
+        conduct=conduct,
+        status=Status.COMPLETED,
+        outgoing=proof(bundle, concerned(bundle), now=now),
+        epoch=KeyEpoch(
+            key_session=facts.session_id,
+            epoch=report.key.facts.epoch,
+            session_id=conduct.session_id,
+            bundle=bundle.model_dump_json(),
+            signs_from=signs_from,
+            due_at=now + int(PREPARES_S * 1000),
+        ),
+        made=report.key.model_dump_json(),
+        result=ReshareResult(
+            request_id=request.request_id,
+            client_id=request.client_id,
+            session_id=conduct.session_id,
+            request_digest=conduct.terms.request_digest,
+            status=Status.COMPLETED,
+            finished_at=now,
+            key_id=request.key_id,
+            bundle=bundle,
+            signs_from=signs_from,
+        ),
+    )
+
+
+def concerned(bundle: EpochBundle) -> list[str]:
+    """The former holders and the new ones: who has to delete, and who has to begin."""
+    holders = [*bundle.predecessor.facts.holders, *bundle.key.facts.holders]
+    return list(dict.fromkeys(holder.party_id for holder in holders))
+
+
+def _members(conduct: Conduct) -> Iterable[Member]:
+    return conduct.terms.members
+
+
+def _check_session(conduct: Conduct, made: KeyFacts) -> None:
+    """That it is this session's, and no other one's of the request. Raises ContractError."""
+    assert made.reshared is not None  # or it would have been refused
+    found = made.reshared.session_id, made.epoch
+    if found != (conduct.session_id, conduct.terms.epoch):
+        raise ContractError("the epoch was made in another session")
+
+
+def _disbelieved(
+    conduct: Conduct, sender: str, received: Iterable[Received], reason: str
+) -> Progress:
+    """Of the others somebody may still tell the truth, and reports of lies stay where they are."""
+    slot = sessions.EpochCertified.model_fields["report"].default
+    liars = {sender, *(row.sender for row in received if row.slot == slot)}
+    if liars < {member.party_id for member in conduct.terms.members}:
+        return Progress(conduct=conduct, status=Status.IN_PROGRESS)
+    text = f"what {', '.join(sorted(liars))} reported proves no epoch; {sender}'s: {reason}"
+    failure = Failure.of(FailureCode.PARTY_FAULT, text[:2000], culprits=sorted(liars))
+    return Progress(conduct=conduct, status=Status.FAILED, failure=failure)

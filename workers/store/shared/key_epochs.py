@@ -1,0 +1,75 @@
+# ruff: noqa: S608  # what varies in a statement are our own names, never a value
+"""The coordinator's questions about the epochs of keys, in words that both databases understand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from ..records import CoordinatorChange, KeyEpoch, Outcome
+from ..rows import coordinator as rows
+from ..rows.coordinator import KEY_EPOCH_COLUMNS
+from .pools import SharedPools
+
+EPOCHS = f"SELECT {KEY_EPOCH_COLUMNS} FROM epochs WHERE key_session = $1 ORDER BY epoch"
+
+DUE = f"""
+    SELECT {KEY_EPOCH_COLUMNS} FROM epochs WHERE due_at <= $1 ORDER BY due_at LIMIT $2
+"""
+
+PUT_OFF = "UPDATE epochs SET due_at = $3 WHERE key_session = $1 AND epoch = $2"
+
+BEGIN = """
+    INSERT INTO epochs (key_session, epoch, session_id)
+    SELECT $1, $2, $3
+    WHERE NOT EXISTS (SELECT 1 FROM epochs WHERE key_session = $1 AND epoch >= $2)
+    ON CONFLICT DO NOTHING
+"""
+
+MAKE = """
+    UPDATE epochs SET bundle = $4, signs_from = $5, due_at = $6
+    WHERE key_session = $1 AND epoch = $2 AND session_id = $3 AND bundle IS NULL
+"""
+
+MOVE_ON = "UPDATE keys SET epoch = $2, certified = $3 WHERE key_session = $1 AND epoch < $2"
+
+FORGET_BELOW = tuple(
+    f"DELETE FROM {table} WHERE key_session = $1 AND epoch < $2"
+    for table in ("commitments", "presignatures", "pools")
+)
+
+Step: TypeAlias = tuple[str, tuple[object, ...], Outcome | None]
+"""A statement, what it takes, and what the change ends with if it changes nothing."""
+
+
+def steps(change: CoordinatorChange) -> Sequence[Step]:
+    """What a change does to an epoch, besides the rest."""
+    epoch = change.epoch
+    if epoch is None:
+        return ()
+    name = epoch.key_session, epoch.epoch
+    if epoch.bundle is None:
+        return ((BEGIN, (*name, epoch.session_id), Outcome.EPOCH_TAKEN),)
+    made = *name, epoch.session_id, epoch.bundle, epoch.signs_from, epoch.due_at
+    return (
+        (MAKE, made, Outcome.LOST_RACE),
+        # Not if a later one was made meanwhile.
+        (MOVE_ON, (*name, change.made), None),
+    )
+
+
+class SharedKeyEpochs(SharedPools):
+    """What a coordinator's store knows of the epochs of keys."""
+
+    async def key_epochs(self, key_session: bytes) -> list[KeyEpoch]:
+        return [rows.key_epoch(row) for row in await self._database.fetch(EPOCHS, key_session)]
+
+    async def key_epochs_due(self, now: int, limit: int) -> list[KeyEpoch]:
+        return [rows.key_epoch(row) for row in await self._database.fetch(DUE, now, limit)]
+
+    async def put_off_key_epoch(self, key_session: bytes, epoch: int, due_at: int | None) -> None:
+        await self._database.execute(PUT_OFF, key_session, epoch, due_at)
+
+    async def forget_epochs_below(self, key_session: bytes, epoch: int) -> None:
+        for statement in FORGET_BELOW:
+            await self._database.execute(statement, key_session, epoch)
