@@ -18,6 +18,7 @@ from ..session import inbox
 from ..session.coordinator import key_reports, resharing
 from ..session.coordinator import reports as reporting
 from ..session.coordinator.conduct import Conduct, Progress
+from ..session.coordinator.refusing import Refusal
 from ..session.errors import EquivocationError
 from ..session.peers import Peer
 from ..store.interface import CoordinatorStore, StoreUnavailableError
@@ -168,12 +169,17 @@ class RequestSessions:
                 assert_never(report)
 
     async def _with_proof(self, failed: Progress, sender: str, now: int) -> Progress:
-        """A party that is behind is shown the epoch that it does not know."""
-        facts = failed.conduct.facts
+        """A party that is behind is shown the epoch that it does not know, and others are asked in
+        its place: it may just say so. Where we are behind, nobody refuses anything."""
+        conduct, facts = failed.conduct, failed.conduct.facts
         assert failed.failure is not None
         if failed.failure.code is not FailureCode.STALE_EPOCH or facts is None:
             return failed
         bundle = await self._epochs.proof(facts.session_id)
+        if bundle is not None and bundle.key.facts.epoch > facts.epoch:
+            return failed
+        signers = sorted(member.party_id for member in conduct.terms.members)
+        failed = replace(failed, refusal=Refusal(party_id=sender, because=[], signers=signers))
         if bundle is None or sender not in resharing.concerned(bundle):
             return failed
         shown = resharing.proof(bundle, [sender], now=now)

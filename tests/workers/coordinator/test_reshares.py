@@ -12,7 +12,7 @@ from contracts import sessions
 from contracts.admission import ClientPolicy, open_request
 from contracts.envelope import UnverifiedEnvelope
 from contracts.errors import ContractError, UnauthenticatedError
-from contracts.failures import FailureCode
+from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey, EpochBundle
 from contracts.requests import QuerySessionRequest, ReshareRequest, SignRequest
 from contracts.results import (
@@ -280,6 +280,33 @@ async def test_a_coordinator_that_is_behind_asks_again_by_the_newest_epoch(
     await pass_(shire, SIGNS_ON_S)
     assert await shares(shire, key) == {name: {0: False, 1: True} for name in OLD}
     assert epoch_of(shire, await sign(shire, key, "ed25519")) == 1
+
+
+async def test_a_party_that_says_so_without_reason_keeps_nobody_from_signing(shire: World) -> None:
+    """Of a key that has had no other shares, too."""
+    key = await make(shire, "ed25519")
+    await sign(shire, key, "ed25519")
+    await everyone_is_alive(shire)
+    request = shire.sign_request(key_id=key.facts.key_id, message=MESSAGE)
+    liars: set[str] = set()
+
+    def lie(message: Outgoing) -> bool:
+        if message.kind != "share_signed" or (liars and sender(message) not in liars):
+            return False
+        liars.add(sender(message))
+        claimed = UnverifiedEnvelope.from_bytes(message.body).claimed
+        failure = Failure.of(FailureCode.STALE_EPOCH, "another epoch signs here")
+        payload = sessions.SessionFailed(failure=failure).model_dump_json().encode()
+        shire.network.waiting.append(
+            forged(shire, message, payload=payload, kind="session_failed", epoch=claimed.epoch)
+        )
+        return True
+
+    await shire.ask(request)
+    await shire.run(dropped=lie)
+    made = signed(shire, request)
+    assert len(liars) == 1
+    assert liars.isdisjoint(made.signers)
 
 
 async def _session(shire: World, request: SignRequest) -> bytes:
