@@ -20,6 +20,8 @@ from .conftest import Letting
 
 MANY = 60
 """No more than a key may have in flight."""
+TURNS = 20
+"""Of the gateway's loop, in which a request that has come gets to where it has to wait."""
 STREAMS, KEYS = 16, 2
 """No more than a key may have open; and so many keys of one holder."""
 QUICK = {**KEYGEN, "curve": "ed25519"}
@@ -75,6 +77,8 @@ async def test_one_read_is_answered_before_most_of_anothers_many(
             await until(lambda: _are(caller, many))
             tasks.append(asyncio.create_task(read("modest", modest, mine)))
             await until(lambda: _are(caller, many + 1))
+            for _ in range(TURNS):
+                await in_flight(caller)
         finally:
             os.kill(stack.supervisor.pids["coordinator.1"], signal.SIGCONT)
         await asyncio.gather(*tasks)
