@@ -170,7 +170,7 @@ async def test_a_party_that_is_away_is_named_and_the_key_goes_on(
     os.kill(stopped, signal.SIGSTOP)
     try:
         with pytest.raises(RequestFailedError) as caught:
-            await client.reshare("away", tries=1, timeout_s=8)
+            await client.reshare("away", tries=1, timeout_s=15)
     finally:
         os.kill(stopped, signal.SIGCONT)
     assert caught.value.failure.code is FailureCode.EXPIRED
