@@ -150,19 +150,33 @@ def refresh(
 
 
 def _check_out(out: Path | None, *, as_json: bool) -> None:
-    """Before anything is asked: what was made cannot be shown again."""
+    """Before anything is asked: a key should not be moved for a proof that has no place."""
     if out is not None and not out.absolute().parent.is_dir():
         text = f"There is no folder {out.absolute().parent} for the proof."
         leave(ExitCode.USAGE, "usage", text, as_json=as_json)
 
 
+def _kept(bundle: EpochBundle, out: Path) -> str | None:
+    """Returns why it could not be kept, if it could not."""
+    try:
+        out.write_text(bundle.model_dump_json() + "\n", encoding="utf-8")
+    except OSError as error:
+        return (
+            f"The key has its new shares, but their proof was not written to {out} "
+            f"({error.strerror}). It stands in the output: keep it."
+        )
+    return None
+
+
 def _show(made: ReshareResult, out: Path | None, *, as_json: bool, request_id: str) -> None:
     bundle = made.bundle
     assert bundle is not None  # the client has checked it
-    if out is not None:
-        out.write_text(bundle.model_dump_json() + "\n", encoding="utf-8")
+    unkept = None if out is None else _kept(bundle, out)
     if as_json:
-        print_json(_as_json(made, bundle) | {"request_id": request_id})
+        shown = _as_json(made, bundle) | {"request_id": request_id}
+        if unkept is not None:
+            leave(ExitCode.FAILED, "not_written", unkept, as_json=True, **shown)
+        print_json(shown)
         return
     before, facts = bundle.predecessor.facts, bundle.key.facts
     reshared = facts.reshared
@@ -177,9 +191,12 @@ def _show(made: ReshareResult, out: Path | None, *, as_json: bool, request_id: s
         "signs from": _moment(made.signs_from or made.finished_at),
         **_shown_out(before, facts),
     }
-    if out is not None:
+    if out is not None and unkept is None:
         fields["proof"] = str(out)
     print_fields(fields)
+    if unkept is not None:
+        typer.echo(bundle.model_dump_json())
+        leave(ExitCode.FAILED, "not_written", unkept, as_json=False)
 
 
 def _shown_out(before: KeyFacts, facts: KeyFacts) -> dict[str, str]:

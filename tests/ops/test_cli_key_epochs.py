@@ -126,6 +126,21 @@ def test_a_proof_that_could_not_be_kept_is_not_asked_for(run: Run, fake: Reshari
     assert fake.asked == []
 
 
+def test_a_proof_that_cannot_be_written_is_not_lost(run: Run, tmp_path: Path) -> None:
+    """The key has moved by then."""
+    proof = str(tmp_path / ("x" * 300))
+    told = run("key", "refresh", "treasury", "--out", proof)
+    assert told.code == 1
+    assert "File name too long" in told.err
+    assert "dealt from" in told.out
+    assert EpochBundle.model_validate_json(told.out.splitlines()[-1]) == BUNDLE
+    told = run("key", "refresh", "treasury", "--out", proof, "--json")
+    assert told.code == 1
+    error = told.json["error"]
+    assert (error["kind"], error["epoch"]) == ("not_written", TO_EPOCH)
+    assert EpochBundle.model_validate(error["bundle"], strict=False) == BUNDLE
+
+
 def test_where_nobody_is_shown_out_nothing_is_promised(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 from contracts import addresses, sessions
 from contracts.envelope import UnverifiedEnvelope
 from contracts.keys import CertifiedKey
-from contracts.requests import KeygenRequest, SignRequest
+from contracts.requests import KeygenRequest, ReshareRequest, SignRequest
 from contracts.results import CancelResult, SignResult, Status
 from contracts.signing import SignedRequest
 from tests.workers.callers import wish
@@ -43,7 +43,7 @@ async def everyone_is_alive(shire: World) -> None:
         await shire.liveness.seen(party_id)
 
 
-async def session_of(shire: World, request: SignRequest) -> bytes:
+async def session_of(shire: World, request: ReshareRequest | SignRequest) -> bytes:
     """The session that is to answer."""
     known = await shire.coordinator_store.request(CLIENT, request.request_id)
     assert known is not None

@@ -10,11 +10,7 @@ from dataclasses import dataclass
 
 from contracts.operations import OPERATIONS
 from contracts.requests import CancelRequest
-from contracts.results import (
-    DELIVERED,
-    SessionResult,
-    Status,
-)
+from contracts.results import DELIVERED, SessionResult, Status
 
 from ..session.coordinator.conduct import Conduct
 from ..session.protocols import OF_REQUESTS

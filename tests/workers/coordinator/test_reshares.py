@@ -11,34 +11,42 @@ import pytest
 from contracts import sessions
 from contracts.admission import ClientPolicy, open_request
 from contracts.envelope import UnverifiedEnvelope
-from contracts.errors import ContractError, UnauthenticatedError
+from contracts.errors import UnauthenticatedError
 from contracts.failures import Failure, FailureCode
-from contracts.keys import CertifiedKey, EpochBundle
-from contracts.requests import QuerySessionRequest, ReshareRequest, SignRequest
+from contracts.keys import CertifiedKey
+from contracts.requests import QuerySessionRequest, ReshareRequest
 from contracts.results import (
-    KeygenResult,
     QuerySessionResult,
     ReshareResult,
-    Result,
-    SignResult,
     Status,
 )
 from contracts.signing import sign_request
 from contracts.verification import check_key
 from tests.workers.ecdsa import AHEAD, forged, look, only_result, pools_of, sender, sent
+from tests.workers.reshares import (
+    MESSAGE,
+    NEW,
+    OLD,
+    ask,
+    bundle_of,
+    epoch_of,
+    failed,
+    make,
+    pass_,
+    reshared,
+    shares,
+    sign,
+    signed,
+)
 from tests.workers.simulate import CLIENT, World, world
-from tests.workers.tries import everyone_is_alive, history
-from workers.coordinator.reshares import SHORTEST_TRY_MS
+from tests.workers.tries import everyone_is_alive, session_of
 from workers.session.coordinator import resharing
-from workers.session.coordinator.conduct import Conduct
 from workers.session.epochs import ENDS_S, SIGNS_ON_S, SWITCH_S, check_bundle
 from workers.store.records import Outgoing
 
 pytestmark = pytest.mark.long
 
 SCHEMES = {"ed25519": ["ed25519"], "secp256k1": ["bip340", "ecdsa"]}
-OLD, NEW = ["party-1", "party-2", "party-3"], ["party-2", "party-3", "party-4", "party-5"]
-MESSAGE = bytes(range(32))
 
 
 @pytest.fixture
@@ -46,97 +54,6 @@ async def shire(tmp_path: Path) -> AsyncIterator[World]:
     async with world(tmp_path, party_count=5) as made:
         yield made
         assert made.dead == []
-
-
-###
-### What tests do
-###
-
-
-async def make(shire: World, curve: str = "secp256k1") -> CertifiedKey:
-    await everyone_is_alive(shire)
-    request = shire.keygen_request(curve=curve, party_count=3, parties=OLD)
-    await shire.ask(request)
-    await shire.run()
-    result = only_result(shire, request)
-    assert isinstance(result, KeygenResult)
-    assert result.key is not None
-    return result.key
-
-
-async def ask(shire: World, key: CertifiedKey, **changes: Any) -> ReshareRequest:
-    await everyone_is_alive(shire)
-    request = shire.reshare_request(key.facts, **changes)
-    await shire.ask(request)
-    return request
-
-
-async def reshared(shire: World, key: CertifiedKey, **changes: Any) -> EpochBundle:
-    """And proven to everybody concerned."""
-    request = await ask(shire, key, **changes)
-    await shire.run()
-    return bundle_of(shire, request)
-
-
-def bundle_of(shire: World, request: ReshareRequest) -> EpochBundle:
-    result = only_result(shire, request)
-    assert isinstance(result, ReshareResult)
-    assert result.failure is None, result.failure
-    assert result.bundle is not None
-    return result.bundle
-
-
-async def sign(shire: World, key: CertifiedKey, scheme: str) -> SignResult:
-    await everyone_is_alive(shire)
-    request = shire.sign_request(key_id=key.facts.key_id, scheme=scheme, message=MESSAGE)
-    await shire.ask(request)
-    await shire.run()
-    return signed(shire, request)
-
-
-def signed(shire: World, request: SignRequest) -> SignResult:
-    result = only_result(shire, request)
-    assert isinstance(result, SignResult)
-    assert result.failure is None, result.failure
-    return result
-
-
-def failed(shire: World, request: Any) -> tuple[FailureCode, str]:
-    result: Result = only_result(shire, request)
-    assert result.failure is not None
-    return result.failure.code, result.failure.message
-
-
-async def pass_(shire: World, seconds: float) -> None:
-    shire.clock.offset_ms += int(seconds * 1000)
-    for party in shire.parties.values():
-        for key_session in await party._store.keys_due(shire.clock(), 10):
-            await party.epochs.go_on(key_session)
-    await shire.reshares.tend()
-
-
-async def shares(shire: World, key: CertifiedKey) -> dict[str, dict[int, bool]]:
-    """Party -> epoch -> whether its share is usable; parties without any are left out."""
-    found = {}
-    for party_id, store in shire.party_stores.items():
-        own = {
-            each.epoch: each.active
-            for each in await store.key_shares()
-            if each.key_session == key.facts.session_id
-        }
-        if own:
-            found[party_id] = own
-    return found
-
-
-def epoch_of(shire: World, result: SignResult) -> int:
-    """Of the session that made these signatures."""
-    (message, *_) = [
-        message
-        for message in sent(shire, "share_signed")
-        if message.headers["session_id"] == (result.session_id or b"").hex()
-    ]
-    return UnverifiedEnvelope.from_bytes(message.body).claimed.epoch
 
 
 ###
@@ -223,7 +140,7 @@ async def test_the_same_request_again_is_answered_with_the_same_result(shire: Wo
     assert [each.epoch for each in begun] == [1]
 
 
-async def test_its_owner_can_look_at_the_session(shire: World) -> None:
+async def test_its_owner_can_look_at_thesession_of(shire: World) -> None:
     key = await make(shire)
     request = await ask(shire, key, parties=NEW, threshold=3)
     await shire.run()
@@ -267,7 +184,7 @@ async def test_a_party_that_was_not_told_is_told_when_it_is_asked(shire: World) 
     await shire.run()
     assert epoch_of(shire, signed(shire, asked)) == 1
     assert (await shares(shire, key))["party-2"] == {0: True, 1: True}
-    events = await shire.coordinator_store.events(await _session(shire, asked))
+    events = await shire.coordinator_store.events(await session_of(shire, asked))
     assert '"try": 2' in events[0].details
 
 
@@ -307,12 +224,6 @@ async def test_a_party_that_says_so_without_reason_keeps_nobody_from_signing(shi
     made = signed(shire, request)
     assert len(liars) == 1
     assert liars.isdisjoint(made.signers)
-
-
-async def _session(shire: World, request: SignRequest) -> bytes:
-    found = await shire.coordinator_store.request(CLIENT, request.request_id)
-    assert found is not None
-    return found.session_id
 
 
 ###
@@ -364,165 +275,6 @@ async def test_who_was_not_given_the_right_is_nobody(shire: World) -> None:
             continue
         with pytest.raises(UnauthenticatedError, match="not authorised"):
             open_request(asked.body, asked.signature, [policy])
-
-
-async def test_numbers_that_were_used_are_passed_over(shire: World) -> None:
-    key = await make(shire)
-    first = await ask(shire, key)
-    second = await ask(shire, key, tries=3)
-    third = await ask(shire, key)
-    await shire.run()
-    assert failed(shire, third)[1] == (
-        f"epochs of key {key.facts.key_id} were begun up to 2: first_epoch must be later"
-    )
-    made = [
-        each.epoch
-        for each in await shire.coordinator_store.key_epochs(key.facts.session_id)
-        if each.bundle is not None
-    ]
-    assert 1 <= len(made) <= 2
-    results = [only_result(shire, request).status for request in (first, second)]
-    assert Status.COMPLETED in results
-    await pass_(shire, SWITCH_S)
-    assert epoch_of(shire, await sign(shire, key, "bip340")) == max(made)
-
-
-###
-### Tries
-###
-
-
-async def test_a_dealer_that_is_silent_is_left_out_of_the_next_try(shire: World) -> None:
-    key = await make(shire)
-    request = await ask(shire, key, tries=3, parties=["party-3", "party-4"])
-    (first,) = {each.headers["session_id"] for each in sent(shire, "reshare_created")}
-    conduct = await _conduct(shire, bytes.fromhex(first))
-    silent = next(
-        each.party_id
-        for each in conduct.terms.members
-        if each.party_id in OLD and each.party_id != "party-3"
-    )
-    await shire.run(dropped=lambda message: message.routing_key == silent)
-    await _try_is_over(shire, bytes.fromhex(first))
-    await shire.run()
-    bundle = bundle_of(shire, request)
-    assert bundle.key.facts.epoch == 2
-    assert bundle.key.facts.reshared is not None
-    assert silent not in bundle.key.facts.reshared.dealers
-    (_, about), *_ = await history(shire, bundle.key.facts.reshared.session_id)
-    assert about["try"] == 2
-    assert f"nothing was heard of {silent}" in about["after"]
-
-
-async def test_no_more_tries_than_were_asked_for(shire: World) -> None:
-    key = await make(shire)
-    request = await ask(shire, key, tries=2)
-    for number in (1, 2):
-        (last, *_) = reversed(
-            [each.headers["session_id"] for each in sent(shire, "reshare_created")]
-        )
-        await shire.run(dropped=lambda message: message.routing_key == "party-1")
-        assert len(await shire.coordinator_store.key_epochs(key.facts.session_id)) == number
-        await _try_is_over(shire, bytes.fromhex(last))
-    assert failed(shire, request)[0] is FailureCode.EXPIRED
-    await shire.run()
-    assert await shares(shire, key) == {name: {0: True} for name in OLD}
-    await sign(shire, key, "bip340")
-
-
-async def test_where_others_took_the_numbers_the_request_ends(shire: World) -> None:
-    key = await make(shire)
-    request = await ask(shire, key, tries=2)
-    (first,) = {each.headers["session_id"] for each in sent(shire, "reshare_created")}
-    await shire.run(dropped=lambda message: message.routing_key == "party-1")
-    await ask(shire, key, first_epoch=2)
-    await shire.run(dropped=lambda message: message.routing_key == "party-1")
-    await _try_is_over(shire, bytes.fromhex(first))
-    await shire.run()
-    code, text = failed(shire, request)
-    assert code is FailureCode.PARTY_REFUSED
-    assert "epoch 3 is none that was asked for" in text
-
-
-async def _try_is_over(shire: World, session_id: bytes) -> None:
-    await shire.outlive(session_id)
-    await everyone_is_alive(shire)
-    await shire.reports.expire(session_id)
-
-
-async def _conduct(shire: World, session_id: bytes) -> Conduct:
-    session = await shire.coordinator_store.session(session_id)
-    assert session is not None
-    return Conduct.model_validate_json(session.state)
-
-
-def test_a_try_has_time_to_be_made() -> None:
-    assert SHORTEST_TRY_MS >= 5_000
-
-
-###
-### Lies
-###
-
-
-async def test_a_report_that_proves_nothing_ends_nothing(shire: World) -> None:
-    key = await make(shire)
-    other = await make(shire)
-    request = await ask(shire, key)
-    spoilt: list[str] = []
-
-    def lie(message: Outgoing) -> bool:
-        if message.kind != "epoch_certified" or spoilt:
-            return False
-        spoilt.append(sender(message))
-        claimed = UnverifiedEnvelope.from_bytes(message.body).claimed
-        report = sessions.EpochCertified.model_validate_json(claimed.payload)
-        wrong = report.model_copy(update={"key": other})
-        payload = wrong.model_dump_json().encode()
-        shire.network.waiting.insert(0, forged(shire, message, payload=payload))
-        return True
-
-    await shire.run(dropped=lie)
-    assert spoilt
-    assert bundle_of(shire, request).key.facts.epoch == 1
-
-
-async def test_where_all_reports_prove_nothing_it_fails_and_the_key_signs(shire: World) -> None:
-    key = await make(shire)
-    request = await ask(shire, key, dealers=OLD[:2])
-
-    def lie(message: Outgoing) -> bool:
-        if message.kind != "epoch_certified" or message.message_id == "forged":
-            return False
-        claimed = UnverifiedEnvelope.from_bytes(message.body).claimed
-        report = sessions.EpochCertified.model_validate_json(claimed.payload)
-        payload = report.model_copy(update={"dealt": {}}).model_dump_json().encode()
-        shire.network.waiting.append(forged(shire, message, payload=payload))
-        return True
-
-    await shire.run(dropped=lie)
-    code, text = failed(shire, request)
-    assert code is FailureCode.PARTY_FAULT
-    assert "2 dealers have to deal, and each to sign" in text
-    assert {0: True}.items() <= (await shares(shire, key))["party-1"].items()
-    await sign(shire, key, "bip340")
-
-
-async def test_nobody_moves_on_for_a_bundle_that_its_owner_did_not_ask_for(shire: World) -> None:
-    """The coordinator's word makes nothing true."""
-    key = await make(shire)
-    request = await ask(shire, key)
-    await shire.run(dropped=lambda message: message.kind == "epoch_proven")
-    bundle, before = bundle_of(shire, request), await shares(shire, key)
-    forged_request = shire.reshare_request(key.facts, signer=shire.coordinator.public.der)
-    asked = sign_request(forged_request, shire.coordinator)
-    spoilt = bundle.model_copy(update={"request": asked.body, "request_signature": asked.signature})
-    for name in OLD:
-        with pytest.raises(ContractError, match="somebody else than the key's owner"):
-            await shire.parties[name].epochs.proven(spoilt)
-    assert await shares(shire, key) == before == {name: {0: True, 1: False} for name in OLD}
-    for name in OLD:
-        assert await shire.parties[name].epochs.proven(bundle)
 
 
 ###

@@ -16,12 +16,7 @@ from contracts.keys import EpochBundle
 from contracts.primitives import Curve
 from contracts.requests import ReshareRequest
 from contracts.sessions import EpochCertified, ReshareCreated, SessionFailed
-from tests.session.epoch_bundles import (
-    FROM_EPOCH,
-    NEW_PARTIES,
-    old_facts,
-    request,
-)
+from tests.session.epoch_bundles import FROM_EPOCH, NEW_PARTIES, old_facts, request
 from tests.session.party.reshares import created, members, party, share_of
 from tests.workers.doubles import FakePublisher
 from tests.workers.migrated import migrate
@@ -35,12 +30,7 @@ from workers.session.party.engines import ENGINES
 from workers.settings import PartyLimits
 from workers.store.interface import PartyStore
 from workers.store.opening import open_party_store
-from workers.store.records import (
-    EpochRecord,
-    EpochStatus,
-    Outgoing,
-    PartyChange,
-)
+from workers.store.records import EpochRecord, EpochStatus, Outgoing, PartyChange
 from workers.store.sealing import MasterKeys, Sealer
 
 SEALER = Sealer(MasterKeys({1: bytes(range(32))}))
