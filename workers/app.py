@@ -52,7 +52,6 @@ from .session.sending import report
 from .settings import CoordinatorSettings, Lane, PartySettings
 from .store.interface import SessionStore, StoreUnavailableError
 from .store.opening import open_coordinator_store, open_party_store
-from .store.sealing import Sealer
 
 S = TypeVar("S", bound=SessionStore)
 
@@ -108,7 +107,7 @@ async def run_party(
     limits = settings.limits
     url = with_heartbeat(settings.amqp_url)
     queues = {lane: _QUEUES[lane](settings.party_id) for lane in lanes}
-    sealer = Sealer(settings.master_keys())
+    sealer = settings.sealer()
     await _broker_reachable(url, queues=queues.values(), ways=partys_ways(settings.party_id))
     closed = open_party_store(
         settings.database_url,

@@ -31,7 +31,7 @@ from .settings import CoordinatorSettings, Lane, PartySettings, SettingsError
 from .store.interface import PartyStore, SchemaError, StoreUnavailableError, WitnessError
 from .store.opening import open_party_store
 from .store.records import BanRecord, EvidenceRecord
-from .store.sealing import Sealer, SealError
+from .store.sealing import SealError
 from .store.witness import look
 from .tenants.cli import party as tenants
 
@@ -349,7 +349,7 @@ def show_incarnation(
 
 def _with_store(settings: PartySettings, work: Callable[[PartyStore], Awaitable[T]]) -> T:
     async def opened() -> T:
-        sealer = Sealer(settings.master_keys())
+        sealer = settings.sealer()
         async with open_party_store(
             settings.database_url, party_id=settings.party_id, sealer=sealer, max_connections=1
         ) as store:

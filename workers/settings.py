@@ -43,7 +43,8 @@ from .pins import ClientSection, PeerSection
 from .places import PlacesSection
 from .pool_limits import PoolLimits
 from .session.peers import Peer
-from .store.sealing import MasterKeys
+from .store.sealing import MasterKeys, Sealer
+from .store.share_keys import ShareKeys
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -188,6 +189,11 @@ class PartySection(PlacesSection):
     incarnation_file: Path | None = None
     """What tells that the database has gone back: on another volume and in no backup of it, kept
     across restarts. Beside this file, and called after the party, if not said otherwise."""
+    share_keys_folder: Path | None = None
+    """Half of what opens each key share, erased when its epoch is over. **To be kept**: without it
+    the database's shares are lost, and only a backup has them. The same for all processes of the
+    party, in no backup of the database. Beside this file, and called after the party, if not said
+    otherwise."""
 
 
 class CoordinatorSection(PlacesSection):
@@ -245,6 +251,7 @@ class PartySettings:
     database_url: str = field(repr=False)
     master_key_file: Path | None
     incarnation_file: Path
+    share_keys_folder: Path
 
     @classmethod
     def load(cls, path: Path, environ: Mapping[str, str] = os.environ) -> PartySettings:
@@ -283,7 +290,17 @@ class PartySettings:
             else path.parent / party.master_key_file,
             incarnation_file=path.parent
             / (party.incarnation_file or f"{party.party_id}.incarnation"),
+            share_keys_folder=path.parent
+            / (party.share_keys_folder or f"{party.party_id}.share-keys"),
         )
+
+    def sealer(self) -> Sealer:
+        """Raises SealError."""
+        return Sealer(self.master_keys(), erasable=self.share_keys)
+
+    @property
+    def share_keys(self) -> ShareKeys:
+        return ShareKeys(self.share_keys_folder)
 
     def master_keys(self) -> MasterKeys:
         """From the key file, or the environment. Raises SealError."""

@@ -20,7 +20,7 @@ from workers import private_keys
 from workers.settings import CoordinatorSettings, PartySettings, SettingsError
 from workers.store.interface import SchemaError, StoreUnavailableError, WitnessError
 from workers.store.opening import open_coordinator_store, open_party_store
-from workers.store.sealing import Sealer, SealError
+from workers.store.sealing import SealError
 from workers.tenants.lists import keys_without_tenant, shares_without_tenant
 
 app = typer.Typer(no_args_is_help=True, help="What an upgrade leaves to be done by people.")
@@ -137,7 +137,7 @@ LACKS = (
 
 async def _shares_without_tenant(config: Path) -> list[str]:
     settings = PartySettings.load(config)
-    sealer = Sealer(settings.master_keys())
+    sealer = settings.sealer()
     async with open_party_store(
         settings.database_url, party_id=settings.party_id, sealer=sealer, max_connections=1
     ) as store:

@@ -7,14 +7,14 @@ import pytest
 from workers.resealing.resealing import reseal
 from workers.store.interface import PartyStore
 from workers.store.rows.sealed import Sealed
-from workers.store.sealing import MasterKeys
+from workers.store.sealing import Sealer
 
 
 class KilledError(Exception):
     pass
 
 
-async def reseal_some(store: PartyStore, party_id: str, keys: MasterKeys, count: int) -> None:
+async def reseal_some(store: PartyStore, party_id: str, sealer: Sealer, count: int) -> None:
     """As if the command had been killed after so many key shares."""
     done = 0
 
@@ -25,4 +25,4 @@ async def reseal_some(store: PartyStore, party_id: str, keys: MasterKeys, count:
             raise KilledError
 
     with pytest.raises(KilledError):
-        await reseal(store, party_id, keys, step)
+        await reseal(store, party_id, sealer, step)

@@ -16,13 +16,16 @@ import migrations
 from tests.patience import until
 from tests.protocols.simulate import coins
 from tests.workers.backup.commands import ONE, TWO, Ended, backup, configure, warren
+from tests.workers.backup.shares import CREATED_AT, sealed
 from tests.workers.resealed import reseal_some
 from tests.workers.store.examples import key_share, nonce, party_change, presignature
+from workers.backup.archive import Backup
 from workers.resealing.resealing import check, reseal
 from workers.settings import PartySettings
 from workers.store.interface import PartyStore
 from workers.store.opening import open_party_store
 from workers.store.records import Outcome
+from workers.store.rows.party import PartyRows
 from workers.store.rows.sealed import Sealed
 from workers.store.sealing import MasterKeys, Sealer, SealError
 
@@ -50,13 +53,18 @@ async def party(folder: Path, url: str) -> Path:
     return config
 
 
+def sealer(config: Path, *versions: int) -> Sealer:
+    keys = MasterKeys({version: KEYS[version] for version in versions})
+    return Sealer(keys, erasable=PartySettings.load(config).share_keys)
+
+
 def opened(config: Path, *versions: int) -> PartyStore:
     """As a worker has it."""
     settings = PartySettings.load(config)
     return open_party_store(
         settings.database_url,
         party_id="party-1",
-        sealer=Sealer(MasterKeys({version: KEYS[version] for version in versions})),
+        sealer=sealer(config, *versions),
         witness=settings.incarnation_file,
         max_connections=1,
     )
@@ -172,7 +180,11 @@ async def test_backups_are_told_apart(tmp_path: Path) -> None:
     files = [tmp_path / f"{name}.backup" for name in ("old", "between", "new")]
     assert (await backup("create", config, "--out", str(files[0]))).code == 0
     write_keys(config, 1, 2)
-    assert (await backup("create", config, "--out", str(files[1]))).code == 0
+    # As a release made it that did not seal the shares again for a backup.
+    old, both = (MasterKeys({each: KEYS[each] for each in versions}) for versions in ([1], [1, 2]))
+    inside = sealed(ONE, PartyRows("party-1", Sealer(old)))
+    between = Backup(party_id="party-1", created_at=CREATED_AT, shares=(inside,))
+    files[1].write_bytes(between.to_bytes(both))
     assert (await ran(config)).code == 0
     assert (await backup("create", config, "--out", str(files[2]))).code == 0
     named = [word for file in files for word in ("--backup", str(file))]
@@ -185,18 +197,18 @@ async def test_backups_are_told_apart(tmp_path: Path) -> None:
 
 async def test_what_is_made_or_taken_meanwhile_is_left_alone(tmp_path: Path) -> None:
     config = await party(tmp_path, f"sqlite:///{tmp_path / 'party.sqlite'}")
-    keys = MasterKeys(KEYS)
+    both = sealer(config, 1, 2)
     async with opened(config, 1) as store:
         await fill(store)
     async with opened(config, 1, 2) as worker, opened(config, 1, 2) as operator:
         steps = asyncio.Queue[Sealed]()
-        work = asyncio.create_task(reseal(operator, "party-1", keys, steps.put_nowait))
+        work = asyncio.create_task(reseal(operator, "party-1", both, steps.put_nowait))
         await steps.get()
         taken = party_change("taken", take_nonce=nonce("made 0").nonce_id, status="completed")
         assert await worker.commit(taken) is Outcome.COMMITTED
         await fill(worker, "later")
         await work
-        found = await check(operator, "party-1", keys, lambda _: None)
+        found = await check(operator, "party-1", both, lambda _: None)
         assert set(found.left.values()) == {0}
         assert await worker.commit(party_change("again", take_nonce=nonce("made 0").nonce_id)) in {
             Outcome.NONCE_GONE
@@ -208,7 +220,7 @@ async def half_resealed(config: Path, resealed: int) -> None:
     async with opened(config, 1) as store:
         await fill(store)
     async with opened(config, 1, 2) as store:
-        await reseal_some(store, "party-1", MasterKeys(KEYS), resealed)
+        await reseal_some(store, "party-1", sealer(config, 1, 2), resealed)
     for version in (1, 2):
         with pytest.raises(SealError, match=f"version {3 - version}, which is not here"):
             async with opened(config, version):
@@ -265,3 +277,21 @@ async def test_killed_in_the_middle_it_goes_on_where_it_was(tmp_path: Path) -> N
     done = await ran(config, "--json")
     assert done.json["resealed"]["key_shares"] == MANY - before
     assert set(done.json["left"].values()) == {0}
+
+
+async def test_shares_of_before_they_could_be_erased_are_sealed_anew(tmp_path: Path) -> None:
+    """Under the same master key: what it is for is said where the command is."""
+    config = await party(tmp_path, f"sqlite:///{tmp_path / 'party.sqlite'}")
+    settings = PartySettings.load(config)
+    async with opened(config, 1) as store:
+        await fill(store, shares=1)
+        plain = Sealer(MasterKeys({1: KEYS[1]}))
+        rows = PartyRows("party-1", plain)
+        old = rows.sealed(key_share(key_session=coins("old"), key_id="old", active=True))
+        assert await store.add_sealed_key_shares([old])
+    assert (await ran(config, "--check", "--json")).json["left"]["key_shares"] == 1
+    done = await ran(config, "--json")
+    assert (done.json["resealed"]["key_shares"], done.json["left"]["key_shares"]) == (1, 0)
+    settings.share_keys.erase_below(coins("old"), 1)
+    async with opened(config, 1) as store:
+        assert [each.active for each in await store.key_shares()].count(True) == 1

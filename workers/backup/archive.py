@@ -6,7 +6,8 @@
 
 The body is sealed under the master key with the two lines before it as associated data, so nothing
 in the file can be changed, left out or taken from another one. Within it, each share is sealed a
-second time, as it is in the database: under a data key of its own, to this party. Nonces,
+second time, as in the database: under a data key of its own, to this party. It needs no erasable
+key: a backup signs as its epoch does, until it is destroyed. Nonces,
 presignatures and round state have no place in it: a backup of them is a way to use them twice.
 """
 
@@ -66,7 +67,7 @@ _SHARES = TypeAdapter(list[_Share])
 class Backup:
     """
     Attributes:
-        shares: Each `secret` as it is in the database: sealed to this party.
+        shares: Each `secret` sealed to this party; see `PartyRows.portable`.
     """
 
     party_id: str

@@ -16,7 +16,7 @@ from ..store.interface import PartyStore, SchemaError, StoreUnavailableError, Wi
 from ..store.opening import open_party_store
 from ..store.records import KeyShareRecord
 from ..store.rows.party import PartyRows
-from ..store.sealing import MasterKeys, Sealer, SealError
+from ..store.sealing import MasterKeys, SealError
 from . import archive
 from .archive import Backup
 from .checking import check_shares
@@ -63,7 +63,8 @@ def create(
         async with us.opened(fenced=False) as store:
             shares = _latest(await store.sealed_key_shares())
         us.check(shares)
-        backup = Backup(party_id=us.party_id, created_at=now_ms(), shares=tuple(shares))
+        kept = tuple(us.rows.portable(share) for share in shares)
+        backup = Backup(party_id=us.party_id, created_at=now_ms(), shares=kept)
         archive.write(out, backup.to_bytes(us.keys))
         return _report(out, backup)
 
@@ -100,7 +101,7 @@ def restore_backup(
         async with us.opened(fenced=True) as store:
             added = missing(backup.shares, await store.sealed_key_shares(), us.rows)
             if added:
-                await restore(store, added)
+                await restore(store, added, us.rows)
             found = await store.incarnation()
         return _report(file, backup) | {
             "restored": len(added),
@@ -123,7 +124,7 @@ class _Us:
         self._settings = settings
         self.party_id = settings.party_id
         self.keys: MasterKeys = settings.master_keys()
-        self._sealer = Sealer(self.keys)
+        self._sealer = settings.sealer()
         self.rows = PartyRows(settings.party_id, self._sealer)
 
     def opened(self, *, fenced: bool) -> PartyStore:

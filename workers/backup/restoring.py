@@ -53,7 +53,7 @@ def missing(
     return added
 
 
-async def restore(store: PartyStore, shares: Sequence[KeyShareRecord]) -> None:
+async def restore(store: PartyStore, shares: Sequence[KeyShareRecord], rows: PartyRows) -> None:
     """Add them all, or none, in a new incarnation. Raises BackupError."""
     for share in await store.outdated(shares):
         raise BackupError(
@@ -61,7 +61,7 @@ async def restore(store: PartyStore, shares: Sequence[KeyShareRecord]) -> None:
             "a later one since, and has deleted it. Use a newer backup"
         )
     await store.begin_incarnation(REASON)
-    if not await store.add_sealed_key_shares(shares):
+    if not await store.add_sealed_key_shares([rows.sealed(rows.opened(each)) for each in shares]):
         raise BackupError("somebody else added one of these keys just now: restore again")
 
 

@@ -58,7 +58,7 @@ def command(
     try:
         settings = PartySettings.load(config)
         keys = settings.master_keys()
-        done, found = asyncio.run(_work(settings, keys, only_check=only_check, quiet=as_json))
+        done, found = asyncio.run(_work(settings, only_check=only_check, quiet=as_json))
         old = [each for each in backups or () if _needs_more(each, settings.party_id, keys)]
     except (SettingsError, SealError, SchemaError, AddressError, ContractError) as error:
         _leave(str(error), EXIT_CONFIGURATION)
@@ -77,21 +77,22 @@ def command(
 
 
 async def _work(
-    settings: PartySettings, keys: MasterKeys, *, only_check: bool, quiet: bool
+    settings: PartySettings, *, only_check: bool, quiet: bool
 ) -> tuple[dict[Sealed, int], Found]:
+    sealer = settings.sealer()
     opened = open_party_store(
         settings.database_url,
         party_id=settings.party_id,
-        sealer=Sealer(keys),
+        sealer=sealer,
         max_connections=1,
     )
     async with opened as store:
         done = dict.fromkeys(Sealed, 0)
         if not only_check:
             with _bars("sealing", await _counts(store), quiet=quiet) as step:
-                done = await reseal(store, settings.party_id, keys, step)
+                done = await reseal(store, settings.party_id, sealer, step)
         with _bars("checking", await _counts(store), quiet=quiet) as step:
-            return done, await check(store, settings.party_id, keys, step)
+            return done, await check(store, settings.party_id, sealer, step)
 
 
 async def _counts(store: PartyStore) -> dict[Sealed, int]:

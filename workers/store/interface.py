@@ -195,9 +195,9 @@ class PartyStore(SessionStore, Protocol):
     async def retire_epochs(
         self, key_session: bytes, below: int, sessions: Sequence[bytes], now: int
     ) -> bool:
-        """Remember outside of the database that all lower epochs are over; then delete their
-        shares, nonces and presignatures, and end these sessions, in which they are used. False, and
-        nothing is done, unless the epoch `below` is active."""
+        """Remember outside of the database that all lower epochs are over, and erase what opens
+        their shares; then delete these, nonces and presignatures, and end these sessions, in which
+        they are used. False, and nothing is done, unless the epoch `below` is active."""
 
     async def purge_retired(self, *, since: int) -> int:
         """Delete nonces and presignatures of epochs that were retired since: a session that nobody

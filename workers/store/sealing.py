@@ -4,9 +4,10 @@
 one back. Keep old versions for as long as a share is sealed under them.
 
 A key share has a data key of its own, which a `KeyWrapper` wraps: the master key here, or a key
-management service in the same place. Everything shorter-lived (round state, inbox, nonces,
-presignatures) is sealed directly under subkeys that HKDF-SHA256 derives from the master key, one
-per row, so that no key ever sees enough messages for random AES-GCM nonces to meet.
+management service in the same place. With it goes a second half that stands in no database and can
+be erased (`share_keys`); a backup does without. Everything shorter-lived (round state, inbox,
+nonces, presignatures) is sealed directly under subkeys that HKDF-SHA256 derives from the master
+key, one per row, so that no key ever sees enough messages for random AES-GCM nonces to meet.
 
 The associated data says whose value it is and where it belongs: a row that was copied over another
 does not open.
@@ -50,8 +51,38 @@ class Kind(Enum):
     BACKUP = b"warren/store/backup/v1"
 
 
+_ERASABLE = b"erasable/v1"
+"""Behind a key share that needs both halves; `ERASABLE_END` with its length."""
+ERASABLE_END = pack((_ERASABLE,))
+
+
 class SealError(Exception):
     """A sealed value does not open, or there is no usable key. Never holds either."""
+
+
+class ErasedError(SealError):
+    """The other half of a share's key is erased: its epoch is over."""
+
+
+class ErasableKeys(Protocol):
+    """Keeps the other halves of the keys of shares, 32 bytes each: see `share_keys`."""
+
+    def make(self, key_session: bytes, epoch: int) -> bytes:
+        """The key of a share, made if there is none: kept for good before it is returned.
+
+        Raises:
+            ErasedError: the epoch is over.
+            WitnessError: it cannot be kept.
+        """
+
+    def find(self, key_session: bytes, epoch: int) -> bytes:
+        """Raises ErasedError, or SealError if it is not here."""
+
+    def erased(self, key_session: bytes, epoch: int) -> bool:
+        """Whether it was here and is no more."""
+
+    def erase_below(self, key_session: bytes, epoch: int) -> None:
+        """Those of all lower epochs, for good; again, it changes nothing. Raises WitnessError."""
 
 
 class KeyWrapper(Protocol):
@@ -176,11 +207,32 @@ class Sealer:
 
     Arguments:
         wrapper: For the data keys of key shares, if it is not to be the master key.
+        erasable: Without it, shares are sealed so that the master key opens them for ever, and
+            those that need another half do not open.
     """
 
-    def __init__(self, keys: MasterKeys, *, wrapper: KeyWrapper | None = None) -> None:
+    def __init__(
+        self,
+        keys: MasterKeys,
+        *,
+        wrapper: KeyWrapper | None = None,
+        erasable: ErasableKeys | None = None,
+    ) -> None:
         self._keys = keys
         self._wrapper: KeyWrapper = wrapper or keys
+        self.erasable = erasable
+
+    def newest_alone(self) -> Sealer:
+        """What is left when the older master keys have retired."""
+        alone = copy.copy(self)
+        alone._keys = self._keys.newest_alone()
+        if self._wrapper is self._keys:
+            alone._wrapper = alone._keys
+        return alone
+
+    def sealed(self, value: bytes) -> bool:
+        """Whether the value says that one of the master keys has sealed it."""
+        return self._keys.sealed(value)
 
     def seal(self, kind: Kind, plain: bytes, *place: bytes) -> bytes:
         """Seal to a kind of value and to its place: in another one it does not open."""
@@ -193,24 +245,38 @@ class Sealer:
         except SealError as error:
             raise _unopened(kind, place, str(error)) from None
 
-    def seal_share(self, secret: bytes, *place: bytes) -> bytes:
-        """Under a data key of its own: the wrapped data key, a nonce, the ciphertext."""
+    def seal_share(self, secret: bytes, *place: bytes, erasable: bytes | None = None) -> bytes:
+        """Under a data key of its own: the wrapped data key, a nonce, the ciphertext.
+
+        Arguments:
+            erasable: The other half of the key, 32 bytes that are kept elsewhere.
+        """
         context = pack(place)
         data_key, nonce = os.urandom(KEY_BYTES), os.urandom(_NONCE_BYTES)
-        body = AESGCM(data_key).encrypt(nonce, secret, Kind.KEY_SHARE.value + context)
-        return pack((self._wrapper.wrap(data_key, context), nonce, body))
+        cipher = _share_cipher(data_key, erasable, context)
+        body = cipher.encrypt(nonce, secret, Kind.KEY_SHARE.value + context)
+        sealed = pack((self._wrapper.wrap(data_key, context), nonce, body))
+        return sealed if erasable is None else sealed + ERASABLE_END
 
-    def open_share(self, sealed: bytes, *place: bytes) -> bytes:
-        """Undo `seal_share`. Raises SealError."""
+    def open_share(self, sealed: bytes, *place: bytes, erasable: bytes | None = None) -> bytes:
+        """Undo `seal_share`, with the other half where there is one. Raises SealError."""
         context = pack(place)
         try:
-            wrapped, nonce, body = unpack(sealed, 3)
+            wrapped, nonce, body = unpack(sealed.removesuffix(ERASABLE_END), 3)
             data_key = self._wrapper.unwrap(wrapped, context)
-            return AESGCM(data_key).decrypt(nonce, body, Kind.KEY_SHARE.value + context)
+            cipher = _share_cipher(data_key, erasable, context)
+            return cipher.decrypt(nonce, body, Kind.KEY_SHARE.value + context)
         except SealError as error:
             raise _unopened(Kind.KEY_SHARE, place, str(error)) from None
         except (ContractError, InvalidTag, ValueError):
             raise _unopened(Kind.KEY_SHARE, place, "the row was changed or moved") from None
+
+
+def _share_cipher(data_key: bytes, erasable: bytes | None, context: bytes) -> AESGCM:
+    """Neither half tells anything of the key without the other."""
+    if erasable is None:
+        return AESGCM(data_key)
+    return AESGCM(hmac.digest(erasable, pack((_ERASABLE, data_key, context)), "sha256"))
 
 
 def _unopened(kind: Kind, place: tuple[bytes, ...], reason: str) -> SealError:

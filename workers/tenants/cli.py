@@ -18,7 +18,7 @@ from ..settings import CoordinatorSettings, PartySettings, SettingsError
 from ..store.interface import PartyStore, SchemaError, StoreUnavailableError, WitnessError
 from ..store.opening import open_coordinator_store, open_party_store
 from ..store.records import TenantRecord
-from ..store.sealing import Sealer, SealError
+from ..store.sealing import SealError
 from .lists import Given, give, keys_without_tenant
 
 T = TypeVar("T")
@@ -141,7 +141,7 @@ def _store(settings: PartySettings) -> PartyStore:
     return open_party_store(
         settings.database_url,
         party_id=settings.party_id,
-        sealer=Sealer(settings.master_keys()),
+        sealer=settings.sealer(),
         max_connections=1,
     )
 

@@ -22,7 +22,6 @@ from tests.workers.backup.commands import Ended, warren
 from tests.workers.resealed import reseal_some
 from workers.settings import PartySettings
 from workers.store.opening import open_party_store
-from workers.store.sealing import Sealer
 
 PARTIES = ("party-1", "party-3")
 """One on PostgreSQL, one on SQLite."""
@@ -127,15 +126,15 @@ class Office:
 
     async def reseal_some(self, count: int) -> None:
         settings = PartySettings.load(self._config)
-        keys = settings.master_keys()
+        sealer = settings.sealer()
         opened = open_party_store(
             settings.database_url,
             party_id=self._party_id,
-            sealer=Sealer(keys),
+            sealer=sealer,
             max_connections=1,
         )
         async with opened as store:
-            await reseal_some(store, self._party_id, keys, count)
+            await reseal_some(store, self._party_id, sealer, count)
 
 
 @asynccontextmanager

@@ -76,13 +76,17 @@ async def backup(command: str, config: Path, *arguments: str) -> Ended:
     return await warren("backup", command, "--config", str(config), *arguments)
 
 
+def sealer(settings: PartySettings) -> Sealer:
+    return Sealer(MasterKeys.from_hex(MASTER_KEY), erasable=settings.share_keys)
+
+
 async def keep(config: Path, *shares: KeyShareRecord) -> None:
     settings = PartySettings.load(config)
     await migrations.upgrade("party", settings.database_url)
     async with open_party_store(
         settings.database_url,
         party_id=settings.party_id,
-        sealer=Sealer(MasterKeys.from_hex(MASTER_KEY)),
+        sealer=sealer(settings),
         witness=settings.incarnation_file,
     ) as store:
         for number, share in enumerate(shares):
@@ -105,7 +109,7 @@ async def kept(config: Path) -> list[KeyShareRecord]:
     async with open_party_store(
         settings.database_url,
         party_id=settings.party_id,
-        sealer=Sealer(MasterKeys.from_hex(MASTER_KEY)),
+        sealer=sealer(settings),
     ) as store:
         found = [
             await store.key_share(share.key_session, share.epoch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ from .commands import (
     empty,
     keep,
     kept,
+    sealer,
     shown,
 )
 from .shares import as_dict, certified, sealed
@@ -89,6 +91,33 @@ async def test_nothing_is_restored_where_nobody_can_tell_what_is_over(
     assert await kept(config) == []
 
 
+async def test_a_share_whose_key_was_erased_is_not_restored(config: Path, file: Path) -> None:
+    """Where the database and the file beside the witness are gone, the folder still tells."""
+    await empty(config)
+    settings = PartySettings.load(config)
+    settings.share_keys.erase_below(TWO.key_session, 1)
+    ended = await backup("restore", config, str(file))
+    assert ended.code == REFUSED
+    assert "the backup has epoch 0, which is over" in ended.err
+    assert await kept(config) == []
+
+
+async def test_a_backup_needs_no_erasable_key(config: Path, file: Path) -> None:
+    """All is lost but the master key, and then all is there, to be erased again."""
+    await empty(config)
+    keys = PartySettings.load(config).share_keys
+    shutil.rmtree(keys.folder)
+    assert (await backup("verify", config, str(file))).code == 0
+    assert (await backup("restore", config, str(file), "--json")).json["restored"] == 2
+    assert sorted(await kept(config), key=lambda share: share.key_id) == [ONE, TWO]
+    assert len([path for path in keys.folder.rglob("*") if path.is_file()]) == 2
+    keys.erase_below(TWO.key_session, 1)
+    assert {share.key_id: share.active for share in await kept(config)} == {
+        ONE.key_id: True,
+        TWO.key_id: False,
+    }
+
+
 @pytest.mark.parametrize(
     ("there", "complaint"),
     [
@@ -136,7 +165,7 @@ async def test_a_database_that_another_adds_to_takes_all_or_nothing(
     async with open_party_store(
         settings.database_url,
         party_id="party-1",
-        sealer=Sealer(MasterKeys.from_hex(MASTER_KEY)),
+        sealer=sealer(settings),
     ) as store:
         sealed = await store.sealed_key_shares()
         new = KeyShareRecord(**as_dict(sealed[0]) | {"key_session": coins("new")})

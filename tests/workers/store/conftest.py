@@ -24,12 +24,15 @@ from workers.store.interface import CoordinatorStore, PartyStore
 from workers.store.opening import open_coordinator_store, open_party_store
 from workers.store.records import CoordinatorChange, PartyChange
 from workers.store.sealing import MasterKeys, Sealer
+from workers.store.share_keys import ShareKeys
 from workers.store.shared.party import tombstones_beside
 
 from . import examples
 
 ROLES: tuple[migrations.Role, ...] = ("party", "coordinator")
-SEALER = Sealer(MasterKeys({1: bytes(range(32))}))
+MASTER_KEYS = MasterKeys({1: bytes(range(32))})
+SEALER = Sealer(MASTER_KEYS)
+"""For stores that hold no key share."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,7 @@ async def raw(place: RawDatabase, role_name: migrations.Role) -> RawDatabase:
         await place.query(*(f"DELETE FROM {name}" for name in tables if name != version_table))
         # The witness is to find out. This one remembers keys by their ids, which come again here.
         tombstones_beside(witness_of(place.url)).unlink(missing_ok=True)
+        shutil.rmtree(share_keys_of(place.url).folder, ignore_errors=True)
     return place
 
 
@@ -172,8 +176,17 @@ def witnesses() -> Path:
     return Path(folder.name)
 
 
+def share_keys_of(url: str) -> ShareKeys:
+    return ShareKeys(witness_of(url).with_suffix(".share-keys"))
+
+
+def sealer_of(url: str, keys: MasterKeys = MASTER_KEYS) -> Sealer:
+    return Sealer(keys, erasable=share_keys_of(url))
+
+
 def open_party(url: str) -> PartyStore:
-    return open_party_store(url, party_id="party-1", sealer=SEALER, witness=witness_of(url))
+    sealer = sealer_of(url)
+    return open_party_store(url, party_id="party-1", sealer=sealer, witness=witness_of(url))
 
 
 @pytest.fixture

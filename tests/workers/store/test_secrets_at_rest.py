@@ -7,9 +7,9 @@ import pytest
 from workers.store.interface import PartyStore
 from workers.store.opening import open_party_store
 from workers.store.records import Received
-from workers.store.sealing import MasterKeys, Sealer, SealError
+from workers.store.sealing import MasterKeys, SealError
 
-from .conftest import RawDatabase, witness_of
+from .conftest import RawDatabase, sealer_of, witness_of
 from .examples import (
     KEY,
     key_share,
@@ -164,7 +164,7 @@ async def test_a_value_whose_place_was_renamed_does_not_open(
     await raw.query(f"UPDATE {table} SET {assignment} RETURNING 1")
 
     epoch = 1 if (table, assignment) == ("key_shares", "epoch = 1") else 0
-    with pytest.raises(SealError, match="changed or moved"):
+    with pytest.raises(SealError, match=r"changed or moved|put back the folder"):
         await party.signing_material(
             session_id(),
             key_session=KEY,
@@ -186,7 +186,7 @@ async def test_another_party_or_master_key_opens_no_share(
 ) -> None:
     """It says so when the store is opened, not when the first signature is asked for."""
     await fill(party)
-    sealer = Sealer(MasterKeys({1: master_key}))
+    sealer = sealer_of(url, MasterKeys({1: master_key}))
     with pytest.raises(SealError, match=complaint):
         async with open_party_store(url, party_id=party_id, sealer=sealer, witness=witness_of(url)):
             pass
@@ -197,7 +197,7 @@ async def test_another_party_or_master_key_opens_no_round(
     party: PartyStore, url: str, party_id: str, master_key: bytes, complaint: str
 ) -> None:
     await party.commit(party_change(nonces=(nonce(),), presignatures=(presignature(),)))
-    sealer = Sealer(MasterKeys({1: master_key}))
+    sealer = sealer_of(url, MasterKeys({1: master_key}))
     async with open_party_store(
         url, party_id=party_id, sealer=sealer, witness=witness_of(url)
     ) as other:
@@ -217,7 +217,7 @@ async def test_after_a_rotation_old_and_new_values_open(party: PartyStore, url: 
     await party.commit(party_change("old", key_share=key_share(), received=(received(),)))
     keys = {1: bytes(range(32)), 2: bytes(32)}
     async with open_party_store(
-        url, party_id="party-1", sealer=Sealer(MasterKeys(keys)), witness=witness_of(url)
+        url, party_id="party-1", sealer=sealer_of(url, MasterKeys(keys)), witness=witness_of(url)
     ) as rotated:
         await rotated.commit(party_change("new", key_share=key_share(epoch=1)))
         assert await rotated.key_share(KEY, 0) == key_share()

@@ -92,6 +92,7 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
         super().__init__(self._database, rows, witness)
 
     async def commit(self, change: PartyChange) -> Outcome:
+        await self._prepare(change)
         rows, share = self._rows, change.key_share
         presigning = self._presigning_values(change)
         then, about = _about_request(change)
@@ -138,9 +139,7 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
         share, nonce = _Part(row, "key_shares_"), _Part(row, "nonces_")
         return SigningMaterial(
             session=None if row["session_id"] is None else self._rows.session(row, inbox(row)),
-            key_share=None
-            if share["key_session"] is None
-            else self._as_it_is_now(self._rows.key_share(share)),
+            key_share=None if share["key_session"] is None else self._key_share(share),
             nonce=None if nonce["nonce_id"] is None else self._rows.nonce(nonce),
             presignatures=tuple(self._presignatures(row, presignatures)),
         )
@@ -202,14 +201,16 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
     async def retire_epochs(
         self, key_session: bytes, below: int, sessions: Sequence[bytes], now: int
     ) -> bool:
-        if not await self._remember_over(key_session, below):
+        if not await self._leave_behind(key_session, below):
             return False
         try:
-            return await self._database.call(
+            done = await self._database.call(
                 "retire_epochs_v1", key_session, below, list(sessions), now
             )
         except RefusedError:
             return False
+        await self._erase_below(key_session, below)
+        return done
 
     async def park(self, parked: Parked, *, max_count: int, max_bytes: int, now: int) -> bool:
         return await self._database.call_in(

@@ -27,7 +27,7 @@ from ..records import (
     SessionChange,
     TenantRecord,
 )
-from ..sealing import Kind, Sealer
+from ..sealing import ERASABLE_END, Kind, Sealer, SealError
 from .sessions import SessionRows
 
 KEY_SHARE_COLUMNS = "key_session, epoch, owner, key_id, facts, certificates, secret, active"
@@ -112,9 +112,17 @@ class PartyRows(SessionRows):
 
     def key_share_values(self, share: KeyShareRecord) -> tuple[object, ...]:
         """In the order of `KEY_SHARE_COLUMNS`."""
-        place = self._share_place(share.key_session, share.epoch)
-        secret = self._sealer.seal_share(share.secret, *place)
-        return sealed_key_share_values(replace(share, secret=secret))
+        return sealed_key_share_values(self.sealed(share))
+
+    def sealed(self, share: KeyShareRecord) -> KeyShareRecord:
+        """As it belongs into the database: erasable, where we have what that needs."""
+        keys = self._sealer.erasable
+        half = None if keys is None else keys.make(share.key_session, share.epoch)
+        return self._sealed(share, half)
+
+    def portable(self, sealed: KeyShareRecord) -> KeyShareRecord:
+        """As it belongs into a backup, which the master key alone opens. Raises SealError."""
+        return self._sealed(self.opened(sealed), None)
 
     def key_share(self, row: Row) -> KeyShareRecord:
         """Opened. Raises SealError."""
@@ -122,8 +130,38 @@ class PartyRows(SessionRows):
 
     def opened(self, sealed: KeyShareRecord) -> KeyShareRecord:
         """Raises SealError."""
+        half = self._half(sealed) if is_erasable(sealed) else None
         place = self._share_place(sealed.key_session, sealed.epoch)
-        return replace(sealed, secret=self._sealer.open_share(sealed.secret, *place))
+        secret = self._sealer.open_share(sealed.secret, *place, erasable=half)
+        return replace(sealed, secret=secret)
+
+    def is_over(self, share: KeyShareRecord) -> bool:
+        """Whether what would open it was erased."""
+        keys = self._sealer.erasable
+        return keys is not None and keys.erased(share.key_session, share.epoch)
+
+    def prepare(self, share: KeyShareRecord) -> None:
+        """Have what sealing it will need, which waits for a disk. Raises WitnessError."""
+        if self._sealer.erasable is not None:
+            self._sealer.erasable.make(share.key_session, share.epoch)
+
+    def erase_below(self, key_session: bytes, epoch: int) -> None:
+        """From now on no copy of a share of a lower epoch opens. Raises WitnessError."""
+        if self._sealer.erasable is not None:
+            self._sealer.erasable.erase_below(key_session, epoch)
+
+    def _sealed(self, share: KeyShareRecord, half: bytes | None) -> KeyShareRecord:
+        place = self._share_place(share.key_session, share.epoch)
+        secret = self._sealer.seal_share(share.secret, *place, erasable=half)
+        return replace(share, secret=secret)
+
+    def _half(self, sealed: KeyShareRecord) -> bytes:
+        if self._sealer.erasable is None:
+            raise SealError(
+                f"key share of {sealed.key_session.hex()} does not open: half of its key is in the "
+                "party's share_keys_folder, which is not known here"
+            )
+        return self._sealer.erasable.find(sealed.key_session, sealed.epoch)
 
     def nonce_values(self, nonce: NonceRecord) -> tuple[object, ...]:
         """In the order of `NONCE_COLUMNS`."""
@@ -241,6 +279,11 @@ def certified_values(
         record.at,
         record.due_at,
     )
+
+
+def is_erasable(sealed: KeyShareRecord) -> bool:
+    """Whether half of what opens it stands outside of the database."""
+    return sealed.secret.endswith(ERASABLE_END)
 
 
 def public_key_share(row: Row) -> KeyShareRecord:

@@ -9,7 +9,15 @@ from enum import StrEnum
 from typing import assert_never
 
 from ..database import Row
-from .party import KEY_SHARE_COLUMNS, NONCE_COLUMNS, PRESIGNATURE_COLUMNS, PartyRows
+from ..sealing import ErasedError, SealError
+from .party import (
+    KEY_SHARE_COLUMNS,
+    NONCE_COLUMNS,
+    PRESIGNATURE_COLUMNS,
+    PartyRows,
+    is_erasable,
+    sealed_key_share,
+)
 
 
 class Sealed(StrEnum):
@@ -58,6 +66,17 @@ def sealed_again(rows: PartyRows, kind: Sealed, row: Row) -> bytes:
     secret = values[SHAPES[kind].columns.split(", ").index("secret")]
     assert isinstance(secret, bytes)
     return secret
+
+
+def is_as_it_should_be(rows: PartyRows, kind: Sealed, row: Row) -> bool:
+    """Whether the newest key, which these rows have alone, opens it, and a share can be erased."""
+    try:
+        check_opens(rows, kind, row)
+    except ErasedError:  # nothing opens it any more
+        return True
+    except SealError:
+        return False
+    return kind is not Sealed.KEY_SHARES or is_erasable(sealed_key_share(row))
 
 
 def check_opens(rows: PartyRows, kind: Sealed, row: Row) -> None:

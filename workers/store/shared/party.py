@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +21,7 @@ from ..records import (
     IncarnationRecord,
     KeyShareRecord,
     Parked,
+    PartyChange,
     TenantRecord,
 )
 from ..rows import party as rows
@@ -31,6 +33,7 @@ from ..rows.party import (
     PartyRows,
 )
 from ..rows.sealed import Sealed
+from ..sealing import ERASABLE_END
 from ..tombstones import Tombstones
 from . import sealed
 from .sessions import PURGED_AT_ONCE, SharedStore
@@ -43,14 +46,17 @@ KEY_SHARES = f"SELECT {KEY_SHARE_COLUMNS} FROM key_shares ORDER BY owner, key_id
 
 ANY_KEY_SHARE = f"SELECT {KEY_SHARE_COLUMNS} FROM key_shares LIMIT 1"
 
-# Of each version of the master key, which stands behind the first length (see `sealing`). Where a
-# key that is kept elsewhere says something else in its place, these are some of many.
+# Of each version of the master key, which stands behind the first length (see `sealing`), one that
+# needs an erasable key and one that does not. Where a key that is kept elsewhere says something
+# else in the version's place, these are some of many.
 KEY_SHARE_OF_EACH_VERSION = f"""
     SELECT {KEY_SHARE_COLUMNS} FROM key_shares
     WHERE (key_session, epoch) IN (
         SELECT key_session, epoch FROM (
             SELECT key_session, epoch,
-                row_number() OVER (PARTITION BY substr(secret, 5, 4)) AS place
+                row_number() OVER (
+                    PARTITION BY substr(secret, 5, 4), substr(secret, length(secret) - $1) = $2
+                ) AS place
             FROM key_shares
         ) AS placed
         WHERE place = 1
@@ -214,44 +220,65 @@ class SharedPartyStore(SharedStore):
 
     async def _open_one_of_each_version(self) -> None:
         """Raises SealError: where some are sealed again, another version may still be needed."""
-        for row in await self._database.fetch(KEY_SHARE_OF_EACH_VERSION):
-            self._rows.key_share(row)
+        tail = len(ERASABLE_END) - 1, ERASABLE_END
+        for row in await self._database.fetch(KEY_SHARE_OF_EACH_VERSION, *tail):
+            self._key_share(row)
 
     async def ping(self) -> None:
         """Raises SealError, too: better now than with the first signature."""
         await super().ping()
         for row in await self._database.fetch(ANY_KEY_SHARE):
-            self._rows.key_share(row)
+            self._key_share(row)
 
     async def key_share(self, key_session: bytes, epoch: int) -> KeyShareRecord | None:
         found = await self._database.fetch(KEY_SHARE, key_session, epoch)
-        return self._as_it_is_now(self._rows.key_share(found[0])) if found else None
+        return self._key_share(found[0]) if found else None
 
     async def key_shares(self, owner: str | None = None) -> list[KeyShareRecord]:
         if owner is None:
             found = await self._database.fetch(KEY_SHARES)
         else:
             found = await self._database.fetch(KEY_SHARES_OF, owner)
-        return [self._as_it_is_now(rows.public_key_share(row)) for row in found]
+        shares = [rows.public_key_share(row) for row in found]
+        return [replace(share, active=share.active and not self._over(share)) for share in shares]
 
-    def _as_it_is_now(self, share: KeyShareRecord) -> KeyShareRecord:
-        """A database that went back may hold shares of epochs that are over."""
+    def _key_share(self, row: Row) -> KeyShareRecord:
+        """Opened, unless it is over: a database that went back may hold such. Raises SealError."""
+        share = rows.sealed_key_share(row)
+        if self._over(share):
+            return replace(share, secret=b"", active=False)
+        return self._rows.opened(share)
+
+    def _over(self, share: KeyShareRecord) -> bool:
         with _unavailable():
-            return replace(share, active=False) if self._is_over(share) else share
+            return self._is_over(share)
 
     def _is_over(self, share: KeyShareRecord) -> bool:
         """By what is known outside of the database. Raises WitnessError."""
-        tombstones = self._tombstones
-        return tombstones is not None and share.epoch < tombstones.below(share.key_session)
+        below = 0 if self._tombstones is None else self._tombstones.below(share.key_session)
+        return share.epoch < below or self._rows.is_over(share)
 
-    async def _remember_over(self, key_session: bytes, below: int) -> bool:
-        """Outside of the database, before anything is deleted. False if `below` is not active."""
+    async def _leave_behind(self, key_session: bytes, below: int) -> bool:
+        """Outside of the database, before anything is deleted in it: remember that lower epochs are
+        over, and make their shares useless. False if `below` is not active."""
         if not await self._database.fetch(ACTIVE_EPOCH, key_session, below):
             return False
         if self._tombstones is not None:
             with _unavailable():
                 self._tombstones.rise(key_session, below)
+        await self._erase_below(key_session, below)
         return True
+
+    async def _erase_below(self, key_session: bytes, below: int) -> None:
+        """Once before the rows go, and once after: until then a session may add one."""
+        with _unavailable():
+            await asyncio.to_thread(self._rows.erase_below, key_session, below)
+
+    async def _prepare(self, change: PartyChange) -> None:
+        """What waits for a disk, before the transaction that needs it."""
+        if change.key_share is not None:
+            with _unavailable():
+                await asyncio.to_thread(self._rows.prepare, change.key_share)
 
     async def outdated(self, shares: Sequence[KeyShareRecord]) -> list[KeyShareRecord]:
         found = []

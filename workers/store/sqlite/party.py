@@ -224,6 +224,7 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
     async def commit(self, change: PartyChange) -> Outcome:
         if self._fence is None:
             raise rows.NoIncarnationError
+        await self._prepare(change)
         try:
             await self._database.write(lambda connection: self._commit(connection, change))
         except RefusedError as refused:
@@ -297,7 +298,7 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
     async def retire_epochs(
         self, key_session: bytes, below: int, sessions: Sequence[bytes], now: int
     ) -> bool:
-        if not await self._remember_over(key_session, below):
+        if not await self._leave_behind(key_session, below):
             return False
 
         def work(connection: sqlite3.Connection) -> bool:
@@ -315,7 +316,9 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
                 )
             return True
 
-        return await self._database.write(work)
+        done = await self._database.write(work)
+        await self._erase_below(key_session, below)
+        return done
 
     async def signing_material(
         self,
@@ -330,7 +333,7 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
             shares = select(connection, KEY_SHARE, key_session, epoch)
             return SigningMaterial(
                 session=load(connection, self._rows, session_id),
-                key_share=self._as_it_is_now(self._rows.key_share(shares[0])) if shares else None,
+                key_share=self._key_share(shares[0]) if shares else None,
                 nonce=None if nonce_id is None else self._nonce(connection, nonce_id),
                 presignatures=tuple(
                     self._presignature(connection, *place) for place in presignatures

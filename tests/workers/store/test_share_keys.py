@@ -1,0 +1,104 @@
+"""The halves of keys that can be erased, in their folder."""
+
+from __future__ import annotations
+
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from workers.store.interface import WitnessError
+from workers.store.sealing import ErasedError, SealError
+from workers.store.share_keys import ShareKeys
+
+ONE, TWO = b"\x01" * 32, b"\x01" * 31 + b"\x02"
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> ShareKeys:
+    return ShareKeys(tmp_path / "share-keys")
+
+
+def files(kept: ShareKeys) -> list[Path]:
+    return sorted(path for path in kept.folder.rglob("*") if path.is_file())
+
+
+def test_each_share_has_a_key_of_its_own_which_stays(kept: ShareKeys) -> None:
+    places = [(ONE, 0), (ONE, 1), (ONE, 10), (TWO, 0), (TWO, 2**32 - 1)]
+    made = [kept.make(*place) for place in places]
+    assert len({*made}) == len(places)
+    assert {len(key) for key in made} == {32}
+    for place, key in zip(places, made, strict=True):
+        assert kept.make(*place) == ShareKeys(kept.folder).find(*place) == key
+        assert not kept.erased(*place)
+    assert len(files(kept)) == len(places)
+
+
+def test_they_are_for_this_user_alone(kept: ShareKeys) -> None:
+    kept.make(ONE, 0)
+    folders = [kept.folder, *(path for path in kept.folder.rglob("*") if path.is_dir())]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files(kept)} == {0o600}
+
+
+def test_those_who_make_one_at_once_get_the_same(kept: ShareKeys) -> None:
+    start, made = threading.Barrier(8), []
+
+    def make() -> None:
+        start.wait()
+        made.append(ShareKeys(kept.folder).make(ONE, 0))
+
+    threads = [threading.Thread(target=make) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 8
+    assert len({*made}) == len(files(kept)) == 1
+
+
+def test_what_is_erased_is_in_no_file_and_is_not_made_again(kept: ShareKeys) -> None:
+    erased = [kept.make(ONE, epoch) for epoch in (0, 2, 9)]
+    stays = [kept.make(ONE, 10), kept.make(ONE, 11), kept.make(TWO, 0)]
+    for _ in range(2):
+        kept.erase_below(ONE, 10)
+    everything = b"".join(path.read_bytes() for path in files(kept))
+    assert len(files(kept)) == 6
+    for key in erased:
+        assert key not in everything
+    for epoch in (0, 2, 9):
+        assert kept.erased(ONE, epoch)
+        for use in (kept.find, kept.make):
+            with pytest.raises(ErasedError, match=f"epoch {epoch} .* is over"):
+                use(ONE, epoch)
+    assert [kept.find(ONE, 10), kept.find(ONE, 11), kept.find(TWO, 0)] == stays
+    # Of one that was never here nothing is known.
+    assert not kept.erased(ONE, 1)
+
+
+def test_who_misses_one_is_told_what_to_do(kept: ShareKeys) -> None:
+    with pytest.raises(SealError, match=r"put back the folder .*share_keys_folder") as caught:
+        kept.find(ONE, 0)
+    assert not isinstance(caught.value, ErasedError)
+    kept.make(ONE, 0)
+    (file,) = files(kept)
+    file.write_bytes(bytes(31))
+    with pytest.raises(SealError, match="is damaged"):
+        kept.find(ONE, 0)
+
+
+def test_a_half_written_one_is_nobodys(kept: ShareKeys) -> None:
+    """Whoever was killed in the middle leaves a file of another name."""
+    kept.make(TWO, 0)
+    (file,) = files(kept)
+    file.with_name(f".{ONE.hex()}-0.abc").write_bytes(b"half")
+    kept.erase_below(ONE, 5)
+    assert len(kept.make(ONE, 0)) == 32
+
+
+def test_where_they_cannot_be_kept_somebody_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "missing" / "folder"):
+        with pytest.raises(WitnessError, match=r"share_keys_folder under \[party\]"):
+            ShareKeys(folder).make(ONE, 0)
