@@ -31,6 +31,7 @@ from .primitives import (
 )
 from .statements import Statement
 from .terms import MAX_PRESIGN_BATCH, PresignTerms, ReshareTerms, SessionTerms
+from .vouchers import Voucher
 
 CANCEL_TAG = b"warren/cancel-session/v1"
 MAX_NONCE_BATCH = 64
@@ -122,6 +123,23 @@ class EpochProven(InstructionBase):
     bundle: EpochBundle
 
 
+class VoucherAsked(InstructionBase):
+    """Goes to the other holders of a key when one of them has restored its share from a backup, and
+    asked for `Voucher`s. `session_id` is the number that it asked with."""
+
+    instruction: Literal["voucher_asked"] = "voucher_asked"
+    asked_by: Id
+    key_session: SessionId
+    epoch: int = Field(ge=0, lt=2**32)
+
+
+class VoucherShown(InstructionBase):
+    """Goes to who asked for a voucher. It convinces, whoever shows it."""
+
+    instruction: Literal["voucher_shown"] = "voucher_shown"
+    voucher: Voucher
+
+
 class SessionCancelled(InstructionBase):
     """Goes to every party of a session, and by broadcast to every worker.
 
@@ -149,6 +167,8 @@ Instruction = Annotated[
     | PresignBatch
     | ReshareCreated
     | EpochProven
+    | VoucherAsked
+    | VoucherShown
     | SessionCancelled
     | RequestCancelled,
     Field(discriminator="instruction"),
@@ -244,6 +264,23 @@ class SessionFailed(Contract):
     failure: Failure
 
 
+class VouchersWanted(Contract):
+    """This party has restored a share from a backup, and does not use it before enough of the other
+    holders say that they know of no later epoch. The envelope's session is the number that it asks
+    with."""
+
+    report: Literal["vouchers_wanted"] = "vouchers_wanted"
+    key_session: SessionId
+    epoch: int = Field(ge=0, lt=2**32)
+
+
+class VoucherGiven(Contract):
+    """For the party that asked for it."""
+
+    report: Literal["voucher_given"] = "voucher_given"
+    voucher: Voucher
+
+
 class PartyAlive(Contract):
     """A sign of life, which a party gives every few seconds."""
 
@@ -260,6 +297,8 @@ Report = Annotated[
     | PresignaturesMade
     | CancelAnswered
     | SessionFailed
+    | VouchersWanted
+    | VoucherGiven
     | PartyAlive,
     Field(discriminator="report"),
 ]

@@ -21,7 +21,7 @@ from . import archive
 from .archive import Backup
 from .checking import check_shares
 from .errors import BackupError
-from .restoring import missing, restore
+from .restoring import missing, restore, suspended
 
 T = TypeVar("T")
 
@@ -88,23 +88,42 @@ def verify(config: Config, file: File, max_age: MaxAge = None, as_json: AsJson =
 
 @app.command("restore")
 def restore_backup(
-    config: Config, file: File, max_age: MaxAge = None, as_json: AsJson = False
+    config: Config,
+    file: File,
+    max_age: MaxAge = None,
+    at_once: Annotated[
+        bool,
+        typer.Option(
+            "--at-once",
+            help="Use the shares without asking the other holders. Only if you know that their "
+            "keys have no later epoch: an old share signs for parties that were shown out since.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Add the key shares of a backup to this party's database, which may be empty.
 
-    Restored again, it changes nothing. If it adds any share, a new incarnation begins: sessions
-    under way end, and nonces and presignatures are made anew.
+    They are used as soon as enough of the other holders have said that they know of no later epoch,
+    which takes seconds where they run. Restored again, it changes nothing. If it adds any share, a
+    new incarnation begins: sessions under way end, and nonces and presignatures are made anew.
     """
 
     async def work(us: _Us) -> dict[str, Any]:
         backup = us.read(file, max_age)
         async with us.opened(fenced=True) as store:
-            added = missing(backup.shares, await store.sealed_key_shares(), us.rows)
+            waiting = await suspended(store, backup.shares)
+            present = await store.sealed_key_shares()
+            added = missing(backup.shares, present, us.rows, waiting)
             if added:
-                await restore(store, added, us.rows)
+                since = None if at_once else now_ms()
+                await restore(store, added, us.rows, suspended_at=since)
+            for name in waiting if at_once else ():
+                await store.resume_epoch(*name, now_ms())
+            waiting = await suspended(store, backup.shares)
             found = await store.incarnation()
         return _report(file, backup) | {
             "restored": len(added),
+            "waiting": len(waiting),
             "incarnation": found and found.incarnation.hex(),
         }
 
@@ -112,7 +131,8 @@ def restore_backup(
         config,
         work,
         "{restored} of {shares} key shares were restored, the others were there. "
-        "The backup is {age} old.",
+        "The backup is {age} old. {waiting} are used when other holders have said that they know "
+        "of no later epoch.",
         as_json=as_json,
     )
 

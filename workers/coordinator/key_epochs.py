@@ -19,6 +19,9 @@ KEPT_MS = 15_000
 """What was read of a key counts for so long: shorter than an epoch that was made takes until it is
 asked, so that no process comes too late."""
 
+SHOWN_AT_ONCE = 16
+"""Bundles, of some kilobytes each. Who has missed more needs them by hand."""
+
 
 @dataclass(frozen=True, slots=True)
 class Signing:
@@ -60,10 +63,11 @@ class KeyEpochs:
                     return before
         return None
 
-    async def proof(self, key_session: bytes) -> EpochBundle | None:
-        """Of a key's newest epoch; None of one whose shares are the first."""
+    async def proofs(self, key_session: bytes) -> list[EpochBundle]:
+        """Of a key's newest epochs, the last one last; none of a key whose shares are the first.
+        Whoever missed some has to see each of them."""
         made = [each.bundle for each in await self._store.key_epochs(key_session) if each.bundle]
-        return _bundle(made[-1]) if made else None
+        return [_bundle(each) for each in made[-SHOWN_AT_ONCE:]]
 
 
 def _certified(record: KeyRecord) -> KeyFacts:

@@ -25,6 +25,7 @@ from .commits import CANCELLED, RACES
 from .liveness import Liveness
 from .local_sessions import LocalSessions
 from .sessions import Said, SessionKinds
+from .vouching import Vouching
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class ReportConsumer:
         *,
         parties: Mapping[str, Peer],
         liveness: Liveness,
+        vouching: Vouching,
         siblings: Instructions,
         grace_ms: int,
         clock: Callable[[], int] = now_ms,
@@ -61,6 +63,7 @@ class ReportConsumer:
         self._kinds = kinds
         self._parties = parties
         self._liveness = liveness
+        self._vouching = vouching
         self._siblings = siblings
         self._grace_ms = grace_ms
         self._clock = clock
@@ -74,9 +77,19 @@ class ReportConsumer:
             return self._of_a_stranger(unverified.claimed, delivery)
         envelope = unverified.verify(peer.identity)
         report = _parse(envelope)
-        if isinstance(report, sessions.PartyAlive):
-            await self._liveness.seen(envelope.sender)
-            return None
+        match report:
+            case sessions.PartyAlive():
+                return await self._liveness.seen(envelope.sender)
+            case sessions.VouchersWanted():
+                return await self._vouching.wanted(envelope.sender, envelope.session_id, report)
+            case sessions.VoucherGiven():
+                return await self._vouching.given(report, envelope.session_id)
+            case _:
+                return await self._in_session(envelope, report, delivery)
+
+    async def _in_session(
+        self, envelope: Envelope, report: sessions.Report, delivery: Delivery
+    ) -> None:
         said = Said(envelope, report, delivery.body)
         try:
             with self._scopes.enter(envelope.session_id):

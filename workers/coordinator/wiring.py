@@ -43,6 +43,7 @@ from .reshares import Reshares
 from .sessions import SessionKind, SessionKinds
 from .signing_sessions import SigningSessions
 from .supply import Supply
+from .vouching import Vouching
 from .waiting_line import WaitingLine
 
 
@@ -216,6 +217,7 @@ def _reports(given: _Given, rooms: _Rooms) -> ReportConsumer:
         SessionKinds(rooms.kinds),
         parties=given.parties,
         liveness=rooms.liveness,
+        vouching=Vouching(given.store, given.publisher, parties=given.parties, clock=given.clock),
         siblings=siblings,
         grace_ms=given.grace_ms,
         clock=given.clock,

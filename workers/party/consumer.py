@@ -61,6 +61,7 @@ from .commits import PartyCommits, check
 from .epochs import Epochs
 from .machines import Machine
 from .rounds import RoundSessions
+from .vouching import Vouching
 
 CREATED = "session_created"
 CANCELLED = "session_cancelled"
@@ -96,11 +97,13 @@ class PartyConsumer:
         self._commits = PartyCommits(party, store, publisher, clock)
         self._cancelling = Cancelling(party, store, self._commits, self.scopes, limits, clock)
         self._machine = Machine(ENGINES, party, store, limits, randomness)
+        self._vouching = Vouching(party, store, publisher, limits, clock)
         self.epochs = Epochs(
             party,
             store,
             self._commits,
             self._machine,
+            self._vouching,
             limits,
             self._require_memory_of,
             clock,
@@ -168,6 +171,10 @@ class PartyConsumer:
                 await self.reshare_created(instruction)
             case sessions.EpochProven():
                 await self.epochs.proven(instruction.bundle)
+            case sessions.VoucherAsked():
+                await self._vouching.answer(instruction)
+            case sessions.VoucherShown():
+                await self._vouching.shown(instruction)
             case sessions.SessionCancelled():
                 await self.session_cancelled(instruction)
             case sessions.RequestCancelled():

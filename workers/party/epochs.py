@@ -25,7 +25,13 @@ from contracts.sessions import ReshareCreated
 
 from ..protocols.rounds import ProtocolError
 from ..session.epochs import ENDS_S, SIGNS_ON_S, check_bundle
-from ..session.errors import NameTakenError, NoShareError, RefusedError, StaleEpochError
+from ..session.errors import (
+    NameTakenError,
+    NoShareError,
+    RefusedError,
+    StaleEpochError,
+    SuspendedError,
+)
 from ..session.party.acceptance import Party, key_facts
 from ..session.party.reshare_acceptance import Held, accept_reshare
 from ..session.protocols import RESHARE
@@ -34,6 +40,7 @@ from ..store.interface import PartyStore
 from ..store.records import EpochRecord, EpochStatus
 from .commits import PartyCommits, check
 from .machines import Machine
+from .vouching import Vouching
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +59,7 @@ class Epochs:
         store: PartyStore,
         commits: PartyCommits,
         machine: Machine,
+        vouching: Vouching,
         limits: PartyLimits,
         require_memory_of: Callable[[int], Awaitable[None]],
         clock: Callable[[], int],
@@ -60,6 +68,7 @@ class Epochs:
         self._store = store
         self._commits = commits
         self._machine = machine
+        self._vouching = vouching
         self._limits = limits
         self._require_memory_of = require_memory_of
         self._clock = clock
@@ -134,6 +143,8 @@ class Epochs:
         if not isinstance(error, NoShareError) or key_session is None:
             return error
         epochs = await self._store.epochs(key_session)
+        if any(each.status is EpochStatus.SUSPENDED for each in epochs):
+            return SuspendedError()
         known = max((each.epoch for each in epochs if each.bundle is not None), default=0)
         return StaleEpochError(epoch, known) if epoch or known else error
 
@@ -163,6 +174,8 @@ class Epochs:
             due_at = now + int(ENDS_S * 1000)
             if await self._store.activate_epoch(key_session, epoch, now, due_at):
                 logger.info("a key has a new epoch", extra=told)
+        elif record.status is EpochStatus.SUSPENDED:
+            await self._vouching.ask(record)
         elif record.status is EpochStatus.ACTIVE:
             ending = await self._below(key_session, epoch)
             if await self._store.retire_epochs(key_session, epoch, ending, now):
@@ -191,7 +204,9 @@ class Epochs:
             if each.bundle is not None and each.epoch == claimed.epoch
         ]
         share = await self._store.key_share(bundle.key.facts.session_id, claimed.epoch)
-        if share is not None and share.active:
+        # What came from a backup was certified, whatever it is good for today.
+        restored = {each.epoch for each in epochs if each.status is EpochStatus.SUSPENDED}
+        if share is not None and (share.active or claimed.epoch in restored):
             known.append(key_facts(share))
         if claimed in known:
             return claimed

@@ -33,6 +33,16 @@ class NoShareError(RefusedError):
         super().__init__("we hold no usable share of the key")
 
 
+class SuspendedError(RefusedError):
+    """This party's share came from a backup, and it is not known yet whether it is of today."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "our share of the key was restored from a backup: it is used when enough of the other "
+            "holders have said that they know of no later epoch"
+        )
+
+
 class StaleEpochError(RefusedError):
     """This party knows the key by another epoch than the session's."""
 

@@ -194,9 +194,15 @@ CANCEL = Protocol(
     reports=(sessions.CancelAnswered,),
 )
 
-BEGIN_NOTHING = (sessions.NoncesWanted, sessions.EpochProven, sessions.SessionCancelled)
+BEGIN_NOTHING = (
+    sessions.NoncesWanted,
+    sessions.EpochProven,
+    sessions.VoucherAsked,
+    sessions.VoucherShown,
+    sessions.SessionCancelled,
+)
 OF_ANY_SESSION = (sessions.PartyJoined, sessions.SessionFailed)
-OF_NO_SESSION = (sessions.PartyAlive,)
+OF_NO_SESSION = (sessions.VouchersWanted, sessions.VoucherGiven, sessions.PartyAlive)
 
 
 ###

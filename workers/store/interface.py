@@ -308,10 +308,23 @@ class PartyStore(SessionStore, Protocol):
     async def sealed_key_shares(self) -> list[KeyShareRecord]:
         """All of them, each `secret` as it is stored: sealed to this party."""
 
-    async def add_sealed_key_shares(self, shares: Sequence[KeyShareRecord]) -> bool:
+    async def add_sealed_key_shares(
+        self, shares: Sequence[KeyShareRecord], *, suspended_at: int | None = None
+    ) -> bool:
         """Add all of them, or none if there is one of the same key already, whatever its epoch, or
         if one is below an epoch that was proven here, or was retired. Each `secret` is stored as it
-        is."""
+        is.
+
+        Arguments:
+            suspended_at: From then on others are to be asked before the usable ones may be used:
+                see `EpochStatus.SUSPENDED`.
+        """
+
+    async def resume_epoch(self, key_session: bytes, epoch: int, now: int) -> bool:
+        """Use a share that was suspended. False if it is not, or not any more."""
+
+    async def put_off_epoch(self, key_session: bytes, epoch: int, due_at: int | None) -> None:
+        """When it is to go on."""
 
     async def outdated(self, shares: Sequence[KeyShareRecord]) -> list[KeyShareRecord]:
         """Those of epochs that are over, as the database tells or what is kept outside of it.

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from ..records import (
 )
 from ..rows import party
 from ..rows.party import KEY_SHARE_COLUMNS, NONCE_COLUMNS, PartyRows
-from ..shared.party import SharedPartyStore
+from ..shared.party import RESUME_EPOCH, SharedPartyStore
 from .database import PostgresDatabase
 from .fence import PostgresFence
 from .sessions import INBOX, PostgresStore, advance_values, arrays, inbox, purge_statement
@@ -66,14 +67,33 @@ ADD_KEY_SHARES = f"""
             $8::boolean[]
         ) AS wanted ({KEY_SHARE_COLUMNS})
     )
-    INSERT INTO key_shares ({KEY_SHARE_COLUMNS})
-    SELECT * FROM wanted
-    WHERE NOT EXISTS (SELECT FROM key_shares JOIN wanted USING (key_session))
-        AND NOT EXISTS (
-            SELECT FROM epochs JOIN wanted USING (key_session)
-            WHERE epochs.epoch > wanted.epoch AND bundle IS NOT NULL
-                OR epochs.epoch = wanted.epoch AND status = 'retired'
-        )
+    , added AS (
+        INSERT INTO key_shares ({KEY_SHARE_COLUMNS})
+        SELECT {KEY_SHARE_COLUMNS} FROM wanted
+        WHERE NOT EXISTS (SELECT FROM key_shares JOIN wanted USING (key_session))
+            AND NOT EXISTS (
+                SELECT FROM epochs JOIN wanted USING (key_session)
+                WHERE epochs.epoch > wanted.epoch AND bundle IS NOT NULL
+                    OR epochs.epoch = wanted.epoch AND status = 'retired'
+            )
+        RETURNING key_session
+    ), suspended AS (
+        INSERT INTO epochs (key_session, epoch, session_id, status, at, due_at)
+        SELECT key_session, epoch, session_id, 'suspended', at, at
+        FROM unnest($9::bytea[], $10::bigint[], $11::bytea[], $12::bigint[])
+            AS suspended (key_session, epoch, session_id, at)
+        WHERE EXISTS (SELECT FROM added)
+        ON CONFLICT (key_session, epoch) DO UPDATE
+        SET session_id = excluded.session_id, status = excluded.status, at = excluded.at,
+            due_at = excluded.due_at
+    )
+    SELECT count(*) AS count FROM added
+"""
+
+RESUME = f"""
+    WITH resumed AS ({RESUME_EPOCH} RETURNING key_session, epoch)
+    UPDATE key_shares SET active = true FROM resumed
+    WHERE key_shares.key_session = resumed.key_session AND key_shares.epoch = resumed.epoch
 """
 
 _NO_SHARE = (None,) * 8
@@ -176,10 +196,24 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
             raise party.NoIncarnationError
         await self._database.begin_incarnation(self._fence, reason)
 
-    async def add_sealed_key_shares(self, shares: Sequence[KeyShareRecord]) -> bool:
-        values = [party.sealed_key_share_values(share) for share in shares]
-        added = await self._database.execute(ADD_KEY_SHARES, *arrays(values, 8))
-        return added == len(shares)
+    async def add_sealed_key_shares(
+        self, shares: Sequence[KeyShareRecord], *, suspended_at: int | None = None
+    ) -> bool:
+        asks = suspended_at is not None
+        values = [
+            party.sealed_key_share_values(replace(share, active=share.active and not asks))
+            for share in shares
+        ]
+        suspended = [
+            party.suspended_values(share, suspended_at) for share in shares if share.active and asks
+        ]
+        (row,) = await self._database.fetch(
+            ADD_KEY_SHARES, *arrays(values, 8), *arrays(suspended, 4)
+        )
+        return bool(row["count"] == len(shares))
+
+    async def resume_epoch(self, key_session: bytes, epoch: int, now: int) -> bool:
+        return bool(await self._database.execute(RESUME, key_session, epoch, now))
 
     async def give_tenant(self, given: TenantRecord) -> Outcome:
         values = (given.key_session, given.owner, given.tenant, given.given_at)

@@ -61,6 +61,9 @@ class EpochStatus(StrEnum):
     """We have its bundle. The epoch before still signs."""
     ACTIVE = "active"
     """The highest of these signs."""
+    SUSPENDED = "suspended"
+    """Our share of it came from a backup: it is not used before other holders say that they know of
+    no later epoch. The record's session is the number that we ask them with."""
     RETIRED = "retired"
     """All that we had of it is deleted."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -38,6 +39,7 @@ PRESIGNATURE_NAMES = PRESIGNATURE_COLUMNS.split(", ")
 ANSWER_COLUMNS = "owner, request_id, session_id, digest, committed, at"
 CANCELLATION_COLUMNS = "owner, request_id, issued_until, forbidden_until, statement"
 BAN_COLUMNS = "party_id, session_id, failed_check, at"
+SUSPENSION_BYTES = 32
 EVIDENCE_COLUMNS = "session_id, slot, sender, first_body, second_body, at"
 
 
@@ -284,6 +286,11 @@ def certified_values(
 def is_erasable(sealed: KeyShareRecord) -> bool:
     """Whether half of what opens it stands outside of the database."""
     return sealed.secret.endswith(ERASABLE_END)
+
+
+def suspended_values(share: KeyShareRecord, at: int | None) -> tuple[object, ...]:
+    """Key, epoch, a number to ask others with (FRESH), and since when."""
+    return share.key_session, share.epoch, secrets.token_bytes(SUSPENSION_BYTES), at
 
 
 def public_key_share(row: Row) -> KeyShareRecord:

@@ -95,6 +95,16 @@ KEYS_DUE = """
     LIMIT $2
 """
 
+PUT_OFF_EPOCH = "UPDATE epochs SET due_at = $3 WHERE key_session = $1 AND epoch = $2"
+
+# What is below it was not retired by whoever has just restored it.
+RESUME_EPOCH = """
+    UPDATE epochs SET status = 'active', at = $3, due_at = CASE WHEN epoch > 0 THEN $3 END
+    WHERE key_session = $1 AND epoch = $2 AND status = 'suspended'
+"""
+
+RESUME_SHARE = "UPDATE key_shares SET active = true WHERE key_session = $1 AND epoch = $2"
+
 SESSIONS_UNDER_WAY = "SELECT session_id FROM sessions WHERE key_session = $1 AND ended_at IS NULL"
 
 # A newer epoch than the share's was proven here, or the share's own was retired.
@@ -296,6 +306,9 @@ class SharedPartyStore(SharedStore):
 
     async def keys_due(self, now: int, limit: int) -> list[bytes]:
         return [row["key_session"] for row in await self._database.fetch(KEYS_DUE, now, limit)]
+
+    async def put_off_epoch(self, key_session: bytes, epoch: int, due_at: int | None) -> None:
+        await self._database.execute(PUT_OFF_EPOCH, key_session, epoch, due_at)
 
     async def sessions_under_way(self, key_session: bytes) -> list[bytes]:
         found = await self._database.fetch(SESSIONS_UNDER_WAY, key_session)

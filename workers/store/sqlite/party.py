@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from contracts.requests import MAX_TRIES
@@ -42,6 +43,8 @@ from ..shared.party import (
     KEY_SHARE,
     NAME_TAKEN,
     OUTDATED,
+    RESUME_EPOCH,
+    RESUME_SHARE,
     UNPARK,
     SharedPartyStore,
 )
@@ -114,6 +117,14 @@ PROVE_SHARE = """
 """
 
 DROP_SHARE = "DELETE FROM key_shares WHERE key_session = $1 AND epoch = $2 AND NOT active"
+
+SUSPEND_EPOCH = """
+    INSERT INTO epochs (key_session, epoch, session_id, status, at, due_at)
+    VALUES ($1, $2, $3, 'suspended', $4, $4)
+    ON CONFLICT (key_session, epoch) DO UPDATE
+    SET session_id = excluded.session_id, status = excluded.status, at = excluded.at,
+        due_at = excluded.due_at
+"""
 
 ACTIVATE_EPOCH = """
     UPDATE epochs SET status = 'active', at = $3, due_at = $4
@@ -357,7 +368,9 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
             raise rows.NoIncarnationError
         await self._database.begin_incarnation(self._fence, reason)
 
-    async def add_sealed_key_shares(self, shares: Sequence[KeyShareRecord]) -> bool:
+    async def add_sealed_key_shares(
+        self, shares: Sequence[KeyShareRecord], *, suspended_at: int | None = None
+    ) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
             for share in shares:
                 if select(connection, ANY_EPOCH, share.key_session):
@@ -365,7 +378,21 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
                 if select(connection, OUTDATED, share.key_session, share.epoch):
                     return False
             for share in shares:
-                change(connection, SAVE_KEY_SHARE, *rows.sealed_key_share_values(share))
+                suspended = share.active and suspended_at is not None
+                stored = replace(share, active=share.active and not suspended)
+                change(connection, SAVE_KEY_SHARE, *rows.sealed_key_share_values(stored))
+                if suspended:
+                    values = rows.suspended_values(share, suspended_at)
+                    change(connection, SUSPEND_EPOCH, *values)
+            return True
+
+        return await self._database.write(work)
+
+    async def resume_epoch(self, key_session: bytes, epoch: int, now: int) -> bool:
+        def work(connection: sqlite3.Connection) -> bool:
+            if not change(connection, RESUME_EPOCH, key_session, epoch, now):
+                return False
+            change(connection, RESUME_SHARE, key_session, epoch)
             return True
 
         return await self._database.write(work)
