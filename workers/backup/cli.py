@@ -25,6 +25,11 @@ from .restoring import missing, restore, suspended
 
 T = TypeVar("T")
 
+_WAITING = (
+    "{} of them wait until enough other holders have said that they know of no later epoch. Where "
+    "no other holder can say so, and you know it: the same again with --at-once."
+)
+
 app = typer.Typer(
     no_args_is_help=True,
     help="Backups of a party's key shares. They open with this party's master key only: keep it "
@@ -131,8 +136,7 @@ def restore_backup(
         config,
         work,
         "{restored} of {shares} key shares were restored, the others were there. "
-        "The backup is {age} old. {waiting} are used when other holders have said that they know "
-        "of no later epoch.",
+        "The backup is {age} old.",
         as_json=as_json,
     )
 
@@ -231,6 +235,8 @@ def _run(
     else:
         age = _in_words(1000 * report["age_seconds"])
         typer.echo(sentence.format(**report | {"age": age}))
+        if waiting := report.get("waiting"):
+            typer.echo(_WAITING.format(waiting))
 
 
 def _leave(kind: str, text: str, code: int, *, as_json: bool) -> NoReturn:

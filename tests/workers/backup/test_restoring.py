@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,23 @@ async def test_shares_are_restored_into_an_empty_database(config: Path, file: Pa
     ended = await backup("restore", config, str(file))
     assert ended.code == 0, ended.err
     assert ended.out.startswith("2 of 2 key shares were restored, the others were there.")
-    assert sorted(await kept(config), key=lambda share: share.key_id) == [ONE, TWO]
+    assert "2 of them wait until enough other holders have said" in ended.out
+    assert sorted(await kept(config), key=lambda share: share.key_id) == [
+        replace(ONE, active=False),
+        replace(TWO, active=False),
+    ]
+
+
+async def test_who_knows_that_they_are_of_today_uses_them_at_once(config: Path, file: Path) -> None:
+    """Be it said when they are restored, or afterwards."""
+    for first in ([], ["--at-once"]):
+        await empty(config)
+        told = await backup("restore", config, str(file), "--json", *first)
+        assert told.json["waiting"] == (0 if first else 2)
+        again = await backup("restore", config, str(file), "--json", "--at-once")
+        assert (again.json["restored"], again.json["waiting"]) == (0, 0)
+        assert "wait until" not in again.out
+        assert sorted(await kept(config), key=lambda share: share.key_id) == [ONE, TWO]
 
 
 async def test_what_is_there_stays_and_the_rest_is_added(config: Path, file: Path) -> None:
@@ -108,7 +125,8 @@ async def test_a_backup_needs_no_erasable_key(config: Path, file: Path) -> None:
     keys = PartySettings.load(config).share_keys
     shutil.rmtree(keys.folder)
     assert (await backup("verify", config, str(file))).code == 0
-    assert (await backup("restore", config, str(file), "--json")).json["restored"] == 2
+    ended = await backup("restore", config, str(file), "--json", "--at-once")
+    assert ended.json["restored"] == 2
     assert sorted(await kept(config), key=lambda share: share.key_id) == [ONE, TWO]
     assert len([path for path in keys.folder.rglob("*") if path.is_file()]) == 2
     keys.erase_below(TWO.key_session, 1)

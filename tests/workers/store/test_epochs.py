@@ -408,3 +408,64 @@ async def test_without_the_file_no_share_is_used(party: PartyStore, url: str) ->
         await party.retire_epochs(KEY, 1, [], 60)
     path.unlink()
     assert await party.key_share(KEY, 1) is not None
+
+
+async def test_a_restored_share_is_suspended_until_it_is_resumed(
+    party: PartyStore, party_twin: PartyStore
+) -> None:
+    await with_first_epoch(party)
+    await party.commit(begin(1))
+    await party.commit(certify(1))
+    assert await party.certify_epoch(proven(1), PROOFS)
+    kept = await party.sealed_key_shares()
+    other = session_id("other")
+    pending = replace(kept[0], key_session=other, key_id="pending", active=False)
+    assert not await party.add_sealed_key_shares(kept, suspended_at=70)  # they are there
+
+    shares = [
+        replace(kept[0], key_session=session_id("first"), key_id="first"),
+        replace(kept[1], key_session=session_id("second"), key_id="second"),
+        pending,
+    ]
+    assert await party.add_sealed_key_shares(shares, suspended_at=70)
+    usable = {each.key_id: each.active for each in await party_twin.key_shares()}
+    assert (usable["first"], usable["second"], usable["pending"]) == (False, False, False)
+    assert await party.epochs(other) == []
+    numbers = set()
+    for share in shares[:2]:
+        (record,) = await party.epochs(share.key_session)
+        assert (record.epoch, record.status) == (share.epoch, EpochStatus.SUSPENDED)
+        assert (record.at, record.due_at, record.bundle) == (70, 70, None)
+        assert len(record.session_id) == 32
+        numbers.add(record.session_id)
+    assert len(numbers) == 2
+    due = await party.keys_due(70, 10)
+    assert {session_id("first"), session_id("second")} <= {*due}
+
+    await party.put_off_epoch(session_id("first"), 0, 95)
+    (record,) = await party.epochs(session_id("first"))
+    assert record.due_at == 95
+    for share in shares[:2]:
+        name = share.key_session, share.epoch
+        assert not await party.resume_epoch(share.key_session, share.epoch + 1, 80)
+        assert await party.resume_epoch(*name, 80)
+        assert not await party_twin.resume_epoch(*name, 81)
+        (record,) = await party.epochs(share.key_session)
+        # Of what is below it, this database may know more than the backup did.
+        assert (record.status, record.due_at) == (EpochStatus.ACTIVE, 80 if share.epoch else None)
+    usable = {each.key_id: each.active for each in await party.key_shares()}
+    assert (usable["first"], usable["second"], usable["pending"]) == (True, True, False)
+
+
+async def test_a_suspended_share_goes_when_a_later_epoch_is_alone(party: PartyStore) -> None:
+    await with_first_epoch(party)
+    (kept,) = await party.sealed_key_shares()
+    share = replace(kept, key_session=session_id("key"), key_id="restored")
+    assert await party.add_sealed_key_shares([share], suspended_at=70)
+    later = proven(3, key_session=share.key_session)
+    assert await party.certify_epoch(later, None)
+    assert await party.activate_epoch(share.key_session, 3, 80, 90)
+    assert not await party.resume_epoch(share.key_session, 3, 80)
+    assert await party.retire_epochs(share.key_session, 3, [], 90)
+    assert await party.key_share(share.key_session, 0) is None
+    assert not await party.resume_epoch(share.key_session, 0, 91)
