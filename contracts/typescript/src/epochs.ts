@@ -5,7 +5,7 @@
 
 import { fromBase64, toHex } from "./bytes.js";
 import { ContractError } from "./errors.js";
-import type { EpochBundle, KeyFacts, Resharing } from "./generated/messages.js";
+import type { EpochBundle, Holder, KeyFacts, Resharing } from "./generated/messages.js";
 import { PublicIdentity } from "./identity.js";
 import { certificateTag, checkKey, keyStatement, type Parties } from "./keys.js";
 import { digest, sha256Of } from "./packing.js";
@@ -44,7 +44,7 @@ export async function checkEpoch(
   await checkKey(bundle.key, { parties: trusted.parties, clientId: known.client_id, tenant });
   checkSameKey(known, facts);
   checkAsked(request, known, facts);
-  await checkDealers(bundle, resharingOf(facts), known);
+  await checkDealers(bundle, known);
   const holders = sorted(facts.holders.map((holder) => holder.party_id));
   for (const given of [bundle.possessions, bundle.key.certificates]) {
     if (sorted(Object.keys(given)).join() !== holders.join()) {
@@ -63,6 +63,16 @@ async function openReshare(bundle: EpochBundle, owner: string): Promise<RequestO
   const signature = fromBase64(bundle.request_signature);
   await PublicIdentity.fromBase64(owner).verify(REQUEST_TAG, body, signature);
   return request;
+}
+
+/**
+ * What facts say by themselves, where there is no bundle: throws ContractError unless they are of a
+ * later epoch of the same key, which comes from the one that the caller knows.
+ */
+export function checkSuccessor(known: KeyFacts, facts: KeyFacts): void {
+  if (facts.epoch <= known.epoch) throw new ContractError("the epoch is not a new one");
+  checkSameKey(known, facts);
+  dealersOf(known, facts);
 }
 
 function resharingOf({ reshared }: KeyFacts): Resharing {
@@ -113,11 +123,8 @@ function checkAsked(asked: RequestOf<"reshare">, known: KeyFacts, facts: KeyFact
   }
 }
 
-async function checkDealers(
-  bundle: EpochBundle,
-  reshared: Resharing,
-  known: KeyFacts,
-): Promise<void> {
+function dealersOf(known: KeyFacts, facts: KeyFacts): readonly Holder[] {
+  const reshared = resharingOf(facts);
   if (reshared.predecessor !== factsDigest(known)) {
     throw new ContractError("the epoch's facts name another predecessor");
   }
@@ -125,15 +132,23 @@ async function checkDealers(
   if (dealers.map((dealer) => dealer.party_id).join() !== reshared.dealers.join()) {
     throw new ContractError("the dealers are not holders of the predecessor, in their order");
   }
-  const signed = sorted(Object.keys(bundle.dealt)).join();
-  if (dealers.length !== known.threshold || signed !== sorted(reshared.dealers).join()) {
-    throw new ContractError(`${known.threshold} dealers have to deal, and each to sign`);
-  }
+  if (dealers.length !== known.threshold) throw tooFewDealt(known);
+  return dealers;
+}
+
+async function checkDealers(bundle: EpochBundle, known: KeyFacts): Promise<void> {
+  const dealers = dealersOf(known, bundle.key.facts);
+  const names = sorted(dealers.map((dealer) => dealer.party_id));
+  if (sorted(Object.keys(bundle.dealt)).join() !== names.join()) throw tooFewDealt(known);
   const statement = keyStatement(bundle.key.facts);
   for (const dealer of dealers) {
     const signature = fromBase64(own(bundle.dealt, dealer.party_id) ?? "");
     await PublicIdentity.fromBase64(dealer.identity).verify(DEALT_TAG, statement, signature);
   }
+}
+
+function tooFewDealt({ threshold }: KeyFacts): ContractError {
+  return new ContractError(`${threshold} dealers have to deal, and each to sign`);
 }
 
 function own<T>(record: Readonly<Record<string, T>>, name: string): T | undefined {

@@ -7,6 +7,7 @@ import type {
   AccountView,
   CertifiedKey,
   Curve,
+  EpochBundle,
   KeygenResult,
   ReshareResult,
   Scheme,
@@ -31,6 +32,21 @@ export interface Key {
   readonly certified: CertifiedKey;
   /** The public key of a BIP-32 child such as `m/44/60/0/0/7`, computed here; secp256k1 only. */
   child(path: string): Bytes;
+}
+
+/** A key's new epoch: the same key in other shares. */
+export interface Epoch {
+  /** As it is from now on, under the public key that it had. */
+  readonly key: Key;
+  /** The epoch's number; gaps are where one was begun and came to nothing. */
+  readonly number: number;
+  /** Of the epoch whose shares were dealt. */
+  readonly from: number;
+  readonly dealers: readonly string[];
+  /** When its holders begin to be asked for signatures, and no longer those of before; null where a gateway does not say. */
+  readonly signsFrom: Date | null;
+  /** Proves the epoch to anyone, so keep it; null over HTTP, where it stays with the gateway. */
+  readonly bundle: EpochBundle | null;
 }
 
 /** A signature that verifies under `publicKey`, which is the certified key's own or its child's. */
@@ -113,6 +129,15 @@ export function keyOf(certified: CertifiedKey): Key {
     certified,
     child: (path) => childOf(facts, path).publicKey,
   };
+}
+
+export function epochOf(
+  certified: CertifiedKey,
+  from: number,
+  told: Pick<Epoch, "signsFrom" | "bundle"> = { signsFrom: null, bundle: null },
+): Epoch {
+  const { epoch, reshared } = certified.facts;
+  return { key: keyOf(certified), number: epoch, from, dealers: reshared?.dealers ?? [], ...told };
 }
 
 export function signaturesOf(result: SignResult): Signature[] {

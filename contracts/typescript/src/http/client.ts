@@ -17,12 +17,15 @@ import {
   RequestFailedError,
 } from "../errors.js";
 import type { CertifiedKey, Curve, Failure, Scheme, SignedItem, Status } from "../generated/messages.js";
+import { checkSuccessor } from "../epochs.js";
 import { checkScheme } from "../keys.js";
 import {
+  epochOf,
   isFinal,
   keyOf,
   signatureOf,
   type Account,
+  type Epoch,
   type Key,
   type Page,
   type Session,
@@ -38,6 +41,8 @@ import type {
   CallOptions,
   CancelOptions,
   KeyWish,
+  RefreshWish,
+  ReshareWish,
   SessionName,
   SignWish,
   Warren,
@@ -126,6 +131,44 @@ export class WarrenHttpClient implements Warren {
       same("party_count", facts.holders.length, wish.partyCount);
       same("schemes", facts.schemes, wish.schemes === undefined ? null : [...wish.schemes].sort());
       return keyOf(key);
+    });
+  }
+
+  async reshare(wish: ReshareWish): Promise<Epoch> {
+    return (await this.beginReshare(wish)).result(wish.signal);
+  }
+
+  refresh({ keyId, dealers, firstEpoch, tries, ...options }: RefreshWish): Promise<Epoch> {
+    const { timeoutMs, requestId, signal } = options;
+    return this.reshare({ keyId, dealers, firstEpoch, tries, timeoutMs, requestId, signal });
+  }
+
+  /**
+   * As `reshare`, but there as soon as there is a session. The epoch is proven by its certificates and
+   * by what it says of the one before; that its dealers signed it stays with the gateway.
+   */
+  async beginReshare(wish: ReshareWish): Promise<Begun<Epoch>> {
+    if (wish.dealers !== undefined || wish.firstEpoch !== undefined || wish.tries !== undefined) {
+      throw new TypeError("a gateway chooses dealers and epochs itself: ask over AMQP");
+    }
+    const { facts: before } = (await this.key(wish.keyId, wish)).certified;
+    const parties = wish.parties ?? before.holders.map((holder) => holder.party_id);
+    const threshold = wish.threshold ?? before.threshold;
+    const fields = {
+      key_id: wish.keyId,
+      threshold_n: parties.length,
+      threshold_t: threshold,
+      participants: parties.map((party_id) => ({ party_id })),
+    };
+    return this.#begin("/api/v1/mpc/reshare", fields, wish, async ({ result }) => {
+      if (!isObject(result)) throw new ContractError("the result is completed and has no key");
+      const key = await this.#proven(result["certified_key"]);
+      const { facts } = key;
+      const holders = facts.holders.map((holder) => holder.party_id);
+      checkSuccessor(before, facts);
+      same("threshold", facts.threshold, threshold);
+      same("parties", holders.sort(), [...parties].sort());
+      return epochOf(key, before.epoch);
     });
   }
 
@@ -320,13 +363,14 @@ export class WarrenHttpClient implements Warren {
 
   async #told(session: Answer): Promise<Session> {
     const { result } = session;
-    const isKey = session["session_type"] === "keygen";
+    const type = session["session_type"];
+    const isKey = type === "keygen" || type === "reshare";
     const status = session["status"] as Status;
     const deadline = session["deadline"];
     return {
       sessionId: textOf(session, "session_id"),
       requestId: null,
-      operation: isKey ? "keygen" : "sign",
+      operation: isKey ? type : "sign",
       keyId: typeof session["key_id"] === "string" ? session["key_id"] : null,
       status,
       over: isFinal(status),
