@@ -118,6 +118,13 @@ export class Office implements Post {
     this.#on?.deliver(delivery);
   }
 
+  /** As it is now. */
+  keyOf(keyId: string): CertifiedKey {
+    const known = this.#keys.get(keyId);
+    if (known === undefined) throw new TypeError(`nobody has made ${keyId}`);
+    return known.key;
+  }
+
   async answerTo(signed: SignedRequest): Promise<Answer> {
     const { request } = signed;
     switch (request.operation) {
@@ -171,10 +178,9 @@ export class Office implements Post {
   }
 
   async #reshared(signed: SignedRequest, request: RequestOf<"reshare">): Promise<Answer> {
-    const known = this.#keys.get(request.key_id);
-    if (known === undefined) throw new TypeError(`nobody has made ${request.key_id}`);
-    const bundle = await this.bundled(signed, known.key);
-    this.#keys.set(request.key_id, { ...known, key: bundle.key });
+    const bundle = await this.bundled(signed, this.keyOf(request.key_id));
+    const secret = this.#keys.get(request.key_id)?.secret ?? new Uint8Array();
+    this.#keys.set(request.key_id, { secret, key: bundle.key });
     return { ...base(signed), key_id: request.key_id, bundle, signs_from: Date.now() + 30_000 };
   }
 
@@ -205,7 +211,7 @@ export class Office implements Post {
       predecessor,
       key,
       // What they prove is nothing to a client, see `epochs`.
-      possessions: Object.fromEntries(key.facts.holders.map(({ party_id }) => [party_id, "AAAA"])),
+      possessions: Object.fromEntries(key.facts.holders.map(({ party_id }) => [party_id, "00"])),
       dealt: await this.#by(key.facts.reshared?.dealers ?? [], statement),
     };
   }
