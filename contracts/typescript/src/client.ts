@@ -502,9 +502,7 @@ function madeKey({ key }: Pick<KeygenResult, "key">): Key {
 }
 
 function madeEpoch({ bundle, signs_from }: ReshareResult): Epoch {
-  const proof = present(bundle);
-  const told = { bundle: proof, signsFrom: new Date(present(signs_from)) };
-  return epochOf(proof.key, proof.predecessor.facts.epoch, told);
+  return epochOf(present(bundle), new Date(present(signs_from)));
 }
 
 function first(result: SignResult): Signature {

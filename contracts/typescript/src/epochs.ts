@@ -5,7 +5,7 @@
 
 import { fromBase64, toHex } from "./bytes.js";
 import { ContractError } from "./errors.js";
-import type { EpochBundle, Holder, KeyFacts, Resharing } from "./generated/messages.js";
+import type { EpochBundle, KeyFacts, Resharing } from "./generated/messages.js";
 import { PublicIdentity } from "./identity.js";
 import { certificateTag, checkKey, keyStatement, type Parties } from "./keys.js";
 import { digest, sha256Of } from "./packing.js";
@@ -22,11 +22,12 @@ export function factsDigest(facts: KeyFacts): string {
 /**
  * Throws ContractError unless the bundle shows an epoch that comes from its predecessor, which the
  * caller believes in. That its holders have their shares, they certify; the proofs of it are for
- * those who delete theirs.
+ * those who delete theirs. Without an owner, who asked for it is not looked at: of those who ask a
+ * gateway, which asks by an identity of its own.
  */
 export async function checkEpoch(
   bundle: EpochBundle,
-  trusted: { parties: Parties; owner: string },
+  trusted: { parties: Parties; owner: string | null },
 ): Promise<void> {
   const known = bundle.predecessor.facts;
   for (const { party_id: name, identity } of known.holders) {
@@ -44,7 +45,7 @@ export async function checkEpoch(
   await checkKey(bundle.key, { parties: trusted.parties, clientId: known.client_id, tenant });
   checkSameKey(known, facts);
   checkAsked(request, known, facts);
-  await checkDealers(bundle, known);
+  await checkDealers(bundle, resharingOf(facts), known);
   const holders = sorted(facts.holders.map((holder) => holder.party_id));
   for (const given of [bundle.possessions, bundle.key.certificates]) {
     if (sorted(Object.keys(given)).join() !== holders.join()) {
@@ -53,26 +54,16 @@ export async function checkEpoch(
   }
 }
 
-async function openReshare(bundle: EpochBundle, owner: string): Promise<RequestOf<"reshare">> {
+async function openReshare(bundle: EpochBundle, owner: string | null): Promise<RequestOf<"reshare">> {
   const body = fromBase64(bundle.request);
   const request = checkedRequest(parseJson(body));
   if (request.operation !== "reshare") throw new ContractError("not a reshare request");
-  if (request.signer !== owner) {
+  if (owner !== null && request.signer !== owner) {
     throw new ContractError("somebody else than the key's owner asked for the epoch");
   }
   const signature = fromBase64(bundle.request_signature);
-  await PublicIdentity.fromBase64(owner).verify(REQUEST_TAG, body, signature);
+  await PublicIdentity.fromBase64(request.signer).verify(REQUEST_TAG, body, signature);
   return request;
-}
-
-/**
- * What facts say by themselves, where there is no bundle: throws ContractError unless they are of a
- * later epoch of the same key, which comes from the one that the caller knows.
- */
-export function checkSuccessor(known: KeyFacts, facts: KeyFacts): void {
-  if (facts.epoch <= known.epoch) throw new ContractError("the epoch is not a new one");
-  checkSameKey(known, facts);
-  dealersOf(known, facts);
 }
 
 function resharingOf({ reshared }: KeyFacts): Resharing {
@@ -123,8 +114,11 @@ function checkAsked(asked: RequestOf<"reshare">, known: KeyFacts, facts: KeyFact
   }
 }
 
-function dealersOf(known: KeyFacts, facts: KeyFacts): readonly Holder[] {
-  const reshared = resharingOf(facts);
+async function checkDealers(
+  bundle: EpochBundle,
+  reshared: Resharing,
+  known: KeyFacts,
+): Promise<void> {
   if (reshared.predecessor !== factsDigest(known)) {
     throw new ContractError("the epoch's facts name another predecessor");
   }
@@ -132,23 +126,15 @@ function dealersOf(known: KeyFacts, facts: KeyFacts): readonly Holder[] {
   if (dealers.map((dealer) => dealer.party_id).join() !== reshared.dealers.join()) {
     throw new ContractError("the dealers are not holders of the predecessor, in their order");
   }
-  if (dealers.length !== known.threshold) throw tooFewDealt(known);
-  return dealers;
-}
-
-async function checkDealers(bundle: EpochBundle, known: KeyFacts): Promise<void> {
-  const dealers = dealersOf(known, bundle.key.facts);
-  const names = sorted(dealers.map((dealer) => dealer.party_id));
-  if (sorted(Object.keys(bundle.dealt)).join() !== names.join()) throw tooFewDealt(known);
+  const signed = sorted(Object.keys(bundle.dealt)).join();
+  if (dealers.length !== known.threshold || signed !== sorted(reshared.dealers).join()) {
+    throw new ContractError(`${known.threshold} dealers have to deal, and each to sign`);
+  }
   const statement = keyStatement(bundle.key.facts);
   for (const dealer of dealers) {
     const signature = fromBase64(own(bundle.dealt, dealer.party_id) ?? "");
     await PublicIdentity.fromBase64(dealer.identity).verify(DEALT_TAG, statement, signature);
   }
-}
-
-function tooFewDealt({ threshold }: KeyFacts): ContractError {
-  return new ContractError(`${threshold} dealers have to deal, and each to sign`);
 }
 
 function own<T>(record: Readonly<Record<string, T>>, name: string): T | undefined {

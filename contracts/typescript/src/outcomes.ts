@@ -43,10 +43,10 @@ export interface Epoch {
   /** Of the epoch whose shares were dealt. */
   readonly from: number;
   readonly dealers: readonly string[];
-  /** When its holders begin to be asked for signatures, and no longer those of before; null where a gateway does not say. */
-  readonly signsFrom: Date | null;
-  /** Proves the epoch to anyone, so keep it; null over HTTP, where it stays with the gateway. */
-  readonly bundle: EpochBundle | null;
+  /** When its holders begin to be asked for signatures, and no longer those of before. */
+  readonly signsFrom: Date;
+  /** Proves the epoch to anyone: keep it. */
+  readonly bundle: EpochBundle;
 }
 
 /** A signature that verifies under `publicKey`, which is the certified key's own or its child's. */
@@ -131,13 +131,16 @@ export function keyOf(certified: CertifiedKey): Key {
   };
 }
 
-export function epochOf(
-  certified: CertifiedKey,
-  from: number,
-  told: Pick<Epoch, "signsFrom" | "bundle"> = { signsFrom: null, bundle: null },
-): Epoch {
-  const { epoch, reshared } = certified.facts;
-  return { key: keyOf(certified), number: epoch, from, dealers: reshared?.dealers ?? [], ...told };
+export function epochOf(bundle: EpochBundle, signsFrom: Date): Epoch {
+  const { epoch, reshared } = bundle.key.facts;
+  return {
+    key: keyOf(bundle.key),
+    number: epoch,
+    from: bundle.predecessor.facts.epoch,
+    dealers: reshared?.dealers ?? [],
+    signsFrom,
+    bundle,
+  };
 }
 
 export function signaturesOf(result: SignResult): Signature[] {

@@ -63,8 +63,8 @@ describe("a reshare", () => {
     assert.deepEqual([request.from_epoch, request.first_epoch, request.tries], [0, 1, 3]);
     assert.deepEqual([made.number, made.from, made.dealers], [1, 0, ["p1", "p2"]]);
     assert.deepEqual([made.key.publicKey, made.key.parties], [key.publicKey, key.parties]);
-    assert.ok((made.signsFrom?.getTime() ?? 0) > Date.now());
-    assert.equal(made.bundle?.predecessor.facts.epoch, 0);
+    assert.ok(made.signsFrom.getTime() > Date.now());
+    assert.equal(made.bundle.predecessor.facts.epoch, 0);
   });
 
   test("names whom and how many the caller says, and what it takes to make them", async () => {

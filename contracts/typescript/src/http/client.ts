@@ -16,8 +16,8 @@ import {
   DisbelievedError,
   RequestFailedError,
 } from "../errors.js";
-import type { CertifiedKey, Curve, Failure, Scheme, SignedItem, Status } from "../generated/messages.js";
-import { checkSuccessor } from "../epochs.js";
+import type { CertifiedKey, Curve, EpochBundle, Failure, KeyFacts, Scheme, SignedItem, Status } from "../generated/messages.js";
+import { factsDigest } from "../epochs.js";
 import { checkScheme } from "../keys.js";
 import {
   epochOf,
@@ -143,32 +143,23 @@ export class WarrenHttpClient implements Warren {
     return this.reshare({ keyId, dealers, firstEpoch, tries, timeoutMs, requestId, signal });
   }
 
-  /**
-   * As `reshare`, but there as soon as there is a session. The epoch is proven by its certificates and
-   * by what it says of the one before; that its dealers signed it stays with the gateway.
-   */
+  /** As `reshare`, but there as soon as the session is announced. */
   async beginReshare(wish: ReshareWish): Promise<Begun<Epoch>> {
-    if (wish.dealers !== undefined || wish.firstEpoch !== undefined || wish.tries !== undefined) {
-      throw new TypeError("a gateway chooses dealers and epochs itself: ask over AMQP");
-    }
     const { facts: before } = (await this.key(wish.keyId, wish)).certified;
-    const parties = wish.parties ?? before.holders.map((holder) => holder.party_id);
-    const threshold = wish.threshold ?? before.threshold;
-    const fields = {
-      key_id: wish.keyId,
-      threshold_n: parties.length,
-      threshold_t: threshold,
-      participants: parties.map((party_id) => ({ party_id })),
-    };
+    const fields: Record<string, Json> = { key_id: wish.keyId };
+    if (wish.parties !== undefined) {
+      fields["participants"] = wish.parties.map((party_id) => ({ party_id }));
+      fields["threshold_n"] = wish.parties.length;
+    }
+    if (wish.threshold !== undefined) fields["threshold_t"] = wish.threshold;
+    if (wish.dealers !== undefined) fields["dealers"] = wish.dealers;
+    if (wish.firstEpoch !== undefined) fields["first_epoch"] = wish.firstEpoch;
+    if (wish.tries !== undefined) fields["tries"] = wish.tries;
     return this.#begin("/api/v1/mpc/reshare", fields, wish, async ({ result }) => {
-      if (!isObject(result)) throw new ContractError("the result is completed and has no key");
-      const key = await this.#proven(result["certified_key"]);
-      const { facts } = key;
-      const holders = facts.holders.map((holder) => holder.party_id);
-      checkSuccessor(before, facts);
-      same("threshold", facts.threshold, threshold);
-      same("parties", holders.sort(), [...parties].sort());
-      return epochOf(key, before.epoch);
+      if (!isObject(result)) throw new ContractError("the result is completed and has no epoch");
+      const epoch = await this.#epoch(result);
+      checkAsked(wish, before, epoch);
+      return epoch;
     });
   }
 
@@ -339,6 +330,15 @@ export class WarrenHttpClient implements Warren {
     return key;
   }
 
+  async #epoch(told: Answer): Promise<Epoch> {
+    if (told["bundle"] === undefined) throw new ContractError("the epoch comes without what proves it");
+    const bundle = readAs("EpochBundle", told["bundle"]) as unknown as EpochBundle;
+    await this.#trust.moveOn(this.#owner.tenant, bundle);
+    const signsFrom = new Date(textOf(told, "signs_from"));
+    if (Number.isNaN(signsFrom.getTime())) throw new ContractError("the answer's signs_from is no time");
+    return epochOf(bundle, signsFrom);
+  }
+
   async #signature(told: Answer): Promise<Signature> {
     const text = (name: string): string => textOf(told, name);
     const scheme = text("scheme") as Scheme;
@@ -416,6 +416,20 @@ export class WarrenHttpClient implements Warren {
     }
     return sessionId;
   }
+}
+
+/** It is of this wish: the gateway could have asked for another epoch, or show one that is past. */
+function checkAsked(wish: ReshareWish, before: KeyFacts, { bundle, dealers, number }: Epoch): void {
+  const sorted = (names: readonly string[]): string[] => [...names].sort();
+  const holders = ({ holders: all }: KeyFacts): string[] => all.map((holder) => holder.party_id);
+  const { facts } = bundle.key;
+  if (factsDigest(bundle.predecessor.facts) !== factsDigest(before)) {
+    throw new ContractError("the epoch comes from another one than we know");
+  }
+  same("threshold", facts.threshold, wish.threshold ?? before.threshold);
+  same("parties", sorted(holders(facts)), sorted(wish.parties ?? holders(before)));
+  if (wish.dealers !== undefined) same("dealers", sorted(dealers), sorted(wish.dealers));
+  if (number < (wish.firstEpoch ?? 0)) throw new ContractError(`nobody asked for epoch ${number}`);
 }
 
 function textOf(told: Answer, name: string): string {
