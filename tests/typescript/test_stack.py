@@ -118,7 +118,10 @@ async def test_a_key_gets_other_holders_and_signs_all_the_while(
         stranger = [*NEW, "party-9"]
         with pytest.raises(ToldError) as caught:
             await driver("reshare", client=client, keyId=MOVED, parties=stranger)
-        assert (caught.value.told["code"], caught.value.told["retryable"]) == ("unknown_party", False)
+        assert (caught.value.told["code"], caught.value.told["retryable"]) == (
+            "unknown_party",
+            False,
+        )
         wish = {"keyId": MOVED, "parties": NEW, "requestId": "ts-reshare"}
         made = await driver("reshare", client=client, **wish)
         assert (made["number"], made["from"], made["dealers"]) == (1, 0, OLD)
