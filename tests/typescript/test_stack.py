@@ -13,10 +13,11 @@ from typing import Any
 import aio_pika
 import pytest
 
-from contracts import addresses
+from contracts import addresses, epochs
 from contracts.client import Client, ClientSettings
 from contracts.coordinators import result_headers
 from contracts.identity import Identity
+from contracts.keys import EpochBundle
 from contracts.primitives import Curve, Scheme
 from contracts.verification import check_signature
 from ops.chaos.wires import Direction, Wire
@@ -33,6 +34,8 @@ from .test_static import readme_blocks
 pytestmark = pytest.mark.xdist_group("typescript")
 
 KEY = {"curve": "ed25519", "threshold": 2, "partyCount": 3}
+MOVED = "ts-moved"
+OLD, NEW = ["party-1", "party-2"], ["party-2", "party-3"]
 DIGEST = hashlib.sha256(b"a transaction").hexdigest()
 PATH = "m/44/60/0/0/7"
 
@@ -101,6 +104,42 @@ async def test_it_makes_keys_and_signs_in_every_scheme(driver: Driver, stack: De
     seen = await driver("events", client=client, sessionId=begun["sessionId"])
     assert seen[-1]["status"] == "completed"
     assert seen[-1]["signatures"] == [await driver("result", requestId=begun["requestId"])]
+
+
+async def test_a_key_gets_other_holders_and_signs_all_the_while(
+    driver: Driver, stack: Deployment
+) -> None:
+    """Those of now sign after half a minute: the last test of this file sees them do."""
+    client = await connect(driver, stack, "svcA")
+    held = {**KEY, "partyCount": 2, "parties": OLD}
+    key = await driver("createKey", client=client, keyId=MOVED, **held)
+    async with Client.connect(ClientSettings.load(stack.clients["svcA"])) as python:
+        await python.sign(MOVED, message=b"before", scheme=Scheme.ED25519)
+        stranger = [*NEW, "party-9"]
+        with pytest.raises(ToldError) as caught:
+            await driver("reshare", client=client, keyId=MOVED, parties=stranger)
+        assert (caught.value.told["code"], caught.value.told["retryable"]) == (
+            "unknown_party",
+            False,
+        )
+        wish = {"keyId": MOVED, "parties": NEW, "requestId": "ts-reshare"}
+        made = await driver("reshare", client=client, **wish)
+        assert (made["number"], made["from"], made["dealers"]) == (1, 0, OLD)
+        assert (made["key"]["publicKey"], made["key"]["parties"]) == (key["publicKey"], NEW)
+        # The same bundle convinces who was not there.
+        bundle = EpochBundle.model_validate_json(json.dumps(made["bundle"]))
+        settings = ClientSettings.load(stack.clients["svcA"])
+        owners = (settings.identity.public,)
+        known = bundle.predecessor.facts
+        epochs.check(bundle, known, pinned=settings.parties, owners=owners)
+        seen = await driver("events", client=client, requestId="ts-reshare")
+        assert (seen[-1]["status"], seen[-1]["key"]) == ("completed", MOVED)
+        signed = await driver("sign", client=client, keyId=MOVED, scheme="ed25519", message="01")
+        verified(signed)
+        assert signed["signers"] == OLD
+        with pytest.raises(ToldError) as caught:
+            await driver("refresh", client=client, keyId=MOVED, firstEpoch=1)
+        assert caught.value.told["name"] == "TypeError"
 
 
 async def test_the_readmes_ten_lines_make_a_key_and_sign(
@@ -305,3 +344,20 @@ async def test_a_python_client_beside_it(driver: Driver, stack: Deployment) -> N
     assert [each["message"] for each in made] == messages
     assert [each.message for each in own] == [b"python %d" % i for i in range(12)]
     assert key.facts.key_id == "ts-beside-too"
+
+
+async def test_the_new_holders_sign_once_it_is_their_turn(
+    driver: Driver, stack: Deployment
+) -> None:
+    """A client that has not heard of them believes them, too."""
+    async with Client.connect(ClientSettings.load(stack.clients["svcA"])) as python:
+        (key,) = await python.keys(MOVED)
+        assert key.facts.epoch == 1
+    client = await connect(driver, stack, "svcA")
+
+    async def by_the_new_ones() -> bool:
+        made = await driver("sign", client=client, keyId=MOVED, scheme="ed25519", message="02")
+        verified(made)
+        return bool(made["signers"] == NEW)
+
+    await until(by_the_new_ones)

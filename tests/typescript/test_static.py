@@ -39,6 +39,9 @@ export async function idOf(client: Warren): Promise<string> {
 DECLARED = (
     "",
     'import { fileSigner, WarrenClient } from "warren-client";',
+    'import type { Warren } from "warren-client";\n'
+    "declare const client: Warren;\n"
+    "declare function keep(file: string, text: string): Promise<void>;\n",
     "declare const secret: string;",
 )
 """What each of the README's blocks takes for granted."""

@@ -13,18 +13,22 @@ import {
   RequestFailedError,
 } from "./errors.js";
 import type {
+  KeyFacts,
   KeygenRequest,
   KeygenResult,
   QueryKeysResult,
   QuerySessionResult,
+  ReshareResult,
   SignResult,
 } from "./generated/messages.js";
 import {
   accountOf,
+  epochOf,
   keyOf,
   sessionOf,
   signaturesOf,
   type Account,
+  type Epoch,
   type Key,
   type Page,
   type Session,
@@ -49,6 +53,8 @@ import type {
   CallOptions,
   CancelOptions,
   KeyWish,
+  RefreshWish,
+  ReshareWish,
   SessionName,
   SignListWish,
   SignWish,
@@ -59,6 +65,7 @@ import type {
 /** Requests of which it is known what they were. */
 const REMEMBERED = 10_000;
 const LOOKS_EVERY_MS = 250;
+const RESHARE_TRIES = 3;
 
 /** What a request id stands for: enough to know who could have answered it. */
 interface Known {
@@ -152,6 +159,17 @@ export class WarrenClient implements Warren {
   async beginKey(wish: KeyWish): Promise<Begun<Key>> {
     const begun = await this.#begin("keygen", { ...keygenFields(wish), announce: true }, wish);
     return this.#begun(begun, (result) => madeKey(result as KeygenResult));
+  }
+
+  /** To watch it meanwhile, ask for the `events` of a `requestId` of your own. */
+  async reshare(wish: ReshareWish): Promise<Epoch> {
+    const { certified } = await this.key(wish.keyId, wish);
+    return madeEpoch(await this.#ask("reshare", reshareFields(wish, certified.facts), wish));
+  }
+
+  refresh({ keyId, dealers, firstEpoch, tries, ...options }: RefreshWish): Promise<Epoch> {
+    const { timeoutMs, requestId, signal } = options;
+    return this.reshare({ keyId, dealers, firstEpoch, tries, timeoutMs, requestId, signal });
   }
 
   async sign(wish: SignWish): Promise<Signature> {
@@ -454,6 +472,19 @@ function keygenFields(wish: KeyWish): Wish<"keygen"> {
   };
 }
 
+function reshareFields(wish: ReshareWish, facts: KeyFacts): Wish<"reshare"> {
+  return {
+    key_id: wish.keyId,
+    public_key: facts.public_key,
+    from_epoch: facts.epoch,
+    first_epoch: wish.firstEpoch ?? facts.epoch + 1,
+    tries: wish.tries ?? RESHARE_TRIES,
+    threshold: wish.threshold ?? facts.threshold,
+    parties: wish.parties ?? facts.holders.map((holder) => holder.party_id),
+    dealers: wish.dealers ?? null,
+  };
+}
+
 function signFields(wish: SignWish): Wish<"sign"> {
   const root = wish.taprootMerkleRoot;
   return {
@@ -468,6 +499,10 @@ function signFields(wish: SignWish): Wish<"sign"> {
 
 function madeKey({ key }: Pick<KeygenResult, "key">): Key {
   return keyOf(present(key));
+}
+
+function madeEpoch({ bundle, signs_from }: ReshareResult): Epoch {
+  return epochOf(present(bundle), new Date(present(signs_from)));
 }
 
 function first(result: SignResult): Signature {

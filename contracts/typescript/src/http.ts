@@ -17,12 +17,14 @@ export {
 export { callbackSigner, privateKeySigner, webCryptoSigner, type Signer } from "./signer.js";
 export type { CoordinatorPin } from "./coordinators.js";
 export type { Settlement } from "./settlement.js";
-export type { Account, Ecdsa, Key, Page, Session, Signature } from "./outcomes.js";
+export type { Account, Ecdsa, Epoch, Key, Page, Session, Signature } from "./outcomes.js";
 export type {
   Begun,
   CallOptions,
   CancelOptions,
   KeyWish,
+  RefreshWish,
+  ReshareWish,
   SessionName,
   SignItemWish,
   SignListWish,
@@ -30,4 +32,4 @@ export type {
   Warren,
   Watching,
 } from "./warren.js";
-export type { CertifiedKey, Curve, Failure, FailureCode, KeyFacts, Scheme, Status } from "./generated/messages.js";
+export type { CertifiedKey, Curve, EpochBundle, Failure, FailureCode, KeyFacts, Scheme, Status } from "./generated/messages.js";

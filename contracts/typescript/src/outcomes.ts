@@ -7,6 +7,7 @@ import type {
   AccountView,
   CertifiedKey,
   Curve,
+  EpochBundle,
   KeygenResult,
   ReshareResult,
   Scheme,
@@ -31,6 +32,21 @@ export interface Key {
   readonly certified: CertifiedKey;
   /** The public key of a BIP-32 child such as `m/44/60/0/0/7`, computed here; secp256k1 only. */
   child(path: string): Bytes;
+}
+
+/** A key's new epoch: the same key in other shares. */
+export interface Epoch {
+  /** As it is from now on, under the public key that it had. */
+  readonly key: Key;
+  /** The epoch's number; gaps are where one was begun and came to nothing. */
+  readonly number: number;
+  /** Of the epoch whose shares were dealt. */
+  readonly from: number;
+  readonly dealers: readonly string[];
+  /** When its holders begin to be asked for signatures, and no longer those of before. */
+  readonly signsFrom: Date;
+  /** Proves the epoch to anyone: keep it. */
+  readonly bundle: EpochBundle;
 }
 
 /** A signature that verifies under `publicKey`, which is the certified key's own or its child's. */
@@ -112,6 +128,18 @@ export function keyOf(certified: CertifiedKey): Key {
     schemes: purposes(facts),
     certified,
     child: (path) => childOf(facts, path).publicKey,
+  };
+}
+
+export function epochOf(bundle: EpochBundle, signsFrom: Date): Epoch {
+  const { epoch, reshared } = bundle.key.facts;
+  return {
+    key: keyOf(bundle.key),
+    number: epoch,
+    from: bundle.predecessor.facts.epoch,
+    dealers: reshared?.dealers ?? [],
+    signsFrom,
+    bundle,
   };
 }
 

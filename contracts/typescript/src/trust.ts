@@ -29,7 +29,7 @@ export class Trust {
     private readonly settings: {
       readonly clientId: string | null;
       readonly parties: Parties;
-      /** Our own public key, by which new epochs of our keys are asked for; null if by none. */
+      /** Our own public key, by which new epochs of our keys are asked for; null if by a gateway's. */
       readonly owner: string | null;
       /** Asks for a tenant's key and has the answer go through `check` or `accept` here. */
       readonly fetchKey: (tenant: string | null, keyId: string) => Promise<void>;
@@ -45,7 +45,7 @@ export class Trust {
     const tenant = signed?.request.tenant ?? null;
     for (const proof of proofsOf(result)) {
       if ("facts" in proof) await this.accept(tenant, proof);
-      else if ("predecessor" in proof) await this.#moveOn(tenant, proof);
+      else if ("predecessor" in proof) await this.moveOn(tenant, proof);
       else await this.#checkSigned(tenant, proof, signed);
     }
   }
@@ -91,12 +91,10 @@ export class Trust {
     return key;
   }
 
-  /** To an epoch that we asked for ourselves. */
-  async #moveOn(tenant: string | null, bundle: EpochBundle): Promise<void> {
-    const { parties, owner } = this.settings;
-    if (owner === null) throw new ContractError("an epoch that nobody here can have asked for");
+  /** To an epoch that was asked for in our name. */
+  async moveOn(tenant: string | null, bundle: EpochBundle): Promise<void> {
     await this.accept(tenant, bundle.predecessor);
-    await checkEpoch(bundle, { parties, owner });
+    await checkEpoch(bundle, this.settings);
     await this.accept(tenant, bundle.key);
   }
 

@@ -1,7 +1,7 @@
 /** What both clients can do: over AMQP (`WarrenClient`) and over HTTP (`WarrenHttpClient`). */
 
 import type { Curve, Scheme } from "./generated/messages.js";
-import type { Account, Key, Page, Session, Signature } from "./outcomes.js";
+import type { Account, Epoch, Key, Page, Session, Signature } from "./outcomes.js";
 import type { Settlement } from "./settlement.js";
 
 export interface CallOptions {
@@ -26,6 +26,26 @@ export interface KeyWish extends CallOptions {
   readonly schemes?: readonly Scheme[] | undefined;
   /** Makes an account of the key: whose it is. */
   readonly userId?: string | undefined;
+}
+
+export interface RefreshWish extends CallOptions {
+  readonly keyId: string;
+  /**
+   * Who shall deal: as many holders as sign now. Left out, the coordinator chooses, others where some
+   * fail.
+   */
+  readonly dealers?: readonly string[] | undefined;
+  /** Where epochs of this key were begun before and came to nothing: a later one. Left out: the next. */
+  readonly firstEpoch?: number | undefined;
+  /** So many epochs may be begun for it, and at most one is made: 1 to 8; left out: 3. */
+  readonly tries?: number | undefined;
+}
+
+export interface ReshareWish extends RefreshWish {
+  /** Who shall hold a share; left out: who does now. */
+  readonly parties?: readonly string[] | undefined;
+  /** How many of them sign; left out: as many as now. */
+  readonly threshold?: number | undefined;
 }
 
 export interface SignWish extends CallOptions {
@@ -82,6 +102,15 @@ export interface Warren extends AsyncDisposable {
   createKey(wish: KeyWish): Promise<Key>;
   /** As `createKey`, but there as soon as the session is announced. */
   beginKey(wish: KeyWish): Promise<Begun<Key>>;
+  /**
+   * Other shares of a key, for other parties or with another threshold. Its public key stays, and
+   * signatures go on meanwhile; the former holders delete their shares a minute and a half later. Who
+   * was shown out signs no more once `n - t + 1` of the former `n` have deleted theirs, of whom `t`
+   * signed.
+   */
+  reshare(wish: ReshareWish): Promise<Epoch>;
+  /** As `reshare`, for the same parties and threshold: what was stolen of the old shares fits no more. */
+  refresh(wish: RefreshWish): Promise<Epoch>;
   sign(wish: SignWish): Promise<Signature>;
   /** As `sign`, but there as soon as the session is announced. */
   beginSignature(wish: SignWish): Promise<Begun<Signature>>;

@@ -13,6 +13,7 @@ import {
   WarrenError,
   WarrenHttpClient,
   type Begun,
+  type Epoch,
   type HttpSettings,
   type Key,
   type Session,
@@ -48,6 +49,12 @@ const CALLS: Readonly<Record<string, (words: Words) => Promise<unknown>>> = {
   },
   async createKey({ client, ...wish }) {
     return keyShown(await of(client).createKey({ ...given(wish) } as never));
+  },
+  async reshare({ client, ...wish }) {
+    return epochShown(await of(client).reshare(given(wish) as never));
+  },
+  async refresh({ client, ...wish }) {
+    return epochShown(await of(client).refresh(given(wish) as never));
   },
   async sign({ client, ...wish }) {
     return signatureShown(await of(client).sign({ ...given(wish) } as never));
@@ -153,6 +160,10 @@ function given({ message, taprootMerkleRoot, abortBy, ...wish }: Words): Words {
 
 function keyShown({ keyId, curve, publicKey, parties, certified }: Key): unknown {
   return { keyId, curve, publicKey: toHex(publicKey), parties, certified };
+}
+
+function epochShown({ key, number, from, dealers, signsFrom, bundle }: Epoch): unknown {
+  return { key: keyShown(key), number, from, dealers, signsFrom: signsFrom.getTime(), bundle };
 }
 
 function signatureShown(made: Signature): unknown {

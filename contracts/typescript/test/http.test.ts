@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { inspect } from "node:util";
 
-import { toHex, utf8 } from "../src/bytes.js";
+import { toBase64, toHex, utf8 } from "../src/bytes.js";
 import { DisbelievedError, RequestFailedError, UnavailableError } from "../src/errors.js";
-import type { CertifiedKey } from "../src/generated/messages.js";
+import type { CertifiedKey, EpochBundle } from "../src/generated/messages.js";
 import { GatewayError, WarrenHttpClient, type HttpSettings } from "../src/http/client.js";
 import { makeRequest, signRequest, type SignedRequest } from "../src/requests.js";
 import { Office } from "./office.js";
@@ -21,11 +21,13 @@ interface Desk {
   readonly calls: { readonly path: string; readonly init: RequestInit }[];
   readonly key: CertifiedKey;
   readonly signature: Readonly<Record<string, unknown>>;
+  /** The result of a reshare that the gateway asks for in these words. */
+  readonly reshared: (wish?: object) => Promise<Readonly<Record<string, unknown>>>;
 }
 
 async function desk(route: (desk: Desk) => Route, more: Partial<HttpSettings> = {}): Promise<Desk> {
   const office = await Office.opened();
-  const ask = async (operation: "keygen" | "sign", wish: object): Promise<SignedRequest> => {
+  const ask = async (operation: "keygen" | "reshare" | "sign", wish: object): Promise<SignedRequest> => {
     const owner = { clientId: "gateway", tenant: "shop" };
     const by = { owner, signer: office.client.publicKey, now: Date.now(), lifetimeMs: 1000 };
     return signRequest(makeRequest(operation, wish as never, by), office.client);
@@ -48,7 +50,14 @@ async function desk(route: (desk: Desk) => Route, more: Partial<HttpSettings> = 
     ...more,
   });
   const shown = { key_id: "k1", scheme: "ed25519", message_hash: message, public_key, signature, signers };
-  const whole: Desk = { client, calls, key, signature: shown };
+  const { public_key: named, holders } = key.facts;
+  const parties = holders.map(({ party_id }) => party_id);
+  const usual = { key_id: "k1", public_key: named, from_epoch: 0, first_epoch: 1, threshold: 2, parties };
+  const reshared = async (wish: object = {}): Promise<Record<string, unknown>> => {
+    const bundle = await office.bundled(await ask("reshare", { ...usual, ...wish }), key);
+    return { certified_key: bundle.key, bundle, signs_from: "2027-01-01T00:00:00.000Z" };
+  };
+  const whole: Desk = { client, calls, key, signature: shown, reshared };
   const answer = route(whole);
   return whole;
 }
@@ -57,7 +66,7 @@ function json(told: object, status = 200, headers: Record<string, string> = {}):
   return new Response(JSON.stringify(told), { status, headers });
 }
 
-function session(type: "keygen" | "sign", result: object, status = "completed"): Response {
+function session(type: "keygen" | "reshare" | "sign", result: object, status = "completed"): Response {
   return json({ session_id: SESSION, session_type: type, status, result });
 }
 
@@ -104,6 +113,93 @@ test("a key of somebody else, or other than asked for, is not handed out", async
   const { client } = await desk(good);
   await assert.rejects(client.createKey({ ...WISH, threshold: 3 }), DisbelievedError);
   await assert.rejects(client.createKey({ ...WISH, keyId: "mine" }), TypeError);
+});
+
+const MOVED = { keyId: "k1", parties: ["p2", "p3", "p4"], threshold: 3 };
+const ASKED = { parties: MOVED.parties, threshold: MOVED.threshold };
+
+/** A desk whose reshare comes to this. */
+async function resharing(made: (one: Desk) => object | Promise<object>): Promise<Desk> {
+  return desk((one) => async (path, ...more) =>
+    path.endsWith("/reshare") ? session("reshare", await made(one)) : good(one)(path, ...more),
+  );
+}
+
+function bodyOf(told: Desk["calls"][number] | undefined): unknown {
+  return JSON.parse(told?.init.body as string);
+}
+
+test("a reshare says what changes, and its epoch is proven", async () => {
+  const { client, calls, key } = await resharing((one) => one.reshared(ASKED));
+  const made = await client.reshare({ ...MOVED, requestId: "r1" });
+  assert.deepEqual([made.number, made.from, made.dealers], [1, 0, ["p1", "p2"]]);
+  assert.deepEqual([made.key.parties, made.key.threshold], [MOVED.parties, 3]);
+  assert.equal(toHex(made.key.publicKey), key.facts.public_key);
+  assert.equal(made.signsFrom.getUTCFullYear(), 2027);
+  assert.match(calls[1]?.path ?? "", /^\/behind\/api\/v1\/mpc\/reshare/);
+  assert.equal((calls[1]?.init.headers as Record<string, string>)["Idempotency-Key"], "r1");
+  const participants = MOVED.parties.map((party_id) => ({ party_id }));
+  assert.deepEqual(bodyOf(calls[1]), { key_id: "k1", participants, threshold_n: 3, threshold_t: 3 });
+});
+
+test("a refresh says that nothing does, and whose shares are dealt", async () => {
+  const plain = await resharing((one) => one.reshared());
+  assert.deepEqual((await plain.client.refresh({ keyId: "k1" })).key.parties, ["p1", "p2", "p3"]);
+  assert.deepEqual(bodyOf(plain.calls[1]), { key_id: "k1" });
+  const dealers = ["p1", "p3"];
+  const named = await resharing((one) => one.reshared({ dealers, first_epoch: 3 }));
+  const made = await named.client.refresh({ keyId: "k1", dealers, firstEpoch: 3, tries: 2 });
+  assert.deepEqual([made.number, made.dealers], [3, dealers]);
+  assert.deepEqual(bodyOf(named.calls[1]), { key_id: "k1", dealers, first_epoch: 3, tries: 2 });
+});
+
+test("an epoch other than asked for, or without proof, is not handed out", async () => {
+  const lies: ((one: Desk) => object | Promise<object>)[] = [
+    (one) => one.reshared({ ...ASKED, threshold: 2 }),
+    (one) => one.reshared({ ...ASKED, parties: ["p1", "p2", "p3"] }),
+    (one) => one.reshared({ ...ASKED, dealers: ["p1", "p3"] }),
+    (one) => one.reshared({ ...ASKED, first_epoch: 1 }),
+    (one) => ({ certified_key: one.key }),
+    async (one) => ({ ...(await one.reshared({ ...ASKED, first_epoch: 2 })), signs_from: "soon" }),
+    async (one) => spoilt(await one.reshared({ ...ASKED, first_epoch: 2 })),
+  ];
+  for (const lie of lies) {
+    const { client } = await resharing(lie);
+    const wish = { ...MOVED, dealers: ["p1", "p2"], firstEpoch: 2 };
+    await assert.rejects(client.reshare(wish), DisbelievedError, lie.toString());
+  }
+  const { client } = await resharing((one) => one.reshared({ ...ASKED, first_epoch: 2 }));
+  await client.reshare({ ...MOVED, dealers: ["p1", "p2"], firstEpoch: 2 });
+});
+
+test("an epoch that was there before is no answer", async () => {
+  let first: Readonly<Record<string, unknown>> = {};
+  const { client } = await desk((one) => async (path, ...more) => {
+    if (path.endsWith("/reshare")) {
+      first = first["bundle"] === undefined ? await one.reshared() : first;
+      return session("reshare", first);
+    }
+    return first["bundle"] === undefined ? good(one)(path, ...more) : json(first);
+  });
+  await client.refresh({ keyId: "k1" });
+  await assert.rejects(client.refresh({ keyId: "k1" }), /another one than we know/);
+});
+
+function spoilt(result: Readonly<Record<string, unknown>>): object {
+  const { bundle } = result as { bundle: EpochBundle };
+  const dealt = { ...bundle.dealt, p1: toBase64(new Uint8Array(64)) };
+  return { ...result, bundle: { ...bundle, dealt } };
+}
+
+test("a reshare's session is told as such, and its failure in its own word", async () => {
+  const { client } = await desk((one) => async () => session("reshare", await one.reshared()));
+  const told = await client.session({ sessionId: SESSION });
+  assert.deepEqual([told.operation, told.key?.certified.facts.epoch], ["reshare", 1]);
+  const problem = { code: "stale_epoch", detail: "not yet", retryable: true };
+  const stale = await desk((one) => (path, ...more) =>
+    path.endsWith("/reshare") ? json(problem, 409) : good(one)(path, ...more),
+  );
+  await assert.rejects(stale.client.reshare(MOVED), { code: "stale_epoch", retryable: true });
 });
 
 test("a gateway that is away is asked again, the same", async () => {

@@ -1,5 +1,5 @@
 /**
- * A post office in memory: takes requests, and answers them as a coordinator with three parties
+ * A post office in memory: takes requests, and answers them as a coordinator with four parties
  * would, or as the test wants it to. Keys and signatures are real, in one hand.
  */
 
@@ -8,9 +8,10 @@ import { ed25519 } from "@noble/curves/ed25519.js";
 import { LinkLost, type Delivery, type Post, type PostEvents } from "../src/amqp/link.js";
 import { fromHex, toBase64, toHex, utf8 } from "../src/bytes.js";
 import { WarrenClient } from "../src/client.js";
-import type { CertifiedKey, KeyFacts } from "../src/generated/messages.js";
+import { factsDigest } from "../src/epochs.js";
+import type { CertifiedKey, EpochBundle, KeyFacts } from "../src/generated/messages.js";
 import { P256, signedBytes } from "../src/identity.js";
-import { keyStatement } from "../src/keys.js";
+import { certificateTag, keyStatement } from "../src/keys.js";
 import type { RequestOf, SignedRequest } from "../src/requests.js";
 import { settled, type ClientSettings } from "../src/settings.js";
 import { webCryptoSigner, type Signer } from "../src/signer.js";
@@ -41,7 +42,7 @@ export class Office implements Post {
   ) {}
 
   static async opened(): Promise<Office> {
-    const [client, coordinator, ...parties] = await Promise.all(Array.from({ length: 5 }, newSigner));
+    const [client, coordinator, ...parties] = await Promise.all(Array.from({ length: 6 }, newSigner));
     if (client === undefined || coordinator === undefined) throw new TypeError();
     return new Office(client, coordinator, new Map(parties.map((each, at) => [`p${at + 1}`, each])));
   }
@@ -117,11 +118,20 @@ export class Office implements Post {
     this.#on?.deliver(delivery);
   }
 
+  /** As it is now. */
+  keyOf(keyId: string): CertifiedKey {
+    const known = this.#keys.get(keyId);
+    if (known === undefined) throw new TypeError(`nobody has made ${keyId}`);
+    return known.key;
+  }
+
   async answerTo(signed: SignedRequest): Promise<Answer> {
     const { request } = signed;
     switch (request.operation) {
       case "keygen":
         return this.#once(signed, () => this.#made(signed, request));
+      case "reshare":
+        return this.#once(signed, () => this.#reshared(signed, request));
       case "sign":
         return this.#signed(signed, request);
       case "query_keys": {
@@ -145,7 +155,7 @@ export class Office implements Post {
   async #made(signed: SignedRequest, request: RequestOf<"keygen">): Promise<Answer> {
     const secret = ed25519.utils.randomSecretKey();
     const public_key = toHex(ed25519.getPublicKey(secret));
-    const facts: KeyFacts = {
+    const key = await this.certified({
       version: 2,
       client_id: request.client_id,
       key_id: request.key_id,
@@ -155,24 +165,80 @@ export class Office implements Post {
       threshold: request.threshold,
       public_key,
       chain_code: "06".repeat(32),
-      holders: [...this.parties].map(([party_id, each]) => ({
-        party_id,
-        identity: each.publicKey,
-        public_share: public_key,
-      })),
+      holders: this.#holders(request.parties ?? [...this.parties.keys()].slice(0, 3), public_key),
       transcript_digest: "07".repeat(32),
       tenant: request.tenant ?? null,
       request_digest: signed.digest,
       schemes: request.schemes ?? null,
       origin: "generated",
       reshared: null,
-    };
-    const statement = signedBytes("warren/key-certificate/v2", keyStatement(facts));
-    const certificates: Record<string, string> = {};
-    for (const [name, each] of this.parties) certificates[name] = toBase64(await each.sign(statement));
-    const key = { facts, certificates };
+    });
     this.#keys.set(request.key_id, { secret, key });
     return { ...base(signed), key_id: request.key_id, curve: request.curve, key };
+  }
+
+  async #reshared(signed: SignedRequest, request: RequestOf<"reshare">): Promise<Answer> {
+    const bundle = await this.bundled(signed, this.keyOf(request.key_id));
+    const secret = this.#keys.get(request.key_id)?.secret ?? new Uint8Array();
+    this.#keys.set(request.key_id, { secret, key: bundle.key });
+    return { ...base(signed), key_id: request.key_id, bundle, signs_from: Date.now() + 30_000 };
+  }
+
+  /** An epoch that comes from that key, with changes that all who sign it agree on. */
+  async bundled(
+    signed: SignedRequest,
+    predecessor: CertifiedKey,
+    changes: Partial<KeyFacts> = {},
+  ): Promise<EpochBundle> {
+    const request = signed.request as RequestOf<"reshare">;
+    const known = predecessor.facts;
+    const dealers =
+      request.dealers ?? known.holders.slice(0, known.threshold).map(({ party_id }) => party_id);
+    const key = await this.certified({
+      ...known,
+      version: 3,
+      epoch: request.first_epoch,
+      threshold: request.threshold,
+      holders: this.#holders(request.parties, known.public_key),
+      request_digest: signed.digest,
+      reshared: { session_id: "05".repeat(32), predecessor: factsDigest(known), dealers },
+      ...changes,
+    });
+    const statement = signedBytes("warren/epoch-dealt/v1", keyStatement(key.facts));
+    return {
+      request: toBase64(signed.body),
+      request_signature: toBase64(signed.signature),
+      predecessor,
+      key,
+      // What they prove is nothing to a client, see `epochs`.
+      possessions: Object.fromEntries(key.facts.holders.map(({ party_id }) => [party_id, "00"])),
+      dealt: await this.#by(key.facts.reshared?.dealers ?? [], statement),
+    };
+  }
+
+  /** Facts with the certificate of each of their holders. */
+  async certified(facts: KeyFacts): Promise<CertifiedKey> {
+    const statement = signedBytes(certificateTag(facts), keyStatement(facts));
+    const names = facts.holders.map(({ party_id }) => party_id);
+    return { facts, certificates: await this.#by(names, statement) };
+  }
+
+  #holders(names: readonly string[], public_share: string): KeyFacts["holders"] {
+    return names.map((party_id) => ({
+      party_id,
+      identity: this.parties.get(party_id)?.publicKey ?? "",
+      public_share,
+    }));
+  }
+
+  async #by(names: readonly string[], statement: Uint8Array): Promise<Record<string, string>> {
+    const made: Record<string, string> = {};
+    for (const name of names) {
+      const party = this.parties.get(name);
+      if (party === undefined) throw new TypeError(`there is no party ${name}`);
+      made[name] = toBase64(await party.sign(statement));
+    }
+    return made;
   }
 
   #signed(signed: SignedRequest, request: RequestOf<"sign">): Answer {

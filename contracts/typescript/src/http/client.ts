@@ -16,13 +16,16 @@ import {
   DisbelievedError,
   RequestFailedError,
 } from "../errors.js";
-import type { CertifiedKey, Curve, Failure, Scheme, SignedItem, Status } from "../generated/messages.js";
+import type { CertifiedKey, Curve, EpochBundle, Failure, KeyFacts, Scheme, SignedItem, Status } from "../generated/messages.js";
+import { factsDigest } from "../epochs.js";
 import { checkScheme } from "../keys.js";
 import {
+  epochOf,
   isFinal,
   keyOf,
   signatureOf,
   type Account,
+  type Epoch,
   type Key,
   type Page,
   type Session,
@@ -38,6 +41,8 @@ import type {
   CallOptions,
   CancelOptions,
   KeyWish,
+  RefreshWish,
+  ReshareWish,
   SessionName,
   SignWish,
   Warren,
@@ -126,6 +131,35 @@ export class WarrenHttpClient implements Warren {
       same("party_count", facts.holders.length, wish.partyCount);
       same("schemes", facts.schemes, wish.schemes === undefined ? null : [...wish.schemes].sort());
       return keyOf(key);
+    });
+  }
+
+  async reshare(wish: ReshareWish): Promise<Epoch> {
+    return (await this.beginReshare(wish)).result(wish.signal);
+  }
+
+  refresh({ keyId, dealers, firstEpoch, tries, ...options }: RefreshWish): Promise<Epoch> {
+    const { timeoutMs, requestId, signal } = options;
+    return this.reshare({ keyId, dealers, firstEpoch, tries, timeoutMs, requestId, signal });
+  }
+
+  /** As `reshare`, but there as soon as the session is announced. */
+  async beginReshare(wish: ReshareWish): Promise<Begun<Epoch>> {
+    const { facts: before } = (await this.key(wish.keyId, wish)).certified;
+    const fields: Record<string, Json> = { key_id: wish.keyId };
+    if (wish.parties !== undefined) {
+      fields["participants"] = wish.parties.map((party_id) => ({ party_id }));
+      fields["threshold_n"] = wish.parties.length;
+    }
+    if (wish.threshold !== undefined) fields["threshold_t"] = wish.threshold;
+    if (wish.dealers !== undefined) fields["dealers"] = wish.dealers;
+    if (wish.firstEpoch !== undefined) fields["first_epoch"] = wish.firstEpoch;
+    if (wish.tries !== undefined) fields["tries"] = wish.tries;
+    return this.#begin("/api/v1/mpc/reshare", fields, wish, async ({ result }) => {
+      if (!isObject(result)) throw new ContractError("the result is completed and has no epoch");
+      const epoch = await this.#epoch(result);
+      checkAsked(wish, before, epoch);
+      return epoch;
     });
   }
 
@@ -296,6 +330,15 @@ export class WarrenHttpClient implements Warren {
     return key;
   }
 
+  async #epoch(told: Answer): Promise<Epoch> {
+    if (told["bundle"] === undefined) throw new ContractError("the epoch comes without what proves it");
+    const bundle = readAs("EpochBundle", told["bundle"]) as unknown as EpochBundle;
+    await this.#trust.moveOn(this.#owner.tenant, bundle);
+    const signsFrom = new Date(textOf(told, "signs_from"));
+    if (Number.isNaN(signsFrom.getTime())) throw new ContractError("the answer's signs_from is no time");
+    return epochOf(bundle, signsFrom);
+  }
+
   async #signature(told: Answer): Promise<Signature> {
     const text = (name: string): string => textOf(told, name);
     const scheme = text("scheme") as Scheme;
@@ -320,13 +363,14 @@ export class WarrenHttpClient implements Warren {
 
   async #told(session: Answer): Promise<Session> {
     const { result } = session;
-    const isKey = session["session_type"] === "keygen";
+    const type = session["session_type"];
+    const isKey = type === "keygen" || type === "reshare";
     const status = session["status"] as Status;
     const deadline = session["deadline"];
     return {
       sessionId: textOf(session, "session_id"),
       requestId: null,
-      operation: isKey ? "keygen" : "sign",
+      operation: isKey ? type : "sign",
       keyId: typeof session["key_id"] === "string" ? session["key_id"] : null,
       status,
       over: isFinal(status),
@@ -372,6 +416,20 @@ export class WarrenHttpClient implements Warren {
     }
     return sessionId;
   }
+}
+
+/** It is of this wish: the gateway could have asked for another epoch, or show one that is past. */
+function checkAsked(wish: ReshareWish, before: KeyFacts, { bundle, dealers, number }: Epoch): void {
+  const sorted = (names: readonly string[]): string[] => [...names].sort();
+  const holders = ({ holders: all }: KeyFacts): string[] => all.map((holder) => holder.party_id);
+  const { facts } = bundle.key;
+  if (factsDigest(bundle.predecessor.facts) !== factsDigest(before)) {
+    throw new ContractError("the epoch comes from another one than we know");
+  }
+  same("threshold", facts.threshold, wish.threshold ?? before.threshold);
+  same("parties", sorted(holders(facts)), sorted(wish.parties ?? holders(before)));
+  if (wish.dealers !== undefined) same("dealers", sorted(dealers), sorted(wish.dealers));
+  if (number < (wish.firstEpoch ?? 0)) throw new ContractError(`nobody asked for epoch ${number}`);
 }
 
 function textOf(told: Answer, name: string): string {

@@ -54,25 +54,26 @@ export interface GatewayEvent {
   readonly data: Answer;
 }
 
-const CODES: ReadonlySet<string> = new Set<FailureCode>([
-  "invalid_request",
-  "conflict",
-  "key_exists",
-  "unknown_key",
-  "unknown_request",
-  "unknown_party",
-  "too_few_parties",
-  "expired",
-  "cancelled",
-  "party_fault",
-  "party_refused",
-  "spoilt",
-  "unknown_account",
-  "token_refused",
-  "session_over",
-  "overloaded",
-  "internal",
-]);
+const CODES: Readonly<Record<FailureCode, true>> = {
+  invalid_request: true,
+  conflict: true,
+  key_exists: true,
+  unknown_key: true,
+  unknown_request: true,
+  unknown_party: true,
+  too_few_parties: true,
+  expired: true,
+  cancelled: true,
+  party_fault: true,
+  party_refused: true,
+  stale_epoch: true,
+  spoilt: true,
+  unknown_account: true,
+  token_refused: true,
+  session_over: true,
+  overloaded: true,
+  internal: true,
+};
 /** Where the gateway, or what is behind it, is away for a while: the same question again. */
 const AWAY: ReadonlySet<string> = new Set([
   "broker_unavailable",
@@ -239,7 +240,7 @@ async function problemOf(response: Response, question: Question): Promise<Gatewa
     problem,
     text("remedy"),
     {
-      code: CODES.has(problem) ? (problem as FailureCode) : "http",
+      code: Object.hasOwn(CODES, problem) ? (problem as FailureCode) : "http",
       retryable: told["retryable"] === true,
       signatureMayExist: (question.begins ?? false) && told["signature_may_exist"] !== false,
       requestId: question.idempotencyKey,
