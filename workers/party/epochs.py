@@ -26,16 +26,24 @@ from contracts.sessions import ReshareCreated
 from ..protocols.rounds import ProtocolError
 from ..session.epochs import ENDS_S, SIGNS_ON_S, check_bundle
 from ..session.errors import NameTakenError, NoShareError, RefusedError, StaleEpochError
+from ..session.failures import failure_of
 from ..session.party.acceptance import Party, key_facts
 from ..session.party.reshare_acceptance import Held, accept_reshare
 from ..session.protocols import RESHARE
 from ..settings import PartyLimits
 from ..store.interface import PartyStore
 from ..store.records import EpochRecord, EpochStatus
+from . import epoch_counts
 from .commits import PartyCommits, check
 from .machines import Machine
 
 logger = logging.getLogger(__name__)
+
+_TOLD = {
+    EpochStatus.CERTIFIED: "a key's next epoch is proven",
+    EpochStatus.ACTIVE: "a key has a new epoch",
+    EpochStatus.RETIRED: "a key's earlier epochs are deleted",
+}
 
 
 class Epochs:
@@ -87,6 +95,7 @@ class Epochs:
             )
             check(outcome)
         except (RefusedError, ProtocolError) as error:
+            epoch_counts.REFUSALS.labels(failure_of(error, terms.members, round_=0).code).inc()
             await self._commits.refuse(
                 session_id,
                 error,
@@ -126,7 +135,10 @@ class Epochs:
         )
         # Where they differ, ours is of a try that nobody else saw through.
         certificates = bundle.key.certificates if pending == facts else None
-        return await self._store.certify_epoch(record, certificates)
+        if not await self._store.certify_epoch(record, certificates):
+            return False
+        _came(record, EpochStatus.CERTIFIED)
+        return True
 
     async def explained(self, error: Exception, key_session: bytes | None, epoch: int) -> Exception:
         """A session's refusal, as one that says so where it is of another epoch than the one that
@@ -158,15 +170,14 @@ class Epochs:
 
     async def _go_on(self, record: EpochRecord) -> None:
         key_session, epoch, now = record.key_session, record.epoch, self._clock()
-        told = {"key_session": key_session.hex(), "epoch": epoch}
         if record.status is EpochStatus.CERTIFIED:
             due_at = now + int(ENDS_S * 1000)
             if await self._store.activate_epoch(key_session, epoch, now, due_at):
-                logger.info("a key has a new epoch", extra=told)
+                _came(record, EpochStatus.ACTIVE)
         elif record.status is EpochStatus.ACTIVE:
             ending = await self._below(key_session, epoch)
             if await self._store.retire_epochs(key_session, epoch, ending, now):
-                logger.info("a key's earlier epochs are deleted", extra=told)
+                _came(record, EpochStatus.RETIRED)
 
     async def _below(self, key_session: bytes, epoch: int) -> list[bytes]:
         """Sessions under way with shares of lower epochs, or that were to make one."""
@@ -218,3 +229,10 @@ class Epochs:
             for policy in self._party.clients
             if policy.allows(client_id, RESHARE.name)
         ]
+
+
+def _came(record: EpochRecord, step: EpochStatus) -> None:
+    """To a step on its way; of what is retired it is the epoch above."""
+    epoch_counts.STEPS.labels(step.value).inc()
+    told = {"key_session": record.key_session.hex(), "epoch": record.epoch}
+    logger.info(_TOLD[step], extra=told)
