@@ -46,6 +46,7 @@ from .delivery.permissions import (
 from .delivery.publisher import Publisher, require_topology
 from .health import Check, Health
 from .party.consumer import PartyConsumer
+from .party.epoch_counts import count_keys_to_retire
 from .patience import patiently
 from .session.party.acceptance import Party
 from .session.sending import report
@@ -81,6 +82,8 @@ ENDS_SECONDS = 0.05
 PURGE_SECONDS = 30.0
 EPOCH_SECONDS = 1.0
 """Between two looks for keys of which an epoch is to go on."""
+COUNT_SECONDS = 10.0
+"""Between two counts of what is still to be done."""
 WATCH_SECONDS = 2.0
 """Between two looks at whether all that the worker depends on is able."""
 
@@ -158,6 +161,9 @@ async def run_party(
             due = await store.keys_due(now_ms(), SWEEP_LIMIT)
             await chores.for_each(consumer.epochs.go_on, due)
 
+        async def count() -> None:
+            await count_keys_to_retire(store, now_ms())
+
         health.certificates |= places.certificates(settings.amqp_url, settings.database_url)
         health.checks.update(_able(store, broker, publisher, knocks=False))
         await _serve(
@@ -170,6 +176,7 @@ async def run_party(
             (sweep, SWEEP_SECONDS),
             (send_owed, OWED_SECONDS),
             (move_on, EPOCH_SECONDS),
+            (count, COUNT_SECONDS),
             (purge, PURGE_SECONDS),
         )
 

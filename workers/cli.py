@@ -23,6 +23,7 @@ from contracts.identity import Identity
 from contracts.tls import refusal
 
 from . import evidence as proofs
+from . import holdings
 from .delivery.lists import UnusableListError
 from .delivery.publisher import NoAdmissionError, TopologyError
 from .health import Health, parse_address, served
@@ -32,6 +33,8 @@ from .store.interface import PartyStore, SchemaError, StoreUnavailableError, Wit
 from .store.opening import open_party_store
 from .store.records import BanRecord, EvidenceRecord
 from .store.sealing import SealError
+from .store.shared.party import tombstones_beside
+from .store.tombstones import Tombstones
 from .store.witness import look
 from .tenants.cli import party as tenants
 
@@ -276,34 +279,27 @@ def list_shares(
     config: Config,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """List the key shares that a party holds: what they are for, never what they are."""
-    shares = _with_store(_load_party(config), lambda opened: opened.key_shares())
-    rows = [
-        {
-            "client": share.owner.partition("/")[0] or None,
-            "tenant": share.owner.partition("/")[2] or None,
-            "key": share.key_id,
-            "epoch": share.epoch,
-            "usable": share.active,
-            "session": share.key_session.hex(),
-        }
-        for share in shares
-    ]
+    """List the key shares that a party holds: what they are for, never what they are.
+
+    Each epoch of a key is pending, certified, active, leaving or retired. Which are retired is told
+    by the file beside the witness, too: run it where the party's processes run.
+    """
+    settings = _load_party(config)
+    tombstones = Tombstones(tombstones_beside(settings.incarnation_file))
+    rows = _with_store(settings, lambda opened: holdings.told(opened, tombstones))
     if as_json:
         typer.echo(json.dumps(rows))
         return
     lines = [
         [
-            str(row["client"] or "(none)"),
-            str(row["tenant"] or "(none)"),
-            str(row["key"]),
-            str(row["epoch"]),
-            "yes" if row["usable"] else "no, certificates are missing",
-            str(row["session"]),
+            *(str(row[name] or "(none)") for name in ("client", "tenant")),
+            *(str(row[name]) for name in ("key", "epoch", "status")),
+            holdings.usable_in_words(row),
+            row["session"],
         ]
         for row in rows
     ]
-    headings = ("CLIENT", "TENANT", "KEY", "EPOCH", "USABLE", "MADE IN SESSION")
+    headings = ("CLIENT", "TENANT", "KEY", "EPOCH", "STATUS", "USABLE", "MADE IN SESSION")
     _show(headings, lines, nothing="No key shares.")
 
 
@@ -357,7 +353,7 @@ def _with_store(settings: PartySettings, work: Callable[[PartyStore], Awaitable[
 
     try:
         return asyncio.run(opened())
-    except (SchemaError, SealError, SettingsError, AddressError) as error:
+    except (SchemaError, SealError, SettingsError, AddressError, WitnessError) as error:
         _leave(str(error), EXIT_CONFIGURATION)
     except StoreUnavailableError as error:
         _leave(f"cannot reach the database: {error}", EXIT_UNAVAILABLE)

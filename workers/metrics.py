@@ -7,10 +7,12 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from .coordinator import reshare_counts
 from .delivery.deliveries import Deliver, Delivery, Ended
 from .delivery.lists import NUMBER, REFUSED_ENTRIES
 from .delivery.middleware import Middleware
 from .delivery.strangers import FLOOD, REFUSED, UNAUTHENTICATED
+from .party import epoch_counts
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -25,7 +27,18 @@ DELIVERIES = Counter(
 )
 """outcome: as `Ended` has it."""
 
-for elsewhere in (UNAUTHENTICATED, REFUSED, FLOOD, NUMBER, REFUSED_ENTRIES):
+for elsewhere in (
+    UNAUTHENTICATED,
+    REFUSED,
+    FLOOD,
+    NUMBER,
+    REFUSED_ENTRIES,
+    reshare_counts.BEGUN,
+    reshare_counts.SECONDS,
+    epoch_counts.STEPS,
+    epoch_counts.REFUSALS,
+    epoch_counts.TO_RETIRE,
+):
     REGISTRY.register(elsewhere)
 
 DELIVERY_SECONDS = Histogram(

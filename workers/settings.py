@@ -42,6 +42,7 @@ from . import pins, private_keys
 from .pins import ClientSection, PeerSection
 from .places import PlacesSection
 from .pool_limits import PoolLimits
+from .session.epochs import SHORTEST_SWITCH_S, SWITCH_S
 from .session.peers import Peer
 from .store.sealing import MasterKeys, Sealer
 from .store.share_keys import ShareKeys
@@ -135,6 +136,10 @@ class CoordinatorLimits(_Section):
     party_silent_seconds: float = Field(default=10, gt=0)
     """Without a sign of life for so long a party is chosen last."""
     nonce_batch: int = Field(default=4, ge=1, le=64)
+    switch_seconds: float = Field(default=SWITCH_S, ge=SHORTEST_SWITCH_S, le=SWITCH_S)
+    """After a key's next epoch is made, requests go to its holders: by then they have made what
+    signatures need, and all processes have heard of it. Shorter, for who waits for it: until then
+    one that has signed with the key in the last seconds still asks the former holders."""
     sessions_per_owner: int = Field(
         default=1000,
         ge=1,

@@ -6,6 +6,7 @@ Exit codes: 0 every operation succeeded; 1 some failed; 2 a wrong command line o
 
 import json
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ import typer
 from contracts.primitives import Curve, Scheme
 from contracts.terms import MAX_PRESIGN_BATCH
 
-from . import options, static_size
+from . import options, renewals, static_size
 from .beside import HERE
 from .console import (
     Output,
@@ -23,6 +24,7 @@ from .console import (
     measure_crowd,
     measure_hop,
     measure_junk,
+    measure_renewals,
     measure_typescript,
     say,
 )
@@ -235,6 +237,26 @@ def crowd(
     )
     site = own_site(directory, plan, Store.POSTGRES, say)
     measure_crowd(site, seconds=seconds, lanes=lanes, kinds=kinds, ways=ways, to_json=to_json)
+
+
+@app.command("reshare")
+def reshare_(
+    curve: options.CurveOption = Curve.ED25519,
+    count: options.Count = 20,
+    keys: options.Keys = 100,
+    processes_per_party: options.PartyProcesses = 1,
+    coordinator_processes: options.CoordinatorProcesses = 1,
+    store: options.StoreOption = Store.POSTGRES,
+    timeout: options.Timeout = 60.0,
+    to_json: options.AsJson = False,
+    directory: options.Directory = Path(".warren"),
+) -> None:
+    """New shares: 2-of-3 made 3-of-5 beside a key generation of 3-of-5, in turns; and signatures
+    alone and while many keys are reshared. The ratios are what counts."""
+    processes = Processes(party=processes_per_party, coordinator=coordinator_processes)
+    plan = plan_for(party_count=renewals.PARTY_COUNT, processes=processes, store=store)
+    site = own_site(directory, replace(plan, resharers=plan.clients), store, say)
+    measure_renewals(site, curve=curve, count=count, keys=keys, timeout_s=timeout, to_json=to_json)
 
 
 @app.command()

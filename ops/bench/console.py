@@ -14,10 +14,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from contracts.client import ClientError, SettingsError
+from contracts.primitives import Curve
 from ops.stack.errors import StackError
 from topology import TopologyError
 
-from . import abuse, beside, crowd, hop, typescript
+from . import abuse, beside, crowd, hop, renewals, typescript
 from . import run as runs
 from .both import render_both, render_crowd, render_endurance
 from .floods import Kind, Way
@@ -78,6 +79,31 @@ def measure_hop(
     if comparison.interrupted:
         raise typer.Exit(INTERRUPTED)
     if comparison.failed:
+        raise typer.Exit(FAILED)
+
+
+def measure_renewals(
+    site: AbstractContextManager[Site],
+    *,
+    curve: Curve,
+    count: int,
+    keys: int,
+    timeout_s: float,
+    to_json: bool,
+) -> None:
+    """Raises typer.Exit unless all operations succeeded."""
+    with _troubles_in_a_sentence(), site as found:
+        measuring = renewals.measure(
+            found, curve=curve, count=count, keys=keys, timeout_s=timeout_s, progress=say
+        )
+        measured = uvloop.run(measuring)
+        if to_json:
+            typer.echo(renewals.as_json(measured))
+        else:
+            Console(highlight=False).print(renewals.render(measured))
+    if measured.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if measured.failed:
         raise typer.Exit(FAILED)
 
 

@@ -22,6 +22,9 @@ SchemeOption = Annotated[
     ),
 ]
 Count = Annotated[int, typer.Option("--count", "-n", min=1, help="Operations to measure.")]
+Keys = Annotated[
+    int, typer.Option("--keys", min=1, help="Keys that are reshared while others sign.")
+]
 Concurrency = Annotated[
     int, typer.Option("--concurrency", "-c", min=1, help="Operations in flight at any time.")
 ]

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,7 +75,12 @@ def add(
     ] = "client",
     operation: Annotated[
         list[str] | None,
-        typer.Option(help="What it may ask; several if given several times.", show_default="all"),
+        typer.Option(
+            metavar="NAME",
+            help="What it may ask, and nothing else; several if given several times. Such as "
+            "reshare has to be named.",
+            show_default="all that need not be named",
+        ),
     ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="The id was removed before: its keys come with it.")
@@ -89,16 +94,18 @@ def add(
     \b
     Example:
       warren client add svcC --out svcC
+      warren client add keeper --operation query_keys --operation reshare --out keeper
     """
     if role not in ROLES:
         leave(ExitCode.USAGE, "usage", f"--role is one of {', '.join(ROLES)}", as_json=as_json)
+    _check_operations(operation or (), as_json=as_json)
     with _errors(as_json=as_json):
         wish = _wish(
             client,
             out,
             public_key,
             group=ROLES[role],
-            operations=tuple(operation) if operation else None,
+            operations=tuple(dict.fromkeys(operation)) if operation else None,
             again=again,
         )
         given = _at_desk(config, lambda desk: desk.add(wish), as_json=as_json)
@@ -184,7 +191,7 @@ def list_clients(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the clients of the list, with their keys; and who follows it how far."""
+    """Show the clients of the list, their keys, what they may ask; and who follows it how far."""
     with _errors(as_json=as_json):
         listed, members, refused = _at_desk(config, lambda desk: desk.look(), as_json=as_json)
         followers = {url: _number_at(url) for url in worker or ()}
@@ -205,13 +212,31 @@ def list_clients(
             for key in row["keys"]
         )
         logins = " and ".join(map(str, row["logins"]))
-        typer.echo(f"{row['client']}  {row['role']}  login {logins}  {keys}")
+        asks = _in_words(row["operations"])
+        typer.echo(f"{row['client']}  {row['role']}  login {logins}  asks {asks}  {keys}")
     typer.echo(f"The list ends with entry {listed.number}.")
     for text in refused:
         typer.secho(f"! in the stream: {text}", fg="red")
     for url, number in followers.items():
         told = "does not answer" if number is None else f"follows up to entry {number}"
         typer.echo(f"{url}  {told}")
+
+
+def _check_operations(names: Iterable[str], *, as_json: bool) -> None:
+    from contracts.operations import OPERATIONS
+
+    if unknown := [name for name in names if name not in OPERATIONS]:
+        text = f"there is no operation {unknown[0]!r}; there are {', '.join(OPERATIONS)}"
+        leave(ExitCode.USAGE, "usage", text, as_json=as_json)
+
+
+def _in_words(operations: Iterable[str] | None) -> str:
+    """What a client may ask; `None` is said as it counts."""
+    from contracts.operations import OPERATIONS
+
+    if operations is not None:
+        return ", ".join(operations) or "nothing"
+    return f"all but {', '.join(name for name, each in OPERATIONS.items() if each.named)}"
 
 
 def _row(entry: "ClientEntry", members: "Members") -> dict[str, Any]:

@@ -14,7 +14,7 @@ from contracts.verification import child
 from ops.cli.addresses import addresses
 from ops.cli.asking import AsJson, Config, RequestId, Timeout, ask
 from ops.cli.exits import IN_WORDS, ExitCode, leave, print_json
-from ops.cli.key_epochs import refresh, reshare
+from ops.cli.key_epochs import refresh, repair, reshare
 from ops.cli.text import print_fields, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Make keys that no machine ever holds; list them.")
@@ -200,6 +200,7 @@ def derive(
 
 app.command(epilog=IN_WORDS)(reshare)
 app.command(epilog=IN_WORDS)(refresh)
+app.command(epilog=IN_WORDS)(repair)
 
 
 def _refuse(error: ContractError, *, as_json: bool) -> NoReturn:

@@ -1,13 +1,15 @@
-"""`warren key reshare` and `warren key refresh`: other shares of a key that stays the same."""
+"""`warren key reshare`, `refresh` and `repair`: other shares of a key that stays the same."""
 
 import json
 import secrets
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from contracts.client import Client, RequestFailedError
 from contracts.client.client import RESHARE_TRIES
 from contracts.keys import EpochBundle, KeyFacts
 from contracts.primitives import MAX_PARTIES
@@ -129,7 +131,7 @@ def refresh(
 ) -> None:
     """Give a key's parties new shares: what was stolen of the old ones fits them no more.
 
-    A party that lost its share gets one, too, as long as it is not among those that deal.
+    A party that lost its share gets one, too, as long as it does not deal: `warren key repair`.
 
     \b
     Example:
@@ -147,6 +149,123 @@ def refresh(
         config=config,
         as_json=as_json,
     )
+
+
+def repair(
+    context: typer.Context,
+    key_id: KeyId,
+    party: Annotated[
+        str,
+        typer.Option(metavar="ID", help="Which holder's share is lost. It deals none, and gets."),
+    ],
+    first_epoch: FirstEpoch = None,
+    tries: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=MAX_RESHARE_TRIES,
+            help="So many sets of dealers may be asked, where one of them is away or refuses.",
+        ),
+    ] = RESHARE_TRIES,
+    out: Out = None,
+    timeout: Timeout = None,
+    request_id: RequestId = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a party a share again that it has lost. The others deal, and all get new ones.
+
+    \b
+    Example:
+      warren key repair treasury --party party-2
+    """
+    _check_out(out, as_json=as_json)
+    request_id = request_id or secrets.token_hex(16)
+    avoided: set[str] = set()
+    for number in range(tries):
+        repairing = _Repair(
+            key_id=key_id,
+            party=party,
+            avoided=frozenset(avoided),
+            first_epoch=first_epoch,
+            number=number,
+            last=number == tries - 1,
+            timeout_s=timeout,
+            request_id=request_id,
+        )
+        made = ask(
+            context,
+            repairing.ask,
+            config=config,
+            as_json=as_json,
+            waiting=f"The others make new shares of key {key_id} for {party} and themselves ...",
+            request_id=request_id,
+        )
+        if isinstance(made, ReshareResult):
+            return _show(made, out, as_json=as_json, request_id=request_id)
+        avoided |= made
+        request_id = secrets.token_hex(16)
+    raise AssertionError("the last try returns no dealers to avoid")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Repair:
+    """One try to give a party its share again.
+
+    Attributes:
+        avoided: Who failed as a dealer in the tries before.
+        number: Of the try, from 0: each has an epoch of its own.
+        last: What it fails by is the command's failure.
+    """
+
+    key_id: str
+    party: str
+    avoided: frozenset[str]
+    first_epoch: int | None
+    number: int
+    last: bool
+    timeout_s: float | None
+    request_id: str
+
+    async def ask(self, client: Client) -> ReshareResult | set[str]:
+        """Returns what was made, or which dealers to do without in another try. Raises ValueError
+        if nobody can deal."""
+        (key,) = await client.keys(self.key_id)
+        facts = key.facts
+        dealers = self._dealers(facts)
+        first = facts.epoch + 1 if self.first_epoch is None else self.first_epoch
+        try:
+            return await client.reshare(
+                self.key_id,
+                dealers=dealers,
+                first_epoch=first + self.number,
+                tries=1,
+                timeout_s=self.timeout_s,
+                request_id=self.request_id,
+            )
+        except RequestFailedError as error:
+            failure = error.failure
+            failing = {*failure.silent, *failure.culprits} & set(dealers)
+            spare = len(facts.holders) - 1 - len(self.avoided | failing) >= facts.threshold
+            # Without a receiver there is no epoch, whoever deals.
+            if self.last or not failing or not spare or not set(failure.silent) <= failing:
+                raise
+            return failing
+
+    def _dealers(self, facts: KeyFacts) -> list[str]:
+        names = _names(facts)
+        if self.party not in names:
+            raise ValueError(
+                f"{self.party} holds no share of key {facts.key_id}; {', '.join(names)} do"
+            )
+        others = [name for name in names if name != self.party]
+        if len(others) < facts.threshold:
+            raise ValueError(
+                f"{facts.threshold} shares of key {facts.key_id} make another one, and without "
+                f"{self.party} there are {len(others)}: its share can come from its backup only"
+            )
+        # In the order of the key, those that failed last.
+        return sorted(others, key=self.avoided.__contains__)[: facts.threshold]
 
 
 def _check_out(out: Path | None, *, as_json: bool) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -18,7 +19,7 @@ from ops.showcase.narrator import Narrator
 
 if TYPE_CHECKING:
     from ops.showcase.deliveries import Delivered
-    from ops.showcase.tour import Outcome
+    from ops.showcase.tour import Performance
     from ops.stack.deployment import Deployment, Plan
 
 demo = typer.Typer()
@@ -67,7 +68,8 @@ def run_demo(
 
     Starts a broker, a database and all workers, has three clients make a key each and sign
     transactions for Solana, Bitcoin and Ethereum, and has other libraries verify what came out.
-    Then stops everything.
+    Another key gets new shares and another party, and what was stolen before is tried. Then stops
+    everything.
 
     \b
     Example:
@@ -77,16 +79,19 @@ def run_demo(
     with _known_errors(as_json=as_json), contextlib.ExitStack() as stack:
         from ops.showcase import report
         from ops.stack.deployment import Plan
+        from workers.session.epochs import SHORTEST_SWITCH_S
 
-        plan = Plan(gateways=1, health=True) if keep else Plan(plain_clients=("svcB",))
-        deployment = _start(stack, narrator, directory, plan, tls=tls)
-        outcomes, delivered = _perform(narrator, deployment)
+        # One party more than hold a key, and nobody wants to wait for who is asked when.
+        plan = Plan(party_count=4, limits={"coordinator": {"switch_seconds": SHORTEST_SWITCH_S}})
+        more = {"gateways": 1, "health": True} if keep else {"plain_clients": ("svcB",)}
+        deployment = _start(stack, narrator, directory, replace(plan, **more), tls=tls)
+        performance, delivered = _perform(narrator, deployment)
         if not keep:
             with narrator.step("stop", "Everything is stopped"):
                 stack.close()
-        shown = report.as_json(narrator, outcomes, delivered)
+        shown = report.as_json(narrator, performance, delivered)
         if not as_json:
-            narrator.show(report.as_table(outcomes))
+            narrator.show(report.as_table(performance))
         elif not keep:
             print_json(shown)
         if keep:
@@ -135,17 +140,16 @@ def _start(
         return stack.enter_context(running_deployment(services, plan, progress=narrator.note))
 
 
-def _perform(
-    narrator: Narrator, deployment: "Deployment"
-) -> "tuple[list[Outcome], list[Delivered]]":
+def _perform(narrator: Narrator, deployment: "Deployment") -> "tuple[Performance, list[Delivered]]":
     from contracts.client import ClientSettings
     from ops.showcase.deliveries import deliver
     from ops.showcase.tour import tour
 
     settings = {name: ClientSettings.load(path) for name, path in deployment.clients.items()}
-    outcomes = asyncio.run(tour(settings, narrator))
+    parties = {name: deployment.directory / f"{name}.toml" for name in deployment.plan.party_ids}
+    performance = asyncio.run(tour(settings, parties, narrator))
     with narrator.step("deliver", "All sign at once, each queue gets its own results only"):
-        return outcomes, asyncio.run(deliver(settings, outcomes))
+        return performance, asyncio.run(deliver(settings, performance.outcomes))
 
 
 def _stay(

@@ -26,8 +26,8 @@ from contracts.requests import SignRequest
 from contracts.results import Result, SignResult, Status
 from contracts.signing import SignedRequest, sign_request
 from contracts.verification import check_signed
+from ops.showcase.acts import Outcome
 from ops.showcase.errors import MisdeliveredError
-from ops.showcase.tour import Outcome
 
 LIFETIME_S = 30
 

@@ -13,3 +13,7 @@ class RefusedError(DemonstrationError):
 
 class MisdeliveredError(DemonstrationError):
     """A queue holds what it should not, or lacks what it should hold."""
+
+
+class StolenSharesSignError(DemonstrationError):
+    """Shares of two epochs of a key make a signature, or those of one do not."""

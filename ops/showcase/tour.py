@@ -1,82 +1,25 @@
-"""What the demonstration does: three clients make a key each and sign transactions with it."""
+"""What the demonstration does: three clients make keys, sign transactions, and have shares made
+anew."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from contracts.client import Client, ClientSettings
 from contracts.keys import CertifiedKey
 from contracts.primitives import Curve
-from contracts.results import SignedItem, SignResult
-from contracts.verification import child
+from ops.showcase import renewal
+from ops.showcase.acts import PARTY_COUNT, THRESHOLD, Act, Outcome, Payment
 from ops.showcase.bitcoin import SegwitSpend, TaprootSpend
 from ops.showcase.ethereum import EthereumTransaction
 from ops.showcase.narrator import Narrator
+from ops.showcase.renewal import Renewed
 from ops.showcase.solana import SolanaTransaction
-from ops.showcase.transactions import Signed, Unsigned
 from ops.stack.deployment import LEGACY
-
-THRESHOLD = 2
-PARTY_COUNT = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Payment:
-    """
-    Attributes:
-        name: Of the transaction's template.
-        what: The transaction, in a word or two.
-        paid_by: A public key and the template's name -> the transaction that the key pays for.
-        path: From the client's key to the child that pays; None: the key itself does.
-    """
-
-    name: str
-    what: str
-    paid_by: Callable[[bytes, str], Unsigned]
-    path: str | None = None
-
-    def unsigned(self, key: CertifiedKey) -> Unsigned:
-        """The transaction with the key, or its child at the path, as the payer."""
-        payer = key.facts.public_key
-        if self.path is not None:
-            payer = child(key.facts, self.path).public_key
-        return self.paid_by(payer, self.name)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Act:
-    """
-    Attributes:
-        client: Its name in the deployment.
-    """
-
-    client: str
-    key_id: str
-    curve: Curve
-    payments: tuple[Payment, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Of one payment of an act."""
-
-    act: Act
-    payment: Payment
-    key: CertifiedKey
-    unsigned: Unsigned
-    result: SignResult
-    signed: Signed
-    """Accepted by the library that `unsigned` names."""
-
-    @property
-    def signature(self) -> SignedItem:
-        """The one signature that there is."""
-        (signature,) = self.result.signed
-        return signature
-
 
 ACTS = (
     Act(
@@ -131,30 +74,44 @@ ACTS = (
 )
 
 
-async def tour(settings: Mapping[str, ClientSettings], narrator: Narrator) -> list[Outcome]:
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """All that was signed, the renewed key's last; and how that came to its new shares."""
+
+    outcomes: list[Outcome]
+    renewed: Renewed
+
+
+async def tour(
+    settings: Mapping[str, ClientSettings], parties: Mapping[str, Path], narrator: Narrator
+) -> Performance:
     """All acts, with all their clients connected from the first to the last.
 
     Arguments:
         settings: By a client's name in the deployment.
+        parties: As `renewal.renew` takes them.
 
     Raises:
         ClientError: A request failed, or its result is not to be believed.
         RefusedError: Another library does not accept what was signed.
+        StolenSharesSignError: As `renewal.renew`.
     """
     async with contextlib.AsyncExitStack() as stack:
         with narrator.step("connect", "Three producers connect"):
-            clients = await asyncio.gather(
+            connected = await asyncio.gather(
                 *(stack.enter_async_context(Client.connect(settings[act.client])) for act in ACTS)
             )
-        keys = [
-            await _make_key(act, client, narrator)
-            for act, client in zip(ACTS, clients, strict=True)
-        ]
-        return [
-            await _pay(act, payment, client, key, narrator)
-            for act, client, key in zip(ACTS, clients, keys, strict=True)
+        clients = dict(zip([act.client for act in ACTS], connected, strict=True))
+        # First, so that the new holders are asked by the time that the others have been.
+        renewed = await renewal.renew(clients[renewal.ACT.client], parties, narrator)
+        keys = [await _make_key(act, clients[act.client], narrator) for act in ACTS]
+        outcomes = [
+            await _pay(act, payment, clients[act.client], key, narrator)
+            for act, key in zip(ACTS, keys, strict=True)
             for payment in act.payments
         ]
+        outcomes.append(await renewal.pay(clients[renewal.ACT.client], renewed, narrator))
+        return Performance(outcomes, renewed)
 
 
 async def _make_key(act: Act, client: Client, narrator: Narrator) -> CertifiedKey:

@@ -1,4 +1,4 @@
-"""`warren key reshare` and `refresh`, down to the requests that they make, and what they show."""
+"""`warren key reshare`, `refresh` and `repair`: the requests that they make, and what they show."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from contracts.client import Client, ClientSettings
+from contracts.client import Client, ClientSettings, RequestFailedError
 from contracts.client.correspondence import Correspondence
-from contracts.keys import EpochBundle
+from contracts.failures import Failure, FailureCode
+from contracts.keys import EpochBundle, Holder, KeyFacts
 from contracts.primitives import Curve, Status
 from contracts.requests import QueryKeysRequest, ReshareRequest
 from contracts.results import QueryKeysResult, ReshareResult
@@ -45,14 +46,20 @@ async def _nothing_comes(*_: object) -> None:
 class Scripted(Client):
     """The real client up to the queue."""
 
-    def __init__(self, settings: ClientSettings, asked: list[ReshareRequest]) -> None:
+    def __init__(self, settings: ClientSettings, script: Resharing) -> None:
         super().__init__(settings, Correspondence(settings, _nothing_comes), tenant=None)
-        self._asked = asked
+        self._script = script
 
     async def _ask(self, request: Any, kind: type[Any]) -> Any:
         if isinstance(request, QueryKeysRequest):
-            return QueryKeysResult(**DONE, session_id=None, keys=[certified(KNOWN)])
-        self._asked.append(request)
+            return QueryKeysResult(**DONE, session_id=None, keys=[certified(self._script.known)])
+        self._script.asked.append(request)
+        if self._script.failures:
+            failure = self._script.failures.pop(0)
+            failed = {**DONE, "status": Status.FAILED, "failure": failure}
+            raise RequestFailedError(
+                failure, ReshareResult(**failed, session_id=bytes(32), key_id="treasury")
+            )
         return ReshareResult(
             **DONE,
             session_id=bytes(32),
@@ -64,11 +71,18 @@ class Scripted(Client):
 
 @dataclass
 class Resharing:
+    """
+    Attributes:
+        failures: Of the first requests; the others succeed.
+    """
+
+    known: KeyFacts = KNOWN
     asked: list[ReshareRequest] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
 
     @asynccontextmanager
     async def connect(self, settings: ClientSettings) -> AsyncIterator[Client]:
-        yield Scripted(settings, self.asked)
+        yield Scripted(settings, self)
 
 
 @pytest.fixture
@@ -153,3 +167,76 @@ def test_where_nobody_is_shown_out_nothing_is_promised(
     told = run("key", "refresh", "treasury")
     assert told.code == 0, told.err
     assert "shown out" not in told.out
+
+
+def with_four_holders() -> KeyFacts:
+    """p1 to p4, any two of which sign."""
+    more = Holder(**{**KNOWN.holders[-1].model_dump(), "party_id": "p4"})
+    return KNOWN.model_copy(update={"holders": [*KNOWN.holders, more], "party_count": 4})
+
+
+def silent(*names: str) -> Failure:
+    return Failure.of(FailureCode.EXPIRED, "nothing was heard of some", silent=[*names])
+
+
+def test_a_repair_has_the_others_deal(run: Run, fake: Resharing, tmp_path: Path) -> None:
+    proof = tmp_path / "epoch.json"
+    words = ("--party", "p1", "--request-id", "mine", "--out", str(proof))
+    told = run("key", "repair", "treasury", *words)
+    assert told.code == 0, told.err
+    (asked,) = fake.asked
+    assert (asked.threshold, asked.parties) == (KNOWN.threshold, list(OLD_PARTIES))
+    assert (asked.dealers, [*asked.epochs]) == (["p2", "p3"], [FROM_EPOCH + 1])
+    assert asked.request_id == "mine"
+    assert EpochBundle.model_validate_json(proof.read_text()) == BUNDLE
+
+
+def test_a_repair_goes_on_without_a_dealer_that_is_away(run: Run, fake: Resharing) -> None:
+    fake.known = with_four_holders()
+    culprit = Failure.of(FailureCode.PARTY_FAULT, "a wrong share", culprits=["p1", "p2"])
+    fake.failures = [culprit]
+    told = run("key", "repair", "treasury", "--party", "p1", "--first-epoch", "7", "--json")
+    assert told.code == 0, told.err
+    assert [asked.dealers for asked in fake.asked] == [["p2", "p3"], ["p3", "p4"]]
+    assert [[*asked.epochs] for asked in fake.asked] == [[7], [8]]
+    assert len({asked.request_id for asked in fake.asked}) == 2
+    assert told.json["request_id"] == fake.asked[-1].request_id
+
+
+@pytest.mark.parametrize(
+    ("failures", "asked"),
+    [
+        ([silent("p1")], 1),  # it has to receive, whoever deals
+        ([silent("p1", "p2")], 1),
+        ([silent("p4")], 1),
+        ([Failure.of(FailureCode.INVALID_REQUEST, "first_epoch must be later")], 1),
+        ([silent("p2"), silent("p3")], 2),  # nobody is left that could deal instead
+        ([silent("p2"), silent("p1")], 2),
+    ],
+)
+def test_a_repair_that_no_other_dealer_would_help_fails_at_once(
+    run: Run, fake: Resharing, failures: list[Failure], asked: int
+) -> None:
+    fake.known, fake.failures = with_four_holders(), list(failures)
+    told = run("key", "repair", "treasury", "--party", "p1")
+    assert told.code == 1
+    assert failures[-1].message in told.err
+    assert len(fake.asked) == asked
+
+
+def test_a_repair_is_tried_as_often_as_it_is_told(run: Run, fake: Resharing) -> None:
+    fake.known, fake.failures = with_four_holders(), [silent("p2")] * 2
+    told = run("key", "repair", "treasury", "--party", "p1", "--tries", "1")
+    assert (told.code, len(fake.asked)) == (1, 1)
+
+
+def test_only_a_holder_that_the_others_can_do_without_is_repaired(
+    run: Run, fake: Resharing
+) -> None:
+    told = run("key", "repair", "treasury", "--party", "p9")
+    assert (told.code, fake.asked) == (2, [])
+    assert "p9 holds no share of key" in told.err
+    fake.known = KNOWN.model_copy(update={"threshold": 3})
+    told = run("key", "repair", "treasury", "--party", "p2")
+    assert (told.code, fake.asked) == (2, [])
+    assert "without p2 there are 2: its share can come from its backup only" in told.err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,8 @@ def commands() -> Iterator[tuple[str, str]]:
 def parse(command: str) -> None:
     """Raises what the command line would have said."""
     command = re.sub(r"\$\([^)]*\)", "today", command)
-    words = [word for word in shlex.split(command, comments=True) if word != "\\"]
+    typed = takewhile(lambda word: word != "|", shlex.split(command, comments=True))
+    words = [word for word in typed if word != "\\"]
     found, context = typer.main.get_command(app), None
     while hasattr(found, "get_command"):
         context = found.make_context(found.name, [words[0], "--help"], parent=context)

@@ -153,12 +153,14 @@ def test_the_demo_starts_signs_shows_and_leaves_nothing_behind() -> None:
 
     assert [step["name"] for step in shown["steps"]] == [
         *("services", "deployment", "connect"),
+        *("keygen renewed", "refresh", "stolen", "replace"),
         *("keygen svcA", "keygen svcB", "keygen legacy"),
         *("sign solana_transfer", "verify solana_transfer"),
         *("sign bitcoin_taproot", "verify bitcoin_taproot"),
         *("sign bitcoin_segwit", "verify bitcoin_segwit"),
         *("sign ethereum_transfer", "verify ethereum_transfer"),
         *("sign solana_memo", "verify solana_memo"),
+        *("sign renewed", "verify renewed"),
         *("deliver", "stop"),
     ]
     assert shown["seconds"] >= sum(step["seconds"] for step in shown["steps"]) - 0.1
@@ -167,6 +169,7 @@ def test_the_demo_starts_signs_shows_and_leaves_nothing_behind() -> None:
         ("svcA", "ed25519", 2, 3),
         ("svcB", "secp256k1", 2, 3),
         ("legacy", "ed25519", 2, 3),
+        ("svcA", "ed25519", 2, 3),
     ]  # fmt: skip
     for made in shown["signatures"]:
         check_signature(
@@ -181,19 +184,25 @@ def test_the_demo_starts_signs_shows_and_leaves_nothing_behind() -> None:
         ("ecdsa", "btclib", "m/84/0/0/0/0"),
         ("ecdsa", "eth-account", "m/44/60/0/0/0"),
         ("ed25519", "solders", None),
+        ("ed25519", "solders", None),
     ]  # fmt: skip
-    solana, taproot, segwit, ethereum, _ = shown["signatures"]
+    solana, taproot, segwit, ethereum, _, renewed = shown["signatures"]
     Transaction.from_bytes(bytes.fromhex(solana["transaction"])).verify()
     assert taproot["signature"] in taproot["transaction"]
     assert segwit["ecdsa"]["der"] in segwit["transaction"]
     assert Account.recover_transaction(ethereum["transaction"]) == ethereum["address"]
+    old, new, moved = shown["renewal"]["epochs"]
+    assert (old["parties"], new["parties"]) == 2 * (["party-1", "party-2", "party-3"],)
+    assert moved["parties"] == ["party-2", "party-3", "party-4"]
+    assert {each["public_key"] for each in (old, new, moved)} == {renewed["public_key"]}
+    assert sorted(renewed["signers"]) == ["party-3", "party-4"]
     assert [(each["queue"], each["client_id"]) for each in shown["deliveries"]] == [
-        ("warren.results.svcA", "svcA"),
+        *2 * [("warren.results.svcA", "svcA")],
         *3 * [("warren.results.svcB", "svcB")],
         ("warren.legacy-results", None),
     ]
     assert sorted(each["scheme"] for each in shown["deliveries"]) == [
-        *("bip340", "ecdsa", "ecdsa", "ed25519", "ed25519")
+        *("bip340", "ecdsa", "ecdsa", "ed25519", "ed25519", "ed25519")
     ]
     assert len(running.family) >= 4  # the workers at least; broker and database may be given
     assert running.left() == []
@@ -204,7 +213,7 @@ def test_the_demo_does_it_all_over_tls_too() -> None:
     with started("demo", "--tls", "--json", environment={}) as running:
         out, err = running.process.communicate(timeout=PATIENCE_S)
         assert running.process.returncode == 0, err
-    assert len(json.loads(out)["deliveries"]) == 5
+    assert len(json.loads(out)["deliveries"]) == 6
     assert running.left() == []
 
 
@@ -241,8 +250,8 @@ def test_a_stack_that_is_kept_serves_the_other_commands_until_ctrl_c(
 
         # As people use it; the demo's keys are there.
         keys = warren("key", "list", config=config)["keys"]
-        assert [key["key_id"] for key in keys] == ["demo-solana"]
-        assert keys[0]["public_key"] == shown["keys"][0]["public_key"]
+        assert [key["key_id"] for key in keys] == ["demo-renewed", "demo-solana"]
+        assert keys[1]["public_key"] == shown["keys"][0]["public_key"]
         signed = warren(
             *("sign", "demo-solana", "--scheme", "ed25519", "--message", "hello"),
             *("--request-id", "mine"),

@@ -326,7 +326,8 @@ async def test_a_party_lists_its_shares_without_their_secrets(tmp_path: Path) ->
     await store_with_a_share(tmp_path)
     for_people = await warren("party", "shares", "--config", path, WARREN_MASTER_KEY=MASTER_KEY)
     assert for_people.status == 0
-    assert for_people.out.split()[:5] == ["CLIENT", "TENANT", "KEY", "EPOCH", "USABLE"]
+    headings = ["CLIENT", "TENANT", "KEY", "EPOCH", "STATUS", "USABLE"]
+    assert for_people.out.split()[: len(headings)] == headings
     assert "treasury" in for_people.out
     for_programs = await warren(
         "party", "shares", "--config", path, "--json", WARREN_MASTER_KEY=MASTER_KEY
@@ -337,7 +338,11 @@ async def test_a_party_lists_its_shares_without_their_secrets(tmp_path: Path) ->
             "tenant": None,
             "key": "treasury",
             "epoch": 0,
+            "status": "active",
+            "since": None,
+            "kept": True,
             "usable": True,
+            "over": False,
             "session": "00" * 32,
         }
     ]

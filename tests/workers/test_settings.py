@@ -377,6 +377,15 @@ def test_clients_share_what_is_taken_at_once_and_none_is_left_without(
     assert CoordinatorLimits(waiting=3).prefetch_of_each(clients) == 3
 
 
+@pytest.mark.parametrize("seconds", [4.9, 30.1])
+def test_new_holders_are_asked_neither_before_they_are_ready_nor_after_the_former_are_done(
+    seconds: float,
+) -> None:
+    assert CoordinatorLimits(switch_seconds=5).switch_seconds == 5
+    with pytest.raises(ValueError, match="switch_seconds"):
+        CoordinatorLimits(switch_seconds=seconds)
+
+
 def test_the_limit_of_an_owner_is_read_by_its_former_name_too() -> None:
     former = CoordinatorLimits.model_validate({"sessions_per_client": 7})
     assert former == CoordinatorLimits.model_validate({"sessions_per_owner": 7})

@@ -19,6 +19,7 @@ from ..session.coordinator.refusing import Refusal
 from ..session.sending import result
 from ..store.interface import CoordinatorStore, StoreUnavailableError
 from ..store.records import CoordinatorChange, Event, Outcome, Outgoing, Received, Session
+from . import reshare_counts
 from .endings import Ended, Endings
 from .local_sessions import LocalSessions
 from .recent import Known
@@ -107,6 +108,7 @@ class CoordinatorCommits:
                 self._recent.take(session.session_id)  # it may be there from the last report
                 late = progress.status is Status.EXPIRED
                 self._departures.over(session.session_id, late=late)
+                reshare_counts.ended(conduct, progress, self._clock())
             await self.send(outgoing if answer is None else (answer, *outgoing))
             if ended is not None:
                 await self._endings.tell(ended)

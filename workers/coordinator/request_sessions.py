@@ -38,6 +38,7 @@ class RequestSessions:
     Arguments:
         identities: The coordinator's; parties seal their shares for one of them.
         grace_ms: For the parties' last words after a session's deadline.
+        switch_ms: After a key's next epoch is made, until requests go to its holders.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class RequestSessions:
         identities: Sequence[Identity],
         parties: Mapping[str, Peer],
         grace_ms: int,
+        switch_ms: int,
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self._store = store
@@ -63,6 +65,7 @@ class RequestSessions:
         self._parties = parties
         self._epochs = KeyEpochs(store, clock=clock)
         self._grace_ms = grace_ms
+        self._switch_ms = switch_ms
         self._clock = clock
 
     async def advance(self, session: Session, said: Said) -> bool:
@@ -157,6 +160,7 @@ class RequestSessions:
                     session.received,
                     record=await self._request(session.session_id),
                     pinned={name: peer.identity for name, peer in self._parties.items()},
+                    switch_ms=self._switch_ms,
                     now=now,
                 )
             case sessions.SessionFailed(failure=failure):

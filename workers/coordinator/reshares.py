@@ -25,6 +25,7 @@ from ..session.epochs import ENDS_S, SIGNS_ON_S
 from ..session.peers import Peer
 from ..store.interface import CoordinatorStore
 from ..store.records import KeyEpoch, Outcome
+from . import reshare_counts
 from .beginnings import Beginnings, record_of
 from .endings import Ended
 from .gates import Turn
@@ -77,10 +78,14 @@ class Reshares:
             try_ms=max(SHORTEST_TRY_MS, try_ms) if request.tries > 1 else None,
             facts=predecessor.facts,
             predecessor=predecessor,
+            begun_at=self._clock(),
         )
-        return await self._beginnings.commit(
-            conduct, record_of(signed), epoch=_begun(terms), turn=turn
+        outcome = await self._beginnings.commit(
+            conduct, record_of(signed), event=_told(terms), epoch=_begun(terms), turn=turn
         )
+        if outcome is Outcome.COMMITTED:
+            reshare_counts.begun(conduct)
+        return outcome
 
     async def begin_again(self, ended: Ended) -> None:
         """Another try of the request, unless it has one."""
@@ -103,12 +108,19 @@ class Reshares:
             none = {"epoch": request.epochs.stop, "salt": os.urandom(32)}
             terms, epoch, tries = before.terms.model_copy(update=none), None, request.tries
         conduct = before.model_copy(
-            update={"terms": terms, "tries": tries, "succeeded": before.first}
+            update={
+                "terms": terms,
+                "tries": tries,
+                "succeeded": before.first,
+                "begun_at": self._clock(),
+            }
         )
-        event = {"try": tries, "after": ended.failure.message}
-        await self._beginnings.commit(
+        event = _told(terms) | {"try": tries, "after": ended.failure.message}
+        outcome = await self._beginnings.commit(
             conduct, record, event=event, succeeds=ended.session_id, epoch=epoch
         )
+        if outcome is Outcome.COMMITTED:
+            reshare_counts.begun(conduct)
 
     async def tend(self) -> None:
         """See to what is due for epochs that were made: presignatures for those that will be asked
@@ -157,6 +169,11 @@ class Reshares:
             ),
             salt=os.urandom(32),
         )
+
+
+def _told(terms: ReshareTerms) -> dict[str, object]:
+    dealers = [member.party_id for member in terms.members if member.deals_as is not None]
+    return {"epoch": terms.epoch, "dealers": dealers}
 
 
 def _begun(terms: ReshareTerms) -> KeyEpoch:

@@ -180,6 +180,7 @@ def _rooms(given: _Given) -> _Rooms:
         identities=given.identities,
         parties=given.parties,
         grace_ms=grace_ms,
+        switch_ms=int(given.limits.switch_seconds * 1000),
         clock=clock,
     )
     cancellations = Cancellations(

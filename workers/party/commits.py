@@ -177,7 +177,12 @@ class PartyCommits:
             failure = failure.model_copy(update={"culprits": sorted(banned)})
         logger.warning(
             "session refused",
-            extra={"session_id": session_id.hex(), "reason": failure.message},
+            extra={
+                "session_id": session_id.hex(),
+                "key_session": key_session and key_session.hex(),
+                "epoch": epoch,
+                "reason": failure.message,
+            },
         )
         failed = self.failed(session_id, failure, epoch)
         step = Step(status=Status.FAILED, outgoing=(failed,))

@@ -32,17 +32,25 @@ from ..session.errors import (
     StaleEpochError,
     SuspendedError,
 )
+from ..session.failures import failure_of
 from ..session.party.acceptance import Party, key_facts
 from ..session.party.reshare_acceptance import Held, accept_reshare
 from ..session.protocols import RESHARE
 from ..settings import PartyLimits
 from ..store.interface import PartyStore
 from ..store.records import EpochRecord, EpochStatus
+from . import epoch_counts
 from .commits import PartyCommits, check
 from .machines import Machine
 from .vouching import Vouching
 
 logger = logging.getLogger(__name__)
+
+_TOLD = {
+    EpochStatus.CERTIFIED: "a key's next epoch is proven",
+    EpochStatus.ACTIVE: "a key has a new epoch",
+    EpochStatus.RETIRED: "a key's earlier epochs are deleted",
+}
 
 
 class Epochs:
@@ -96,6 +104,7 @@ class Epochs:
             )
             check(outcome)
         except (RefusedError, ProtocolError) as error:
+            epoch_counts.REFUSALS.labels(failure_of(error, terms.members, round_=0).code).inc()
             await self._commits.refuse(
                 session_id,
                 error,
@@ -135,7 +144,10 @@ class Epochs:
         )
         # Where they differ, ours is of a try that nobody else saw through.
         certificates = bundle.key.certificates if pending == facts else None
-        return await self._store.certify_epoch(record, certificates)
+        if not await self._store.certify_epoch(record, certificates):
+            return False
+        _came(record, EpochStatus.CERTIFIED)
+        return True
 
     async def explained(self, error: Exception, key_session: bytes | None, epoch: int) -> Exception:
         """A session's refusal, as one that says so where it is of another epoch than the one that
@@ -169,17 +181,16 @@ class Epochs:
 
     async def _go_on(self, record: EpochRecord) -> None:
         key_session, epoch, now = record.key_session, record.epoch, self._clock()
-        told = {"key_session": key_session.hex(), "epoch": epoch}
         if record.status is EpochStatus.CERTIFIED:
             due_at = now + int(ENDS_S * 1000)
             if await self._store.activate_epoch(key_session, epoch, now, due_at):
-                logger.info("a key has a new epoch", extra=told)
+                _came(record, EpochStatus.ACTIVE)
         elif record.status is EpochStatus.SUSPENDED:
             await self._vouching.ask(record)
         elif record.status is EpochStatus.ACTIVE:
             ending = await self._below(key_session, epoch)
             if await self._store.retire_epochs(key_session, epoch, ending, now):
-                logger.info("a key's earlier epochs are deleted", extra=told)
+                _came(record, EpochStatus.RETIRED)
 
     async def _below(self, key_session: bytes, epoch: int) -> list[bytes]:
         """Sessions under way with shares of lower epochs, or that were to make one."""
@@ -233,3 +244,10 @@ class Epochs:
             for policy in self._party.clients
             if policy.allows(client_id, RESHARE.name)
         ]
+
+
+def _came(record: EpochRecord, step: EpochStatus) -> None:
+    """To a step on its way; of what is retired it is the epoch above."""
+    epoch_counts.STEPS.labels(step.value).inc()
+    told = {"key_session": record.key_session.hex(), "epoch": record.epoch}
+    logger.info(_TOLD[step], extra=told)

@@ -18,6 +18,8 @@ from .key_views import view_of
 SWITCH_S = 30.0
 """After an epoch is made, requests go to its holders: by then they have made what signatures need.
 Both sides count for themselves, so both epochs sign for a while before and after."""
+SHORTEST_SWITCH_S = 5.0
+"""Or nothing could be prepared for it."""
 SIGNS_ON_S = 60.0
 """After an epoch is proven to a party, the one before signs there for so long."""
 ENDS_S = 10.0

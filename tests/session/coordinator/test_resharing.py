@@ -34,14 +34,13 @@ from workers.session.coordinator.choice import ChoiceError, home_set
 from workers.session.coordinator.conduct import Conduct
 from workers.session.coordinator.reports import check_report, expired, silent_parties
 from workers.session.coordinator.views import session_view
-from workers.session.epochs import SWITCH_S
 from workers.session.errors import NoShareError, StaleEpochError
 from workers.session.party.acceptance import usable
 from workers.store.records import Received, RequestRecord, Session
 
 KNOWN = old_facts(Curve.SECP256K1)
 EVERYBODY = frozenset(CONFIGURED)
-NOW = 1_000
+NOW, SWITCH_MS = 1_000, 30_000
 
 
 @cache
@@ -94,6 +93,7 @@ def reported(
         [Received(slot="party_joined", sender=sender, digest=bytes(32), body=b""), *received],
         record=record(),
         pinned=PINNED,
+        switch_ms=SWITCH_MS,
         now=NOW,
     )
 
@@ -211,7 +211,7 @@ def test_the_first_report_that_proves_the_epoch_is_enough() -> None:
     bundle = progress.result.bundle
     assert bundle is not None
     assert bundle.key == honest.key
-    assert progress.result.signs_from == NOW + SWITCH_S * 1000
+    assert progress.result.signs_from == NOW + SWITCH_MS
     assert CertifiedKey.model_validate_json(progress.made) == honest.key
     epoch = progress.epoch
     assert (epoch.key_session, epoch.epoch) == (KNOWN.session_id, TO_EPOCH)

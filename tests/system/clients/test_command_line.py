@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from contracts.client import Client, ClientSettings
 from contracts.identity import Identity
+from contracts.primitives import Curve
 from ops.cli import client as commands
 from ops.cli.current import REGISTRAR
 from ops.registrar.desk import Desk
@@ -23,7 +24,7 @@ from ops.stack.deployment import Deployment
 from ops.stack.files import write
 from topology.management import Management
 
-from .test_clients_come_and_go import leave_unread
+from .test_clients_come_and_go import follow, leave_unread
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ async def test_in_changed_listed_and_out(stack: Deployment, warren: Any, tmp_pat
     assert (code, "changes its keys already" in said) == (1, True)
     assert (await warren("rotate", "typed", "--finish"))[0] == 0
     code, said = await warren("list")
-    assert "typed  client  login 2  " in said
+    assert "typed  client  login 2  asks query_keys  " in said
 
     await leave_unread(stack, "warren.results.typed", 1)
     code, said = await warren("remove", "typed")
@@ -85,6 +86,32 @@ async def test_in_changed_listed_and_out(stack: Deployment, warren: Any, tmp_pat
     code, said = await warren("remove", "typed", "--discard-results", "1")
     assert code == 0, said
     assert "queue warren.results.typed is gone, with 1 messages" in said
+
+
+async def test_what_has_to_be_named_is_given_to_whom_it_is_named_for(
+    stack: Deployment, warren: Any, tmp_path: Path
+) -> None:
+    named = ("keygen", "query_keys", "reshare")
+    more = [word for name in (*named, "reshare") for word in ("--operation", name)]
+    code, said = await warren("add", "keeper", "--out", str(tmp_path), *more, "--json")
+    assert code == 0, said
+    await follow(stack, json.loads(said)["number"])
+    code, said = await warren("list")
+    assert "keeper  client  login 1  asks keygen, query_keys, reshare  " in said
+    async with Client.connect(ClientSettings.load(tmp_path / "client-keeper.toml")) as client:
+        await client.create_key("kept", curve=Curve.ED25519, threshold=2, party_count=3)
+        made = await client.reshare("kept")
+    assert made.bundle is not None
+    assert made.bundle.key.facts.epoch == 1
+    assert (await warren("remove", "keeper"))[0] == 0
+
+
+async def test_who_may_ask_what_it_needs_no_name_for_is_told_so(
+    warren: Any, tmp_path: Path
+) -> None:
+    code, said = await warren("add", "plain", "--out", str(tmp_path))
+    assert code == 0, said
+    assert "plain  client  login 1  asks all but reshare  " in (await warren("list"))[1]
 
 
 async def test_by_its_own_public_key_nothing_secret_but_the_login_is_handed_over(
@@ -111,7 +138,7 @@ async def test_by_its_own_public_key_nothing_secret_but_the_login_is_handed_over
         (("add", "svcC", "--role", "king"), 2, "--role is one of"),
         (("add", "svcZ", "--public-key", "xx"), 1, "not a"),
         (("add", "svcB"), 1, "is a client already, among clients"),
-        (("add", "svcZ", "--operation", "fly"), 1, "no operation 'fly'"),
+        (("add", "svcZ", "--operation", "fly"), 2, "no operation 'fly'; there are keygen, resh"),
         (("rotate", "nobody"), 1, "no client nobody is known here"),
         (("remove", "nobody"), 1, "there is no client nobody"),
         (("remove", "../svcB"), 2, "is no client id"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -191,7 +192,8 @@ async def test_a_party_that_was_not_told_is_told_when_it_is_asked(shire: World) 
 async def test_a_coordinator_that_is_behind_asks_again_by_the_newest_epoch(
     shire: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resharing, "SWITCH_S", 1_000.0)
+    late = functools.partial(resharing.epoch_certified, switch_ms=1_000_000)
+    monkeypatch.setattr(resharing, "epoch_certified", lambda *a, switch_ms, **k: late(*a, **k))
     key = await make(shire, "ed25519")
     await reshared(shire, key)
     await pass_(shire, SIGNS_ON_S)

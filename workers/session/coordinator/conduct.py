@@ -72,6 +72,7 @@ class Conduct(Contract):
         refusals: What parties refused in those before.
         facts: Of the key that signs, or whose shares are made anew; None for key generation.
         predecessor: Of a reshare, the epoch with these facts.
+        begun_at: Of a reshare, when this try began, by the coordinator's clock.
         commitments: FROST: party id -> the nonce commitment that this session uses up.
         presignatures: ECDSA: those that this session uses up, one for each message; none as long
             as it waits for them.
@@ -92,6 +93,7 @@ class Conduct(Contract):
     refusals: list[Refusal] = Field(default_factory=list)
     facts: KeyFacts | None = None
     predecessor: CertifiedKey | None = None
+    begun_at: UnixMillis | None = None
     commitments: dict[str, NonceCommitment] = Field(default_factory=dict)
     presignatures: list[Presigned] = Field(default_factory=list)
     among: list[Id] | None = None
@@ -103,7 +105,7 @@ class Conduct(Contract):
     def _readable_by_the_version_before(self, stored: SerializerFunctionWrapHandler) -> Any:
         """It knows of no refusals and no reshares, and works beside this one during an upgrade."""
         fields = stored(self)
-        for name in ("refusals", "predecessor"):
+        for name in ("refusals", "predecessor", "begun_at"):
             if not getattr(self, name):
                 del fields[name]
         return fields

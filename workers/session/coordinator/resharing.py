@@ -19,7 +19,7 @@ from contracts.results import ReshareResult, Status
 from contracts.terms import Member, ReshareMember, ReshareTerms
 
 from ...store.records import KeyEpoch, Outgoing, Received, RequestRecord
-from ..epochs import SWITCH_S, check_bundle
+from ..epochs import check_bundle
 from ..peers import Peer
 from ..sending import instruction
 from .choice import ChoiceError, dealers
@@ -131,10 +131,15 @@ def epoch_certified(
     *,
     record: RequestRecord,
     pinned: Mapping[str, PublicIdentity],
+    switch_ms: int,
     now: int,
 ) -> Progress:
     """The first report that proves the epoch is as good as all of them. One that does not is its
-    sender's lie: it ends the session only where nobody has told the truth."""
+    sender's lie: it ends the session only where nobody has told the truth.
+
+    Arguments:
+        switch_ms: Until requests go to the new holders.
+    """
     request, facts, predecessor = conduct.request, conduct.facts, conduct.predecessor
     assert isinstance(request, ReshareRequest)
     assert facts is not None
@@ -152,7 +157,7 @@ def epoch_certified(
         _check_session(conduct, report.key.facts)
     except ContractError as error:
         return _disbelieved(conduct, sender, received, str(error))
-    signs_from = now + int(SWITCH_S * 1000)
+    signs_from = now + switch_ms
     return Progress(
         conduct=conduct,
         status=Status.COMPLETED,
