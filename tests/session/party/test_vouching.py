@@ -15,7 +15,7 @@ from tests.session.builders import TOLERANCE_MS
 from tests.session.epoch_bundles import IDENTITIES, old_facts
 from tests.session.party.reshares import party, share_of
 from workers.session.party import vouching
-from workers.store.records import EpochRecord, EpochStatus
+from workers.store.records import EpochRecord, EpochStatus, KeyShareRecord
 
 KNOWN = old_facts(Curve.SECP256K1)
 """2 of p1, p2, p3."""
@@ -42,6 +42,12 @@ def voucher(by: str = OTHER, claimed: str | None = None, **changes: Any) -> Vouc
         "at": NOW,
     }
     return Voucher.signed(IDENTITIES[by], claimed or by, **said | changes)
+
+
+def our_share() -> KeyShareRecord:
+    share = share_of(OTHER, KNOWN)
+    assert share is not None
+    return replace(share, active=True)
 
 
 def check(told: Voucher) -> None:
@@ -93,7 +99,7 @@ def test_so_many_that_one_has_dealt_a_later_epoch(
 
 
 def test_who_knows_nothing_says_nothing() -> None:
-    ours = replace(share_of(OTHER, KNOWN), active=True)
+    ours = our_share()
     epoch = KNOWN.epoch
     assert vouching.newest([], None, epoch) is None
     assert vouching.newest([], replace(ours, active=False), epoch) is None
@@ -105,5 +111,5 @@ def test_who_knows_nothing_says_nothing() -> None:
 
 
 def test_who_restored_its_share_itself_says_nothing() -> None:
-    ours = replace(share_of(OTHER, KNOWN), active=True)
+    ours = our_share()
     assert vouching.newest([RECORD], ours, KNOWN.epoch) is None

@@ -26,6 +26,7 @@ from workers.party.commits import PartyCommits
 from workers.party.epochs import Epochs
 from workers.party.machines import Machine
 from workers.party.rounds import RoundSessions
+from workers.party.vouching import Vouching
 from workers.session.party.engines import ENGINES
 from workers.settings import PartyLimits
 from workers.store.interface import PartyStore
@@ -68,13 +69,14 @@ class Node:
         sending: Any = publisher
         commits = PartyCommits(us, store, sending, clock)
         machine = Machine(ENGINES, us, store, limits, lambda size: bytes(size))
+        vouching = Vouching(us, store, sending, limits, clock)
 
         async def remembers(_: int) -> None: ...
 
         return cls(
             store=store,
             publisher=publisher,
-            epochs=Epochs(us, store, commits, machine, limits, remembers, clock),
+            epochs=Epochs(us, store, commits, machine, vouching, limits, remembers, clock),
             rounds=RoundSessions(
                 store, commits, machine, SessionScopes(), SessionLocks(), limits, clock
             ),

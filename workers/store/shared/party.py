@@ -99,7 +99,8 @@ PUT_OFF_EPOCH = "UPDATE epochs SET due_at = $3 WHERE key_session = $1 AND epoch 
 
 # What is below it was not retired by whoever has just restored it.
 RESUME_EPOCH = """
-    UPDATE epochs SET status = 'active', at = $3, due_at = CASE WHEN epoch > 0 THEN CAST($3 AS bigint) END
+    UPDATE epochs
+    SET status = 'active', at = $3, due_at = CASE WHEN epoch > 0 THEN CAST($3 AS bigint) END
     WHERE key_session = $1 AND epoch = $2 AND status = 'suspended'
 """
 
