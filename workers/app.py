@@ -158,6 +158,8 @@ async def run_party(
         async def move_on() -> None:
             due = await store.keys_due(now_ms(), SWEEP_LIMIT)
             await chores.for_each(consumer.epochs.go_on, due)
+            due = await store.retirements_due(now_ms(), SWEEP_LIMIT)
+            await chores.for_each(consumer.epochs.tell, due)
 
         health.certificates |= places.certificates(settings.amqp_url, settings.database_url)
         health.checks.update(_able(store, broker, publisher, knocks=False))
@@ -277,6 +279,7 @@ async def run_coordinator(
             (coordinator.admission.refresh, REFRESH_SECONDS),
             (coordinator.pools.tend, SWEEP_SECONDS),
             (coordinator.reshares.tend, EPOCH_SECONDS),
+            (coordinator.retirements.tend, EPOCH_SECONDS),
             (sweep, SWEEP_SECONDS),
             (send_owed, OWED_SECONDS),
             (purge, PURGE_SECONDS),

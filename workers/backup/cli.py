@@ -61,7 +61,10 @@ def create(
 
     async def work(us: _Us) -> dict[str, Any]:
         async with us.opened(fenced=False) as store:
+            # Before and after they are read: a share that goes or comes meanwhile is noted, too.
+            await store.note_backup(now_ms())
             shares = _latest(await store.sealed_key_shares())
+            await store.note_backup(now_ms())
         us.check(shares)
         backup = Backup(party_id=us.party_id, created_at=now_ms(), shares=tuple(shares))
         archive.write(out, backup.to_bytes(us.keys))

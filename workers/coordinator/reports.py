@@ -22,8 +22,8 @@ from ..session.envelopes import Instructions
 from ..session.peers import Peer
 from ..store.interface import CoordinatorStore, StoreUnavailableError
 from .commits import CANCELLED, RACES
-from .liveness import Liveness
 from .local_sessions import LocalSessions
+from .retirements import Retirements
 from .sessions import Said, SessionKinds
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class ReportConsumer:
     """
     Arguments:
         parties: Those whose word counts, by id.
+        retirements: Told what is about no session.
         siblings: Reads what coordinator processes broadcast.
         grace_ms: For the parties' last words after a session's deadline.
         clock: Unix milliseconds.
@@ -49,7 +50,7 @@ class ReportConsumer:
         kinds: SessionKinds,
         *,
         parties: Mapping[str, Peer],
-        liveness: Liveness,
+        retirements: Retirements,
         siblings: Instructions,
         grace_ms: int,
         clock: Callable[[], int] = now_ms,
@@ -60,7 +61,7 @@ class ReportConsumer:
         self._recent = local.recent
         self._kinds = kinds
         self._parties = parties
-        self._liveness = liveness
+        self._retirements = retirements
         self._siblings = siblings
         self._grace_ms = grace_ms
         self._clock = clock
@@ -74,9 +75,11 @@ class ReportConsumer:
             return self._of_a_stranger(unverified.claimed, delivery)
         envelope = unverified.verify(peer.identity)
         report = _parse(envelope)
-        if isinstance(report, sessions.PartyAlive):
-            await self._liveness.seen(envelope.sender)
-            return None
+        match report:
+            case sessions.PartyAlive():
+                return await self._retirements.seen(envelope.sender)
+            case sessions.EpochsRetired():
+                return await self._retirements.told(envelope.sender, report)
         said = Said(envelope, report, delivery.body)
         try:
             with self._scopes.enter(envelope.session_id):

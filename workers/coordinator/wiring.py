@@ -29,6 +29,7 @@ from .cancelling import Cancelling
 from .commits import CoordinatorCommits
 from .endings import Endings
 from .entrance import Entrance
+from .histories import Histories
 from .joining import Joining
 from .liveness import Liveness
 from .local_sessions import LocalSessions
@@ -40,6 +41,7 @@ from .reports import ReportConsumer
 from .request_sessions import RequestSessions
 from .requests import RequestConsumer
 from .reshares import Reshares
+from .retirements import Retirements
 from .sessions import SessionKind, SessionKinds
 from .signing_sessions import SigningSessions
 from .supply import Supply
@@ -54,6 +56,7 @@ class Coordinator:
     reports: ReportConsumer
     pools: Pools
     reshares: Reshares
+    retirements: Retirements
     liveness: Liveness
     admission: Admission
     entrance: Entrance
@@ -97,6 +100,7 @@ class Coordinator:
             _reports(given, rooms),
             rooms.pools,
             rooms.reshares,
+            rooms.retirements,
             rooms.liveness,
             admission,
             entrance,
@@ -140,6 +144,7 @@ class _Rooms:
     beginnings: Beginnings
     signings: SigningSessions
     reshares: Reshares
+    retirements: Retirements
     cancellations: Cancellations
     kinds: Mapping[str, SessionKind]
 
@@ -168,6 +173,7 @@ def _rooms(given: _Given) -> _Rooms:
         store, liveness, pools, beginnings, supply, try_ms=try_ms, clock=clock
     )
     reshares = Reshares(store, liveness, pools, beginnings, parties=given.parties, clock=clock)
+    retirements = Retirements(store, publisher, liveness, parties=given.parties, clock=clock)
     endings.heard_by(signings.begin_again)
     endings.heard_by(reshares.begin_again)
     asked_for = RequestSessions(
@@ -198,6 +204,7 @@ def _rooms(given: _Given) -> _Rooms:
         beginnings=beginnings,
         signings=signings,
         reshares=reshares,
+        retirements=retirements,
         cancellations=cancellations,
         kinds=kinds,
     )
@@ -215,7 +222,7 @@ def _reports(given: _Given, rooms: _Rooms) -> ReportConsumer:
         rooms.local,
         SessionKinds(rooms.kinds),
         parties=given.parties,
-        liveness=rooms.liveness,
+        retirements=rooms.retirements,
         siblings=siblings,
         grace_ms=given.grace_ms,
         clock=given.clock,
@@ -229,6 +236,7 @@ def _requests(
     answers, operators = Answers(publisher, clock=clock), Operators(given.clients)
     desks = (
         Questions(operators, store, answers),
+        Histories(operators, store, answers),
         Cancelling(
             operators,
             store,

@@ -196,7 +196,7 @@ CANCEL = Protocol(
 
 BEGIN_NOTHING = (sessions.NoncesWanted, sessions.EpochProven, sessions.SessionCancelled)
 OF_ANY_SESSION = (sessions.PartyJoined, sessions.SessionFailed)
-OF_NO_SESSION = (sessions.PartyAlive,)
+OF_NO_SESSION = (sessions.EpochsRetired, sessions.PartyAlive)
 
 
 ###

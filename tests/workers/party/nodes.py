@@ -201,7 +201,7 @@ async def nodes(tmp_path: Path) -> AsyncIterator[Nodes]:
                     share.certificates,
                 )
                 await store.activate_epoch(KEY, FROM_EPOCH, 0, 0)
-                await store.retire_epochs(KEY, FROM_EPOCH, [], 0)
+                await store.retire_epochs(KEY, FROM_EPOCH, [], 0, "said before")
         yield Nodes(made, clock, asked)
 
 

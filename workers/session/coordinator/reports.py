@@ -65,7 +65,12 @@ def check_report(conduct: Conduct, envelope: Envelope, report: sessions.Report) 
             _check_nonces(conduct, sender, report)
         case sessions.KeyCertified() | sessions.EpochCertified():
             _check_protocol(conduct, report)
-        case sessions.PresignaturesMade() | sessions.CancelAnswered() | sessions.PartyAlive():
+        case (
+            sessions.PresignaturesMade()
+            | sessions.CancelAnswered()
+            | sessions.EpochsRetired()
+            | sessions.PartyAlive()
+        ):
             raise ContractError(f"{report.report} in a session to {protocol}")
         case _:
             assert_never(report)

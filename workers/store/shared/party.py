@@ -33,7 +33,8 @@ from ..rows.party import (
 from ..rows.sealed import Sealed
 from ..tombstones import Tombstones
 from . import sealed
-from .sessions import PURGED_AT_ONCE, SharedStore
+from .retirements import SharedPartyRetirements
+from .sessions import PURGED_AT_ONCE
 
 INCARNATION = f"SELECT {INCARNATION_COLUMNS} FROM incarnation"
 
@@ -193,7 +194,7 @@ def tombstones_beside(witness: Path) -> Path:
     return witness.with_name(f"{witness.name}.epochs")
 
 
-class SharedPartyStore(SharedStore):
+class SharedPartyStore(SharedPartyRetirements):
     """The half of a party's store that both databases share."""
 
     def __init__(self, database: Database, rows: PartyRows, witness: Path | None) -> None:
