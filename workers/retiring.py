@@ -76,16 +76,13 @@ def _read(file: Path) -> EpochBundle:
     """Raises RetiringError."""
     try:
         with file.open("rb") as opened:
-            content = opened.read(MAX_BUNDLE_BYTES + 1)
-        if len(content) > MAX_BUNDLE_BYTES:
-            raise ContractError("too long for one")
-        return strict_json.validated(_BUNDLE, content)
+            # What is longer is cut, and then it is no JSON.
+            return strict_json.validated(_BUNDLE, opened.read(MAX_BUNDLE_BYTES))
     except OSError as error:
         raise RetiringError("usage", 2, f"{file}: {error.strerror}") from None
     except (ValidationError, ContractError) as error:
-        raise RetiringError(
-            "refused", 1, f"{file}: not what proves an epoch: {explain(error)}"
-        ) from None
+        text = f"{file} is not what proves an epoch: {explain(error)}"
+        raise RetiringError("refused", 1, text) from None
 
 
 async def _retire(settings: PartySettings, bundle: EpochBundle) -> Retirement:
