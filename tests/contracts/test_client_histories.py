@@ -3,7 +3,7 @@ holders what they signed. A coordinator can keep a report back; it cannot make o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -46,8 +46,8 @@ def views(*second: Retirement) -> list[EpochView]:
     ]
 
 
-def settings(**parties: Identity) -> ClientSettings:
-    pinned = PINNED | {name: identity.public for name, identity in parties.items()}
+def settings(known: Mapping[str, Identity]) -> ClientSettings:
+    pinned = PINNED | {name: identity.public for name, identity in known.items()}
     return ClientSettings(
         client_id="svcA",
         identity=CLIENT,
@@ -87,8 +87,10 @@ async def _nobody(*_: object) -> None:
     raise AssertionError("nothing else is asked for")
 
 
-def client(answer: Answer, tenant: str | None = "alice", **parties: Identity) -> Scripted:
-    ours = settings(**parties)
+def client(
+    answer: Answer, tenant: str | None = "alice", known: Mapping[str, Identity] | None = None
+) -> Scripted:
+    ours = settings(known or {})
     made = Scripted(ours, Correspondence(ours, _nobody), tenant)
     made.answer = answer
     return made
@@ -98,8 +100,8 @@ def told(epochs: list[EpochView], **changes: Any) -> Answer:
     return lambda _: {"key": certified(THIRD), "epochs": epochs} | changes
 
 
-async def believed(*second: Retirement, **parties: Identity) -> KeyHistory:
-    return await client(told(views(*second)), **parties).history("treasury")
+async def believed(*second: Retirement, known: Mapping[str, Identity] | None = None) -> KeyHistory:
+    return await client(told(views(*second)), known=known).history("treasury")
 
 
 async def test_a_key_has_its_epochs_and_who_has_told_what() -> None:
@@ -161,7 +163,7 @@ async def test_a_word_that_is_kept_back_is_not_told() -> None:
 
 
 async def test_a_former_holder_under_another_identity_than_we_know_is_not_believed() -> None:
-    history = await believed(said("p1", 1), said("p3", 1), p1=STRANGER)
+    history = await believed(said("p1", 1), said("p3", 1), known={"p1": STRANGER})
     assert history.successions[1].still_to_delete == ["p1", "p2"]
 
 

@@ -61,7 +61,7 @@ def test_of_no_other(changes: dict[str, Any], reason: str) -> None:
 )
 def test_nothing_in_it_can_be_changed(changes: dict[str, Any]) -> None:
     forged = SAID.model_copy(update=changes)
-    whose = {
+    whose: dict[str, Any] = {
         "party_id": forged.party_id,
         "key_session": forged.key_session,
         "epoch": forged.below,

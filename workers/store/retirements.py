@@ -34,7 +34,7 @@ class CoordinatorRetirements(Protocol):
         """All that are or were expected, by epoch and party."""
 
     async def retirements_due(self, now: int, limit: int) -> list[RetirementRecord]:
-        """Who is to be shown again what proves an epoch, the longest due first."""
+        """Who is to be shown again what proves an epoch, the longest due and the lowest first."""
 
     async def put_off_retirement(self, record: RetirementRecord, due_at: int) -> bool:
         """It is shown now, and again then. False if another process was faster."""

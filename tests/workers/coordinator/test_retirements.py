@@ -184,11 +184,14 @@ async def test_a_silent_party_finds_it_when_it_is_there_again(shire: World) -> N
     key = await make(shire, "ed25519")
     await reshared(shire, key)
     await go_over(shire, dropped=to("party-3", "epochs_retired"))
-    away = {"dropped": lambda message: message.routing_key == "party-3"}
+
+    def away(message: Outgoing) -> bool:
+        return message.routing_key == "party-3"
+
     for _ in range(10):
         shire.clock.offset_ms += HOURLY_S * 1000
         await shire.retirements.tend()
-        await shire.run(**away)
+        await shire.run(dropped=away)
     assert shown(shire, "party-3") == 1 + SHOWN_TO_THE_SILENT
     for seconds in (0, 1, 1):
         shire.clock.offset_ms += seconds * 1000

@@ -91,3 +91,13 @@ async def test_who_is_there_again_is_shown_it_at_once(coordinator: CoordinatorSt
     assert await coordinator.hasten_retirements("party-1", 40) == 1
     assert await coordinator.retirements_due(40, 10) == [expected("party-1", due_at=40)]
     assert await coordinator.hasten_retirements("party-1", 60) == 0, "it is due already"
+
+
+async def test_of_a_partys_epochs_the_lower_is_shown_first(coordinator: CoordinatorStore) -> None:
+    await with_expected(coordinator, expected("party-1", due_at=100))
+    await coordinator.commit(begin(5, "second"))
+    above = expected("party-1", epoch=5, due_at=90)
+    await coordinator.commit(make(5, "second", retirements=(above,)))
+    await coordinator.hasten_retirements("party-1", 40)
+    due = await coordinator.retirements_due(40, 10)
+    assert [each.epoch for each in due] == [3, 5]

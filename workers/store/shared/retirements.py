@@ -39,10 +39,11 @@ OF_KEY = """
     ORDER BY epoch, party_id
 """
 
+# Of epochs that are due together the lower first: a party believes in none before those below it.
 DUE = """
     SELECT key_session, epoch, party_id, shown, due_at, retirement FROM retirements
     WHERE due_at <= $1
-    ORDER BY due_at
+    ORDER BY due_at, epoch
     LIMIT $2
 """
 
