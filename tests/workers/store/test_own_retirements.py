@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from workers.store.interface import PartyStore
 from workers.store.records import Outcome
 
+from .conftest import RawDatabase
 from .examples import KEY, key_share, party_change, session_id
 from .test_epochs import PROOFS, begin, certify, proven, switched_to
 
@@ -54,6 +57,20 @@ async def test_nothing_is_said_where_nothing_is_deleted(party: PartyStore) -> No
     await switched_to(party, 1)
     assert not await party.retire_epochs(KEY, 2, [], 50, "said too early")
     assert await party.retirement(KEY) is None
+
+
+async def test_neither_the_deletion_nor_the_word_is_there_without_the_other(
+    party: PartyStore, raw: RawDatabase
+) -> None:
+    await switched_to(party, 1)
+    await raw.query("ALTER TABLE retirements RENAME TO gone")
+    with pytest.raises(Exception, match="retirements"):
+        await party.retire_epochs(KEY, 1, [], 50, SAID)
+    assert [each.epoch for each in await party.key_shares()] == [0, 1]
+    await raw.query("ALTER TABLE gone RENAME TO retirements")
+    assert await party.retirement(KEY) is None
+    assert await party.retire_epochs(KEY, 1, [], 50, SAID)
+    assert [each.epoch for each in await party.key_shares()] == [1]
 
 
 async def test_which_shares_are_in_a_backup_is_known_when_they_are_gone(
