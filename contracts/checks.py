@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 from pydantic import ValidationError
 
 from .errors import ContractError
 from .identity import PublicIdentity
-from .keys import EpochBundle, Origin, Resharing
+from .keys import EpochBundle, KeyFacts, Origin, Resharing
 from .primitives import Status
 from .requests import (
     ADAPTER,
@@ -25,6 +26,7 @@ from .requests import (
     PutApiKeyRequest,
     QueryAccountsRequest,
     QueryApiKeysRequest,
+    QueryKeyHistoryRequest,
     QueryKeysRequest,
     QuerySessionRequest,
     ReshareRequest,
@@ -40,6 +42,7 @@ from .results import (
     PutApiKeyResult,
     QueryAccountsResult,
     QueryApiKeysResult,
+    QueryKeyHistoryResult,
     QueryKeysResult,
     QuerySessionResult,
     ReshareResult,
@@ -102,6 +105,34 @@ def listed_keys(request: QueryKeysRequest, result: QueryKeysResult) -> None:
     key_ids = [key.facts.key_id for key in result.keys]
     _only(request.only, key_ids)
     _page(key_ids, more=result.more)
+
+
+def told_history(request: QueryKeyHistoryRequest, result: QueryKeyHistoryResult) -> None:
+    """That one epoch's facts are those that the next one's name, and none is left out between. On
+    the first page the newest is the key's own; `client.histories` joins the pages."""
+    newest = present("key", result.key).facts
+    if request.key_id is not None:
+        same("key_id", newest.key_id, request.key_id)
+    else:
+        same("key_session", newest.session_id, request.key_session)
+    _page(result.epochs, more=result.more)
+    facts = [epoch.facts for epoch in result.epochs]
+    if request.before is None:
+        same("newest epoch", facts[:1], [newest])
+    elif facts and facts[0].epoch >= request.before:
+        raise ContractError("the page begins at an epoch that was on the one before")
+    for later, earlier in pairwise(facts):
+        followed(later, earlier)
+    if facts and (facts[-1].reshared is not None) != result.more:
+        raise ContractError("the history ends before the first epoch, or goes on behind it")
+
+
+def followed(later: KeyFacts, earlier: KeyFacts) -> None:
+    """Raises ContractError unless the shares of one epoch were made from those of the other."""
+    if later.reshared is None or later.reshared.predecessor != earlier.digest():
+        raise ContractError(
+            f"epoch {later.epoch} was not made from what is told of {earlier.epoch}"
+        )
 
 
 def looked_at_session(request: QuerySessionRequest, result: QuerySessionResult) -> None:

@@ -17,9 +17,11 @@ from .client import (
     ClientClosedError,
     ClientError,
     ClientSettings,
+    KeyHistory,
     RequestFailedError,
     ResultTimeoutError,
     SettingsError,
+    Succession,
     TopologyError,
 )
 from .derivation import DerivedKey
@@ -36,6 +38,7 @@ from .requests import (
     PutApiKeyRequest,
     QueryAccountsRequest,
     QueryApiKeysRequest,
+    QueryKeyHistoryRequest,
     QueryKeysRequest,
     QuerySessionRequest,
     Request,
@@ -55,6 +58,7 @@ from .results import (
     PutApiKeyResult,
     QueryAccountsResult,
     QueryApiKeysResult,
+    QueryKeyHistoryResult,
     QueryKeysResult,
     QuerySessionResult,
     ReshareResult,
@@ -65,6 +69,7 @@ from .results import (
     SignedItem,
     SignResult,
 )
+from .retirements import Retirement
 from .signer import ServiceSigner, Signer
 from .signing import SignedRequest, sign_request
 from .verification import child, verifying_key
@@ -97,6 +102,7 @@ __all__ = [
     "JoinSessionRequest",
     "JoinSessionResult",
     "KeyFacts",
+    "KeyHistory",
     "KeygenRequest",
     "KeygenResult",
     "PublicIdentity",
@@ -106,6 +112,8 @@ __all__ = [
     "QueryAccountsResult",
     "QueryApiKeysRequest",
     "QueryApiKeysResult",
+    "QueryKeyHistoryRequest",
+    "QueryKeyHistoryResult",
     "QueryKeysRequest",
     "QueryKeysResult",
     "QuerySessionRequest",
@@ -116,6 +124,7 @@ __all__ = [
     "ReshareResult",
     "Result",
     "ResultTimeoutError",
+    "Retirement",
     "RevokeApiKeyRequest",
     "RevokeApiKeyResult",
     "Scheme",
@@ -133,6 +142,7 @@ __all__ = [
     "SignedRequest",
     "Signer",
     "Status",
+    "Succession",
     "TopologyError",
     "child",
     "sign_request",

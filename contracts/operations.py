@@ -135,6 +135,17 @@ TABLE = (
         for_many=None,
     ),
     Operation(
+        request=requests.QueryKeyHistoryRequest,
+        result=results.QueryKeyHistoryResult,
+        word="query",
+        lane=Lane.CONTROL,
+        begins_session=False,
+        echoes=(),
+        check=checks.told_history,
+        proves=proofs.told_history,
+        for_many=None,
+    ),
+    Operation(
         request=requests.JoinSessionRequest,
         result=results.JoinSessionResult,
         word="join",

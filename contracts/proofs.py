@@ -18,6 +18,7 @@ from .results import (
     KeygenResult,
     QueryAccountsResult,
     QueryApiKeysResult,
+    QueryKeyHistoryResult,
     QueryKeysResult,
     QuerySessionResult,
     ReshareResult,
@@ -26,7 +27,7 @@ from .results import (
 )
 from .views import AccountView
 
-Proof = CertifiedKey | EpochBundle | SignResult
+Proof = CertifiedKey | EpochBundle | QueryKeyHistoryResult | SignResult
 
 
 def nothing(_: ResultBase) -> Sequence[Proof]:
@@ -64,6 +65,13 @@ def made_signatures(result: SignResult) -> Sequence[Proof]:
 
 def listed_keys(result: QueryKeysResult) -> Sequence[Proof]:
     return result.keys
+
+
+def told_history(result: QueryKeyHistoryResult) -> Sequence[Proof]:
+    """The newest epoch; what is told of those before it follows from that, see
+    `checks.told_history`. None is refused for what parties are said to have told: what holds is
+    counted, in `client.histories`."""
+    return (result,) if result.status is Status.COMPLETED else ()
 
 
 def signed_entries(_: QueryApiKeysResult) -> Sequence[Proof]:

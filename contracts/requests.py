@@ -308,6 +308,25 @@ class QuerySessionRequest(RequestBase):
         return self
 
 
+class QueryKeyHistoryRequest(RequestBase):
+    """A key's epochs, the newest first, with what former holders have said of their shares: one of
+    this client's keys, or for an operator anybody's. A page ends early when a message has room for
+    no more."""
+
+    operation: Literal["query_key_history"] = "query_key_history"
+    key_id: Id | None = None
+    key_session: SessionId | None = None
+    """The session that made the key, in place of its id."""
+    before: int | None = Field(default=None, ge=1, lt=2**32)
+    """The last epoch of the page before."""
+
+    @model_validator(mode="after")
+    def _one(self) -> QueryKeyHistoryRequest:
+        if (self.key_id is None) == (self.key_session is None):
+            raise ValueError("give either key_id or key_session")
+        return self
+
+
 class JoinSessionRequest(RequestBase):
     """Show one of the tokens that a session was announced with, in the name of a party."""
 
@@ -400,6 +419,7 @@ Request = Annotated[
     | CancelRequest
     | QueryKeysRequest
     | QuerySessionRequest
+    | QueryKeyHistoryRequest
     | JoinSessionRequest
     | QueryAccountsRequest
     | ConfigureAccountRequest

@@ -29,7 +29,7 @@ from .primitives import (
 )
 from .statements import Statement
 from .terms import ReshareTerms, SessionTerms
-from .views import AccountView, ApiKeyView, SessionEvent, SessionView
+from .views import AccountView, ApiKeyView, EpochView, SessionEvent, SessionView
 
 __all__ = [
     "ADAPTER",
@@ -40,11 +40,13 @@ __all__ = [
     "ConfigureAccountResult",
     "Delivered",
     "EcdsaForms",
+    "EpochView",
     "JoinSessionResult",
     "KeygenResult",
     "PutApiKeyResult",
     "QueryAccountsResult",
     "QueryApiKeysResult",
+    "QueryKeyHistoryResult",
     "QueryKeysResult",
     "QuerySessionResult",
     "ReshareResult",
@@ -229,6 +231,16 @@ class QuerySessionResult(ResultBase):
     """Of the session by the id that it was asked for: they give that id, and name the request."""
 
 
+class QueryKeyHistoryResult(ResultBase):
+    """A page of a key's epochs, the newest first; `more` if epoch 0 is not on it."""
+
+    result: Literal["query_key_history"] = "query_key_history"
+    key: CertifiedKey | None = None
+    """The newest epoch, on whichever page: each epoch's facts name those of the one before."""
+    epochs: list[EpochView] = Field(default_factory=list)
+    more: bool = False
+
+
 class JoinSessionResult(ResultBase):
     """The session after a party was joined to it."""
 
@@ -291,6 +303,7 @@ Result = Annotated[
     | CancelResult
     | QueryKeysResult
     | QuerySessionResult
+    | QueryKeyHistoryResult
     | JoinSessionResult
     | QueryAccountsResult
     | ConfigureAccountResult

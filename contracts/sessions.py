@@ -29,6 +29,7 @@ from .primitives import (
     Version,
     Versioned,
 )
+from .retirements import Retirement
 from .statements import Statement
 from .terms import MAX_PRESIGN_BATCH, PresignTerms, ReshareTerms, SessionTerms
 from .vouchers import Voucher
@@ -116,8 +117,9 @@ class ReshareCreated(InstructionBase):
 
 
 class EpochProven(InstructionBase):
-    """Goes to each former and each new holder of a key whose session has made an epoch of it, and
-    to who seems not to know of it. Its bundle convinces, whoever shows it."""
+    """Goes to each former and each new holder of a key whose session has made an epoch of it, again
+    until it has told that the lower ones are deleted; and to who seems not to know of it. Its
+    bundle convinces, whoever shows it."""
 
     instruction: Literal["epoch_proven"] = "epoch_proven"
     bundle: EpochBundle
@@ -281,6 +283,14 @@ class VoucherGiven(Contract):
     voucher: Voucher
 
 
+class EpochsRetired(Contract):
+    """This party has deleted what it had of a key's earlier epochs. Told when it has, and again
+    whenever it is shown what proves the later epoch."""
+
+    report: Literal["epochs_retired"] = "epochs_retired"
+    retirement: Retirement
+
+
 class PartyAlive(Contract):
     """A sign of life, which a party gives every few seconds."""
 
@@ -299,6 +309,7 @@ Report = Annotated[
     | SessionFailed
     | VouchersWanted
     | VoucherGiven
+    | EpochsRetired
     | PartyAlive,
     Field(discriminator="report"),
 ]

@@ -6,8 +6,21 @@ from typing import Any
 
 from pydantic import Field
 
-from .keys import CertifiedKey
-from .primitives import Contract, Curve, Hex, Hex32, Id, Scope, SessionId, Status, UnixMillis, Words
+from .keys import CertifiedKey, KeyFacts
+from .primitives import (
+    MAX_PARTIES,
+    Contract,
+    Curve,
+    Hex,
+    Hex32,
+    Id,
+    Scope,
+    SessionId,
+    Status,
+    UnixMillis,
+    Words,
+)
+from .retirements import Retirement
 
 
 class SessionEvent(Contract):
@@ -47,6 +60,20 @@ class SessionView(Contract):
     signature_may_exist: bool = True
     """Whether something may have come of the request, or still come. The coordinator cannot prove
     the contrary; who has counted the parties' statements can say so."""
+
+
+class EpochView(Contract):
+    """One epoch of a key. Its facts are proven by those of the one after it; when it was made, and
+    who has told what, are as the coordinator tells them."""
+
+    facts: KeyFacts
+    made_at: UnixMillis | None = None
+    """None of the first one, which was made with the key."""
+    signs_from: UnixMillis | None = None
+    """When requests went over to its holders; None of the first one."""
+    retirements: list[Retirement] = Field(default_factory=list, max_length=MAX_PARTIES)
+    """What former holders said of the epochs below it; each one's signature tells. Of those who are
+    not here, nothing is known."""
 
 
 class AccountView(Contract):

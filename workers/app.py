@@ -160,6 +160,8 @@ async def run_party(
         async def move_on() -> None:
             due = await store.keys_due(now_ms(), SWEEP_LIMIT)
             await chores.for_each(consumer.epochs.go_on, due)
+            due = await store.retirements_due(now_ms(), SWEEP_LIMIT)
+            await chores.for_each(consumer.epochs.tell, due)
 
         async def count() -> None:
             await count_keys_to_retire(store, now_ms())
@@ -283,6 +285,7 @@ async def run_coordinator(
             (coordinator.admission.refresh, REFRESH_SECONDS),
             (coordinator.pools.tend, SWEEP_SECONDS),
             (coordinator.reshares.tend, EPOCH_SECONDS),
+            (coordinator.retirements.tend, EPOCH_SECONDS),
             (sweep, SWEEP_SECONDS),
             (send_owed, OWED_SECONDS),
             (purge, PURGE_SECONDS),

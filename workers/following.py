@@ -55,14 +55,26 @@ class Followed:
 
 async def of_party(settings: PartySettings, store: PartyStore, url: str) -> Followed:
     """Raises as `_followed` does."""
+    known, follower = _partys(settings, store)
+    return await _followed(known, follower, url, pinned=bool(settings.list_operators))
+
+
+async def stored_of_party(settings: PartySettings, store: PartyStore) -> KnownClients:
+    """As far as the party's processes have heard, for whoever has no broker. Raises
+    UnusableListError, or StoreUnavailableError."""
+    known, follower = _partys(settings, store)
+    await follower.load()
+    follower.require_reached()
+    return known
+
+
+def _partys(settings: PartySettings, store: PartyStore) -> tuple[KnownClients, ListFollower]:
     listed = ClientList(settings.list_operators)
-    path = settings.incarnation_file
-    floor = Floor(_beside(path, listed.name))
+    floor = Floor(_beside(settings.incarnation_file, listed.name))
     # What the coordinator let in a moment ago is still on its way to us.
     lenience_ms = 2 * int(settings.limits.clock_tolerance_seconds * 1000)
     known = KnownClients(settings.clients, listed, lenience_ms=lenience_ms)
-    follower = ListFollower(store, listed, floor)
-    return await _followed(known, follower, url, pinned=bool(settings.list_operators))
+    return known, ListFollower(store, listed, floor)
 
 
 async def of_coordinator(

@@ -27,6 +27,7 @@ from .errors import (
     SettingsError,
     TopologyError,
 )
+from .histories import KeyHistory, Succession
 from .settings import ClientSettings
 from .settlement import Settlement
 
@@ -38,9 +39,11 @@ __all__ = [
     "ClientError",
     "ClientSettings",
     "ClockError",
+    "KeyHistory",
     "RequestFailedError",
     "ResultTimeoutError",
     "SettingsError",
     "Settlement",
+    "Succession",
     "TopologyError",
 ]

@@ -32,13 +32,14 @@ from .begun import Begun
 from .caller import present
 from .cancelling import Cancels
 from .correspondence import Correspondence
+from .histories import Histories
 from .settings import ClientSettings
 from .trust import Trust
 
 RESHARE_TRIES = 3
 
 
-class Client(Cancels):
+class Client(Cancels, Histories):
     """For use by many tasks at once, on one event loop. Made by `connect`."""
 
     @classmethod
@@ -141,7 +142,8 @@ class Client(Cancels):
 
         The result's bundle proves the new epoch to anyone: keep it. Signatures go on meanwhile;
         the former holders delete their shares a minute and a half later. Who was shown out signs no
-        more once `n - t + 1` of the former `n` holders have deleted theirs, of whom `t` signed.
+        more once `n - t + 1` of the former `n` holders have deleted theirs, of whom `t` signed;
+        `history` tells which have.
 
         Arguments:
             parties: Who shall hold a share.

@@ -15,8 +15,8 @@ from ..errors import ContractError
 from ..identity import PublicIdentity
 from ..keys import CertifiedKey, EpochBundle
 from ..operations import OPERATIONS
-from ..requests import Request, SignRequest
-from ..results import Result, SignResult
+from ..requests import QueryKeyHistoryRequest, Request, SignRequest
+from ..results import QueryKeyHistoryResult, Result, SignResult
 from ..signing import SignedRequest
 from ..verification import check_key, check_signed, is_by_holders
 
@@ -73,10 +73,27 @@ class Trust:
                     await asyncio.sleep(0)
                 case EpochBundle():
                     self._move_on(tenant, proof)
+                case QueryKeyHistoryResult():
+                    self._check_history(tenant, request, proof)
                 case SignResult():
                     await self._check_signed(tenant, proof, _merkle_root(request, proof))
                 case _:
                     assert_never(proof)
+
+    def _check_history(
+        self, tenant: str | None, request: Request | None, told: QueryKeyHistoryResult
+    ) -> None:
+        """An operator asks for a key by its session, whosever it is, and may know none of its
+        owner's keys. Raises ContractError."""
+        if told.key is None:
+            raise ContractError("the result is completed and has not its key")
+        facts = told.key.facts
+        by_session = isinstance(request, QueryKeyHistoryRequest) and request.key_id is None
+        if by_session and (facts.client_id, facts.tenant) != (self._client_id, tenant):
+            owner = {"client_id": facts.client_id, "tenant": facts.tenant}
+            check_key(told.key, pinned=self._parties, **owner)
+        else:
+            self._accept(tenant, told.key)
 
     def _accept(self, tenant: str | None, key: CertifiedKey) -> None:
         facts = key.facts

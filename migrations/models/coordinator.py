@@ -124,6 +124,30 @@ class KeyEpoch(CoordinatorTable, table=True):
     due_at: int | None = Number(nullable=True)
 
 
+class Retirement(CoordinatorTable, table=True):
+    """A holder that an epoch of a key concerns, and what it has said of those below. Until it has,
+    `due_at` says when it is shown again what proves the epoch, and `shown` how often it was."""
+
+    __tablename__ = "retirements"
+    __table_args__ = (
+        Index("retirements_due_at_idx", "due_at", postgresql_where=DUE, sqlite_where=DUE),
+        Index(
+            "retirements_party_id_idx",
+            "party_id",
+            "due_at",
+            postgresql_where=DUE,
+            sqlite_where=DUE,
+        ),
+    )
+
+    key_session: bytes = Bytes(primary_key=True)
+    epoch: int = Number(primary_key=True)
+    party_id: str = Words(primary_key=True)
+    shown: int = Number()
+    due_at: int | None = Number(nullable=True)
+    retirement: str | None = Words(nullable=True)
+
+
 class Commitment(CoordinatorTable, table=True):
     """Claimed once: claiming deletes. UNLOGGED, for the party's nonces are no better."""
 

@@ -91,6 +91,31 @@ class Epoch(PartyTable, table=True):
     due_at: int | None = Number(nullable=True)
 
 
+class Retirement(PartyTable, table=True):
+    """What we say of the lower epochs of a key, since they are deleted here; the latest of each
+    key. `due_at` is null once the broker has it."""
+
+    __tablename__ = "retirements"
+    __table_args__ = (
+        Index("retirements_due_at_idx", "due_at", postgresql_where=DUE, sqlite_where=DUE),
+    )
+
+    key_session: bytes = Bytes(primary_key=True)
+    below: int = Number()
+    retirement: str = Words()
+    due_at: int | None = Number(nullable=True)
+
+
+class BackedUp(PartyTable, table=True):
+    """When a share last went into a backup. Stays when the share is deleted: the backup does."""
+
+    __tablename__ = "backed_up"
+
+    key_session: bytes = Bytes(primary_key=True)
+    epoch: int = Number(primary_key=True)
+    at: int = Number()
+
+
 class PartySession(SessionColumns, PartyTable, table=True):
     """`state` is sealed, and empty as soon as the session is over."""
 

@@ -15,6 +15,7 @@ from ops.cli.addresses import addresses
 from ops.cli.asking import AsJson, Config, RequestId, Timeout, ask
 from ops.cli.exits import IN_WORDS, ExitCode, leave, print_json
 from ops.cli.key_epochs import refresh, repair, reshare
+from ops.cli.key_history import history, retire
 from ops.cli.text import print_fields, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Make keys that no machine ever holds; list them.")
@@ -201,6 +202,8 @@ def derive(
 app.command(epilog=IN_WORDS)(reshare)
 app.command(epilog=IN_WORDS)(refresh)
 app.command(epilog=IN_WORDS)(repair)
+app.command(epilog=IN_WORDS)(history)
+app.command(epilog=IN_WORDS)(retire)
 
 
 def _refuse(error: ContractError, *, as_json: bool) -> NoReturn:

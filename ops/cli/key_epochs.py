@@ -326,7 +326,7 @@ def _shown_out(before: KeyFacts, facts: KeyFacts) -> dict[str, str]:
     deleters = before.party_count - before.threshold + 1
     promise = (
         f"the old shares sign no more once {deleters} of the {before.party_count} former holders "
-        "have deleted theirs, backups included"
+        "have deleted theirs, backups included; `warren key history` tells which have"
     )
     return {"shown out": ", ".join(leavers) or "nobody", "": promise}
 

@@ -68,6 +68,7 @@ def fields(operation: str, **changes: Any) -> dict[str, Any]:
         "cancel": {"target": "r0"},
         "query_keys": {},
         "query_session": {"target": "r0"},
+        "query_key_history": {"key_id": "treasury"},
         "join_session": {"session_id": bytes([8]) * 32, "join_token": bytes([9]) * 32},
         "query_accounts": {},
         "configure_account": {"account_id": "treasury", "signers": ["p1", "p3"]},

@@ -76,7 +76,10 @@ async def pass_(shire: World, seconds: float) -> None:
     for party in shire.parties.values():
         for key_session in await party._store.keys_due(shire.clock(), 10):
             await party.epochs.go_on(key_session)
+        for key_session in await party._store.retirements_due(shire.clock(), 10):
+            await party.epochs.tell(key_session)
     await shire.reshares.tend()
+    await shire.retirements.tend()
 
 
 async def shares(shire: World, key: CertifiedKey) -> dict[str, dict[int, bool]]:

@@ -30,6 +30,7 @@ from workers.coordinator.pools import Pools
 from workers.coordinator.reports import ReportConsumer
 from workers.coordinator.requests import RequestConsumer
 from workers.coordinator.reshares import Reshares
+from workers.coordinator.retirements import Retirements
 from workers.coordinator.signature import Signature
 from workers.coordinator.wiring import Coordinator
 from workers.delivery.clock import now_ms
@@ -99,6 +100,7 @@ class World:
     reports: ReportConsumer
     pools: Pools
     reshares: Reshares
+    retirements: Retirements
     liveness: Liveness
     coordinator_store: CoordinatorStore
     clock: Clock
@@ -360,6 +362,7 @@ async def world(
             reports=coordinator.reports,
             pools=coordinator.pools,
             reshares=coordinator.reshares,
+            retirements=coordinator.retirements,
             liveness=coordinator.liveness,
             coordinator_store=coordinator_store,
             clock=clock,

@@ -1,6 +1,7 @@
 """`warren backup create|verify|restore`."""
 
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import Callable, Coroutine
@@ -12,7 +13,13 @@ import typer
 
 from ..delivery.clock import now_ms
 from ..settings import PartySettings, SettingsError
-from ..store.interface import PartyStore, SchemaError, StoreUnavailableError, WitnessError
+from ..store.interface import (
+    PartyStore,
+    ReadOnlyError,
+    SchemaError,
+    StoreUnavailableError,
+    WitnessError,
+)
 from ..store.opening import open_party_store
 from ..store.records import KeyShareRecord
 from ..store.rows.party import PartyRows
@@ -66,7 +73,10 @@ def create(
 
     async def work(us: _Us) -> dict[str, Any]:
         async with us.opened(fenced=False) as store:
+            # Before and after they are read: a share that goes or comes meanwhile is noted, too.
+            await _note(store)
             shares = _latest(await store.sealed_key_shares())
+            await _note(store)
         us.check(shares)
         kept = tuple(us.rows.portable(share) for share in shares)
         backup = Backup(party_id=us.party_id, created_at=now_ms(), shares=kept)
@@ -139,6 +149,13 @@ def restore_backup(
         "The backup is {age} old.",
         as_json=as_json,
     )
+
+
+async def _note(store: PartyStore) -> None:
+    """That such shares are in a backup, which the party tells when it has deleted its own; also of
+    one that comes to nothing after all. A standby takes no notes, and is backed up without."""
+    with contextlib.suppress(ReadOnlyError):
+        await store.note_backup(now_ms())
 
 
 class _Us:

@@ -97,6 +97,7 @@ class CoordinatorCommits:
             key=progress.key,
             epoch=progress.epoch,
             made=progress.made,
+            retirements=progress.retirements,
             commitments=progress.commitments,
             result=answer,
             waiter=progress.waiter,

@@ -26,10 +26,12 @@ class Liveness:
         self._clock = clock
         self._last_seen: dict[str, int] = {}
 
-    async def seen(self, party_id: str) -> None:
-        now = self._clock()
+    async def seen(self, party_id: str) -> bool:
+        """Whether the party was silent before."""
+        now, was_silent = self._clock(), party_id not in self.alive()
         self._last_seen[party_id] = now
         await self._store.seen(party_id, now)
+        return was_silent
 
     async def refresh(self) -> None:
         for party in await self._store.parties():

@@ -22,8 +22,8 @@ from ..session.envelopes import Instructions
 from ..session.peers import Peer
 from ..store.interface import CoordinatorStore, StoreUnavailableError
 from .commits import CANCELLED, RACES
-from .liveness import Liveness
 from .local_sessions import LocalSessions
+from .retirements import Retirements
 from .sessions import Said, SessionKinds
 from .vouching import Vouching
 
@@ -38,6 +38,7 @@ class ReportConsumer:
     """
     Arguments:
         parties: Those whose word counts, by id.
+        retirements: Told what is about no session.
         siblings: Reads what coordinator processes broadcast.
         grace_ms: For the parties' last words after a session's deadline.
         clock: Unix milliseconds.
@@ -50,8 +51,8 @@ class ReportConsumer:
         kinds: SessionKinds,
         *,
         parties: Mapping[str, Peer],
-        liveness: Liveness,
         vouching: Vouching,
+        retirements: Retirements,
         siblings: Instructions,
         grace_ms: int,
         clock: Callable[[], int] = now_ms,
@@ -62,8 +63,8 @@ class ReportConsumer:
         self._recent = local.recent
         self._kinds = kinds
         self._parties = parties
-        self._liveness = liveness
         self._vouching = vouching
+        self._retirements = retirements
         self._siblings = siblings
         self._grace_ms = grace_ms
         self._clock = clock
@@ -79,7 +80,9 @@ class ReportConsumer:
         report = _parse(envelope)
         match report:
             case sessions.PartyAlive():
-                return await self._liveness.seen(envelope.sender)
+                return await self._retirements.seen(envelope.sender)
+            case sessions.EpochsRetired():
+                return await self._retirements.told(envelope.sender, report)
             case sessions.VouchersWanted():
                 return await self._vouching.wanted(envelope.sender, envelope.session_id, report)
             case sessions.VoucherGiven():

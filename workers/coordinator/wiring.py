@@ -29,6 +29,7 @@ from .cancelling import Cancelling
 from .commits import CoordinatorCommits
 from .endings import Endings
 from .entrance import Entrance
+from .histories import Histories
 from .joining import Joining
 from .liveness import Liveness
 from .local_sessions import LocalSessions
@@ -40,6 +41,7 @@ from .reports import ReportConsumer
 from .request_sessions import RequestSessions
 from .requests import RequestConsumer
 from .reshares import Reshares
+from .retirements import Retirements
 from .sessions import SessionKind, SessionKinds
 from .signing_sessions import SigningSessions
 from .supply import Supply
@@ -55,6 +57,7 @@ class Coordinator:
     reports: ReportConsumer
     pools: Pools
     reshares: Reshares
+    retirements: Retirements
     liveness: Liveness
     admission: Admission
     entrance: Entrance
@@ -98,6 +101,7 @@ class Coordinator:
             _reports(given, rooms),
             rooms.pools,
             rooms.reshares,
+            rooms.retirements,
             rooms.liveness,
             admission,
             entrance,
@@ -122,6 +126,10 @@ class _Given:
         return int(self.limits.grace_seconds * 1000)
 
     @property
+    def switch_ms(self) -> int:
+        return int(self.limits.switch_seconds * 1000)
+
+    @property
     def queue_prefetch(self) -> int:
         return self.limits.prefetch_of_each(len({each.client_id for each in self.clients} - {None}))
 
@@ -141,6 +149,7 @@ class _Rooms:
     beginnings: Beginnings
     signings: SigningSessions
     reshares: Reshares
+    retirements: Retirements
     cancellations: Cancellations
     kinds: Mapping[str, SessionKind]
 
@@ -169,6 +178,7 @@ def _rooms(given: _Given) -> _Rooms:
         store, liveness, pools, beginnings, supply, try_ms=try_ms, clock=clock
     )
     reshares = Reshares(store, liveness, pools, beginnings, parties=given.parties, clock=clock)
+    retirements = Retirements(store, publisher, liveness, parties=given.parties, clock=clock)
     endings.heard_by(signings.begin_again)
     endings.heard_by(reshares.begin_again)
     asked_for = RequestSessions(
@@ -180,7 +190,7 @@ def _rooms(given: _Given) -> _Rooms:
         identities=given.identities,
         parties=given.parties,
         grace_ms=grace_ms,
-        switch_ms=int(given.limits.switch_seconds * 1000),
+        switch_ms=given.switch_ms,
         clock=clock,
     )
     cancellations = Cancellations(
@@ -200,6 +210,7 @@ def _rooms(given: _Given) -> _Rooms:
         beginnings=beginnings,
         signings=signings,
         reshares=reshares,
+        retirements=retirements,
         cancellations=cancellations,
         kinds=kinds,
     )
@@ -217,8 +228,8 @@ def _reports(given: _Given, rooms: _Rooms) -> ReportConsumer:
         rooms.local,
         SessionKinds(rooms.kinds),
         parties=given.parties,
-        liveness=rooms.liveness,
         vouching=Vouching(given.store, given.publisher, parties=given.parties, clock=given.clock),
+        retirements=rooms.retirements,
         siblings=siblings,
         grace_ms=given.grace_ms,
         clock=given.clock,
@@ -232,6 +243,7 @@ def _requests(
     answers, operators = Answers(publisher, clock=clock), Operators(given.clients)
     desks = (
         Questions(operators, store, answers),
+        Histories(operators, store, answers, switch_ms=given.switch_ms),
         Cancelling(
             operators,
             store,

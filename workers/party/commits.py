@@ -214,6 +214,11 @@ class PartyCommits:
             if member.index in error.culprits
         )
 
+    async def tell(self, content: sessions.Report) -> None:
+        """What belongs to no session, and is kept elsewhere until it is told."""
+        told = report(content, identity=self._party.identity, party_id=self._party.party_id)
+        await self._publisher.publish(told)
+
     async def send_again(self, session_id: bytes, cause: str) -> None:
         """What this delivery sent the first time, byte for byte; nothing if it sent nothing."""
         await self._publisher.publish_all(await self._store.outgoing(session_id, cause))

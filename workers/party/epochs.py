@@ -1,30 +1,18 @@
-"""A key's epochs at a party: what begins one, what proves it, and the way from one to the next.
-
-A party goes on in three steps of its own, each one transaction, and takes nobody's word for any:
-
-- *certified*: it has the bundle that proves the epoch. Both sign for `SIGNS_ON_S`: whoever asks
-  goes over to the new one meanwhile, and no signature has to wait;
-- *active*: the new epoch signs alone. Sessions of the one before, begun already, have `ENDS_S`;
-- *retired*: of all lower epochs everything is deleted.
-
-Whoever was away does the same from the bundle that it is shown later. Nothing is ever deleted for
-an epoch that is not proven.
-"""
+"""A key's epochs at a party: what begins one, and what is known here of each. The way from one to
+the next is `switching`."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 
 from contracts.epochs import open_reshare
 from contracts.errors import ContractError
-from contracts.identity import PublicIdentity
-from contracts.keys import EpochBundle, KeyFacts
+from contracts.keys import EpochBundle
 from contracts.requests import ReshareRequest
-from contracts.sessions import ReshareCreated
+from contracts.retirements import Retirement
+from contracts.sessions import EpochsRetired, ReshareCreated
 
 from ..protocols.rounds import ProtocolError
-from ..session.epochs import ENDS_S, SIGNS_ON_S, check_bundle
 from ..session.errors import (
     NameTakenError,
     NoShareError,
@@ -33,7 +21,7 @@ from ..session.errors import (
     SuspendedError,
 )
 from ..session.failures import failure_of
-from ..session.party.acceptance import Party, key_facts
+from ..session.party.acceptance import Party
 from ..session.party.reshare_acceptance import Held, accept_reshare
 from ..session.protocols import RESHARE
 from ..settings import PartyLimits
@@ -42,18 +30,11 @@ from ..store.records import EpochRecord, EpochStatus
 from . import epoch_counts
 from .commits import PartyCommits, check
 from .machines import Machine
+from .switching import PROVEN, Switching
 from .vouching import Vouching
 
-logger = logging.getLogger(__name__)
 
-_TOLD = {
-    EpochStatus.CERTIFIED: "a key's next epoch is proven",
-    EpochStatus.ACTIVE: "a key has a new epoch",
-    EpochStatus.RETIRED: "a key's earlier epochs are deleted",
-}
-
-
-class Epochs:
+class Epochs(Switching):
     """
     Arguments:
         machine: With an engine for reshares.
@@ -72,14 +53,11 @@ class Epochs:
         require_memory_of: Callable[[int], Awaitable[None]],
         clock: Callable[[], int],
     ) -> None:
-        self._party = party
-        self._store = store
+        super().__init__(party, store, machine, clock)
         self._commits = commits
-        self._machine = machine
         self._vouching = vouching
         self._limits = limits
         self._require_memory_of = require_memory_of
-        self._clock = clock
 
     async def begin(self, told: ReshareCreated) -> None:
         """Take part in making an epoch, or tell the coordinator why not."""
@@ -116,38 +94,22 @@ class Epochs:
             )
         return None
 
-    async def proven(self, bundle: EpochBundle) -> bool:
-        """Believe in an epoch; False if a later one signs here, or this is known already.
-
-        Raises ContractError, and nothing changes, if the bundle does not prove it.
-        """
+    async def shown(self, bundle: EpochBundle) -> None:
+        """What proves an epoch has come. Where it changes nothing any more, who shows it may not
+        have heard that the lower ones are deleted. Raises as `proven` does."""
         facts = bundle.key.facts
-        epochs = await self._store.epochs(facts.session_id)
-        if any(each.epoch >= facts.epoch and each.bundle is not None for each in epochs):
-            return False
-        share = await self._store.key_share(facts.session_id, facts.epoch)
-        pending = None if share is None else key_facts(share)
-        known = await self._known(bundle, epochs, pending)
-        pinned = {name: peer.identity for name, peer in self._party.peers.items()}
-        owners = self._owners(known.client_id)
-        check_bundle(bundle, known, pinned=pinned, owners=owners)
-        assert facts.reshared is not None  # or it would have been refused
-        now = self._clock()
-        record = EpochRecord(
-            key_session=facts.session_id,
-            epoch=facts.epoch,
-            session_id=facts.reshared.session_id,
-            status=EpochStatus.CERTIFIED,
-            bundle=bundle.model_dump_json(),
-            at=now,
-            due_at=now + int(SIGNS_ON_S * 1000),
-        )
-        # Where they differ, ours is of a try that nobody else saw through.
-        certificates = bundle.key.certificates if pending == facts else None
-        if not await self._store.certify_epoch(record, certificates):
-            return False
-        _came(record, EpochStatus.CERTIFIED)
-        return True
+        if not await self.proven(bundle):
+            await self.tell(facts.session_id, facts.epoch)
+
+    async def tell(self, key_session: bytes, epoch: int = 0) -> None:
+        """What we say of a key's lower epochs, if they are deleted at least up to this one."""
+        kept = await self._store.retirement(key_session)
+        if kept is None:
+            return
+        said = Retirement.model_validate_json(kept)
+        if said.below >= epoch:
+            await self._commits.tell(EpochsRetired(retirement=said))
+            await self._store.retirement_told(key_session, said.below)
 
     async def explained(self, error: Exception, key_session: bytes | None, epoch: int) -> Exception:
         """A session's refusal, as one that says so where it is of another epoch than the one that
@@ -160,17 +122,10 @@ class Epochs:
         known = max((each.epoch for each in epochs if each.bundle is not None), default=0)
         return StaleEpochError(epoch, known) if epoch or known else error
 
-    async def go_on(self, key_session: bytes) -> None:
-        """What has become due with one key; see `PartyStore.keys_due`."""
-        for record in await self._store.epochs(key_session):
-            if record.due_at is not None and record.due_at <= self._clock():
-                await self._go_on(record)
-
     async def held(self, key_session: bytes) -> Held:
         """What we know of the key by ourselves."""
         epochs = await self._store.epochs(key_session)
-        signs = {EpochStatus.CERTIFIED, EpochStatus.ACTIVE}
-        newest = max((each.epoch for each in epochs if each.status in signs), default=0)
+        newest = max((each.epoch for each in epochs if each.status in PROVEN), default=0)
         share = await self._store.key_share(key_session, newest)
         return Held(
             active=share if share is not None and share.active else None,
@@ -180,54 +135,10 @@ class Epochs:
         )
 
     async def _go_on(self, record: EpochRecord) -> None:
-        key_session, epoch, now = record.key_session, record.epoch, self._clock()
-        if record.status is EpochStatus.CERTIFIED:
-            due_at = now + int(ENDS_S * 1000)
-            if await self._store.activate_epoch(key_session, epoch, now, due_at):
-                _came(record, EpochStatus.ACTIVE)
-        elif record.status is EpochStatus.SUSPENDED:
+        if record.status is EpochStatus.SUSPENDED:
             await self._vouching.ask(record)
-        elif record.status is EpochStatus.ACTIVE:
-            ending = await self._below(key_session, epoch)
-            if await self._store.retire_epochs(key_session, epoch, ending, now):
-                _came(record, EpochStatus.RETIRED)
-
-    async def _below(self, key_session: bytes, epoch: int) -> list[bytes]:
-        """Sessions under way with shares of lower epochs, or that were to make one."""
-        found = []
-        for session_id in await self._store.sessions_under_way(key_session):
-            session = await self._store.session(session_id)
-            if session is None or not session.state:
-                continue
-            if self._machine.seat(session).state.epoch < epoch:
-                found.append(session_id)
-        return found
-
-    async def _known(
-        self, bundle: EpochBundle, epochs: Collection[EpochRecord], pending: KeyFacts | None
-    ) -> KeyFacts:
-        """What the bundle has to come from: an epoch that signs or signed here, one whose bundle we
-        have, or the one that we have a share dealt from. Raises ContractError."""
-        claimed = bundle.predecessor.facts
-        known = [
-            EpochBundle.model_validate_json(each.bundle).key.facts
-            for each in epochs
-            if each.bundle is not None and each.epoch == claimed.epoch
-        ]
-        share = await self._store.key_share(bundle.key.facts.session_id, claimed.epoch)
-        # What came from a backup was certified, whatever it is good for today.
-        restored = {each.epoch for each in epochs if each.status is EpochStatus.SUSPENDED}
-        if share is not None and (share.active or claimed.epoch in restored):
-            known.append(key_facts(share))
-        if claimed in known:
-            return claimed
-        dealt_from = None if pending is None else pending.reshared
-        if dealt_from is not None and dealt_from.predecessor == claimed.digest():
-            return claimed
-        raise ContractError(
-            f"epoch {bundle.key.facts.epoch} of key {claimed.key_id} comes from epoch "
-            f"{claimed.epoch}, of which nothing is known here: show the bundles before it first"
-        )
+        else:
+            await super()._go_on(record)
 
     def _asked(self, told: ReshareCreated) -> ReshareRequest:
         """Raises RefusedError."""
@@ -236,18 +147,3 @@ class Epochs:
             return open_reshare(told.request, told.request_signature, owners)
         except ContractError as error:
             raise RefusedError(f"the request does not check out here: {error}") from None
-
-    def _owners(self, client_id: str | None) -> list[PublicIdentity]:
-        """Whose requests for a new epoch of this client's keys we take."""
-        return [
-            policy.identity
-            for policy in self._party.clients
-            if policy.allows(client_id, RESHARE.name)
-        ]
-
-
-def _came(record: EpochRecord, step: EpochStatus) -> None:
-    """To a step on its way; of what is retired it is the epoch above."""
-    epoch_counts.STEPS.labels(step.value).inc()
-    told = {"key_session": record.key_session.hex(), "epoch": record.epoch}
-    logger.info(_TOLD[step], extra=told)

@@ -202,7 +202,12 @@ BEGIN_NOTHING = (
     sessions.SessionCancelled,
 )
 OF_ANY_SESSION = (sessions.PartyJoined, sessions.SessionFailed)
-OF_NO_SESSION = (sessions.VouchersWanted, sessions.VoucherGiven, sessions.PartyAlive)
+OF_NO_SESSION = (
+    sessions.EpochsRetired,
+    sessions.VouchersWanted,
+    sessions.VoucherGiven,
+    sessions.PartyAlive,
+)
 
 
 ###

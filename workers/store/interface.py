@@ -46,6 +46,7 @@ from .records import (
     WaiterRecord,
     WaitingSession,
 )
+from .retirements import CoordinatorRetirements, PartyRetirements
 from .rows.sealed import Sealed
 
 GoOn: TypeAlias = Callable[[WaitingSession, tuple[PooledPresignature, ...]], CoordinatorChange]
@@ -137,7 +138,7 @@ class SessionStore(Protocol):
         """In their order, from the first one after number `after`."""
 
 
-class PartyStore(SessionStore, Protocol):
+class PartyStore(SessionStore, PartyRetirements, Protocol):
     """Opened without a witness, it is for key shares, bans and evidence only: it neither seals nor
     opens round state, nonces or presignatures (NoIncarnationError)."""
 
@@ -193,11 +194,12 @@ class PartyStore(SessionStore, Protocol):
         """Of this key, and not over."""
 
     async def retire_epochs(
-        self, key_session: bytes, below: int, sessions: Sequence[bytes], now: int
+        self, key_session: bytes, below: int, sessions: Sequence[bytes], now: int, retirement: str
     ) -> bool:
         """Remember outside of the database that all lower epochs are over, and erase what opens
-        their shares; then delete these, nonces and presignatures, and end these sessions, in which
-        they are used. False, and nothing is done, unless the epoch `below` is active."""
+        their shares; then delete these, nonces and presignatures, end these sessions, in which they
+        are used, and keep what is to be told of it. False, and nothing is done, unless the epoch
+        `below` is active."""
 
     async def purge_retired(self, *, since: int) -> int:
         """Delete nonces and presignatures of epochs that were retired since: a session that nobody
@@ -331,7 +333,7 @@ class PartyStore(SessionStore, Protocol):
         Raises WitnessError."""
 
 
-class CoordinatorStore(SessionStore, Protocol):
+class CoordinatorStore(SessionStore, CoordinatorRetirements, Protocol):
     """What the coordinator needs besides."""
 
     async def commit(self, change: CoordinatorChange) -> Outcome:

@@ -95,7 +95,7 @@ test("requests", async () => {
     assert.deepEqual(headersOf(opened), one.headers, one.name);
     assert.equal(requestKey(request.operation, request.client_id), one.routing_key, one.name);
     assert.equal(resultsQueue(request.client_id), one.results_queue, one.name);
-    const keyId = "key_id" in request ? request.key_id : undefined;
+    const keyId = "key_id" in request ? request.key_id ?? undefined : undefined;
     const { operation, client_id, request_id } = request;
     assert.equal(resultKey(operation, client_id, request_id, keyId), request.reply_to, one.name);
     const again = await signRequest(request, signer);

@@ -133,6 +133,12 @@ async def test_another_committee_takes_over_while_signatures_are_made(
             return left == [{"party-1": set(), "party-2": {1}, "party-3": {1}}] * len(keys)
 
         await until(gone)
+
+        async def told() -> bool:
+            histories = [await client.history(key.facts.key_id) for key in keys.values()]
+            return not any(each.successions[0].still_to_delete for each in histories)
+
+        await until(told)
         await asyncio.sleep(2)
         for task in running:
             assert not task.done()
@@ -217,6 +223,10 @@ async def test_the_command_line_shows_what_was_made_and_keeps_the_proof(
     assert "2 of the 3 former holders have deleted theirs" in told.stdout
     bundle = EpochBundle.model_validate_json(proof.read_text())
     assert [holder.party_id for holder in bundle.key.facts.holders] == NEW
+    told = await warren("key", "history", "by-hand", "--config", config)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.count("not told: still to delete") == len(OLD)
+    assert "2 of the 3 holders have honestly deleted theirs" in told.stdout
     told = await warren("key", "refresh", "by-hand", "--config", config, "--json")
     assert told.returncode == 0, told.stderr
     shown = json.loads(told.stdout)

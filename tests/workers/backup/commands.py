@@ -118,6 +118,17 @@ async def kept(config: Path) -> list[KeyShareRecord]:
     return [share for share in found if share is not None]
 
 
+async def backed_up_at(config: Path, key_session: bytes) -> int | None:
+    """As the party remembers it of the key's first epoch."""
+    settings = PartySettings.load(config)
+    async with open_party_store(
+        settings.database_url,
+        party_id=settings.party_id,
+        sealer=Sealer(MasterKeys.from_hex(MASTER_KEY)),
+    ) as store:
+        return await store.backed_up_at(key_session, 1)
+
+
 async def empty(config: Path) -> None:
     """The disaster."""
     settings = PartySettings.load(config)

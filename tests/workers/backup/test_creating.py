@@ -15,6 +15,7 @@ from .commands import (
     ONE,
     REFUSED,
     TWO,
+    backed_up_at,
     backup,
     configure,
     empty,
@@ -45,6 +46,16 @@ async def test_a_backup_says_what_is_in_it(config: Path, file: Path, clock: list
             for share in sorted((ONE, TWO), key=lambda share: share.owner)
         ],
     }
+
+
+async def test_a_backup_is_remembered_by_whoever_made_it(
+    config: Path, file: Path, tmp_path: Path, clock: list[int]
+) -> None:
+    """When its shares are deleted, it is told of: until it is destroyed, it is as good as they."""
+    clock[0] += HOUR
+    assert (await backup("create", config, "--out", str(tmp_path / "second"))).code == 0
+    assert await backed_up_at(config, ONE.key_session) == clock[0]
+    assert await backed_up_at(config, bytes(32)) is None
 
 
 async def test_a_backup_is_never_overwritten(config: Path, file: Path) -> None:

@@ -15,8 +15,9 @@ from contracts.envelope import UnverifiedEnvelope
 from contracts.keys import EpochBundle
 from contracts.primitives import Curve
 from contracts.requests import ReshareRequest
+from contracts.retirements import Retirement
 from contracts.sessions import EpochCertified, ReshareCreated, SessionFailed
-from tests.session.epoch_bundles import FROM_EPOCH, NEW_PARTIES, old_facts, request
+from tests.session.epoch_bundles import FROM_EPOCH, IDENTITIES, NEW_PARTIES, old_facts, request
 from tests.session.party.reshares import created, members, party, share_of
 from tests.workers.doubles import FakePublisher
 from tests.workers.migrated import migrate
@@ -203,7 +204,11 @@ async def nodes(tmp_path: Path) -> AsyncIterator[Nodes]:
                     share.certificates,
                 )
                 await store.activate_epoch(KEY, FROM_EPOCH, 0, 0)
-                await store.retire_epochs(KEY, FROM_EPOCH, [], 0)
+                said = Retirement.signed(
+                    IDENTITIES[name], name, KEY, FROM_EPOCH, retired_at=0, backed_up_at=None
+                )
+                await store.retire_epochs(KEY, FROM_EPOCH, [], 0, said.model_dump_json())
+                await store.retirement_told(KEY, FROM_EPOCH)
         yield Nodes(made, clock, asked)
 
 

@@ -36,7 +36,7 @@ async def test_no_copy_of_the_row_opens(party: PartyStore, raw: RawDatabase) -> 
         b"share 1 of reshare",
     }
 
-    assert await party.retire_epochs(KEY, 1, [], 50)
+    assert await party.retire_epochs(KEY, 1, [], 50, "{}")
     before, now = copies
     assert rows.opened(now).secret == b"share 1 of reshare"
     with pytest.raises(ErasedError, match=r"epoch 0 .* is over"):
@@ -54,7 +54,7 @@ async def test_the_row_itself_may_still_be_there(party: PartyStore, raw: RawData
     """Which is why it has to be useless: what is deleted stays in a log."""
     await switched_to(party, 1)
     before, _ = await sealed_now(party)
-    assert await party.retire_epochs(KEY, 1, [], 50)
+    assert await party.retire_epochs(KEY, 1, [], 50, "{}")
     if raw.on_postgres:  # a private server of this machine
         ((folder,),) = await raw.query("SELECT current_setting('data_directory')")
         log = Path(folder) / "pg_wal"
@@ -77,7 +77,7 @@ async def test_a_killed_deletion_goes_on(party: PartyStore, url: str) -> None:
     async with open_party(url) as other:
         await other.ping()
         assert [each.active for each in await other.key_shares()] == [False, True]
-        assert await other.retire_epochs(KEY, 1, [], 50)
+        assert await other.retire_epochs(KEY, 1, [], 50, "{}")
     assert await party.key_share(KEY, 0) is None
 
 
@@ -95,7 +95,7 @@ async def test_what_a_session_adds_in_the_last_moment_is_erased_too(
         return done
 
     monkeypatch.setattr(party, "_leave_behind", left)
-    assert await party.retire_epochs(KEY, 2, [], 50)
+    assert await party.retire_epochs(KEY, 2, [], 50, "{}")
     assert keys.erased(KEY, 1)
 
 
@@ -109,7 +109,7 @@ async def switched(store: PartyStore) -> None:
 async def test_another_keys_shares_stay(party: PartyStore) -> None:
     await switched_to(party, 1)
     await party.commit(party_change("other", key_share=key_share(key_session=OTHER, key_id="2")))
-    assert await party.retire_epochs(KEY, 1, [], 50)
+    assert await party.retire_epochs(KEY, 1, [], 50, "{}")
     assert await party.key_share(OTHER, 0) == key_share(key_session=OTHER, key_id="2")
 
 

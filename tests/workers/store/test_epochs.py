@@ -29,6 +29,7 @@ ROLE = "party"
 
 PROOFS = {"party-1": b"one", "party-2": b"two"}
 BUNDLE = '{"proves": "it"}'
+TOLD = '{"deleted": "it"}'
 
 
 def begin(epoch: int, name: str = "reshare", **other: Any) -> PartyChange:
@@ -105,7 +106,7 @@ async def test_an_epoch_goes_its_way(party: PartyStore, party_twin: PartyStore) 
     # Nothing more begins with the one before; it is there for what was begun.
     assert await party.key_share(KEY, 0) == replace(before, active=False)
 
-    assert await party.retire_epochs(KEY, 1, [], 50)
+    assert await party.retire_epochs(KEY, 1, [], 50, TOLD)
     assert await party.key_share(KEY, 0) is None
     assert await party.key_share(KEY, 1) == certified
     assert await statuses(party) == {0: "retired", 1: "active"}
@@ -170,7 +171,7 @@ async def test_who_does_not_receive_has_no_share_and_learns_of_the_epoch_all_the
     await party.commit(begin(1))
     assert await party.certify_epoch(proven(1), None)
     assert await party.activate_epoch(KEY, 1, 40, 48)
-    assert await party.retire_epochs(KEY, 1, [], 50)
+    assert await party.retire_epochs(KEY, 1, [], 50, TOLD)
     assert await party.key_shares() == []
     assert await statuses(party) == {0: "retired", 1: "active"}
 
@@ -229,7 +230,7 @@ async def test_nothing_is_retired_for_an_epoch_that_does_not_sign(party: PartySt
     await party.commit(certify(1))
     await party.certify_epoch(proven(1), PROOFS)
     await party.commit(party_change("signing"))
-    assert not await party.retire_epochs(KEY, 1, [session_id("signing")], 50)
+    assert not await party.retire_epochs(KEY, 1, [session_id("signing")], 50, TOLD)
     assert await party.key_share(KEY, 0) is not None
     session = await party.session(session_id("signing"))
     assert session is not None
@@ -255,7 +256,7 @@ async def test_nothing_is_left_of_a_retired_epoch(party: PartyStore, raw: RawDat
     await party.commit(batches)
     await party.commit(party_change("presigning", state=b"made with the old share"))
 
-    assert await party.retire_epochs(KEY, 1, [session_id("presigning")], 50)
+    assert await party.retire_epochs(KEY, 1, [session_id("presigning")], 50, TOLD)
     left = "SELECT epoch FROM {} ORDER BY epoch"
     for table, expected in (
         ("nonces", [(0,), (1,)]),  # 0: the other key's
@@ -268,7 +269,7 @@ async def test_nothing_is_left_of_a_retired_epoch(party: PartyStore, raw: RawDat
     assert (ended.status, ended.state) == ("failed", b"")
     # Once more changes nothing.
     before = await party.epochs(KEY)
-    assert await party.retire_epochs(KEY, 1, [], 60)
+    assert await party.retire_epochs(KEY, 1, [], 60, TOLD)
     assert await party.epochs(KEY) == before
 
 
@@ -276,7 +277,7 @@ async def test_what_a_session_adds_to_a_retired_epoch_goes_as_well(
     party: PartyStore, raw: RawDatabase
 ) -> None:
     await switched_to(party, 1)
-    await party.retire_epochs(KEY, 1, [], 50)
+    await party.retire_epochs(KEY, 1, [], 50, TOLD)
     late = party_change("late", nonces=(nonce(), nonce("new", epoch=1)))
     await party.commit(late)
     await party.commit(party_change("later", presignatures=(presignature(),)))
@@ -290,7 +291,7 @@ async def test_a_retired_share_does_not_come_back(party: PartyStore) -> None:
     await switched_to(party, 1)
     (old, new) = await party.sealed_key_shares()
     assert (old.epoch, new.epoch) == (0, 1)
-    await party.retire_epochs(KEY, 1, [], 50)
+    await party.retire_epochs(KEY, 1, [], 50, TOLD)
     assert not await party.add_sealed_key_shares([old])
     assert await statuses(party) == {0: "retired", 1: "active"}
 
@@ -317,7 +318,7 @@ async def test_what_is_due_comes_in_its_order_until_it_is_done(party: PartyStore
     await party.activate_epoch(KEY, 1, 40, 48)
     assert await party.keys_due(47, 10) == [other]
     assert await party.keys_due(48, 10) == [other, KEY]
-    await party.retire_epochs(KEY, 1, [], 50)
+    await party.retire_epochs(KEY, 1, [], 50, TOLD)
     assert await party.keys_due(10_000, 10) == [other]
 
 
@@ -346,7 +347,7 @@ async def test_a_share_of_an_epoch_that_is_over_is_not_usable_in_an_old_database
 ) -> None:
     await switched_to(party, 1)
     (old, _) = await party.sealed_key_shares()
-    await party.retire_epochs(KEY, 1, [], 50)
+    await party.retire_epochs(KEY, 1, [], 50, TOLD)
     await gone_back(raw, old)
     async with open_party(raw.url) as store:
         share = await store.key_share(KEY, 0)
@@ -360,7 +361,7 @@ async def test_a_share_of_an_epoch_that_is_over_is_not_usable_in_an_old_database
 async def test_nor_is_it_added_to_an_empty_one(party: PartyStore, raw: RawDatabase) -> None:
     await switched_to(party, 1)
     (old, new) = await party.sealed_key_shares()
-    await party.retire_epochs(KEY, 1, [], 50)
+    await party.retire_epochs(KEY, 1, [], 50, TOLD)
     await raw.query("DELETE FROM key_shares", "DELETE FROM epochs", "DELETE FROM certified_names")
     assert await party.outdated([old, new]) == [old]
 
@@ -378,20 +379,20 @@ async def test_what_is_over_is_known_outside_before_anything_is_deleted(
 
     monkeypatch.setattr(Tombstones, "rise", dies)
     with pytest.raises(StoreUnavailableError):
-        await party.retire_epochs(KEY, 1, [], 50)
+        await party.retire_epochs(KEY, 1, [], 50, TOLD)
     assert await raw.query("SELECT count(*) FROM key_shares") == [(2,)]
     share = await party.key_share(KEY, 0)
     assert share is not None
     assert not share.active
     monkeypatch.undo()
-    assert await party.retire_epochs(KEY, 1, [], 50)
+    assert await party.retire_epochs(KEY, 1, [], 50, TOLD)
     assert await party.key_share(KEY, 0) is None
 
 
 async def test_an_epoch_that_does_not_sign_ends_none_outside_either(party: PartyStore) -> None:
     await with_first_epoch(party)
     await party.certify_epoch(proven(1), None)
-    assert not await party.retire_epochs(KEY, 1, [], 50)
+    assert not await party.retire_epochs(KEY, 1, [], 50, TOLD)
     share = await party.key_share(KEY, 0)
     assert share is not None
     assert share.active
@@ -399,13 +400,13 @@ async def test_an_epoch_that_does_not_sign_ends_none_outside_either(party: Party
 
 async def test_without_the_file_no_share_is_used(party: PartyStore, url: str) -> None:
     await switched_to(party, 1)
-    await party.retire_epochs(KEY, 1, [], 50)
+    await party.retire_epochs(KEY, 1, [], 50, TOLD)
     path = tombstones_beside(witness_of(url))
     path.write_bytes(b"not a database at all" * 100)
     with pytest.raises(StoreUnavailableError, match="is damaged"):
         await party.key_share(KEY, 1)
     with pytest.raises(StoreUnavailableError, match="is damaged"):
-        await party.retire_epochs(KEY, 1, [], 60)
+        await party.retire_epochs(KEY, 1, [], 60, TOLD)
     path.unlink()
     assert await party.key_share(KEY, 1) is not None
 
@@ -466,6 +467,6 @@ async def test_a_suspended_share_goes_when_a_later_epoch_is_alone(party: PartySt
     assert await party.certify_epoch(later, None)
     assert await party.activate_epoch(share.key_session, 3, 80, 90)
     assert not await party.resume_epoch(share.key_session, 3, 80)
-    assert await party.retire_epochs(share.key_session, 3, [], 90)
+    assert await party.retire_epochs(share.key_session, 3, [], 90, "{}")
     assert await party.key_share(share.key_session, 0) is None
     assert not await party.resume_epoch(share.key_session, 0, 91)

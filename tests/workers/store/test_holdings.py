@@ -61,7 +61,7 @@ async def test_each_step_of_an_epoch_is_told(party: PartyStore, raw: RawDatabase
     assert await told(party, raw) == [(0, "active", USABLE), (1, "certified", USABLE)]
     await party.activate_epoch(KEY, 1, 40, 48)
     assert await told(party, raw) == [(0, "leaving", LEFT), (1, "active", USABLE)]
-    await party.retire_epochs(KEY, 1, [], 50)
+    await party.retire_epochs(KEY, 1, [], 50, "{}")
     assert await told(party, raw) == [(0, "retired", "no, deleted"), (1, "active", USABLE)]
 
 
@@ -69,7 +69,7 @@ async def test_of_an_epoch_that_is_over_programs_are_told_that_it_is(
     party: PartyStore, raw: RawDatabase
 ) -> None:
     await switched_to(party, 1)
-    await party.retire_epochs(KEY, 1, [], 50_000)
+    await party.retire_epochs(KEY, 1, [], 50_000, "{}")
     before, now = await rows(party, raw)
     assert (before["over"], before["usable"], before["kept"]) == (True, False, False)
     assert before["since"] == "1970-01-01T00:00:50+00:00"
@@ -85,7 +85,7 @@ async def test_who_was_shown_out_has_no_share_of_the_new_epoch(
     assert await told(party, raw) == [(0, "active", USABLE), (1, "certified", ABSENT)]
     await party.activate_epoch(KEY, 1, 40, 48)
     assert await told(party, raw) == [(0, "leaving", LEFT), (1, "active", ABSENT)]
-    await party.retire_epochs(KEY, 1, [], 50)
+    await party.retire_epochs(KEY, 1, [], 50, "{}")
     assert await told(party, raw) == []
 
 
@@ -94,7 +94,7 @@ async def test_a_share_that_came_back_with_an_old_database_is_marked(
 ) -> None:
     await switched_to(party, 1)
     (old, _) = await party.sealed_key_shares()
-    await party.retire_epochs(KEY, 1, [], 50)
+    await party.retire_epochs(KEY, 1, [], 50, "{}")
     await gone_back(raw, old)
     async with as_a_command_opens(raw) as store:
         (row,) = await rows(store, raw)

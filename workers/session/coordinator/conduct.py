@@ -21,6 +21,7 @@ from ...store.records import (
     KeyRecord,
     Outgoing,
     PooledPresignature,
+    RetirementRecord,
     WaiterRecord,
 )
 from .refusing import Refusal
@@ -183,7 +184,7 @@ class Progress:
     """What a report comes to.
 
     Attributes:
-        epoch, made: As `CoordinatorChange` has them.
+        epoch, made, retirements: As `CoordinatorChange` has them.
         deadline: The session's from now on, if it is another one.
         refusal: Set when it failed because a party refused.
         result: Set when the session is over.
@@ -198,6 +199,7 @@ class Progress:
     key: KeyRecord | None = None
     epoch: KeyEpoch | None = None
     made: str | None = None
+    retirements: tuple[RetirementRecord, ...] = ()
     deadline: int | None = None
     refusal: Refusal | None = None
     result: Result | None = None

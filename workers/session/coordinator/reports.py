@@ -70,6 +70,7 @@ def check_report(conduct: Conduct, envelope: Envelope, report: sessions.Report) 
             | sessions.CancelAnswered()
             | sessions.VouchersWanted()
             | sessions.VoucherGiven()
+            | sessions.EpochsRetired()
             | sessions.PartyAlive()
         ):
             raise ContractError(f"{report.report} in a session to {protocol}")

@@ -18,8 +18,8 @@ from contracts.requests import ReshareRequest
 from contracts.results import ReshareResult, Status
 from contracts.terms import Member, ReshareMember, ReshareTerms
 
-from ...store.records import KeyEpoch, Outgoing, Received, RequestRecord
-from ..epochs import check_bundle
+from ...store.records import KeyEpoch, Outgoing, Received, RequestRecord, RetirementRecord
+from ..epochs import ENDS_S, SIGNS_ON_S, check_bundle
 from ..peers import Peer
 from ..sending import instruction
 from .choice import ChoiceError, dealers
@@ -27,6 +27,9 @@ from .conduct import Conduct, Progress
 
 PREPARES_S = 3.0
 """After an epoch is made, its presignatures are: its holders have heard of it by then."""
+RETIRED_S = SIGNS_ON_S + ENDS_S + 10.0
+"""After an epoch is made, whoever heard of it at once has told that the lower ones are deleted."""
+_PAUSES_S = (10, 60, 600, 3600)
 
 
 def unfit(request: ReshareRequest, facts: KeyFacts) -> Failure | None:
@@ -123,6 +126,15 @@ def proof(bundle: EpochBundle, party_ids: Iterable[str], *, now: int) -> tuple[O
     return tuple(instruction(told, party_id, reshared.session_id) for party_id in party_ids)
 
 
+def pause_ms(shown: int) -> int:
+    """Until a party that has not told is shown the proof again, which it was so often."""
+    return 1000 * _PAUSES_S[min(shown, len(_PAUSES_S) - 1)]
+
+
+def made_at(epoch: KeyEpoch, switch_ms: int) -> int | None:
+    return None if epoch.signs_from is None else epoch.signs_from - switch_ms
+
+
 def epoch_certified(
     conduct: Conduct,
     sender: str,
@@ -171,6 +183,15 @@ def epoch_certified(
             due_at=now + int(PREPARES_S * 1000),
         ),
         made=report.key.model_dump_json(),
+        retirements=tuple(
+            RetirementRecord(
+                key_session=facts.session_id,
+                epoch=report.key.facts.epoch,
+                party_id=party_id,
+                due_at=now + int(RETIRED_S * 1000),
+            )
+            for party_id in concerned(bundle)
+        ),
         result=ReshareResult(
             request_id=request.request_id,
             client_id=request.client_id,

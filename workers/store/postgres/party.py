@@ -24,6 +24,7 @@ from ..records import (
 from ..rows import party
 from ..rows.party import KEY_SHARE_COLUMNS, NONCE_COLUMNS, PartyRows
 from ..shared.party import RESUME_EPOCH, SharedPartyStore
+from ..shared.retirements import KEEP_OWN
 from .database import PostgresDatabase
 from .fence import PostgresFence
 from .sessions import INBOX, PostgresStore, advance_values, arrays, inbox, purge_statement
@@ -233,13 +234,16 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
         return await self._database.call("activate_epoch_v1", key_session, epoch, now, due_at)
 
     async def retire_epochs(
-        self, key_session: bytes, below: int, sessions: Sequence[bytes], now: int
+        self, key_session: bytes, below: int, sessions: Sequence[bytes], now: int, retirement: str
     ) -> bool:
         if not await self._leave_behind(key_session, below):
             return False
         try:
-            done = await self._database.call(
-                "retire_epochs_v1", key_session, below, list(sessions), now
+            done = await self._database.call_and(
+                KEEP_OWN,
+                (key_session, below, retirement, now),
+                "retire_epochs_v1",
+                *(key_session, below, list(sessions), now),
             )
         except RefusedError:
             return False

@@ -15,6 +15,7 @@ from .coordinator import (
     KeyRecord,
     PartySeen,
     RequestRecord,
+    RetirementRecord,
     StoredEvent,
 )
 from .lists import ListEntryRecord
@@ -87,6 +88,7 @@ __all__ = [
     "QuarrelRecord",
     "Received",
     "RequestRecord",
+    "RetirementRecord",
     "Session",
     "SessionChange",
     "SigningMaterial",

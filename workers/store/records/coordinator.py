@@ -91,6 +91,24 @@ class KeyEpoch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetirementRecord:
+    """A holder that an epoch of a key concerns, and what it has said of those below.
+
+    Attributes:
+        shown: How often it was shown again what proves the epoch.
+        due_at: When it is shown that next, Unix milliseconds; None: no more.
+        retirement: JSON of `contracts.retirements.Retirement`, once it has come.
+    """
+
+    key_session: bytes
+    epoch: int
+    party_id: str
+    shown: int = 0
+    due_at: int | None = None
+    retirement: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommitmentRecord:
     """A party's nonce commitment, waiting to be used once."""
 
@@ -124,6 +142,7 @@ class CoordinatorChange(SessionChange):
         epoch: Begun by this new session, unless one that is not below it was begun before:
             EPOCH_TAKEN. Or made by it, with its bundle.
         made: The same epoch's certified key, as JSON of `contracts.keys.CertifiedKey`.
+        retirements: Those whom the epoch that is made concerns; none of them has said anything.
         cancels: (owner, request id) of a request that this session is to cancel. CANCELLED for
             whoever brings that request afterwards, be it in the same moment.
     """
@@ -143,6 +162,7 @@ class CoordinatorChange(SessionChange):
     account: AccountRecord | None = None
     epoch: KeyEpoch | None = None
     made: str | None = None
+    retirements: tuple[RetirementRecord, ...] = ()
     cancels: tuple[str, str] | None = None
 
 

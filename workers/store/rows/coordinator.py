@@ -11,6 +11,7 @@ from ..records import (
     KeyRecord,
     PartySeen,
     RequestRecord,
+    RetirementRecord,
     StoredEvent,
 )
 from .sessions import outgoing_from_row
@@ -74,6 +75,17 @@ def key_epoch(row: Row) -> KeyEpoch:
         bundle=row["bundle"],
         signs_from=row["signs_from"],
         due_at=row["due_at"],
+    )
+
+
+def retirement(row: Row) -> RetirementRecord:
+    return RetirementRecord(
+        key_session=row["key_session"],
+        epoch=row["epoch"],
+        party_id=row["party_id"],
+        shown=row["shown"],
+        due_at=row["due_at"],
+        retirement=row["retirement"],
     )
 
 

@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from ..records import CoordinatorChange, KeyEpoch, Outcome
+from ..records import CoordinatorChange, KeyEpoch, Outcome, RetirementRecord
 from ..rows import coordinator as rows
 from ..rows.coordinator import KEY_EPOCH_COLUMNS
 from .pools import SharedPools
+from .retirements import EXPECT, SharedRetirements
 
 EPOCHS = f"SELECT {KEY_EPOCH_COLUMNS} FROM epochs WHERE key_session = $1 ORDER BY epoch"
 
@@ -55,10 +56,15 @@ def steps(change: CoordinatorChange) -> Sequence[Step]:
         (MAKE, made, Outcome.LOST_RACE),
         # Not if a later one was made meanwhile.
         (MOVE_ON, (*name, change.made), None),
+        *((EXPECT, _expected(each), None) for each in change.retirements),
     )
 
 
-class SharedKeyEpochs(SharedPools):
+def _expected(each: RetirementRecord) -> tuple[object, ...]:
+    return each.key_session, each.epoch, each.party_id, each.shown, each.due_at
+
+
+class SharedKeyEpochs(SharedPools, SharedRetirements):
     """What a coordinator's store knows of the epochs of keys."""
 
     async def key_epochs(self, key_session: bytes) -> list[KeyEpoch]:

@@ -36,7 +36,8 @@ from ..rows.sealed import Sealed
 from ..sealing import ERASABLE_END
 from ..tombstones import Tombstones
 from . import sealed
-from .sessions import PURGED_AT_ONCE, SharedStore
+from .retirements import SharedPartyRetirements
+from .sessions import PURGED_AT_ONCE
 
 INCARNATION = f"SELECT {INCARNATION_COLUMNS} FROM incarnation"
 
@@ -210,7 +211,7 @@ def tombstones_beside(witness: Path) -> Path:
     return witness.with_name(f"{witness.name}.epochs")
 
 
-class SharedPartyStore(SharedStore):
+class SharedPartyStore(SharedPartyRetirements):
     """The half of a party's store that both databases share."""
 
     def __init__(self, database: Database, rows: PartyRows, witness: Path | None) -> None:

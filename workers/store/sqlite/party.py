@@ -48,6 +48,7 @@ from ..shared.party import (
     UNPARK,
     SharedPartyStore,
 )
+from ..shared.retirements import KEEP_OWN
 from .database import SqliteDatabase, change, now, select
 from .fence import SqliteFence
 from .sessions import SqliteStore, advance, load
@@ -307,7 +308,7 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
         return await self._database.write(work)
 
     async def retire_epochs(
-        self, key_session: bytes, below: int, sessions: Sequence[bytes], now: int
+        self, key_session: bytes, below: int, sessions: Sequence[bytes], now: int, retirement: str
     ) -> bool:
         if not await self._leave_behind(key_session, below):
             return False
@@ -318,6 +319,7 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
             change(connection, REMEMBER_RETIRED, key_session, below, now)
             change(connection, NOTHING_DUE, key_session, below)
             change(connection, RETIRE_EPOCHS, key_session, below, now)
+            change(connection, KEEP_OWN, key_session, below, retirement, now)
             for table in RETIRED_TABLES:
                 change(
                     connection,

@@ -197,6 +197,23 @@ export interface EpochBundle {
   readonly dealt: Readonly<Record<string, string>>;
 }
 
+/**
+ * One epoch of a key. Its facts are proven by those of the one after it; when it was made, and
+ * who has told what, are as the coordinator tells them.
+ */
+export interface EpochView {
+  readonly facts: KeyFacts;
+  /** None of the first one, which was made with the key. */
+  readonly made_at: number | null;
+  /** When requests went over to its holders; None of the first one. */
+  readonly signs_from: number | null;
+  /**
+   * What former holders said of the epochs below it; each one's signature tells. Of those who are
+   * not here, nothing is known.
+   */
+  readonly retirements: readonly Retirement[];
+}
+
 /** Why a session ended without what was asked for, and who is to blame, if anybody is. */
 export interface Failure {
   readonly code: FailureCode;
@@ -581,6 +598,67 @@ export interface QueryApiKeysResult {
 }
 
 /**
+ * A key's epochs, the newest first, with what former holders have said of their shares: one of
+ * this client's keys, or for an operator anybody's. A page ends early when a message has room for
+ * no more.
+ */
+export interface QueryKeyHistoryRequest {
+  readonly version: 1;
+  /** Idempotency key: the same id with the same bytes is the same request. */
+  readonly request_id: string;
+  /** None for producers of the old kind, which share one result queue. */
+  readonly client_id: string | null;
+  /** The client's public key, DER SubjectPublicKeyInfo. */
+  readonly signer: string;
+  readonly issued_at: number;
+  /** Also the session's deadline, unless a party's own limit is nearer. */
+  readonly expires_at: number;
+  /** Routing key of the result; must be the one that `addresses.result_key` gives. */
+  readonly reply_to: string;
+  /**
+   * Whom a client that serves many asks for. Each tenant's keys, accounts, sessions and request
+   * ids are a world of their own.
+   */
+  readonly tenant?: string | null;
+  /** The client's own words; shown with the session. */
+  readonly reference?: string | null;
+  /**
+   * Anything new: it makes the same wish, asked twice in one millisecond, two requests, of which
+   * the second is refused as a conflict.
+   */
+  readonly salt?: string | null;
+  readonly operation: "query_key_history";
+  readonly key_id?: string | null;
+  /** The session that made the key, in place of its id. */
+  readonly key_session?: string | null;
+  /** The last epoch of the page before. */
+  readonly before?: number | null;
+}
+
+/** A page of a key's epochs, the newest first; `more` if epoch 0 is not on it. */
+export interface QueryKeyHistoryResult {
+  readonly version: 1;
+  readonly request_id: string;
+  readonly client_id: string | null;
+  /** None where the request began no session. */
+  readonly session_id: string | null;
+  /**
+   * SHA-256 of the request's bytes as they were sent: two requests may have come under one id,
+   * and this answers one of them. A client believes only what answers its own.
+   */
+  readonly request_digest: string;
+  readonly status: Status;
+  /** Set unless the status is completed. */
+  readonly failure: Failure | null;
+  readonly finished_at: number;
+  readonly result: "query_key_history";
+  /** The newest epoch, on whichever page: each epoch's facts name those of the one before. */
+  readonly key: CertifiedKey | null;
+  readonly epochs: readonly EpochView[];
+  readonly more: boolean;
+}
+
+/**
  * This client's keys with their certificates in the order of their ids, one or a page of them.
  * A page ends early when a message has room for no more.
  */
@@ -808,6 +886,25 @@ export interface Resharing {
   readonly predecessor: string;
   /** Who dealt, in the order of their places among the predecessor's holders. */
   readonly dealers: readonly string[];
+}
+
+/**
+ * Of the key that this session made, this party has deleted every share of an epoch lower than
+ * `below`, with all that was made with it, and refuses them from now on, wherever they come from.
+ * Backups of before are not in its hands.
+ */
+export interface Retirement {
+  readonly party_id: string;
+  readonly key_session: string;
+  readonly below: number;
+  /** By the party's clock. */
+  readonly retired_at: number;
+  /**
+   * When the last backup was made in which such shares are, as far as the party knows. Until it
+   * is destroyed, it is as good as a share.
+   */
+  readonly backed_up_at: number | null;
+  readonly signature: string;
 }
 
 /** Add an entry that ends an API key for good. What was revoked does not come back. */
@@ -1076,7 +1173,7 @@ export interface Statement {
 export type Status = "waiting" | "in_progress" | "completed" | "failed" | "expired" | "cancelled";
 
 /** What producers ask for. */
-export type Request = KeygenRequest | ReshareRequest | SignRequest | CancelRequest | QueryKeysRequest | QuerySessionRequest | JoinSessionRequest | QueryAccountsRequest | ConfigureAccountRequest | PutApiKeyRequest | RevokeApiKeyRequest | QueryApiKeysRequest;
+export type Request = KeygenRequest | ReshareRequest | SignRequest | CancelRequest | QueryKeysRequest | QuerySessionRequest | QueryKeyHistoryRequest | JoinSessionRequest | QueryAccountsRequest | ConfigureAccountRequest | PutApiKeyRequest | RevokeApiKeyRequest | QueryApiKeysRequest;
 
 /** What producers get back. */
-export type Delivered = KeygenResult | ReshareResult | SignResult | CancelResult | QueryKeysResult | QuerySessionResult | JoinSessionResult | QueryAccountsResult | ConfigureAccountResult | PutApiKeyResult | RevokeApiKeyResult | QueryApiKeysResult | SessionAnnounced;
+export type Delivered = KeygenResult | ReshareResult | SignResult | CancelResult | QueryKeysResult | QuerySessionResult | QueryKeyHistoryResult | JoinSessionResult | QueryAccountsResult | ConfigureAccountResult | PutApiKeyResult | RevokeApiKeyResult | QueryApiKeysResult | SessionAnnounced;

@@ -1,0 +1,194 @@
+"""A party's way from one epoch of a key to the next.
+
+It goes in three steps of its own, each one transaction, and takes nobody's word for any:
+
+- *certified*: it has the bundle that proves the epoch. Both sign for `SIGNS_ON_S`: whoever asks
+  goes over to the new one meanwhile, and no signature has to wait;
+- *active*: the new epoch signs alone. Sessions of the one before, begun already, have `ENDS_S`;
+- *retired*: of all lower epochs everything is deleted, and the party says so, signed.
+
+Whoever was away does the same from the bundle that it is shown later. Nothing is ever deleted for
+an epoch that is not proven.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+
+from contracts.errors import ContractError
+from contracts.identity import PublicIdentity
+from contracts.keys import EpochBundle, KeyFacts
+from contracts.retirements import Retirement
+
+from ..session.epochs import ENDS_S, SIGNS_ON_S, check_bundle
+from ..session.party.acceptance import Party, key_facts
+from ..session.protocols import RESHARE
+from ..store.interface import PartyStore, StoreUnavailableError
+from ..store.records import EpochRecord, EpochStatus
+from . import epoch_counts
+from .machines import Machine
+
+logger = logging.getLogger(__name__)
+
+_TOLD = {
+    EpochStatus.CERTIFIED: "a key's next epoch is proven",
+    EpochStatus.ACTIVE: "a key has a new epoch",
+    EpochStatus.RETIRED: "a key's earlier epochs are deleted",
+}
+
+PROVEN = {EpochStatus.CERTIFIED, EpochStatus.ACTIVE}
+
+
+class Switching:
+    """
+    Arguments:
+        machine: With an engine for each session that may be under way with a key.
+        clock: Unix milliseconds.
+    """
+
+    def __init__(
+        self,
+        party: Party,
+        store: PartyStore,
+        machine: Machine,
+        clock: Callable[[], int],
+    ) -> None:
+        self._party = party
+        self._store = store
+        self._machine = machine
+        self._clock = clock
+
+    async def proven(self, bundle: EpochBundle) -> bool:
+        """Believe in an epoch; False if a later one signs here, or this is known already.
+
+        Raises ContractError, and nothing changes, if the bundle does not prove it.
+        """
+        facts = bundle.key.facts
+        epochs = await self._store.epochs(facts.session_id)
+        if any(each.epoch >= facts.epoch and each.bundle is not None for each in epochs):
+            return False
+        share = await self._store.key_share(facts.session_id, facts.epoch)
+        pending = None if share is None else key_facts(share)
+        known = await self._known(bundle, epochs, pending)
+        pinned = {name: peer.identity for name, peer in self._party.peers.items()}
+        owners = self._owners(known.client_id)
+        check_bundle(bundle, known, pinned=pinned, owners=owners)
+        assert facts.reshared is not None  # or it would have been refused
+        now = self._clock()
+        record = EpochRecord(
+            key_session=facts.session_id,
+            epoch=facts.epoch,
+            session_id=facts.reshared.session_id,
+            status=EpochStatus.CERTIFIED,
+            bundle=bundle.model_dump_json(),
+            at=now,
+            due_at=now + int(SIGNS_ON_S * 1000),
+        )
+        # Where they differ, ours is of a try that nobody else saw through.
+        certificates = bundle.key.certificates if pending == facts else None
+        if not await self._store.certify_epoch(record, certificates):
+            return False
+        _came(record.key_session, record.epoch, EpochStatus.CERTIFIED)
+        return True
+
+    async def retire_at_once(self, bundle: EpochBundle) -> Retirement:
+        """All three steps, without the time that others have to go over: for whoever signs no more
+        with this key. What is to be told of it stays due.
+
+        Raises ContractError, and nothing changes, if the bundle does not prove its epoch, nor is
+        that or a later one proven here already.
+        """
+        key_session = bundle.key.facts.session_id
+        await self.proven(bundle)
+        proven = [each for each in await self._store.epochs(key_session) if each.status in PROVEN]
+        newest = proven[-1].epoch
+        await self._activate(key_session, newest)
+        await self._retire(key_session, newest)
+        kept = await self._store.retirement(key_session)
+        if kept is None:
+            raise StoreUnavailableError("another process of this party moved the key on: try again")
+        return Retirement.model_validate_json(kept)
+
+    async def go_on(self, key_session: bytes) -> None:
+        """What has become due with one key; see `PartyStore.keys_due`."""
+        for record in await self._store.epochs(key_session):
+            if record.due_at is not None and record.due_at <= self._clock():
+                await self._go_on(record)
+
+    async def _go_on(self, record: EpochRecord) -> None:
+        if record.status is EpochStatus.CERTIFIED:
+            await self._activate(record.key_session, record.epoch)
+        elif record.status is EpochStatus.ACTIVE:
+            await self._retire(record.key_session, record.epoch)
+
+    async def _activate(self, key_session: bytes, epoch: int) -> None:
+        now = self._clock()
+        if await self._store.activate_epoch(key_session, epoch, now, now + int(ENDS_S * 1000)):
+            _came(key_session, epoch, EpochStatus.ACTIVE)
+
+    async def _retire(self, key_session: bytes, epoch: int) -> None:
+        """What is said of it is stored with it, so that neither is without the other."""
+        now, ending = self._clock(), await self._below(key_session, epoch)
+        retirement = Retirement.signed(
+            self._party.identity,
+            self._party.party_id,
+            key_session,
+            epoch,
+            retired_at=now,
+            backed_up_at=await self._store.backed_up_at(key_session, epoch),
+        )
+        words = retirement.model_dump_json()
+        if await self._store.retire_epochs(key_session, epoch, ending, now, words):
+            _came(key_session, epoch, EpochStatus.RETIRED)
+
+    async def _below(self, key_session: bytes, epoch: int) -> list[bytes]:
+        """Sessions under way with shares of lower epochs, or that were to make one."""
+        found = []
+        for session_id in await self._store.sessions_under_way(key_session):
+            session = await self._store.session(session_id)
+            if session is None or not session.state:
+                continue
+            if self._machine.seat(session).state.epoch < epoch:
+                found.append(session_id)
+        return found
+
+    async def _known(
+        self, bundle: EpochBundle, epochs: Collection[EpochRecord], pending: KeyFacts | None
+    ) -> KeyFacts:
+        """What the bundle has to come from: an epoch that signs or signed here, one whose bundle we
+        have, or the one that we have a share dealt from. Raises ContractError."""
+        claimed = bundle.predecessor.facts
+        known = [
+            EpochBundle.model_validate_json(each.bundle).key.facts
+            for each in epochs
+            if each.bundle is not None and each.epoch == claimed.epoch
+        ]
+        share = await self._store.key_share(bundle.key.facts.session_id, claimed.epoch)
+        # What came from a backup was certified, whatever it is good for today.
+        restored = {each.epoch for each in epochs if each.status is EpochStatus.SUSPENDED}
+        if share is not None and (share.active or claimed.epoch in restored):
+            known.append(key_facts(share))
+        if claimed in known:
+            return claimed
+        dealt_from = None if pending is None else pending.reshared
+        if dealt_from is not None and dealt_from.predecessor == claimed.digest():
+            return claimed
+        raise ContractError(
+            f"epoch {bundle.key.facts.epoch} of key {claimed.key_id} comes from epoch "
+            f"{claimed.epoch}, of which nothing is known here: show the bundles before it first"
+        )
+
+    def _owners(self, client_id: str | None) -> list[PublicIdentity]:
+        """Whose requests for a new epoch of this client's keys we take."""
+        return [
+            policy.identity
+            for policy in self._party.clients
+            if policy.allows(client_id, RESHARE.name)
+        ]
+
+
+def _came(key_session: bytes, epoch: int, step: EpochStatus) -> None:
+    """To a step on its way; of what is retired it is the epoch above."""
+    epoch_counts.STEPS.labels(step.value).inc()
+    logger.info(_TOLD[step], extra={"key_session": key_session.hex(), "epoch": epoch})
