@@ -25,7 +25,7 @@ from ..session.epochs import ENDS_S, SIGNS_ON_S
 from ..session.peers import Peer
 from ..store.interface import CoordinatorStore
 from ..store.records import KeyEpoch, Outcome
-from .beginnings import Beginnings, record_of
+from .beginnings import Beginnings, begins_at, record_of
 from .endings import Ended
 from .gates import Turn
 from .liveness import Liveness
@@ -68,7 +68,8 @@ class Reshares:
             terms = await self._terms(request, signed.digest, predecessor)
         except ChoiceError as error:
             return error.failure
-        try_ms = (deadline - self._clock()) // request.tries
+        now = self._clock()
+        try_ms = (deadline - now) // request.tries
         conduct = Conduct(
             request=request,
             terms=terms,
@@ -77,6 +78,7 @@ class Reshares:
             try_ms=max(SHORTEST_TRY_MS, try_ms) if request.tries > 1 else None,
             facts=predecessor.facts,
             predecessor=predecessor,
+            begins_at=begins_at(request, now, deadline),
         )
         return await self._beginnings.commit(
             conduct, record_of(signed), epoch=_begun(terms), turn=turn
