@@ -78,8 +78,8 @@ class Group:
     def of_new_key(
         cls, request: KeygenRequest | ReshareRequest, pinned: Mapping[str, PublicIdentity]
     ) -> Group:
-        """Every party of a new key, or of a key's new epoch, has to certify it. Where the request names none, which ones is
-        the coordinator's word, so all that there are count."""
+        """Every party of a new key, or of a key's new epoch, has to certify it. Where the request
+        names none, which ones is the coordinator's word, so all that there are count."""
         named = request.parties
         members = {
             party_id: identity

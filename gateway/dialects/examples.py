@@ -95,7 +95,7 @@ MPC_RESHARE: Requests = {
     ),
     "later": _one(
         "Again, after tries that came to nothing",
-        {"account_id": _KEY, "first_epoch": 4, "tries": 1},
+        {"account_id": _KEY, "first_epoch": 4},
     ),
 }
 
