@@ -93,9 +93,10 @@ class DeskDouble:
             self._fail(FailureCode.INVALID_REQUEST, "first_epoch must be later")
         dealers = wanted.dealers or [each.party_id for each in facts.holders[: facts.threshold]]
         asked |= {"facts": facts, "dealers": dealers, "named": wanted.dealers, "epoch": epoch}
-        begun.append(epoch)
         members = list(dict.fromkeys([*dealers, *wanted.parties]))
-        return self._begin(tenant, "reshare", asked, members, facts.curve)
+        opened = self._begin(tenant, "reshare", asked, members, facts.curve)
+        begun.append(epoch)
+        return opened
 
     async def key(self, tenant: str, key_id: str, *, anew: bool = False) -> CertifiedKey:
         return self._found(self._of(tenant).keys, key_id, FailureCode.UNKNOWN_KEY)
