@@ -35,6 +35,8 @@ class Reshare(Body):
         "many sign: new_threshold + 1",
         "threshold": "send threshold_t, which is how many sign",
         "wallet_id": "the key is named by key_id or account_id, or by the account in the path",
+        "session_id": "the answer says it; where you may have to ask twice, send the header "
+        "Idempotency-Key",
         "key_type": "a key stays on its curve, and each has an id of its own; leave it out",
     }
 

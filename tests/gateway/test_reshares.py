@@ -208,6 +208,7 @@ async def test_a_committee_too_small_for_the_threshold_says_which_number_is_miss
         ("threshold", "send threshold_t"),
         ("wallet_id", "key_id or account_id"),
         ("key_type", "stays on its curve"),
+        ("session_id", "send the header Idempotency-Key"),
     ],
 )
 @pytest.mark.parametrize("dialect", ["mpc", "account", "generic"])
