@@ -95,6 +95,9 @@ async def test_the_generic_dialect_reshares_and_cancels(caller: httpx.AsyncClien
     cancelled = told(await caller.post(f"{path}/cancel"))
     assert (cancelled["status"], cancelled["final"]) == ("cancelled", True)
     # What was cancelled has used its number up, and the next try takes the one behind it.
+    used_up = await caller.post("/api/v1/sessions", json={**wish, "tries": 1})
+    assert code(used_up, 422) == "invalid_request"
+    assert "first_epoch must be later" in used_up.json()["detail"]
     begun = await made(caller, "/api/v1/sessions", wish)
     joins = [
         caller.post(
@@ -107,7 +110,5 @@ async def test_the_generic_dialect_reshares_and_cancels(caller: httpx.AsyncClien
         assert told(joined)["reshare"]["to_epoch"] == 2
     over = await ended(caller, begun["session_id"])
     assert (over["status"], over["result"]["epoch"]) == ("completed", 2)
-    used_up = {"key_id": key["key_id"], "first_epoch": 2}
-    assert code(await caller.post("/api/v1/mpc/reshare", json=used_up), 422) == "invalid_request"
     stranger = {"key_id": key["key_id"], "participants": [*PARTICIPANTS, {"party_id": "party-9"}]}
     assert code(await caller.post("/api/v1/mpc/reshare", json=stranger), 422) == "unknown_party"
