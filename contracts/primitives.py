@@ -119,6 +119,8 @@ class Scope(StrEnum):
     KEYGEN = "keygen"
     """Make keys and accounts."""
     SIGN = "sign"
+    RESHARE = "reshare"
+    """Say who holds the shares of keys and accounts, and how many of them sign."""
     JOIN = "join"
     CANCEL = "cancel"
     CONFIGURE = "configure"

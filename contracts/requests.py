@@ -145,6 +145,15 @@ class ReshareRequest(RequestBase):
     """Who shall hold the new shares."""
     dealers: list[Id] | None = Field(default=None, min_length=2, max_length=MAX_PARTIES)
     """Who shall deal, as many as the old threshold. None lets the coordinator choose."""
+    announce: bool = False
+    """As in `KeygenRequest`. All tries go by the session that is announced."""
+    join_window_ms: int | None = Field(default=None, ge=1, le=MAX_JOIN_WINDOW_MS)
+    """As in `KeygenRequest`, of the first try; dealers and receivers are joined."""
+
+    @property
+    def party_count(self) -> int:
+        """How many shall hold the new shares."""
+        return len(self.parties)
 
     @property
     def epochs(self) -> range:

@@ -326,7 +326,7 @@ class SessionAnnounced(Versioned):
     session_id: SessionId
     request_digest: Hex32
     """As in `ResultBase`."""
-    terms: SessionTerms
+    terms: SessionTerms | ReshareTerms
     """They give the session's id, and name the request: no other one has this id."""
     deadline: UnixMillis
     parties: list[Id]

@@ -95,7 +95,8 @@ def create(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make an API key with the scopes that are given: keygen, sign, join, cancel, configure, read.
+    """Make an API key with the scopes that are given: keygen, sign, reshare, join, cancel,
+    configure, read.
     Its secret is printed once, here, and kept nowhere: only its SHA-256 is.
 
     To change a tenant's key, create a second one, have the tenant use it, revoke the first.

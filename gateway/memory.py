@@ -1,18 +1,23 @@
-"""What was last seen here of sessions: what there is, where nobody answers in time."""
+"""What was last seen here of sessions and keys: what there is, where nobody answers in time or
+need be asked."""
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
 
+from contracts.keys import CertifiedKey
 from contracts.primitives import Status
-from contracts.results import QuerySessionResult, SessionAnnounced
+from contracts.results import QuerySessionResult, ReshareResult, Result, SessionAnnounced
 from contracts.views import SessionView
 
 from .watching import Name
 
 SESSIONS = 1_000
 """Some kilobytes each."""
+KEYS = 10_000
+KEY_FOR_S = 60.0
+"""For so long the facts of a key are taken to be what they were."""
 
 
 class Memory:
@@ -31,6 +36,33 @@ class Memory:
     def of(self, name: Name) -> QuerySessionResult | None:
         """The session as it was last seen, if it was."""
         return self._seen.get(name)
+
+
+class Keys:
+    """Of the keys that were used last. Who holds one may have changed since it was seen."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[tuple[str, str], tuple[float, CertifiedKey]] = OrderedDict()
+
+    def of(self, tenant: str, key_id: str) -> CertifiedKey | None:
+        """As it was not long ago, if it was seen."""
+        seen_at, key = self._seen.get((tenant, key_id), (0.0, None))
+        return key if time.monotonic() - seen_at < KEY_FOR_S else None
+
+    def keep(self, tenant: str, key: CertifiedKey) -> None:
+        """Remember a key as it is now, and forget the one that was used longest ago."""
+        name = tenant, key.facts.key_id
+        self._seen[name] = time.monotonic(), key
+        self._seen.move_to_end(name)
+        if len(self._seen) > KEYS:
+            self._seen.popitem(last=False)
+
+    def learn(self, tenant: str, result: Result | None) -> None:
+        """A key that has a new epoch is not what was seen of it."""
+        if isinstance(result, ReshareResult) and result.bundle is not None:
+            made, known = result.bundle.key, self.of(tenant, result.bundle.key.facts.key_id)
+            if known is not None and known.facts.epoch < made.facts.epoch:
+                self.keep(tenant, made)
 
 
 def as_announced(announced: SessionAnnounced, key_id: str) -> QuerySessionResult:

@@ -210,6 +210,9 @@ class CountingDesk(Desk):
     async def begin_signature(self, *arguments: Any, **named: Any) -> Opened:
         return self._counted("sign", await super().begin_signature(*arguments, **named))
 
+    async def begin_reshare(self, *arguments: Any, **named: Any) -> Opened:
+        return self._counted("reshare", await super().begin_reshare(*arguments, **named))
+
     def _counted(self, session_type: str, opened: Opened) -> Opened:
         if not opened.replayed:
             self._metrics.begun(session_type)

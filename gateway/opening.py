@@ -47,6 +47,17 @@ class Opened:
         return known.request_id
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewShares:
+    """What a reshare is to come to; fields as in `Client.reshare`."""
+
+    threshold: int
+    parties: list[str]
+    dealers: list[str] | None
+    first_epoch: int
+    tries: int
+
+
 @dataclass(frozen=True, slots=True)
 class Creation:
     """What a tenant wants made once, however often it asks.

@@ -12,6 +12,7 @@ from contracts.client import (
 )
 
 from .opening import ReferenceConflictError
+from .problems import Problem
 
 COMPLETED = "completed"
 
@@ -32,6 +33,8 @@ def word_for(error: BaseException) -> str:
             return error.failure.code.value
         case ReferenceConflictError():
             return "idempotency_conflict"
+        case Problem():  # the wish does not fit the key
+            return error.code
         case BrokerUnavailableError() | TopologyError():
             return "broker_unavailable"
         case ClientClosedError():

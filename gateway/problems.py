@@ -359,7 +359,10 @@ def _sentence(error: Any) -> str:
     if tuple(error["loc"]) == ("body",) and error["type"] == "model_attributes_type":
         return "must be a JSON object; send it with Content-Type: application/json"
     if error["type"] == "extra_forbidden":
-        right = error.get("ctx", {}).get("meant")
+        hint = error.get("ctx", {})
+        if "instead" in hint:
+            return f"is no field here: {hint['instead']}"
+        right = hint.get("meant")
         return "is no field here" if right is None else f"is no field here; do you mean {right}?"
     if error["type"] == "string_pattern_mismatch" and _UUID.fullmatch(str(error["input"])):
         return "is a UUID, and must be the id that this service gave: 64 lower-case hex digits"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections import OrderedDict
 from collections.abc import (
     AsyncGenerator,
@@ -22,7 +21,7 @@ from collections.abc import (
 from typing import Self, TypeVar
 
 from contracts.client import Begun, Client, ClientError, Settlement
-from contracts.keys import CertifiedKey
+from contracts.keys import CertifiedKey, KeyFacts
 from contracts.primitives import Curve, Scheme
 from contracts.results import (
     JoinSessionResult,
@@ -33,21 +32,18 @@ from contracts.results import (
 from contracts.views import AccountView
 
 from . import promises
-from .memory import Memory, as_announced
-from .opening import Begin, Creation, Opened, Opening, ReferenceConflictError
+from .memory import Keys, Memory, as_announced
+from .opening import Begin, Creation, NewShares, Opened, Opening, ReferenceConflictError
 from .outcomes import outcome_of, word_for
 from .turns import AT_ONCE, Turns
 from .watching import Name, Watches, is_over, passes
 
 T = TypeVar("T")
 
-__all__ = ["Desk", "Opened", "ReferenceConflictError"]
+__all__ = ["Desk", "NewShares", "Opened", "ReferenceConflictError"]
 
 RUNNING = 10_000
 """Requests at most whose results are awaited here. Of others, the coordinator is asked."""
-KEYS = 10_000
-KEY_FOR_S = 60.0
-"""For so long the facts of a key are taken to be what they were."""
 
 
 class Desk:
@@ -75,7 +71,7 @@ class Desk:
         self._ended = ended
         self._opening = Opening(self._asking)
         self._questions = Turns(asking)
-        self._keys: OrderedDict[tuple[str, str], tuple[float, CertifiedKey]] = OrderedDict()
+        self._keys = Keys()
         self._tasks: set[asyncio.Task[None]] = set()
         self._waits: set[asyncio.Timeout] = set()
         self._hung_up = False
@@ -180,10 +176,49 @@ class Desk:
         creation = Creation(tenant, request_id, reference, fresh=fresh)
         return await self._open("sign", creation, key_id, begin)
 
+    async def begin_reshare(
+        self,
+        tenant: str,
+        *,
+        key_id: str,
+        shares: Callable[[KeyFacts], NewShares],
+        reference: str,
+        join_window_ms: int | None = None,
+        request_id: str,
+        fresh: bool = False,
+    ) -> Opened:
+        """Arguments as in `begin_key`, but for:
+
+            shares: What is wanted of the key as it is now. It is not asked for a session that is
+                there already: the key has gone on since.
+
+        Raises also what `shares` raises.
+        """
+
+        async def begin(name: str) -> Begun:
+            key = await self.key(tenant, key_id, anew=True)
+            wanted = shares(key.facts)
+            return await self._client.acting_for(tenant).begin_reshare(
+                key,
+                threshold=wanted.threshold,
+                parties=wanted.parties,
+                dealers=wanted.dealers,
+                first_epoch=wanted.first_epoch,
+                tries=wanted.tries,
+                reference=reference,
+                join_window_ms=join_window_ms,
+                timeout_s=self._timeout_s,
+                request_id=name,
+            )
+
+        creation = Creation(tenant, request_id, reference, fresh=fresh)
+        return await self._open("reshare", creation, key_id, begin)
+
     async def look(self, tenant: str, session_id: bytes) -> QuerySessionResult:
         async with self._asking(tenant) as client:
             found = await client.look(session_id=session_id)
         self._memory.keep((tenant, session_id), found)
+        self._keys.learn(tenant, found.outcome)
         return found
 
     async def latest(self, tenant: str, session_id: bytes) -> QuerySessionResult:
@@ -243,18 +278,20 @@ class Desk:
         async with self._asking(tenant) as client:
             return await client.join(session_id, token, party_id)
 
-    async def key(self, tenant: str, key_id: str) -> CertifiedKey:
-        """Raises RequestFailedError where there is none."""
-        name, now = (tenant, key_id), time.monotonic()
-        known = self._keys.get(name)
-        if known is not None and now - known[0] < KEY_FOR_S:
-            return known[1]
+    async def key(self, tenant: str, key_id: str, *, anew: bool = False) -> CertifiedKey:
+        """
+        Arguments:
+            anew: As it is now. Else who holds it, and how many sign, may be what it was a minute
+                ago; all else never changes.
+
+        Raises RequestFailedError where there is none.
+        """
+        known = None if anew else self._keys.of(tenant, key_id)
+        if known is not None:
+            return known
         async with self._asking(tenant) as client:
             (key,) = await client.keys(key_id)
-        self._keys[name] = (now, key)
-        self._keys.move_to_end(name)
-        if len(self._keys) > KEYS:
-            self._keys.popitem(last=False)
+        self._keys.keep(tenant, key)
         return key
 
     async def accounts(
@@ -311,6 +348,8 @@ class Desk:
 
     async def _forget_in_time(self, operation: str, name: Name, begun: Begun) -> None:
         self._ended(operation, await outcome_of(begun))
+        with contextlib.suppress(ClientError):
+            self._keys.learn(name[0], await begun.result())
         if self._running.get(name) is begun:
             del self._running[name]
         self._watches.hurry(name)

@@ -7,16 +7,16 @@
         )
         done = await client.sign("treasury", message=b"...", scheme=Scheme.ED25519)
 
-`create_key` and `sign` return when they are done; `begin_key` and `begin_signature` as soon as
-there is a session, of which a `Begun` awaits the result. A client that serves many has the keys,
-accounts and sessions of each apart: `acting_for`.
+`create_key`, `sign` and `reshare` return when they are done; `begin_key`, `begin_signature` and
+`begin_reshare` as soon as there is a session, of which a `Begun` awaits the result. A client that
+serves many has the keys, accounts and sessions of each apart: `acting_for`.
 
 Nothing that does not verify is handed out. What goes wrong is a `ClientError`; its kinds are in
 `errors`. How results are shared by several processes of one client id is told in `mailbox`.
 """
 
 from .begun import Begun
-from .client import Client
+from .client import RESHARE_TRIES, Client
 from .errors import (
     BrokerUnavailableError,
     ClientClosedError,
@@ -32,6 +32,7 @@ from .settings import ClientSettings
 from .settlement import Settlement
 
 __all__ = [
+    "RESHARE_TRIES",
     "Begun",
     "BrokerUnavailableError",
     "Client",

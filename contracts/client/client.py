@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from typing import Any
 
-from ..keys import CertifiedKey
+from ..keys import CertifiedKey, KeyFacts
 from ..primitives import Curve, Scheme
 from ..requests import (
     JoinSessionRequest,
@@ -154,21 +155,15 @@ class Client(Cancels, Histories):
             tries: So many epochs may be begun for it, and at most one is made.
         """
         (key,) = await self.keys(key_id)
-        facts = key.facts
-        request = self._request(
-            ReshareRequest,
-            timeout_s or self._settings.timeout_s,
+        request = self._reshare(
+            key.facts,
+            timeout_s,
             request_id,
-            key_id=key_id,
-            public_key=facts.public_key,
-            from_epoch=facts.epoch,
-            first_epoch=facts.epoch + 1 if first_epoch is None else first_epoch,
+            threshold=threshold,
+            parties=parties,
+            dealers=dealers,
+            first_epoch=first_epoch,
             tries=tries,
-            threshold=facts.threshold if threshold is None else threshold,
-            parties=[holder.party_id for holder in facts.holders]
-            if parties is None
-            else list(parties),
-            dealers=None if dealers is None else list(dealers),
         )
         return await self._ask(request, ReshareResult)
 
@@ -295,6 +290,43 @@ class Client(Cancels, Histories):
         )
         return await self._begin(request)
 
+    async def begin_reshare(
+        self,
+        key: CertifiedKey,
+        *,
+        threshold: int | None = None,
+        parties: Sequence[str] | None = None,
+        dealers: Sequence[str] | None = None,
+        first_epoch: int | None = None,
+        tries: int = RESHARE_TRIES,
+        reference: str | None = None,
+        join_window_ms: int | None = None,
+        timeout_s: float | None = None,
+        request_id: str | None = None,
+    ) -> Begun:
+        """As `reshare`, but returns when the session is announced, or the result is here if that
+        is first; arguments as in `ReshareRequest`.
+
+        Arguments:
+            key: As it is now, see `keys`. If it has gone on meanwhile, the request is refused.
+
+        Raises RequestFailedError if there is no session, and will be none.
+        """
+        request = self._reshare(
+            key.facts,
+            timeout_s,
+            request_id,
+            threshold=threshold,
+            parties=parties,
+            dealers=dealers,
+            first_epoch=first_epoch,
+            tries=tries,
+            reference=reference,
+            announce=True,
+            join_window_ms=join_window_ms,
+        )
+        return await self._begin(request)
+
     async def keys(self, only: str | None = None) -> list[CertifiedKey]:
         """This client's keys, or the one of that id, each certified by all its parties."""
         found: dict[str, CertifiedKey] = {}
@@ -360,3 +392,31 @@ class Client(Cancels, Histories):
         is closed.
         """
         await self._correspondence.discard()
+
+    def _reshare(
+        self,
+        facts: KeyFacts,
+        timeout_s: float | None,
+        request_id: str | None,
+        *,
+        threshold: int | None,
+        parties: Sequence[str] | None,
+        dealers: Sequence[str] | None,
+        first_epoch: int | None,
+        **more: Any,
+    ) -> ReshareRequest:
+        """Of these facts, with what they say of all that is None."""
+        holders = [holder.party_id for holder in facts.holders]
+        return self._request(
+            ReshareRequest,
+            timeout_s or self._settings.timeout_s,
+            request_id,
+            key_id=facts.key_id,
+            public_key=facts.public_key,
+            from_epoch=facts.epoch,
+            first_epoch=facts.epoch + 1 if first_epoch is None else first_epoch,
+            threshold=facts.threshold if threshold is None else threshold,
+            parties=holders if parties is None else list(parties),
+            dealers=None if dealers is None else list(dealers),
+            **more,
+        )

@@ -13,7 +13,7 @@ from ..errors import ContractError
 from ..identity import PublicIdentity
 from ..keys import KeyFacts
 from ..primitives import Id, Owner, Status
-from ..requests import KeygenRequest
+from ..requests import KeygenRequest, ReshareRequest
 from ..results import CancelResult
 from ..statements import Statement
 
@@ -75,9 +75,11 @@ class Group:
         return cls(members, facts.threshold, facts.threshold)
 
     @classmethod
-    def of_new_key(cls, request: KeygenRequest, pinned: Mapping[str, PublicIdentity]) -> Group:
-        """Every party of a new key has to certify it. Where the request names none, which ones is
-        the coordinator's word, so all that there are count."""
+    def of_new_key(
+        cls, request: KeygenRequest | ReshareRequest, pinned: Mapping[str, PublicIdentity]
+    ) -> Group:
+        """Every party of a new key, or of a key's new epoch, has to certify it. Where the request
+        names none, which ones is the coordinator's word, so all that there are count."""
         named = request.parties
         members = {
             party_id: identity

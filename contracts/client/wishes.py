@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..primitives import Id
-from ..requests import KeygenRequest, Request, SignRequest
+from ..requests import KeygenRequest, Request, ReshareRequest, SignRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,12 +14,12 @@ class Wish:
 
     Attributes:
         issued_at: None where the request was not found again.
-        made: The key that it is to make.
+        made: The key that it is to make, or the epoch of one.
         key_id: The key that is to sign, else.
     """
 
     issued_at: int | None = None
-    made: KeygenRequest | None = None
+    made: KeygenRequest | ReshareRequest | None = None
     key_id: Id | None = None
 
     def beside(self, other: Wish) -> Wish:
@@ -39,7 +39,7 @@ class Wish:
     @classmethod
     def of(cls, request: Request) -> Wish | None:
         match request:
-            case KeygenRequest():
+            case KeygenRequest() | ReshareRequest():
                 return cls(request.issued_at, made=request)
             case SignRequest():
                 return cls(request.issued_at, key_id=request.key_id)

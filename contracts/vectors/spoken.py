@@ -91,6 +91,10 @@ ASKED: Mapping[str, tuple[str, dict[str, Any]]] = {
         "reshare",
         {**RESHARE, "dealers": ["p1", "p3"], "first_epoch": 57, "tries": 8, "tenant": "alice"},
     ),
+    "other shares, announced": (
+        "reshare",
+        {**RESHARE, "announce": True, "join_window_ms": 1000},
+    ),
     "a signature": ("sign", SIGN),
     "a signature of a producer without an id": ("sign", {**SIGN, "client_id": None}),
     "a signature of a child key": ("sign", {**ECDSA, "derivation_path": PATH}),

@@ -23,6 +23,7 @@ from .fields import AccountId, Parties, PartyCount, Patient, Wait
 from .fields import Body as RequestBody
 from .mpc import MpcCreated
 from .names import PartyNames
+from .reshares import Reshare
 from .service import DeskAtHand, Names
 from .wishes import NewKey, Signature, check_thresholds
 
@@ -57,6 +58,11 @@ class AccountSign(Signature):
     """Sign with the account's key, by the parties that it is configured with."""
 
 
+class AccountReshare(Reshare):
+    """Give the account's key other shares; its public key stays. What is left out stays as it is:
+    nothing at all is a refresh."""
+
+
 class Account(views.Answer):
     """A key that was made for a user, and how it can be used."""
 
@@ -72,6 +78,8 @@ class Account(views.Answer):
     curve: Curve
     public_key: views.HexDigits | None = None
     """Compressed; once it is made."""
+    epoch: int | None = None
+    """How often the key's shares were made anew; once it is made."""
     parties: list[str]
     """Who holds a share."""
     created_at: views.Moment
@@ -256,6 +264,28 @@ async def sign(
     return MpcCreated(**begun.told(), join_tokens=begun.join_tokens)
 
 
+@router.post(
+    "/{id}/reshare",
+    operation_id="account_reshare",
+    summary="Give an account's key other shares",
+    status_code=201,
+    response_model=MpcCreated,
+    response_model_exclude_none=True,
+    responses=examples.answer(CREATED, 201, examples.MPC_RESHARE_CREATED),
+)
+async def reshare(
+    caller: Annotated[Caller, Depends(require(Scope.RESHARE))],
+    begin: ABeginner,
+    account_id: AccountId,
+    wish: Annotated[AccountReshare, Body(openapi_examples=examples.ACCOUNT_RESHARE)],
+    wait: Wait = 0,
+) -> MpcCreated:
+    """As `POST /api/v1/mpc/reshare`. Who is configured to sign stays so, as far as those still hold
+    a share and are enough; else any of the account's parties sign."""
+    begun = await begin.reshare(caller, wish, key_id=account_id, wait=wait)
+    return MpcCreated(**begun.told(), join_tokens=begun.join_tokens)
+
+
 _CONFIG: dict[str, Any] = {
     "response_model": SigningConfig,
     "response_model_exclude_none": True,
@@ -331,6 +361,7 @@ def _account(view: AccountView, names: PartyNames) -> Account:
         threshold_t=view.threshold,
         curve=view.curve,
         public_key=None if key is None else key.facts.public_key.hex(),
+        epoch=None if key is None else key.facts.epoch,
         parties=names.names(view.parties),
         created_at=views.moment(view.created_at),
     )

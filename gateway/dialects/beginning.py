@@ -11,7 +11,8 @@ from fastapi import Depends, Request, Response
 from starlette.types import Scope
 
 from contracts.keys import KeyFacts
-from contracts.results import SessionResult, Status
+from contracts.results import SessionAnnounced, SessionResult, Status
+from contracts.views import SessionView
 
 from .. import audit
 from ..entry.api_keys import Caller
@@ -23,6 +24,7 @@ from .attempts import Attempt, IdempotencyKey, attempt
 from .fields import names_of
 from .names import PartyNames
 from .refusals import invalid
+from .reshares import Reshare
 from .service import desk_at_hand, party_names
 from .wishes import NewKey, Signature
 
@@ -53,11 +55,11 @@ class Created(views.Answer):
     session_id: views.HexDigits
     session_type: views.SessionType
     threshold_n: int
-    """How many parties hold a share of the key."""
+    """How many parties hold a share of the key; of a reshare, how many shall."""
     threshold_t: int
-    """How many of them sign."""
+    """How many of them sign; of a reshare, how many shall."""
     status: Status
-    result: views.KeyMade | views.SignatureMade | None = None
+    result: views.Made | None = None
     """What came of the session, with `wait` or in a repetition, if it has completed by then."""
     failure: views.FailureView | None = None
     """Why it failed, with `wait` or in a repetition, if it has by then."""
@@ -136,7 +138,31 @@ class Beginner:
                 fresh=self.attempt.fresh,
             )
         names = self.names.spoken(named)
-        return await self._told(caller, opened, "keygen", threshold_n, threshold_t, names, wait)
+        numbers = threshold_n, threshold_t
+        return await self._told(caller, opened, "keygen", numbers, names, wait)
+
+    async def reshare(
+        self,
+        caller: Caller,
+        wish: Reshare,
+        *,
+        key_id: str,
+        wait: float,
+        join_window_ms: int | None = None,
+    ) -> Beginning:
+        """Begin to give a key other shares, or find what the same wish began before."""
+        with _one_wish_per_key():
+            opened = await self.desk.begin_reshare(
+                caller.tenant,
+                key_id=key_id,
+                shares=lambda facts: wish.of(facts, self.names),
+                reference=self.attempt.reference,
+                join_window_ms=join_window_ms,
+                request_id=self.attempt.request_id,
+                fresh=self.attempt.fresh,
+            )
+        names = self.names.spoken(wish.spoken())
+        return await self._told(caller, opened, "reshare", None, names, wait)
 
     async def signature(
         self,
@@ -154,7 +180,7 @@ class Beginner:
             parties: Who shall sign, behind the field that says so.
             thresholds: n and t of the key, if the caller says what they take them for.
         """
-        facts = (await self.desk.key(caller.tenant, key_id)).facts
+        facts = await self._facts(caller, key_id, parties, thresholds)
         scheme, message = wish.by(facts)
         _check_thresholds(facts, *thresholds)
         signers = None if parties is None else self._signers(facts, *parties)
@@ -173,12 +199,29 @@ class Beginner:
                 fresh=self.attempt.fresh,
             )
         names = self.names.spoken(None if parties is None else parties[1])
-        return await self._told(
-            caller, opened, "sign", facts.party_count, facts.threshold, names, wait
-        )
+        numbers = facts.party_count, facts.threshold
+        return await self._told(caller, opened, "sign", numbers, names, wait)
+
+    async def _facts(
+        self,
+        caller: Caller,
+        key_id: str,
+        parties: tuple[str, list[str]] | None,
+        thresholds: tuple[int | None, int | None],
+    ) -> KeyFacts:
+        """Of the key that is to sign: as it is now, where what we know does not fit the caller's
+        words. Its shares may have been made anew at another gateway."""
+        facts = (await self.desk.key(caller.tenant, key_id)).facts
+        said = (*thresholds, None if parties is None else len(parties[1]))
+        known = (facts.party_count, facts.threshold, facts.threshold)
+        if any(each not in {None, true} for each, true in zip(said, known, strict=True)):
+            facts = (await self.desk.key(caller.tenant, key_id, anew=True)).facts
+        return facts
 
     def _signers(self, facts: KeyFacts, field: str, named: list[str]) -> list[str]:
-        if len(named) != facts.threshold:
+        # Of a key whose shares were made anew, the epoch before signs for a little longer; which
+        # one it is, the coordinator knows.
+        if len(named) != facts.threshold and facts.reshared is None:
             raise invalid(
                 field,
                 f"names {len(named)} parties, and exactly {facts.threshold} sign with this key; "
@@ -191,11 +234,14 @@ class Beginner:
         caller: Caller,
         opened: Opened,
         session_type: views.SessionType,
-        threshold_n: int,
-        threshold_t: int,
+        numbers: tuple[int, int] | None,
         names: PartyNames,
         wait: float,
     ) -> Beginning:
+        """
+        Arguments:
+            numbers: n and t; None: what the session says of itself.
+        """
         audit.note(self.scope, session=opened.session_id.hex(), request_id=opened.request_id)
         outcome, view = opened.outcome, opened.view
         if outcome is None and wait:
@@ -206,6 +252,7 @@ class Beginner:
             view = (await self.desk.latest(caller.tenant, opened.session_id)).session
         tokens = opened.announced or view
         assert tokens is not None
+        threshold_n, threshold_t = numbers or _numbers_of(tokens)
         status = Status.WAITING if view is None else view.status
         if opened.replayed:
             self.response.headers["Idempotent-Replayed"] = "true"
@@ -223,6 +270,15 @@ class Beginner:
             session_token=(tokens.session_token or b"").hex(),
             names=names,
         )
+
+
+def _numbers_of(told: SessionAnnounced | SessionView) -> tuple[int, int]:
+    """How many shall hold the new shares, and how many of them sign."""
+    if isinstance(told, SessionView):
+        return told.party_count, told.threshold
+    terms = told.terms
+    receiving = [each for each in terms.members if getattr(each, "receives_as", None) is not None]
+    return len(receiving), terms.threshold
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ Requests = dict[str, Example]
 
 _MAKING = "54e66424460a369e13d9c75b26eb92830d8a0f0a483c8a0ab3b96f2670e9427c"
 _SIGNING = "4915a50abb963da890301abaf0c362e3cba7db005e48723673f55bc148221323"
+_RESHARING = "b6c8d9f2a9f24f3a1d0f5c7f0f2de60b7bd7a6c1f5d3a2e4c6b8f0a1d2e3f405"
 _KEY = "9af211329b2fc82e5efe906062c73008"
 _TOKENS = (
     "00903b35b33dc80d9058e53bea6d93acca59e2dbd81e4dd47a346422c51729f2",
@@ -78,6 +79,31 @@ MPC_SIGN: Requests = {
     ),
 }
 
+_OTHERS = {
+    "threshold_n": 3,
+    "threshold_t": 2,
+    "participants": [
+        {"party_id": name} for name in ("server-party-1", "server-party-2", "party-4")
+    ],
+}
+
+MPC_RESHARE: Requests = {
+    "refresh": _one("A refresh: the same parties and threshold", {"key_id": _KEY}),
+    "others": _one(
+        "Another party in place of one, dealt by those who stay",
+        {"key_id": _KEY, **_OTHERS, "dealers": list(_PARTIES[:2])},
+    ),
+    "later": _one(
+        "Again, after tries that came to nothing",
+        {"account_id": _KEY, "first_epoch": 4},
+    ),
+}
+
+ACCOUNT_RESHARE: Requests = {
+    "refresh": _one("A refresh: the same parties and threshold", {}),
+    "more": _one("All three have to sign from now on", {"threshold_t": 3}),
+}
+
 NEW_ACCOUNT: Requests = {
     "usual": _one("2 of 3 parties, on secp256k1", {"user_id": "alice"}),
     "other": _one(
@@ -102,6 +128,9 @@ NEW_SESSION: Requests = {
             "threshold_t": 2,
             "participants": _devices(3),
         },
+    ),
+    "reshare": _one(
+        "Give a key other shares", {"session_type": "reshare", "key_id": _KEY, **_OTHERS}
     ),
     "sign": _one(
         "Sign with a key",
@@ -137,6 +166,15 @@ MPC_SIGN_CREATED = {
     "threshold_t": 2,
     "status": "waiting",
     "join_tokens": dict(zip(_PARTIES[:2], _TOKENS[:2], strict=True)),
+}
+
+MPC_RESHARE_CREATED = {
+    "session_id": _RESHARING,
+    "session_type": "reshare",
+    "threshold_n": 3,
+    "threshold_t": 2,
+    "status": "waiting",
+    "join_tokens": dict(zip(("server-party-1", "server-party-2", "party-4"), _TOKENS, strict=True)),
 }
 
 _SIGNED = {
@@ -248,6 +286,8 @@ KEY = {
     },
     "threshold_n": 3,
     "threshold_t": 2,
+    "epoch": 0,
+    "parties": list(_PARTIES),
     "schemes": ["bip340", "ecdsa", "secp256k1"],
 }
 
@@ -260,6 +300,7 @@ ACCOUNT = {
     "threshold_t": 2,
     "curve": "secp256k1",
     "public_key": _PUBLIC_KEY,
+    "epoch": 0,
     "parties": list(_PARTIES),
     "created_at": "2026-11-21T06:14:00.000Z",
 }

@@ -4,8 +4,8 @@ say; what they refuse, they refuse by name."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Annotated, Any, Self
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar, Self
 
 from fastapi import Depends, Path, Query
 from pydantic import (
@@ -39,18 +39,22 @@ class Body(BaseModel):
         extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
     )
 
+    INSTEAD: ClassVar[Mapping[str, str]] = {}
+    """Names that other services have for what is asked here -> what to do."""
+
     @model_validator(mode="wrap")
     @classmethod
     def _hinting(cls, wish: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Where an unknown field is one of this body's in another spelling, the error says which:
-        here alone it is known what fields there are."""
+        """Where an unknown field is one of this body's in another spelling, or another service's,
+        the error says what to send: here alone it is known what fields there are."""
         try:
             return handler(wish)
         except ValidationError as error:
             details = error.errors(include_url=False)
-            if not any(_meant(each, cls.model_fields) for each in details):
+            hints = [_hint(each, cls) for each in details]
+            if not any(hints):
                 raise
-            hinted = [_hinted(each, cls.model_fields) for each in details]
+            hinted = [_hinted(each, hint) for each, hint in zip(details, hints, strict=True)]
             raise ValidationError.from_exception_data(
                 cls.__name__, hinted, hide_input=True
             ) from None
@@ -60,18 +64,24 @@ def _plain(name: str) -> str:
     return re.sub("[^a-z0-9]", "", name[:MAX_FIELD_CHARACTERS].lower())
 
 
-def _meant(error: Any, fields: Iterable[str]) -> str | None:
-    """Which of the fields an unknown one is, but for capitals, hyphens and underscores."""
+def _hint(error: Any, body: type[Body]) -> dict[str, str] | None:
+    """What an unknown field is meant for, but for capitals, hyphens and underscores."""
     if error["type"] != "extra_forbidden" or len(error["loc"]) != 1:
         return None
     name = _plain(str(error["loc"][0]))
+    if (meant := _called(name, body.model_fields)) is not None:
+        return {"meant": meant}
+    other = _called(name, body.INSTEAD)
+    return None if other is None else {"instead": body.INSTEAD[other]}
+
+
+def _called(name: str, fields: Iterable[str]) -> str | None:
     return next((each for each in fields if _plain(each) == name), None)
 
 
-def _hinted(error: Any, fields: Iterable[str]) -> InitErrorDetails:
+def _hinted(error: Any, hint: dict[str, str] | None) -> InitErrorDetails:
     """The same error, which may be of any kind."""
-    meant = _meant(error, fields)
-    context = error.get("ctx") if meant is None else {"meant": meant}
+    context = error.get("ctx") if hint is None else hint
     return InitErrorDetails(
         type=PydanticCustomError(error["type"], error["msg"], context),
         loc=error["loc"],

@@ -21,6 +21,7 @@ from .beginning import CREATED, ABeginner, Created
 from .bodies import BoundedRoute
 from .fields import Body as RequestBody
 from .fields import Participants, PartyCount, PartyName, Patient, SessionId, Wait, names_of
+from .reshares import KeyReshare
 from .service import DeskAtHand, Names, looked_at
 from .wishes import NewThresholdKey, Signature, named_key
 
@@ -66,16 +67,26 @@ class SignSession(Signature):
         return self
 
 
+class ReshareSession(KeyReshare):
+    """Give a key, or an account's, other shares. Exactly one of `account_id` and `key_id`."""
+
+    session_type: Literal["reshare"]
+
+    _type = model_validator(mode="before")(_type_spelt_out)
+
+
 def _named_type(wish: Any) -> Any:
     return wish.get("session_type", wish.get("type")) if isinstance(wish, dict) else None
 
 
 NewSession = Annotated[
-    Annotated[KeygenSession, Tag("keygen")] | Annotated[SignSession, Tag("sign")],
+    Annotated[KeygenSession, Tag("keygen")]
+    | Annotated[ReshareSession, Tag("reshare")]
+    | Annotated[SignSession, Tag("sign")],
     Discriminator(
         _named_type,
         custom_error_type="session_type",
-        custom_error_message="'session_type' must be one of 'keygen', 'sign'",
+        custom_error_message="'session_type' must be one of 'keygen', 'reshare', 'sign'",
     ),
 ]
 
@@ -124,13 +135,21 @@ async def create(
 ) -> SessionCreated:
     """It begins when all its parties were joined, or after a second or as long as this gateway is
     set to wait: joining is possible and not needed. `type` is taken for `session_type`, too. An API
-    key needs the scope `keygen` or `sign`."""
+    key needs the scope `keygen`, `reshare` or `sign`, as the type is."""
     if isinstance(wish, KeygenSession):
         begun = await begin.key(
             await require(Scope.KEYGEN)(request),
             wish,
             threshold_n=wish.threshold_n,
             threshold_t=wish.threshold_t,
+            wait=wait,
+            join_window_ms=request.app.state.join_window_ms,
+        )
+    elif isinstance(wish, ReshareSession):
+        begun = await begin.reshare(
+            await require(Scope.RESHARE)(request),
+            wish,
+            key_id=named_key(wish.key_id, wish.account_id),
             wait=wait,
             join_window_ms=request.app.state.join_window_ms,
         )

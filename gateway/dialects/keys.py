@@ -13,7 +13,7 @@ from ..problems import LOOK_RESPONSES
 from . import examples, views
 from .bodies import BoundedRoute
 from .fields import Patient
-from .service import DeskAtHand
+from .service import DeskAtHand, Names
 
 router = APIRouter(prefix="/api/v1/keys", tags=["keys"], route_class=BoundedRoute)
 
@@ -30,6 +30,10 @@ class Key(views.KeyMade):
     """How many parties hold a share of it."""
     threshold_t: int
     """How many of them sign."""
+    epoch: int
+    """How often its shares were made anew."""
+    parties: list[str]
+    """Who holds a share."""
     schemes: list[Scheme]
     """What it may sign."""
 
@@ -44,10 +48,13 @@ class Key(views.KeyMade):
     responses=examples.answer(LOOK_RESPONSES, 200, examples.KEY),
 )
 async def look(
-    caller: Annotated[Caller, Depends(require(Scope.READ))], desk: DeskAtHand, key_id: KeyId
+    caller: Annotated[Caller, Depends(require(Scope.READ))],
+    desk: DeskAtHand,
+    names: Names,
+    key_id: KeyId,
 ) -> Key:
-    """Once it is made. The gateway has verified what its parties signed."""
-    certified = await desk.key(caller.tenant, key_id)
+    """Once it is made, as it is now. The gateway has verified what its parties signed."""
+    certified = await desk.key(caller.tenant, key_id, anew=True)
     facts = certified.facts
     return Key(
         key_id=facts.key_id,
@@ -56,5 +63,7 @@ async def look(
         certified_key=certified,
         threshold_n=facts.party_count,
         threshold_t=facts.threshold,
+        epoch=facts.epoch,
+        parties=names.names(holder.party_id for holder in facts.holders),
         schemes=list(facts.purposes),
     )

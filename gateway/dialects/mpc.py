@@ -16,6 +16,7 @@ from .alternatives import ONE_KEY, ONE_MESSAGE
 from .beginning import CREATED, ABeginner, Created
 from .bodies import BoundedRoute
 from .fields import Parties, SessionId, Wait
+from .reshares import KeyReshare
 from .service import DeskAtHand, Names, looked_at
 from .wishes import NewThresholdKey, Signature, named_key
 
@@ -95,6 +96,28 @@ async def sign(
         parties=None if wish.parties is None else ("parties", wish.parties),
         wait=wait,
     )
+    return MpcCreated(**begun.told(), join_tokens=begun.join_tokens)
+
+
+@router.post(
+    "/reshare",
+    operation_id="mpc_reshare",
+    summary="Give a key other shares",
+    status_code=201,
+    response_model=MpcCreated,
+    response_model_exclude_none=True,
+    responses=examples.answer(CREATED, 201, examples.MPC_RESHARE_CREATED),
+)
+async def reshare(
+    caller: Annotated[Caller, Depends(require(Scope.RESHARE))],
+    begin: ABeginner,
+    wish: Annotated[KeyReshare, Body(openapi_examples=examples.MPC_RESHARE)],
+    wait: Wait = 0,
+) -> MpcCreated:
+    """The public key stays, and signatures go on meanwhile: the former parties make them for half a
+    minute more, until `signs_from` of the result. A minute later they delete their shares."""
+    key_id = named_key(wish.key_id, wish.account_id)
+    begun = await begin.reshare(caller, wish, key_id=key_id, wait=wait)
     return MpcCreated(**begun.told(), join_tokens=begun.join_tokens)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Annotated, Literal, assert_never
+from typing import Annotated, Any, Literal, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.client import Settlement
 from contracts.failures import Failure, FailureCode
-from contracts.keys import CertifiedKey
+from contracts.keys import CertifiedKey, EpochBundle
 from contracts.primitives import Curve, Scheme
 from contracts.results import (
     EcdsaForms,
@@ -78,6 +78,31 @@ class KeyMade(Answer):
     """What all its parties signed; in it the parties have the service's own names for them."""
 
 
+class EpochMade(KeyMade):
+    """The other shares that a key has since a session, and what proves them."""
+
+    from_epoch: int
+    epoch: int
+    """How often the key's shares were made anew, gaps of tries that failed included."""
+    threshold_n: int
+    """How many parties hold a share now."""
+    threshold_t: int
+    """How many of them sign."""
+    parties: list[str]
+    """Who holds a share now."""
+    dealers: list[str]
+    """Who shared out."""
+    shown_out: list[str]
+    """Who held a share before and holds none now."""
+    deletions_needed: int
+    """Until so many of those who held a share before have deleted it, they can still sign. Each
+    does so a minute and a half after it has heard of the new epoch."""
+    signs_from: Moment
+    """From then on the parties named here sign; before, those do who held a share before."""
+    bundle: EpochBundle
+    """What proves the epoch to anybody who knows the one before: keep it."""
+
+
 class SignatureMade(Answer):
     """The signature that a session made, verified by the gateway before it says so."""
 
@@ -101,6 +126,9 @@ class SignatureMade(Answer):
     signers: list[str]
 
 
+Made = EpochMade | KeyMade | SignatureMade
+
+
 class FailureView(Answer):
     """Why a session failed, and who is to blame or was waited for."""
 
@@ -113,6 +141,21 @@ class FailureView(Answer):
     silent: list[str]
 
 
+class ReshareView(Answer):
+    """How far a reshare is."""
+
+    from_epoch: int
+    """The one whose shares are dealt."""
+    to_epoch: int
+    """The one that this try is to make."""
+    tries: int
+    """This one and those before it, each for an epoch of its own."""
+    after: str | None = None
+    """Why the try before this one came to nothing."""
+    missing: list[str]
+    """Of whom nothing was heard in this try so far; at its end, who was waited for in vain."""
+
+
 class Session(Answer):
     """A session as both dialects show it."""
 
@@ -121,21 +164,25 @@ class Session(Answer):
     status: Status
     """The last four are final."""
     threshold_n: int | None = None
-    """How many parties hold a share of the key."""
+    """How many parties hold a share of the key; of a reshare, how many shall."""
     threshold_t: int | None = None
-    """How many of them sign."""
+    """How many of them sign; of a reshare, how many shall."""
     participants: list[ParticipantView]
+    """Of a reshare: who deals, and who is to hold a share."""
     progress: list[RoundProgress]
+    reshare: ReshareView | None = None
+    """Of a reshare only."""
     key_id: str
     created_at: Moment | None = None
     deadline: Moment
-    result: KeyMade | SignatureMade | None = None
+    result: Made | None = None
     """Once the status is completed."""
     failure: FailureView | None = None
     """Once it is failed, expired or cancelled."""
     signature_may_exist: bool
     """False only in the answer to a cancel that is final. Until then ask again for the same
-    `message_hash`, or make the first signature worthless, before you pay in another way."""
+    `message_hash`, or make the first signature worthless, before you pay in another way. Of a
+    reshare it says so of the key's new epoch."""
 
 
 class CancelledSession(Session):
@@ -183,6 +230,7 @@ def session(view: SessionView, outcome: SessionResult | None, names: PartyNames)
         threshold_t=view.threshold or None,
         participants=_participants(view, failure, names),
         progress=_progress(view),
+        reshare=_reshare(view, failure, names),
         key_id=view.key_id,
         created_at=moment(view.events[0].at) if view.events else None,
         deadline=moment(view.deadline),
@@ -192,29 +240,54 @@ def session(view: SessionView, outcome: SessionResult | None, names: PartyNames)
     )
 
 
-def result(outcome: SessionResult | None, names: PartyNames) -> KeyMade | SignatureMade | None:
+def result(outcome: SessionResult | None, names: PartyNames) -> Made | None:
     """What the session made; None as long as it has made nothing."""
     if outcome is None or outcome.status is not Status.COMPLETED:
         return None
     match outcome:
         case KeygenResult(key=key):
-            return _key_made(key)
-        case ReshareResult(bundle=bundle):
-            return _key_made(None if bundle is None else bundle.key)
+            assert key is not None  # `check_answer` has made sure
+            return KeyMade(**_lasting(key))
+        case ReshareResult():
+            return _epoch_made(outcome, names)
         case SignResult():
             return _signature_made(outcome, names)
         case _:
             assert_never(outcome)
 
 
-def _key_made(key: CertifiedKey | None) -> KeyMade:
-    assert key is not None  # `check_answer` has made sure
+def _lasting(key: CertifiedKey) -> dict[str, Any]:
+    """The fields of `KeyMade`."""
     facts = key.facts
-    return KeyMade(
-        key_id=facts.key_id,
-        curve=facts.curve,
-        public_key=facts.public_key.hex(),
-        certified_key=key,
+    return {
+        "key_id": facts.key_id,
+        "curve": facts.curve,
+        "public_key": facts.public_key.hex(),
+        "certified_key": key,
+    }
+
+
+def _epoch_made(outcome: ReshareResult, names: PartyNames) -> EpochMade:
+    bundle, signs_from = outcome.bundle, outcome.signs_from
+    assert bundle is not None  # `check_answer` has made sure of both
+    assert signs_from is not None
+    before, facts = bundle.predecessor.facts, bundle.key.facts
+    assert facts.reshared is not None  # or it would prove no epoch
+    holders = [holder.party_id for holder in facts.holders]
+    return EpochMade(
+        **_lasting(bundle.key),
+        from_epoch=before.epoch,
+        epoch=facts.epoch,
+        threshold_n=facts.party_count,
+        threshold_t=facts.threshold,
+        parties=names.names(holders),
+        dealers=names.names(facts.reshared.dealers),
+        shown_out=names.names(
+            each.party_id for each in before.holders if each.party_id not in holders
+        ),
+        deletions_needed=before.party_count - before.threshold + 1,
+        signs_from=moment(signs_from),
+        bundle=bundle,
     )
 
 
@@ -290,6 +363,29 @@ def _participants(
     return [
         ParticipantView(party_id=names.name(each), status=status(each)) for each in view.parties
     ]
+
+
+def _reshare(view: SessionView, failure: Failure | None, names: PartyNames) -> ReshareView | None:
+    """As the coordinator tells of the session's beginning; one of before told of no epochs."""
+    told = [each.details for each in view.events if each.event == "session_created"]
+    epochs = [[each.get("from_epoch"), each.get("epoch"), each.get("try", 1)] for each in told]
+    if not told or not all(isinstance(number, int) for number in epochs[0]):
+        return None
+    (from_epoch, to_epoch, tries), after = epochs[0], told[0].get("after")
+    if view.status is Status.COMPLETED:
+        missing = []
+    elif failure is not None:
+        missing = failure.silent
+    else:
+        joined = _those(view, _CAME - {"caller_joined"})
+        missing = [party_id for party_id in view.parties if party_id not in joined]
+    return ReshareView(
+        from_epoch=from_epoch,
+        to_epoch=to_epoch,
+        tries=tries,
+        after=None if after is None else str(after),
+        missing=names.names(missing),
+    )
 
 
 def _progress(view: SessionView) -> list[RoundProgress]:

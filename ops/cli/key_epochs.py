@@ -9,8 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from contracts.client import Client, RequestFailedError
-from contracts.client.client import RESHARE_TRIES
+from contracts.client import RESHARE_TRIES, Client, RequestFailedError
 from contracts.keys import EpochBundle, KeyFacts
 from contracts.primitives import MAX_PARTIES
 from contracts.requests import MAX_RESHARE_TRIES

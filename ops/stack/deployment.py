@@ -61,7 +61,7 @@ class Plan:
     party_count: int = 3
     clients: tuple[str, ...] = ("svcA", "svcB", LEGACY)
     plain_clients: tuple[str, ...] = ()
-    resharers: tuple[str, ...] = ("svcA",)
+    resharers: tuple[str, ...] = ("svcA", gateways.CLIENT)
     sqlite_parties: int = 1
     processes_per_party: int = 1
     keygen_processes: int = 1

@@ -14,7 +14,13 @@ from contracts.client.wishes import Wish
 from contracts.failures import Failure, FailureCode
 from contracts.identity import Identity
 from contracts.primitives import Curve, Owner, Status
-from contracts.requests import CancelRequest, QueryKeysRequest, Request, SignRequest
+from contracts.requests import (
+    CancelRequest,
+    QueryKeysRequest,
+    Request,
+    ReshareRequest,
+    SignRequest,
+)
 from contracts.results import Result
 from contracts.signing import SignedRequest, sign_request
 from contracts.statements import Statement
@@ -232,6 +238,15 @@ async def test_a_key_generation_is_over_by_the_word_of_those_that_it_names(
     assert coordinator.operations == ["cancel"]
     assert [each.party_id for each in told.statements] == (named or sorted(PARTIES))
     assert told.liars_tolerated == tolerated
+
+
+async def test_a_reshare_is_over_by_the_word_of_its_new_holders() -> None:
+    """Without the certificate of each there is no epoch; who only deals need not say anything."""
+    asked = ReshareRequest(**samples.fields("reshare", request_id="r0"))
+    coordinator = Coordinator(wish=Wish.of(asked))
+    told = await client(coordinator).cancel("r0")
+    assert [each.party_id for each in told.statements] == ["p1", "p3"]
+    assert (told.liars_tolerated, told.final) == (1, True)
 
 
 def test_no_failure_says_that_nothing_was_signed() -> None:

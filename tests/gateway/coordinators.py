@@ -8,6 +8,7 @@ from typing import Any
 from contracts.answers import failed_result
 from contracts.client import ClientClosedError, RequestFailedError
 from contracts.failures import Failure, FailureCode
+from contracts.keys import CertifiedKey
 from contracts.primitives import Curve, Status
 from contracts.results import (
     QuerySessionResult,
@@ -68,6 +69,7 @@ class Coordinator:
         self.begun: list[BegunDouble] = []
         self.looks = 0
         self.key_queries = 0
+        self.reshared: list[tuple[CertifiedKey, dict[str, Any]]] = []
         self.instant = False
         self.refusal: FailureCode | None = None
         self.gate = asyncio.Event()
@@ -137,6 +139,19 @@ class ClientDouble:
 
     async def begin_signature(self, key_id: str, **asked: Any) -> BegunDouble:
         return self._begin(asked, sign_result(sign_request(), KEY))
+
+    async def begin_reshare(self, key: CertifiedKey, **asked: Any) -> BegunDouble:
+        self.coordinator.reshared.append((key, asked))
+        result = failed_result(
+            "reshare",
+            Failure.of(FailureCode.STALE_EPOCH, "no"),
+            request_id=asked["request_id"],
+            client_id="gateway",
+            request_digest=bytes(32),
+            finished_at=1,
+            key_id=key.facts.key_id,
+        )
+        return self._begin(asked, result)
 
     def _begin(self, asked: dict[str, Any], result: Result) -> BegunDouble:
         return self.coordinator.begin(self.tenant, asked["request_id"], asked["reference"], result)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, NoReturn, TypeVar
 
 from contracts.answers import failed_result
 from contracts.client import RequestFailedError, Settlement
 from contracts.failures import Failure, FailureCode
-from contracts.identity import Identity
-from contracts.keys import CertifiedKey, Holder
+from contracts.keys import CertifiedKey, Holder, KeyFacts
 from contracts.primitives import Curve, Scheme, Status
 from contracts.results import (
     EcdsaForms,
@@ -23,57 +21,24 @@ from contracts.results import (
     SessionResult,
     SignResult,
 )
-from contracts.views import AccountView, SessionEvent, SessionView
-from gateway.sessions import Opened, ReferenceConflictError
+from contracts.views import AccountView, SessionView
+from gateway.sessions import NewShares, Opened, ReferenceConflictError
 
 from ..contracts.samples import BEGUN, SingleKey, child_of, session_terms
+from .desk_sessions import (
+    CREATED_AT,
+    LIFETIME_MS,
+    PARTIES,
+    Running,
+    digest,
+    reshare_result,
+    reshare_terms,
+)
+
+__all__ = ["PARTIES", "DeskDouble"]
 
 N = TypeVar("N")
 T = TypeVar("T")
-
-PARTIES = {f"party-{number}": Identity.generate() for number in range(1, 6)}
-CREATED_AT = 1_763_705_640_000
-LIFETIME_MS = 60_000
-
-
-def digest(*parts: object) -> bytes:
-    return hashlib.sha256(repr(parts).encode()).digest()
-
-
-@dataclass
-class Running:
-    """A session of the double."""
-
-    view: SessionView
-    asked: dict[str, Any]
-    outcome: SessionResult | None = None
-    changes: list[QuerySessionResult] = field(default_factory=list)
-
-    def add(self, event: str, party_id: str | None = None, **changes: Any) -> None:
-        events = [
-            *self.view.events,
-            SessionEvent(
-                sequence=len(self.view.events) + 1,
-                at=CREATED_AT + len(self.view.events),
-                event=event,
-                party_id=party_id,
-                details={},
-            ),
-        ]
-        self.view = self.view.model_copy(update={"events": events, **changes})
-        self.changes.append(self.looked())
-
-    def looked(self) -> QuerySessionResult:
-        return QuerySessionResult(
-            request_id="query",
-            client_id="gateway",
-            session_id=self.view.session_id,
-            request_digest=bytes(32),
-            status=Status.COMPLETED,
-            finished_at=CREATED_AT,
-            session=self.view,
-            outcome=self.outcome,
-        )
 
 
 @dataclass
@@ -90,6 +55,7 @@ class DeskDouble:
         failing: What sessions come to, instead of completing.
         refusing: What every call is answered with, if set.
         asked: Arguments of all creations, in order.
+        begun: By key, the epochs that reshares have begun.
     """
 
     def __init__(self) -> None:
@@ -97,6 +63,7 @@ class DeskDouble:
         self.failing: Failure | None = None
         self.refusing: Exception | None = None
         self.asked: list[dict[str, Any]] = []
+        self.begun: dict[str, list[int]] = {}
 
     async def begin_key(self, tenant: str, **asked: Any) -> Opened:
         parties = asked["parties"] or list(PARTIES)[: asked["party_count"]]
@@ -112,7 +79,26 @@ class DeskDouble:
             self._fail(FailureCode.UNKNOWN_PARTY, "a signer holds no share of the key")
         return self._begin(tenant, "sign", asked, signers, facts.curve)
 
-    async def key(self, tenant: str, key_id: str) -> CertifiedKey:
+    async def begin_reshare(
+        self, tenant: str, *, shares: Callable[[KeyFacts], NewShares], **asked: Any
+    ) -> Opened:
+        facts = (await self.key(tenant, asked["key_id"])).facts
+        if asked["request_id"] in self._of(tenant).requests:
+            return self._begin(tenant, "reshare", asked, [], facts.curve)
+        wanted = shares(facts)
+        asked |= {**asdict(wanted), "party_count": len(wanted.parties)}
+        begun = self.begun.setdefault(asked["key_id"], [])
+        epoch = max([wanted.first_epoch, *(each + 1 for each in begun)])
+        if epoch >= wanted.first_epoch + wanted.tries:
+            self._fail(FailureCode.INVALID_REQUEST, "first_epoch must be later")
+        dealers = wanted.dealers or [each.party_id for each in facts.holders[: facts.threshold]]
+        asked |= {"facts": facts, "dealers": dealers, "named": wanted.dealers, "epoch": epoch}
+        members = list(dict.fromkeys([*dealers, *wanted.parties]))
+        opened = self._begin(tenant, "reshare", asked, members, facts.curve)
+        begun.append(epoch)
+        return opened
+
+    async def key(self, tenant: str, key_id: str, *, anew: bool = False) -> CertifiedKey:
         return self._found(self._of(tenant).keys, key_id, FailureCode.UNKNOWN_KEY)
 
     async def look(self, tenant: str, session_id: bytes) -> QuerySessionResult:
@@ -261,7 +247,7 @@ class DeskDouble:
         if not {*parties} <= {*PARTIES}:
             self._fail(FailureCode.UNKNOWN_PARTY, "there is no such party")
         self.asked.append({"tenant": tenant, **asked})
-        facts = None if operation == "keygen" else own.keys[asked["key_id"]].facts
+        facts = own.keys[asked["key_id"]].facts if operation == "sign" else None
         session_id = digest(tenant, request_id)
         running = Running(
             SessionView(
@@ -282,7 +268,12 @@ class DeskDouble:
             ),
             asked,
         )
-        running.add("session_created")
+        epochs = (
+            {"from_epoch": asked["facts"].epoch, "epoch": asked["epoch"]}
+            if operation == "reshare"
+            else {}
+        )
+        running.add("session_created", details=epochs)
         own.requests[request_id] = session_id
         own.sessions[session_id] = running
         if asked.get("user_id") is not None:
@@ -305,7 +296,7 @@ class DeskDouble:
             client_id="gateway",
             session_id=session_id,
             request_digest=bytes(32),
-            terms=session_terms(BEGUN),
+            terms=reshare_terms(asked) if operation == "reshare" else session_terms(BEGUN),
             deadline=view.deadline,
             parties=parties,
             join_tokens=view.join_tokens,
@@ -323,6 +314,8 @@ class DeskDouble:
             self._end_account(self._of(tenant), running)
         elif running.view.operation == "keygen":
             self._make_key(self._of(tenant), running)
+        elif running.view.operation == "reshare":
+            self._make_epoch(self._of(tenant), running)
         else:
             self._sign(self._of(tenant), running)
 
@@ -393,6 +386,21 @@ class DeskDouble:
                     "key": certified,
                 }
             )
+
+    def _make_epoch(self, own: Tenant, running: Running) -> None:
+        view = running.view
+        for name in view.parties:
+            running.add("party_joined", name, status=Status.IN_PROGRESS)
+        running.add("epoch_certified", view.parties[0])
+        running.outcome = made = reshare_result(running, own.keys[view.key_id])
+        running.add("completed", status=Status.COMPLETED)
+        assert made.bundle is not None
+        own.keys[view.key_id] = key = made.bundle.key
+        if view.key_id in own.accounts:
+            parties = [holder.party_id for holder in key.facts.holders]
+            changes = {"key": key, "parties": parties, "threshold": key.facts.threshold}
+            account = own.accounts[view.key_id]
+            own.accounts[view.key_id] = account.model_copy(update=changes)
 
     def _sign(self, own: Tenant, running: Running) -> None:
         view, asked = running.view, running.asked

@@ -175,6 +175,7 @@ async def test_a_signing_config_that_cannot_be_is_refused(parties: Any, said: st
         ("GET", "", Scope.READ),
         ("GET", "/a", Scope.READ),
         ("POST", "/a/sign", Scope.SIGN),
+        ("POST", "/a/reshare", Scope.RESHARE),
         ("GET", "/a/signing-config", Scope.READ),
         ("PUT", "/a/signing-config", Scope.CONFIGURE),
         ("DELETE", "/a/signing-config", Scope.CONFIGURE),
@@ -184,6 +185,7 @@ async def test_each_operation_needs_its_scope(method: str, path: str, lacking: S
     bodies = {
         "": {"user_id": "alice"},
         "/a/sign": {"message_hash": DIGEST.hex()},
+        "/a/reshare": {},
         "/a/signing-config": {"parties": ["party-1", "party-2"]},
     }
     body = bodies.get(path) if method in {"POST", "PUT"} else None

@@ -191,7 +191,8 @@ async def test_the_generic_dialect_signs_from_creation_to_result() -> None:
             {"participants": [{"party_id": f"party-{n}"} for n in (1, 2, 3)]},
             "exactly 2 sign with this key",
         ),
-        ({"session_type": "reshare"}, "session_type"),
+        ({"session_type": "refresh"}, "session_type"),
+        ({"session_type": "reshare"}, "body.reshare.message_hash"),
         ({"account_id": "other"}, "either account_id or key_id"),
     ],
 )
@@ -251,20 +252,19 @@ async def test_an_id_that_no_session_has_is_refused_unrepeated(session_id: str) 
 
 
 @pytest.mark.parametrize(
-    ("session_type", "lacking"), [("keygen", Scope.KEYGEN), ("sign", Scope.SIGN)]
+    ("session_type", "lacking"),
+    [("keygen", Scope.KEYGEN), ("reshare", Scope.RESHARE), ("sign", Scope.SIGN)],
 )
 async def test_the_scope_that_is_needed_is_the_session_types(
     session_type: str, lacking: Scope
 ) -> None:
     app = gateway(DeskDouble())
     async with calls(app) as http:
+        key_id = await made_key(http)
         bodies = {
             "keygen": NEW,
-            "sign": {
-                "session_type": "sign",
-                "key_id": await made_key(http),
-                "message_hash": DIGEST.hex(),
-            },
+            "reshare": {"session_type": "reshare", "key_id": key_id},
+            "sign": {"session_type": "sign", "key_id": key_id, "message_hash": DIGEST.hex()},
         }
     only = Caller("k", "alice", frozenset({lacking}))
     without = Caller("k", "alice", frozenset(Scope) - {lacking})

@@ -184,7 +184,7 @@ async def test_a_session_type_that_there_is_not_is_answered_with_those_that_ther
     async with calls(gateway(DeskDouble())) as http:
         answer = await http.post("/api/v1/sessions", json={"session_type": "s3cret"})
     (error,) = problem(answer)["errors"]
-    assert error["message"] == "'session_type' must be one of 'keygen', 'sign'"
+    assert error["message"] == "'session_type' must be one of 'keygen', 'reshare', 'sign'"
     assert "s3cret" not in answer.text
 
 

@@ -13,7 +13,7 @@ from contracts.client import Begun, Client, ClientClosedError, RequestFailedErro
 from contracts.failures import FailureCode
 from contracts.primitives import Curve, Scheme, Status
 from contracts.results import SignResult
-from gateway import sessions, watching
+from gateway import memory, sessions, watching
 from gateway.sessions import Desk, Opened, ReferenceConflictError
 
 from ..patience import until
@@ -344,11 +344,11 @@ async def test_a_key_is_asked_for_once_in_a_while(
     for tenant in ("shop", "shop", "bank"):
         assert (await desk.key(tenant, "treasury")).facts.key_id == "treasury"
     assert coordinator.key_queries == 2
-    monkeypatch.setattr(sessions, "KEYS", 2)
+    monkeypatch.setattr(memory, "KEYS", 2)
     for name in ("another", "treasury"):
         await desk.key("shop", name)
     assert coordinator.key_queries == 4
-    monkeypatch.setattr(sessions, "KEY_FOR_S", 0.0)
+    monkeypatch.setattr(memory, "KEY_FOR_S", 0.0)
     await desk.key("shop", "treasury")
     assert coordinator.key_queries == 5
 

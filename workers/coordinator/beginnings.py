@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from contracts.requests import KeygenRequest, SignRequest
+from contracts.requests import KeygenRequest, ReshareRequest, SignRequest
 from contracts.results import Status
 from contracts.signing import SignedRequest
 
@@ -250,7 +250,9 @@ def record_of(signed: SignedRequest, session_id: bytes = b"") -> RequestRecord:
     )
 
 
-def begins_at(request: KeygenRequest | SignRequest, now: int, deadline: int) -> int | None:
+def begins_at(
+    request: KeygenRequest | ReshareRequest | SignRequest, now: int, deadline: int
+) -> int | None:
     """When a session that waits for callers begins without them."""
     if request.join_window_ms is None:
         return None
@@ -259,7 +261,10 @@ def begins_at(request: KeygenRequest | SignRequest, now: int, deadline: int) -> 
 
 def _created(conduct: Conduct, more: Mapping[str, object]) -> Event:
     parties = [member.party_id for member in conduct.terms.members]
-    return Event(event="session_created", details=json.dumps({"parties": parties, **more}))
+    told: dict[str, object] = {"parties": parties}
+    if isinstance(conduct.request, ReshareRequest):
+        told |= {"from_epoch": conduct.request.from_epoch, "epoch": conduct.terms.epoch}
+    return Event(event="session_created", details=json.dumps({**told, **more}))
 
 
 def _waiter(conduct: Conduct, pool: PoolName | None) -> WaiterRecord | None:

@@ -26,7 +26,7 @@ from ..session.peers import Peer
 from ..store.interface import CoordinatorStore
 from ..store.records import KeyEpoch, Outcome
 from . import reshare_counts
-from .beginnings import Beginnings, record_of
+from .beginnings import Beginnings, begins_at, record_of
 from .endings import Ended
 from .gates import Turn
 from .liveness import Liveness
@@ -69,7 +69,8 @@ class Reshares:
             terms = await self._terms(request, signed.digest, predecessor)
         except ChoiceError as error:
             return error.failure
-        try_ms = (deadline - self._clock()) // request.tries
+        now = self._clock()
+        try_ms = (deadline - now) // request.tries
         conduct = Conduct(
             request=request,
             terms=terms,
@@ -79,6 +80,7 @@ class Reshares:
             facts=predecessor.facts,
             predecessor=predecessor,
             begun_at=self._clock(),
+            begins_at=begins_at(request, now, deadline),
         )
         outcome = await self._beginnings.commit(
             conduct, record_of(signed), event=_told(terms), epoch=_begun(terms), turn=turn

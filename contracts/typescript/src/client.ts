@@ -18,6 +18,7 @@ import type {
   KeygenResult,
   QueryKeysResult,
   QuerySessionResult,
+  ReshareRequest,
   ReshareResult,
   SignResult,
 } from "./generated/messages.js";
@@ -45,7 +46,14 @@ import {
   type SignedRequest,
   type Wish,
 } from "./requests.js";
-import { groupOfKey, groupOfNewKey, settle, type Group, type Settlement } from "./settlement.js";
+import {
+  groupOfKey,
+  groupOfNewKey,
+  holdersOf,
+  settle,
+  type Group,
+  type Settlement,
+} from "./settlement.js";
 import { settled, type ClientSettings, type Settled } from "./settings.js";
 import { Trust } from "./trust.js";
 import type {
@@ -70,7 +78,7 @@ const RESHARE_TRIES = 3;
 /** What a request id stands for: enough to know who could have answered it. */
 interface Known {
   readonly issuedAt: number | null;
-  readonly made: KeygenRequest | null;
+  readonly made: KeygenRequest | ReshareRequest | null;
   readonly keyId: string | null;
 }
 
@@ -527,7 +535,7 @@ function refusal(result: Result, { request }: SignedRequest): RequestFailedError
 }
 
 function knownOf(request: SignedRequest["request"]): Known | null {
-  if (request.operation === "keygen") {
+  if (request.operation === "keygen" || request.operation === "reshare") {
     return { issuedAt: request.issued_at, made: request, keyId: null };
   }
   if (request.operation === "sign") {
@@ -538,7 +546,7 @@ function knownOf(request: SignedRequest["request"]): Known | null {
 
 function beside(one: Known, other: Known): Known {
   const group = ({ made, keyId }: Known): string =>
-    JSON.stringify(made === null ? keyId : [made.parties ?? null, made.party_count, made.threshold]);
+    JSON.stringify(made === null ? keyId : [made.parties ?? null, holdersOf(made), made.threshold]);
   if (one.issuedAt === null || other.issuedAt === null || group(one) !== group(other)) {
     return { issuedAt: null, made: null, keyId: null };
   }

@@ -9,6 +9,7 @@ import type {
   CancelResult,
   KeyFacts,
   KeygenRequest,
+  ReshareRequest,
   Statement,
   Status,
 } from "./generated/messages.js";
@@ -62,11 +63,16 @@ export function groupOfKey(facts: KeyFacts, pinned: Parties): Group {
   return { members, needed: facts.threshold, threshold: facts.threshold };
 }
 
-/** Every party of a new key has to certify it; where the request names none, all count. */
-export function groupOfNewKey(request: KeygenRequest, pinned: Parties): Group {
+/** Every party of a new key, or of a new epoch, has to certify it; where none is named, all count. */
+export function groupOfNewKey(request: KeygenRequest | ReshareRequest, pinned: Parties): Group {
   const named = request.parties ?? null;
   const members = new Map([...pinned].filter(([name]) => named === null || named.includes(name)));
-  return { members, needed: request.party_count, threshold: request.threshold };
+  return { members, needed: holdersOf(request), threshold: request.threshold };
+}
+
+/** How many shall hold a share. */
+export function holdersOf(request: KeygenRequest | ReshareRequest): number {
+  return request.operation === "reshare" ? request.parties.length : request.party_count;
 }
 
 /** The bytes that a party signs. */

@@ -92,4 +92,26 @@ def reshares() -> Sequence[Delivery]:
         "a tenant's": of(tenant="alice"),
         "another client's key": of(client_id="svcB"),
     }
-    return changed("other shares", asked, good, changes)
+    return [*changed("other shares", asked, good, changes), *_announced()]
+
+
+def _announced() -> Sequence[Delivery]:
+    """The session that was announced is not the one that made the epoch where that was a later
+    try."""
+    asked = spoken.signed("reshare", **{**spoken.RESHARE, "announce": True})
+    facts = anew(request_digest=asked.digest)
+    good = models.ReshareResult(
+        **base(asked, session_id=bytes([1]) * 32),
+        key_id="ed25519",
+        bundle=EpochBundle(
+            request=asked.body,
+            request_signature=asked.signature,
+            predecessor=ED25519.certified(),
+            key=certified(facts),
+            possessions={holder.party_id: bytes(64) for holder in facts.holders},
+            dealt={name: sign_dealt(facts, PARTIES[name]) for name in DEALERS},
+        ),
+        signs_from=NOW + 30_000,
+    )
+    changes: Changes = {"of another key": ({"key_id": "secp256k1"}, DISBELIEVED)}
+    return changed("other shares in a session that was announced", asked, good, changes)

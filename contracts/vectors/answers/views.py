@@ -9,7 +9,7 @@ from ... import results as models
 from ...primitives import Curve, Status
 from .. import spoken
 from ..hands import ED25519, HANDS, NOW
-from .deliveries import ANOTHERS, DISBELIEVED, KNOWN, Delivery, base, changed
+from .deliveries import ANOTHERS, DISBELIEVED, KNOWN, Changes, Delivery, base, changed
 from .keys import old
 from .signatures import sign_result
 
@@ -163,16 +163,28 @@ def announcements() -> Sequence[Delivery]:
         session_token=bytes([9]) * 32,
     )
     other = spoken.terms(spoken.signed("sign", **spoken.SIGN))
-    return changed(
-        "an announcement",
-        asked,
-        good,
-        {
-            "another client's": ({"client_id": "svcB"}, DISBELIEVED),
-            "of another session": ({"session_id": bytes(32)}, DISBELIEVED),
-            "of another request's session": (
-                {"terms": other, "session_id": other.session_id()},
-                DISBELIEVED,
-            ),
-        },
+    changes: Changes = {
+        "another client's": ({"client_id": "svcB"}, DISBELIEVED),
+        "of another session": ({"session_id": bytes(32)}, DISBELIEVED),
+        "of another request's session": (
+            {"terms": other, "session_id": other.session_id()},
+            DISBELIEVED,
+        ),
+    }
+    anew = spoken.signed("reshare", **{**spoken.RESHARE, "announce": True})
+    dealt = spoken.reshare_terms(anew)
+    of_shares = good.model_copy(
+        update={
+            "session_id": dealt.session_id(),
+            "request_digest": anew.digest,
+            "terms": dealt,
+            "parties": [member.party_id for member in dealt.members],
+        }
     )
+    changes_of_shares: Changes = {
+        "for an earlier epoch": ({"terms": spoken.reshare_terms(anew, epoch=2)}, DISBELIEVED),
+    }
+    return [
+        *changed("an announcement", asked, good, changes),
+        *changed("an announcement of other shares", anew, of_shares, changes_of_shares),
+    ]

@@ -261,7 +261,7 @@ def test_a_reshare_is_stored_and_read_back() -> None:
 def test_what_others_ask_of_any_session() -> None:
     made = conduct()
     assert made.session_id == made.public_id == made.first.session_id
-    assert made.first.terms is None
+    assert made.first.terms == made.terms
     assert not made.announces
     assert made.curve is Curve.SECP256K1
     assert made.party_count == len(NEW_PARTIES)

@@ -13,7 +13,6 @@ from contracts import addresses
 from contracts.encoding import pack
 from contracts.failures import Failure, FailureCode
 from contracts.results import SessionAnnounced
-from contracts.terms import SessionTerms
 
 from ...store.records import Outgoing
 from ..sending import JSON
@@ -44,7 +43,6 @@ def session_token(conduct: Conduct) -> bytes:
 def announced(conduct: Conduct) -> SessionAnnounced:
     """The same for every session of a request."""
     request, first, terms = conduct.request, conduct.first, conduct.terms
-    assert isinstance(terms, SessionTerms)  # no other is announced
     return SessionAnnounced(
         request_id=request.request_id,
         client_id=request.client_id,

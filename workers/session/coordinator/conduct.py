@@ -55,7 +55,7 @@ class First(Contract):
 
     session_id: SessionId
     parties: list[Id]
-    terms: SessionTerms | None = None
+    terms: SessionTerms | ReshareTerms | None = None
     """None only in what was stored before announcements had terms."""
 
 
@@ -120,13 +120,13 @@ class Conduct(Contract):
         return self.succeeded or First(
             session_id=self.session_id,
             parties=[member.party_id for member in self.terms.members],
-            terms=self.terms if isinstance(self.terms, SessionTerms) else None,
+            terms=self.terms,
         )
 
     @property
     def announces(self) -> bool:
         """Whether its owner is told of it before it has a result."""
-        return not isinstance(self.request, ReshareRequest) and self.request.announce
+        return self.request.announce
 
     @property
     def public_id(self) -> bytes:

@@ -195,7 +195,7 @@ def epoch_certified(
         result=ReshareResult(
             request_id=request.request_id,
             client_id=request.client_id,
-            session_id=conduct.session_id,
+            session_id=conduct.public_id,
             request_digest=conduct.terms.request_digest,
             status=Status.COMPLETED,
             finished_at=now,

@@ -834,6 +834,10 @@ export interface ReshareRequest {
   readonly parties: readonly string[];
   /** Who shall deal, as many as the old threshold. None lets the coordinator choose. */
   readonly dealers?: readonly string[] | null;
+  /** As in `KeygenRequest`. All tries go by the session that is announced. */
+  readonly announce?: boolean;
+  /** As in `KeygenRequest`, of the first try; dealers and receivers are joined. */
+  readonly join_window_ms?: number | null;
 }
 
 /** The new epoch, with all that proves it. The public key is the one that it was. */
@@ -963,7 +967,7 @@ export interface RevokeApiKeyResult {
 export type Scheme = "ed25519" | "bip340" | "secp256k1" | "ecdsa";
 
 /** What an API key lets whoever shows it do at a gateway. */
-export type Scope = "keygen" | "sign" | "join" | "cancel" | "configure" | "read";
+export type Scope = "keygen" | "sign" | "reshare" | "join" | "cancel" | "configure" | "read";
 
 /**
  * That a request with `announce` has a session. Not its result, which is still to come; comes
@@ -978,7 +982,7 @@ export interface SessionAnnounced {
   /** As in `ResultBase`. */
   readonly request_digest: string;
   /** They give the session's id, and name the request: no other one has this id. */
-  readonly terms: SessionTerms;
+  readonly terms: SessionTerms | ReshareTerms;
   readonly deadline: number;
   readonly parties: readonly string[];
   /** Party -> what lets it be joined once, by whoever shows it. */
