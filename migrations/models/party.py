@@ -91,6 +91,24 @@ class Epoch(PartyTable, table=True):
     due_at: int | None = Number(nullable=True)
 
 
+class Word(PartyTable, table=True):
+    """An epoch for which what this party has signed may be out, whatever became of it."""
+
+    __tablename__ = "words"
+
+    key_session: bytes = Bytes(primary_key=True)
+    epoch: int = Number(primary_key=True)
+
+
+class Promise(PartyTable, table=True):
+    """Until when nothing is dealt of a key: statements say which of its epochs there are."""
+
+    __tablename__ = "promises"
+
+    key_session: bytes = Bytes(primary_key=True)
+    until: int = Number()
+
+
 class PartySession(SessionColumns, PartyTable, table=True):
     """`state` is sealed, and empty as soon as the session is over."""
 

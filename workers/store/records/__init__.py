@@ -32,6 +32,7 @@ from .party import (
     Parked,
     PartyChange,
     PresignatureRecord,
+    PromiseRecord,
     SigningMaterial,
     TenantRecord,
 )
@@ -84,6 +85,7 @@ __all__ = [
     "PoolRecord",
     "PooledPresignature",
     "PresignatureRecord",
+    "PromiseRecord",
     "QuarrelRecord",
     "Received",
     "RequestRecord",
