@@ -42,9 +42,7 @@ class Statement(Contract):
     """Which key, by `KeyFacts.session_id`, if the cancel names one. Not written where it is None:
     those who cancel as before may not know it."""
     epochs: (
-        Annotated[
-            list[Annotated[int, Field(ge=1, lt=2**32)]], Field(max_length=MAX_EPOCHS_STATED)
-        ]
+        Annotated[list[Annotated[int, Field(ge=1, lt=2**32)]], Field(max_length=MAX_EPOCHS_STATED)]
         | None
     ) = Field(default=None, exclude_if=lambda epochs: epochs is None)
     """In ascending order. An epoch that was tried in vain is there if this party's word for it may

@@ -101,11 +101,13 @@ class Word(PartyTable, table=True):
 
 
 class Promise(PartyTable, table=True):
-    """Until when nothing is dealt of a key: statements say which of its epochs there are."""
+    """Until when nothing is dealt of a key for this owner: statements say which of its epochs there
+    are. Whose it is, a party that has no share yet cannot tell."""
 
     __tablename__ = "promises"
 
     key_session: bytes = Bytes(primary_key=True)
+    owner: str = Words(primary_key=True)
     until: int = Number()
 
 

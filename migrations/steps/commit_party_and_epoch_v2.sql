@@ -10,7 +10,7 @@ CREATE FUNCTION commit_party_and_epoch_v2(
     _nonce_ids bytea[], _nonce_keys bytea[], _nonce_epochs bigint[], _nonce_schemes text[], _nonce_secrets bytea[],
     _share_key_session bytea, _share_epoch bigint, _share_owner text, _share_key_id text, _share_facts text,
     _share_certificates text, _share_secret bytea, _share_active boolean,
-    _epoch_key bytea, _epoch bigint, _epoch_status text, _at bigint
+    _epoch_key bytea, _epoch bigint, _epoch_status text, _at bigint, _owner text
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT commit_party_and_epoch_v1(
@@ -25,7 +25,8 @@ BEGIN
     -- Of one key's epochs one moves at a time, and nothing is promised meanwhile. By the clock that lets promises end.
     IF EXISTS (
         SELECT FROM promises
-        WHERE key_session = _epoch_key AND until >= (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+        WHERE key_session = _epoch_key AND owner = _owner
+            AND until >= (extract(epoch FROM clock_timestamp()) * 1000)::bigint
     ) THEN
         RAISE EXCEPTION USING ERRCODE = 'WE002', MESSAGE = 'it was promised that nothing is dealt of the key for now';
     END IF;

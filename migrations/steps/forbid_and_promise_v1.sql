@@ -15,8 +15,8 @@ BEGIN
     ) THEN
         RAISE EXCEPTION USING ERRCODE = 'WE001', MESSAGE = 'the key has an epoch that the statement does not name';
     END IF;
-    INSERT INTO promises AS mine (key_session, until) VALUES (_key_session, _forbidden_until)
-    ON CONFLICT (key_session) DO UPDATE SET until = greatest(mine.until, excluded.until);
+    INSERT INTO promises AS mine (key_session, owner, until) VALUES (_key_session, _owner, _forbidden_until)
+    ON CONFLICT (key_session, owner) DO UPDATE SET until = greatest(mine.until, excluded.until);
     RETURN true;
 END
 $$

@@ -30,8 +30,8 @@ REFUSALS = {
     Outcome.OTHER_REQUEST: "another request of the same id came before",
     Outcome.EPOCH_TAKEN: "an epoch of this key that is not below was begun here meanwhile",
     Outcome.PROMISED: (
-        "a request that was to sign with this key was cancelled a few minutes ago, and as long as it "
-        "could be answered nothing is dealt of the key: ask again in eleven minutes"
+        "a request that was to sign with this key was cancelled a few minutes ago, and as long as "
+        "it could be answered nothing is dealt of the key: ask again in eleven minutes"
     ),
     Outcome.TOO_MANY_TRIES: f"we answered the request in {MAX_TRIES} other sessions",
 }

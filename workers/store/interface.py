@@ -173,7 +173,7 @@ class PartyStore(SessionStore, Protocol):
 
     async def signing_epochs(self, key_session: bytes) -> list[int]:
         """Of one key, by their number: all but the first for which this party's word may be out, or
-        which it has proof of. No other one ever signs without its word, if it has to deal for it."""
+        which it has proof of."""
 
     async def owners(self, key_session: bytes) -> list[str]:
         """Whose the shares of a key are; none or one."""

@@ -16,8 +16,9 @@ def upgrade() -> None:
     op.create_table(
         "promises",
         sa.Column("key_session", sa.LargeBinary, nullable=False),
+        sa.Column("owner", sa.Text, nullable=False),
         sa.Column("until", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint("key_session", name="promises_pkey"),
+        sa.PrimaryKeyConstraint("key_session", "owner", name="promises_pkey"),
     )
     op.create_table(
         "words",

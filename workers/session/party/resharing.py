@@ -286,8 +286,13 @@ def _answer(turn: Turn, *, commits: bool) -> AnswerRecord:
 
 
 def _epoch(turn: Turn, status: EpochStatus) -> EpochStep:
-    terms = _created(turn).terms
-    return EpochStep(key_session=terms.key_session, epoch=terms.epoch, status=status)
+    created = _created(turn)
+    return EpochStep(
+        key_session=created.terms.key_session,
+        epoch=created.terms.epoch,
+        status=status,
+        owner=_request(created).owner,
+    )
 
 
 def _record(

@@ -62,7 +62,7 @@ def forgotten(request: CancelRequest, memory: IncarnationRecord, since: int) -> 
 
 
 def state(
-    request: CancelRequest, party: Party, since: int, promise: PromiseRecord | None
+    request: CancelRequest, party: Party, since: int, promise: PromiseRecord | None = None
 ) -> Statement:
     """Arguments: promise: Of the key that the cancel names; None to state nothing of it."""
     return Statement.signed(
@@ -77,14 +77,16 @@ def state(
     )
 
 
-def covers(statement: Statement, request: CancelRequest, key_session: bytes | None) -> bool:
+def covers(statement: Statement, request: CancelRequest, key_session: bytes | None = None) -> bool:
     """Whether one made earlier says all that this cancel asks for, and in the form that it knows.
 
     Arguments:
         key_session: Of the key of which we would state something.
     """
     asked = (request.target_issued_at, request.issued_at)
-    return statement.key_session == key_session and all(statement.covers(at) for at in asked if at is not None)
+    return statement.key_session == key_session and all(
+        statement.covers(at) for at in asked if at is not None
+    )
 
 
 def cancellation(

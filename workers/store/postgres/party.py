@@ -232,7 +232,8 @@ def _epoch_values(change: PartyChange) -> tuple[object, ...]:
     """What only a reshare says."""
     if change.epoch is None:
         return ()
-    return change.epoch.key_session, change.epoch.epoch, change.epoch.status.value, change.at
+    step = change.epoch
+    return step.key_session, step.epoch, step.status.value, change.at, step.owner
 
 
 def _about_request(change: PartyChange) -> tuple[str, tuple[object, ...]]:

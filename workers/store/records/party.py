@@ -70,13 +70,15 @@ class EpochStep:
     """What a session does to the epoch that it makes.
 
     Attributes:
-        status: BEGUN, for the first; then PENDING, with our word for it, and with our share if we get
-            one.
+        status: BEGUN, for the first; then PENDING, with our word for it and, if we get one, our
+            share.
+        owner: Whose request asks for it, as `Owner.name`.
     """
 
     key_session: bytes
     epoch: int
     status: EpochStatus
+    owner: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +180,7 @@ class AnswerRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromiseRecord:
-    """That nothing is dealt of a key as long as a request is forbidden.
+    """That nothing is dealt of a key for the request's owner, as long as the request is forbidden.
 
     Attributes:
         epochs: All of the key's that may sign, as `PartyStore.signing_epochs` says.

@@ -100,13 +100,13 @@ MOVE_EPOCH = """
     WHERE key_session = $1 AND epoch = $2 AND session_id = $3 AND status = 'begun'
 """
 
-PROMISED = "SELECT 1 FROM promises WHERE key_session = $1 AND until >= $2"
+PROMISED = "SELECT 1 FROM promises WHERE key_session = $1 AND owner = $2 AND until >= $3"
 
 GIVE_WORD = "INSERT INTO words (key_session, epoch) VALUES ($1, $2)"
 
 PROMISE = """
-    INSERT INTO promises (key_session, until) VALUES ($1, $2)
-    ON CONFLICT (key_session) DO UPDATE SET until = max(until, excluded.until)
+    INSERT INTO promises (key_session, owner, until) VALUES ($1, $2, $3)
+    ON CONFLICT (key_session, owner) DO UPDATE SET until = max(until, excluded.until)
 """
 
 CERTIFY_EPOCH = """
@@ -432,7 +432,7 @@ def _end(connection: sqlite3.Connection, session_id: bytes, status: str, now: in
 def _move(connection: sqlite3.Connection, wanted: PartyChange, step: EpochStep) -> None:
     """Raises RefusedError."""
     # By the clock that lets promises end.
-    if select(connection, PROMISED, step.key_session, now()):
+    if select(connection, PROMISED, step.key_session, step.owner, now()):
         raise RefusedError(Outcome.PROMISED)
     key = (step.key_session, step.epoch)
     values = (*key, wanted.session_id, step.status.value, wanted.at)
@@ -483,6 +483,7 @@ def _forbid(
         signing = {row["epoch"] for row in select(connection, SIGNING_EPOCHS, promise.key_session)}
         if not signing <= set(promise.epochs):
             raise RefusedError(Outcome.EPOCH_TAKEN)
-        change(connection, PROMISE, promise.key_session, forbids.forbidden_until)
+        values = (promise.key_session, forbids.owner, forbids.forbidden_until)
+        change(connection, PROMISE, *values)
     for row in known:
         _end(connection, row["session_id"], Status.CANCELLED.value, wanted.at)
