@@ -261,7 +261,7 @@ def statements() -> dict[str, Any]:
     facts = ED25519.facts()
 
     def by(party_id: str, **changes: Any) -> Statement:
-        given = {
+        given: dict[str, Any] = {
             "issued_from": NOW - 1000,
             "issued_until": NOW + 1000,
             "key_session": facts.session_id,

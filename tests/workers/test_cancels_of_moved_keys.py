@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ async def kept_back(shire: World, key: CertifiedKey, signers: list[str]) -> Sign
 
 
 async def cancelled(
-    shire: World, key: CertifiedKey, request: SignRequest, **changes: object
+    shire: World, key: CertifiedKey, request: SignRequest, **changes: Any
 ) -> CancelResult:
     """What the parties say of it."""
     cancel = wish(
@@ -57,7 +58,7 @@ async def cancelled(
         "cancel",
         target=request.request_id,
         target_issued_at=request.issued_at,
-        **{"key_session": key.facts.session_id, **changes},
+        **({"key_session": key.facts.session_id} | changes),
     )
     await shire.submit(cancel)
     await shire.run()

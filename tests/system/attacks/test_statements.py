@@ -51,7 +51,7 @@ def by(
         tenant=changes.pop("tenant", request.tenant),
     )
     request_id = changes.pop("request_id", request.request_id)
-    said = {"issued_until": now_ms(), "key_session": key} | changes
+    said: dict[str, Any] = {"issued_until": now_ms(), "key_session": key} | changes
     return statement(identity, party_id, owner, request_id, **said)
 
 
