@@ -276,6 +276,9 @@ class CancelRequest(RequestBase):
     target_issued_at: UnixMillis | None = None
     """When that was issued, if the canceller knows. Without it, a party that has lost its memory
     once cannot tell whether it answered before."""
+    key_session: SessionId | None = None
+    """`KeyFacts.session_id` of the key that it was to sign with, if the canceller knows: then the
+    statements tell of its epochs, too, without which they prove nothing of a signature."""
     of: Owner | None = None
     """Whose request it is, if another's: operators may cancel anybody's. None: the canceller's."""
 

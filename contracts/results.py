@@ -9,7 +9,7 @@ from pydantic import Field, TypeAdapter, model_validator
 from .api_keys import SignedApiKeyEntry
 from .ecdsa import EcdsaSignature
 from .failures import Failure
-from .keys import CertifiedKey, EpochBundle
+from .keys import CertifiedKey, EpochBundle, KeyFacts
 from .primitives import (
     MAX_ITEMS,
     MAX_PARTIES,
@@ -27,7 +27,7 @@ from .primitives import (
     Version,
     Versioned,
 )
-from .statements import Statement
+from .statements import MAX_EPOCHS_STATED, Statement
 from .terms import ReshareTerms, SessionTerms
 from .views import AccountView, ApiKeyView, EpochView, SessionEvent, SessionView
 
@@ -205,6 +205,11 @@ class CancelResult(ResultBase):
     """Parties that have committed a share or a certificate, sent or not."""
     silent: list[Id] = Field(default_factory=list, max_length=MAX_PARTIES)
     """Parties that did not answer in time."""
+    epochs: list[KeyFacts] = Field(
+        default_factory=list, max_length=MAX_EPOCHS_STATED, exclude_if=lambda epochs: not epochs
+    )
+    """Of the key that the cancel names, if its shares were made anew: all epochs that led to the
+    newest, the first one in front. Each is named by the next one's digest of it."""
 
 
 class QueryKeysResult(ResultBase):

@@ -66,16 +66,18 @@ class Cancels(Registers):
     async def _cancel(self, request_id: str, wish: Wish | None, of: Owner | None) -> Settlement:
         """Of another owner's request there is no wish, and nothing is proven."""
         issued_at = None if wish is None else wish.issued_at
+        key = None if wish is None else await self._key(wish)
         result = await self._query(
             CancelRequest,
             CancelResult,
             target=request_id,
             target_issued_at=issued_at,
+            key_session=None if key is None else key.facts.session_id,
             of=of,
         )
         return settle(
             result,
-            None if wish is None else await self._group(wish),
+            None if wish is None else self._group(wish, key, result),
             self._owner,
             issued_at=issued_at or 0,
             liars=self._settings.liars,
@@ -104,17 +106,21 @@ class Cancels(Registers):
         ours = request.owned_by == self._owner and request.request_id == request_id
         return Wish.of(request) if ours else None
 
-    async def _group(self, wish: Wish) -> Group | None:
+    def _group(self, wish: Wish, key: CertifiedKey | None, result: CancelResult) -> Group | None:
         if wish.issued_at is None:
             return None  # whether a statement covers it, nobody can say
         if wish.made is not None:
             return Group.of_new_key(wish.made, self._settings.parties)
-        key = None if wish.key_id is None else await self._certified(wish.key_id)
-        return None if key is None else Group.of_key(key.facts, self._settings.parties)
+        if key is None:
+            return None
+        return Group.of_key(key.facts, self._settings.parties, result.epochs)
 
-    async def _certified(self, key_id: str) -> CertifiedKey | None:
+    async def _key(self, wish: Wish) -> CertifiedKey | None:
+        """That was to sign. Parties are asked of its epochs, so it comes before the cancel."""
+        if wish.key_id is None:
+            return None
         try:
-            page = await self._query(QueryKeysRequest, QueryKeysResult, only=key_id)
+            page = await self._query(QueryKeysRequest, QueryKeysResult, only=wish.key_id)
         except RequestFailedError as error:
             if error.failure.code is FailureCode.UNKNOWN_KEY:
                 return None

@@ -2,6 +2,11 @@
 
 The coordinator's word is worth nothing here. What counts are the statements of the parties that
 hold the key, each under an identity that the client has pinned.
+
+A key whose shares were made anew has had several committees, and each of them signs as long as
+enough of it have not heard of the next. So each has to be counted, and that there is no other is
+what the statements themselves say: an epoch is dealt by a threshold of the one before, and of as
+many as state it one has dealt, and tells.
 """
 
 from __future__ import annotations
@@ -28,9 +33,10 @@ class Settlement:
             whatever became of it.
         silent: Parties that did not answer.
         liars_tolerated: As many parties may have lied in their statements, and still no signature
-            can be made; negative where one can without any lie. None where nobody knows whose
-            statements would count.
+            can be made, in the epoch where it takes the fewest; negative where one can without any
+            lie. None where nobody knows whose statements would count.
         final: At least as many as the setting `liars`: nothing comes of this request id any more.
+            False, too, where parties know of an epoch of the key that we were not shown.
             The same message under another id is another request.
     """
 
@@ -48,7 +54,7 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class Committee:
     """Those of whom enough must answer for something to come of a request.
 
     Attributes:
@@ -60,19 +66,55 @@ class Group:
     needed: int
     threshold: int
 
+    def tolerates(self, stated: Collection[str]) -> int:
+        """So many liars among those who stated it: something is possible if and only if they and
+        the members who stated nothing are as many as needed."""
+        others = len(self.members.keys() - stated)
+        return self.needed - others - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Whose statements count.
+
+    Attributes:
+        committees: Each of them can answer: those of a key's epochs, the newest in front.
+        key_session: The key of which statements have to tell. None: of any, it is not made yet.
+        epochs: All of the key's, as far as we know.
+    """
+
+    committees: tuple[Committee, ...]
+    key_session: bytes | None = None
+    epochs: frozenset[int] = frozenset()
+
     @classmethod
-    def of_key(cls, facts: KeyFacts, pinned: Mapping[str, PublicIdentity] | None = None) -> Group:
-        """
+    def of_key(
+        cls,
+        facts: KeyFacts,
+        pinned: Mapping[str, PublicIdentity] | None = None,
+        told: Iterable[KeyFacts] = (),
+    ) -> Group | None:
+        """None where an epoch that it comes from is not told of: who holds that, nobody knows.
+
         Arguments:
             facts: Certified, by parties that are pinned.
             pinned: All that there are. A party certifies one key of a name, so if as many others
                 could hold one as well, the coordinator may have made two and shows the one that
                 suits it: then all count.
+            told: What the coordinator says of earlier epochs, of which it could leave out some, but
+                each is named by its digest.
         """
-        members = {holder.party_id: PublicIdentity(holder.identity) for holder in facts.holders}
-        if 2 * len(members) <= len(pinned or {}):
-            members |= pinned or {}
-        return cls(members, facts.threshold, facts.threshold)
+        by_digest = {each.digest(): each for each in told}
+        line = [facts]
+        while (came := line[-1].reshared) is not None:
+            if came.predecessor not in by_digest:
+                return None
+            line.append(by_digest[came.predecessor])
+        return cls(
+            tuple(_holders(each, pinned or {}) for each in line),
+            facts.session_id,
+            frozenset(each.epoch for each in line),
+        )
 
     @classmethod
     def of_new_key(
@@ -86,7 +128,27 @@ class Group:
             for party_id, identity in pinned.items()
             if named is None or party_id in named
         }
-        return cls(members, request.party_count, request.threshold)
+        return cls((Committee(members, request.party_count, request.threshold),))
+
+    @property
+    def members(self) -> set[str]:
+        """Of any of the committees."""
+        return {party_id for each in self.committees for party_id in each.members}
+
+    def knows(self, statement: Statement) -> bool:
+        """Whether its party had a hand in no epoch of the key but those we know, and says so."""
+        if self.key_session is None:
+            return True
+        if statement.key_session != self.key_session or statement.epochs is None:
+            return False
+        return self.epochs.issuperset(statement.epochs)
+
+
+def _holders(facts: KeyFacts, pinned: Mapping[str, PublicIdentity]) -> Committee:
+    members = {holder.party_id: PublicIdentity(holder.identity) for holder in facts.holders}
+    if 2 * len(members) <= len(pinned):
+        members |= pinned
+    return Committee(members, facts.threshold, facts.threshold)
 
 
 def settle(
@@ -106,40 +168,43 @@ def settle(
     """
     target = result.target
     assert target is not None  # `check_answer` has made sure
-    valid = () if group is None else _valid(result.statements, group, owner, target, issued_at)
-    tolerated = None
+    counted: dict[str, Statement] = {}
+    tolerated: list[int] = []
+    final = group is not None and result.target_status is not Status.COMPLETED
     if group is not None:
-        # Possible if and only if those who stated nothing, and the liars, are as many as needed.
-        others = len(group.members) - len(valid)
-        tolerated = group.needed - others - 1
-    limit = liars if liars is not None else 0 if group is None else group.threshold - 1
-    over = result.target_status is Status.COMPLETED
+        said = [each for each in result.statements if each.covers(issued_at) and group.knows(each)]
+        for committee in group.committees:
+            valid = _valid(said, committee, owner, target)
+            counted |= valid
+            tolerated.append(committee.tolerates(valid))
+            limit = committee.threshold - 1 if liars is None else liars
+            final = final and tolerated[-1] >= limit
     return Settlement(
         target=target,
         target_status=result.target_status,
-        statements=valid,
+        statements=tuple(counted[party_id] for party_id in sorted(counted)),
         already_signed=tuple(_known(result.already_signed, group)),
         silent=tuple(_known(result.silent, group)),
-        liars_tolerated=tolerated,
-        final=tolerated is not None and tolerated >= limit and not over,
+        liars_tolerated=min(tolerated, default=None),
+        final=final,
     )
 
 
 def _valid(
-    statements: Iterable[Statement], group: Group, owner: Owner, target: str, issued_at: int
-) -> tuple[Statement, ...]:
+    statements: Iterable[Statement], committee: Committee, owner: Owner, target: str
+) -> dict[str, Statement]:
     """One of each party, at most."""
     valid: dict[str, Statement] = {}
     for statement in statements:
-        identity = group.members.get(statement.party_id)
-        if identity is None or not statement.covers(issued_at):
+        identity = committee.members.get(statement.party_id)
+        if identity is None:
             continue
         try:
             statement.verify(owner, target, identity)
         except ContractError:
             continue
         valid[statement.party_id] = statement
-    return tuple(valid[party_id] for party_id in sorted(valid))
+    return valid
 
 
 def _known(parties: Collection[str], group: Group | None) -> list[str]:

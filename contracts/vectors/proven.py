@@ -15,7 +15,7 @@ from ..primitives import Curve, Owner, Scheme, Status
 from ..requests import KeygenRequest
 from ..results import CancelResult, EcdsaForms
 from ..secp256k1 import ORDER
-from ..statements import STATEMENT_TAG, Statement
+from ..statements import EPOCHS_TAG, STATEMENT_TAG, Statement
 from ..verification import check_key, check_point, check_signature, verifying_key
 from .hands import (
     ED25519,
@@ -258,27 +258,26 @@ def signatures() -> dict[str, Any]:
 def statements() -> dict[str, Any]:
     """What counts of what parties state, and what it proves."""
     owner = Owner(client_id="svcA", tenant=None)
-    stated = {
-        name: Statement.signed(
-            each, name, owner, "r0", issued_from=NOW - 1000, issued_until=NOW + 1000
-        )
-        for name, each in PARTIES.items()
-    }
-    everyone = list(stated.values())
-    late = Statement.signed(
-        PARTIES["p3"], "p3", owner, "r0", issued_from=NOW + 1, issued_until=NOW + 1000
-    )
-    tenant = Statement.signed(
-        PARTIES["p3"],
-        "p3",
-        Owner(client_id="svcA", tenant="alice"),
-        "r0",
-        issued_from=NOW - 1000,
-        issued_until=NOW + 1000,
-    )
-    spare = Statement.signed(SPARE, "p4", owner, "r0", issued_from=0, issued_until=NOW)
-    forged = everyone[0].model_copy(update={"party_id": "p2"})
     facts = ED25519.facts()
+
+    def by(party_id: str, **changes: Any) -> Statement:
+        given: dict[str, Any] = {
+            "issued_from": NOW - 1000,
+            "issued_until": NOW + 1000,
+            "key_session": facts.session_id,
+            "epochs": [],
+        } | changes
+        identity = {**PARTIES, "p4": SPARE}[party_id]
+        return Statement.signed(identity, party_id, given.pop("owner", owner), "r0", **given)
+
+    plain = {name: by(name, key_session=None, epochs=None) for name in PARTIES}
+    stated = {name: by(name) for name in PARTIES}
+    everyone = list(stated.values())
+    late = by("p3", issued_from=NOW + 1)
+    tenant = by("p3", owner=Owner(client_id="svcA", tenant="alice"))
+    forged = everyone[0].model_copy(update={"party_id": "p2"})
+    moved = [by(name, epochs=[1]) for name in PARTIES]
+    second, told = anew(threshold=2), [facts]
     cases: Mapping[str, tuple[dict[str, Any], int | None, KeyFacts | KeygenRequest | None]] = {
         "all three": ({"statements": everyone}, None, facts),
         "two of three": ({"statements": everyone[:2]}, None, facts),
@@ -288,7 +287,7 @@ def statements() -> dict[str, Any]:
         "one about another time": ({"statements": [*everyone[:2], late]}, None, facts),
         "one about a tenant's": ({"statements": [*everyone[:2], tenant]}, None, facts),
         "one of a party that holds no share": (
-            {"statements": [*everyone[:2], spare]},
+            {"statements": [*everyone[:2], by("p4")]},
             None,
             facts,
         ),
@@ -301,7 +300,7 @@ def statements() -> dict[str, Any]:
         ),
         "nobody knows the key": ({"statements": everyone}, 0, None),
         "of a new key of named parties": (
-            {"statements": everyone[:2]},
+            {"statements": list(plain.values())[:2]},
             None,
             _keygen(parties=["p1", "p2"], party_count=2),
         ),
@@ -315,16 +314,73 @@ def statements() -> dict[str, Any]:
             0,
             ED25519.facts(holders=ED25519.facts().holders[:2]),
         ),
+        "none of them tells of the key": ({"statements": list(plain.values())}, 0, facts),
+        "one of another key": (
+            {"statements": [*everyone[:2], by("p3", key_session=bytes(32))]},
+            None,
+            facts,
+        ),
+        "former holders, of whom one tells of another epoch": (
+            {"statements": [*everyone[:2], moved[2]]},
+            None,
+            facts,
+        ),
+        "former holders who all tell of another epoch": ({"statements": moved}, 0, facts),
+        "an epoch that was signed is left out": (
+            {"statements": [*everyone[:2], moved[2].model_copy(update={"epochs": []})]},
+            None,
+            facts,
+        ),
+        "one that told of no key is said to": (
+            {
+                "statements": [
+                    *everyone[:2],
+                    everyone[2].model_copy(update={"signature": plain["p3"].signature}),
+                ]
+            },
+            None,
+            facts,
+        ),
+        "of a later epoch, by both committees": (
+            {"statements": [*moved, by("p4", epochs=[1])], "epochs": told},
+            None,
+            second,
+        ),
+        "of a later epoch, and nobody tells of it": (
+            {"statements": [*everyone, by("p4")], "epochs": told},
+            None,
+            second,
+        ),
+        "of a later epoch, by too few of the former holders": (
+            {"statements": moved[1:], "epochs": told},
+            None,
+            second,
+        ),
+        "of a later epoch, and one tells of a third": (
+            {"statements": [*moved[:2], by("p3", epochs=[1, 2])], "epochs": told},
+            None,
+            second,
+        ),
+        "of a later epoch that comes from nowhere": ({"statements": moved}, 0, second),
+        "of a later epoch that comes from another": (
+            {"statements": moved, "epochs": [ED25519.facts(threshold=3)]},
+            0,
+            second,
+        ),
     }
     return {
         "tag": STATEMENT_TAG.decode(),
+        "tag_of_a_key": EPOCHS_TAG.decode(),
         "parties": public_keys(p4=SPARE),
         "owner": owner.model_dump(),
         "target": "r0",
         "issued_at": NOW,
         "contents": [
-            {"party_id": name, "content": each.content(owner, "r0").hex()}
-            for name, each in stated.items()
+            {
+                "statement": json.loads(each.model_dump_json()),
+                "content": each.content(owner, "r0").hex(),
+            }
+            for each in (*plain.values(), everyone[0], by("p1", epochs=[1, 2, 2**32 - 1]))
         ],
         "cases": [_settled(name, *given, owner) for name, given in cases.items()],
     }
@@ -356,7 +412,7 @@ def _settled(
     pinned = {party_id: each.public for party_id, each in {**PARTIES, "p4": SPARE}.items()}
     group = None
     if isinstance(of, KeyFacts):
-        group = Group.of_key(of, pinned)
+        group = Group.of_key(of, pinned, result.epochs)
     elif of is not None:
         group = Group.of_new_key(of, pinned)
     settled = settle(result, group, owner, issued_at=NOW, liars=liars)

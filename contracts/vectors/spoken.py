@@ -104,6 +104,10 @@ ASKED: Mapping[str, tuple[str, dict[str, Any]]] = {
     ),
     "signatures of a list": ("sign", {**ECDSA, "message": None, "items": ITEMS}),
     "a cancel": ("cancel", {"target": "r0", "target_issued_at": NOW - 1}),
+    "a cancel that names the key": (
+        "cancel",
+        {"target": "r0", "target_issued_at": NOW - 1, "key_session": bytes([5]) * 32},
+    ),
     "an operator's cancel": (
         "cancel",
         {"target": "r0", "of": Owner(client_id="svcB", tenant="bob")},

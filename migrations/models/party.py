@@ -116,6 +116,26 @@ class BackedUp(PartyTable, table=True):
     at: int = Number()
 
 
+class Word(PartyTable, table=True):
+    """An epoch for which what this party has signed may be out, whatever became of it."""
+
+    __tablename__ = "words"
+
+    key_session: bytes = Bytes(primary_key=True)
+    epoch: int = Number(primary_key=True)
+
+
+class Promise(PartyTable, table=True):
+    """Until when nothing is dealt of a key for this owner: statements say which of its epochs there
+    are. Whose it is, a party that has no share yet cannot tell."""
+
+    __tablename__ = "promises"
+
+    key_session: bytes = Bytes(primary_key=True)
+    owner: str = Words(primary_key=True)
+    until: int = Number()
+
+
 class PartySession(SessionColumns, PartyTable, table=True):
     """`state` is sealed, and empty as soon as the session is over."""
 

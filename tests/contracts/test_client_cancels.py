@@ -46,6 +46,7 @@ class Coordinator:
         self.hides = False
         self.asked: list[Request] = []
         self.by: dict[str, Identity] = dict(PARTIES)
+        self.epochs: list[int] = []
 
     def wish(self, owner: Owner, request_id: str) -> Wish | None:
         assert (owner, request_id) == (self.owner, "r0")
@@ -98,6 +99,8 @@ class Coordinator:
                 request.target,
                 issued_from=0,
                 issued_until=request.issued_at,
+                key_session=request.key_session,
+                epochs=None if request.key_session is None else self.epochs,
             )
             for party_id, identity in self.by.items()
         ]
@@ -120,17 +123,25 @@ async def test_a_request_of_this_process_is_cancelled_without_looking() -> None:
     coordinator = Coordinator(wish=Wish.of(ASKED.request))
     told = await client(coordinator).cancel("r0")
     assert (told.liars_tolerated, told.final, told.signature_may_exist) == (1, True, False)
-    assert coordinator.operations == ["cancel", "query_keys"]
-    (cancel, _) = coordinator.asked
+    assert coordinator.operations == ["query_keys", "cancel"]
+    (_, cancel) = coordinator.asked
     assert isinstance(cancel, CancelRequest)
     assert cancel.target_issued_at == ASKED.request.issued_at
+    assert cancel.key_session == KEY.facts.session_id
+
+
+async def test_of_a_key_with_an_epoch_that_we_were_not_shown_nothing_is_proven() -> None:
+    coordinator = Coordinator(wish=Wish.of(ASKED.request))
+    coordinator.epochs = [1]
+    told = await client(coordinator).cancel("r0")
+    assert (told.liars_tolerated, told.final) == (-2, False)
 
 
 async def test_a_request_of_another_process_is_found_by_its_own_bytes() -> None:
     coordinator = Coordinator(known=ASKED)
     told = await client(coordinator).cancel("r0")
     assert told.final
-    assert coordinator.operations == ["query_session", "cancel", "query_keys"]
+    assert coordinator.operations == ["query_session", "query_keys", "cancel"]
     assert (await client(coordinator).cancel_session(bytes([8]) * 32)).final
 
 
@@ -210,7 +221,7 @@ async def test_a_client_cancels_for_each_of_its_own_tenants(of: Owner) -> None:
     told = await client(coordinator).cancel("r0", of=of)
     assert told.final
     assert {request.owned_by for request in coordinator.asked} == {of}
-    (cancel, _) = coordinator.asked
+    (_, cancel) = coordinator.asked
     assert isinstance(cancel, CancelRequest)
     assert cancel.of is None
 

@@ -9,6 +9,7 @@ import pytest
 
 from contracts.client.settlement import Group, Settlement, settle
 from contracts.identity import Identity
+from contracts.keys import Holder, KeyFacts, Origin, Resharing
 from contracts.primitives import Curve, Owner, Status
 from contracts.results import CancelResult
 from contracts.statements import Statement
@@ -30,9 +31,18 @@ def statement(
     target: str = "r1",
     since: int = 0,
     until: int = ISSUED,
+    key: bytes | None = FACTS.session_id,
+    epochs: Sequence[int] | None = (),
 ) -> Statement:
     return Statement.signed(
-        by or PARTIES[party_id], party_id, owner, target, issued_from=since, issued_until=until
+        by or PARTIES[party_id],
+        party_id,
+        owner,
+        target,
+        issued_from=since,
+        issued_until=until,
+        key_session=key,
+        epochs=epochs,
     )
 
 
@@ -97,6 +107,15 @@ FORGED = {
     "of another request": statement(HOLDERS[0], target="r2"),
     "too early": statement(HOLDERS[0], until=ISSUED - 1),
     "too late": statement(HOLDERS[0], since=ISSUED + 1, until=ISSUED + 1),
+    "of another key": statement(HOLDERS[0], key=bytes(32)),
+    "of no key": statement(HOLDERS[0], key=None, epochs=None),
+    "of an epoch that nobody showed us": statement(HOLDERS[0], epochs=[1]),
+    "of fewer epochs than were signed": statement(HOLDERS[0], epochs=[1]).model_copy(
+        update={"epochs": []}
+    ),
+    "of a key that was not signed": statement(HOLDERS[0], key=None, epochs=None).model_copy(
+        update={"key_session": FACTS.session_id, "epochs": []}
+    ),
     "of no holder": statement("p9", by=Identity.generate()),
     "by a stranger": statement(HOLDERS[0], by=Identity.generate()),
     "later than signed": statement(HOLDERS[0], until=ISSUED - 1).model_copy(
@@ -159,3 +178,90 @@ def test_others_count_where_they_could_hold_a_key_of_the_same_name() -> None:
     assert settled([*holders, *theirs], group=group).final
     five = dict(list(everybody.items())[:5])
     assert Group.of_key(FACTS, five) == GROUP
+
+
+###
+### Of a key whose shares were made anew
+###
+
+
+def next_epoch(
+    before: KeyFacts, epoch: int, holders: Sequence[str], threshold: int = 2
+) -> KeyFacts:
+    known = PARTIES | OTHERS
+    return before.model_copy(
+        update={
+            "version": 3,
+            "epoch": epoch,
+            "threshold": threshold,
+            "origin": Origin.GENERATED,
+            "request_digest": bytes(32),
+            "holders": [
+                Holder(party_id=name, identity=known[name].public.der, public_share=b"\x01" * 32)
+                for name in holders
+            ],
+            "reshared": Resharing(
+                session_id=bytes([epoch]) * 32,
+                predecessor=before.digest(),
+                dealers=[each.party_id for each in before.holders[: before.threshold]],
+            ),
+        }
+    )
+
+
+SECOND = next_epoch(FACTS, 1, HOLDERS)
+THIRD = next_epoch(SECOND, 4, list(OTHERS))
+
+
+def by_all(names: Sequence[str], epochs: Sequence[int]) -> list[Statement]:
+    known = PARTIES | OTHERS
+    return [statement(name, by=known[name], epochs=epochs) for name in names]
+
+
+def test_former_holders_prove_nothing_where_one_of_them_tells_of_another_epoch() -> None:
+    """They have signed nothing, truly, and who signs meanwhile we were not shown."""
+    shown = Group.of_key(FACTS)
+    assert shown is not None
+    assert settled(by_all(HOLDERS, []), group=shown).final
+    dealer = statement(HOLDERS[0], epochs=[1])
+    assert not settled([dealer, *by_all(HOLDERS[1:], [])], group=shown).final
+    assert settled([dealer, *by_all(HOLDERS[1:], [])], group=shown, liars=0).final
+    assert not settled(by_all(HOLDERS, [1]), group=shown, liars=0).final
+
+
+def test_a_refreshed_key_is_settled_by_the_same_parties() -> None:
+    group = Group.of_key(SECOND, told=[FACTS])
+    assert group is not None
+    assert settled(by_all(HOLDERS, [1]), group=group).final
+    assert settled(by_all(HOLDERS, []), group=group).final
+    # One that is not in this line was tried, and perhaps made.
+    assert not settled(by_all(HOLDERS, [1, 2]), group=group, liars=0).final
+
+
+def test_each_committee_has_to_be_counted() -> None:
+    """Who has not heard of the new one goes on signing, whoever says that it is there."""
+    group = Group.of_key(THIRD, told=[SECOND, FACTS, THIRD])
+    assert group is not None
+    new, old = by_all(list(OTHERS), [1, 4]), by_all(HOLDERS, [1, 4])
+    assert settled([*new, *old], group=group).final
+    for some in (new, old):
+        told = settled(some, group=group, liars=0)
+        assert (told.liars_tolerated, told.final) == (-2, False)
+    told = settled([*new, *old[1:]], group=group)
+    assert (told.liars_tolerated, told.final) == (0, False)
+    assert settled([*new, *old[1:]], group=group, liars=0).final
+
+
+def test_the_threshold_of_each_epoch_counts() -> None:
+    group = Group.of_key(next_epoch(FACTS, 1, HOLDERS, threshold=3), told=[FACTS])
+    assert group is not None
+    two = settled(by_all(HOLDERS[:2], [1]), group=group, liars=0)
+    assert (two.liars_tolerated, two.final) == (0, True)
+    assert settled(by_all(HOLDERS, [1]), group=group).liars_tolerated == 1
+
+
+@pytest.mark.parametrize("told", [[], [FACTS], [SECOND], [next_epoch(FACTS, 2, HOLDERS), FACTS]])
+def test_where_an_epoch_is_left_out_nobody_knows_whose_statements_count(
+    told: Sequence[KeyFacts],
+) -> None:
+    assert Group.of_key(THIRD, told=told) is None

@@ -73,6 +73,70 @@ def test_a_party_speaks_for_itself() -> None:
         STATEMENT.verify(OWNER, "r1", STRANGER.public)
 
 
+OF_A_KEY = Statement.signed(
+    OURS,
+    "p1",
+    OWNER,
+    "r1",
+    issued_from=FROM,
+    issued_until=UNTIL,
+    key_session=bytes([5]) * 32,
+    epochs=[3, 1],
+)
+
+
+def test_what_is_signed_of_a_key_is_what_the_contract_says() -> None:
+    times = (FROM.to_bytes(8, "big"), UNTIL.to_bytes(8, "big"))
+    epochs = pack((b"\0\0\0\1", b"\0\0\0\3"))
+    key = (bytes([5]) * 32, epochs)
+    content = pack((b"\x01svcA", b"\x01alice", b"r1", b"p1", *times, *key))
+    OURS.public.verify(b"warren/never-signed/v2", content, OF_A_KEY.signature)
+    OF_A_KEY.verify(OWNER, "r1", OURS.public)
+    assert OF_A_KEY.epochs == [1, 3]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"key_session": bytes(32)},
+        {"epochs": [1]},
+        {"epochs": [1, 3, 4]},
+        {"epochs": [1, 2]},
+        {"key_session": None, "epochs": None},
+    ],
+)
+def test_nothing_of_a_key_can_be_changed_or_left_out(changes: dict[str, Any]) -> None:
+    with pytest.raises(ContractError, match="wrong signature"):
+        OF_A_KEY.model_copy(update=changes).verify(OWNER, "r1", OURS.public)
+
+
+def test_who_cancels_as_before_hears_nothing_new() -> None:
+    assert set(STATEMENT.model_dump()) == {
+        "party_id",
+        "issued_from",
+        "issued_until",
+        "signature",
+    }
+    of_none = OF_A_KEY.model_copy(update={"epochs": [], "signature": STATEMENT.signature})
+    with pytest.raises(ContractError, match="wrong signature"):
+        of_none.verify(OWNER, "r1", OURS.public)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"epochs": None}, "go together"),
+        ({"key_session": None}, "go together"),
+        ({"epochs": [3, 1]}, "ascending order"),
+        ({"epochs": [1, 1]}, "ascending order"),
+        ({"epochs": [0]}, "greater than or equal to 1"),
+    ],
+)
+def test_a_statement_of_a_key_names_epochs_in_one_way(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        Statement.model_validate(OF_A_KEY.model_dump() | changes)
+
+
 def test_another_kind_of_signature_is_no_statement() -> None:
     content = STATEMENT.content(OWNER, "r1")
     forged = STATEMENT.model_copy(update={"signature": OURS.sign(ENVELOPE_TAG, content)})

@@ -196,13 +196,15 @@ def test_statements(case: dict[str, Any]) -> None:
     told = read("statements")
     parties = pinned(told["parties"])
     group = None
+    result = CancelResult.model_validate_json(json.dumps(case["result"]))
     if case["key"] is not None:
-        group = Group.of_key(KeyFacts.model_validate_json(json.dumps(case["key"])), parties)
+        facts = KeyFacts.model_validate_json(json.dumps(case["key"]))
+        group = Group.of_key(facts, parties, result.epochs)
     elif case["keygen"] is not None:
         asked = KeygenRequest.model_validate_json(json.dumps(case["keygen"]))
         group = Group.of_new_key(asked, parties)
     settled = settle(
-        CancelResult.model_validate_json(json.dumps(case["result"])),
+        result,
         group,
         Owner(**told["owner"]),
         issued_at=told["issued_at"],

@@ -248,13 +248,16 @@ def check_signed(
 def liars_tolerated(
     result: Mapping[str, Any], target: Mapping[str, Any], key: Mapping[str, Any]
 ) -> int:
-    """So many parties may have lied, and still nothing comes of the target, a signing request."""
+    """So many parties may have lied, and still nothing comes of the target, a signing request with
+    a key whose shares are the first: whoever knows of others says so, and does not count."""
     facts = key["facts"]
     identities = {each["party_id"]: each["identity"] for each in facts["holders"]}
     stated = set()
     for said in result["statements"]:
         party_id, since, until = said["party_id"], said["issued_from"], said["issued_until"]
         if party_id not in identities or not since <= target["issued_at"] <= until:
+            continue
+        if said["key_session"] != facts["session_id"] or said["epochs"]:
             continue
         content = pack(
             optional(target["client_id"]),
@@ -263,8 +266,10 @@ def liars_tolerated(
             party_id.encode(),
             since.to_bytes(8, "big"),
             until.to_bytes(8, "big"),
+            bytes.fromhex(said["key_session"]),
+            pack(),
         )
-        verify(identities[party_id], said["signature"], b"warren/never-signed/v1", content)
+        verify(identities[party_id], said["signature"], b"warren/never-signed/v2", content)
         stated.add(party_id)
     threshold: int = facts["threshold"]
     return len(stated) - (len(identities) - threshold) - 1
@@ -411,7 +416,8 @@ async def cancel(raw: Raw, key: Mapping[str, Any], signed: Mapping[str, Any]) ->
     key_id = key["facts"]["key_id"]
     target = raw.request("sign", key_id=key_id, scheme="ed25519", message="00")
     times_of = {"target": target["request_id"], "target_issued_at": target["issued_at"]}
-    said, _ = await raw.done(raw.request("cancel", **times_of))
+    named = {"key_session": key["facts"]["session_id"]}
+    said, _ = await raw.done(raw.request("cancel", **times_of, **named))
     same("target_status", said["target_status"], None)
     same("already_signed", (said["already_signed"], said["silent"]), ([], []))
     same("liars tolerated", liars_tolerated(said, target, key), 1)  # t - 1: it is final

@@ -11,7 +11,7 @@ from contracts.client.settlement import Group, Settlement, settle
 from contracts.keys import CertifiedKey
 from contracts.requests import SignRequest
 from contracts.results import CancelResult, SignResult, Status
-from contracts.signing import sign_request
+from contracts.signing import SignedRequest, sign_request
 from tests.workers.callers import answer, wish
 from tests.workers.ecdsa import make_key, only_result, sender, sent
 from tests.workers.simulate import World
@@ -21,11 +21,22 @@ from workers.store.records import Outgoing
 FROST = "secp256k1"
 
 
+def a_cancel(shire: World, key: CertifiedKey, request: SignRequest) -> SignedRequest:
+    """As a client asks for it that knows the key."""
+    return wish(
+        shire,
+        "cancel",
+        target=request.request_id,
+        target_issued_at=request.issued_at,
+        key_session=key.facts.session_id,
+    )
+
+
 async def cancelled(
     shire: World, key: CertifiedKey, request: SignRequest, *, liars: int | None = None
 ) -> Settlement:
     """What a cancel of now comes to, when all that is under way has arrived."""
-    cancel = wish(shire, "cancel", target=request.request_id, target_issued_at=request.issued_at)
+    cancel = a_cancel(shire, key, request)
     await shire.submit(cancel)
     await shire.run()
     return settlement(shire, key, request, cancel.request.request_id, liars=liars)
@@ -52,9 +63,7 @@ async def test_at_once_it_is_cancelled_or_signed_and_never_both(shire: World) ->
     ends = set()
     for _ in range(50):
         request = shire.sign_request(key_id=key.facts.key_id, scheme=FROST)
-        cancel = wish(
-            shire, "cancel", target=request.request_id, target_issued_at=request.issued_at
-        )
+        cancel = a_cancel(shire, key, request)
         asked = sign_request(request, shire.client)
         first, second = (asked, cancel) if random.random() < 0.6 else (cancel, asked)
         await shire.submit(first)
@@ -112,7 +121,7 @@ async def test_with_one_party_down_it_is_final_for_who_trusts_the_others(
 
     key = await make_key(shire)
     request = shire.sign_request(key_id=key.facts.key_id, scheme=FROST)
-    cancel = wish(shire, "cancel", target=request.request_id, target_issued_at=request.issued_at)
+    cancel = a_cancel(shire, key, request)
     await shire.submit(cancel)
     await shire.run(dropped=deaf)
     shire.clock.offset_ms += PATIENCE_MS + 1

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from contracts.failures import Failure, FailureCode
+from contracts.keys import KeyFacts
 from contracts.primitives import Status
+from contracts.requests import CancelRequest
 
 from ..delivery.clock import now_ms
 from ..delivery.publisher import Publisher, publish_what_has_place
@@ -23,6 +25,7 @@ from ..store.interface import CoordinatorStore, StoreUnavailableError
 from ..store.records import CoordinatorChange, Event, Outcome, Received, Session
 from .beginnings import CAUSE
 from .commits import RACES, UNASKED, CoordinatorCommits, over
+from .key_epochs import KeyEpochs
 from .known_sessions import find, find_target
 from .local_sessions import LocalSessions
 from .sessions import Said
@@ -50,6 +53,7 @@ class Cancellations:
         self._scopes = local.scopes
         self._departures = local.departures
         self._commits = commits
+        self._epochs = KeyEpochs(store, clock=clock)
         self._parties = parties
         self._clock = clock
 
@@ -69,6 +73,12 @@ class Cancellations:
                 if await self._commit(session, unasked, END, final=True):
                     return None
             raise StoreUnavailableError("other workers were faster every time")
+
+    async def epochs_of(self, request: CancelRequest) -> list[KeyFacts]:
+        """Of the key that a cancel names, if its shares were made anew."""
+        if request.key_session is None:
+            return []
+        return await self._epochs.line(request.key_session, request.target_owner.name)
 
     async def advance(self, session: Session, said: Said) -> bool:
         cancellation = Cancellation.model_validate_json(session.state)
@@ -141,6 +151,7 @@ class Cancellations:
                 (*session.received, *rows),
                 target_status=target.status,
                 named=target.named,
+                epochs=await self.epochs_of(cancellation.request),
                 now=now,
             )
             answer = result(content, cancellation.request.reply_to)

@@ -83,13 +83,14 @@ class Cancelling:
         """Whoever comes second under this request id changes nothing."""
         owner, now = request.target_owner.name, self._clock()
         found = await find(self._store, owner, target=request.target)
+        moved = bool(await self._cancellations.epochs_of(request))
         session_id = cancel_session_id(signed.digest)
         cancellation = Cancellation(
             request=request,
             request_digest=signed.digest,
             by_operator=owner != request.owner,
             asked=cancelling.whom_to_ask(
-                None if found is None else found.conduct, self._all_parties()
+                None if found is None else found.conduct, self._all_parties(), moved=moved
             ),
         )
         change = CoordinatorChange(

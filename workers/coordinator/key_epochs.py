@@ -63,6 +63,19 @@ class KeyEpochs:
                     return before
         return None
 
+    async def line(self, key_session: bytes, owner: str) -> list[KeyFacts]:
+        """All that led to the newest epoch of an owner's key, the first in front and the newest at
+        the end; nothing of one whose shares are the first, or of another's."""
+        record = await self._store.key_of(key_session)
+        if record is None or record.owner != owner:
+            return []
+        made = [each.bundle for each in await self._store.key_epochs(key_session) if each.bundle]
+        bundles = {bundle.key.facts.digest(): bundle for bundle in map(_bundle, made)}
+        line: list[KeyFacts] = [_certified(record)] if made else []
+        while line and (bundle := bundles.get(line[0].digest())) is not None:
+            line.insert(0, bundle.predecessor.facts)
+        return line
+
     async def proofs(self, key_session: bytes) -> list[EpochBundle]:
         """Of a key's newest epochs, the last one last; none of a key whose shares are the first.
         Whoever missed some has to see each of them."""

@@ -2,6 +2,9 @@
 
 The statement is made in the transaction that forbids the request, under a lock that each commit for
 that request takes. So no share or certificate was committed before it, and none comes after.
+
+Where the cancel names a key of its owner, the same transaction promises that nothing is dealt of it
+as long as the request could be answered: the statement says which epochs there are.
 """
 
 from __future__ import annotations
@@ -23,11 +26,14 @@ from ..session.party.step import Step
 from ..session.protocols import CANCEL
 from ..session.sending import report
 from ..settings import PartyLimits
-from ..store.interface import PartyStore
-from ..store.records import CancellationRecord, Outcome
+from ..store.interface import PartyStore, StoreUnavailableError
+from ..store.records import CancellationRecord, Outcome, PromiseRecord
 from .commits import PartyCommits
 
 logger = logging.getLogger(__name__)
+
+RACES = 5
+"""Lost to reshares of the key before a delivery is given back."""
 
 
 class Cancelling:
@@ -67,33 +73,61 @@ class Cancelling:
     async def _forbid(self, told: RequestCancelled, request: CancelRequest) -> None:
         """Whatever is answered, nothing is committed for the request any more: unless there are too
         many cancellations."""
-        if (kept := await self._kept(request)) is not None:
-            await self._answer(told, CancelAnswered(statement=kept))
-            return
+        for _ in range(RACES):
+            promise = await self._promise(request)
+            if (kept := await self._kept(request, promise)) is not None:
+                await self._answer(told, CancelAnswered(statement=kept))
+                return
+            said, forbids = await self._forbidden(request, promise)
+            outcome = await self._answer(told, said, forbids)
+            if outcome is Outcome.ALREADY_SIGNED:
+                said = CancelAnswered(refused=CancelRefusal.ALREADY_SIGNED)
+                signed = replace(forbids, statement=None, promise=None)
+                outcome = await self._answer(told, said, signed)
+            if outcome is Outcome.OVERLOADED:
+                await self._answer(told, CancelAnswered(refused=CancelRefusal.OVERLOADED))
+            if outcome is not Outcome.EPOCH_TAKEN:
+                return
+        raise StoreUnavailableError("the key got another epoch every time")
+
+    async def _forbidden(
+        self, request: CancelRequest, promise: PromiseRecord | None
+    ) -> tuple[CancelAnswered, CancellationRecord]:
+        """What is said of the request if nothing was committed for it, and what goes with that."""
         memory = await self._store.memory()
         kept_ms = int(self._limits.statements_seconds * 1000)
         since = stating.remembered_from(memory, self._party, now=self._clock(), kept_ms=kept_ms)
         statement, said = None, CancelAnswered(refused=CancelRefusal.FORGOTTEN)
         if not stating.forgotten(request, memory, since):
-            statement = stating.state(request, self._party, since)
+            statement = stating.state(request, self._party, since, promise)
             said = CancelAnswered(statement=statement)
         limit = self._limits.cancellations_per_owner
-        forbids = stating.cancellation(request, self._party, memory, statement, limit=limit)
-        outcome = await self._answer(told, said, forbids)
-        if outcome is Outcome.ALREADY_SIGNED:
-            said = CancelAnswered(refused=CancelRefusal.ALREADY_SIGNED)
-            outcome = await self._answer(told, said, replace(forbids, statement=None))
-        if outcome is Outcome.OVERLOADED:
-            await self._answer(told, CancelAnswered(refused=CancelRefusal.OVERLOADED))
+        return said, stating.cancellation(
+            request, self._party, memory, statement, limit=limit, promise=promise
+        )
 
-    async def _kept(self, request: CancelRequest) -> Statement | None:
+    async def _promise(self, request: CancelRequest) -> PromiseRecord | None:
+        """None where no key is named, or another owner's, whose reshares this one has no say in."""
+        key_session = request.key_session
+        if key_session is None:
+            return None
+        owners = await self._store.owners(key_session)
+        if any(owner != request.target_owner.name for owner in owners):
+            return None
+        epochs = await self._store.signing_epochs(key_session)
+        return PromiseRecord(key_session=key_session, epochs=tuple(epochs))
+
+    async def _kept(
+        self, request: CancelRequest, promise: PromiseRecord | None
+    ) -> Statement | None:
         """A statement made earlier that says all that is asked for. It holds whatever was forgotten
         since: its request is forbidden for as long as it is kept."""
         text = await self._store.statement(request.target_owner.name, request.target)
         if text is None:
             return None
         kept = Statement.model_validate_json(text)
-        return kept if stating.covers(kept, request) else None
+        named = None if promise is None else promise.key_session
+        return kept if stating.covers(kept, request, named) else None
 
     async def _answer(
         self,

@@ -29,6 +29,10 @@ REFUSALS = {
     Outcome.EXPIRED: "the request expired before we could answer it; is a clock wrong?",
     Outcome.OTHER_REQUEST: "another request of the same id came before",
     Outcome.EPOCH_TAKEN: "an epoch of this key that is not below was begun here meanwhile",
+    Outcome.PROMISED: (
+        "a request that was to sign with this key was cancelled a few minutes ago, and as long as "
+        "it could be answered nothing is dealt of the key: ask again in eleven minutes"
+    ),
     Outcome.TOO_MANY_TRIES: f"we answered the request in {MAX_TRIES} other sessions",
 }
 """Outcomes of a commit for which its session is to fail."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contracts.epochs import open_reshare
 from contracts.errors import ContractError
 from contracts.keys import EpochBundle
-from contracts.requests import ReshareRequest
+from contracts.requests import MAX_LIFETIME_MS, ReshareRequest
 from contracts.retirements import Retirement
 from contracts.sessions import EpochsRetired, ReshareCreated
 
@@ -68,6 +68,7 @@ class Epochs(Switching):
         try:
             request = self._asked(told)
             await self._require_memory_of(request.issued_at)
+            await self._require_memory_of_promises(told)
             accept_reshare(told, request, self._party, held, now=self._clock())
             if await self._store.name_taken(request.owner, request.key_id, terms.key_session):
                 raise NameTakenError(request.key_id)
@@ -139,6 +140,20 @@ class Epochs(Switching):
             await self._vouching.ask(record)
         else:
             await super()._go_on(record)
+
+    async def _require_memory_of_promises(self, told: ReshareCreated) -> None:
+        """A dealer must not forget that it promised to deal nothing of the key. Raises
+        RefusedError."""
+        dealers = {each.party_id for each in told.terms.members if each.deals_as is not None}
+        memory = await self._store.memory()
+        kept_ms = MAX_LIFETIME_MS + 2 * self._party.clock_tolerance_ms
+        if memory.is_first or self._party.party_id not in dealers:
+            return
+        if self._clock() <= memory.begun_at + kept_ms:
+            raise RefusedError(
+                "our database lost its memory a few minutes ago, so we cannot tell whether we "
+                "promised to deal nothing of this key: ask again in eleven minutes"
+            )
 
     def _asked(self, told: ReshareCreated) -> ReshareRequest:
         """Raises RefusedError."""

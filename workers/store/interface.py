@@ -172,6 +172,13 @@ class PartyStore(SessionStore, PartyRetirements, Protocol):
     async def epochs(self, key_session: bytes) -> list[EpochRecord]:
         """Of one key, by their number: all that were begun here, proven here or retired here."""
 
+    async def signing_epochs(self, key_session: bytes) -> list[int]:
+        """Of one key, by their number: all but the first for which this party's word may be out, or
+        which it has proof of."""
+
+    async def owners(self, key_session: bytes) -> list[str]:
+        """Whose the shares of a key are; none or one."""
+
     async def certify_epoch(
         self, record: EpochRecord, certificates: Mapping[str, bytes] | None
     ) -> bool:

@@ -419,9 +419,14 @@ export class WarrenClient implements Warren {
 
   async #cancel(requestId: string, known: Known | null, signal?: AbortSignal): Promise<Settlement> {
     const issuedAt = known?.issuedAt ?? null;
-    const fields = { target: requestId, target_issued_at: issuedAt };
+    const facts = known === null ? null : await this.#facts(known, signal);
+    const fields = {
+      target: requestId,
+      target_issued_at: issuedAt,
+      key_session: facts?.session_id ?? null,
+    };
     const result = await this.#query("cancel", fields, signal);
-    const group = known === null ? null : await this.#group(known, signal);
+    const group = known === null ? null : this.#group(known, facts, result.epochs);
     const { liars } = this.#shared.settings;
     return settle(result, group, { owner: this.#owner, issuedAt: issuedAt ?? 0, liars });
   }
@@ -454,13 +459,18 @@ export class WarrenClient implements Warren {
     }
   }
 
-  async #group(known: Known, signal?: AbortSignal): Promise<Group | null> {
+  #group(known: Known, facts: KeyFacts | null, told: readonly KeyFacts[]): Group | null {
     const { parties } = this.#shared.settings;
     if (known.issuedAt === null) return null; // whether a statement covers it, nobody can say
     if (known.made !== null) return groupOfNewKey(known.made, parties);
+    return facts === null ? null : groupOfKey(facts, parties, told);
+  }
+
+  /** Of the key that was to sign. Parties are asked of its epochs, so it comes before the cancel. */
+  async #facts(known: Known, signal?: AbortSignal): Promise<KeyFacts | null> {
     if (known.keyId === null) return null;
     try {
-      return groupOfKey((await this.key(known.keyId, { signal })).certified.facts, parties);
+      return (await this.key(known.keyId, { signal })).certified.facts;
     } catch (error) {
       if (error instanceof RequestFailedError && error.code === "unknown_key") return null;
       throw error;

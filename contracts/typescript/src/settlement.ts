@@ -1,9 +1,13 @@
 /**
  * What a cancel proves: whether a signature of the cancelled request can still come up. What counts
  * are the statements of the parties that hold the key, each under an identity that is pinned.
+ *
+ * A key whose shares were made anew has had several committees, and each of them has to be counted.
+ * That there is no other is what the statements themselves say.
  */
 
-import { bigEndian, fromBase64, utf8, type Bytes } from "./bytes.js";
+import { bigEndian, fromBase64, fromHex, utf8, type Bytes } from "./bytes.js";
+import { factsDigest } from "./epochs.js";
 import { ContractError } from "./errors.js";
 import type {
   CancelResult,
@@ -19,6 +23,8 @@ import { optional, pack } from "./packing.js";
 import type { Owner } from "./requests.js";
 
 const STATEMENT_TAG = "warren/never-signed/v1";
+/** Of a statement that names a key: one of either kind never counts as one of the other. */
+const EPOCHS_TAG = "warren/never-signed/v2";
 
 export interface Settlement {
   /** The request id of what was cancelled. */
@@ -32,28 +38,66 @@ export interface Settlement {
   /** Parties that did not answer. */
   readonly silent: readonly string[];
   /**
-   * As many parties may have lied, and still no signature can be made; negative where one can
-   * without any lie. Null where nobody knows whose statements would count.
+   * As many parties may have lied, and still no signature can be made, in the epoch where it takes
+   * the fewest; negative where one can without any lie. Null where nobody knows whose statements
+   * would count.
    */
   readonly liarsTolerated: number | null;
-  /** Nothing comes of this request id any more. The same message under another id is another request. */
+  /**
+   * Nothing comes of this request id any more. The same message under another id is another request.
+   * False, too, where parties know of an epoch of the key that we were not shown.
+   */
   readonly final: boolean;
   readonly signatureMayExist: boolean;
 }
 
 /** Those of whom enough must answer for something to come of a request. */
-export interface Group {
+export interface Committee {
   readonly members: Parties;
   /** So many of them make a signature, or a key. */
   readonly needed: number;
   readonly threshold: number;
 }
 
+/** Whose statements count. */
+export interface Group {
+  /** Each of them can answer: those of a key's epochs, the newest in front. */
+  readonly committees: readonly Committee[];
+  /** The key of which statements have to tell; null for any, where it is not made yet. */
+  readonly keySession: string | null;
+  /** All of the key's, as far as we know. */
+  readonly epochs: ReadonlySet<number>;
+}
+
+/**
+ * Null where an epoch that the key's comes from is not told of: who holds that, nobody knows. The
+ * coordinator could leave out some, but each is named by its digest.
+ */
+export function groupOfKey(
+  facts: KeyFacts,
+  pinned: Parties,
+  told: readonly KeyFacts[] = [],
+): Group | null {
+  const known = new Map(told.map((each) => [factsDigest(each), each]));
+  const line = [facts];
+  for (let { reshared } = facts; reshared != null; ) {
+    const before = known.get(reshared.predecessor);
+    if (before === undefined) return null;
+    line.push(before);
+    ({ reshared } = before);
+  }
+  return {
+    committees: line.map((each) => committeeOf(each, pinned)),
+    keySession: facts.session_id,
+    epochs: new Set(line.map(({ epoch }) => epoch)),
+  };
+}
+
 /**
  * A party certifies one key of a name. If as many others could hold one as well, the coordinator may
  * have made two and shows the one that suits it: then all count.
  */
-export function groupOfKey(facts: KeyFacts, pinned: Parties): Group {
+function committeeOf(facts: KeyFacts, pinned: Parties): Committee {
   const members = new Map(
     facts.holders.map((holder) => [holder.party_id, PublicIdentity.fromBase64(holder.identity)]),
   );
@@ -67,7 +111,8 @@ export function groupOfKey(facts: KeyFacts, pinned: Parties): Group {
 export function groupOfNewKey(request: KeygenRequest | ReshareRequest, pinned: Parties): Group {
   const named = request.parties ?? null;
   const members = new Map([...pinned].filter(([name]) => named === null || named.includes(name)));
-  return { members, needed: holdersOf(request), threshold: request.threshold };
+  const committee = { members, needed: holdersOf(request), threshold: request.threshold };
+  return { committees: [committee], keySession: null, epochs: new Set() };
 }
 
 /** How many shall hold a share. */
@@ -84,6 +129,12 @@ export function statementContent(statement: Statement, owner: Owner, target: str
     utf8(statement.party_id),
     bigEndian(statement.issued_from, 8),
     bigEndian(statement.issued_until, 8),
+    ...(statement.key_session == null
+      ? []
+      : [
+          fromHex(statement.key_session),
+          pack((statement.epochs ?? []).map((epoch) => bigEndian(epoch, 4))),
+        ]),
   ]);
 }
 
@@ -96,20 +147,25 @@ export async function settle(
   about: { owner: Owner; issuedAt: number; liars: number | null },
 ): Promise<Settlement> {
   const target = result.target ?? "";
-  const stated = group === null ? [] : await counted(result.statements, group, target, about);
+  const committees = group?.committees ?? [];
+  const stated = new Set<string>();
   let tolerated: number | null = null;
-  if (group !== null) {
+  let final = group !== null && result.target_status !== "completed";
+  for (const committee of committees) {
+    const said = result.statements.filter((each) => group !== null && knows(group, each));
+    const valid = await counted(said, committee, target, about);
+    for (const name of valid) stated.add(name);
     // Possible if and only if those who stated nothing, and the liars, are as many as needed.
-    tolerated = group.needed - (group.members.size - stated.length) - 1;
+    const of = committee.needed - (committee.members.size - valid.size) - 1;
+    tolerated = Math.min(tolerated ?? of, of);
+    final &&= of >= (about.liars ?? committee.threshold - 1);
   }
-  const limit = about.liars ?? (group === null ? 0 : group.threshold - 1);
-  const final = tolerated !== null && tolerated >= limit && result.target_status !== "completed";
   const members = (names: readonly string[]): readonly string[] =>
-    names.filter((name) => group === null || group.members.has(name));
+    names.filter((name) => group === null || committees.some((each) => each.members.has(name)));
   return {
     target,
     targetStatus: result.target_status,
-    stated,
+    stated: [...stated].sort(),
     alreadySigned: members(result.already_signed),
     silent: members(result.silent),
     liarsTolerated: tolerated,
@@ -118,27 +174,35 @@ export async function settle(
   };
 }
 
+/** Whether its party had a hand in no epoch of the key but those we know, and says so. */
+function knows(group: Group, { key_session: key, epochs }: Statement): boolean {
+  if (group.keySession === null) return true;
+  if (key !== group.keySession || epochs == null) return false;
+  return epochs.every((epoch) => group.epochs.has(epoch));
+}
+
 /** One of each party, at most. */
 async function counted(
   statements: readonly Statement[],
-  group: Group,
+  committee: Committee,
   target: string,
   about: { owner: Owner; issuedAt: number },
-): Promise<string[]> {
+): Promise<Set<string>> {
   const valid = new Set<string>();
   for (const statement of statements) {
-    const identity = group.members.get(statement.party_id);
+    const identity = committee.members.get(statement.party_id);
     const covers =
       statement.issued_from <= about.issuedAt && about.issuedAt <= statement.issued_until;
     if (identity === undefined || !covers) continue;
     const content = statementContent(statement, about.owner, target);
     try {
-      await identity.verify(STATEMENT_TAG, content, fromBase64(statement.signature));
+      const tag = statement.key_session == null ? STATEMENT_TAG : EPOCHS_TAG;
+      await identity.verify(tag, content, fromBase64(statement.signature));
     } catch (error) {
       if (error instanceof ContractError) continue;
       throw error;
     }
     valid.add(statement.party_id);
   }
-  return [...valid].sort();
+  return valid;
 }

@@ -64,6 +64,12 @@ def test_all_are_asked_where_as_many_others_could_hold_a_key_of_the_same_name() 
     assert cancellation.whom_to_ask(signing_session().conduct(), many) == many
 
 
+def test_all_are_asked_of_a_key_whose_shares_were_made_anew() -> None:
+    """Holders of any epoch may sign, as long as they have not heard of the next."""
+    signing = signing_session().conduct()
+    assert cancellation.whom_to_ask(signing, PARTIES, moved=True) == PARTIES
+
+
 def test_each_is_told_the_cancels_own_bytes() -> None:
     signed = cancelled()
     content = told(signed)

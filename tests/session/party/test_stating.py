@@ -26,7 +26,7 @@ from tests.session.builders import (
 from tests.session.cancels import TARGET, cancel_request, cancelled, statement, told
 from workers.session.errors import RefusedError
 from workers.session.party import stating
-from workers.store.records import IncarnationRecord
+from workers.store.records import IncarnationRecord, PromiseRecord
 
 OPERATOR = Identity.generate()
 OTHERS = Owner(client_id="svcB", tenant="bank")
@@ -148,6 +148,21 @@ def test_a_statement_is_about_the_requests_owner_and_lasts_until_the_cancel() ->
     made = stating.state(request, party(1), since=7)
     made.verify(OTHERS, TARGET, IDENTITIES["party-1"].public)
     assert (made.party_id, made.issued_from, made.issued_until) == ("party-1", 7, NOW + 5)
+
+
+def test_of_a_key_it_says_which_epochs_may_sign_and_is_no_answer_to_who_asks_of_another() -> None:
+    request = cancel_request(key_session=bytes([3]) * 32)
+    promise = PromiseRecord(key_session=bytes([3]) * 32, epochs=(2, 5))
+    made = stating.state(request, party(1), 7, promise)
+    made.verify(request.target_owner, TARGET, IDENTITIES["party-1"].public)
+    assert (made.key_session, made.epochs) == (promise.key_session, [2, 5])
+    assert stating.covers(made, request, promise.key_session)
+    assert not stating.covers(made, request)
+    assert not stating.covers(made, request, bytes(32))
+    kept = stating.cancellation(request, party(1), LATER, made, limit=9, promise=promise)
+    assert kept.promise == promise
+    nothing = stating.cancellation(request, party(1), LATER, None, limit=9, promise=promise)
+    assert nothing.promise is None
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,8 @@ def statement(
     *,
     issued_until: int,
     issued_from: int = 0,
+    key_session: bytes | None = None,
+    epochs: Sequence[int] = (),
 ) -> dict[str, Any]:
     """ "I committed nothing for this request, and never will", as a party says it."""
     made = Statement.signed(
@@ -198,5 +200,7 @@ def statement(
         request_id,
         issued_from=issued_from,
         issued_until=issued_until,
+        key_session=key_session,
+        epochs=None if key_session is None else epochs,
     )
     return made.model_dump(mode="json")

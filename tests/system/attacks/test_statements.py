@@ -38,98 +38,134 @@ from .under_way import lost, outcome
 
 LIAR = "party-3"
 NAMES = ("party-1", "party-2", "party-3")
-Forge = Callable[[Adversary, SignedRequest], Sequence[Mapping[str, Any]]]
+Forge = Callable[[Adversary, SignedRequest, bytes], Sequence[Mapping[str, Any]]]
 
 
-def by(identity: Identity, party_id: str, target: SignedRequest, **changes: Any) -> dict[str, Any]:
-    """As the party says it, but for the changes."""
+def by(
+    identity: Identity, party_id: str, target: SignedRequest, key: bytes, **changes: Any
+) -> dict[str, Any]:
+    """As the party says it, but for the changes. Arguments: key: Its session."""
     request = target.request
     owner = Owner(
         client_id=changes.pop("client_id", request.client_id),
         tenant=changes.pop("tenant", request.tenant),
     )
     request_id = changes.pop("request_id", request.request_id)
-    times = {"issued_until": now_ms()} | changes
-    return statement(identity, party_id, owner, request_id, **times)
+    said: dict[str, Any] = {"issued_until": now_ms(), "key_session": key} | changes
+    return statement(identity, party_id, owner, request_id, **said)
 
 
 def by_all(
-    adversary: Adversary, target: SignedRequest, names: Iterable[str] = NAMES, **changes: Any
+    adversary: Adversary,
+    target: SignedRequest,
+    key: bytes,
+    names: Iterable[str] = NAMES,
+    **changes: Any,
 ) -> list[dict[str, Any]]:
     """By the parties themselves: all of them are in league here."""
-    return [by(adversary.stolen_key(name), name, target, **changes) for name in names]
+    return [by(adversary.stolen_key(name), name, target, key, **changes) for name in names]
 
 
-def of_strangers(adversary: Adversary, target: SignedRequest) -> Sequence[Mapping[str, Any]]:
-    return [by(Identity.generate(), party_id, target) for party_id in NAMES]
+def of_strangers(
+    adversary: Adversary, target: SignedRequest, key: bytes
+) -> Sequence[Mapping[str, Any]]:
+    return [by(Identity.generate(), party_id, target, key) for party_id in NAMES]
 
 
-def of_two(adversary: Adversary, target: SignedRequest) -> Sequence[Mapping[str, Any]]:
-    return by_all(adversary, target, NAMES[:2])
+def of_two(adversary: Adversary, target: SignedRequest, key: bytes) -> Sequence[Mapping[str, Any]]:
+    return by_all(adversary, target, key, NAMES[:2])
 
 
 def of_two_and_a_stranger(
-    adversary: Adversary, target: SignedRequest
+    adversary: Adversary, target: SignedRequest, key: bytes
 ) -> Sequence[Mapping[str, Any]]:
-    return [*by_all(adversary, target, NAMES[:2]), by(Identity.generate(), LIAR, target)]
+    return [*by_all(adversary, target, key, NAMES[:2]), by(Identity.generate(), LIAR, target, key)]
 
 
-def of_one_liar_thrice(adversary: Adversary, target: SignedRequest) -> Sequence[Mapping[str, Any]]:
-    return [by(adversary.stolen_key(LIAR), LIAR, target)] * 3
+def of_one_liar_thrice(
+    adversary: Adversary, target: SignedRequest, key: bytes
+) -> Sequence[Mapping[str, Any]]:
+    return [by(adversary.stolen_key(LIAR), LIAR, target, key)] * 3
 
 
-def of_one_liar_for_all(adversary: Adversary, target: SignedRequest) -> Sequence[Mapping[str, Any]]:
+def of_one_liar_for_all(
+    adversary: Adversary, target: SignedRequest, key: bytes
+) -> Sequence[Mapping[str, Any]]:
     identity = adversary.stolen_key(LIAR)
-    return [by(identity, name, target) for name in NAMES]
+    return [by(identity, name, target, key) for name in NAMES]
 
 
-def of_no_holders(adversary: Adversary, target: SignedRequest) -> Sequence[Mapping[str, Any]]:
-    return [by(Identity.generate(), f"party-{number}", target) for number in (4, 5, 6)]
+def of_no_holders(
+    adversary: Adversary, target: SignedRequest, key: bytes
+) -> Sequence[Mapping[str, Any]]:
+    return [by(Identity.generate(), f"party-{number}", target, key) for number in (4, 5, 6)]
 
 
 def about_another_request(
-    adversary: Adversary, target: SignedRequest
+    adversary: Adversary, target: SignedRequest, key: bytes
 ) -> Sequence[Mapping[str, Any]]:
     """By all three, and true: of an id that was never used."""
-    return by_all(adversary, target, request_id="another")
+    return by_all(adversary, target, key, request_id="another")
 
 
 def about_another_tenant(
-    adversary: Adversary, target: SignedRequest
+    adversary: Adversary, target: SignedRequest, key: bytes
 ) -> Sequence[Mapping[str, Any]]:
-    return by_all(adversary, target, tenant="another")
+    return by_all(adversary, target, key, tenant="another")
 
 
 def about_another_client(
-    adversary: Adversary, target: SignedRequest
+    adversary: Adversary, target: SignedRequest, key: bytes
 ) -> Sequence[Mapping[str, Any]]:
-    return by_all(adversary, target, client_id="svcB")
+    return by_all(adversary, target, key, client_id="svcB")
 
 
 def of_before_the_request(
-    adversary: Adversary, target: SignedRequest
+    adversary: Adversary, target: SignedRequest, key: bytes
 ) -> Sequence[Mapping[str, Any]]:
     """By all three, and true when they were made."""
-    return by_all(adversary, target, issued_until=target.request.issued_at - 1)
+    return by_all(adversary, target, key, issued_until=target.request.issued_at - 1)
 
 
 def of_after_the_request(
-    adversary: Adversary, target: SignedRequest
+    adversary: Adversary, target: SignedRequest, key: bytes
 ) -> Sequence[Mapping[str, Any]]:
     """By parties that have forgotten it since."""
-    return by_all(adversary, target, issued_from=target.request.issued_at + 1)
+    return by_all(adversary, target, key, issued_from=target.request.issued_at + 1)
 
 
 def with_another_time_than_was_signed(
-    adversary: Adversary, target: SignedRequest
+    adversary: Adversary, target: SignedRequest, key: bytes
 ) -> Sequence[Mapping[str, Any]]:
-    later = by_all(adversary, target, issued_from=target.request.issued_at + 1)
+    later = by_all(adversary, target, key, issued_from=target.request.issued_at + 1)
     return [each | {"issued_from": 0} for each in later]
 
 
-def exchanged(adversary: Adversary, target: SignedRequest) -> Sequence[Mapping[str, Any]]:
+def of_another_key(
+    adversary: Adversary, target: SignedRequest, key: bytes
+) -> Sequence[Mapping[str, Any]]:
+    return by_all(adversary, target, bytes(32))
+
+
+def of_no_key(
+    adversary: Adversary, target: SignedRequest, key: bytes
+) -> Sequence[Mapping[str, Any]]:
+    """As they state it to whoever names none."""
+    return by_all(adversary, target, key, key_session=None)
+
+
+def of_an_epoch_that_is_not_shown(
+    adversary: Adversary, target: SignedRequest, key: bytes
+) -> Sequence[Mapping[str, Any]]:
+    """By former holders, and true: others sign meanwhile."""
+    return by_all(adversary, target, key, epochs=[1])
+
+
+def exchanged(
+    adversary: Adversary, target: SignedRequest, key: bytes
+) -> Sequence[Mapping[str, Any]]:
     """Each under another's name."""
-    said = by_all(adversary, target)
+    said = by_all(adversary, target, key)
     signatures = [each["signature"] for each in said]
     return [
         each | {"signature": signature}
@@ -150,6 +186,9 @@ FORGERIES: list[Forge] = [
     of_before_the_request,
     of_after_the_request,
     with_another_time_than_was_signed,
+    of_another_key,
+    of_no_key,
+    of_an_epoch_that_is_not_shown,
     exchanged,
 ]
 ALL: list[Forge] = [by_all, *FORGERIES]
@@ -175,7 +214,7 @@ async def test_a_forged_cancel_is_final_only_if_all_holders_lie(
             signed,
             target=request_id,
             target_status="cancelled",
-            statements=forge(insider, target),
+            statements=forge(insider, target, key.facts.session_id),
             already_signed=[],
             silent=[],
         ),
@@ -277,7 +316,9 @@ async def test_statements_must_hold_for_both_requests_that_had_one_id(
             victim,
             victim.cancel(request_id),
             "cancel",
-            functools.partial(_cancelled, by_all(insider, first, issued_from=issued_from)),
+            functools.partial(
+                _cancelled, by_all(insider, first, key.facts.session_id, issued_from=issued_from)
+            ),
         )
         assert isinstance(believed.outcome, Settlement)
         assert believed.outcome.final == final
@@ -295,14 +336,16 @@ def _cancelled(statements: list[dict[str, Any]], signed: SignedRequest) -> dict[
     )
 
 
-async def lie_for_the_liar(insider: Adversary, held: Held, target: SignedRequest) -> None:
+async def lie_for_the_liar(
+    insider: Adversary, held: Held, target: SignedRequest, key: bytes
+) -> None:
     """Its own answer is kept back, and a statement that it has signed nothing goes out."""
     answers = await held.recording.of_each(ANSWERED, 3)
     identity = insider.stolen_key(LIAR)
     for wire in answers:
         report = envelope(wire)
         if report.sender == LIAR:
-            lie = Statement.model_validate(by(identity, LIAR, target), strict=False)
+            lie = Statement.model_validate(by(identity, LIAR, target, key), strict=False)
             said = CancelAnswered(statement=lie)
             false = replace(report, payload=said.model_dump_json().encode())
             wire = replace(wire, body=false.seal(identity), message_id=false.digest().hex())
@@ -327,7 +370,7 @@ async def test_one_liar_among_those_who_state_does_not_make_it_final(
         await insider.shares_of(request_id, held)
         asked = asyncio.ensure_future(victim.cancel(request_id))
         target = heard_request(await insider.recording.first(is_request("sign", request_id)))
-        await lie_for_the_liar(insider, held, target)
+        await lie_for_the_liar(insider, held, target, key.facts.session_id)
         settlement = await asked
         await outcome(task)
     assembly = Assembly(await insider.until_now(), insider.forms, insider.parties)

@@ -12,9 +12,10 @@ import pytest
 from contracts.errors import ContractError
 from contracts.failures import FailureCode
 from contracts.keys import EpochBundle
-from contracts.requests import ReshareRequest
+from contracts.requests import MAX_LIFETIME_MS, ReshareRequest
 from contracts.results import Status
 from tests.contracts.samples import CLIENT, STRANGER
+from tests.session.builders import TOLERANCE_MS
 from tests.session.epoch_bundles import (
     FROM_EPOCH,
     NEW_PARTIES,
@@ -37,9 +38,7 @@ from tests.workers.party.nodes import (
 from workers.session.epochs import ENDS_S, SIGNS_ON_S
 from workers.session.errors import RefusedError
 from workers.session.party.acceptance import key_facts
-from workers.store.records import (
-    CancellationRecord,
-)
+from workers.store.records import CancellationRecord, IncarnationRecord
 
 __all__ = ["nodes"]
 
@@ -116,6 +115,33 @@ async def _switch(nodes: Nodes, bundle: EpochBundle) -> None:
 ###
 ### What is refused, and changes nothing
 ###
+
+
+async def test_who_lost_its_memory_deals_nothing_as_long_as_a_promise_lasts(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have stated of the key that there is no other epoch. Who only receives begins."""
+    begun = nodes.told()
+    lost = IncarnationRecord(
+        incarnation=bytes(16), progress=0, begun_at=nodes.clock(), reason="the database was copied"
+    )
+
+    async def memory() -> IncarnationRecord:
+        return lost
+
+    for name in (STAYS, LEAVER, NEWCOMER):
+        monkeypatch.setattr(nodes[name].store, "memory", memory)
+        await nodes[name].epochs.begin(begun)
+    for name in (STAYS, LEAVER):
+        (failed,) = nodes[name].failures()
+        assert failed.failure.code is FailureCode.PARTY_REFUSED
+        assert "promised to deal nothing of this key" in failed.failure.message
+    assert nodes[NEWCOMER].failures() == []
+    lasts_ms = MAX_LIFETIME_MS + 2 * TOLERANCE_MS
+    lost = replace(lost, begun_at=nodes.clock() - lasts_ms - 1)
+    again = nodes.told(salt=bytes(32))
+    await nodes[STAYS].epochs.begin(again)
+    assert len(nodes[STAYS].failures()) == 1
 
 
 async def test_a_wish_that_is_not_the_owners_is_refused_and_nothing_begins(nodes: Nodes) -> None:

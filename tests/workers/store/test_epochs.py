@@ -30,10 +30,11 @@ ROLE = "party"
 PROOFS = {"party-1": b"one", "party-2": b"two"}
 BUNDLE = '{"proves": "it"}'
 TOLD = '{"deleted": "it"}'
+OWNER = "svcA/alice"
 
 
 def begin(epoch: int, name: str = "reshare", **other: Any) -> PartyChange:
-    step = EpochStep(key_session=KEY, epoch=epoch, status=EpochStatus.BEGUN)
+    step = EpochStep(key_session=KEY, epoch=epoch, status=EpochStatus.BEGUN, owner=OWNER)
     return party_change(name, protocol="reshare", epoch=step, at=epoch, **other)
 
 
@@ -44,7 +45,7 @@ def certify(epoch: int, name: str = "reshare", **other: Any) -> PartyChange:
         "cause": "round 4",
         "key_share": key_share(epoch=epoch, secret=f"share {epoch} of {name}".encode()),
     }
-    step = EpochStep(key_session=KEY, epoch=epoch, status=EpochStatus.PENDING)
+    step = EpochStep(key_session=KEY, epoch=epoch, status=EpochStatus.PENDING, owner=OWNER)
     return party_change(name, epoch=step, at=10 + epoch, **(values | other))
 
 
@@ -124,7 +125,9 @@ async def test_none_begins_that_is_not_above_all_that_did(party: PartyStore, lat
     assert await party.session(again.session_id) is None
     assert await statuses(party) == {2: "begun"}
     assert await party.commit(begin(3, "again")) is Outcome.COMMITTED
-    elsewhere = EpochStep(key_session=session_id("other"), epoch=1, status=EpochStatus.BEGUN)
+    elsewhere = EpochStep(
+        key_session=session_id("other"), epoch=1, status=EpochStatus.BEGUN, owner=OWNER
+    )
     other = party_change("other key's", epoch=elsewhere)
     assert await party.commit(other) is Outcome.COMMITTED
 

@@ -6,7 +6,7 @@ Pure. The parties' word alone is worth something to the client, so nothing here 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from contracts import sessions
 from contracts.envelope import Envelope
@@ -41,11 +41,16 @@ class Cancellation(Contract):
     asked: list[Id]
 
 
-def whom_to_ask(target: Conduct | None, parties: Iterable[str]) -> list[str]:
-    """Everybody that could answer the request. The members of a key generation are the
+def whom_to_ask(
+    target: Conduct | None, parties: Iterable[str], *, moved: bool = False
+) -> list[str]:
+    """Everybody that could answer the request: of a key whose shares were made anew, holders of any
+    epoch, and who they were, all parties say. The members of a key generation are the
     coordinator's word where the request names none, and so is the key where as many others could
     hold one of its name (see `contracts.client.settlement`): then all are."""
     parties = list(parties)
+    if moved:
+        return parties
     match target:
         case Conduct(request=SignRequest(), facts=KeyFacts(holders=holders)) if 2 * len(
             holders
@@ -101,12 +106,14 @@ def answer(
     *,
     target_status: Status | None,
     named: bytes | None,
+    epochs: Sequence[KeyFacts] = (),
     now: int,
 ) -> CancelResult:
     """What the parties have said so far, and how the target ended.
 
     Arguments:
         named: The target's session, as its owner knows it.
+        epochs: Of the key that the cancel names.
     """
     request = cancellation.request
     answers = {row.sender: CancelAnswered.model_validate_json(payload(row)) for row in received}
@@ -124,4 +131,5 @@ def answer(
         statements=sorted(statements, key=lambda each: each.party_id),
         already_signed=sorted(who for who, each in answers.items() if each.refused is signed),
         silent=[party_id for party_id in cancellation.asked if party_id not in answers],
+        epochs=list(epochs),
     )

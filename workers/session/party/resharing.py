@@ -78,7 +78,8 @@ def deal(turn: Turn) -> Move:
 
 
 def certify(turn: Turn) -> Move:
-    """With this move our share goes to the store, and only then our word that we hold it."""
+    """With this move our share goes to the store, and only then our word that we hold it. A dealer
+    that gets none remembers its word all the same: it tells of the epoch from then on."""
     dealt = reshare.Dealt.from_bytes(turn.state.protocol)
     shares = turn.parse_sealed(lambda data: reshare.Share.from_bytes(dealt.parameters, data))
     finished = reshare.finish(dealt, shares)
@@ -89,7 +90,7 @@ def certify(turn: Turn) -> Move:
         protocol=pack((finished.to_bytes(), said.to_bytes())),
         outbox=Outbox(broadcast=said.to_bytes()),
         key_share=share,
-        epoch=None if share is None else _epoch(turn, EpochStatus.PENDING),
+        epoch=_epoch(turn, EpochStatus.PENDING),
         answers=_answer(turn, commits=True),
     )
 
@@ -285,8 +286,13 @@ def _answer(turn: Turn, *, commits: bool) -> AnswerRecord:
 
 
 def _epoch(turn: Turn, status: EpochStatus) -> EpochStep:
-    terms = _created(turn).terms
-    return EpochStep(key_session=terms.key_session, epoch=terms.epoch, status=status)
+    created = _created(turn)
+    return EpochStep(
+        key_session=created.terms.key_session,
+        epoch=created.terms.epoch,
+        status=status,
+        owner=_request(created).owner,
+    )
 
 
 def _record(

@@ -9,7 +9,7 @@ from contracts.sessions import RequestCancelled, cancel_session_id
 from contracts.signing import SignedRequest
 from contracts.statements import Statement
 
-from ...store.records import CancellationRecord, IncarnationRecord
+from ...store.records import CancellationRecord, IncarnationRecord, PromiseRecord
 from ..errors import RefusedError
 from .acceptance import Party
 
@@ -61,7 +61,10 @@ def forgotten(request: CancelRequest, memory: IncarnationRecord, since: int) -> 
     return request.target_issued_at < since
 
 
-def state(request: CancelRequest, party: Party, since: int) -> Statement:
+def state(
+    request: CancelRequest, party: Party, since: int, promise: PromiseRecord | None = None
+) -> Statement:
+    """Arguments: promise: Of the key that the cancel names; None to state nothing of it."""
     return Statement.signed(
         party.identity,
         party.party_id,
@@ -69,13 +72,21 @@ def state(request: CancelRequest, party: Party, since: int) -> Statement:
         request.target,
         issued_from=since,
         issued_until=request.issued_at,
+        key_session=None if promise is None else promise.key_session,
+        epochs=None if promise is None else promise.epochs,
     )
 
 
-def covers(statement: Statement, request: CancelRequest) -> bool:
-    """Whether one made earlier says all that this cancel asks for."""
+def covers(statement: Statement, request: CancelRequest, key_session: bytes | None = None) -> bool:
+    """Whether one made earlier says all that this cancel asks for, and in the form that it knows.
+
+    Arguments:
+        key_session: Of the key of which we would state something.
+    """
     asked = (request.target_issued_at, request.issued_at)
-    return all(statement.covers(at) for at in asked if at is not None)
+    return statement.key_session == key_session and all(
+        statement.covers(at) for at in asked if at is not None
+    )
 
 
 def cancellation(
@@ -85,8 +96,13 @@ def cancellation(
     statement: Statement | None,
     *,
     limit: int,
+    promise: PromiseRecord | None = None,
 ) -> CancellationRecord:
-    """Arguments: limit: Of the owner's live cancellations."""
+    """
+    Arguments:
+        limit: Of the owner's live cancellations.
+        promise: That goes with the statement.
+    """
     lifetime_ms = MAX_LIFETIME_MS + 2 * party.clock_tolerance_ms
     return CancellationRecord(
         owner=request.target_owner.name,
@@ -96,6 +112,7 @@ def cancellation(
         statement=None if statement is None else statement.model_dump_json(),
         limit=limit,
         incarnation=memory.incarnation,
+        promise=None if statement is None else promise,
     )
 
 

@@ -60,6 +60,7 @@ _REFUSALS = {
     "WK001": Outcome.KEY_EXISTS,
     "WB001": Outcome.BATCH_REFUSED,
     "WE001": Outcome.EPOCH_TAKEN,
+    "WE002": Outcome.PROMISED,
 }
 
 # Rows that only another delivery of the same message can have written.

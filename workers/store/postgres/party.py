@@ -121,7 +121,7 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
         if presigning:
             function = "commit_party_and_presignatures_v1"
         elif change.epoch is not None:
-            function = "commit_party_and_epoch_v1"
+            function = "commit_party_and_epoch_v2"
         elif share is not None:
             function = "commit_party_and_key_v1"
         try:
@@ -271,7 +271,8 @@ def _epoch_values(change: PartyChange) -> tuple[object, ...]:
     """What only a reshare says."""
     if change.epoch is None:
         return ()
-    return change.epoch.key_session, change.epoch.epoch, change.epoch.status.value, change.at
+    step = change.epoch
+    return step.key_session, step.epoch, step.status.value, change.at, step.owner
 
 
 def _about_request(change: PartyChange) -> tuple[str, tuple[object, ...]]:
@@ -280,8 +281,11 @@ def _about_request(change: PartyChange) -> tuple[str, tuple[object, ...]]:
         values = party.answer_values(change, change.answers)
         return "answer_request_v1", (*values, change.answers.counts_until, MAX_TRIES)
     if change.forbids is not None:
-        values = party.cancellation_values(change.forbids)
-        return "forbid_request_v1", (*values, change.at, change.forbids.limit)
+        values = (*party.cancellation_values(change.forbids), change.at, change.forbids.limit)
+        promise = change.forbids.promise
+        if promise is not None:
+            return "forbid_and_promise_v1", (*values, promise.key_session, list(promise.epochs))
+        return "forbid_request_v1", values
     return "", ()
 
 

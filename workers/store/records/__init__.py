@@ -33,6 +33,7 @@ from .party import (
     Parked,
     PartyChange,
     PresignatureRecord,
+    PromiseRecord,
     SigningMaterial,
     TenantRecord,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "PoolRecord",
     "PooledPresignature",
     "PresignatureRecord",
+    "PromiseRecord",
     "QuarrelRecord",
     "Received",
     "RequestRecord",

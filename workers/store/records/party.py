@@ -55,8 +55,8 @@ class EpochStatus(StrEnum):
     BEGUN = "begun"
     """A session is to make it. It stays so if that fails."""
     PENDING = "pending"
-    """Our share of it is stored and our certificate may be out; whether all others' are, we do not
-    know."""
+    """Our share of it is stored, if we get one, and what we have signed for it may be out; whether
+    all others' is, we do not know."""
     CERTIFIED = "certified"
     """We have its bundle. The epoch before still signs."""
     ACTIVE = "active"
@@ -73,12 +73,15 @@ class EpochStep:
     """What a session does to the epoch that it makes.
 
     Attributes:
-        status: BEGUN, for the first; then PENDING, with our share.
+        status: BEGUN, for the first; then PENDING, with our word for it and, if we get one, our
+            share.
+        owner: Whose request asks for it, as `Owner.name`.
     """
 
     key_session: bytes
     epoch: int
     status: EpochStatus
+    owner: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +182,18 @@ class AnswerRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PromiseRecord:
+    """That nothing is dealt of a key for the request's owner, as long as the request is forbidden.
+
+    Attributes:
+        epochs: All of the key's that may sign, as `PartyStore.signing_epochs` says.
+    """
+
+    key_session: bytes
+    epochs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CancellationRecord:
     """An owner's request for which nothing is to be committed any more.
 
@@ -189,6 +204,7 @@ class CancellationRecord:
         statement: JSON of `contracts.statements.Statement`; None to state nothing.
         limit: Of the owner's live cancellations.
         incarnation: In which the statement holds; in another one nothing is written.
+        promise: With a statement that names a key.
     """
 
     owner: str
@@ -198,6 +214,7 @@ class CancellationRecord:
     statement: str | None
     limit: int
     incarnation: bytes
+    promise: PromiseRecord | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +227,7 @@ class PartyChange(SessionChange):
             id, the whole change fails (KEY_EXISTS).
         epoch: Begin it: the whole change fails (EPOCH_TAKEN) unless it is above all of its key that
             were ever begun here. Or move it on: likewise, unless this session has just begun it.
+            Either fails (PROMISED) as long as nothing is to be dealt of the key.
         take_nonce: Delete this nonce; if it is not there the whole change fails (NONCE_GONE).
         nonces: Insert these.
         take_presignatures: (batch, position) of each; delete them all. If one is not there, or
@@ -221,8 +239,8 @@ class PartyChange(SessionChange):
             counts no more (EXPIRED), if another came under its id (OTHER_REQUEST), or if
             `MAX_TRIES` other sessions answered it (TOO_MANY_TRIES).
         forbids: Let every change fail that answers it from now on, and end its sessions. The whole
-            change fails if it has a statement and one did answer (ALREADY_SIGNED), or if the owner
-            has too many (OVERLOADED).
+            change fails if it has a statement and one did answer (ALREADY_SIGNED), if the owner has
+            too many (OVERLOADED), or if its promise leaves out an epoch (EPOCH_TAKEN).
         at: Unix milliseconds by this party's clock, for these and the epoch.
     """
 

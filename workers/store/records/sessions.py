@@ -36,7 +36,10 @@ class Outcome(Enum):
     BATCH_REFUSED = auto()
     """As many batches are in the making as may be; nothing was written."""
     EPOCH_TAKEN = auto()
-    """The epoch is another session's, or not above all that were begun; nothing was written."""
+    """The epoch is another session's, or not above all that were begun, or there is one that was
+    not named; nothing was written."""
+    PROMISED = auto()
+    """It was promised that nothing is dealt of the key for now; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

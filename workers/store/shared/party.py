@@ -197,6 +197,17 @@ PURGE_ANSWERS = f"""
 
 PURGE_CANCELLATIONS = "DELETE FROM cancellations WHERE forbidden_until < $1"
 
+PURGE_PROMISES = "DELETE FROM promises WHERE until < $1"
+
+SIGNING_EPOCHS = """
+    SELECT epoch FROM words WHERE key_session = $1
+    UNION
+    SELECT epoch FROM epochs WHERE key_session = $1 AND bundle IS NOT NULL
+    ORDER BY epoch
+"""
+
+OWNERS = "SELECT DISTINCT owner FROM key_shares WHERE key_session = $1"
+
 
 @contextmanager
 def _unavailable() -> Iterator[None]:
@@ -306,6 +317,13 @@ class SharedPartyStore(SharedPartyRetirements):
     async def epochs(self, key_session: bytes) -> list[EpochRecord]:
         return [rows.epoch(row) for row in await self._database.fetch(EPOCHS, key_session)]
 
+    async def owners(self, key_session: bytes) -> list[str]:
+        return [row["owner"] for row in await self._database.fetch(OWNERS, key_session)]
+
+    async def signing_epochs(self, key_session: bytes) -> list[int]:
+        found = await self._database.fetch(SIGNING_EPOCHS, key_session)
+        return [row["epoch"] for row in found]
+
     async def keys_due(self, now: int, limit: int) -> list[bytes]:
         return [row["key_session"] for row in await self._database.fetch(KEYS_DUE, now, limit)]
 
@@ -360,6 +378,7 @@ class SharedPartyStore(SharedPartyRetirements):
         return await self._database.execute(PURGE_ANSWERS, before)
 
     async def purge_cancellations(self, *, before: int) -> int:
+        await self._database.execute(PURGE_PROMISES, before)
         return await self._database.execute(PURGE_CANCELLATIONS, before)
 
     async def sealed_key_shares(self) -> list[KeyShareRecord]:

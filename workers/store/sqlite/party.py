@@ -45,6 +45,7 @@ from ..shared.party import (
     OUTDATED,
     RESUME_EPOCH,
     RESUME_SHARE,
+    SIGNING_EPOCHS,
     UNPARK,
     SharedPartyStore,
 )
@@ -101,6 +102,15 @@ BEGIN_EPOCH = """
 MOVE_EPOCH = """
     UPDATE epochs SET status = $4, at = $5
     WHERE key_session = $1 AND epoch = $2 AND session_id = $3 AND status = 'begun'
+"""
+
+PROMISED = "SELECT 1 FROM promises WHERE key_session = $1 AND owner = $2 AND until >= $3"
+
+GIVE_WORD = "INSERT INTO words (key_session, epoch) VALUES ($1, $2)"
+
+PROMISE = """
+    INSERT INTO promises (key_session, owner, until) VALUES ($1, $2, $3)
+    ON CONFLICT (key_session, owner) DO UPDATE SET until = max(until, excluded.until)
 """
 
 CERTIFY_EPOCH = """
@@ -453,6 +463,9 @@ def _end(connection: sqlite3.Connection, session_id: bytes, status: str, now: in
 
 def _move(connection: sqlite3.Connection, wanted: PartyChange, step: EpochStep) -> None:
     """Raises RefusedError."""
+    # By the clock that lets promises end.
+    if select(connection, PROMISED, step.key_session, step.owner, now()):
+        raise RefusedError(Outcome.PROMISED)
     key = (step.key_session, step.epoch)
     values = (*key, wanted.session_id, step.status.value, wanted.at)
     if step.status is not EpochStatus.BEGUN:
@@ -461,6 +474,8 @@ def _move(connection: sqlite3.Connection, wanted: PartyChange, step: EpochStep) 
         change(connection, BEGIN_EPOCH, *values)
     if not moved:
         raise RefusedError(Outcome.EPOCH_TAKEN)
+    if step.status is not EpochStatus.BEGUN:
+        change(connection, GIVE_WORD, *key)
 
 
 def _answer(connection: sqlite3.Connection, wanted: PartyChange, answers: AnswerRecord) -> None:
@@ -496,5 +511,11 @@ def _forbid(
         if live["count"] >= forbids.limit:
             raise RefusedError(Outcome.OVERLOADED)
     change(connection, FORBID, *rows.cancellation_values(forbids))
+    if (promise := forbids.promise) is not None:
+        signing = {row["epoch"] for row in select(connection, SIGNING_EPOCHS, promise.key_session)}
+        if not signing <= set(promise.epochs):
+            raise RefusedError(Outcome.EPOCH_TAKEN)
+        values = (promise.key_session, forbids.owner, forbids.forbidden_until)
+        change(connection, PROMISE, *values)
     for row in known:
         _end(connection, row["session_id"], Status.CANCELLED.value, wanted.at)

@@ -69,6 +69,11 @@ export interface CancelRequest {
    * once cannot tell whether it answered before.
    */
   readonly target_issued_at?: number | null;
+  /**
+   * `KeyFacts.session_id` of the key that it was to sign with, if the canceller knows: then the
+   * statements tell of its epochs, too, without which they prove nothing of a signature.
+   */
+  readonly key_session?: string | null;
   /** Whose request it is, if another's: operators may cancel anybody's. None: the canceller's. */
   readonly of?: Owner | null;
 }
@@ -101,6 +106,11 @@ export interface CancelResult {
   readonly already_signed: readonly string[];
   /** Parties that did not answer in time. */
   readonly silent: readonly string[];
+  /**
+   * Of the key that the cancel names, if its shares were made anew: all epochs that led to the
+   * newest, the first one in front. Each is named by the next one's digest of it.
+   */
+  readonly epochs: readonly KeyFacts[];
 }
 
 /** A key's facts, and the signature of each of its parties over them. */
@@ -1163,6 +1173,10 @@ export interface SignedItem {
  * `issued_until`: this party has committed no signature share and no key certificate, in any
  * session with any key, and never will.
  *
+ * One that names a key says more: which epochs of it the party has had a hand in or has proof of,
+ * beside the first one, and that until the request is too old to be answered by anybody it has a
+ * hand in no other. So whoever knows all epochs that are named knows all that can answer.
+ *
  * Owner and request id do not stand here: whoever verifies it says whose request it is to be of.
  */
 export interface Statement {
@@ -1170,6 +1184,16 @@ export interface Statement {
   /** Of what was issued earlier, the party may have forgotten that it answered. */
   readonly issued_from: number;
   readonly issued_until: number;
+  /**
+   * Which key, by `KeyFacts.session_id`, if the cancel names one. Not written where it is None:
+   * those who cancel as before may not know it.
+   */
+  readonly key_session: string | null;
+  /**
+   * In ascending order. An epoch that was tried in vain is there if this party's word for it may
+   * be out.
+   */
+  readonly epochs: readonly number[] | null;
   readonly signature: string;
 }
 

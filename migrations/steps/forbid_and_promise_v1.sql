@@ -1,0 +1,22 @@
+-- As forbid_request_v1, and nothing is dealt of this key as long as the request is forbidden: for its statement says which
+-- epochs of the key we had a hand in. If there is another one by now, all is undone. An exception undoes all of the change.
+CREATE FUNCTION forbid_and_promise_v1(
+    _owner text, _request_id text, _issued_until bigint, _forbidden_until bigint, _statement text, _at bigint,
+    _limit bigint, _key_session bytea, _epochs bigint[]
+) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM forbid_request_v1(_owner, _request_id, _issued_until, _forbidden_until, _statement, _at, _limit);
+    -- Whoever gives a word for an epoch of this key comes before or after.
+    PERFORM pg_advisory_xact_lock(3, hashtext(encode(_key_session, 'hex')));
+    IF EXISTS (
+        SELECT FROM words WHERE key_session = _key_session AND NOT epoch = ANY (_epochs)
+        UNION ALL
+        SELECT FROM epochs WHERE key_session = _key_session AND bundle IS NOT NULL AND NOT epoch = ANY (_epochs)
+    ) THEN
+        RAISE EXCEPTION USING ERRCODE = 'WE001', MESSAGE = 'the key has an epoch that the statement does not name';
+    END IF;
+    INSERT INTO promises AS mine (key_session, owner, until) VALUES (_key_session, _owner, _forbidden_until)
+    ON CONFLICT (key_session, owner) DO UPDATE SET until = greatest(mine.until, excluded.until);
+    RETURN true;
+END
+$$
