@@ -60,10 +60,11 @@ class KeyEpochs:
                     return before
         return None
 
-    async def proof(self, key_session: bytes) -> EpochBundle | None:
-        """Of a key's newest epoch; None of one whose shares are the first."""
-        made = [each.bundle for each in await self._store.key_epochs(key_session) if each.bundle]
-        return _bundle(made[-1]) if made else None
+    async def proofs(self, key_session: bytes) -> list[EpochBundle]:
+        """Of all epochs of a key that were made, the newest one last: each is believed by who knows
+        the one before."""
+        made = await self._store.key_epochs(key_session)
+        return [_bundle(each.bundle) for each in made if each.bundle is not None]
 
 
 def _certified(record: KeyRecord) -> KeyFacts:

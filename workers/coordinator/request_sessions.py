@@ -175,14 +175,14 @@ class RequestSessions:
         assert failed.failure is not None
         if failed.failure.code is not FailureCode.STALE_EPOCH or facts is None:
             return failed
-        bundle = await self._epochs.proof(facts.session_id)
+        *before, bundle = await self._epochs.proofs(facts.session_id) or [None]
         if bundle is not None and bundle.key.facts.epoch > facts.epoch:
             return failed
         signers = sorted(member.party_id for member in conduct.terms.members)
         failed = replace(failed, refusal=Refusal(party_id=sender, because=[], signers=signers))
-        if bundle is None or sender not in resharing.concerned(bundle):
+        if bundle is None:
             return failed
-        shown = resharing.proof(bundle, [sender], now=now)
+        shown = resharing.proof(bundle, [sender], before, now=now)
         return replace(failed, outgoing=(*failed.outgoing, *shown))
 
     async def _request(self, session_id: bytes) -> RequestRecord:

@@ -167,7 +167,7 @@ class PartyConsumer:
             case sessions.ReshareCreated():
                 await self.reshare_created(instruction)
             case sessions.EpochProven():
-                await self.epochs.proven(instruction.bundle)
+                await self.epochs.shown([*instruction.before, instruction.bundle])
             case sessions.SessionCancelled():
                 await self.session_cancelled(instruction)
             case sessions.RequestCancelled():

@@ -14,7 +14,7 @@ an epoch that is not proven.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from contracts.epochs import open_reshare
 from contracts.errors import ContractError
@@ -97,6 +97,21 @@ class Epochs:
                 cause=cause,
             )
         return None
+
+    async def shown(self, bundles: Sequence[EpochBundle]) -> None:
+        """Believe in the last of several epochs that were made one from the other, by way of those
+        before it where we missed some.
+
+        Raises ContractError if the last one convinces us of nothing; what those before it prove is
+        believed all the same.
+        """
+        for bundle in bundles:
+            try:
+                await self.proven(bundle)
+            except ContractError:
+                # From before the first epoch that we know, perhaps.
+                if bundle is bundles[-1]:
+                    raise
 
     async def proven(self, bundle: EpochBundle) -> bool:
         """Believe in an epoch; False if a later one signs here, or this is known already.

@@ -188,6 +188,27 @@ async def test_a_party_that_was_not_told_is_told_when_it_is_asked(shire: World) 
     assert '"try": 2' in events[0].details
 
 
+async def test_a_party_that_missed_several_epochs_is_shown_them_when_it_shall_come_back(
+    shire: World,
+) -> None:
+    """By then it is no holder, so nobody asks it to sign. The newest epoch comes from one of which
+    it knows nothing."""
+    key = await make(shire, "ed25519")
+    away, others = OLD[2], OLD[:2]
+    for _ in range(3):
+        request = await ask(shire, key, parties=others, dealers=others)
+        await shire.run(dropped=lambda message: message.routing_key == away)
+        key = bundle_of(shire, request).key
+    assert (await shares(shire, key))[away] == {0: True}
+    await reshared(shire, key, parties=OLD, dealers=others, tries=2)
+    assert (await shares(shire, key))[away] == {0: True, 5: True}
+    await pass_(shire, SWITCH_S)
+    asked = shire.sign_request(key_id=key.facts.key_id, message=MESSAGE, signers=OLD[1:])
+    await shire.ask(asked)
+    await shire.run()
+    assert epoch_of(shire, signed(shire, asked)) == 5
+
+
 async def test_a_coordinator_that_is_behind_asks_again_by_the_newest_epoch(
     shire: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
