@@ -40,6 +40,7 @@ from tests.workers.reshares import (
 )
 from tests.workers.simulate import CLIENT, World, world
 from tests.workers.tries import everyone_is_alive, session_of
+from workers.coordinator.requests import RequestConsumer
 from workers.session.coordinator import resharing
 from workers.session.epochs import ENDS_S, SIGNS_ON_S, SWITCH_S, check_bundle
 from workers.store.records import Outgoing
@@ -218,6 +219,39 @@ async def test_a_coordinator_that_is_behind_asks_again_by_the_newest_epoch(
     await pass_(shire, SIGNS_ON_S)
     assert await shares(shire, key) == {name: {0: False, 1: True} for name in OLD}
     assert epoch_of(shire, await sign(shire, key, "ed25519")) == 1
+
+
+async def test_a_request_that_names_who_has_left_ends_all_the_same(
+    shire: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was begun by the epoch before, whose holders have gone on meanwhile."""
+    monkeypatch.setattr(resharing, "SWITCH_S", 1_000.0)
+    key = await make(shire, "ed25519")
+    await reshared(shire, key, parties=NEW)
+    for seconds in (SIGNS_ON_S, ENDS_S):
+        await pass_(shire, seconds)
+    await everyone_is_alive(shire)
+    request = shire.sign_request(key_id=key.facts.key_id, message=MESSAGE, signers=OLD[:2])
+    await shire.ask(request)
+    await shire.run()
+    assert failed(shire, request)[0] is FailureCode.STALE_EPOCH
+
+
+async def test_an_accounts_signers_of_whom_too_few_are_left_keep_nobody_from_signing(
+    shire: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resharing, "SWITCH_S", 1_000.0)
+    key = await make(shire, "ed25519")
+    await reshared(shire, key, parties=NEW)
+    await pass_(shire, SIGNS_ON_S)
+
+    async def preferred(*_: object) -> tuple[str, ...]:
+        return "party-1", "party-2"
+
+    monkeypatch.setattr(RequestConsumer, "_configured", preferred)
+    made = await sign(shire, key, "ed25519")
+    assert epoch_of(shire, made) == 1
+    assert len(set(made.signers) & set(NEW)) == 2
 
 
 async def test_a_party_that_says_so_without_reason_keeps_nobody_from_signing(shire: World) -> None:
