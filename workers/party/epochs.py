@@ -145,12 +145,15 @@ class Epochs:
 
     async def explained(self, error: Exception, key_session: bytes | None, epoch: int) -> Exception:
         """A session's refusal, as one that says so where it is of another epoch than the one that
-        signs here."""
+        signs here. Who has lost its share of this very epoch, or all that it knew of the key, is
+        not behind: nothing that it is shown helps."""
         if not isinstance(error, NoShareError) or key_session is None:
             return error
         epochs = await self._store.epochs(key_session)
         known = max((each.epoch for each in epochs if each.bundle is not None), default=0)
-        return StaleEpochError(epoch, known) if epoch or known else error
+        if known == epoch or not (epochs or await self._store.key_share(key_session, known)):
+            return error
+        return StaleEpochError(epoch, known)
 
     async def go_on(self, key_session: bytes) -> None:
         """What has become due with one key; see `PartyStore.keys_due`."""

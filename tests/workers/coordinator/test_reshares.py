@@ -210,6 +210,30 @@ async def test_a_party_that_missed_several_epochs_is_shown_them_when_it_shall_co
     assert epoch_of(shire, signed(shire, asked)) == 5
 
 
+@pytest.mark.parametrize("tables", [["key_shares"], ["key_shares", "epochs", "certified_names"]])
+async def test_a_party_that_has_lost_its_share_is_not_behind(
+    shire: World, tables: list[str]
+) -> None:
+    """Nothing that it could be shown would help, and what it cannot check it was not shown."""
+    key = await make(shire, "ed25519")
+    await reshared(shire, key)
+    for seconds in (SIGNS_ON_S, ENDS_S):
+        await pass_(shire, seconds)
+    store: Any = shire.party_stores["party-2"]
+    for table in tables:
+        await store._database.execute(f"DELETE FROM {table}")
+    before = len(sent(shire, "epoch_proven"))
+    await everyone_is_alive(shire)
+    request = shire.sign_request(key_id=key.facts.key_id, message=MESSAGE, signers=OLD[:2])
+    await shire.ask(request)
+    await shire.run()
+    code, text = failed(shire, request)
+    assert code is FailureCode.PARTY_REFUSED
+    assert "we hold no usable share of the key" in text
+    assert len(sent(shire, "epoch_proven")) == before
+    assert epoch_of(shire, await sign(shire, key, "ed25519")) == 1
+
+
 async def test_a_coordinator_that_is_behind_asks_again_by_the_newest_epoch(
     shire: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
