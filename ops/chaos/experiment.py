@@ -197,7 +197,7 @@ async def _run(stage: _Stage, settings: Settings, onlooker: Onlooker) -> Outcome
         cancelled_after_s=settings.cancelled_after_s,
         in_flight=settings.in_flight,
     )
-    shares = Shares(deployment, crew, load, facts, clock)
+    shares = Shares(deployment, crew, load, facts, clock, tolerance_s=settings.tolerance_s)
     injector = Injector(
         deployment=deployment,
         crew=crew,

@@ -28,7 +28,7 @@ RULES = {
     "two bytes": "nobody else sends two different messages in one place, but for refusals and "
     "answers to a cancel before and after a loss of memory; these contradict none of before",
     "mixed": "no session is of two epochs of a key",
-    "revived": "nothing is restored that its party knows to be over",
+    "revived": "nothing is restored that its party knows to be over, and all else is",
     "lost key": "in the end any t of its holders sign with each key, and it is the same key",
     "left over": "nothing is left when all is over",
     "dead letter": "every dead letter has a reason that a fault explains",

@@ -39,6 +39,7 @@ GONE_OVER_S = SWITCH_S + 16
 """After an epoch was made, every process of the coordinator asks its holders."""
 SHOWN_WITHIN_S = 20.0
 SHOWN_TRIES = 5
+ROUNDS = 3
 REFUSED = 1
 """What `warren backup` ends with when it will not."""
 
@@ -50,6 +51,7 @@ class Shares:
     """
     Arguments:
         clock: Seconds since the run began.
+        tolerance_s: For so long after a new beginning a party takes no request.
     """
 
     def __init__(
@@ -59,7 +61,10 @@ class Shares:
         load: Load,
         facts: Facts,
         clock: Callable[[], float],
+        *,
+        tolerance_s: float,
     ) -> None:
+        self._tolerance_s = tolerance_s
         self._deployment = deployment
         self._crew = crew
         self._load = load
@@ -105,11 +110,11 @@ class Shares:
             if blind:
                 witness.unlink(missing_ok=True)
                 tombstones_beside(witness).unlink(missing_ok=True)
-            code = await self._backup("restore", party_id, str(self._file(party_id, "old")))
-            if blind != (code == 0):
-                self._facts.revived.append(
-                    f"{party_id} {'refused' if blind else 'took'} a backup of epochs that are over"
-                )
+            said = await self._backup("restore", party_id, str(self._file(party_id, "old")))
+            if not blind and not said:
+                self._facts.revived.append(f"{party_id} took a backup of epochs that are over")
+            if blind and said:
+                self._facts.revived.append(f"{party_id}, without its witness: {said}")
             if not blind:
                 await self._backup("restore", party_id, str(self._file(party_id, "new")))
         return 1 + await self._heal(party_id)
@@ -156,8 +161,7 @@ class Shares:
     ) -> bool:
         name = producer.name, facts.key_id
         first = self._next_epoch.get(name, facts.epoch + 1)
-        request_epochs = self._load.reshare(producer, facts, first, sorted(parties), dealers)
-        result = await request_epochs
+        result = await self._load.reshare(producer, facts, first, sorted(parties), dealers)
         made = isinstance(result, ReshareResult) and result.bundle is not None
         self._next_epoch[name] = highest_asked(self._facts, name) + 1
         self._made_s = self._clock()
@@ -203,7 +207,20 @@ class Shares:
         return bool(sessions) and all(map(beside.below, sessions))
 
     async def _heal(self, party_id: str) -> int:
-        """Have the others deal to it for every key whose share it lacks. Returns how many."""
+        """Have the others deal to it for every key whose share it lacks, again where that comes to
+        nothing. Returns how many."""
+        # Until then it takes nothing that may have been issued before its memory began.
+        await asyncio.sleep(self._tolerance_s)
+        made = 0
+        for _ in range(ROUNDS):
+            lacking = await self._lacking(party_id)
+            results = await self._each(self._dealt_to(party_id, *each) for each in lacking)
+            made += sum(results)
+            if all(results):
+                break
+        return made
+
+    async def _lacking(self, party_id: str) -> list[tuple[Producer, KeyFacts, list[str]]]:
         known = newest(self._facts)
         lacking = []
         async with self._store(party_id) as store:
@@ -217,8 +234,7 @@ class Shares:
             holders = [holder.party_id for holder in facts.holders]
             if party_id in holders and (facts.session_id, facts.epoch) not in usable:
                 lacking.append((producer, facts, holders))
-        results = await self._each(self._dealt_to(party_id, *each) for each in lacking)
-        return sum(results)
+        return lacking
 
     async def _dealt_to(
         self, party_id: str, producer: Producer, facts: KeyFacts, holders: list[str]
@@ -258,8 +274,9 @@ class Shares:
         path.unlink(missing_ok=True)
         await self._backup("create", party_id, "--out", str(path))
 
-    async def _backup(self, command: str, party_id: str, *words: str) -> int:
-        """As an operator does it. Raises BackupFailedError for what is no refusal."""
+    async def _backup(self, command: str, party_id: str, *words: str) -> str:
+        """As an operator does it. Returns why it was refused; "" if it was not. Raises
+        BackupFailedError for what is no refusal."""
         config = self._deployment.directory / f"{party_id}.toml"
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "ops.cli", "backup", command, "--config", str(config)),
@@ -273,7 +290,7 @@ class Shares:
             raise BackupFailedError(
                 f"warren backup {command} at {party_id}: {said.decode()[-500:]}"
             )
-        return code
+        return said.decode().strip()[-500:] if code else ""
 
     def _file(self, party_id: str, name: str) -> Path:
         return self._deployment.directory / f"{party_id}.{name}.backup"
