@@ -124,6 +124,7 @@ class Facts:
         answers: By request id, in the order in which they came.
         memory: Process -> resident bytes at the start of the steady state and at the end.
         proving: Requests that showed at the end that a key is there, and for which signers.
+        asides: Requests that name a party that cannot sign, so that it hears why: they may fail.
         revived: What was restored although it is over.
         deaths: Workers that ended although nobody asked them to: name and how.
     """
@@ -137,6 +138,7 @@ class Facts:
     accusations: set[Accusation] = field(default_factory=set)
     memory: dict[str, tuple[int, int]] = field(default_factory=dict)
     proving: dict[str, str] = field(default_factory=dict)
+    asides: set[str] = field(default_factory=set)
     revived: list[str] = field(default_factory=list)
     deaths: list[str] = field(default_factory=list)
     log_errors: list[str] = field(default_factory=list)

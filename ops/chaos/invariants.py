@@ -121,6 +121,8 @@ def _failures(facts: Facts) -> Iterator[Violation]:
         if result is None or result.failure is None:
             continue
         code, ended_s = result.failure.code, facts.answers[request_id][0].at_s
+        if request_id in facts.asides:
+            continue
         if code is FailureCode.CANCELLED and request_id in cancelled:
             continue
         if code in _ALWAYS and not begins_session(asked):

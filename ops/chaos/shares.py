@@ -141,6 +141,7 @@ class Shares:
             request_id, result = await self._load.sign_by(producer, facts, names)
             if result is not None and result.status is Status.COMPLETED:
                 break
+            self._facts.asides.add(request_id)
         shown = f"key {facts.key_id} of {producer.name} in epoch {facts.epoch}"
         self._facts.proving[request_id] = f"{shown} by {' and '.join(names)}"
 
@@ -249,7 +250,9 @@ class Shares:
         """A party that knows the key by an epoch of before is asked to sign, and hears of it."""
         until = self._clock() + SHOWN_WITHIN_S
         while self._clock() < until and await self._is_behind(party_id, facts):
-            await self._load.sign_by(producer, facts, [party_id, *others][: facts.threshold])
+            signers = [party_id, *others][: facts.threshold]
+            request_id, _ = await self._load.sign_by(producer, facts, signers)
+            self._facts.asides.add(request_id)
 
     async def _is_behind(self, party_id: str, facts: KeyFacts) -> bool:
         async with self._store(party_id) as store:

@@ -87,6 +87,14 @@ def test_a_key_of_which_some_holders_do_not_sign_is_lost() -> None:
     assert broken(facts) == {"lost key"}
 
 
+def test_a_request_by_which_a_party_shall_hear_something_may_fail() -> None:
+    facts = good_facts()
+    fail(facts, "s-ecdsa", FailureCode.STALE_EPOCH)
+    assert broken(facts) == {"unexplained"}
+    facts.asides.add("s-ecdsa")
+    assert broken(facts) == set()
+
+
 def test_a_question_may_be_answered_with_the_present_each_time() -> None:
     facts = good_facts()
     cancel = samples.fields("cancel", request_id="c-1")

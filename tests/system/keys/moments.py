@@ -34,7 +34,7 @@ ALL = tuple(itertools.product(ROLES, STEPS))
 SOME = ((STAYS, "reshare/4"), (COMES, "reshare/5"), (COORDINATOR, "epoch_certified"))
 """Before a share is stored, after it is, and before its proof is."""
 HEARD_WITHIN_S = 20.0
-PAUSE_S = 1.0
+PAUSE_S = 0.5
 WITHIN_S = 60.0
 
 
