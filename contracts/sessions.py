@@ -123,6 +123,8 @@ class EpochProven(InstructionBase):
 
     instruction: Literal["epoch_proven"] = "epoch_proven"
     bundle: EpochBundle
+    before: list[EpochBundle] = Field(default_factory=list)
+    """Those that lead to it, one from the other, for a party that may have missed several."""
 
 
 class VoucherAsked(InstructionBase):

@@ -84,6 +84,25 @@ class Crew:
             self._leaving.difference_update(names)
         await self.ready(names)
 
+    @contextlib.asynccontextmanager
+    async def down(self, names: Iterable[str]) -> AsyncIterator[None]:
+        """SIGKILL, and nobody starts them before the end. Raises WorkerStuckError."""
+        names = [name for name in names if name in self._programs]
+        self._leaving.update(names)
+        try:
+            for name in names:
+                self.kill(name)
+            for name in names:
+                await self._ended(name, starting=True)
+            self._facts.kills += len(names)
+            yield
+        finally:
+            self._doomed.difference_update(names)
+            for name in names:
+                self._start(name)
+            self._leaving.difference_update(names)
+        await self.ready(names)
+
     async def ready(self, names: Iterable[str] | None = None) -> None:
         """Raises WorkerStuckError."""
         wanted = [self._ready(name) for name in names or self.names]
@@ -122,7 +141,8 @@ class Crew:
                 else:
                     self._facts.deaths.append(f"{name} {ending}.{tail(self._log(name), 5)}")
                 await asyncio.sleep(RESTART_PAUSE_S)
-                self._start(name)
+                if name not in self._leaving:
+                    self._start(name)
 
     def _ready(self, name: str) -> Path:
         return self._logs / f"{name}.ready"

@@ -20,7 +20,7 @@ from ops.stack.services import Services
 from . import bans, leftovers
 from .crew import Crew
 from .facts import Facts, Violation
-from .faults import CLIENTS, WIRED
+from .faults import CLIENTS, OF_BACKUPS, OF_SHARES, PARTIES, WIRED, Kind
 from .figures import Figures, figures
 from .injector import Injector
 from .invariants import violations
@@ -29,6 +29,7 @@ from .machines import Machines
 from .orders import OrderBook
 from .producer import Producer
 from .schedule import Injection
+from .shares import Shares
 from .tap import Tap
 from .verifying import Verifier
 from .wires import Wires
@@ -59,6 +60,8 @@ class Settings:
         tolerance_s: How far clocks may be apart. As long again a party signs nothing after its
             database has crashed.
         settles_s: Between the first keys and the load: memory is measured then.
+        shows_keys: In the end all holders of keys with other shares sign, which waits until they
+            are asked.
         entry: What a worker is, before the folder with its orders.
     """
 
@@ -76,15 +79,28 @@ class Settings:
     cancelled_after_s: tuple[float, float] = (0.0, 0.2)
     in_flight: int = 400
     ends_with_faults: bool = False
+    shows_keys: bool = True
     entry: tuple[str, ...] = ENTRY
     processes_per_party: int = 2
     presigning_processes: int = 1
     coordinator_processes: int = 2
 
+    @property
+    def kinds(self) -> set[Kind]:
+        return {injection.kind for injection in self.injections}
+
+    @property
+    def moves_shares(self) -> bool:
+        """Whether keys get other shares, for which there is a spare party."""
+        return not OF_SHARES.isdisjoint(self.kinds)
+
     def plan(self, orders: Path) -> Plan:
+        clients = tuple(LEGACY if name == "legacy" else name for name in CLIENTS)
         return Plan(
-            clients=tuple(LEGACY if name == "legacy" else name for name in CLIENTS),
-            sqlite_parties=1,
+            party_count=len(PARTIES) + self.moves_shares,
+            sqlite_parties=1 + self.moves_shares,
+            clients=clients,
+            resharers=clients if self.moves_shares else (),
             processes_per_party=self.processes_per_party,
             presigning_processes=self.presigning_processes,
             coordinator_processes=self.coordinator_processes,
@@ -181,6 +197,7 @@ async def _run(stage: _Stage, settings: Settings, onlooker: Onlooker) -> Outcome
         cancelled_after_s=settings.cancelled_after_s,
         in_flight=settings.in_flight,
     )
+    shares = Shares(deployment, crew, load, facts, clock, tolerance_s=settings.tolerance_s)
     injector = Injector(
         deployment=deployment,
         crew=crew,
@@ -189,6 +206,7 @@ async def _run(stage: _Stage, settings: Settings, onlooker: Onlooker) -> Outcome
         book=stage.book,
         tap=tap,
         producers=producers,
+        shares=shares,
         facts=facts,
         clock=clock,
         liars=liars,
@@ -199,6 +217,9 @@ async def _run(stage: _Stage, settings: Settings, onlooker: Onlooker) -> Outcome
             await stack.enter_async_context(producer.present())
         onlooker.says("Making the first keys ...")
         await load.make_first_keys()
+        if not settings.kinds.isdisjoint(OF_BACKUPS):
+            onlooker.says("Making backups that get old ...")
+            await shares.grow_old()
         await asyncio.sleep(settings.settles_s)
         before = crew.resident()
         await stack.enter_async_context(crew.kept_alive())
@@ -222,6 +243,9 @@ async def _run(stage: _Stage, settings: Settings, onlooker: Onlooker) -> Outcome
             onlooker.says("Waiting for the last answers ...")
             await load.finish()
             await crew.ready()
+            if settings.moves_shares and settings.shows_keys:
+                onlooker.says("Having any holders of the keys sign ...")
+                await shares.show_that_all_sign()
             onlooker.says("Waiting for quiet ...")
             await _quiet(deployment, facts, settings.quiet_s)
             interrupted = stop.is_set()

@@ -78,6 +78,7 @@ class Sent:
         instructed: (session, party) -> the nonces or presignatures that it was told to use up.
         uses: (party, nonce) -> the sessions in which it answered with it.
         lies: Sessions in which a party that was told to equivocate did.
+        epochs: Session -> the epochs of its key that messages of it name.
         stated: (session, party) -> what it answered to a cancel that binds it, however often.
     """
 
@@ -86,6 +87,7 @@ class Sent:
     instructed: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     uses: defaultdict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
     lies: set[str] = field(default_factory=set)
+    epochs: defaultdict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     stated: defaultdict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
@@ -121,6 +123,9 @@ class Facts:
         asked: By request id.
         answers: By request id, in the order in which they came.
         memory: Process -> resident bytes at the start of the steady state and at the end.
+        proving: Requests that showed at the end that a key is there, and for which signers.
+        asides: Requests that name a party that cannot sign, so that it hears why: they may fail.
+        revived: What was restored although it is over.
         deaths: Workers that ended although nobody asked them to: name and how.
     """
 
@@ -132,6 +137,9 @@ class Facts:
     letters: list[DeadLetter] = field(default_factory=list)
     accusations: set[Accusation] = field(default_factory=set)
     memory: dict[str, tuple[int, int]] = field(default_factory=dict)
+    proving: dict[str, str] = field(default_factory=dict)
+    asides: set[str] = field(default_factory=set)
+    revived: list[str] = field(default_factory=list)
     deaths: list[str] = field(default_factory=list)
     log_errors: list[str] = field(default_factory=list)
     kills: int = 0

@@ -53,6 +53,14 @@ class Kind(StrEnum):
     CLIENT_AWAY = "client-away"
     GREEDY = "greedy"
     """A coordinator asks for a second answer with nonces and presignatures that were used."""
+    RESHARE = "reshare"
+    """No fault: a key gets other shares, for the same parties or with the spare one for another."""
+    LOST_PARTY = "lost-party"
+    """A party's database is thrown away, and no backup has it. It gets shares anew, from others."""
+    OLD_BACKUP = "old-backup"
+    """A party's database is emptied, and a backup restored of shares that are over since."""
+    BLIND_BACKUP = "blind-backup"
+    """The same, and its witness is gone with all that it knew to be over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +85,8 @@ PRESIGNERS = tuple(f"party-{i}.presigning.1" for i in (1, 2, 3))
 COORDINATORS = ("coordinator.1", "coordinator.2")
 WORKERS = (*COORDINATORS, *SIGNERS, *KEY_MAKERS, *PRESIGNERS)
 PARTIES = ("party-1", "party-2", "party-3")
+SPARE = "party-4"
+"""Is there where shares move, and strikes nobody."""
 ROLES = ("coordinator", *PARTIES)
 WIRED = ("coordinator.2", "party-1.2", "party-2.presigning.1")
 """The workers whose connections go through a wire that can be cut."""
@@ -87,7 +97,18 @@ LEADING, FOLLOWING = "leading", "following"
 MOMENTS = {"keygen": "keygen/2", "presigning": "presign/2", "nonces": "nonces_wanted"}
 """What a database may be killed in the middle of, and the message that tells that it has begun."""
 
+REFRESH, COMMITTEE = "refresh", "committee"
+"""Which other shares a key gets."""
+
 LIARS = frozenset({Kind.LIAR, Kind.EQUIVOCATOR, Kind.PRESIGNING_LIAR})
+
+OF_BACKUPS = frozenset({Kind.OLD_BACKUP, Kind.BLIND_BACKUP})
+DISASTERS = OF_BACKUPS | {Kind.LOST_PARTY}
+"""Of a party's whole database."""
+OF_SHARES = DISASTERS | {Kind.RESHARE}
+"""With these among the faults there is a spare party, and every client may reshare."""
+FORGETFUL = DISASTERS | {Kind.DATABASE_KILL}
+"""Who is struck does not know any more what it has said."""
 
 _LOST_STATE = frozenset({SILENCE, FailureCode.PARTY_REFUSED, FailureCode.SPOILT})
 _LIES = frozenset({SILENCE, FailureCode.PARTY_FAULT, FailureCode.PARTY_REFUSED, FailureCode.SPOILT})
@@ -120,6 +141,11 @@ TRAITS: dict[Kind, Traits] = {
     Kind.DISK_FULL: Traits(targets=ROLES, lasts_s=(2, 5), excuses=frozenset({SILENCE})),
     Kind.CLIENT_AWAY: Traits(targets=CLIENTS, lasts_s=(3, 8)),
     Kind.GREEDY: Traits(lasts_s=(2, 3)),
+    Kind.RESHARE: Traits(targets=(REFRESH, COMMITTEE)),
+} | {
+    # As of a database that was killed, and what was made with the party under way has no end.
+    kind: Traits(targets=PARTIES, excuses=_LOST_STATE, aftermath_s=60)
+    for kind in DISASTERS
 }
 
 _ALONE = {
@@ -130,6 +156,7 @@ _ALONE = {
     Kind.GREEDY: "broker",
     Kind.DATABASE_RESTART: "database",
     Kind.DATABASE_KILL: "database",
+    Kind.RESHARE: "shares",
 }
 
 
@@ -150,4 +177,8 @@ def claims(kind: Kind, target: str) -> frozenset[str]:
         return frozenset({target, "truth", "database"})
     if kind in LIARS:
         return frozenset({target, "truth"})
+    if kind in DISASTERS:
+        # Where all the others deal, none of them may be hindered.
+        workers = (name for name in WORKERS if name.startswith(f"{target}."))
+        return frozenset({"shares", "database", "broker", "truth", *ROLES, *workers})
     return frozenset({_ALONE.get(kind, target)})

@@ -24,6 +24,7 @@ from .faults import (
     KEY_MAKERS,
     LIARS,
     MOMENTS,
+    OF_BACKUPS,
     PRESIGNERS,
     SIGNERS,
     SQLITE_PARTY,
@@ -33,6 +34,7 @@ from .machines import Machine, Machines
 from .orders import OrderBook, Orders
 from .producer import Producer
 from .schedule import Injection
+from .shares import Shares
 from .tap import Heard, Tap
 from .wires import Wires
 
@@ -70,6 +72,7 @@ class Injector:
         book: OrderBook,
         tap: Tap,
         producers: Sequence[Producer],
+        shares: Shares,
         facts: Facts,
         clock: Callable[[], float],
         liars: set[str],
@@ -81,12 +84,15 @@ class Injector:
         self._book = book
         self._tap = tap
         self._producers = {producer.name: producer for producer in producers}
+        self._shares = shares
         self._facts = facts
         self._clock = clock
         self._liars = liars
 
     async def strike(self, injection: Injection) -> None:
         """Returns when the fault is over. What it did is in the facts from its first moment."""
+        if injection.kind in OF_BACKUPS:
+            await self._shares.until_over(injection.target)
         began_s = self._clock()
         hits = 0
         try:
@@ -134,6 +140,12 @@ class Injector:
                 return await self._replay(lasts_s, Random(injection.seed))
             case Kind.GREEDY:
                 return await self._be_greedy(lasts_s, Random(injection.seed))
+            case Kind.RESHARE:
+                return await self._shares.reshare(target, Random(injection.seed))
+            case Kind.LOST_PARTY:
+                return await self._shares.lose(target)
+            case Kind.OLD_BACKUP | Kind.BLIND_BACKUP:
+                return await self._shares.go_back(target, blind=kind is Kind.BLIND_BACKUP)
             case Kind.CLIENT_AWAY:
                 await self._producers[target].go_away()
                 try:

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contracts import results
 from contracts.errors import ContractError
 from contracts.failures import FailureCode
-from contracts.requests import CancelRequest, KeygenRequest, SignRequest
+from contracts.requests import CancelRequest, KeygenRequest, ReshareRequest, SignRequest
 from contracts.results import KeygenResult, Result, Status
 
 from .facts import Asked, Facts, Violation
-from .faults import LIARS, Kind
+from .faults import FORGETFUL, LIARS, Kind
 from .letters import expired_requests, is_expired_request, understood
 from .verifying import Verifier
 
@@ -27,6 +27,9 @@ RULES = {
     "twice": "no nonce and no presignature answers in two sessions",
     "two bytes": "nobody else sends two different messages in one place, but for refusals and "
     "answers to a cancel before and after a loss of memory; these contradict none of before",
+    "mixed": "no session is of two epochs of a key",
+    "revived": "nothing is restored that its party knows to be over, and all else is",
+    "lost key": "in the end any t of its holders sign with each key, and it is the same key",
     "left over": "nothing is left when all is over",
     "dead letter": "every dead letter has a reason that a fault explains",
     "died": "no worker ends by itself",
@@ -51,6 +54,9 @@ def violations(facts: Facts, verifier: Verifier) -> list[Violation]:
         *_framed(facts),
         *_twice(facts),
         *_two_bytes(facts),
+        *_mixed(facts),
+        *(Violation("revived", each) for each in facts.revived),
+        *_lost_keys(facts),
         *_leftovers(facts),
         *_letters(facts),
         *(Violation("died", death) for death in facts.deaths),
@@ -61,7 +67,7 @@ def violations(facts: Facts, verifier: Verifier) -> list[Violation]:
 
 def begins_session(asked: Asked) -> bool:
     """Whether its answer is kept. Questions are answered anew each time, with the present."""
-    return isinstance(asked.request, KeygenRequest | SignRequest)
+    return isinstance(asked.request, KeygenRequest | SignRequest | ReshareRequest)
 
 
 def first_result(facts: Facts, request_id: str) -> Result | None:
@@ -115,6 +121,8 @@ def _failures(facts: Facts) -> Iterator[Violation]:
         if result is None or result.failure is None:
             continue
         code, ended_s = result.failure.code, facts.answers[request_id][0].at_s
+        if request_id in facts.asides:
+            continue
         if code is FailureCode.CANCELLED and request_id in cancelled:
             continue
         if code in _ALWAYS and not begins_session(asked):
@@ -168,7 +176,7 @@ def _two_bytes(facts: Facts) -> Iterator[Violation]:
     # Whoever lost its memory and is asked again for what it refused before refuses it once more, in
     # words of today. A refusal contradicts nothing: the first to arrive ends the session. A cancel
     # is answered once more too: with the statement that was kept, or that memory was lost.
-    forgetful = any(each.kind is Kind.DATABASE_KILL for each in facts.struck)
+    forgetful = any(each.kind in FORGETFUL for each in facts.struck)
     for (session_id, kind, sender, recipient), bodies in facts.sent.bodies.items():
         if kind in SAID_ANEW and forgetful:
             continue
@@ -179,6 +187,21 @@ def _two_bytes(facts: Facts) -> Iterator[Violation]:
         if len(stated) > 1 and party_id not in liars:
             place = f"a cancel's session {session_id[:12]} from {party_id}"
             yield Violation("two bytes", f"{len(stated)} statements that differ: {place}")
+
+
+def _mixed(facts: Facts) -> Iterator[Violation]:
+    for session_id, epochs in facts.sent.epochs.items():
+        if len(epochs) > 1:
+            named = ", ".join(map(str, sorted(epochs)))
+            yield Violation("mixed", f"messages of session {session_id[:12]} name epochs {named}")
+
+
+def _lost_keys(facts: Facts) -> Iterator[Violation]:
+    for request_id, shown in facts.proving.items():
+        result = first_result(facts, request_id)
+        if result is None or result.status is not Status.COMPLETED:
+            end = "no result" if result is None else result.failure or result.status
+            yield Violation("lost key", f"{shown}: {end}")
 
 
 def _leftovers(facts: Facts) -> Iterator[Violation]:

@@ -54,6 +54,13 @@ _PARTY = _EITHER | {
     "messages parked for too long": (
         "SELECT count(*) FROM parked WHERE parked_at < {now} - {purge}"
     ),
+    "epochs whose next step is due": (
+        "SELECT count(*) FROM epochs WHERE due_at < {now} - {patience}"
+    ),
+    "shares of epochs that are over": (
+        "SELECT count(*) FROM key_shares JOIN epochs USING (key_session, epoch) "
+        "WHERE status = 'retired'"
+    ),
 }
 _COORDINATOR = _EITHER | {
     f"{table} of sessions that are over": (

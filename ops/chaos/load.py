@@ -12,6 +12,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from contracts.addresses import result_key
+from contracts.keys import KeyFacts
 from contracts.primitives import Curve, Scheme
 from contracts.requests import (
     CancelRequest,
@@ -20,12 +21,14 @@ from contracts.requests import (
     QuerySessionRequest,
     Request,
     RequestBase,
+    ReshareRequest,
     SignItem,
     SignRequest,
 )
-from contracts.results import Status
+from contracts.results import Result, Status
 from contracts.signing import SignedRequest
 
+from .faults import PARTIES
 from .producer import Producer
 
 R = TypeVar("R", bound=RequestBase)
@@ -41,7 +44,11 @@ MIX = {
 }
 """Of so many requests together."""
 REPEATED = 0.1
+USED = 4
+"""Of a producer's keys of one curve so many are signed with."""
 FIRST_KEYS_S = 60.0
+RESHARED_WITHIN_S = 60.0
+RESHARE_TRIES = 3
 LIFETIME_S = {"query_keys": 15.0, "query_session": 15.0, "cancel": 15.0}
 
 
@@ -79,6 +86,64 @@ class Load:
                 for curve in (Curve.ED25519, Curve.SECP256K1)
             )
         )
+
+    def in_use(self) -> list[tuple[Producer, str]]:
+        """Those that are signed with, each with its owner."""
+        owners = {producer.name: producer for producer in self.producers}
+        return [
+            (owners[name], key_id)
+            for (name, _), key_ids in self._keys.items()
+            for key_id in key_ids[:USED]
+        ]
+
+    async def reshare(
+        self,
+        producer: Producer,
+        facts: KeyFacts,
+        first_epoch: int,
+        parties: Sequence[str],
+        dealers: Sequence[str] | None = None,
+    ) -> Result | None:
+        """Give a key, as it is by these facts, other shares."""
+        return await self._asked(
+            producer,
+            self._make(
+                producer,
+                ReshareRequest,
+                "reshare",
+                RESHARED_WITHIN_S,
+                key_id=facts.key_id,
+                public_key=facts.public_key,
+                from_epoch=facts.epoch,
+                first_epoch=first_epoch,
+                tries=RESHARE_TRIES,
+                threshold=facts.threshold,
+                parties=list(parties),
+                dealers=None if dealers is None else list(dealers),
+            ),
+        )
+
+    async def sign_by(
+        self, producer: Producer, facts: KeyFacts, signers: Sequence[str]
+    ) -> tuple[str, Result | None]:
+        """Have these very parties sign. Returns the request's id with the result."""
+        scheme = Scheme.ED25519 if facts.curve is Curve.ED25519 else Scheme.ECDSA
+        request = self._make(
+            producer,
+            SignRequest,
+            "sign",
+            self.lifetime_s,
+            key_id=facts.key_id,
+            scheme=scheme,
+            message=_digest(Random(self.seed)),
+            signers=list(signers),
+        )
+        return request.request_id, await self._asked(producer, request)
+
+    async def _asked(self, producer: Producer, request: Request) -> Result | None:
+        await producer.ask(request)
+        left_s = request.expires_at / 1000 - time.time()
+        return await producer.answer(request.request_id, left_s + producer.waits_s)
 
     async def run(self, seconds: float) -> None:
         """Begin requests for so long; they end when they do."""
@@ -175,6 +240,7 @@ class Load:
             curve=curve,
             threshold=2,
             party_count=3,
+            parties=list(PARTIES),
         )
 
     def _sign(
@@ -185,7 +251,7 @@ class Load:
         lifetime_s: float,
         count: int | None = None,
     ) -> SignRequest:
-        key_id = random.choice(self._keys[producer.name, scheme.curve][:4])
+        key_id = random.choice(self._keys[producer.name, scheme.curve][:USED])
         path = f"m/0/{random.randrange(9)}"
         derive = scheme is not Scheme.ED25519 and random.random() < 0.5
         if count is not None:

@@ -23,6 +23,8 @@ from .facts import Sent
 from .lying import ALIVE, SAYS_TWICE
 
 QUEUE = "chaos.tap"
+OF_NO_EPOCH = frozenset({"session_failed", "cancel_answered"})
+"""Who refuses says nothing by a key's shares, and names no epoch."""
 REPLAYABLE = 2_000
 LANES = (addresses.SESSIONS, addresses.ROUNDS, addresses.KEYGEN, addresses.PRESIGNING)
 LARGEST_REPLAYED = 100_000
@@ -138,6 +140,8 @@ class Tap:
 def note_envelope(sent: Sent, heard: Heard, liars: Iterable[str]) -> None:
     claimed = UnverifiedEnvelope.from_bytes(heard.body).claimed
     session_id, kind = claimed.session_id.hex(), f"{claimed.kind}/{claimed.round}"
+    if claimed.kind not in OF_NO_EPOCH:
+        sent.epochs[session_id].add(claimed.epoch)
     bodies = sent.bodies[session_id, kind, claimed.sender, claimed.recipient]
     bodies.add(hashlib.sha256(heard.body).digest())
     sent.copies += 1
@@ -155,6 +159,7 @@ def note_envelope(sent: Sent, heard: Heard, liars: Iterable[str]) -> None:
 
 
 def note_instruction(sent: Sent, created: sessions.SessionCreated, party_id: str) -> None:
+    sent.epochs[created.session_id.hex()].add(created.terms.epoch)
     if created.terms.protocol != "sign":
         return
     request = ADAPTER.validate_json(created.request)

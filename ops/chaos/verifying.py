@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
+from contracts.errors import ContractError
 from contracts.identity import PublicIdentity
 from contracts.keys import CertifiedKey, KeyFacts
 from contracts.primitives import Scheme
-from contracts.requests import KeygenRequest, Request, SignRequest
-from contracts.results import KeygenResult, Result, SignResult
+from contracts.requests import KeygenRequest, Request, ReshareRequest, SignRequest
+from contracts.results import KeygenResult, ReshareResult, Result, SignResult
 from contracts.verification import check_key
 
 from . import curve
@@ -47,6 +48,25 @@ class Verifier:
             return None
         if isinstance(request, SignRequest) and isinstance(result, SignResult):
             return self._signed(request, result)
+        if isinstance(request, ReshareRequest) and isinstance(result, ReshareResult):
+            return self._reshared(request, result)
+        return None
+
+    def _reshared(self, request: ReshareRequest, result: ReshareResult) -> str | None:
+        facts = self._keys.get((request.client_id, request.key_id))
+        if facts is None or result.bundle is None:
+            return "other shares of a key that nobody certified"
+        made = result.bundle.key
+        try:
+            check_key(made, pinned=self._parties, client_id=request.client_id, tenant=None)
+        except ContractError as error:
+            return f"the new epoch is not certified: {error}"
+        if (made.facts.public_key, made.facts.chain_code) != (facts.public_key, facts.chain_code):
+            return "the new epoch is of another key"
+        if made.facts.epoch not in request.epochs:
+            return f"epoch {made.facts.epoch} was not asked for"
+        if {holder.party_id for holder in made.facts.holders} != set(request.parties):
+            return "other parties hold the new shares than was asked for"
         return None
 
     def _signed(self, request: SignRequest, result: SignResult) -> str | None:

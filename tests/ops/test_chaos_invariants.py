@@ -64,6 +64,37 @@ def test_a_second_result_of_other_bytes_is_doubled() -> None:
     assert broken(facts) == {"doubled"}
 
 
+def test_a_session_of_two_epochs_is_mixed() -> None:
+    facts = good_facts()
+    facts.sent.epochs[HEX] = {3}
+    assert broken(facts) == set()
+    facts.sent.epochs[HEX] = {3, 4}
+    assert broken(facts) == {"mixed"}
+
+
+def test_a_backup_that_should_not_have_been_taken_is_told() -> None:
+    facts = good_facts()
+    facts.revived.append("party-1 took a backup of epochs that are over")
+    assert broken(facts) == {"revived"}
+
+
+def test_a_key_of_which_some_holders_do_not_sign_is_lost() -> None:
+    facts = good_facts()
+    facts.proving["s-ecdsa"] = "key secp256k1 by party-1 and party-2"
+    assert broken(facts) == set()
+    facts.struck = [struck(Kind.BROKER_KILL, began_s=9, ended_s=40)]
+    fail(facts, "s-ecdsa", FailureCode.EXPIRED)
+    assert broken(facts) == {"lost key"}
+
+
+def test_a_request_by_which_a_party_shall_hear_something_may_fail() -> None:
+    facts = good_facts()
+    fail(facts, "s-ecdsa", FailureCode.STALE_EPOCH)
+    assert broken(facts) == {"unexplained"}
+    facts.asides.add("s-ecdsa")
+    assert broken(facts) == set()
+
+
 def test_a_question_may_be_answered_with_the_present_each_time() -> None:
     facts = good_facts()
     cancel = samples.fields("cancel", request_id="c-1")
@@ -279,4 +310,4 @@ def test_a_dead_letter_needs_a_fault_that_explains_its_reason() -> None:
 def test_every_rule_that_can_be_broken_is_told_in_words() -> None:
     facts = Facts(deaths=["x"], leftovers=[Leftover(where="x", what="x", count=1)])
     assert broken(facts) <= RULES.keys()
-    assert len(RULES) == 12
+    assert len(RULES) == 15

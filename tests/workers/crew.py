@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from contracts.admission import ClientPolicy
 from contracts.coordinators import Coordinators
+from contracts.operations import OPERATIONS
 from tests.workers.simulate import CLIENT, LIMITS, World
 from workers.coordinator.reports import ReportConsumer
 from workers.coordinator.requests import RequestConsumer
@@ -31,7 +32,11 @@ def peers(world: World) -> dict[str, Peer]:
 
 
 def clients(world: World) -> tuple[ClientPolicy, ...]:
-    return (ClientPolicy(identity=world.client.public, client_id=CLIENT),)
+    return (
+        ClientPolicy(
+            identity=world.client.public, client_id=CLIENT, operations=frozenset(OPERATIONS)
+        ),
+    )
 
 
 def party_worker(

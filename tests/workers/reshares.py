@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from contracts.envelope import UnverifiedEnvelope
 from contracts.failures import FailureCode
-from contracts.keys import CertifiedKey, EpochBundle
+from contracts.keys import CertifiedKey, EpochBundle, KeyFacts
 from contracts.requests import ReshareRequest, SignRequest
 from contracts.results import KeygenResult, ReshareResult, Result, SignResult
 from tests.workers.ecdsa import only_result, sent
 from tests.workers.simulate import World
 from tests.workers.tries import everyone_is_alive
+from workers.coordinator.key_epochs import KeyEpochs, Signing
 
 OLD, NEW = ["party-1", "party-2", "party-3"], ["party-2", "party-3", "party-4", "party-5"]
 MESSAGE = bytes(range(32))
@@ -104,3 +107,17 @@ def epoch_of(shire: World, result: SignResult) -> int:
         if message.headers["session_id"] == (result.session_id or b"").hex()
     ]
     return UnverifiedEnvelope.from_bytes(message.body).claimed.epoch
+
+
+def asked_by(patched: pytest.MonkeyPatch, facts: KeyFacts) -> None:
+    """The coordinator has signatures made by that epoch's holders, whatever came after, and shows
+    nobody anything else."""
+
+    async def signing(*_: object) -> Signing:
+        return Signing(facts, until=0)
+
+    async def nothing(*_: object) -> list[EpochBundle]:
+        return []
+
+    patched.setattr(KeyEpochs, "signing", signing)
+    patched.setattr(KeyEpochs, "proofs", nothing)

@@ -10,7 +10,7 @@ import pytest
 
 from contracts import addresses
 from contracts.requests import Request
-from contracts.results import Result, Status
+from contracts.results import KeygenResult, Result, Status
 from tests.workers.crew import (
     Faults,
     FaultyNetwork,
@@ -117,7 +117,10 @@ async def test_one_result_whatever_goes_wrong_and_how_often(shire: World, seed: 
 
     shire.deliver = until_it_goes_well  # type: ignore[method-assign]
     made = shire.keygen_request()
-    assert (await ran(shire, made)).status is Status.COMPLETED
+    result = await ran(shire, made)
+    assert isinstance(result, KeygenResult)
+    assert result.key is not None
+    assert (await ran(shire, shire.reshare_request(result.key.facts))).status is Status.COMPLETED
     for _ in range(4):
         signed = shire.sign_request(key_id=made.key_id)
         assert (await ran(shire, signed)).status is Status.COMPLETED

@@ -49,6 +49,12 @@ def check_shares(
             raise BackupError(f"{name(share)}: {text}") from None
 
 
+def latest(shares: Iterable[KeyShareRecord]) -> KeyShareRecord:
+    """The one that counts among a key's: of the highest epoch that signs. One above it is of a
+    reshare that may never come to its end."""
+    return max(shares, key=lambda share: (share.active, share.epoch))
+
+
 def name(share: KeyShareRecord) -> str:
     """For people."""
     client = f" of {share.owner}" if share.owner else ""

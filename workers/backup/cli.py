@@ -26,7 +26,7 @@ from ..store.rows.party import PartyRows
 from ..store.sealing import MasterKeys, SealError
 from . import archive
 from .archive import Backup
-from .checking import check_shares
+from .checking import check_shares, latest
 from .errors import BackupError
 from .restoring import missing, restore, suspended
 
@@ -203,10 +203,10 @@ class _Us:
 
 def _latest(shares: list[KeyShareRecord]) -> list[KeyShareRecord]:
     """Of each key the latest epoch: the shares of those before it are good for nothing."""
-    latest: dict[bytes, KeyShareRecord] = {}
-    for share in sorted(shares, key=lambda share: share.epoch):
-        latest[share.key_session] = share
-    return list(latest.values())
+    by_key: dict[bytes, list[KeyShareRecord]] = {}
+    for share in shares:
+        by_key.setdefault(share.key_session, []).append(share)
+    return [latest(of_key) for of_key in by_key.values()]
 
 
 def _report(file: Path, backup: Backup) -> dict[str, Any]:

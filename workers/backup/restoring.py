@@ -8,7 +8,7 @@ from typing import TypeAlias
 from ..store.interface import PartyStore
 from ..store.records import EpochStatus, KeyShareRecord
 from ..store.rows.party import PartyRows
-from .checking import name
+from .checking import latest, name
 from .errors import BackupError
 
 REASON = "key shares were restored from a backup"
@@ -52,23 +52,25 @@ def missing(
         there = epochs.get(share.key_session, {})
         if not there:
             added.append(share)
-        elif share.epoch < max(there):
+            continue
+        newest = latest(there.values()).epoch
+        if share.epoch < newest:
             raise BackupError(
                 f"{name(share)}: the backup has epoch {share.epoch}, and the database epoch "
-                f"{max(there)}: a share of a past epoch is good for nothing. Use a newer backup"
+                f"{newest}: a share of a past epoch is good for nothing. Use a newer backup"
             )
-        elif share.epoch > max(there):
+        if share.epoch > newest:
             raise BackupError(
                 f"{name(share)}: the backup has epoch {share.epoch}, and the database only epoch "
-                f"{max(there)}: restored, two epochs of one key would be mixed. The database is an "
+                f"{newest}: restored, two epochs of one key would be mixed. The database is an "
                 "old one: restore into an empty one"
             )
-        elif not _same(rows.opened(share), rows.opened(there[share.epoch])):
+        if not _same(rows.opened(share), rows.opened(there[share.epoch])):
             raise BackupError(
                 f"{name(share)}: the database has another share of this key and epoch. Leave it "
                 "as it is, and find out which of the two the other parties know"
             )
-        elif share.active and not (there[share.epoch].active or name_of(share) in suspended):
+        if share.active and not (there[share.epoch].active or name_of(share) in suspended):
             raise BackupError(
                 f"{name(share)}: in the database its key generation has not ended, in the backup "
                 "it has. The database is an old one: restore into an empty one"

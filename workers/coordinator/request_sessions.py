@@ -179,14 +179,15 @@ class RequestSessions:
         assert failed.failure is not None
         if failed.failure.code is not FailureCode.STALE_EPOCH or facts is None:
             return failed
-        bundles = await self._epochs.proofs(facts.session_id)
-        if bundles and bundles[-1].key.facts.epoch > facts.epoch:
+        made = await self._epochs.proofs(facts.session_id)
+        bundle = made[-1] if made else None
+        if bundle is not None and bundle.key.facts.epoch > facts.epoch:
             return failed
         signers = sorted(member.party_id for member in conduct.terms.members)
         failed = replace(failed, refusal=Refusal(party_id=sender, because=[], signers=signers))
-        if not bundles or sender not in resharing.concerned(bundles[-1]):
+        if bundle is None:
             return failed
-        shown = [told for each in bundles for told in resharing.proof(each, [sender], now=now)]
+        shown = resharing.proof(bundle, [sender], made[:-1], now=now)
         return replace(failed, outgoing=(*failed.outgoing, *shown))
 
     async def _request(self, session_id: bytes) -> RequestRecord:

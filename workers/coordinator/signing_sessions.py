@@ -133,13 +133,16 @@ class SigningSessions:
         if record is None:
             return
         if ended.failure.code is FailureCode.STALE_EPOCH:
-            facts = await self._newest(request) or facts
+            newest = await self._newest(request)
+            # Where those that the request names hold no share any more, they say so once more.
+            facts = newest if newest is not None and _can_sign(request, newest) else facts
+        among = _still_enough(before.among, facts)
         sets = self._sets(
             request,
             facts,
             avoided=before.avoided,
             refusals=before.refusals,
-            among=before.among,
+            among=among,
         )
         members, taken = (
             await self._claim(facts, sets, len(request.tasks))
@@ -154,7 +157,7 @@ class SigningSessions:
             deadline=before.deadline,
             presignatures=taken,
             tries=before.tries + 1,
-            among=before.among,
+            among=among,
         )
         kept = {
             "join_secret": before.join_secret,
@@ -243,6 +246,22 @@ class SigningSessions:
             presignatures=[Presigned.of(each) for each in presignatures],
             among=None if among is None else list(among),
         )
+
+
+def _can_sign(request: SignRequest, facts: KeyFacts) -> bool:
+    """Whether those that the request names, if it does, can sign by this epoch."""
+    if request.signers is None:
+        return True
+    holders = {holder.party_id for holder in facts.holders}
+    return holders.issuperset(request.signers) and len(request.signers) == facts.threshold
+
+
+def _still_enough(among: Collection[str] | None, facts: KeyFacts) -> Collection[str] | None:
+    """Whom signers are chosen from, where enough of them hold a share of this epoch; else all."""
+    if among is None:
+        return None
+    left = [holder.party_id for holder in facts.holders if holder.party_id in among]
+    return left if len(left) >= facts.threshold else None
 
 
 def _pool(facts: KeyFacts, members: list[Member]) -> PoolName:

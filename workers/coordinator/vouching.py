@@ -40,10 +40,10 @@ class Vouching:
         """Ask the other holders, or show that the epoch is over."""
         if not self._repeats.due(nonce, sender):
             return
-        for bundle in await self._epochs.proofs(report.key_session):
-            if bundle.key.facts.epoch > report.epoch:
-                shown = resharing.proof(bundle, [sender], now=self._clock())
-                await publish_what_has_place(self._publisher, shown)
+        made = await self._epochs.proofs(report.key_session)
+        if made and made[-1].key.facts.epoch > report.epoch:
+            shown = resharing.proof(made[-1], [sender], made[:-1], now=self._clock())
+            await publish_what_has_place(self._publisher, shown)
         facts = await self._epochs.of(report.key_session, report.epoch)
         asked = VoucherAsked(
             session_id=nonce,

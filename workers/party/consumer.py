@@ -170,7 +170,7 @@ class PartyConsumer:
             case sessions.ReshareCreated():
                 await self.reshare_created(instruction)
             case sessions.EpochProven():
-                await self.epochs.shown(instruction.bundle)
+                await self.epochs.shown([*instruction.before, instruction.bundle])
             case sessions.VoucherAsked():
                 await self._vouching.answer(instruction)
             case sessions.VoucherShown():

@@ -3,7 +3,8 @@ the next is `switching`."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
 
 from contracts.epochs import open_reshare
 from contracts.errors import ContractError
@@ -95,12 +96,21 @@ class Epochs(Switching):
             )
         return None
 
-    async def shown(self, bundle: EpochBundle) -> None:
-        """What proves an epoch has come. Where it changes nothing any more, who shows it may not
-        have heard that the lower ones are deleted. Raises as `proven` does."""
-        facts = bundle.key.facts
-        if not await self.proven(bundle):
-            await self.tell(facts.session_id, facts.epoch)
+    async def shown(self, bundles: Sequence[EpochBundle]) -> None:
+        """Believe in the last of several epochs that were made one from the other, by way of those
+        before it where we missed some. Where it changes nothing any more, who shows it may not have
+        heard that the lower ones are deleted.
+
+        Raises ContractError if the last one convinces us of nothing; what those before it prove is
+        believed all the same.
+        """
+        *before, last = bundles
+        for bundle in before:
+            with contextlib.suppress(ContractError):
+                # From before the first epoch that we know, perhaps.
+                await self.proven(bundle)
+        if not await self.proven(last):
+            await self.tell(last.key.facts.session_id, last.key.facts.epoch)
 
     async def tell(self, key_session: bytes, epoch: int = 0) -> None:
         """What we say of a key's lower epochs, if they are deleted at least up to this one."""
@@ -114,14 +124,18 @@ class Epochs(Switching):
 
     async def explained(self, error: Exception, key_session: bytes | None, epoch: int) -> Exception:
         """A session's refusal, as one that says so where it is of another epoch than the one that
-        signs here."""
+        signs here. Who has lost its share of this very epoch, or all that it knew of the key, is
+        not behind: nothing that it is shown helps."""
         if not isinstance(error, NoShareError) or key_session is None:
             return error
         epochs = await self._store.epochs(key_session)
-        if any(each.status is EpochStatus.SUSPENDED for each in epochs):
+        waits = EpochStatus.SUSPENDED
+        if any((each.epoch, each.status) == (epoch, waits) for each in epochs):
             return SuspendedError()
         known = max((each.epoch for each in epochs if each.bundle is not None), default=0)
-        return StaleEpochError(epoch, known) if epoch or known else error
+        if known == epoch or not (epochs or await self._store.key_share(key_session, known)):
+            return error
+        return StaleEpochError(epoch, known)
 
     async def held(self, key_session: bytes) -> Held:
         """What we know of the key by ourselves."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from contracts.failures import FailureCode
 from contracts.keys import CertifiedKey, KeyFacts
 from contracts.primitives import Curve
 from contracts.requests import ReshareRequest
@@ -166,6 +167,14 @@ def test_an_epoch_of_parties_that_we_do_not_know_as_such() -> None:
 def test_an_epoch_that_is_not_the_one_that_signs_here(name: str) -> None:
     later = old_facts(Curve.SECP256K1, epoch=FROM_EPOCH + 1)
     refused(f"which is epoch {FROM_EPOCH + 1}", name=name, own=held(name, later))
+
+
+@pytest.mark.parametrize("name", [DEALER, HOLDER])
+def test_who_has_missed_an_epoch_says_so_and_is_shown_it(name: str) -> None:
+    missed = old_facts(Curve.SECP256K1, epoch=FROM_EPOCH - 1)
+    text = f"of epoch {FROM_EPOCH} of the key, and epoch {FROM_EPOCH - 1} signs here"
+    error = refused(text, name=name, own=held(name, missed))
+    assert error.failure.code is FailureCode.STALE_EPOCH
 
 
 def test_a_dealer_without_a_share() -> None:

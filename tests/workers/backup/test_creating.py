@@ -20,6 +20,7 @@ from .commands import (
     configure,
     empty,
     keep,
+    kept,
 )
 from .shares import as_dict, certified
 
@@ -81,6 +82,21 @@ async def test_only_the_latest_epoch_of_a_key_is_backed_up(
     await keep(config, certified(epoch=1), certified(), certified(epoch=2))
     ended = await backup("create", config, "--out", str(tmp_path / "backup"), "--json")
     assert [key["epoch"] for key in ended.json["keys"]] == [2]
+
+
+async def test_a_share_of_a_reshare_that_did_not_end_is_no_share_to_back_up(
+    config: Path, tmp_path: Path, clock: list[int]
+) -> None:
+    """The one before it signs, and is all that there may ever be."""
+    pending = KeyShareRecord(**as_dict(certified(epoch=1)) | {"active": False})
+    await keep(config, certified(), pending)
+    path = tmp_path / "backup"
+    ended = await backup("create", config, "--out", str(path), "--json")
+    assert [(key["epoch"], key["usable"]) for key in ended.json["keys"]] == [(0, True)]
+    assert (await backup("restore", config, str(path), "--json")).json["restored"] == 0
+    await empty(config)
+    await backup("restore", config, str(path))
+    assert [(share.epoch, share.active) for share in await kept(config)] == [(0, True)]
 
 
 async def test_a_backup_of_another_party_is_refused(

@@ -41,6 +41,7 @@ from tests.workers.reshares import (
 )
 from tests.workers.simulate import CLIENT, World, world
 from tests.workers.tries import everyone_is_alive, session_of
+from workers.coordinator.requests import RequestConsumer
 from workers.session.coordinator import resharing
 from workers.session.epochs import ENDS_S, SIGNS_ON_S, SWITCH_S, check_bundle
 from workers.store.records import Outgoing
@@ -189,6 +190,51 @@ async def test_a_party_that_was_not_told_is_told_when_it_is_asked(shire: World) 
     assert '"try": 2' in events[0].details
 
 
+async def test_a_party_that_missed_several_epochs_is_shown_them_when_it_shall_come_back(
+    shire: World,
+) -> None:
+    """By then it is no holder, so nobody asks it to sign. The newest epoch comes from one of which
+    it knows nothing."""
+    key = await make(shire, "ed25519")
+    away, others = OLD[2], OLD[:2]
+    for _ in range(3):
+        request = await ask(shire, key, parties=others, dealers=others)
+        await shire.run(dropped=lambda message: message.routing_key == away)
+        key = bundle_of(shire, request).key
+    assert (await shares(shire, key))[away] == {0: True}
+    await reshared(shire, key, parties=OLD, dealers=others, tries=2)
+    assert (await shares(shire, key))[away] == {0: True, 5: True}
+    await pass_(shire, SWITCH_S)
+    asked = shire.sign_request(key_id=key.facts.key_id, message=MESSAGE, signers=OLD[1:])
+    await shire.ask(asked)
+    await shire.run()
+    assert epoch_of(shire, signed(shire, asked)) == 5
+
+
+@pytest.mark.parametrize("tables", [["key_shares"], ["key_shares", "epochs", "certified_names"]])
+async def test_a_party_that_has_lost_its_share_is_not_behind(
+    shire: World, tables: list[str]
+) -> None:
+    """Nothing that it could be shown would help, and what it cannot check it was not shown."""
+    key = await make(shire, "ed25519")
+    await reshared(shire, key)
+    for seconds in (SIGNS_ON_S, ENDS_S):
+        await pass_(shire, seconds)
+    store: Any = shire.party_stores["party-2"]
+    for table in tables:
+        await store._database.execute(f"DELETE FROM {table}")
+    before = len(sent(shire, "epoch_proven"))
+    await everyone_is_alive(shire)
+    request = shire.sign_request(key_id=key.facts.key_id, message=MESSAGE, signers=OLD[:2])
+    await shire.ask(request)
+    await shire.run()
+    code, text = failed(shire, request)
+    assert code is FailureCode.PARTY_REFUSED
+    assert "we hold no usable share of the key" in text
+    assert len(sent(shire, "epoch_proven")) == before
+    assert epoch_of(shire, await sign(shire, key, "ed25519")) == 1
+
+
 async def test_a_coordinator_that_is_behind_asks_again_by_the_newest_epoch(
     shire: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +245,39 @@ async def test_a_coordinator_that_is_behind_asks_again_by_the_newest_epoch(
     await pass_(shire, SIGNS_ON_S)
     assert await shares(shire, key) == {name: {0: False, 1: True} for name in OLD}
     assert epoch_of(shire, await sign(shire, key, "ed25519")) == 1
+
+
+async def test_a_request_that_names_who_has_left_ends_all_the_same(
+    shire: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was begun by the epoch before, whose holders have gone on meanwhile."""
+    monkeypatch.setattr(resharing, "SWITCH_S", 1_000.0)
+    key = await make(shire, "ed25519")
+    await reshared(shire, key, parties=NEW)
+    for seconds in (SIGNS_ON_S, ENDS_S):
+        await pass_(shire, seconds)
+    await everyone_is_alive(shire)
+    request = shire.sign_request(key_id=key.facts.key_id, message=MESSAGE, signers=OLD[:2])
+    await shire.ask(request)
+    await shire.run()
+    assert failed(shire, request)[0] is FailureCode.STALE_EPOCH
+
+
+async def test_an_accounts_signers_of_whom_too_few_are_left_keep_nobody_from_signing(
+    shire: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resharing, "SWITCH_S", 1_000.0)
+    key = await make(shire, "ed25519")
+    await reshared(shire, key, parties=NEW)
+    await pass_(shire, SIGNS_ON_S)
+
+    async def preferred(*_: object) -> tuple[str, ...]:
+        return "party-1", "party-2"
+
+    monkeypatch.setattr(RequestConsumer, "_configured", preferred)
+    made = await sign(shire, key, "ed25519")
+    assert epoch_of(shire, made) == 1
+    assert len(set(made.signers) & set(NEW)) == 2
 
 
 async def test_a_party_that_says_so_without_reason_keeps_nobody_from_signing(shire: World) -> None:

@@ -24,7 +24,7 @@ BUNDLE = Forger().bundle()
 
 
 async def retired(nodes: Nodes, name: str) -> None:
-    await nodes[name].epochs.shown(BUNDLE)
+    await nodes[name].epochs.shown([BUNDLE])
     for pause_s in (SIGNS_ON_S, ENDS_S):
         nodes.clock.pass_(pause_s)
         await nodes[name].epochs.go_on(KEY)
@@ -60,7 +60,7 @@ async def test_nothing_is_told_before_it_is_deleted(nodes: Nodes) -> None:
     node = nodes[BEFORE]
     for pause_s in (0, SIGNS_ON_S, ENDS_S - 1):
         nodes.clock.pass_(pause_s)
-        await node.epochs.shown(BUNDLE)
+        await node.epochs.shown([BUNDLE])
         await node.epochs.go_on(KEY)
         await tell_what_is_due(nodes, BEFORE)
     # What is kept from before is of the epoch before.
@@ -93,7 +93,7 @@ async def test_a_killed_transaction_has_neither_deleted_nor_said_anything(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = nodes[BEFORE]
-    await node.epochs.shown(BUNDLE)
+    await node.epochs.shown([BUNDLE])
     nodes.clock.pass_(SIGNS_ON_S)
     await node.epochs.go_on(KEY)
     nodes.clock.pass_(ENDS_S)
@@ -116,7 +116,7 @@ async def test_who_is_shown_the_proof_again_says_again_what_it_said(nodes: Nodes
     await retired(nodes, BEFORE)
     await tell_what_is_due(nodes, BEFORE)
     nodes.clock.pass_(3600)
-    await nodes[BEFORE].epochs.shown(BUNDLE)
+    await nodes[BEFORE].epochs.shown([BUNDLE])
     first, second = told(nodes[BEFORE])
     assert first == second
 
@@ -154,7 +154,7 @@ async def test_a_process_that_runs_meanwhile_comes_to_the_same_end(nodes: Nodes)
     assert bundle is not None
     node = nodes[STAYS]
     other = Node.over(STAYS, node.store, nodes.clock)
-    await other.epochs.shown(bundle)
+    await other.epochs.shown([bundle])
     said = await node.epochs.retire_at_once(bundle)
     for pause_s in (SIGNS_ON_S, ENDS_S):
         nodes.clock.pass_(pause_s)

@@ -118,11 +118,23 @@ def invitations(
     )
 
 
-def proof(bundle: EpochBundle, party_ids: Iterable[str], *, now: int) -> tuple[Outgoing, ...]:
-    """`epoch_proven` for each of the parties."""
+def proof(
+    bundle: EpochBundle,
+    party_ids: Iterable[str],
+    before: Iterable[EpochBundle] = (),
+    *,
+    now: int,
+) -> tuple[Outgoing, ...]:
+    """`epoch_proven` for each of the parties.
+
+    Arguments:
+        before: Those that lead to it, for who may not know the one that it comes from.
+    """
     reshared = bundle.key.facts.reshared
     assert reshared is not None  # by whoever checked it
-    told = sessions.EpochProven(session_id=reshared.session_id, issued_at=now, bundle=bundle)
+    told = sessions.EpochProven(
+        session_id=reshared.session_id, issued_at=now, bundle=bundle, before=list(before)
+    )
     return tuple(instruction(told, party_id, reshared.session_id) for party_id in party_ids)
 
 

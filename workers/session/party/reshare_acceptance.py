@@ -13,7 +13,7 @@ from contracts.sessions import ReshareCreated
 from contracts.terms import ReshareTerms
 
 from ...store.records import KeyShareRecord
-from ..errors import NoShareError, RefusedError
+from ..errors import NoShareError, RefusedError, StaleEpochError
 from .acceptance import Party, check_time, holds, key_facts, roster
 
 
@@ -78,6 +78,8 @@ def _predecessor(created: ReshareCreated, party: Party, held: Held) -> None:
         created.predecessor.verify({name: peer.identity for name, peer in party.peers.items()})
     except ContractError as error:
         raise RefusedError(f"the epoch that is dealt from does not check out: {error}") from None
+    if held.active is not None and held.active.epoch < known.epoch:
+        raise StaleEpochError(known.epoch, held.active.epoch)
     if held.active is not None and key_facts(held.active) != known:
         raise RefusedError(
             f"epoch {known.epoch} of key {known.key_id} is not the one that signs here, which is "
