@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -99,17 +100,19 @@ class Shares:
         """To the backup that was made at first, where nobody knows better; else to that of now.
 
         Arguments:
-            blind: The witness is gone, and what stands beside it.
+            blind: The witness is gone, and all that stands beside it.
         """
         if not self._is_over(party_id):
             return 0
         await self._back_up(party_id, "new")
-        witness = self._settings(party_id).incarnation_file
+        settings = self._settings(party_id)
+        witness = settings.incarnation_file
         async with self._down(party_id):
             await self._empty(party_id)
             if blind:
                 witness.unlink(missing_ok=True)
                 tombstones_beside(witness).unlink(missing_ok=True)
+                shutil.rmtree(settings.share_keys_folder)
             said = await self._backup("restore", party_id, str(self._file(party_id, "old")))
             if not blind and not said:
                 self._facts.revived.append(f"{party_id} took a backup of epochs that are over")
