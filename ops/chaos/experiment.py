@@ -60,8 +60,6 @@ class Settings:
         tolerance_s: How far clocks may be apart. As long again a party signs nothing after its
             database has crashed.
         settles_s: Between the first keys and the load: memory is measured then.
-        shows_keys: In the end all holders of keys with other shares sign, which waits until they
-            are asked.
         entry: What a worker is, before the folder with its orders.
     """
 
@@ -79,7 +77,6 @@ class Settings:
     cancelled_after_s: tuple[float, float] = (0.0, 0.2)
     in_flight: int = 400
     ends_with_faults: bool = False
-    shows_keys: bool = True
     entry: tuple[str, ...] = ENTRY
     processes_per_party: int = 2
     presigning_processes: int = 1
@@ -243,7 +240,7 @@ async def _run(stage: _Stage, settings: Settings, onlooker: Onlooker) -> Outcome
             onlooker.says("Waiting for the last answers ...")
             await load.finish()
             await crew.ready()
-            if settings.moves_shares and settings.shows_keys:
+            if settings.moves_shares:
                 onlooker.says("Having any holders of the keys sign ...")
                 await shares.show_that_all_sign()
             onlooker.says("Waiting for quiet ...")

@@ -9,13 +9,13 @@ import logging
 import pytest
 
 from ops.chaos.experiment import Settings, run
-from ops.chaos.faults import DISASTERS, Kind, possible
+from ops.chaos.faults import OF_SHARES, Kind, possible
 from ops.chaos.schedule import schedule
 from ops.stack.services import running_services
 from tests.conftest import STACK
 
-KINDS = tuple(kind for kind in possible(nodes=1) if kind not in DISASTERS)
-"""Shares that are over, or come back, take a minute and a half: see `warren chaos`."""
+KINDS = tuple(kind for kind in possible(nodes=1) if kind not in OF_SHARES)
+"""Until a key's shares of before are over takes a minute and a half: those are `warren chaos`'s."""
 SEED = 4
 SECONDS = 200.0
 """At most: the load ends with the last fault."""
@@ -40,7 +40,6 @@ def test_every_fault_strikes_and_nothing_is_lost_or_doubled_or_wrong_or_left_ove
         lifetime_s=30,
         in_flight=IN_FLIGHT,
         settles_s=0,
-        shows_keys=False,
         ends_with_faults=True,
     )
     with running_services(STACK) as services:  # broker and database die in this test
