@@ -17,7 +17,7 @@ from tests.workers.simulate import World, world
 from tests.workers.tries import everyone_is_alive, history
 from workers import metrics
 from workers.coordinator import reshare_counts
-from workers.party import epochs
+from workers.party import switching
 from workers.party.epoch_counts import LATE_MS, count_keys_to_retire
 from workers.session.epochs import ENDS_S, SIGNS_ON_S
 
@@ -110,7 +110,7 @@ async def test_other_sessions_are_no_reshares(shire: World) -> None:
 async def test_each_step_of_a_key_is_counted_once(
     nodes: Nodes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, epochs.__name__)
+    caplog.set_level(logging.INFO, switching.__name__)
     bundle, node, since = await nodes.run(nodes.told()), nodes[STAYS], Since()
     assert bundle is not None
     for _ in range(2):  # told twice

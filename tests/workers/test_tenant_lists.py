@@ -29,11 +29,11 @@ from contracts.tenants import (
 from ops.cli import upgrade
 from tests.protocols.simulate import coins
 from tests.session.builders import CLIENT_ID, IDENTITIES, facts, key_record, old_facts
-from tests.workers.backup.commands import MASTER_KEY, configure, keep
+from tests.workers.backup.commands import MASTER_KEY, configure, keep, sealer
+from workers.settings import PartySettings
 from workers.store.interface import PartyStore
 from workers.store.opening import open_party_store
 from workers.store.records import KeyShareRecord
-from workers.store.sealing import MasterKeys, Sealer
 from workers.tenants import cli
 
 OPERATOR = Identity.generate()
@@ -97,8 +97,9 @@ class Place:
 
     def at_party(self, work: Callable[[PartyStore], Any]) -> Any:
         async def opened() -> Any:
-            sealer = Sealer(MasterKeys.from_hex(MASTER_KEY))
-            async with open_party_store(self._url, party_id="party-1", sealer=sealer) as store:
+            settings = PartySettings.load(self.party)
+            own = sealer(settings)
+            async with open_party_store(self._url, party_id="party-1", sealer=own) as store:
                 return await work(store)
 
         return asyncio.run(opened())

@@ -124,7 +124,7 @@ async def backed_up_at(config: Path, key_session: bytes) -> int | None:
     async with open_party_store(
         settings.database_url,
         party_id=settings.party_id,
-        sealer=Sealer(MasterKeys.from_hex(MASTER_KEY)),
+        sealer=sealer(settings),
     ) as store:
         return await store.backed_up_at(key_session, 1)
 

@@ -95,7 +95,7 @@ async def test_a_share_of_a_reshare_that_did_not_end_is_no_share_to_back_up(
     assert [(key["epoch"], key["usable"]) for key in ended.json["keys"]] == [(0, True)]
     assert (await backup("restore", config, str(path), "--json")).json["restored"] == 0
     await empty(config)
-    await backup("restore", config, str(path))
+    await backup("restore", config, str(path), "--at-once")
     assert [(share.epoch, share.active) for share in await kept(config)] == [(0, True)]
 
 

@@ -13,7 +13,7 @@ from workers.store.opening import open_party_store
 from workers.store.shared.party import tombstones_beside
 from workers.store.tombstones import Tombstones
 
-from .conftest import SEALER, RawDatabase, witness_of
+from .conftest import RawDatabase, sealer_of, witness_of
 from .examples import KEY, key_share, party_change
 from .test_epochs import PROOFS, begin, certify, gone_back, proven, switched_to, with_first_epoch
 
@@ -28,7 +28,7 @@ def beside(raw: RawDatabase) -> Tombstones:
 
 def as_a_command_opens(raw: RawDatabase) -> PartyStore:
     """Without a witness: where there is none, one would be made, and what was made ahead lost."""
-    return open_party_store(raw.url, party_id="party-1", sealer=SEALER)
+    return open_party_store(raw.url, party_id="party-1", sealer=sealer_of(raw.url))
 
 
 async def rows(store: PartyStore, raw: RawDatabase) -> list[dict[str, Any]]:
