@@ -6,6 +6,8 @@ it, and can be held against it.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from .encoding import pack
@@ -14,6 +16,9 @@ from .identity import Identity, PublicIdentity
 from .primitives import Base64, Contract, Id, SessionId, UnixMillis
 
 RETIREMENT_TAG = b"warren/epochs-retired/v1"
+
+Moment = Annotated[UnixMillis, Field(lt=253_402_300_800_000)]
+"""Before the year 10,000, which no calendar here knows."""
 
 
 class Retirement(Contract):
@@ -24,9 +29,9 @@ class Retirement(Contract):
     party_id: Id
     key_session: SessionId
     below: int = Field(ge=1, lt=2**32)
-    retired_at: UnixMillis
+    retired_at: Moment
     """By the party's clock."""
-    backed_up_at: UnixMillis | None = None
+    backed_up_at: Moment | None = None
     """When the last backup was made in which such shares are, as far as the party knows. Until it
     is destroyed, it is as good as a share."""
     signature: Base64

@@ -52,7 +52,7 @@ from .session.party.acceptance import Party
 from .session.sending import report
 from .settings import CoordinatorSettings, Lane, PartySettings
 from .store.interface import SessionStore, StoreUnavailableError
-from .store.opening import open_coordinator_store, open_party_store
+from .store.opening import open_coordinator_store
 
 S = TypeVar("S", bound=SessionStore)
 
@@ -110,15 +110,8 @@ async def run_party(
     limits = settings.limits
     url = with_heartbeat(settings.amqp_url)
     queues = {lane: _QUEUES[lane](settings.party_id) for lane in lanes}
-    sealer = settings.sealer()
+    closed = settings.opened(fenced=True, max_connections=limits.database_connections)
     await _broker_reachable(url, queues=queues.values(), ways=partys_ways(settings.party_id))
-    closed = open_party_store(
-        settings.database_url,
-        party_id=settings.party_id,
-        sealer=sealer,
-        witness=settings.incarnation_file,
-        max_connections=limits.database_connections,
-    )
     publishing = _connected(url, settings.party_id, middleware)
     async with _opened(closed) as store, publishing as publisher:
         followed = await following.of_party(settings, store, url)

@@ -30,7 +30,6 @@ from .health import Health, parse_address, served
 from .resealing.cli import command as reseal
 from .settings import CoordinatorSettings, Lane, PartySettings, SettingsError
 from .store.interface import PartyStore, SchemaError, StoreUnavailableError, WitnessError
-from .store.opening import open_party_store
 from .store.records import BanRecord, EvidenceRecord
 from .store.sealing import SealError
 from .store.shared.party import tombstones_beside
@@ -345,10 +344,7 @@ def show_incarnation(
 
 def _with_store(settings: PartySettings, work: Callable[[PartyStore], Awaitable[T]]) -> T:
     async def opened() -> T:
-        sealer = settings.sealer()
-        async with open_party_store(
-            settings.database_url, party_id=settings.party_id, sealer=sealer, max_connections=1
-        ) as store:
+        async with settings.opened() as store:
             return await work(store)
 
     try:

@@ -29,8 +29,7 @@ from .session.party.acceptance import Party
 from .session.party.engines import ENGINES
 from .settings import PartySettings, SettingsError
 from .store.interface import PartyStore, SchemaError, StoreUnavailableError, WitnessError
-from .store.opening import open_party_store
-from .store.sealing import Sealer, SealError
+from .store.sealing import SealError
 
 MAX_BUNDLE_BYTES = 4 * 1024 * 1024
 """More than any; a file that is larger is none."""
@@ -86,14 +85,7 @@ def _read(file: Path) -> EpochBundle:
 
 
 async def _retire(settings: PartySettings, bundle: EpochBundle) -> Retirement:
-    closed = open_party_store(
-        settings.database_url,
-        party_id=settings.party_id,
-        sealer=Sealer(settings.master_keys()),
-        witness=settings.incarnation_file,
-        max_connections=1,
-    )
-    async with closed as store:
+    async with settings.opened(fenced=True) as store:
         clients = await following.stored_of_party(settings, store)
         return await _switching(settings, clients, store).retire_at_once(bundle)
 

@@ -44,6 +44,8 @@ from .places import PlacesSection
 from .pool_limits import PoolLimits
 from .session.epochs import SHORTEST_SWITCH_S, SWITCH_S
 from .session.peers import Peer
+from .store.interface import PartyStore
+from .store.opening import open_party_store
 from .store.sealing import MasterKeys, Sealer
 from .store.share_keys import ShareKeys
 
@@ -302,6 +304,20 @@ class PartySettings:
     def sealer(self) -> Sealer:
         """Raises SealError."""
         return Sealer(self.master_keys(), erasable=self.share_keys)
+
+    def opened(self, *, fenced: bool = False, max_connections: int = 1) -> PartyStore:
+        """This party's store; open while its `async with` lasts, see `open_party_store`.
+
+        Arguments:
+            fenced: With the witness, as whoever uses more than key shares, bans and evidence needs.
+        """
+        return open_party_store(
+            self.database_url,
+            party_id=self.party_id,
+            sealer=self.sealer(),
+            witness=self.incarnation_file if fenced else None,
+            max_connections=max_connections,
+        )
 
     @property
     def share_keys(self) -> ShareKeys:

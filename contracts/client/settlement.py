@@ -128,7 +128,9 @@ class Group:
             for party_id, identity in pinned.items()
             if named is None or party_id in named
         }
-        return cls((Committee(members, request.party_count, request.threshold),))
+        # What those say whom the request names and we do not know, nobody can count.
+        unknown = 0 if named is None else len({*named} - pinned.keys())
+        return cls((Committee(members, request.party_count - unknown, request.threshold),))
 
     @property
     def members(self) -> set[str]:

@@ -10,7 +10,6 @@ import asyncpg
 from ops.stack.deployment import Deployment
 from workers.settings import PartySettings
 from workers.store.interface import PartyStore
-from workers.store.opening import open_party_store
 
 from .facts import Accusation
 
@@ -42,7 +41,5 @@ async def lift_all(deployment: Deployment) -> None:
 @asynccontextmanager
 async def _store(deployment: Deployment, party_id: str) -> AsyncIterator[PartyStore]:
     settings = PartySettings.load(deployment.directory / f"{party_id}.toml")
-    sealer = settings.sealer()
-    url = settings.database_url
-    async with open_party_store(url, party_id=party_id, sealer=sealer, max_connections=1) as store:
+    async with settings.opened() as store:
         yield store

@@ -22,8 +22,6 @@ from ops.stack.deployment import Deployment
 from workers.session.epochs import ENDS_S, SIGNS_ON_S, SWITCH_S
 from workers.settings import PartySettings
 from workers.store.interface import PartyStore
-from workers.store.opening import open_party_store
-from workers.store.sealing import Sealer
 from workers.store.shared.party import tombstones_beside
 from workers.store.tombstones import Tombstones
 
@@ -306,12 +304,7 @@ class Shares:
 
     @asynccontextmanager
     async def _store(self, party_id: str) -> AsyncIterator[PartyStore]:
-        settings = self._settings(party_id)
-        sealer = Sealer(settings.master_keys())
-        url = settings.database_url
-        async with open_party_store(
-            url, party_id=party_id, sealer=sealer, max_connections=1
-        ) as store:
+        async with self._settings(party_id).opened() as store:
             yield store
 
     async def _each(self, tasks: Iterable[Awaitable[bool | None]]) -> list[bool]:

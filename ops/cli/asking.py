@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from contracts.client import Client, ClientSettings, SettingsError
+from contracts.errors import ContractError
 from contracts.requests import MAX_LIFETIME_MS
 from ops.cli import current
 from ops.cli.exits import ExitCode, clients_errors, leave
@@ -90,6 +91,9 @@ def ask(
         try:
             with _spinner(waiting):
                 return asyncio.run(conversation())
+        except ContractError as error:  # a ValueError, too
+            text = f"What came does not check out: {error}."
+            leave(ExitCode.FAILED, "failed", text, as_json=as_json)
         except ValueError as error:  # how the client library calls impossible arguments
             text = str(error)
             leave(ExitCode.USAGE, "usage", f"{text}.", as_json=as_json)

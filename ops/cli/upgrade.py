@@ -19,7 +19,7 @@ from ops.cli.exits import ExitCode, leave, print_json
 from workers import private_keys
 from workers.settings import CoordinatorSettings, PartySettings, SettingsError
 from workers.store.interface import SchemaError, StoreUnavailableError, WitnessError
-from workers.store.opening import open_coordinator_store, open_party_store
+from workers.store.opening import open_coordinator_store
 from workers.store.sealing import SealError
 from workers.tenants.lists import keys_without_tenant, shares_without_tenant
 
@@ -137,10 +137,7 @@ LACKS = (
 
 async def _shares_without_tenant(config: Path) -> list[str]:
     settings = PartySettings.load(config)
-    sealer = settings.sealer()
-    async with open_party_store(
-        settings.database_url, party_id=settings.party_id, sealer=sealer, max_connections=1
-    ) as store:
+    async with settings.opened() as store:
         return [
             f"key {share.key_id} of {share.owner or '(no client)'}, {share.key_session.hex()}"
             for share in await shares_without_tenant(store)

@@ -23,7 +23,6 @@ from workers.protocols.frost.signing import RANDOMNESS_SIZE
 from workers.protocols.key_share import KeyShare
 from workers.protocols.rounds import PartyFaultError, PartyIndex
 from workers.settings import PartySettings
-from workers.store.opening import open_party_store
 
 ACT = Act(
     client="svcA",
@@ -171,13 +170,7 @@ def signs(shares: Sequence[KeyShare]) -> bool:
 
 async def _stolen(config: Path, facts: KeyFacts) -> KeyShare:
     settings = PartySettings.load(config)
-    opened = open_party_store(
-        settings.database_url,
-        party_id=settings.party_id,
-        sealer=settings.sealer(),
-        max_connections=1,
-    )
-    async with opened as store:
+    async with settings.opened() as store:
         kept = await store.key_share(facts.session_id, facts.epoch)
     assert kept is not None  # its certificate is among the facts'
     return KeyShare.from_bytes(kept.secret)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -85,3 +86,17 @@ def test_epoch_0_follows_none() -> None:
     fields = SAID.model_dump(mode="json") | {"below": 0}
     with pytest.raises(ValidationError, match="below"):
         Retirement.model_validate(fields, strict=False)
+
+
+@pytest.mark.parametrize("name", ["retired_at", "backed_up_at"])
+def test_it_is_of_a_time_that_a_calendar_knows(name: str) -> None:
+    """Or whoever shows it to people could not."""
+    said = SAID.model_dump()
+    for at, fits in ((253_402_300_799_999, True), (253_402_300_800_000, False)):
+        try:
+            Retirement.model_validate(said | {name: at})
+        except ValidationError:
+            assert not fits
+        else:
+            assert fits
+            datetime.fromtimestamp(at / 1000, UTC)

@@ -162,6 +162,18 @@ def test_a_new_key_needs_all_its_parties(named: bool, tolerated: list[int]) -> N
         assert settlement.liars_tolerated == expected
 
 
+def test_a_named_party_that_we_do_not_know_may_have_said_anything() -> None:
+    """A new one, perhaps, that is not in our file yet: its word nobody can check, and no liar can
+    be told from it."""
+    parties = [*list(PINNED)[:2], "newcomer"]
+    group = Group.of_new_key(keygen_request(threshold=2, party_count=3, parties=parties), PINNED)
+    tolerated = [
+        settled([statement(each) for each in parties[:count]], group=group).liars_tolerated
+        for count in range(3)
+    ]
+    assert tolerated == [-1, 0, 1]
+
+
 OTHERS = {f"o{number}": Identity.generate() for number in range(1, 4)}
 
 

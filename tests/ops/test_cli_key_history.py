@@ -20,10 +20,9 @@ from tests.session.epoch_bundles import FROM_EPOCH, IDENTITIES, PINNED, TO_EPOCH
 from tests.session.party.reshares import share_of
 from tests.workers.migrated import migrate
 from tests.workers.party.nodes import KEY, holding
+from workers.settings import PartySettings
 from workers.store.interface import PartyStore
-from workers.store.opening import open_party_store
 from workers.store.records import EpochRecord, EpochStatus
-from workers.store.sealing import MasterKeys, Sealer
 
 MASTER_KEY = "1f" * 32
 BUNDLE = Forger().bundle()
@@ -127,12 +126,7 @@ async def party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def opened(folder: Path) -> PartyStore:
-    return open_party_store(
-        f"sqlite:///{folder / 'p1.db'}",
-        party_id="p1",
-        sealer=Sealer(MasterKeys.from_hex(MASTER_KEY)),
-        witness=folder / "p1.incarnation",
-    )
+    return PartySettings.load(folder / "p1.toml").opened(fenced=True)
 
 
 async def held(folder: Path) -> list[int]:
@@ -155,6 +149,7 @@ async def test_a_party_deletes_by_hand_and_prints_what_it_says(run: Run, party: 
     word = Retirement.model_validate_json(signed)
     word.verify(PINNED["p1"], party_id="p1", key_session=KEY, epoch=TO_EPOCH)
     assert await held(party.parent) == []
+    assert PartySettings.load(party).share_keys.erased(KEY, FROM_EPOCH)
     again = await by_hand(run, party, BUNDLE.model_dump_json(), "--json")
     assert Retirement.model_validate(again.json, strict=False) == word
     # Its processes tell the coordinator.

@@ -20,7 +20,6 @@ from ..store.interface import (
     StoreUnavailableError,
     WitnessError,
 )
-from ..store.opening import open_party_store
 from ..store.records import KeyShareRecord
 from ..store.rows.party import PartyRows
 from ..store.sealing import MasterKeys, SealError
@@ -165,17 +164,10 @@ class _Us:
         self._settings = settings
         self.party_id = settings.party_id
         self.keys: MasterKeys = settings.master_keys()
-        self._sealer = settings.sealer()
-        self.rows = PartyRows(settings.party_id, self._sealer)
+        self.rows = PartyRows(settings.party_id, settings.sealer())
 
     def opened(self, *, fenced: bool) -> PartyStore:
-        return open_party_store(
-            self._settings.database_url,
-            party_id=self.party_id,
-            sealer=self._sealer,
-            witness=self._settings.incarnation_file if fenced else None,
-            max_connections=1,
-        )
+        return self._settings.opened(fenced=fenced)
 
     def check(self, shares: list[KeyShareRecord]) -> None:
         identities = {name: peer.identity for name, peer in self._settings.peers.items()}

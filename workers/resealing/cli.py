@@ -18,7 +18,6 @@ from ..backup.archive import Backup
 from ..backup.errors import BackupError
 from ..settings import PartySettings, SettingsError
 from ..store.interface import PartyStore, SchemaError, StoreUnavailableError
-from ..store.opening import open_party_store
 from ..store.rows.party import PartyRows
 from ..store.rows.sealed import Sealed
 from ..store.sealing import MasterKeys, Sealer, SealError
@@ -80,13 +79,7 @@ async def _work(
     settings: PartySettings, *, only_check: bool, quiet: bool
 ) -> tuple[dict[Sealed, int], Found]:
     sealer = settings.sealer()
-    opened = open_party_store(
-        settings.database_url,
-        party_id=settings.party_id,
-        sealer=sealer,
-        max_connections=1,
-    )
-    async with opened as store:
+    async with settings.opened() as store:
         done = dict.fromkeys(Sealed, 0)
         if not only_check:
             with _bars("sealing", await _counts(store), quiet=quiet) as step:

@@ -15,8 +15,8 @@ from contracts.tenants import TenantList, open_list, sign_list
 from .. import private_keys
 from ..delivery.clock import now_ms
 from ..settings import CoordinatorSettings, PartySettings, SettingsError
-from ..store.interface import PartyStore, SchemaError, StoreUnavailableError, WitnessError
-from ..store.opening import open_coordinator_store, open_party_store
+from ..store.interface import SchemaError, StoreUnavailableError, WitnessError
+from ..store.opening import open_coordinator_store
 from ..store.records import TenantRecord
 from ..store.sealing import SealError
 from .lists import Given, give, keys_without_tenant
@@ -98,7 +98,7 @@ def import_(file: List, config: Config, as_json: AsJson = False) -> None:
         settings = PartySettings.load(config)
         operators = [client.identity for client in settings.clients if client.operator]
         wanted = open_list(_read(file), _read(_beside(file)), operators)
-        async with _store(settings) as store:
+        async with settings.opened() as store:
             counted = await give(store, wanted, now=now_ms())
         return {each.value: counted[each] for each in Given}
 
@@ -116,7 +116,7 @@ def show(config: Config, as_json: AsJson = False) -> None:
     """List the keys that were given a tenant here, and when."""
 
     async def work() -> list[TenantRecord]:
-        async with _store(PartySettings.load(config)) as store:
+        async with PartySettings.load(config).opened() as store:
             return await store.tenants()
 
     rows = [
@@ -135,15 +135,6 @@ def show(config: Config, as_json: AsJson = False) -> None:
         typer.echo("  ".join(value or "-" for value in row.values()))
     if not rows:
         typer.echo("No key was given a tenant here.")
-
-
-def _store(settings: PartySettings) -> PartyStore:
-    return open_party_store(
-        settings.database_url,
-        party_id=settings.party_id,
-        sealer=settings.sealer(),
-        max_connections=1,
-    )
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

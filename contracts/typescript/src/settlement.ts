@@ -111,7 +111,10 @@ function committeeOf(facts: KeyFacts, pinned: Parties): Committee {
 export function groupOfNewKey(request: KeygenRequest | ReshareRequest, pinned: Parties): Group {
   const named = request.parties ?? null;
   const members = new Map([...pinned].filter(([name]) => named === null || named.includes(name)));
-  const committee = { members, needed: holdersOf(request), threshold: request.threshold };
+  // What those say whom the request names and we do not know, nobody can count.
+  const unknown = named === null ? 0 : new Set(named).size - members.size;
+  const needed = holdersOf(request) - unknown;
+  const committee = { members, needed, threshold: request.threshold };
   return { committees: [committee], keySession: null, epochs: new Set() };
 }
 

@@ -183,6 +183,9 @@ test("an epoch that was there before is no answer", async () => {
   });
   await client.refresh({ keyId: "k1" });
   await assert.rejects(client.refresh({ keyId: "k1" }), /another one than we know/);
+  // But it is to who asks once more for the same.
+  const again = await client.refresh({ keyId: "k1", requestId: "r1" });
+  assert.deepEqual([again.number, again.from], [1, 0]);
 });
 
 function spoilt(result: Readonly<Record<string, unknown>>): object {

@@ -64,10 +64,10 @@ async def test_a_key_gets_another_threshold_and_who_follows_sees_it(
 ) -> None:
     key = (await made(at_another, "/api/v1/mpc/keygen?wait=60", KEYGEN))["result"]
     wish = {"key_id": key["key_id"], "threshold_t": 3, "dealers": PARTIES[1:]}
-    async with letting("signer", Scope.KEYGEN, Scope.SIGN, Scope.READ) as signer:
+    async with letting("only-signer", Scope.KEYGEN, Scope.SIGN, Scope.READ) as signer:
         lacking = await signer.post("/api/v1/mpc/reshare", json=wish)
         assert code(lacking, 403) == "scope_missing"
-    async with letting("stranger") as stranger:
+    async with letting("onlooker") as stranger:
         assert code(await stranger.post("/api/v1/mpc/reshare", json=wish), 404) == "unknown_key"
     begun = await made(caller, "/api/v1/mpc/reshare", wish)
     assert (begun["session_type"], begun["threshold_t"]) == ("reshare", 3)
