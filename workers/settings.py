@@ -321,7 +321,7 @@ class PartySettings:
 
     @property
     def share_keys(self) -> ShareKeys:
-        return ShareKeys(self.share_keys_folder)
+        return ShareKeys(self.share_keys_folder, self.party_id)
 
     def master_keys(self) -> MasterKeys:
         """From the key file, or the environment. Raises SealError."""

@@ -31,7 +31,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'WE002', MESSAGE = 'it was promised that nothing is dealt of the key for now';
     END IF;
     IF _epoch_status <> 'begun' THEN
-        INSERT INTO words (key_session, epoch) VALUES (_epoch_key, _epoch);
+        INSERT INTO words (key_session, epoch) VALUES (_epoch_key, _epoch) ON CONFLICT DO NOTHING;
     END IF;
     RETURN true;
 END

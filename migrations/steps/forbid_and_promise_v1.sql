@@ -12,6 +12,8 @@ BEGIN
         SELECT FROM words WHERE key_session = _key_session AND NOT epoch = ANY (_epochs)
         UNION ALL
         SELECT FROM epochs WHERE key_session = _key_session AND bundle IS NOT NULL AND NOT epoch = ANY (_epochs)
+        UNION ALL
+        SELECT FROM key_shares WHERE key_session = _key_session AND epoch > 0 AND NOT epoch = ANY (_epochs)
     ) THEN
         RAISE EXCEPTION USING ERRCODE = 'WE001', MESSAGE = 'the key has an epoch that the statement does not name';
     END IF;

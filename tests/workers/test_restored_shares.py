@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from contracts.envelope import UnverifiedEnvelope
 from contracts.failures import FailureCode
 from contracts.keys import CertifiedKey
-from contracts.sessions import VoucherGiven, VoucherShown
+from contracts.sessions import VoucherGiven, VoucherShown, VouchersWanted
 from contracts.vouchers import Voucher
 from tests.workers.ecdsa import sent
 from tests.workers.reshares import MESSAGE, OLD, ask, failed, make, pass_, reshared, shares, sign
 from tests.workers.simulate import World, world
 from workers.party.vouching import ASKS_AGAIN_MS
 from workers.session.sending import instruction, report
-from workers.store.records import EpochStatus, KeyShareRecord
+from workers.store.records import EpochStatus, KeyShareRecord, Parked
 from workers.store.shared.party import tombstones_beside
 
 CURVE = "ed25519"
@@ -170,6 +171,87 @@ async def test_the_word_of_who_was_shown_out_is_not_enough(shire: World, folder:
     assert shire.dead == []
 
 
+async def test_what_else_is_parked_under_the_number_is_no_voucher(
+    shire: World, folder: Path
+) -> None:
+    """Any party may send a message of a session that is not there yet."""
+    key = await make(shire, CURVE)
+    await restore(shire, folder, await backup(shire))
+    (record,) = await shire.party_stores[LOST].epochs(key.facts.session_id)
+    for junk in ("party-4", "party-5"):
+        parked = Parked(session_id=record.session_id, sender=junk, slot="keygen/1", body=b"{}")
+        store = shire.party_stores[LOST]
+        assert await store.park(parked, max_count=9, max_bytes=99, now=shire.clock())
+    await pass_(shire, 0)
+    await shire.run(
+        dropped=lambda message: (
+            message.kind == "voucher_given" and "party-2" not in message.routing_key
+        )
+    )
+    assert await status(shire, key) == {0: EpochStatus.SUSPENDED}
+
+
+async def test_what_was_said_too_long_ago_counts_no_more(shire: World, folder: Path) -> None:
+    key = await make(shire, CURVE)
+    await restore(shire, folder, await backup(shire))
+    again_s = ASKS_AGAIN_MS / 1000
+    for pause_s, heard in ((0, "party-2"), (400, "party-3"), (again_s, "party-2")):
+        assert await status(shire, key) == {0: EpochStatus.SUSPENDED}
+        await pass_(shire, pause_s)
+        await shire.run(
+            dropped=lambda message, heard=heard: (
+                message.kind == "voucher_given" and heard not in message.routing_key
+            )
+        )
+    # The first word was too old for the second, and stood in the way of the third. All once more:
+    await pass_(shire, again_s)
+    await shire.run()
+    assert await status(shire, key) == {0: EpochStatus.ACTIVE}
+
+
+async def test_a_try_that_came_to_nothing_does_not_keep_it_out(shire: World, folder: Path) -> None:
+    """The usual order: a party is lost, a reshare with it fails, and then it is restored."""
+    key = await make(shire, CURVE)
+    kept = await backup(shire)
+    await ask(shire, key)
+    await shire.run(dropped=lambda message: message.routing_key == LOST)
+    await restore(shire, folder, kept)
+    await pass_(shire, 0)
+    await shire.run()
+    assert (await status(shire, key))[0] == EpochStatus.ACTIVE
+
+
+async def test_proof_of_a_later_epoch_outweighs_all_that_is_said(
+    shire: World, folder: Path
+) -> None:
+    key = await make(shire, CURVE)
+    kept = await backup(shire)
+    await reshared(shire, key)
+    await restore(shire, folder, kept)
+    await pass_(shire, 0)
+    await shire.run(dropped=lambda message: message.kind == "voucher_given")
+    assert (await status(shire, key))[1] == EpochStatus.CERTIFIED
+    assert not await shire.party_stores[LOST].resume_epoch(key.facts.session_id, 0, shire.clock())
+
+
+async def test_what_is_restored_at_a_later_epoch_deals_again_and_is_named_in_statements(
+    shire: World, folder: Path
+) -> None:
+    key = await make(shire, CURVE)
+    bundle = await reshared(shire, key)
+    await pass_(shire, 61)
+    await pass_(shire, 11)
+    await restore(shire, folder, await backup(shire))
+    await pass_(shire, 0)
+    await shire.run()
+    store = shire.party_stores[LOST]
+    assert await status(shire, key) == {1: EpochStatus.ACTIVE}
+    assert await store.signing_epochs(key.facts.session_id) == [1]
+    held = await shire.parties[LOST].epochs.held(key.facts.session_id)
+    assert held.active is not None
+    assert held.active.epoch == bundle.key.facts.epoch
+
+
 async def test_who_restored_does_not_vouch(shire: World, folder: Path) -> None:
     key = await make(shire, CURVE)
     for party_id in ("party-1", "party-2"):
@@ -250,5 +332,37 @@ async def test_the_coordinator_carries_little(shire: World, folder: Path) -> Non
     )
     assert len(sent(shire, "voucher_shown")) == shown
     assert shire.dead == []
+    # One in another's name goes nowhere, and does not stand in the true one's way.
+    (true, *_) = [each for each in sent(shire, "voucher_given") if "party-2" in each.routing_key]
+    said = VoucherGiven.model_validate_json(
+        UnverifiedEnvelope.from_bytes(true.body).claimed.payload
+    )
+    for told in (said, VoucherGiven(voucher=said.voucher.model_copy(update={"epoch": 9}))):
+        sender = "party-5" if told is said else "party-2"
+        await shire.deliver(
+            report(
+                told,
+                identity=shire.identities[sender],
+                party_id=sender,
+                session_id=said.voucher.nonce,
+            )
+        )
+    assert [why for _, why in shire.dead] == [
+        "party-5 brings a voucher of party-2",
+        "wrong signature",
+    ]
+    shire.dead.clear()
+    # And who holds no share of the key asks in vain.
+    wanted = VouchersWanted(key_session=key.facts.session_id, epoch=0)
+    asked = len(sent(shire, "voucher_asked"))
+    await shire.deliver(
+        report(
+            wanted,
+            identity=shire.identities["party-5"],
+            party_id="party-5",
+            session_id=bytes(32),
+        )
+    )
+    assert len(sent(shire, "voucher_asked")) == asked
     await ask(shire, key, parties=OLD)  # and goes on with everything else
     await shire.run()

@@ -74,7 +74,9 @@ def create(
         async with us.opened(fenced=False) as store:
             # Before and after they are read: a share that goes or comes meanwhile is noted, too.
             await _note(store)
-            shares = _latest(await store.sealed_key_shares())
+            there = await store.sealed_key_shares()
+            # A database that went back may have some that nothing opens any more.
+            shares = _latest([share for share in there if not us.rows.is_over(share)])
             await _note(store)
         us.check(shares)
         kept = tuple(us.rows.portable(share) for share in shares)
@@ -129,10 +131,10 @@ def restore_backup(
             present = await store.sealed_key_shares()
             added = missing(backup.shares, present, us.rows, waiting)
             if added:
-                since = None if at_once else now_ms()
-                await restore(store, added, us.rows, suspended_at=since)
-            for name in waiting if at_once else ():
-                await store.resume_epoch(*name, now_ms())
+                await restore(store, added, us.rows, suspended_at=now_ms())
+            if at_once:
+                for name in await suspended(store, backup.shares):
+                    await store.resume_epoch(*name, now_ms())
             waiting = await suspended(store, backup.shares)
             found = await store.incarnation()
         return _report(file, backup) | {

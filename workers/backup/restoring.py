@@ -83,7 +83,7 @@ async def restore(
     shares: Sequence[KeyShareRecord],
     rows: PartyRows,
     *,
-    suspended_at: int | None,
+    suspended_at: int,
 ) -> None:
     """Add them all, or none, in a new incarnation. Raises BackupError.
 

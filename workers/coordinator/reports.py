@@ -86,7 +86,7 @@ class ReportConsumer:
             case sessions.VouchersWanted():
                 return await self._vouching.wanted(envelope.sender, envelope.session_id, report)
             case sessions.VoucherGiven():
-                return await self._vouching.given(report, envelope.session_id)
+                return await self._vouching.given(envelope.sender, report, envelope.session_id)
             case _:
                 return await self._in_session(envelope, report, delivery)
 

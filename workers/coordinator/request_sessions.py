@@ -185,7 +185,7 @@ class RequestSessions:
             return failed
         signers = sorted(member.party_id for member in conduct.terms.members)
         failed = replace(failed, refusal=Refusal(party_id=sender, because=[], signers=signers))
-        if bundle is None:
+        if bundle is None or not any(sender in resharing.concerned(each) for each in made):
             return failed
         shown = resharing.proof(bundle, [sender], made[:-1], now=now)
         return replace(failed, outgoing=(*failed.outgoing, *shown))

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from contracts.errors import ContractError
 from contracts.keys import KeyFacts
 from contracts.sessions import VoucherAsked, VoucherGiven, VoucherShown, VouchersWanted
 
@@ -38,13 +39,14 @@ class Vouching:
 
     async def wanted(self, sender: str, nonce: bytes, report: VouchersWanted) -> None:
         """Ask the other holders, or show that the epoch is over."""
-        if not self._repeats.due(nonce, sender):
+        facts = await self._epochs.of(report.key_session, report.epoch)
+        others = self._others(facts, sender)
+        if not others or not self._repeats.due(report.key_session, sender):
             return
         made = await self._epochs.proofs(report.key_session)
         if made and made[-1].key.facts.epoch > report.epoch:
             shown = resharing.proof(made[-1], [sender], made[:-1], now=self._clock())
             await publish_what_has_place(self._publisher, shown)
-        facts = await self._epochs.of(report.key_session, report.epoch)
         asked = VoucherAsked(
             session_id=nonce,
             issued_at=self._clock(),
@@ -52,13 +54,16 @@ class Vouching:
             key_session=report.key_session,
             epoch=report.epoch,
         )
-        told = [instruction(asked, name, nonce) for name in self._others(facts, sender)]
+        told = [instruction(asked, name, nonce) for name in others]
         await publish_what_has_place(self._publisher, told)
-        self._repeats.left(nonce, sender)
+        self._repeats.left(report.key_session, sender)
 
-    async def given(self, report: VoucherGiven, nonce: bytes) -> None:
-        """Show it to who asked."""
+    async def given(self, sender: str, report: VoucherGiven, nonce: bytes) -> None:
+        """Show it to who asked. Raises ContractError unless its sender said it."""
         voucher = report.voucher
+        if voucher.party_id != sender:
+            raise ContractError(f"{sender} brings a voucher of {voucher.party_id}")
+        voucher.verify(self._parties[sender].identity)
         if voucher.asked_by not in self._parties or not self._repeats.due(nonce, voucher.party_id):
             return
         shown = VoucherShown(session_id=nonce, issued_at=self._clock(), voucher=voucher)
@@ -68,5 +73,8 @@ class Vouching:
         self._repeats.left(nonce, voucher.party_id)
 
     def _others(self, facts: KeyFacts | None, sender: str) -> list[str]:
+        """The key's other holders; nobody, if who asks is none."""
         holders = [] if facts is None else [each.party_id for each in facts.holders]
+        if sender not in holders:
+            return []
         return [name for name in holders if name != sender and name in self._parties]

@@ -27,7 +27,7 @@ from ..session.protocols import CANCEL
 from ..session.sending import report
 from ..settings import PartyLimits
 from ..store.interface import PartyStore, StoreUnavailableError
-from ..store.records import CancellationRecord, Outcome, PromiseRecord
+from ..store.records import CancellationRecord, EpochStatus, Outcome, PromiseRecord
 from .commits import PartyCommits
 
 logger = logging.getLogger(__name__)
@@ -114,6 +114,10 @@ class Cancelling:
         owners = await self._store.owners(key_session)
         if any(owner != request.target_owner.name for owner in owners):
             return None
+        if any(
+            each.status is EpochStatus.SUSPENDED for each in await self._store.epochs(key_session)
+        ):
+            return None  # a backup does not say what came after it
         epochs = await self._store.signing_epochs(key_session)
         return PromiseRecord(key_session=key_session, epochs=tuple(epochs))
 

@@ -7,9 +7,12 @@ any process of the party may hear it, and it goes by itself.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 
+from contracts.errors import ContractError
+from contracts.keys import KeyFacts
 from contracts.sessions import VoucherAsked, VoucherGiven, VoucherShown, VouchersWanted
 from contracts.vouchers import Voucher
 
@@ -63,7 +66,9 @@ class Vouching:
         """What we know of the key; nothing, if that is nothing."""
         key_session, epoch = asked.key_session, asked.epoch
         share = await self._store.key_share(key_session, epoch)
-        newest = vouching.newest(await self._store.epochs(key_session), share, epoch)
+        epochs = await self._store.epochs(key_session)
+        signing = await self._store.signing_epochs(key_session)
+        newest = vouching.newest(epochs, signing, share, epoch)
         if newest is None:
             return
         voucher = Voucher.signed(
@@ -106,16 +111,32 @@ class Vouching:
             slot=SLOT,
             body=voucher.model_dump_json().encode(),
         )
+        before = {each.sender for each in await self._store.parked(record.session_id)}
+        if voucher.party_id in before - await self._said(record, facts):
+            # What it said before counts no more, and stands in the way of what it says now.
+            await self._store.unpark(record.session_id)
         limits = self._limits
         await self._store.park(
             parked, max_count=limits.parked_messages, max_bytes=limits.parked_bytes, now=now
         )
-        kept = await self._store.parked(record.session_id)
-        if len({each.sender for each in kept}) < vouching.enough(facts):
+        if len(await self._said(record, facts)) < vouching.enough(facts):
             return
         if await self._store.resume_epoch(record.key_session, record.epoch, now):
             logger.info("a restored share is used again", extra=about)
         await self._store.unpark(record.session_id)
+
+    async def _said(self, record: EpochRecord, facts: KeyFacts) -> set[str]:
+        """Whose vouchers are here and still count. What else is parked under the number, anybody
+        can have sent."""
+        said = set()
+        for each in await self._store.parked(record.session_id):
+            if each.slot != SLOT:
+                continue
+            voucher = Voucher.model_validate_json(each.body)
+            with contextlib.suppress(ContractError):
+                vouching.check(voucher, record, facts, self._party, now=self._clock())
+                said.add(voucher.party_id)
+        return said
 
     async def _suspended(self, key_session: bytes, epoch: int) -> EpochRecord | None:
         for each in await self._store.epochs(key_session):

@@ -80,6 +80,7 @@ async def _work(
 ) -> tuple[dict[Sealed, int], Found]:
     sealer = settings.sealer()
     async with settings.opened() as store:
+        settings.share_keys.begin()
         done = dict.fromkeys(Sealed, 0)
         if not only_check:
             with _bars("sealing", await _counts(store), quiet=quiet) as step:

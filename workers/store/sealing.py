@@ -67,6 +67,9 @@ class ErasedError(SealError):
 class ErasableKeys(Protocol):
     """Keeps the other halves of the keys of shares, 32 bytes each: see `share_keys`."""
 
+    def begin(self) -> None:
+        """For a database that needs none of them yet. Raises WitnessError."""
+
     def make(self, key_session: bytes, epoch: int) -> bytes:
         """The key of a share, made if there is none: kept for good before it is returned.
 
@@ -76,10 +79,10 @@ class ErasableKeys(Protocol):
         """
 
     def find(self, key_session: bytes, epoch: int) -> bytes:
-        """Raises ErasedError, or SealError if it is not here."""
+        """Raises ErasedError, SealError if it is not here, or WitnessError."""
 
     def erased(self, key_session: bytes, epoch: int) -> bool:
-        """Whether it was here and is no more."""
+        """Whether it was here and is no more. Raises WitnessError."""
 
     def erase_below(self, key_session: bytes, epoch: int) -> None:
         """Those of all lower epochs, for good; again, it changes nothing. Raises WitnessError."""

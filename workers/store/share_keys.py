@@ -2,8 +2,8 @@
 
 What a database deletes is still in its log, its dumps and its backups, and the master key opens it
 there. So a share is sealed under a key that takes a second half, 32 bytes in a file of its own.
-When the share's epoch is over the file is overwritten and left empty: from then on no copy of the
-row opens, whoever has it and the master key. An empty file also tells that the epoch is over.
+When the share's epoch is over the file is overwritten: from then on no copy of the row opens,
+whoever has it and the master key. What stands there then also tells that the epoch is over.
 
 **Losing the folder loses the shares**, unless there is a backup of them (`warren backup`, which
 needs none of this) or the other parties make them anew. All processes of a party need to see one
@@ -16,11 +16,11 @@ name, so whoever is killed in the middle leaves nothing half.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from .interface import WitnessError
@@ -31,47 +31,87 @@ _SHELF_DIGITS = 2
 """Files stand in as many folders as there are numbers of so many digits."""
 
 
+_ERASED = b"erased".ljust(KEY_BYTES, b".")
+"""What a file holds then: no more and no less than a key, so that one write does it. A file that
+was cut off says nothing of the kind."""
+_MARK = "party"
+"""The file that makes a folder one of these, and says whose. Where no volume is mounted, there is
+none."""
+
+
 class ShareKeys:
     """`sealing.ErasableKeys` in a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, party_id: str) -> None:
         self.folder = folder
+        self._party_id = party_id
+
+    def begin(self) -> None:
+        mark = self.folder / _MARK
+        with self._kept():
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            if not mark.exists():
+                _add(mark, self._party_id.encode())
+                _sync(self.folder.parent)
+        self._require_ours()
 
     def make(self, key_session: bytes, epoch: int) -> bytes:
         path = self._path(key_session, epoch)
         with self._kept():
             if not path.exists():
-                self._add(path, secrets.token_bytes(KEY_BYTES))
+                self._require_ours()
+                path.parent.mkdir(mode=0o700, exist_ok=True)
+                _add(path, secrets.token_bytes(KEY_BYTES))
+            # Whoever made it may not have come to that.
+            _sync(path.parent)
+            _sync(self.folder)
         return self.find(key_session, epoch)
 
     def find(self, key_session: bytes, epoch: int) -> bytes:
         path = self._path(key_session, epoch)
-        try:
-            found = path.read_bytes()
-        except OSError as error:
+        found = self._read(path)
+        if found is None:
             raise SealError(
-                f"the erasable key of key session {key_session.hex()}, epoch {epoch}, cannot be "
-                f"read ({error.strerror}): put back the folder {self.folder}, or set "
-                "share_keys_folder under [party] to where it is; if it is lost, restore this "
-                "party's shares from a backup into an empty database"
-            ) from None
-        if not found:
+                f"the erasable key of key session {key_session.hex()}, epoch {epoch}, is missing: "
+                f"put back the folder {self.folder}, or set share_keys_folder under [party] to "
+                "where it is; if it is lost, restore this party's shares from a backup into an "
+                "empty database"
+            )
+        if found == _ERASED:
             raise ErasedError(f"epoch {epoch} of key session {key_session.hex()} is over")
         if len(found) != KEY_BYTES:
             raise SealError(f"{path} is damaged: it does not hold {KEY_BYTES} bytes")
         return found
 
     def erased(self, key_session: bytes, epoch: int) -> bool:
-        try:
-            return self._path(key_session, epoch).stat().st_size == 0
-        except OSError:
-            return False
+        return self._read(self._path(key_session, epoch)) == _ERASED
 
     def erase_below(self, key_session: bytes, epoch: int) -> None:
         with self._kept():
             for path in self._of(key_session):
-                if int(path.name.partition("-")[2]) < epoch and path.stat().st_size:
+                if int(path.name.partition("-")[2]) < epoch and self._read(path) != _ERASED:
                     _erase(path)
+
+    def _read(self, path: Path) -> bytes | None:
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:  # a file system that is away for a moment, perhaps
+            raise WitnessError(f"cannot read {path}: {error.strerror}") from None
+
+    def _require_ours(self) -> None:
+        whose = self._read(self.folder / _MARK)
+        if whose is None:
+            raise WitnessError(
+                f"{self.folder} is no folder of erasable keys: is its volume mounted? It is made "
+                "when a party with no share begins; share_keys_folder under [party] says where"
+            )
+        if whose != self._party_id.encode():
+            raise WitnessError(
+                f"{self.folder} is another party's: give each its own with share_keys_folder under "
+                "[party]"
+            )
 
     def _of(self, key_session: bytes) -> Iterator[Path]:
         shelf = self._path(key_session, 0).parent
@@ -83,24 +123,7 @@ class ShareKeys:
         name = key_session.hex()
         return self.folder / name[:_SHELF_DIGITS] / f"{name}-{epoch}"
 
-    def _add(self, path: Path, key: bytes) -> None:
-        """Two may do it at once; the first one's stays."""
-        if not path.parent.is_dir():
-            self.folder.mkdir(mode=0o700, exist_ok=True)
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            _sync(self.folder.parent)
-            _sync(self.folder)
-        made = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        try:
-            _write(made, key)
-            path.hardlink_to(made)
-        except FileExistsError:
-            pass
-        finally:
-            made.unlink(missing_ok=True)
-        _sync(path.parent)
-
-    @contextmanager
+    @contextlib.contextmanager
     def _kept(self) -> Iterator[None]:
         try:
             yield
@@ -111,22 +134,26 @@ class ShareKeys:
             ) from None
 
 
-def _write(path: Path, data: bytes) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+def _add(path: Path, content: bytes) -> None:
+    """Two may do it at once; the first one's stays."""
+    made = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    file = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        os.write(file, data)
+        os.write(file, content)
         os.fsync(file)
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(made)
     finally:
         os.close(file)
+        made.unlink(missing_ok=True)
+    _sync(path.parent)
 
 
 def _erase(path: Path) -> None:
     """In place, so that no block with the key is merely given back."""
     file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        os.pwrite(file, bytes(KEY_BYTES), 0)
-        os.fsync(file)
-        os.ftruncate(file, 0)
+        os.pwrite(file, _ERASED, 0)
         os.fsync(file)
     finally:
         os.close(file)

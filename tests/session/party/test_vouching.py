@@ -81,9 +81,16 @@ def test_others_do_not(told: Voucher, complaint: str) -> None:
         check(told)
 
 
+def test_who_is_not_pinned_any_more_is_no_holder() -> None:
+    ours = party(US)
+    peers = {name: peer for name, peer in ours.peers.items() if name != OTHER}
+    with pytest.raises(ContractError, match="p2 is no other holder"):
+        vouching.check(voucher(), RECORD, KNOWN, replace(ours, peers=peers), now=NOW)
+
+
 @pytest.mark.parametrize(
     ("parties", "threshold", "needed"),
-    [(2, 2, 1), (3, 2, 2), (3, 3, 1), (5, 3, 3), (5, 2, 4), (20, 10, 11)],
+    [(2, 2, 1), (3, 2, 2), (3, 3, 2), (5, 3, 3), (5, 2, 4), (20, 10, 11)],
 )
 def test_so_many_that_one_has_dealt_a_later_epoch(
     parties: int, threshold: int, needed: int
@@ -101,15 +108,17 @@ def test_so_many_that_one_has_dealt_a_later_epoch(
 def test_who_knows_nothing_says_nothing() -> None:
     ours = our_share()
     epoch = KNOWN.epoch
-    assert vouching.newest([], None, epoch) is None
-    assert vouching.newest([], replace(ours, active=False), epoch) is None
-    assert vouching.newest([], ours, epoch) == epoch
+    assert vouching.newest([], [], None, epoch) is None
+    assert vouching.newest([], [], replace(ours, active=False), epoch) is None
+    assert vouching.newest([], [], ours, epoch) == epoch
+    # Begun alone is nothing: without our word it is not made.
     begun = replace(RECORD, epoch=epoch + 2, status=EpochStatus.BEGUN)
-    assert vouching.newest([begun], ours, epoch) == epoch + 2
+    assert vouching.newest([begun], [], ours, epoch) == epoch
+    assert vouching.newest([begun], [epoch + 1], ours, epoch) == epoch + 1
     retired = replace(RECORD, status=EpochStatus.RETIRED)
-    assert vouching.newest([retired, begun], None, epoch) == epoch + 2
+    assert vouching.newest([retired, begun], [epoch + 2], None, epoch) == epoch + 2
 
 
 def test_who_restored_its_share_itself_says_nothing() -> None:
     ours = our_share()
-    assert vouching.newest([RECORD], ours, KNOWN.epoch) is None
+    assert vouching.newest([RECORD], [], ours, KNOWN.epoch) is None

@@ -177,7 +177,7 @@ def witnesses() -> Path:
 
 
 def share_keys_of(url: str) -> ShareKeys:
-    return ShareKeys(witness_of(url).with_suffix(".share-keys"))
+    return ShareKeys(witness_of(url).with_suffix(".share-keys"), "party-1")
 
 
 def sealer_of(url: str, keys: MasterKeys = MASTER_KEYS) -> Sealer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 import threading
 from pathlib import Path
@@ -17,11 +18,13 @@ ONE, TWO = b"\x01" * 32, b"\x01" * 31 + b"\x02"
 
 @pytest.fixture
 def kept(tmp_path: Path) -> ShareKeys:
-    return ShareKeys(tmp_path / "share-keys")
+    made = ShareKeys(tmp_path / "share-keys", "party-1")
+    made.begin()
+    return made
 
 
 def files(kept: ShareKeys) -> list[Path]:
-    return sorted(path for path in kept.folder.rglob("*") if path.is_file())
+    return sorted(path for path in kept.folder.rglob("*-*") if path.is_file())
 
 
 def test_each_share_has_a_key_of_its_own_which_stays(kept: ShareKeys) -> None:
@@ -30,7 +33,7 @@ def test_each_share_has_a_key_of_its_own_which_stays(kept: ShareKeys) -> None:
     assert len({*made}) == len(places)
     assert {len(key) for key in made} == {32}
     for place, key in zip(places, made, strict=True):
-        assert kept.make(*place) == ShareKeys(kept.folder).find(*place) == key
+        assert kept.make(*place) == ShareKeys(kept.folder, "party-1").find(*place) == key
         assert not kept.erased(*place)
     assert len(files(kept)) == len(places)
 
@@ -47,7 +50,7 @@ def test_those_who_make_one_at_once_get_the_same(kept: ShareKeys) -> None:
 
     def make() -> None:
         start.wait()
-        made.append(ShareKeys(kept.folder).make(ONE, 0))
+        made.append(ShareKeys(kept.folder, "party-1").make(ONE, 0))
 
     threads = [threading.Thread(target=make) for _ in range(8)]
     for thread in threads:
@@ -83,9 +86,11 @@ def test_who_misses_one_is_told_what_to_do(kept: ShareKeys) -> None:
     assert not isinstance(caught.value, ErasedError)
     kept.make(ONE, 0)
     (file,) = files(kept)
-    file.write_bytes(bytes(31))
-    with pytest.raises(SealError, match="is damaged"):
-        kept.find(ONE, 0)
+    for damaged in (bytes(31), b""):  # a full disk cuts files off
+        file.write_bytes(damaged)
+        with pytest.raises(SealError, match="is damaged"):
+            kept.find(ONE, 0)
+        assert not kept.erased(ONE, 0)
 
 
 def test_a_half_written_one_is_nobodys(kept: ShareKeys) -> None:
@@ -101,4 +106,40 @@ def test_where_they_cannot_be_kept_somebody_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "missing" / "folder"):
         with pytest.raises(WitnessError, match=r"share_keys_folder under \[party\]"):
-            ShareKeys(folder).make(ONE, 0)
+            ShareKeys(folder, "party-1").begin()
+
+
+def test_a_volume_that_is_not_mounted_is_taken_for_no_folder_of_ours(kept: ShareKeys) -> None:
+    """What was made there would be gone when it is mounted again."""
+    kept.make(ONE, 0)
+    kept.folder.rename(kept.folder.with_name("elsewhere"))
+    for missing in (True, False):
+        if not missing:
+            kept.folder.mkdir()
+        with pytest.raises(WitnessError, match="is its volume mounted"):
+            kept.make(TWO, 0)
+    assert list(kept.folder.iterdir()) == []
+
+
+def test_each_party_has_a_folder_of_its_own(kept: ShareKeys) -> None:
+    """Or the first to delete would delete for the other."""
+    other = ShareKeys(kept.folder, "party-2")
+    for use in (other.begin, lambda: other.make(ONE, 0)):
+        with pytest.raises(WitnessError, match="is another party's"):
+            use()
+    kept.begin()
+    assert files(kept) == []
+
+
+def test_a_file_system_that_is_away_is_not_taken_for_a_missing_key(
+    kept: ShareKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.make(ONE, 0)
+
+    def away(_: Path) -> bytes:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(Path, "read_bytes", away)
+    for use in (lambda: kept.find(ONE, 0), lambda: kept.erased(ONE, 0)):
+        with pytest.raises(WitnessError, match=r"cannot read .*Stale file handle"):
+            use()

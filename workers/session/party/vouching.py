@@ -20,8 +20,9 @@ COUNTS_MS = 300_000
 
 
 def enough(facts: KeyFacts) -> int:
-    """So many others have to know of no later epoch."""
-    return min(facts.party_count - facts.threshold + 1, facts.party_count - 1)
+    """So many others have to know of no later epoch; and no fewer than it takes to sign with us."""
+    needed = max(facts.party_count - facts.threshold + 1, facts.threshold - 1)
+    return min(needed, facts.party_count - 1)
 
 
 def check(
@@ -36,23 +37,31 @@ def check(
     if asked != (voucher.asked_by, voucher.key_session, voucher.epoch, voucher.nonce):
         raise ContractError("the voucher is not the one that was asked for")
     holders = {holder.party_id for holder in facts.holders} - {party.party_id}
-    if voucher.party_id not in holders:
+    peer = party.peers.get(voucher.party_id)
+    if voucher.party_id not in holders or peer is None:
         raise ContractError(f"{voucher.party_id} is no other holder of key {facts.key_id}")
-    voucher.verify(party.peers[voucher.party_id].identity)
+    voucher.verify(peer.identity)
     if abs(now - voucher.at) > COUNTS_MS + party.clock_tolerance_ms:
         raise ContractError(f"{voucher.party_id} said it at another time; is a clock wrong?")
 
 
-def newest(epochs: Collection[EpochRecord], share: KeyShareRecord | None, epoch: int) -> int | None:
+def newest(
+    epochs: Collection[EpochRecord],
+    signing: Collection[int],
+    share: KeyShareRecord | None,
+    epoch: int,
+) -> int | None:
     """What we can say of a key to who asks about this epoch; None if we cannot: we have nothing of
     it, or know what we have from a backup ourselves.
 
     Arguments:
+        signing: Epochs for which our word may be out, or which are proven here. One that was only
+            begun cannot be made without our word.
         share: Ours of the epoch.
     """
     if any(each.status is EpochStatus.SUSPENDED for each in epochs):
         return None
-    known = [each.epoch for each in epochs]
+    known = [*signing]
     if share is not None and share.active:
         known.append(epoch)
     return max(known, default=None)

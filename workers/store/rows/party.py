@@ -142,6 +142,11 @@ class PartyRows(SessionRows):
         keys = self._sealer.erasable
         return keys is not None and keys.erased(share.key_session, share.epoch)
 
+    def begin(self) -> None:
+        """For a database with no share that can be erased. Raises WitnessError."""
+        if self._sealer.erasable is not None:
+            self._sealer.erasable.begin()
+
     def prepare(self, share: KeyShareRecord) -> None:
         """Have what sealing it will need, which waits for a disk. Raises WitnessError."""
         if self._sealer.erasable is not None:

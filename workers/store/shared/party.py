@@ -65,6 +65,9 @@ KEY_SHARE_OF_EACH_VERSION = f"""
     )
 """
 
+ERASABLE = len(ERASABLE_END) - 1, ERASABLE_END
+ANY_ERASABLE = "SELECT 1 FROM key_shares WHERE substr(secret, length(secret) - $1) = $2 LIMIT 1"
+
 KEY_SHARES_OF = f"""
     SELECT {KEY_SHARE_COLUMNS} FROM key_shares
     WHERE owner = $1
@@ -103,6 +106,9 @@ RESUME_EPOCH = """
     UPDATE epochs
     SET status = 'active', at = $3, due_at = CASE WHEN epoch > 0 THEN CAST($3 AS bigint) END
     WHERE key_session = $1 AND epoch = $2 AND status = 'suspended'
+        AND NOT EXISTS (
+            SELECT 1 FROM epochs WHERE key_session = $1 AND epoch > $2 AND bundle IS NOT NULL
+        )
 """
 
 RESUME_SHARE = "UPDATE key_shares SET active = true WHERE key_session = $1 AND epoch = $2"
@@ -203,6 +209,8 @@ SIGNING_EPOCHS = """
     SELECT epoch FROM words WHERE key_session = $1
     UNION
     SELECT epoch FROM epochs WHERE key_session = $1 AND bundle IS NOT NULL
+    UNION
+    SELECT epoch FROM key_shares WHERE key_session = $1 AND epoch > 0
     ORDER BY epoch
 """
 
@@ -227,6 +235,7 @@ class SharedPartyStore(SharedPartyRetirements):
 
     def __init__(self, database: Database, rows: PartyRows, witness: Path | None) -> None:
         super().__init__(database, rows, "party")
+        self._fenced = witness is not None
         self._tombstones = None if witness is None else Tombstones(tombstones_beside(witness))
         self._rows: PartyRows = rows
         self._memory: IncarnationRecord | None = None
@@ -234,6 +243,8 @@ class SharedPartyStore(SharedPartyRetirements):
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         try:
+            if self._fenced and not await self._database.fetch(ANY_ERASABLE, *ERASABLE):
+                await asyncio.to_thread(self._rows.begin)
             await self._open_one_of_each_version()
             await self.attest()
         except BaseException:
@@ -243,8 +254,7 @@ class SharedPartyStore(SharedPartyRetirements):
 
     async def _open_one_of_each_version(self) -> None:
         """Raises SealError: where some are sealed again, another version may still be needed."""
-        tail = len(ERASABLE_END) - 1, ERASABLE_END
-        for row in await self._database.fetch(KEY_SHARE_OF_EACH_VERSION, *tail):
+        for row in await self._database.fetch(KEY_SHARE_OF_EACH_VERSION, *ERASABLE):
             self._key_share(row)
 
     async def ping(self) -> None:
@@ -268,9 +278,10 @@ class SharedPartyStore(SharedPartyRetirements):
     def _key_share(self, row: Row) -> KeyShareRecord:
         """Opened, unless it is over: a database that went back may hold such. Raises SealError."""
         share = rows.sealed_key_share(row)
-        if self._over(share):
-            return replace(share, secret=b"", active=False)
-        return self._rows.opened(share)
+        with _unavailable():
+            if self._is_over(share):
+                return replace(share, secret=b"", active=False)
+            return self._rows.opened(share)
 
     def _over(self, share: KeyShareRecord) -> bool:
         with _unavailable():

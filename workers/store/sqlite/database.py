@@ -68,6 +68,15 @@ class SqliteDatabase:
         self._thread = _one_thread()
         self._connection = await self._run(self._connect)
 
+    async def forget_log(self) -> None:
+        """Leave nothing of what was deleted in the file beside. Not while somebody reads: then the
+        next time does it."""
+        await self._run(self._forget_log)
+
+    def _forget_log(self) -> None:
+        assert self._connection is not None
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     async def close(self) -> None:
         if self._connection is not None:
             await self._run(self._connection.close)

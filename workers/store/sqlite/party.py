@@ -106,7 +106,7 @@ MOVE_EPOCH = """
 
 PROMISED = "SELECT 1 FROM promises WHERE key_session = $1 AND owner = $2 AND until >= $3"
 
-GIVE_WORD = "INSERT INTO words (key_session, epoch) VALUES ($1, $2)"
+GIVE_WORD = "INSERT INTO words (key_session, epoch) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 
 PROMISE = """
     INSERT INTO promises (key_session, owner, until) VALUES ($1, $2, $3)
@@ -341,6 +341,7 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
 
         done = await self._database.write(work)
         await self._erase_below(key_session, below)
+        await self._database.forget_log()
         return done
 
     async def signing_material(
