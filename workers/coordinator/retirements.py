@@ -25,6 +25,8 @@ SHOWN_AT_ONCE = 50
 """Bundles of up to some 100 kB each."""
 SHOWN_TO_THE_SILENT = 2
 """Then its queue has them, and nothing more comes to it until it gives a sign of life."""
+HASTENED_AGAIN_MS = 600_000
+"""Whoever comes and goes all the time must not stand before all others."""
 
 
 class Retirements:
@@ -48,6 +50,7 @@ class Retirements:
         self._liveness = liveness
         self._parties = parties
         self._clock = clock
+        self._hastened: dict[str, int] = {}
 
     async def told(self, sender: str, report: EpochsRetired) -> None:
         """Keep what a party says, for the key's owner, who verifies it too. Raises ContractError,
@@ -66,8 +69,12 @@ class Retirements:
 
     async def seen(self, party_id: str) -> None:
         """A sign of life."""
-        if await self._liveness.seen(party_id):
-            await self._store.hasten_retirements(party_id, self._clock())
+        now = self._clock()
+        if not await self._liveness.seen(party_id):
+            return
+        if now - self._hastened.get(party_id, 0) >= HASTENED_AGAIN_MS:
+            self._hastened[party_id] = now
+            await self._store.hasten_retirements(party_id, now)
 
     async def tend(self) -> None:
         """Show those who have not told what proves the epoch, where that is due."""

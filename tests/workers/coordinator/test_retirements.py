@@ -203,6 +203,21 @@ async def test_a_silent_party_finds_it_when_it_is_there_again(shire: World) -> N
     assert await open_ones(shire, key) == []
 
 
+async def test_one_that_comes_and_goes_all_the_time_does_not_stand_before_the_others(
+    shire: World,
+) -> None:
+    key = await make(shire, "ed25519")
+    await reshared(shire, key)
+    await go_over(shire, dropped=to("party-3", "epochs_retired"))
+    before = shown(shire, "party-3")
+    for _ in range(20):
+        shire.clock.offset_ms += 20_000
+        await say(shire, "party-3", sessions.PartyAlive(at=shire.clock()))
+        await shire.retirements.tend()
+    # As everybody after ten seconds, a minute and ten, and once for coming back.
+    assert shown(shire, "party-3") - before <= 4
+
+
 async def test_one_that_is_none_of_our_parties_any_more_is_listed_and_left_alone(
     shire: World,
 ) -> None:
