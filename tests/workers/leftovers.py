@@ -176,5 +176,10 @@ async def audited(
 ) -> AsyncIterator[Auditor]:
     """A world on these databases, and who counts in it."""
     urls = {name: place.url for name, place in places.items()}
-    async with world(directory, databases=urls, **options) as made:
-        yield Auditor(made, places)
+    # What is there already takes long to look through, each time that somebody counts.
+    gc.freeze()
+    try:
+        async with world(directory, databases=urls, **options) as made:
+            yield Auditor(made, places)
+    finally:
+        gc.unfreeze()

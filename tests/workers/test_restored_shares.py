@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tests.workers.reshares import MESSAGE, OLD, ask, failed, make, pass_, resha
 from tests.workers.simulate import World, world
 from workers.party.vouching import ASKS_AGAIN_MS
 from workers.session.sending import instruction, report
-from workers.store.records import EpochStatus, KeyShareRecord, Parked
+from workers.store.records import EpochStatus, KeyShareRecord, Outgoing, Parked
 from workers.store.shared.party import tombstones_beside
 
 CURVE = "ed25519"
@@ -84,10 +84,7 @@ async def test_until_then_it_is_not(shire: World, folder: Path) -> None:
     key = await make(shire, CURVE)
     await restore(shire, folder, await backup(shire))
     await pass_(shire, 0)
-    only = "party-2"
-    await shire.run(
-        dropped=lambda message: message.kind == "voucher_given" and only not in message.routing_key
-    )
+    await shire.run(dropped=all_vouchers_but("party-2"))
     assert await status(shire, key) == {0: EpochStatus.SUSPENDED}
 
     request = shire.sign_request(key_id=key.facts.key_id, message=MESSAGE, signers=OLD[:2])
@@ -183,11 +180,7 @@ async def test_what_else_is_parked_under_the_number_is_no_voucher(
         store = shire.party_stores[LOST]
         assert await store.park(parked, max_count=9, max_bytes=99, now=shire.clock())
     await pass_(shire, 0)
-    await shire.run(
-        dropped=lambda message: (
-            message.kind == "voucher_given" and "party-2" not in message.routing_key
-        )
-    )
+    await shire.run(dropped=all_vouchers_but("party-2"))
     assert await status(shire, key) == {0: EpochStatus.SUSPENDED}
 
 
@@ -196,17 +189,17 @@ async def test_what_was_said_too_long_ago_counts_no_more(shire: World, folder: P
     await restore(shire, folder, await backup(shire))
     again_s = ASKS_AGAIN_MS / 1000
     for pause_s, heard in ((0, "party-2"), (400, "party-3"), (again_s, "party-2")):
-        assert await status(shire, key) == {0: EpochStatus.SUSPENDED}
         await pass_(shire, pause_s)
-        await shire.run(
-            dropped=lambda message, heard=heard: (
-                message.kind == "voucher_given" and heard not in message.routing_key
-            )
-        )
+        await shire.run(dropped=all_vouchers_but(heard))
+        assert await status(shire, key) == {0: EpochStatus.SUSPENDED}
     # The first word was too old for the second, and stood in the way of the third. All once more:
     await pass_(shire, again_s)
     await shire.run()
     assert await status(shire, key) == {0: EpochStatus.ACTIVE}
+
+
+def all_vouchers_but(party_id: str) -> Callable[[Outgoing], bool]:
+    return lambda message: message.kind == "voucher_given" and party_id not in message.routing_key
 
 
 async def test_a_try_that_came_to_nothing_does_not_keep_it_out(shire: World, folder: Path) -> None:
@@ -353,11 +346,11 @@ async def test_the_coordinator_carries_little(shire: World, folder: Path) -> Non
     ]
     shire.dead.clear()
     # And who holds no share of the key asks in vain.
-    wanted = VouchersWanted(key_session=key.facts.session_id, epoch=0)
+    foreign = VouchersWanted(key_session=key.facts.session_id, epoch=0)
     asked = len(sent(shire, "voucher_asked"))
     await shire.deliver(
         report(
-            wanted,
+            foreign,
             identity=shire.identities["party-5"],
             party_id="party-5",
             session_id=bytes(32),

@@ -41,12 +41,14 @@ async def test_all_tries_go_by_the_session_that_was_announced(shire: World) -> N
     told = announced(shire, request)
     assert told.session_id == terms(told).session_id()
     assert set(told.join_tokens) == set(told.parties)
+    dealers = [each.party_id for each in terms(told).members if each.deals_as is not None]
     assert (await view(shire, target=request.request_id)).events[0].details == {
         "parties": told.parties,
         "from_epoch": 0,
         "epoch": 1,
+        "dealers": dealers,
     }
-    (dealer, *_) = [each.party_id for each in terms(told).members if each.deals_as is not None]
+    dealer, *_ = dealers
     await shire.run(dropped=lambda message: message.routing_key == dealer)
     await shire.outlive(told.session_id)
     await everyone_is_alive(shire)

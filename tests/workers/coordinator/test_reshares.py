@@ -44,6 +44,7 @@ from tests.workers.tries import everyone_is_alive, session_of
 from workers.coordinator.requests import RequestConsumer
 from workers.session.coordinator import resharing
 from workers.session.epochs import ENDS_S, SIGNS_ON_S, SWITCH_S, check_bundle
+from workers.session.protocols import RESHARE
 from workers.store.records import Outgoing
 
 pytestmark = pytest.mark.long
@@ -247,11 +248,14 @@ async def test_a_coordinator_that_is_behind_asks_again_by_the_newest_epoch(
     assert epoch_of(shire, await sign(shire, key, "ed25519")) == 1
 
 
-async def test_a_request_that_names_who_has_left_ends_all_the_same(
-    shire: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def switches_late(shire: World) -> None:
+    conducted: Any = shire.reports._kinds
+    conducted._kinds[RESHARE.name]._switch_ms = 1_000_000
+
+
+async def test_a_request_that_names_who_has_left_ends_all_the_same(shire: World) -> None:
     """It was begun by the epoch before, whose holders have gone on meanwhile."""
-    monkeypatch.setattr(resharing, "SWITCH_S", 1_000.0)
+    switches_late(shire)
     key = await make(shire, "ed25519")
     await reshared(shire, key, parties=NEW)
     for seconds in (SIGNS_ON_S, ENDS_S):
@@ -266,7 +270,7 @@ async def test_a_request_that_names_who_has_left_ends_all_the_same(
 async def test_an_accounts_signers_of_whom_too_few_are_left_keep_nobody_from_signing(
     shire: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resharing, "SWITCH_S", 1_000.0)
+    switches_late(shire)
     key = await make(shire, "ed25519")
     await reshared(shire, key, parties=NEW)
     await pass_(shire, SIGNS_ON_S)
