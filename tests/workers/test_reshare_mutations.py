@@ -16,7 +16,7 @@ from contracts.verification import check_key
 from tests.workers.ecdsa import sent
 from tests.workers.reshares import MESSAGE, OLD, ask, asked_by, make, pass_, reshared, shares
 from tests.workers.simulate import CLIENT, World, world
-from workers.party import epochs
+from workers.party import switching
 from workers.protocols.groups import ED25519
 from workers.session.coordinator import resharing
 from workers.session.epochs import ENDS_S, SIGNS_ON_S
@@ -240,7 +240,7 @@ def trusts_certificates(patch: Patch) -> None:
     def check(bundle: EpochBundle, known: KeyFacts, *, pinned: Any, owners: Any) -> None:
         check_key(bundle.key, pinned=pinned, client_id=CLIENT, tenant=None)
 
-    patch.setattr(epochs, "check_bundle", check)
+    patch.setattr(switching, "check_bundle", check)
 
 
 CASES: dict[str, tuple[Callable[[World], Awaitable[set[str]]], Callable[[Patch], None], str]] = {
