@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from contracts.failures import FailureCode
-from workers.session.errors import NameTakenError, RefusedError
+from workers.session.errors import (
+    NameTakenError,
+    NoShareError,
+    RefusedError,
+    StaleEpochError,
+    SuspendedError,
+)
 
 
 @pytest.mark.parametrize(
@@ -13,6 +19,9 @@ from workers.session.errors import NameTakenError, RefusedError
     [
         (RefusedError("why" * 1000), FailureCode.PARTY_REFUSED),
         (NameTakenError("key-1"), FailureCode.KEY_EXISTS),
+        (NoShareError(), FailureCode.PARTY_REFUSED),
+        (SuspendedError(), FailureCode.PARTY_REFUSED),
+        (StaleEpochError(1, 2), FailureCode.STALE_EPOCH),
     ],
 )
 def test_a_refusal_says_why_and_in_no_more_than_a_failure_holds(

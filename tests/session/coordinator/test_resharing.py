@@ -36,7 +36,7 @@ from workers.session.coordinator.reports import check_report, expired, silent_pa
 from workers.session.coordinator.views import session_view
 from workers.session.errors import NoShareError, StaleEpochError
 from workers.session.party.acceptance import usable
-from workers.store.records import Received, RequestRecord, Session
+from workers.store.records import KeyEpoch, Received, RequestRecord, Session
 
 KNOWN = old_facts(Curve.SECP256K1)
 EVERYBODY = frozenset(CONFIGURED)
@@ -349,3 +349,16 @@ def test_who_has_no_share_or_another_says_so() -> None:
     stale = StaleEpochError(1, 3).failure
     assert (stale.code, stale.retryable, stale.culprits) == (FailureCode.STALE_EPOCH, True, [])
     assert stale.message == "the session is of epoch 1 of the key, and epoch 3 signs here"
+
+
+def test_who_does_not_tell_is_asked_ever_more_seldom_and_for_ever() -> None:
+    pauses = [resharing.pause_ms(shown) for shown in range(6)]
+    assert pauses == [10_000, 60_000, 600_000, 3_600_000, 3_600_000, 3_600_000]
+
+
+@pytest.mark.parametrize(("signs_from", "made"), [(90_000, 60_000), (None, None)])
+def test_an_epoch_was_made_before_its_holders_are_asked(
+    signs_from: int | None, made: int | None
+) -> None:
+    epoch = KeyEpoch(key_session=bytes(32), epoch=1, session_id=bytes(32), signs_from=signs_from)
+    assert resharing.made_at(epoch, 30_000) == made
