@@ -18,7 +18,9 @@ from contracts.results import Status
 from ops.chaos import shares as subject
 from ops.chaos.facts import Facts
 from ops.chaos.faults import COMMITTEE, SPARE
+from ops.chaos.load import Load
 from ops.chaos.shares import BackupFailedError, Shares
+from tests.contracts.producers import settings
 from tests.ops.test_chaos_shares import MADE, result
 from tests.session.builders import facts as facts_of
 from tests.workers.backup.commands import MASTER_KEY, configure, keep, kept
@@ -198,3 +200,32 @@ async def test_in_the_end_any_t_holders_sign(disaster: Disaster) -> None:
     assert shown == {(PARTY, "party-2"), (PARTY, "party-3"), ("party-2", "party-3")}
     assert len(disaster.facts.proving) == 3
     assert disaster.facts.asides, "a try that failed is none that has to succeed"
+
+
+@dataclass
+class Hearing:
+    """A producer that takes down what it is to ask, and hears nothing."""
+
+    settings: Any = field(default_factory=lambda: settings("amqp://u:p@127.0.0.1:1/w"))
+    name: str = "svcA"
+    waits_s: float = 1.0
+    asked: list[Any] = field(default_factory=list)
+
+    async def ask(self, request: Any) -> None:
+        self.asked.append(request)
+
+    async def answer(self, *_: Any) -> None:
+        return None
+
+
+async def test_what_is_asked_of_a_key_is_by_the_facts_that_are_known() -> None:
+    producer: Any = Hearing()
+    load = Load(producers=[producer], rate_per_s=1, seed=1)
+    load._keys["svcA", KEY.curve] = ["one", "two"]
+    assert load.in_use() == [(producer, "one"), (producer, "two")]
+    assert await load.reshare(producer, KEY, 3, OTHERS, OTHERS) is None
+    request_id, result_ = await load.sign_by(producer, KEY, OTHERS)
+    reshare, sign = producer.asked
+    assert (reshare.public_key, reshare.from_epoch, reshare.first_epoch) == (KEY.public_key, 0, 3)
+    assert (reshare.parties, reshare.dealers) == (OTHERS, OTHERS)
+    assert (sign.request_id, sign.signers, result_) == (request_id, OTHERS, None)
