@@ -11,12 +11,15 @@ from contracts.errors import ContractError
 from contracts.failures import FailureCode
 from contracts.requests import CancelRequest, KeygenRequest, ReshareRequest, SignRequest
 from contracts.results import KeygenResult, Result, Status
+from workers.session import protocols
 
 from .facts import Asked, Facts, Violation
 from .faults import FORGETFUL, LIARS, Kind
 from .letters import expired_requests, is_expired_request, understood
 from .verifying import Verifier
 
+OF_NO_SESSION = {f"{each.model_fields['report'].default}/0" for each in protocols.OF_NO_SESSION}
+"""What a party says of itself, again and again, has no one place."""
 RULES = {
     "lost": "every request has a result, or was never taken and went to the dead letters",
     "doubled": "and one only: results that come again are the same bytes",
@@ -178,7 +181,7 @@ def _two_bytes(facts: Facts) -> Iterator[Violation]:
     # is answered once more too: with the statement that was kept, or that memory was lost.
     forgetful = any(each.kind in FORGETFUL for each in facts.struck)
     for (session_id, kind, sender, recipient), bodies in facts.sent.bodies.items():
-        if kind in SAID_ANEW and forgetful:
+        if (kind in SAID_ANEW and forgetful) or kind in OF_NO_SESSION:
             continue
         if len(bodies) > 1 and sender not in liars:
             place = f"{kind} of session {session_id[:12]} from {sender} to {recipient}"
