@@ -249,6 +249,13 @@ def test_a_nonce_that_answers_in_two_sessions_is_used_twice() -> None:
     assert broken(facts) == {"twice"}
 
 
+@pytest.mark.parametrize("kind", ["epochs_retired/0", "vouchers_wanted/0", "voucher_given/0"])
+def test_what_belongs_to_no_session_is_said_as_often_as_one_likes(kind: str) -> None:
+    facts = good_facts()
+    facts.sent.bodies[HEX, kind, "party-1", "@coordinator"] = {b"a", b"b"}
+    assert broken(facts) == set()
+
+
 def test_two_messages_in_one_place_are_a_violation_unless_their_sender_was_told_to() -> None:
     facts = good_facts()
     facts.sent.bodies[HEX, "keygen/1", "party-1", "*"] = {b"a"}
