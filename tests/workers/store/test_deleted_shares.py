@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -12,6 +13,7 @@ from workers.store.interface import PartyStore, StoreUnavailableError
 from workers.store.records import KeyShareRecord, Outcome
 from workers.store.rows.party import PartyRows
 from workers.store.sealing import ErasedError, SealError
+from workers.store.shared.party import SharedPartyStore
 
 from .conftest import SEALER, RawDatabase, open_party, sealer_of, share_keys_of
 from .examples import KEY, key_share, party_change, session_id
@@ -93,11 +95,11 @@ async def test_what_a_session_adds_in_the_last_moment_is_erased_too(
 ) -> None:
     await with_first_epoch(party)
     await switched(party)
-    keys = share_keys_of(url)
-    leave = party._leave_behind  # type: ignore[attr-defined]
+    keys, inside = share_keys_of(url), cast("SharedPartyStore", party)
+    leave = inside._leave_behind
 
     async def left(key_session: bytes, below: int) -> bool:
-        done: bool = await leave(key_session, below)
+        done = await leave(key_session, below)
         keys.make(key_session, 1)  # of a try that failed, in another process
         return done
 

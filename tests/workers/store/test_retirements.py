@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from workers.store.interface import CoordinatorStore
 from workers.store.records import Outcome, RetirementRecord
@@ -14,9 +15,9 @@ ROLE = "coordinator"
 OTHER = session_id("another key")
 
 
-def expected(party_id: str, epoch: int = 3, **other: int | str | None) -> RetirementRecord:
+def expected(party_id: str, epoch: int = 3, **other: Any) -> RetirementRecord:
     record = RetirementRecord(key_session=KEY, epoch=epoch, party_id=party_id, due_at=100)
-    return replace(record, **other)  # type: ignore[arg-type]
+    return replace(record, **other)
 
 
 async def with_expected(store: CoordinatorStore, *records: RetirementRecord) -> None:

@@ -17,8 +17,6 @@ from ..records import (
     AnswerRecord,
     CancellationRecord,
     EpochRecord,
-    EpochStatus,
-    EpochStep,
     KeyShareRecord,
     NonceRecord,
     Outcome,
@@ -43,13 +41,10 @@ from ..shared.party import (
     KEY_SHARE,
     NAME_TAKEN,
     OUTDATED,
-    RESUME_EPOCH,
-    RESUME_SHARE,
-    SIGNING_EPOCHS,
     UNPARK,
     SharedPartyStore,
 )
-from ..shared.retirements import KEEP_OWN
+from . import key_epochs
 from .database import SqliteDatabase, change, now, select
 from .fence import SqliteFence
 from .sessions import SqliteStore, advance, load
@@ -92,76 +87,6 @@ SAVE_KEY_SHARE = f"""
 ADD_KEY_SHARE = f"""
     INSERT INTO key_shares ({KEY_SHARE_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 """
-
-NOT_BELOW = "SELECT 1 FROM epochs WHERE key_session = $1 AND epoch >= $2"
-
-BEGIN_EPOCH = """
-    INSERT INTO epochs (key_session, epoch, session_id, status, at) VALUES ($1, $2, $3, $4, $5)
-"""
-
-MOVE_EPOCH = """
-    UPDATE epochs SET status = $4, at = $5
-    WHERE key_session = $1 AND epoch = $2 AND session_id = $3 AND status = 'begun'
-"""
-
-PROMISED = "SELECT 1 FROM promises WHERE key_session = $1 AND owner = $2 AND until >= $3"
-
-GIVE_WORD = "INSERT INTO words (key_session, epoch) VALUES ($1, $2) ON CONFLICT DO NOTHING"
-
-PROMISE = """
-    INSERT INTO promises (key_session, owner, until) VALUES ($1, $2, $3)
-    ON CONFLICT (key_session, owner) DO UPDATE SET until = max(until, excluded.until)
-"""
-
-CERTIFY_EPOCH = """
-    INSERT INTO epochs (key_session, epoch, session_id, status, bundle, at, due_at)
-    VALUES ($1, $2, $3, 'certified', $4, $5, $6)
-    ON CONFLICT (key_session, epoch) DO UPDATE
-    SET session_id = excluded.session_id, status = excluded.status, bundle = excluded.bundle,
-        at = excluded.at, due_at = excluded.due_at
-    WHERE epochs.status IN ('begun', 'pending')
-"""
-
-PROVE_SHARE = """
-    UPDATE key_shares SET certificates = $3, active = true
-    WHERE key_session = $1 AND epoch = $2 AND NOT active
-"""
-
-DROP_SHARE = "DELETE FROM key_shares WHERE key_session = $1 AND epoch = $2 AND NOT active"
-
-SUSPEND_EPOCH = """
-    INSERT INTO epochs (key_session, epoch, session_id, status, at, due_at)
-    VALUES ($1, $2, $3, 'suspended', $4, $4)
-    ON CONFLICT (key_session, epoch) DO UPDATE
-    SET session_id = excluded.session_id, status = excluded.status, at = excluded.at,
-        due_at = excluded.due_at
-"""
-
-ACTIVATE_EPOCH = """
-    UPDATE epochs SET status = 'active', at = $3, due_at = $4
-    WHERE key_session = $1 AND epoch = $2 AND status = 'certified'
-        AND NOT EXISTS (
-            SELECT 1 FROM epochs WHERE key_session = $1 AND epoch > $2 AND status = 'active'
-        )
-"""
-
-LEAVE_SHARES = "UPDATE key_shares SET active = false WHERE key_session = $1 AND epoch < $2"
-
-REMEMBER_RETIRED = """
-    INSERT INTO epochs (key_session, epoch, session_id, status, at)
-    SELECT key_session, epoch, x'', 'retired', $3 FROM key_shares
-    WHERE key_session = $1 AND epoch < $2
-    ON CONFLICT DO NOTHING
-"""
-
-NOTHING_DUE = "UPDATE epochs SET due_at = NULL WHERE key_session = $1 AND epoch = $2"
-
-RETIRE_EPOCHS = """
-    UPDATE epochs SET status = 'retired', at = $3, due_at = NULL
-    WHERE key_session = $1 AND epoch < $2 AND status <> 'retired'
-"""
-
-RETIRED_TABLES = ("nonces", "presignatures", "key_shares")
 
 CLAIM_NAME = """
     INSERT INTO certified_names (owner, key_id, key_session) VALUES ($1, $2, $3)
@@ -280,7 +205,7 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
         for ban in wanted.bans:
             change(connection, BAN, *rows.ban_values(ban))
         if wanted.epoch is not None:
-            _move(connection, wanted, wanted.epoch)
+            key_epochs.move(connection, wanted, wanted.epoch)
         if wanted.key_share is not None:
             save = SAVE_KEY_SHARE if wanted.epoch is None else ADD_KEY_SHARE
             self._certify(connection, wanted.key_share, save)
@@ -295,27 +220,14 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
     async def certify_epoch(
         self, record: EpochRecord, certificates: Mapping[str, bytes] | None
     ) -> bool:
-        *key, session_id, bundle, proof, at, due_at = rows.certified_values(record, certificates)
-
-        def work(connection: sqlite3.Connection) -> bool:
-            if not change(connection, CERTIFY_EPOCH, *key, session_id, bundle, at, due_at):
-                return False
-            if proof is None:
-                change(connection, DROP_SHARE, *key)
-            else:
-                change(connection, PROVE_SHARE, *key, proof)
-            return True
-
-        return await self._database.write(work)
+        return await self._database.write(
+            lambda connection: key_epochs.certify(connection, record, certificates)
+        )
 
     async def activate_epoch(self, key_session: bytes, epoch: int, now: int, due_at: int) -> bool:
-        def work(connection: sqlite3.Connection) -> bool:
-            if not change(connection, ACTIVATE_EPOCH, key_session, epoch, now, due_at):
-                return False
-            change(connection, LEAVE_SHARES, key_session, epoch)
-            return True
-
-        return await self._database.write(work)
+        return await self._database.write(
+            lambda connection: key_epochs.activate(connection, key_session, epoch, now, due_at)
+        )
 
     async def retire_epochs(
         self, key_session: bytes, below: int, sessions: Sequence[bytes], now: int, retirement: str
@@ -326,17 +238,7 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
         def work(connection: sqlite3.Connection) -> bool:
             for session_id in sessions:
                 _end(connection, session_id, Status.FAILED.value, now)
-            change(connection, REMEMBER_RETIRED, key_session, below, now)
-            change(connection, NOTHING_DUE, key_session, below)
-            change(connection, RETIRE_EPOCHS, key_session, below, now)
-            change(connection, KEEP_OWN, key_session, below, retirement, now)
-            for table in RETIRED_TABLES:
-                change(
-                    connection,
-                    f"DELETE FROM {table} WHERE key_session = $1 AND epoch < $2",
-                    key_session,
-                    below,
-                )
+            key_epochs.retire(connection, key_session, below, now, retirement)
             return True
 
         done = await self._database.write(work)
@@ -391,24 +293,18 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
                 if select(connection, OUTDATED, share.key_session, share.epoch):
                     return False
             for share in shares:
-                suspended = share.active and suspended_at is not None
-                stored = replace(share, active=share.active and not suspended)
+                stored = replace(share, active=share.active and suspended_at is None)
                 change(connection, SAVE_KEY_SHARE, *rows.sealed_key_share_values(stored))
-                if suspended:
-                    values = rows.suspended_values(share, suspended_at)
-                    change(connection, SUSPEND_EPOCH, *values)
+                if share.active and suspended_at is not None:
+                    key_epochs.suspend(connection, share, suspended_at)
             return True
 
         return await self._database.write(work)
 
     async def resume_epoch(self, key_session: bytes, epoch: int, now: int) -> bool:
-        def work(connection: sqlite3.Connection) -> bool:
-            if not change(connection, RESUME_EPOCH, key_session, epoch, now):
-                return False
-            change(connection, RESUME_SHARE, key_session, epoch)
-            return True
-
-        return await self._database.write(work)
+        return await self._database.write(
+            lambda connection: key_epochs.resume(connection, key_session, epoch, now)
+        )
 
     async def give_tenant(self, given: TenantRecord) -> Outcome:
         def work(connection: sqlite3.Connection) -> Outcome:
@@ -462,23 +358,6 @@ def _end(connection: sqlite3.Connection, session_id: bytes, status: str, now: in
     return True
 
 
-def _move(connection: sqlite3.Connection, wanted: PartyChange, step: EpochStep) -> None:
-    """Raises RefusedError."""
-    # By the clock that lets promises end.
-    if select(connection, PROMISED, step.key_session, step.owner, now()):
-        raise RefusedError(Outcome.PROMISED)
-    key = (step.key_session, step.epoch)
-    values = (*key, wanted.session_id, step.status.value, wanted.at)
-    if step.status is not EpochStatus.BEGUN:
-        moved = change(connection, MOVE_EPOCH, *values)
-    elif moved := not select(connection, NOT_BELOW, *key):
-        change(connection, BEGIN_EPOCH, *values)
-    if not moved:
-        raise RefusedError(Outcome.EPOCH_TAKEN)
-    if step.status is not EpochStatus.BEGUN:
-        change(connection, GIVE_WORD, *key)
-
-
 def _answer(connection: sqlite3.Connection, wanted: PartyChange, answers: AnswerRecord) -> None:
     """Raises RefusedError."""
     request = (answers.owner, answers.request_id)
@@ -513,10 +392,6 @@ def _forbid(
             raise RefusedError(Outcome.OVERLOADED)
     change(connection, FORBID, *rows.cancellation_values(forbids))
     if (promise := forbids.promise) is not None:
-        signing = {row["epoch"] for row in select(connection, SIGNING_EPOCHS, promise.key_session)}
-        if not signing <= set(promise.epochs):
-            raise RefusedError(Outcome.EPOCH_TAKEN)
-        values = (promise.key_session, forbids.owner, forbids.forbidden_until)
-        change(connection, PROMISE, *values)
+        key_epochs.promise(connection, promise, forbids.owner, forbids.forbidden_until)
     for row in known:
         _end(connection, row["session_id"], Status.CANCELLED.value, wanted.at)
