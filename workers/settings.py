@@ -159,8 +159,12 @@ class CoordinatorLimits(_Section):
     signatures_at_once_alone: int = Field(default=16, ge=1)
     """The same while one owner asks and nobody else, if that is more: then each comes later."""
     keys_at_once: int = Field(default=2, ge=1)
-    """The same for key generations."""
+    """The same for key generations, and for reshares."""
     keys_at_once_alone: int = Field(default=4, ge=1)
+    reshare_rest: float = Field(default=2.0, ge=0, le=10)
+    """While signatures are asked for, reshares go one at a time, and each is followed by a rest of
+    so many times what it took, but of 2 seconds at most: nobody waits for new shares as for a
+    signature. 0: no rest."""
     cancels_at_once: int = Field(default=4, ge=1)
     questions_at_once: int = Field(default=2, ge=1)
     """Requests that are answered at once. One of an owner who has none under way comes besides."""

@@ -35,7 +35,7 @@ LEAST_SIGNATURES = 100
 WARMUP = 1
 """Of each, and ten signatures: not measured."""
 LANES = 4
-"""Keys that are reshared at a time: what one coordinator process lets parties work on."""
+"""New shares that are asked for at a time; how many are made at a time, the coordinator decides."""
 KEYGEN, RESHARE = "keygen 3-of-5", "reshare 2-of-3 to 3-of-5"
 ALONE, MEANWHILE, MASS = "signing alone", "signing meanwhile", "the reshares meanwhile"
 
@@ -288,7 +288,7 @@ def _heading(measured: Measured) -> Iterator[RenderableType]:
             f"{stack.coordinator_processes}, {PARTY_COUNT} parties x {stack.processes_per_party} "
             f"and keys {stack.keygen_processes}; the parties' store: {stack.store}"
         )
-    yield Text(f"{measured.keys} keys reshared while others signed, {measured.lanes} at a time")
+    yield Text(f"{measured.keys} keys reshared while others signed, {measured.lanes} asked for at a time")
     yield Text()
 
 

@@ -32,7 +32,7 @@ CANCEL_PATIENCE_S = 1.0
 class Entrance:
     """
     Attributes:
-        signing, keys, cancels: Turns there are kept until a session is over.
+        signing, keys, reshares, cancels: Turns there are kept until a session is over.
         questions: For what is answered at once.
         refusals: To say no takes hardly any work, and two waits: for the disk and the broker.
         tolerance_ms: How far a client's clock may be behind.
@@ -40,6 +40,7 @@ class Entrance:
 
     signing: Gate
     keys: Gate
+    reshares: Gate
     cancels: Gate
     questions: Gate
     refusals: Gate
@@ -68,7 +69,13 @@ class Entrance:
         company = Company(monotonic)
 
         def gate(
-            name: str, at_once: int, alone: int, patience_s: float, per_owner: int = few
+            name: str,
+            at_once: int,
+            alone: int,
+            patience_s: float,
+            per_owner: int = few,
+            gives_way_to: Gate | None = None,
+            rest: float = 0.0,
         ) -> Gate:
             return Gate(
                 name,
@@ -78,18 +85,29 @@ class Entrance:
                 patience_s=patience_s,
                 departures=departures,
                 company=company,
+                gives_way_to=gives_way_to,
+                rest=rest,
                 clock=clock,
                 monotonic=monotonic,
             )
 
+        signing = gate(
+            "signatures",
+            limits.signatures_at_once,
+            limits.signatures_at_once_alone,
+            SIGNING_PATIENCE_S,
+        )
         return cls(
-            signing=gate(
-                "signatures",
-                limits.signatures_at_once,
-                limits.signatures_at_once_alone,
-                SIGNING_PATIENCE_S,
-            ),
+            signing=signing,
             keys=gate("keys", limits.keys_at_once, limits.keys_at_once_alone, KEYGEN_PATIENCE_S),
+            reshares=gate(
+                "reshares",
+                limits.keys_at_once,
+                limits.keys_at_once_alone,
+                KEYGEN_PATIENCE_S,
+                gives_way_to=signing,
+                rest=limits.reshare_rest,
+            ),
             cancels=gate(
                 "cancels", limits.cancels_at_once, limits.cancels_at_once, CANCEL_PATIENCE_S
             ),
@@ -115,17 +133,19 @@ class Entrance:
 
     @property
     def gates(self) -> tuple[Gate, ...]:
-        return self.signing, self.keys, self.cancels, self.questions, self.refusals
-
-    @property
-    def crowded(self) -> bool:
-        """Whether anybody waits."""
-        return any(gate.waiting for gate in self.gates)
+        return (
+            self.signing,
+            self.keys,
+            self.reshares,
+            self.cancels,
+            self.questions,
+            self.refusals,
+        )
 
     @property
     def filling(self) -> bool:
-        """Whether somebody may soon have to wait for turns that ended elsewhere."""
-        return self.crowded or any(2 * gate.units >= gate.at_once for gate in self.gates)
+        """Whether somebody has to wait, or soon may, for turns that ended elsewhere."""
+        return any(gate.waiting or 2 * gate.units >= gate.at_once for gate in self.gates)
 
     def turn(self, request: Request) -> contextlib.AbstractAsyncContextManager[Turn]:
         """A turn at the gate of such requests. Entering it raises OverloadedError
@@ -137,6 +157,7 @@ class Entrance:
         cancel itself waits behind others', and its target would begin meanwhile."""
         self.signing.withdraw(owner, request_id)
         self.keys.withdraw(owner, request_id)
+        self.reshares.withdraw(owner, request_id)
 
     @contextlib.asynccontextmanager
     async def refusing(self, owner: str) -> AsyncIterator[None]:
@@ -146,8 +167,10 @@ class Entrance:
 
     def _gate(self, request: Request) -> Gate:
         match request:
-            case KeygenRequest() | ReshareRequest():
+            case KeygenRequest():
                 return self.keys
+            case ReshareRequest():
+                return self.reshares
             case SignRequest():
                 return self.signing
             case CancelRequest():

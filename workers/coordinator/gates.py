@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable
@@ -31,6 +32,10 @@ REVIEW_S = 0.25
 ALONE_AFTER_S = 1.0
 """An owner is alone if nobody else has asked for so long: whoever asks one thing after another has
 moments without any."""
+LATELY_S = 1.0
+"""Work was at a gate lately if it is there, or was for the last time before less than this."""
+LONGEST_REST_S = 2.0
+"""A turn that took long waited for a party, which is no load on others."""
 MOST_OWNERS_BEYOND = 4
 """Times as much as a gate lets in may be under way, if it is of owners who have nothing else."""
 
@@ -69,11 +74,13 @@ class Turn:
 
     Attributes:
         room: What it takes of the gate's, in units.
+        began: Seconds, by the gate's clock.
     """
 
-    def __init__(self, gate: Gate, wish: Wish, room: int) -> None:
+    def __init__(self, gate: Gate, wish: Wish, room: int, began: float) -> None:
         self.wish = wish
         self.room = room
+        self.began = began
         self._gate = gate
         self._kept_for: bytes | None = None
         self._left = False
@@ -140,6 +147,9 @@ class Gate:
             than `at_once`.
         per_owner: How many of one owner may wait.
         patience_s: For so long a turn is kept that does not end.
+        gives_way_to: While there is work at that gate, here one unit is under way at a time, and
+            its turn is kept for a rest after it.
+        rest: So many times what the turn took, no longer than `LONGEST_REST_S`.
         clock: Unix milliseconds.
         monotonic: Seconds.
     """
@@ -154,6 +164,8 @@ class Gate:
         departures: Departures,
         company: Company,
         alone: int = 0,
+        gives_way_to: Gate | None = None,
+        rest: float = 0.0,
         clock: Callable[[], int] = now_ms,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -164,6 +176,8 @@ class Gate:
         self._company = company
         self._per_owner = per_owner
         self._patience_s = patience_s
+        self._gives_way_to = gives_way_to
+        self._rest = rest
         self._clock = clock
         self._monotonic = monotonic
         self._rates = Rates()
@@ -172,6 +186,7 @@ class Gate:
         self._under_way: Counter[str] = Counter()
         self._units = 0
         self._reviewed_at = self._monotonic()
+        self._ended_at = -math.inf
         self._losing: dict[Turn, asyncio.TimerHandle] = {}
 
     @property
@@ -188,6 +203,15 @@ class Gate:
     def units(self) -> int:
         """Under way."""
         return self._units
+
+    @property
+    def busy_lately(self) -> bool:
+        """Whether anything is under way, or was a moment ago."""
+        return self._units > 0 or self._monotonic() - self._ended_at < LATELY_S
+
+    @property
+    def _gives_way(self) -> bool:
+        return self._gives_way_to is not None and self._gives_way_to.busy_lately
 
     @contextlib.asynccontextmanager
     async def turn(self, wish: Wish) -> AsyncIterator[Turn]:
@@ -270,11 +294,15 @@ class Gate:
         in_all = self._in_all(wish)
         if self._units + min(wish.units, in_all) <= in_all:
             return True
+        if self._gives_way:
+            return False
         # Whoever has nothing under way need not wait until others' work ends.
         return not self._under_way[wish.owner] and self._units < MOST_OWNERS_BEYOND * in_all
 
     def _in_all(self, wish: Wish) -> int:
         """Room for units under way. A list that is longer takes all of it."""
+        if self._gives_way:
+            return 1
         busy = round(self._rates.enough(wish.kind, now=self._monotonic()))
         return max(1, max(self.at_once, busy) >> self._rates.setbacks(wish.kind))
 
@@ -306,7 +334,7 @@ class Gate:
         waiting.set_exception(OverloadedError(failure))
 
     def _begin(self, wish: Wish) -> Turn:
-        turn = Turn(self, wish, min(wish.units, self._in_all(wish)))
+        turn = Turn(self, wish, min(wish.units, self._in_all(wish)), self._monotonic())
         self._under_way[wish.owner] += 1
         self._units += turn.room
         self._rates.began(turn, wish.kind, wish.units, now=self._monotonic())
@@ -316,6 +344,16 @@ class Gate:
 
     def ended(self, turn: Turn, *, late: bool) -> None:
         """As `Turn.leave` says."""
+        took_s = self._monotonic() - turn.began
+        if self._rest and turn.kept and self._gives_way:
+            # It counts as under way until then: what a unit costs has the rest in it.
+            loop = asyncio.get_running_loop()
+            rest_s = min(self._rest * took_s, LONGEST_REST_S)
+            loop.call_later(rest_s, self._over, turn, late)
+        else:
+            self._over(turn, late)
+
+    def _over(self, turn: Turn, late: bool) -> None:
         now = self._monotonic()
         self._rates.ended(turn, now=now, late=late)
         if self._line and now - self._reviewed_at >= REVIEW_S:
@@ -345,6 +383,7 @@ class Gate:
         if not self._under_way[turn.wish.owner]:
             del self._under_way[turn.wish.owner]
         self._units -= turn.room
+        self._ended_at = self._monotonic()
         self._admit()
 
     def _too_many(self, wish: Wish) -> Failure:

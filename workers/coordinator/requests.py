@@ -274,7 +274,7 @@ class RequestConsumer:
         now, overload = self._clock(), self._admission.refusal(request.owner)
         expired = self._came_late(request, now)
         unfit = _unfit(request, key)
-        if key is None or expired or overload or unfit or self._entrance.crowded:
+        if key is None or expired or overload or unfit or self._entrance.signing.waiting:
             known = await self._known(signed)
             if known is not None:
                 return await self._repeat(signed, known)
