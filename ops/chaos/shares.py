@@ -223,14 +223,14 @@ class Shares:
         return made
 
     async def _lacking(self, party_id: str) -> list[tuple[Producer, KeyFacts, list[str]]]:
-        known = newest(self._facts)
-        lacking = []
         async with self._store(party_id) as store:
             usable = {
                 (share.key_session, share.epoch)
                 for share in await store.key_shares()
                 if share.active
             }
+        known = newest(self._facts)  # now: keys come into use meanwhile
+        lacking = []
         for producer, key_id in self._load.in_use():
             facts = known[producer.name, key_id]
             holders = [holder.party_id for holder in facts.holders]
