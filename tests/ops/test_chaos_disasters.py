@@ -126,6 +126,21 @@ async def test_a_lost_share_is_dealt_anew_by_the_others(disaster: Disaster) -> N
     assert disaster.warren.signed == [], "it knows nothing that it could be behind of"
 
 
+async def test_a_key_that_comes_into_use_while_shares_are_looked_at_is_known(
+    disaster: Disaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, opened = {NAME: KEY}, PartySettings.opened
+
+    def opening(settings: PartySettings) -> Any:
+        known["svcA", "another"] = KEY
+        return opened(settings)
+
+    monkeypatch.setattr(subject, "newest", lambda _: dict(known))
+    monkeypatch.setattr(PartySettings, "opened", opening)
+    monkeypatch.setattr(disaster.warren, "in_use", lambda: [(OWNER, name) for _, name in known])
+    assert len(await disaster.shares._lacking(PARTY)) in {0, 2}
+
+
 async def test_what_is_not_dealt_is_asked_for_again_and_not_for_ever(disaster: Disaster) -> None:
     disaster.warren.deals = False
     assert await disaster.shares.lose(PARTY) == 1
