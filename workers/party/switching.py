@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection
 
 from contracts.errors import ContractError
 from contracts.identity import PublicIdentity
-from contracts.keys import EpochBundle, KeyFacts
+from contracts.keys import CertifiedKey, EpochBundle, KeyFacts
 from contracts.retirements import Retirement
 
 from ..session.epochs import ENDS_S, SIGNS_ON_S, check_bundle
@@ -157,7 +157,8 @@ class Switching:
         self, bundle: EpochBundle, epochs: Collection[EpochRecord], pending: KeyFacts | None
     ) -> KeyFacts:
         """What the bundle has to come from: an epoch that signs or signed here, one whose bundle we
-        have, or the one that we have a share dealt from. Raises ContractError."""
+        have, the one that we have a share dealt from, or one that we have certified and lost.
+        Raises ContractError."""
         claimed = bundle.predecessor.facts
         known = [
             EpochBundle.model_validate_json(each.bundle).key.facts
@@ -174,10 +175,23 @@ class Switching:
         dealt_from = None if pending is None else pending.reshared
         if dealt_from is not None and dealt_from.predecessor == claimed.digest():
             return claimed
+        if self._certified(bundle.predecessor):
+            return claimed
         raise ContractError(
             f"epoch {bundle.key.facts.epoch} of key {claimed.key_id} comes from epoch "
             f"{claimed.epoch}, of which nothing is known here: show the bundles before it first"
         )
+
+    def _certified(self, key: CertifiedKey) -> bool:
+        """Whether we signed its certificate: where our database was lost, nothing else tells."""
+        me, certificate = self._party.party_id, key.certificates.get(self._party.party_id)
+        mine = [each for each in key.facts.holders if each.party_id == me]
+        if certificate is None or [each.identity for each in mine] != [
+            self._party.identity.public.der
+        ]:
+            return False
+        key.facts.verify(me, certificate)
+        return True
 
     def _owners(self, client_id: str | None) -> list[PublicIdentity]:
         """Whose requests for a new epoch of this client's keys we take."""

@@ -31,6 +31,7 @@ from tests.workers.party.nodes import (
     LEAVER,
     NEWCOMER,
     STAYS,
+    Node,
     Nodes,
     holding,
     nodes,
@@ -273,6 +274,38 @@ async def test_who_knows_nothing_of_the_epoch_before_is_not_convinced(nodes: Nod
     assert await nodes[BEFORE].epochs.proven(bundle)
     with pytest.raises(ContractError, match="of which nothing is known here: show the bundles"):
         await nodes[NEWCOMER].epochs.proven(bundle)
+
+
+async def test_who_has_lost_its_database_knows_what_it_certified(nodes: Nodes) -> None:
+    """It can be told of the next epoch by nothing but that, and would never hear of it."""
+    lost = Node.over(BEFORE, nodes[NEWCOMER].store, nodes.clock)
+    bundle = Forger().bundle()
+    assert await lost.epochs.proven(bundle)
+    assert await lost.statuses() == {TO_EPOCH: "certified"}
+
+
+@pytest.mark.parametrize("certificate", [None, bytes(64), "another's"])
+async def test_what_it_did_not_certify_itself_it_does_not_take_for_known(
+    nodes: Nodes, certificate: bytes | str | None
+) -> None:
+    lost = Node.over(BEFORE, nodes[NEWCOMER].store, nodes.clock)
+    bundle = Forger().bundle()
+    given = dict(bundle.predecessor.certificates)
+    mine = given.pop(BEFORE)
+    if certificate is not None:
+        given[BEFORE] = certificate if isinstance(certificate, bytes) else given[STAYS]
+    assert given.get(BEFORE) != mine
+    predecessor = bundle.predecessor.model_copy(update={"certificates": given})
+    with pytest.raises(ContractError):
+        await lost.epochs.proven(bundle.model_copy(update={"predecessor": predecessor}))
+    assert await lost.statuses() == {}
+
+
+async def test_who_has_another_identity_by_now_has_certified_nothing(nodes: Nodes) -> None:
+    renamed = Node.over(NEWCOMER, nodes[NEWCOMER].store, nodes.clock)
+    renamed.epochs._party = replace(renamed.epochs._party, party_id=BEFORE)
+    with pytest.raises(ContractError, match="of which nothing is known here"):
+        await renamed.epochs.proven(Forger().bundle())
 
 
 async def test_a_share_of_a_try_that_nobody_saw_through_goes(nodes: Nodes) -> None:
