@@ -116,7 +116,9 @@ async def run_party(
     async with _opened(closed) as store, publishing as publisher:
         followed = await following.of_party(settings, store, url)
         party = _party(settings, followed.clients)
-        consumer = PartyConsumer(party, store, publisher, limits)
+        marks = settings.promise_marks
+        marks.begin(now_ms())
+        consumer = PartyConsumer(party, store, publisher, limits, marks=marks)
         broker = make_broker(url)
         followed.listen(broker)
         consume = functools.partial(subscribe, broker, publisher, middleware=middleware)
@@ -140,6 +142,7 @@ async def run_party(
         async def purge() -> None:
             await chores.forget(store, limits.retention_seconds)
             await chores.forget_requests(store, limits)
+            await asyncio.to_thread(marks.forget, now_ms())
             await store.purge_parked(before=await store.now() - int(limits.parked_seconds * 1000))
             await store.purge_retired(since=await store.now() - int(limits.parked_seconds * 1000))
 

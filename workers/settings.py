@@ -46,6 +46,7 @@ from .session.epochs import SHORTEST_SWITCH_S, SWITCH_S
 from .session.peers import Peer
 from .store.interface import PartyStore
 from .store.opening import open_party_store
+from .store.promise_marks import PromiseMarks
 from .store.sealing import MasterKeys, Sealer
 from .store.share_keys import ShareKeys
 
@@ -326,6 +327,10 @@ class PartySettings:
     @property
     def share_keys(self) -> ShareKeys:
         return ShareKeys(self.share_keys_folder, self.party_id)
+
+    @property
+    def promise_marks(self) -> PromiseMarks:
+        return PromiseMarks(self.share_keys_folder)
 
     def master_keys(self) -> MasterKeys:
         """From the key file, or the environment. Raises SealError."""

@@ -23,7 +23,8 @@ from tests.workers.reshares import MESSAGE, NEW, OLD, ask, failed, make, pass_, 
 from tests.workers.simulate import World, world
 from tests.workers.tries import everyone_is_alive
 from workers.session.epochs import SWITCH_S
-from workers.store.records import Outgoing
+from workers.store.promise_marks import PromiseMarks
+from workers.store.records import Outcome, Outgoing, PartyChange
 
 CURVE, SCHEME = "ed25519", "ed25519"
 
@@ -193,6 +194,28 @@ async def test_nothing_is_dealt_of_a_key_as_long_as_what_was_cancelled_could_be_
         await store.purge_cancellations(before=shire.clock())
     bundle = await reshared(shire, key, parties=NEW, threshold=2, first_epoch=2)
     assert bundle.key.facts.epoch == 2
+
+
+async def test_a_promise_has_its_mark_before_it_is_kept_or_given(
+    shire: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a crash in between leaves one that nobody remembers."""
+    key = await make(shire, CURVE)
+    marks = PromiseMarks(tmp_path)
+    marks.begin(shire.clock())
+    party = shire.parties["party-1"]
+    party._cancelling._marks = marks
+    store, marked = shire.party_stores["party-1"], []
+    commit = store.commit
+
+    async def watched(change: PartyChange) -> Outcome:
+        if change.forbids is not None and change.forbids.promise is not None:
+            marked.append(marks.until(key.facts.session_id) == change.forbids.forbidden_until)
+        return await commit(change)
+
+    monkeypatch.setattr(store, "commit", watched)
+    await cancelled(shire, key, a_request(shire, key))
+    assert marked == [True]
 
 
 async def test_a_cancel_between_a_dealers_first_round_and_its_word_ends_the_try(

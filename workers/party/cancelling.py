@@ -9,6 +9,7 @@ as long as the request could be answered: the statement says which epochs there 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,6 +28,7 @@ from ..session.protocols import CANCEL
 from ..session.sending import report
 from ..settings import PartyLimits
 from ..store.interface import PartyStore, StoreUnavailableError
+from ..store.promise_marks import PromiseMarks
 from ..store.records import CancellationRecord, EpochStatus, Outcome, PromiseRecord
 from .commits import PartyCommits
 
@@ -47,6 +49,7 @@ class Cancelling:
         scopes: SessionScopes,
         limits: PartyLimits,
         clock: Callable[[], int],
+        marks: PromiseMarks | None = None,
     ) -> None:
         self._party = party
         self._store = store
@@ -54,6 +57,7 @@ class Cancelling:
         self._scopes = scopes
         self._limits = limits
         self._clock = clock
+        self._marks = marks
 
     async def request_cancelled(self, told: RequestCancelled) -> None:
         """One that comes again loses the race for its session, and is answered as it was."""
@@ -145,6 +149,9 @@ class Cancelling:
             party_id=self._party.party_id,
             session_id=told.session_id,
         )
+        promise = None if forbids is None else forbids.promise
+        if self._marks is not None and forbids is not None and promise is not None:
+            await asyncio.to_thread(self._marks.mark, promise.key_session, forbids.forbidden_until)
         step = Step(status=Status.COMPLETED, outgoing=(answered,), forbids=forbids)
         return await self._commits.first(
             told.session_id, step, protocol=CANCEL.name, key_session=None, cause=told.instruction

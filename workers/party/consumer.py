@@ -55,6 +55,7 @@ from ..session.protocols import (
 )
 from ..settings import PartyLimits
 from ..store.interface import PartyStore
+from ..store.promise_marks import PromiseMarks
 from ..store.records import Outcome
 from .cancelling import Cancelling
 from .commits import PartyCommits, check
@@ -70,6 +71,7 @@ CANCELLED = "session_cancelled"
 class PartyConsumer:
     """
     Arguments:
+        marks: Of promises; without any, a party that lost its memory deals nothing for a while.
         randomness: The operating system's, but for tests.
         clock: Unix milliseconds.
     """
@@ -81,6 +83,7 @@ class PartyConsumer:
         publisher: Publisher,
         limits: PartyLimits,
         *,
+        marks: PromiseMarks | None = None,
         randomness: Callable[[int], bytes] = os.urandom,
         clock: Callable[[], int] = now_ms,
     ) -> None:
@@ -95,7 +98,9 @@ class PartyConsumer:
         self._instructions = self._heard_by(party.party_id)
         self._broadcasts = self._heard_by(EVERYONE)
         self._commits = PartyCommits(party, store, publisher, clock)
-        self._cancelling = Cancelling(party, store, self._commits, self.scopes, limits, clock)
+        self._cancelling = Cancelling(
+            party, store, self._commits, self.scopes, limits, clock, marks
+        )
         self._machine = Machine(ENGINES, party, store, limits, randomness)
         self._vouching = Vouching(party, store, publisher, limits, clock)
         self.epochs = Epochs(
@@ -107,6 +112,7 @@ class PartyConsumer:
             limits,
             self._require_memory_of,
             clock,
+            marks,
         )
         self._rounds = RoundSessions(
             store,

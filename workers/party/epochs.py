@@ -3,6 +3,7 @@ the next is `switching`."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -27,7 +28,8 @@ from ..session.party.reshare_acceptance import Held, accept_reshare
 from ..session.protocols import RESHARE
 from ..settings import PartyLimits
 from ..store.interface import PartyStore
-from ..store.records import EpochRecord, EpochStatus
+from ..store.promise_marks import PromiseMarks
+from ..store.records import EpochRecord, EpochStatus, Outcome
 from . import epoch_counts
 from .commits import PartyCommits, check
 from .machines import Machine
@@ -41,6 +43,7 @@ class Epochs(Switching):
         machine: With an engine for reshares.
         require_memory_of: Raises RefusedError for what was issued before we lost our memory.
         clock: Unix milliseconds.
+        marks: Of promises, if there are any.
     """
 
     def __init__(
@@ -53,12 +56,14 @@ class Epochs(Switching):
         limits: PartyLimits,
         require_memory_of: Callable[[int], Awaitable[None]],
         clock: Callable[[], int],
+        marks: PromiseMarks | None = None,
     ) -> None:
         super().__init__(party, store, machine, clock)
         self._commits = commits
         self._vouching = vouching
         self._limits = limits
         self._require_memory_of = require_memory_of
+        self._marks = marks
 
     async def begin(self, told: ReshareCreated) -> None:
         """Take part in making an epoch, or tell the coordinator why not."""
@@ -163,11 +168,16 @@ class Epochs(Switching):
         kept_ms = MAX_LIFETIME_MS + 2 * self._party.clock_tolerance_ms
         if memory.is_first or self._party.party_id not in dealers:
             return
-        if self._clock() <= memory.begun_at + kept_ms:
+        if self._clock() > memory.begun_at + kept_ms:
+            return
+        marks = self._marks
+        if marks is None or not await asyncio.to_thread(marks.complete, self._clock() - kept_ms):
             raise RefusedError(
                 "our database lost its memory a few minutes ago, so we cannot tell whether we "
                 "promised to deal nothing of this key: ask again in eleven minutes"
             )
+        if await asyncio.to_thread(marks.until, told.terms.key_session) >= self._clock():
+            check(Outcome.PROMISED)
 
     def _asked(self, told: ReshareCreated) -> ReshareRequest:
         """Raises RefusedError."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +40,7 @@ from tests.workers.party.nodes import (
 from workers.session.epochs import ENDS_S, SIGNS_ON_S
 from workers.session.errors import RefusedError
 from workers.session.party.acceptance import key_facts
+from workers.store.promise_marks import PromiseMarks
 from workers.store.records import CancellationRecord, IncarnationRecord
 
 __all__ = ["nodes"]
@@ -143,6 +145,45 @@ async def test_who_lost_its_memory_deals_nothing_as_long_as_a_promise_lasts(
     again = nodes.told(salt=bytes(32))
     await nodes[STAYS].epochs.begin(again)
     assert len(nodes[STAYS].failures()) == 1
+
+
+LASTS_MS = MAX_LIFETIME_MS + 2 * TOLERANCE_MS
+
+
+@pytest.mark.parametrize(
+    ("marked_for_ms", "promised_for_ms", "why"),
+    [
+        (LASTS_MS, -1, None),
+        (LASTS_MS, 1000, "nothing is dealt of the key"),
+        (LASTS_MS - 1, -1, "cannot tell whether we promised"),
+    ],
+)
+async def test_who_has_all_marks_of_its_promises_deals_after_it_lost_its_memory(
+    nodes: Nodes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    marked_for_ms: int,
+    promised_for_ms: int,
+    why: str | None,
+) -> None:
+    lost = IncarnationRecord(
+        incarnation=bytes(16), progress=0, begun_at=nodes.clock(), reason="the server crashed"
+    )
+
+    async def memory() -> IncarnationRecord:
+        return lost
+
+    node, marks = nodes[STAYS], PromiseMarks(tmp_path)
+    marks.begin(nodes.clock() - marked_for_ms)
+    marks.mark(KEY, nodes.clock() + promised_for_ms)
+    marks.mark(b"another key".ljust(32), nodes.clock() + 1000)
+    node.epochs._marks = marks
+    monkeypatch.setattr(node.store, "memory", memory)
+    await node.epochs.begin(nodes.told())
+    assert [why in failed.failure.message for failed in node.failures() if why] == [True] * bool(
+        why
+    )
+    assert (TO_EPOCH in await node.statuses()) is (why is None)
 
 
 async def test_a_wish_that_is_not_the_owners_is_refused_and_nothing_begins(nodes: Nodes) -> None:
