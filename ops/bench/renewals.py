@@ -288,7 +288,9 @@ def _heading(measured: Measured) -> Iterator[RenderableType]:
             f"{stack.coordinator_processes}, {PARTY_COUNT} parties x {stack.processes_per_party} "
             f"and keys {stack.keygen_processes}; the parties' store: {stack.store}"
         )
-    yield Text(f"{measured.keys} keys reshared while others signed, {measured.lanes} asked for at a time")
+    yield Text(
+        f"{measured.keys} keys reshared while others signed, {measured.lanes} asked for at a time"
+    )
     yield Text()
 
 

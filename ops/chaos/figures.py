@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from contracts.requests import SignRequest
 from ops.bench.latency import Latency, summarise
 
 from .facts import Asked, Facts, Struck
@@ -18,15 +20,22 @@ AFTERSHOCK_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
-    """After the faults of one kind, seconds from the end of a fault; the worst of them.
+    """Of the faults of one kind, seconds; the worst of them.
 
     Attributes:
-        success_s: Until the next request ended well.
-        caught_up_s: Until all that had been asked by then was answered.
+        beside: Kinds that struck with them, while they lasted.
+        struck: How many of them hit anything.
+        gap_s: The longest time without a signature, from a fault's beginning until its aftershock
+            is over.
+        success_s: From a fault's end until the next request ended well.
+        caught_up_s: From there until all that had been asked by then was answered.
     """
 
     kind: Kind
+    beside: tuple[Kind, ...]
     count: int
+    struck: int
+    gap_s: float
     success_s: float | None
     caught_up_s: float | None
 
@@ -93,18 +102,41 @@ def _recoveries(facts: Facts) -> list[Recovery]:
         for request_id, answers in facts.answers.items()
         if request_id in facts.asked and answers
     )
-    by_kind: defaultdict[Kind, list[Struck]] = defaultdict(list)
+    signed = sorted(
+        answers[0].at_s
+        for request_id, answers in facts.answers.items()
+        if request_id in facts.asked
+        and isinstance(facts.asked[request_id].request, SignRequest)
+        and answers
+        and _completed(answers[0].body)
+    )
+    alike: defaultdict[tuple[Kind, tuple[Kind, ...]], list[Struck]] = defaultdict(list)
     for each in facts.struck:
-        by_kind[each.kind].append(each)
+        beside = {
+            other.kind
+            for other in facts.struck
+            if other.began_s <= each.ended_s and each.began_s <= other.ended_s
+        }
+        alike[each.kind, tuple(sorted(beside - {each.kind}))].append(each)
     return [
         Recovery(
             kind=kind,
+            beside=beside,
             count=len(struck),
+            struck=sum(each.hits > 0 for each in struck),
+            gap_s=max(_longest_gap(signed, each) for each in struck),
             success_s=_worst([_next_success(ended, each.ended_s) for each in struck]),
             caught_up_s=_worst([_caught_up(ended, each.ended_s) for each in struck]),
         )
-        for kind, struck in sorted(by_kind.items())
+        for (kind, beside), struck in sorted(alike.items())
     ]
+
+
+def _longest_gap(times: Sequence[float], struck: Struck) -> float:
+    over_s = struck.ended_s + AFTERSHOCK_S
+    within = [at_s for at_s in times if struck.began_s <= at_s <= over_s]
+    marks = [struck.began_s, *within, over_s]
+    return max(later - earlier for earlier, later in itertools.pairwise(marks))
 
 
 def _next_success(ended: Sequence[tuple[float, float, bool]], since_s: float) -> float | None:

@@ -135,21 +135,19 @@ def _percentiles(latency: Latency | None) -> tuple[str, ...]:
 
 def _recoveries(outcome: Outcome) -> Table:
     table = Table(
-        title="After the end of a fault, seconds (the worst of a kind)",
+        title="Faults: without a signature, and from their ends on, seconds (the worst of a kind)",
         title_justify="left",
         box=SIMPLE,
     )
     table.add_column("fault")
-    for name in ("times", "struck", "next success", "caught up"):
+    for name in ("times", "struck", "longest gap", "next success", "caught up"):
         table.add_column(name, justify="right")
-    hits: Counter[str] = Counter()
-    for struck in outcome.facts.struck:
-        hits[struck.kind] += struck.hits > 0
     for each in outcome.figures.recoveries:
         table.add_row(
-            each.kind.value,
+            " beside ".join([each.kind.value, *filter(None, [", ".join(each.beside)])]),
             str(each.count),
-            str(hits[each.kind]),
+            str(each.struck),
+            f"{each.gap_s:.2f}",
             "-" if each.success_s is None else f"{each.success_s:.2f}",
             "-" if each.caught_up_s is None else f"{each.caught_up_s:.2f}",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -81,6 +82,35 @@ def test_recovery_is_the_time_to_the_next_success_and_until_all_before_is_answer
     assert (recovery.kind, recovery.count) == (Kind.KILL, 2)
     assert recovery.success_s == pytest.approx(0.8)
     assert recovery.caught_up_s == pytest.approx(0.8)
+
+
+def test_the_longest_time_without_a_signature_lies_within_a_fault_and_its_aftershock() -> None:
+    facts = good_facts()
+    signed = [name for name in facts.answers if name.startswith("s-")]
+    for name, at_s in zip(signed, (9.0, 11.0, 14.0, 30.0), strict=True):
+        facts.answers[name] = [dataclasses.replace(facts.answers[name][0], at_s=at_s)]
+    facts.struck = [struck(Kind.CUT, began_s=10, ended_s=13)]
+    (recovery,) = figures(facts).recoveries
+    assert (recovery.gap_s, recovery.beside) == (3.0, ())
+    fail(facts, signed[1], FailureCode.EXPIRED, at_s=11.0)
+    assert figures(facts).recoveries[0].gap_s == 4.0, "what failed is no signature"
+    assert 13 + AFTERSHOCK_S > 14.0
+
+
+def test_faults_that_strike_beside_others_are_told_apart_from_those_alone() -> None:
+    facts = good_facts()
+    facts.struck = [
+        struck(Kind.CUT, began_s=10, ended_s=13),
+        struck(Kind.CUT, began_s=20, ended_s=23),
+        struck(Kind.RESHARE, began_s=21, ended_s=22),
+    ]
+    found = {(each.kind, each.beside): each.count for each in figures(facts).recoveries}
+    assert found == {
+        (Kind.CUT, ()): 1,
+        (Kind.CUT, (Kind.RESHARE,)): 1,
+        (Kind.RESHARE, (Kind.CUT,)): 1,
+    }
+    assert "cut beside reshare" in page(outcome_of(facts))
 
 
 def test_nothing_ends_well_after_a_fault_from_which_nothing_recovers() -> None:
