@@ -13,6 +13,7 @@ from ..requests import (
     KeygenRequest,
     QueryKeysRequest,
     QuerySessionRequest,
+    RehearseRequest,
     ReshareRequest,
     SignItem,
     SignRequest,
@@ -22,6 +23,7 @@ from ..results import (
     KeygenResult,
     QueryKeysResult,
     QuerySessionResult,
+    RehearseResult,
     ReshareResult,
     Result,
     SessionView,
@@ -34,6 +36,7 @@ from .caller import present
 from .cancelling import Cancels
 from .correspondence import Correspondence
 from .histories import Histories
+from .rehearsals import Rehearsal
 from .settings import ClientSettings
 from .trust import Trust
 
@@ -166,6 +169,39 @@ class Client(Cancels, Histories):
             tries=tries,
         )
         return await self._ask(request, ReshareResult)
+
+    async def rehearse(
+        self,
+        key_id: str,
+        *,
+        threshold: int | None = None,
+        parties: Sequence[str] | None = None,
+        dealers: Sequence[str] | None = None,
+        first_epoch: int | None = None,
+        tries: int = RESHARE_TRIES,
+    ) -> Rehearsal:
+        """Ask the parties themselves whether they would take part in a reshare; arguments as in
+        `reshare`. Nothing is begun or used up: the key stays as it is.
+
+        Each party that could deal or would receive checks all that it would check before it begins,
+        and its answer is verified under its identity. It is advice: it tells of this moment only.
+
+        Raises RequestFailedError where no party would be asked: the key has gone on, a party does
+        not exist, the numbers of epochs are used up.
+        """
+        (key,) = await self.keys(key_id)
+        fields = _new_shares(
+            key.facts,
+            threshold=threshold,
+            parties=parties,
+            dealers=dealers,
+            first_epoch=first_epoch,
+        )
+        request = self._request(
+            RehearseRequest, self._settings.query_timeout_s, None, tries=tries, **fields
+        )
+        result = await self._ask(request, RehearseResult)
+        return Rehearsal.of(request, key.facts, result, self._settings.parties)
 
     async def sign(
         self,
@@ -405,18 +441,30 @@ class Client(Cancels, Histories):
         first_epoch: int | None,
         **more: Any,
     ) -> ReshareRequest:
-        """Of these facts, with what they say of all that is None."""
-        holders = [holder.party_id for holder in facts.holders]
-        return self._request(
-            ReshareRequest,
-            timeout_s or self._settings.timeout_s,
-            request_id,
-            key_id=facts.key_id,
-            public_key=facts.public_key,
-            from_epoch=facts.epoch,
-            first_epoch=facts.epoch + 1 if first_epoch is None else first_epoch,
-            threshold=facts.threshold if threshold is None else threshold,
-            parties=holders if parties is None else list(parties),
-            dealers=None if dealers is None else list(dealers),
-            **more,
+        fields = _new_shares(
+            facts, threshold=threshold, parties=parties, dealers=dealers, first_epoch=first_epoch
         )
+        return self._request(
+            ReshareRequest, timeout_s or self._settings.timeout_s, request_id, **fields, **more
+        )
+
+
+def _new_shares(
+    facts: KeyFacts,
+    *,
+    threshold: int | None,
+    parties: Sequence[str] | None,
+    dealers: Sequence[str] | None,
+    first_epoch: int | None,
+) -> dict[str, Any]:
+    """Fields of a request, with what these facts say of all that is None."""
+    holders = [holder.party_id for holder in facts.holders]
+    return {
+        "key_id": facts.key_id,
+        "public_key": facts.public_key,
+        "from_epoch": facts.epoch,
+        "first_epoch": facts.epoch + 1 if first_epoch is None else first_epoch,
+        "threshold": facts.threshold if threshold is None else threshold,
+        "parties": holders if parties is None else list(parties),
+        "dealers": None if dealers is None else list(dealers),
+    }

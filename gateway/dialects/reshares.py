@@ -22,6 +22,7 @@ from .wishes import check_thresholds, named_key
 # Strict, as `PartyCount` is.
 Epoch = Annotated[int, Field(strict=True, ge=1, lt=2**32)]
 Tries = Annotated[int, Field(strict=True, ge=1, le=MAX_RESHARE_TRIES)]
+DryRun = Annotated[bool, Field(strict=True)]
 Dealers = Annotated[list[PartyName], Field(min_length=1, max_length=MAX_PARTIES)]
 
 
@@ -55,6 +56,9 @@ class Reshare(Body):
     told so, because numbers were used up by what failed."""
     tries: Tries = RESHARE_TRIES
     """So many epochs may be tried, one after the other; at most one is made. Left out: 3."""
+    dry_run: DryRun = False
+    """Only ask the parties whether they would take part: nothing is begun. The answer comes at
+    once, as a 200, and says who is ready, who refuses and why, and who is silent."""
 
     @model_validator(mode="after")
     def _fits(self) -> Reshare:

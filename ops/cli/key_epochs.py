@@ -16,6 +16,7 @@ from contracts.requests import MAX_RESHARE_TRIES
 from contracts.results import ReshareResult
 from ops.cli.asking import AsJson, Config, RequestId, Timeout, ask
 from ops.cli.exits import ExitCode, leave, print_json
+from ops.cli.key_rehearsals import rehearse, rehearse_repair
 from ops.cli.text import print_fields
 
 KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", help="A key that this client has.")]
@@ -52,6 +53,14 @@ Out = Annotated[
         show_default=False,
     ),
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Only ask the parties whether they would take part, and begin nothing. Exit 1 if "
+        "there are not enough.",
+    ),
+]
 
 
 def reshare(
@@ -79,6 +88,7 @@ def reshare(
     dealer: Dealers = None,
     first_epoch: FirstEpoch = None,
     tries: Tries = RESHARE_TRIES,
+    dry_run: DryRun = False,
     out: Out = None,
     timeout: Timeout = None,
     request_id: RequestId = None,
@@ -93,7 +103,23 @@ def reshare(
     Example:
       warren key reshare treasury --party party-2 --party party-3 --party party-4
       warren key reshare treasury --threshold 3 --out treasury.epoch.json
+      warren key reshare treasury --threshold 3 --dry-run
     """
+    if dry_run:
+        return rehearse(
+            context,
+            lambda client: client.rehearse(
+                key_id,
+                threshold=threshold,
+                parties=party,
+                dealers=dealer,
+                first_epoch=first_epoch,
+                tries=tries,
+            ),
+            key_id,
+            config=config,
+            as_json=as_json,
+        )
     _check_out(out, as_json=as_json)
     request_id = request_id or secrets.token_hex(16)
     made = ask(
@@ -113,7 +139,7 @@ def reshare(
         waiting=f"The parties make new shares of key {key_id} ...",
         request_id=request_id,
     )
-    _show(made, out, as_json=as_json, request_id=request_id)
+    return _show(made, out, as_json=as_json, request_id=request_id)
 
 
 def refresh(
@@ -122,6 +148,7 @@ def refresh(
     dealer: Dealers = None,
     first_epoch: FirstEpoch = None,
     tries: Tries = RESHARE_TRIES,
+    dry_run: DryRun = False,
     out: Out = None,
     timeout: Timeout = None,
     request_id: RequestId = None,
@@ -142,6 +169,7 @@ def refresh(
         dealer=dealer,
         first_epoch=first_epoch,
         tries=tries,
+        dry_run=dry_run,
         out=out,
         timeout=timeout,
         request_id=request_id,
@@ -166,6 +194,7 @@ def repair(
             help="So many sets of dealers may be asked, where one of them is away or refuses.",
         ),
     ] = RESHARE_TRIES,
+    dry_run: DryRun = False,
     out: Out = None,
     timeout: Timeout = None,
     request_id: RequestId = None,
@@ -178,6 +207,16 @@ def repair(
     Example:
       warren key repair treasury --party party-2
     """
+    if dry_run:
+        return rehearse_repair(
+            context,
+            key_id,
+            party,
+            first_epoch=first_epoch,
+            tries=tries,
+            config=config,
+            as_json=as_json,
+        )
     _check_out(out, as_json=as_json)
     request_id = request_id or secrets.token_hex(16)
     avoided: set[str] = set()

@@ -60,6 +60,7 @@ from .cancelling import Cancelling
 from .commits import PartyCommits, check
 from .epochs import Epochs
 from .machines import Machine
+from .rehearsing import Rehearsing
 from .rounds import RoundSessions
 from .vouching import Vouching
 
@@ -108,6 +109,7 @@ class PartyConsumer:
             self._require_memory_of,
             clock,
         )
+        self._rehearsing = Rehearsing(party, self.epochs, publisher, clock)
         self._rounds = RoundSessions(
             store,
             self._commits,
@@ -169,6 +171,8 @@ class PartyConsumer:
                 await self.presign_batch(instruction)
             case sessions.ReshareCreated():
                 await self.reshare_created(instruction)
+            case sessions.RehearsalAsked():
+                await self._rehearsing.answer(instruction)
             case sessions.EpochProven():
                 await self.epochs.shown([*instruction.before, instruction.bundle])
             case sessions.VoucherAsked():
