@@ -30,7 +30,7 @@ from .errors import ContractError
 from .failures import Failure, FailureCode
 from .identity import Identity, PublicIdentity
 from .keys import CertifiedKey, EpochBundle, Holder, KeyFacts
-from .primitives import Curve, Scheme, Scope, Status
+from .primitives import Curve, DeleteAfter, Scheme, Scope, Status
 from .readiness import Readiness, RoleAnswer
 from .requests import (
     CancelRequest,
@@ -96,6 +96,7 @@ __all__ = [
     "ConfigureAccountResult",
     "ContractError",
     "Curve",
+    "DeleteAfter",
     "DerivedKey",
     "EcdsaForms",
     "EpochBundle",

@@ -19,6 +19,7 @@ from .primitives import (
     Base64,
     Contract,
     Curve,
+    DeleteAfter,
     DerivationPath,
     Hex,
     Hex32,
@@ -145,6 +146,10 @@ class ReshareRequest(RequestBase):
     """Who shall hold the new shares."""
     dealers: list[Id] | None = Field(default=None, min_length=2, max_length=MAX_PARTIES)
     """Who shall deal, as many as the old threshold. None lets the coordinator choose."""
+    delete_after: DeleteAfter = Field(
+        default=DeleteAfter.BACKED_UP, exclude_if=lambda after: after is DeleteAfter.BACKED_UP
+    )
+    """Left out for `backed_up`: so those read it who do not know the field."""
     announce: bool = False
     """As in `KeygenRequest`. All tries go by the session that is announced."""
     join_window_ms: int | None = Field(default=None, ge=1, le=MAX_JOIN_WINDOW_MS)

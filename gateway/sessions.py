@@ -205,6 +205,7 @@ class Desk:
                 dealers=wanted.dealers,
                 first_epoch=wanted.first_epoch,
                 tries=wanted.tries,
+                delete_after=wanted.delete_after,
                 reference=reference,
                 join_window_ms=join_window_ms,
                 timeout_s=self._timeout_s,

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import Any
 
 from ..keys import CertifiedKey, KeyFacts
-from ..primitives import Curve, Scheme
+from ..primitives import Curve, DeleteAfter, Scheme
 from ..requests import (
     JoinSessionRequest,
     KeygenRequest,
@@ -138,6 +138,7 @@ class Client(Cancels, Histories):
         dealers: Sequence[str] | None = None,
         first_epoch: int | None = None,
         tries: int = RESHARE_TRIES,
+        delete_after: DeleteAfter = DeleteAfter.BACKED_UP,
         timeout_s: float | None = None,
         request_id: str | None = None,
     ) -> ReshareResult:
@@ -145,9 +146,9 @@ class Client(Cancels, Histories):
         public key stays.
 
         The result's bundle proves the new epoch to anyone: keep it. Signatures go on meanwhile;
-        the former holders delete their shares a minute and a half later. Who was shown out signs no
-        more once `n - t + 1` of the former `n` holders have deleted theirs, of whom `t` signed;
-        `history` tells which have.
+        the former holders delete their shares a minute and a half later, or as `delete_after` says.
+        Who was shown out signs no more once `n - t + 1` of the former `n` holders have deleted
+        theirs, of whom `t` signed; `history` tells which have.
 
         Arguments:
             parties: Who shall hold a share.
@@ -156,6 +157,9 @@ class Client(Cancels, Histories):
             first_epoch: Where epochs of this key were begun before and came to nothing: a later
                 one. None: the next.
             tries: So many epochs may be begun for it, and at most one is made.
+            delete_after: Former holders who stay keep the old share, without signing, until the new
+                one stands in a backup, a day at most; `certified`: all delete at once, as where
+                somebody is suspected.
         """
         (key,) = await self.keys(key_id)
         request = self._reshare(
@@ -167,6 +171,7 @@ class Client(Cancels, Histories):
             dealers=dealers,
             first_epoch=first_epoch,
             tries=tries,
+            delete_after=delete_after,
         )
         return await self._ask(request, ReshareResult)
 
@@ -335,6 +340,7 @@ class Client(Cancels, Histories):
         dealers: Sequence[str] | None = None,
         first_epoch: int | None = None,
         tries: int = RESHARE_TRIES,
+        delete_after: DeleteAfter = DeleteAfter.BACKED_UP,
         reference: str | None = None,
         join_window_ms: int | None = None,
         timeout_s: float | None = None,
@@ -357,6 +363,7 @@ class Client(Cancels, Histories):
             dealers=dealers,
             first_epoch=first_epoch,
             tries=tries,
+            delete_after=delete_after,
             reference=reference,
             announce=True,
             join_window_ms=join_window_ms,

@@ -11,7 +11,7 @@ import typer
 
 from contracts.client import RESHARE_TRIES, Client, RequestFailedError
 from contracts.keys import EpochBundle, KeyFacts
-from contracts.primitives import MAX_PARTIES
+from contracts.primitives import MAX_PARTIES, DeleteAfter
 from contracts.requests import MAX_RESHARE_TRIES
 from contracts.results import ReshareResult
 from ops.cli.asking import AsJson, Config, RequestId, Timeout, ask
@@ -53,6 +53,13 @@ Out = Annotated[
         show_default=False,
     ),
 ]
+DeletesAfter = Annotated[
+    DeleteAfter,
+    typer.Option(
+        help="When former holders that stay delete their old shares, which sign no more: when the "
+        "new one stands in a backup, a day at most, or at once.",
+    ),
+]
 DryRun = Annotated[
     bool,
     typer.Option(
@@ -88,6 +95,7 @@ def reshare(
     dealer: Dealers = None,
     first_epoch: FirstEpoch = None,
     tries: Tries = RESHARE_TRIES,
+    delete_after: DeletesAfter = DeleteAfter.BACKED_UP,
     dry_run: DryRun = False,
     out: Out = None,
     timeout: Timeout = None,
@@ -131,6 +139,7 @@ def reshare(
             dealers=dealer,
             first_epoch=first_epoch,
             tries=tries,
+            delete_after=delete_after,
             timeout_s=timeout,
             request_id=request_id,
         ),
@@ -148,6 +157,7 @@ def refresh(
     dealer: Dealers = None,
     first_epoch: FirstEpoch = None,
     tries: Tries = RESHARE_TRIES,
+    delete_after: DeletesAfter = DeleteAfter.BACKED_UP,
     dry_run: DryRun = False,
     out: Out = None,
     timeout: Timeout = None,
@@ -169,6 +179,7 @@ def refresh(
         dealer=dealer,
         first_epoch=first_epoch,
         tries=tries,
+        delete_after=delete_after,
         dry_run=dry_run,
         out=out,
         timeout=timeout,
@@ -194,6 +205,7 @@ def repair(
             help="So many sets of dealers may be asked, where one of them is away or refuses.",
         ),
     ] = RESHARE_TRIES,
+    delete_after: DeletesAfter = DeleteAfter.BACKED_UP,
     dry_run: DryRun = False,
     out: Out = None,
     timeout: Timeout = None,
@@ -228,6 +240,7 @@ def repair(
             first_epoch=first_epoch,
             number=number,
             last=number == tries - 1,
+            delete_after=delete_after,
             timeout_s=timeout,
             request_id=request_id,
         )
@@ -262,6 +275,7 @@ class _Repair:
     first_epoch: int | None
     number: int
     last: bool
+    delete_after: DeleteAfter
     timeout_s: float | None
     request_id: str
 
@@ -278,6 +292,7 @@ class _Repair:
                 dealers=dealers,
                 first_epoch=first + self.number,
                 tries=1,
+                delete_after=self.delete_after,
                 timeout_s=self.timeout_s,
                 request_id=self.request_id,
             )

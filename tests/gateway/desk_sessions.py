@@ -153,7 +153,7 @@ def rehearsal(
             key_id=facts.key_id,
             public_key=facts.public_key,
             from_epoch=facts.epoch,
-            **asdict(wanted),
+            **{name: each for name, each in asdict(wanted).items() if name != "delete_after"},
         )
     )
     names = [*(holder.party_id for holder in facts.holders), *wanted.parties]

@@ -510,3 +510,15 @@ async def test_a_desk_rehearses_by_the_client_of_its_tenant() -> None:
     )
     assert told.request.parties == ["p1", "p2"]
     assert coordinator.begun == []
+
+
+async def test_when_the_old_shares_go_is_the_callers_to_say() -> None:
+    desk = DeskDouble()
+    async with calls(gateway(desk)) as http:
+        key_id = await made_key(http)
+        await reshared(http, key_id=key_id)
+        assert desk.asked[-1]["delete_after"] == "backed_up"
+        await reshared(http, key_id=key_id, delete_after="certified")
+        assert desk.asked[-1]["delete_after"] == "certified"
+        wrong = await http.post(RESHARE, json={"key_id": key_id, "delete_after": "never"})
+        assert wrong.status_code == 422

@@ -55,7 +55,8 @@ class Epochs(Switching):
         require_memory_of: Callable[[int], Awaitable[None]],
         clock: Callable[[], int],
     ) -> None:
-        super().__init__(party, store, machine, clock)
+        keep_ms = int(limits.backup_wait_seconds * 1000)
+        super().__init__(party, store, machine, clock, keep_ms)
         self._commits = commits
         self._vouching = vouching
         self._limits = limits

@@ -175,6 +175,9 @@ export interface ConfigureAccountResult {
 /** The group that a key is in. */
 export type Curve = "ed25519" | "secp256k1";
 
+/** When former holders delete what they have of an epoch that is over. */
+export type DeleteAfter = "backed_up" | "certified";
+
 /** One ECDSA signature in the forms that its users know; low s always. */
 export interface EcdsaForms {
   readonly r: string;
@@ -217,6 +220,8 @@ export interface EpochView {
   readonly made_at: number | null;
   /** When requests went over to its holders; None of the first one. */
   readonly signs_from: number | null;
+  /** As its request says; None of the first one. */
+  readonly delete_after: DeleteAfter | null;
   /**
    * What former holders said of the epochs below it; each one's signature tells. Of those who are
    * not here, nothing is known.
@@ -930,6 +935,8 @@ export interface ReshareRequest {
   readonly parties: readonly string[];
   /** Who shall deal, as many as the old threshold. None lets the coordinator choose. */
   readonly dealers?: readonly string[] | null;
+  /** Left out for `backed_up`: so those read it who do not know the field. */
+  readonly delete_after?: DeleteAfter;
   /** As in `KeygenRequest`. All tries go by the session that is announced. */
   readonly announce?: boolean;
   /** As in `KeygenRequest`, of the first try; dealers and receivers are joined. */
