@@ -42,9 +42,10 @@ class ClientPolicy:
     def allows(self, client_id: str | None, operation: str) -> bool:
         if self.client_id != client_id:
             return False
+        right = OPERATIONS[operation].right_of or operation
         if self.operations is None:
-            return not OPERATIONS[operation].named
-        return operation in self.operations
+            return not OPERATIONS[right].named
+        return right in self.operations
 
 
 class Policies(Iterable[ClientPolicy]):

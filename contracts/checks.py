@@ -29,6 +29,7 @@ from .requests import (
     QueryKeyHistoryRequest,
     QueryKeysRequest,
     QuerySessionRequest,
+    RehearseRequest,
     ReshareRequest,
     RevokeApiKeyRequest,
     SignItem,
@@ -45,6 +46,7 @@ from .results import (
     QueryKeyHistoryResult,
     QueryKeysResult,
     QuerySessionResult,
+    RehearseResult,
     ReshareResult,
     RevokeApiKeyResult,
     SessionAnnounced,
@@ -101,6 +103,10 @@ def made_signatures(request: SignRequest, result: SignResult) -> None:
 
 def ended_session(request: CancelRequest, result: CancelResult) -> None:
     same("target", result.target, request.target)
+
+
+def rehearsed(request: RehearseRequest, result: RehearseResult) -> None:
+    same("key_id", result.key_id, request.key_id)
 
 
 def listed_keys(request: QueryKeysRequest, result: QueryKeysResult) -> None:

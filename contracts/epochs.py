@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -18,12 +19,15 @@ from . import strict_json
 from .errors import ContractError
 from .identity import Identity, PublicIdentity
 from .keys import EpochBundle, KeyFacts, Resharing
-from .requests import ReshareRequest
+from .requests import RehearseRequest, ReshareRequest
 from .signing import REQUEST_TAG, explain
 from .verification import check_key
 
 DEALT_TAG = b"warren/epoch-dealt/v1"
 _REQUEST: TypeAdapter[ReshareRequest] = TypeAdapter(ReshareRequest)
+_REHEARSAL: TypeAdapter[RehearseRequest] = TypeAdapter(RehearseRequest)
+
+WishT = TypeVar("WishT", ReshareRequest, RehearseRequest)
 
 
 def sign_dealt(facts: KeyFacts, dealer: Identity) -> bytes:
@@ -35,8 +39,24 @@ def open_reshare(
     body: bytes, signature: bytes, owners: Collection[PublicIdentity]
 ) -> ReshareRequest:
     """The request for a new epoch that one of the key's owners has signed. Raises ContractError."""
+    return _opened(_REQUEST, body, signature, owners)
+
+
+def open_rehearsal(
+    body: bytes, signature: bytes, owners: Collection[PublicIdentity]
+) -> RehearseRequest:
+    """The same of a request that only asks whether the parties would. Raises ContractError."""
+    return _opened(_REHEARSAL, body, signature, owners)
+
+
+def _opened(
+    adapter: TypeAdapter[WishT],
+    body: bytes,
+    signature: bytes,
+    owners: Collection[PublicIdentity],
+) -> WishT:
     try:
-        request = strict_json.validated(_REQUEST, body)
+        request = strict_json.validated(adapter, body)
     except ValidationError as error:
         raise ContractError(f"not a reshare request: {explain(error)}") from None
     signer = PublicIdentity(request.signer)

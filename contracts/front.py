@@ -18,6 +18,7 @@ from .client import (
     ClientError,
     ClientSettings,
     KeyHistory,
+    Rehearsal,
     RequestFailedError,
     ResultTimeoutError,
     SettingsError,
@@ -29,7 +30,8 @@ from .errors import ContractError
 from .failures import Failure, FailureCode
 from .identity import Identity, PublicIdentity
 from .keys import CertifiedKey, EpochBundle, Holder, KeyFacts
-from .primitives import Curve, Scheme, Scope, Status
+from .primitives import Curve, DeleteAfter, Scheme, Scope, Status
+from .readiness import Readiness, RoleAnswer
 from .requests import (
     CancelRequest,
     ConfigureAccountRequest,
@@ -41,6 +43,7 @@ from .requests import (
     QueryKeyHistoryRequest,
     QueryKeysRequest,
     QuerySessionRequest,
+    RehearseRequest,
     Request,
     ReshareRequest,
     RevokeApiKeyRequest,
@@ -61,6 +64,7 @@ from .results import (
     QueryKeyHistoryResult,
     QueryKeysResult,
     QuerySessionResult,
+    RehearseResult,
     ReshareResult,
     Result,
     RevokeApiKeyResult,
@@ -92,6 +96,7 @@ __all__ = [
     "ConfigureAccountResult",
     "ContractError",
     "Curve",
+    "DeleteAfter",
     "DerivedKey",
     "EcdsaForms",
     "EpochBundle",
@@ -118,6 +123,10 @@ __all__ = [
     "QueryKeysResult",
     "QuerySessionRequest",
     "QuerySessionResult",
+    "Readiness",
+    "Rehearsal",
+    "RehearseRequest",
+    "RehearseResult",
     "Request",
     "RequestFailedError",
     "ReshareRequest",
@@ -127,6 +136,7 @@ __all__ = [
     "Retirement",
     "RevokeApiKeyRequest",
     "RevokeApiKeyResult",
+    "RoleAnswer",
     "Scheme",
     "Scope",
     "ServiceSigner",

@@ -42,6 +42,7 @@ class Operation(Generic[RequestT, ResultT]):
         for_many: What the README says of it, if it is for clients that serve many.
         counts_late: A request that begins no session counts after its deadline too. Only for what
             takes something away for good: old bytes that come again do no harm then.
+        right_of: Whoever may ask for that other operation may ask for this one, and nobody else.
         named: A right of its own: only a client for which the configuration names it among its
             operations may ask for it. One without such a list may ask for all others.
     """
@@ -56,6 +57,7 @@ class Operation(Generic[RequestT, ResultT]):
     proves: Callable[[ResultT], Sequence[Proof]]
     for_many: str | None
     counts_late: bool = False
+    right_of: str | None = None
     named: bool = False
 
     @property
@@ -111,6 +113,19 @@ TABLE = (
         check=checks.ended_session,
         proves=proofs.statements,
         for_many=None,
+    ),
+    Operation(
+        request=requests.RehearseRequest,
+        result=results.RehearseResult,
+        word="query",
+        lane=Lane.CONTROL,
+        begins_session=False,
+        echoes=("key_id",),
+        check=checks.rehearsed,
+        proves=proofs.readiness,
+        for_many=None,
+        right_of="reshare",
+        named=True,
     ),
     Operation(
         request=requests.QueryKeysRequest,
@@ -225,9 +240,15 @@ def _by_name(table: Iterable[Operation[Any, Any]]) -> Mapping[str, Operation[Any
         (results.Result, [row.result for row in rows]),
     ):
         _same_models(get_args(get_args(union)[0]), column)
+    made = {row.name: row for row in rows}
     for row in rows:
         _coherent(row)
-    return {row.name: row for row in rows}
+        if row.right_of is not None and (row.right_of not in made or row.right_of == row.name):
+            raise TypeError(
+                f"{__name__}.TABLE: {row.name}: there is no other operation {row.right_of!r} whose "
+                "right it could take"
+            )
+    return made
 
 
 def _same_models(members: Sequence[type], column: Sequence[type]) -> None:

@@ -97,6 +97,17 @@ class Scheme(StrEnum):
         return 32 if self in {Scheme.BIP340, Scheme.ECDSA} else None
 
 
+class DeleteAfter(StrEnum):
+    """When former holders delete what they have of an epoch that is over."""
+
+    BACKED_UP = "backed_up"
+    """Who holds a share of the new one: when that stands in a backup of its, or its own limit, a
+    day at most, has passed. Until then it signs nothing with the old one. Who holds none: at
+    once."""
+    CERTIFIED = "certified"
+    """All of them at once."""
+
+
 class Status(StrEnum):
     """The state of a session; the last four are final."""
 

@@ -21,6 +21,7 @@ from .results import (
     QueryKeyHistoryResult,
     QueryKeysResult,
     QuerySessionResult,
+    RehearseResult,
     ReshareResult,
     ResultBase,
     SignResult,
@@ -37,6 +38,11 @@ def nothing(_: ResultBase) -> Sequence[Proof]:
 
 def statements(_: CancelResult) -> Sequence[Proof]:
     """None is refused for them: those that hold are counted, in `client.settlement`."""
+    return ()
+
+
+def readiness(_: RehearseResult) -> Sequence[Proof]:
+    """None is refused for it: those answers that hold are counted, in `client.rehearsals`."""
     return ()
 
 

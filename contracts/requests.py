@@ -19,6 +19,7 @@ from .primitives import (
     Base64,
     Contract,
     Curve,
+    DeleteAfter,
     DerivationPath,
     Hex,
     Hex32,
@@ -145,6 +146,10 @@ class ReshareRequest(RequestBase):
     """Who shall hold the new shares."""
     dealers: list[Id] | None = Field(default=None, min_length=2, max_length=MAX_PARTIES)
     """Who shall deal, as many as the old threshold. None lets the coordinator choose."""
+    delete_after: DeleteAfter = Field(
+        default=DeleteAfter.BACKED_UP, exclude_if=lambda after: after is DeleteAfter.BACKED_UP
+    )
+    """Left out for `backed_up`: so those read it who do not know the field."""
     announce: bool = False
     """As in `KeygenRequest`. All tries go by the session that is announced."""
     join_window_ms: int | None = Field(default=None, ge=1, le=MAX_JOIN_WINDOW_MS)
@@ -162,17 +167,52 @@ class ReshareRequest(RequestBase):
 
     @model_validator(mode="after")
     def _form(self) -> ReshareRequest:
-        if self.threshold > len(self.parties):
-            raise ValueError(f"threshold {self.threshold} is more than {len(self.parties)} parties")
-        for name, ids in (("parties", self.parties), ("dealers", self.dealers or [])):
-            if len(set(ids)) != len(ids):
-                raise ValueError(f"{name} names a party twice")
-        if not self.from_epoch < self.first_epoch:
-            raise ValueError("first_epoch must be later than from_epoch")
-        # One request must not use up the numbers that all later ones need.
-        if self.epochs[-1] - self.from_epoch > MAX_EPOCHS_AHEAD:
-            raise ValueError(f"epochs may be at most {MAX_EPOCHS_AHEAD} later than from_epoch")
+        _check_new_shares(self)
         return self
+
+
+class RehearseRequest(RequestBase):
+    """Ask the parties whether they would take part in a reshare, without beginning one: nothing of
+    the key changes, and no number of an epoch is used up. What is asked for has fields as in
+    `ReshareRequest`; whoever may ask for that may ask for this. It is no such request, and nobody
+    can make one of it.
+    """
+
+    operation: Literal["rehearse"] = "rehearse"
+    key_id: Id
+    public_key: Hex
+    from_epoch: int = Field(ge=0, lt=2**32)
+    first_epoch: int = Field(ge=1, lt=2**32)
+    tries: int = Field(default=1, ge=1, le=MAX_RESHARE_TRIES)
+    threshold: int = Field(ge=2, le=MAX_PARTIES)
+    parties: list[Id] = Field(min_length=2, max_length=MAX_PARTIES)
+    dealers: list[Id] | None = Field(default=None, min_length=2, max_length=MAX_PARTIES)
+    """None: each holder is asked whether it would deal."""
+
+    @property
+    def asks_for(self) -> ReshareRequest:
+        """The request that this one rehearses. It is nobody's until its owner signs it."""
+        fields = {name: getattr(self, name) for name in RehearseRequest.model_fields}
+        return ReshareRequest(**{**fields, "operation": "reshare"})
+
+    @model_validator(mode="after")
+    def _form(self) -> RehearseRequest:
+        _check_new_shares(self)
+        return self
+
+
+def _check_new_shares(request: ReshareRequest | RehearseRequest) -> None:
+    parties, dealers = request.parties, request.dealers or []
+    if request.threshold > len(parties):
+        raise ValueError(f"threshold {request.threshold} is more than {len(parties)} parties")
+    for name, ids in (("parties", parties), ("dealers", dealers)):
+        if len(set(ids)) != len(ids):
+            raise ValueError(f"{name} names a party twice")
+    if not request.from_epoch < request.first_epoch:
+        raise ValueError("first_epoch must be later than from_epoch")
+    # One request must not use up the numbers that all later ones need.
+    if request.first_epoch + request.tries - 1 - request.from_epoch > MAX_EPOCHS_AHEAD:
+        raise ValueError(f"epochs may be at most {MAX_EPOCHS_AHEAD} later than from_epoch")
 
 
 def _not_too_long(message: bytes) -> bytes:
@@ -429,6 +469,7 @@ Request = Annotated[
     | ReshareRequest
     | SignRequest
     | CancelRequest
+    | RehearseRequest
     | QueryKeysRequest
     | QuerySessionRequest
     | QueryKeyHistoryRequest

@@ -27,6 +27,7 @@ from .primitives import (
     Version,
     Versioned,
 )
+from .readiness import Readiness
 from .statements import MAX_EPOCHS_STATED, Statement
 from .terms import ReshareTerms, SessionTerms
 from .views import AccountView, ApiKeyView, EpochView, SessionEvent, SessionView
@@ -49,6 +50,7 @@ __all__ = [
     "QueryKeyHistoryResult",
     "QueryKeysResult",
     "QuerySessionResult",
+    "RehearseResult",
     "ReshareResult",
     "Result",
     "ResultBase",
@@ -212,6 +214,19 @@ class CancelResult(ResultBase):
     newest, the first one in front. Each is named by the next one's digest of it."""
 
 
+class RehearseResult(ResultBase):
+    """What the parties have said: who would take part, and who would not, with the reason. Nothing
+    was begun. A client verifies each answer under its party's identity."""
+
+    result: Literal["rehearse"] = "rehearse"
+    key_id: Id | None
+    """None where the request's own was unusable."""
+    answers: list[Readiness] = Field(default_factory=list, max_length=2 * MAX_PARTIES)
+    """By party id."""
+    silent: list[Id] = Field(default_factory=list, max_length=2 * MAX_PARTIES)
+    """Parties that did not answer in time, in their order."""
+
+
 class QueryKeysResult(ResultBase):
     """A page of keys; `more` if it is not the last one."""
 
@@ -306,6 +321,7 @@ Result = Annotated[
     | ReshareResult
     | SignResult
     | CancelResult
+    | RehearseResult
     | QueryKeysResult
     | QuerySessionResult
     | QueryKeyHistoryResult

@@ -29,12 +29,14 @@ from .primitives import (
     Version,
     Versioned,
 )
+from .readiness import Readiness
 from .retirements import Retirement
 from .statements import Statement
 from .terms import MAX_PRESIGN_BATCH, PresignTerms, ReshareTerms, SessionTerms
 from .vouchers import Voucher
 
 CANCEL_TAG = b"warren/cancel-session/v1"
+REHEARSAL_TAG = b"warren/rehearsal-session/v1"
 MAX_NONCE_BATCH = 64
 
 
@@ -116,6 +118,21 @@ class ReshareCreated(InstructionBase):
     time_left_ms: int = Field(gt=0)
 
 
+class RehearsalAsked(InstructionBase):
+    """Goes to each party that could deal or would receive, when a key's owner asks whether they
+    would. Its session, in which the answer is a report, is the one that `rehearsal_session_id`
+    gives; the parties keep nothing of it."""
+
+    instruction: Literal["rehearsal_asked"] = "rehearsal_asked"
+    terms: list[ReshareTerms] = Field(min_length=1, max_length=2)
+    """As those of a first try could be; each has another role for the party that is asked."""
+    predecessor: CertifiedKey
+    """As in `ReshareCreated`."""
+    request: Base64
+    """Of a `RehearseRequest`."""
+    request_signature: Base64
+
+
 class EpochProven(InstructionBase):
     """Goes to each former and each new holder of a key whose session has made an epoch of it, again
     until it has told that the lower ones are deleted; and to who seems not to know of it. Its
@@ -170,6 +187,7 @@ Instruction = Annotated[
     | NoncesWanted
     | PresignBatch
     | ReshareCreated
+    | RehearsalAsked
     | EpochProven
     | VoucherAsked
     | VoucherShown
@@ -231,6 +249,13 @@ class EpochCertified(Contract):
     key: CertifiedKey
     possessions: dict[Id, Hex]
     dealt: dict[Id, Base64]
+
+
+class RehearsalAnswered(Contract):
+    """Whether this party would take part in a reshare."""
+
+    report: Literal["rehearsal_answered"] = "rehearsal_answered"
+    readiness: Readiness
 
 
 class CancelRefusal(StrEnum):
@@ -307,6 +332,7 @@ Report = Annotated[
     | ShareSigned
     | NoncesMade
     | PresignaturesMade
+    | RehearsalAnswered
     | CancelAnswered
     | SessionFailed
     | VouchersWanted
@@ -321,3 +347,8 @@ REPORT: TypeAdapter[Report] = TypeAdapter(Report)
 def cancel_session_id(request_digest: bytes) -> bytes:
     """Of the session that gathers what parties say to a cancel: the cancel's bytes give it."""
     return digest(CANCEL_TAG, VERSION.to_bytes(1), request_digest)
+
+
+def rehearsal_session_id(request_digest: bytes) -> bytes:
+    """Of the session that gathers what parties say to a rehearsal: the request's bytes give it."""
+    return digest(REHEARSAL_TAG, VERSION.to_bytes(1), request_digest)

@@ -11,6 +11,7 @@ from .primitives import (
     MAX_PARTIES,
     Contract,
     Curve,
+    DeleteAfter,
     Hex,
     Hex32,
     Id,
@@ -71,6 +72,8 @@ class EpochView(Contract):
     """None of the first one, which was made with the key."""
     signs_from: UnixMillis | None = None
     """When requests went over to its holders; None of the first one."""
+    delete_after: DeleteAfter | None = Field(default=None, exclude_if=lambda after: after is None)
+    """As its request says; None of the first one."""
     retirements: list[Retirement] = Field(default_factory=list, max_length=MAX_PARTIES)
     """What former holders said of the epochs below it; each one's signature tells. Of those who are
     not here, nothing is known."""

@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 
 from contracts.client import Begun, Client, RequestFailedError
 from contracts.failures import FailureCode
+from contracts.primitives import DeleteAfter
 from contracts.results import SessionAnnounced, SessionResult
 from contracts.views import SessionView
 
@@ -56,6 +57,7 @@ class NewShares:
     dealers: list[str] | None
     first_epoch: int
     tries: int
+    delete_after: DeleteAfter = DeleteAfter.BACKED_UP
 
 
 @dataclass(frozen=True, slots=True)

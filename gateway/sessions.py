@@ -20,7 +20,7 @@ from collections.abc import (
 )
 from typing import Self, TypeVar
 
-from contracts.client import Begun, Client, ClientError, Settlement
+from contracts.client import Begun, Client, ClientError, Rehearsal, Settlement
 from contracts.keys import CertifiedKey, KeyFacts
 from contracts.primitives import Curve, Scheme
 from contracts.results import (
@@ -205,6 +205,7 @@ class Desk:
                 dealers=wanted.dealers,
                 first_epoch=wanted.first_epoch,
                 tries=wanted.tries,
+                delete_after=wanted.delete_after,
                 reference=reference,
                 join_window_ms=join_window_ms,
                 timeout_s=self._timeout_s,
@@ -213,6 +214,25 @@ class Desk:
 
         creation = Creation(tenant, request_id, reference, fresh=fresh)
         return await self._open("reshare", creation, key_id, begin)
+
+    async def rehearse(
+        self, tenant: str, *, key_id: str, shares: Callable[[KeyFacts], NewShares]
+    ) -> Rehearsal:
+        """Whether a reshare would find its parties; nothing is begun.
+
+        Raises also what `shares` raises.
+        """
+        key = await self.key(tenant, key_id, anew=True)
+        wanted = shares(key.facts)
+        async with self._asking(tenant) as client:
+            return await client.rehearse(
+                key_id,
+                threshold=wanted.threshold,
+                parties=wanted.parties,
+                dealers=wanted.dealers,
+                first_epoch=wanted.first_epoch,
+                tries=wanted.tries,
+            )
 
     async def look(self, tenant: str, session_id: bytes) -> QuerySessionResult:
         async with self._asking(tenant) as client:

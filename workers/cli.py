@@ -285,7 +285,8 @@ def list_shares(
     """
     settings = _load_party(config)
     tombstones = Tombstones(tombstones_beside(settings.incarnation_file))
-    rows = _with_store(settings, lambda opened: holdings.told(opened, tombstones))
+    keep_ms = int(settings.limits.backup_wait_seconds * 1000)
+    rows = _with_store(settings, lambda opened: holdings.told(opened, tombstones, keep_ms))
     if as_json:
         typer.echo(json.dumps(rows))
         return

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from .party import switching
 from .store.interface import PartyStore
 from .store.records import EpochRecord, EpochStatus, KeyShareRecord
 from .store.tombstones import Tombstones
@@ -33,11 +34,12 @@ class Standing(StrEnum):
         return self in {Standing.LEAVING, Standing.RETIRED}
 
 
-async def told(store: PartyStore, tombstones: Tombstones) -> list[dict[str, Any]]:
+async def told(store: PartyStore, tombstones: Tombstones, keep_ms: int = 0) -> list[dict[str, Any]]:
     """Of each key with a share here, each epoch that was more than begun, or has a share.
 
     Arguments:
         tombstones: Those of the party: a database that went back knows nothing of them.
+        keep_ms: How long a share waits at most for a backup of the one that replaces it.
 
     Raises:
         WitnessError: The tombstones cannot be read.
@@ -48,12 +50,20 @@ async def told(store: PartyStore, tombstones: Tombstones) -> list[dict[str, Any]
     return [
         row
         for key_session, shares in keys.items()
-        for row in _key(shares, await store.epochs(key_session), tombstones.below(key_session))
+        for row in _key(
+            shares,
+            await store.epochs(key_session),
+            tombstones.below(key_session),
+            await switching.kept_until(store, key_session, keep_ms),
+        )
     ]
 
 
 def _key(
-    shares: list[KeyShareRecord], records: Iterable[EpochRecord], below: int
+    shares: list[KeyShareRecord],
+    records: Iterable[EpochRecord],
+    below: int,
+    kept_until: int | None,
 ) -> Iterable[dict[str, Any]]:
     known = {each.epoch: each for each in records}
     kept = {share.epoch: share for share in shares}
@@ -73,6 +83,11 @@ def _key(
             "kept": share is not None,
             "usable": share is not None and share.active and not standing.over,
             "over": standing.over,
+            "kept_until": (
+                _moment(kept_until)
+                if standing is Standing.LEAVING and kept_until is not None
+                else None
+            ),
             "session": shares[0].key_session.hex(),
         }
 
@@ -105,6 +120,11 @@ def usable_in_words(row: dict[str, Any]) -> str:
             return "no, and it should be gone: this database is one of before"
         case Standing.RETIRED, False:
             return "no, deleted"
+        case Standing.LEAVING, True if row["kept_until"] is not None:
+            return (
+                "no, a later epoch signs; deleted when that is in a backup, or at "
+                f"{row['kept_until']}"
+            )
         case Standing.LEAVING, True:
             return "no, a later epoch signs; to be deleted"
         case Standing.SUSPENDED, True:

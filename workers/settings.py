@@ -81,6 +81,9 @@ def _require_memory(limits: PartyLimits | CoordinatorLimits, *names: str) -> Non
             )
 
 
+MAX_BACKUP_WAIT_S = 86_400.0
+
+
 class PartyLimits(_Section):
     session_seconds: float = Field(default=300, gt=0)
     """No session runs longer here, whatever its request says."""
@@ -105,6 +108,9 @@ class PartyLimits(_Section):
     cancellations_per_owner: int = Field(default=10_000, ge=1)
     """Cancellations kept for one client and tenant, some ten minutes each. None goes early: beyond
     that, others are refused."""
+    backup_wait_seconds: float = Field(default=MAX_BACKUP_WAIT_S, ge=0, le=MAX_BACKUP_WAIT_S)
+    """So long at most the share of an epoch that is over is kept, without signing, until that of
+    the next one stands in a backup (`warren backup create`). 0: not at all."""
     prefetch: int = Field(default=32, ge=1, le=1000)
     keygen_prefetch: int = Field(default=16, ge=1, le=1000)
     presigning_prefetch: int = Field(default=8, ge=1, le=1000)

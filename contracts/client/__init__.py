@@ -8,8 +8,9 @@
         done = await client.sign("treasury", message=b"...", scheme=Scheme.ED25519)
 
 `create_key`, `sign` and `reshare` return when they are done; `begin_key`, `begin_signature` and
-`begin_reshare` as soon as there is a session, of which a `Begun` awaits the result. A client that
-serves many has the keys, accounts and sessions of each apart: `acting_for`.
+`begin_reshare` as soon as there is a session, of which a `Begun` awaits the result. `rehearse`
+asks the parties whether they would take part in a reshare, and begins none. A client that serves
+many has the keys, accounts and sessions of each apart: `acting_for`.
 
 Nothing that does not verify is handed out. What goes wrong is a `ClientError`; its kinds are in
 `errors`. How results are shared by several processes of one client id is told in `mailbox`.
@@ -28,6 +29,7 @@ from .errors import (
     TopologyError,
 )
 from .histories import KeyHistory, Succession
+from .rehearsals import Rehearsal
 from .settings import ClientSettings
 from .settlement import Settlement
 
@@ -41,6 +43,7 @@ __all__ = [
     "ClientSettings",
     "ClockError",
     "KeyHistory",
+    "Rehearsal",
     "RequestFailedError",
     "ResultTimeoutError",
     "SettingsError",

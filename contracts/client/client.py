@@ -7,12 +7,13 @@ from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import Any
 
 from ..keys import CertifiedKey, KeyFacts
-from ..primitives import Curve, Scheme
+from ..primitives import Curve, DeleteAfter, Scheme
 from ..requests import (
     JoinSessionRequest,
     KeygenRequest,
     QueryKeysRequest,
     QuerySessionRequest,
+    RehearseRequest,
     ReshareRequest,
     SignItem,
     SignRequest,
@@ -22,6 +23,7 @@ from ..results import (
     KeygenResult,
     QueryKeysResult,
     QuerySessionResult,
+    RehearseResult,
     ReshareResult,
     Result,
     SessionView,
@@ -34,6 +36,7 @@ from .caller import present
 from .cancelling import Cancels
 from .correspondence import Correspondence
 from .histories import Histories
+from .rehearsals import Rehearsal
 from .settings import ClientSettings
 from .trust import Trust
 
@@ -135,6 +138,7 @@ class Client(Cancels, Histories):
         dealers: Sequence[str] | None = None,
         first_epoch: int | None = None,
         tries: int = RESHARE_TRIES,
+        delete_after: DeleteAfter = DeleteAfter.BACKED_UP,
         timeout_s: float | None = None,
         request_id: str | None = None,
     ) -> ReshareResult:
@@ -142,9 +146,9 @@ class Client(Cancels, Histories):
         public key stays.
 
         The result's bundle proves the new epoch to anyone: keep it. Signatures go on meanwhile;
-        the former holders delete their shares a minute and a half later. Who was shown out signs no
-        more once `n - t + 1` of the former `n` holders have deleted theirs, of whom `t` signed;
-        `history` tells which have.
+        the former holders delete their shares a minute and a half later, or as `delete_after` says.
+        Who was shown out signs no more once `n - t + 1` of the former `n` holders have deleted
+        theirs, of whom `t` signed; `history` tells which have.
 
         Arguments:
             parties: Who shall hold a share.
@@ -153,6 +157,9 @@ class Client(Cancels, Histories):
             first_epoch: Where epochs of this key were begun before and came to nothing: a later
                 one. None: the next.
             tries: So many epochs may be begun for it, and at most one is made.
+            delete_after: Former holders who stay keep the old share, without signing, until the new
+                one stands in a backup, a day at most; `certified`: all delete at once, as where
+                somebody is suspected.
         """
         (key,) = await self.keys(key_id)
         request = self._reshare(
@@ -164,8 +171,42 @@ class Client(Cancels, Histories):
             dealers=dealers,
             first_epoch=first_epoch,
             tries=tries,
+            delete_after=delete_after,
         )
         return await self._ask(request, ReshareResult)
+
+    async def rehearse(
+        self,
+        key_id: str,
+        *,
+        threshold: int | None = None,
+        parties: Sequence[str] | None = None,
+        dealers: Sequence[str] | None = None,
+        first_epoch: int | None = None,
+        tries: int = RESHARE_TRIES,
+    ) -> Rehearsal:
+        """Ask the parties themselves whether they would take part in a reshare; arguments as in
+        `reshare`. Nothing is begun or used up: the key stays as it is.
+
+        Each party that could deal or would receive checks all that it would check before it begins,
+        and its answer is verified under its identity. It is advice: it tells of this moment only.
+
+        Raises RequestFailedError where no party would be asked: the key has gone on, a party does
+        not exist, the numbers of epochs are used up.
+        """
+        (key,) = await self.keys(key_id)
+        fields = _new_shares(
+            key.facts,
+            threshold=threshold,
+            parties=parties,
+            dealers=dealers,
+            first_epoch=first_epoch,
+        )
+        request = self._request(
+            RehearseRequest, self._settings.query_timeout_s, None, tries=tries, **fields
+        )
+        result = await self._ask(request, RehearseResult)
+        return Rehearsal.of(request, key.facts, result, self._settings.parties)
 
     async def sign(
         self,
@@ -299,6 +340,7 @@ class Client(Cancels, Histories):
         dealers: Sequence[str] | None = None,
         first_epoch: int | None = None,
         tries: int = RESHARE_TRIES,
+        delete_after: DeleteAfter = DeleteAfter.BACKED_UP,
         reference: str | None = None,
         join_window_ms: int | None = None,
         timeout_s: float | None = None,
@@ -321,6 +363,7 @@ class Client(Cancels, Histories):
             dealers=dealers,
             first_epoch=first_epoch,
             tries=tries,
+            delete_after=delete_after,
             reference=reference,
             announce=True,
             join_window_ms=join_window_ms,
@@ -405,18 +448,30 @@ class Client(Cancels, Histories):
         first_epoch: int | None,
         **more: Any,
     ) -> ReshareRequest:
-        """Of these facts, with what they say of all that is None."""
-        holders = [holder.party_id for holder in facts.holders]
-        return self._request(
-            ReshareRequest,
-            timeout_s or self._settings.timeout_s,
-            request_id,
-            key_id=facts.key_id,
-            public_key=facts.public_key,
-            from_epoch=facts.epoch,
-            first_epoch=facts.epoch + 1 if first_epoch is None else first_epoch,
-            threshold=facts.threshold if threshold is None else threshold,
-            parties=holders if parties is None else list(parties),
-            dealers=None if dealers is None else list(dealers),
-            **more,
+        fields = _new_shares(
+            facts, threshold=threshold, parties=parties, dealers=dealers, first_epoch=first_epoch
         )
+        return self._request(
+            ReshareRequest, timeout_s or self._settings.timeout_s, request_id, **fields, **more
+        )
+
+
+def _new_shares(
+    facts: KeyFacts,
+    *,
+    threshold: int | None,
+    parties: Sequence[str] | None,
+    dealers: Sequence[str] | None,
+    first_epoch: int | None,
+) -> dict[str, Any]:
+    """Fields of a request, with what these facts say of all that is None."""
+    holders = [holder.party_id for holder in facts.holders]
+    return {
+        "key_id": facts.key_id,
+        "public_key": facts.public_key,
+        "from_epoch": facts.epoch,
+        "first_epoch": facts.epoch + 1 if first_epoch is None else first_epoch,
+        "threshold": facts.threshold if threshold is None else threshold,
+        "parties": holders if parties is None else list(parties),
+        "dealers": None if dealers is None else list(dealers),
+    }

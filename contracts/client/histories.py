@@ -15,6 +15,7 @@ from ..checks import followed
 from ..errors import ContractError
 from ..identity import PublicIdentity
 from ..keys import KeyFacts
+from ..primitives import DeleteAfter
 from ..requests import QueryKeyHistoryRequest
 from ..results import QueryKeyHistoryResult
 from ..retirements import Retirement
@@ -30,6 +31,7 @@ class Succession:
         before: The epoch that it was made from.
         facts: Of this epoch.
         made_at, signs_from: Unix milliseconds, as the coordinator tells them.
+        delete_after: When the request asked for that, as the coordinator tells it.
         retired: By party id, what former holders have said of their shares of the epoch before.
             Verified: it is theirs, of this key, and of that epoch.
     """
@@ -39,6 +41,17 @@ class Succession:
     made_at: int | None
     signs_from: int | None
     retired: Mapping[str, Retirement]
+    delete_after: DeleteAfter | None = None
+
+    @property
+    def may_wait(self) -> list[str]:
+        """Those among `still_to_delete` who may wait for a backup of their new share, a day at
+        most: they hold one of both epochs, and the request let them. They sign nothing with the
+        old one."""
+        if self.delete_after is not DeleteAfter.BACKED_UP:
+            return []
+        staying = {holder.party_id for holder in self.facts.holders}
+        return [party_id for party_id in self.still_to_delete if party_id in staying]
 
     @property
     def still_to_delete(self) -> list[str]:
@@ -116,6 +129,7 @@ def _succession(
         facts=view.facts,
         made_at=view.made_at,
         signs_from=view.signs_from,
+        delete_after=view.delete_after,
         retired={
             each.party_id: each
             for each in view.retirements

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Query
+from fastapi.responses import JSONResponse
 from pydantic import model_validator
 
 from contracts.client import RequestFailedError
@@ -23,6 +24,7 @@ from .fields import AccountId, Parties, PartyCount, Patient, Wait
 from .fields import Body as RequestBody
 from .mpc import MpcCreated
 from .names import PartyNames
+from .rehearsals import documented, rehearse
 from .reshares import Reshare
 from .service import DeskAtHand, Names
 from .wishes import NewKey, Signature, check_thresholds
@@ -271,7 +273,7 @@ async def sign(
     status_code=201,
     response_model=MpcCreated,
     response_model_exclude_none=True,
-    responses=examples.answer(CREATED, 201, examples.MPC_RESHARE_CREATED),
+    responses=documented(examples.answer(CREATED, 201, examples.MPC_RESHARE_CREATED)),
 )
 async def reshare(
     caller: Annotated[Caller, Depends(require(Scope.RESHARE))],
@@ -279,9 +281,11 @@ async def reshare(
     account_id: AccountId,
     wish: Annotated[AccountReshare, Body(openapi_examples=examples.ACCOUNT_RESHARE)],
     wait: Wait = 0,
-) -> MpcCreated:
+) -> MpcCreated | JSONResponse:
     """As `POST /api/v1/mpc/reshare`. Who is configured to sign stays so, as far as those still hold
     a share and are enough; else any of the account's parties sign."""
+    if wish.dry_run:
+        return await rehearse(begin.desk, begin.names, caller, wish, key_id=account_id)
     begun = await begin.reshare(caller, wish, key_id=account_id, wait=wait)
     return MpcCreated(**begun.told(), join_tokens=begun.join_tokens)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Depends, Request
+from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from contracts.primitives import Hex32, Id, Scope, Words
@@ -21,6 +22,7 @@ from .beginning import CREATED, ABeginner, Created
 from .bodies import BoundedRoute
 from .fields import Body as RequestBody
 from .fields import Participants, PartyCount, PartyName, Patient, SessionId, Wait, names_of
+from .rehearsals import documented, rehearse
 from .reshares import KeyReshare
 from .service import DeskAtHand, Names, looked_at
 from .wishes import NewThresholdKey, Signature, named_key
@@ -123,7 +125,7 @@ class Joined(views.Session):
     status_code=201,
     response_model=SessionCreated,
     response_model_exclude_none=True,
-    responses=examples.answer(CREATED, 201, examples.SESSION_CREATED),
+    responses=documented(examples.answer(CREATED, 201, examples.SESSION_CREATED)),
     # The scope depends on the body, so no dependency can ask for it and declare this.
     openapi_extra={"security": [{HEADER: []}]},
 )
@@ -132,7 +134,7 @@ async def create(
     begin: ABeginner,
     wish: Annotated[NewSession, Body(openapi_examples=examples.NEW_SESSION)],
     wait: Wait = 0,
-) -> SessionCreated:
+) -> SessionCreated | JSONResponse:
     """It begins when all its parties were joined, or after a second or as long as this gateway is
     set to wait: joining is possible and not needed. `type` is taken for `session_type`, too. An API
     key needs the scope `keygen`, `reshare` or `sign`, as the type is."""
@@ -146,10 +148,14 @@ async def create(
             join_window_ms=request.app.state.join_window_ms,
         )
     elif isinstance(wish, ReshareSession):
+        caller = await require(Scope.RESHARE)(request)
+        key_id = named_key(wish.key_id, wish.account_id)
+        if wish.dry_run:
+            return await rehearse(begin.desk, begin.names, caller, wish, key_id=key_id)
         begun = await begin.reshare(
-            await require(Scope.RESHARE)(request),
+            caller,
             wish,
-            key_id=named_key(wish.key_id, wish.account_id),
+            key_id=key_id,
             wait=wait,
             join_window_ms=request.app.state.join_window_ms,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends
+from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field, model_validator
 
 from contracts.primitives import Id, Scope
@@ -16,6 +17,7 @@ from .alternatives import ONE_KEY, ONE_MESSAGE
 from .beginning import CREATED, ABeginner, Created
 from .bodies import BoundedRoute
 from .fields import Parties, SessionId, Wait
+from .rehearsals import documented, rehearse
 from .reshares import KeyReshare
 from .service import DeskAtHand, Names, looked_at
 from .wishes import NewThresholdKey, Signature, named_key
@@ -106,17 +108,19 @@ async def sign(
     status_code=201,
     response_model=MpcCreated,
     response_model_exclude_none=True,
-    responses=examples.answer(CREATED, 201, examples.MPC_RESHARE_CREATED),
+    responses=documented(examples.answer(CREATED, 201, examples.MPC_RESHARE_CREATED)),
 )
 async def reshare(
     caller: Annotated[Caller, Depends(require(Scope.RESHARE))],
     begin: ABeginner,
     wish: Annotated[KeyReshare, Body(openapi_examples=examples.MPC_RESHARE)],
     wait: Wait = 0,
-) -> MpcCreated:
+) -> MpcCreated | JSONResponse:
     """The public key stays, and signatures go on meanwhile: the former parties make them for half a
     minute more, until `signs_from` of the result. A minute later they delete their shares."""
     key_id = named_key(wish.key_id, wish.account_id)
+    if wish.dry_run:
+        return await rehearse(begin.desk, begin.names, caller, wish, key_id=key_id)
     begun = await begin.reshare(caller, wish, key_id=key_id, wait=wait)
     return MpcCreated(**begun.told(), join_tokens=begun.join_tokens)
 

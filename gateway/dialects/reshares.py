@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from contracts.client import RESHARE_TRIES
 from contracts.keys import KeyFacts
-from contracts.primitives import MAX_PARTIES, Id
+from contracts.primitives import MAX_PARTIES, DeleteAfter, Id
 from contracts.requests import MAX_EPOCHS_AHEAD, MAX_RESHARE_TRIES
 
 from ..sessions import NewShares
@@ -22,6 +22,7 @@ from .wishes import check_thresholds, named_key
 # Strict, as `PartyCount` is.
 Epoch = Annotated[int, Field(strict=True, ge=1, lt=2**32)]
 Tries = Annotated[int, Field(strict=True, ge=1, le=MAX_RESHARE_TRIES)]
+DryRun = Annotated[bool, Field(strict=True)]
 Dealers = Annotated[list[PartyName], Field(min_length=1, max_length=MAX_PARTIES)]
 
 
@@ -55,6 +56,12 @@ class Reshare(Body):
     told so, because numbers were used up by what failed."""
     tries: Tries = RESHARE_TRIES
     """So many epochs may be tried, one after the other; at most one is made. Left out: 3."""
+    delete_after: DeleteAfter = DeleteAfter.BACKED_UP
+    """When those who keep holding a share delete the old one, which signs no more: when the new one
+    stands in a backup of theirs, a day at most, or `certified`, at once. Left out: `backed_up`."""
+    dry_run: DryRun = False
+    """Only ask the parties whether they would take part: nothing is begun. The answer comes at
+    once, as a 200, and says who is ready, who refuses and why, and who is silent."""
 
     @model_validator(mode="after")
     def _fits(self) -> Reshare:
@@ -85,6 +92,7 @@ class Reshare(Body):
             dealers=self._dealers(facts, names),
             first_epoch=self._first_epoch(facts),
             tries=self.tries,
+            delete_after=self.delete_after,
         )
 
     def _threshold(self, facts: KeyFacts, holders: int) -> int:

@@ -116,6 +116,16 @@ class BackedUp(PartyTable, table=True):
     at: int = Number()
 
 
+class KeptBackup(PartyTable, table=True):
+    """A share that stands in a backup which was written to its end."""
+
+    __tablename__ = "kept_backups"
+
+    key_session: bytes = Bytes(primary_key=True)
+    epoch: int = Number(primary_key=True)
+    at: int = Number()
+
+
 class Word(PartyTable, table=True):
     """An epoch for which what this party has signed may be out, whatever became of it."""
 

@@ -11,11 +11,12 @@ import typer
 
 from contracts.client import RESHARE_TRIES, Client, RequestFailedError
 from contracts.keys import EpochBundle, KeyFacts
-from contracts.primitives import MAX_PARTIES
+from contracts.primitives import MAX_PARTIES, DeleteAfter
 from contracts.requests import MAX_RESHARE_TRIES
 from contracts.results import ReshareResult
 from ops.cli.asking import AsJson, Config, RequestId, Timeout, ask
 from ops.cli.exits import ExitCode, leave, print_json
+from ops.cli.key_rehearsals import rehearse, rehearse_repair
 from ops.cli.text import print_fields
 
 KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", help="A key that this client has.")]
@@ -52,6 +53,21 @@ Out = Annotated[
         show_default=False,
     ),
 ]
+DeletesAfter = Annotated[
+    DeleteAfter,
+    typer.Option(
+        help="When former holders that stay delete their old shares, which sign no more: when the "
+        "new one stands in a backup, a day at most, or at once.",
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Only ask the parties whether they would take part, and begin nothing. Exit 1 if "
+        "there are not enough.",
+    ),
+]
 
 
 def reshare(
@@ -79,6 +95,8 @@ def reshare(
     dealer: Dealers = None,
     first_epoch: FirstEpoch = None,
     tries: Tries = RESHARE_TRIES,
+    delete_after: DeletesAfter = DeleteAfter.BACKED_UP,
+    dry_run: DryRun = False,
     out: Out = None,
     timeout: Timeout = None,
     request_id: RequestId = None,
@@ -93,7 +111,23 @@ def reshare(
     Example:
       warren key reshare treasury --party party-2 --party party-3 --party party-4
       warren key reshare treasury --threshold 3 --out treasury.epoch.json
+      warren key reshare treasury --threshold 3 --dry-run
     """
+    if dry_run:
+        return rehearse(
+            context,
+            lambda client: client.rehearse(
+                key_id,
+                threshold=threshold,
+                parties=party,
+                dealers=dealer,
+                first_epoch=first_epoch,
+                tries=tries,
+            ),
+            key_id,
+            config=config,
+            as_json=as_json,
+        )
     _check_out(out, as_json=as_json)
     request_id = request_id or secrets.token_hex(16)
     made = ask(
@@ -105,6 +139,7 @@ def reshare(
             dealers=dealer,
             first_epoch=first_epoch,
             tries=tries,
+            delete_after=delete_after,
             timeout_s=timeout,
             request_id=request_id,
         ),
@@ -113,7 +148,7 @@ def reshare(
         waiting=f"The parties make new shares of key {key_id} ...",
         request_id=request_id,
     )
-    _show(made, out, as_json=as_json, request_id=request_id)
+    return _show(made, out, as_json=as_json, request_id=request_id)
 
 
 def refresh(
@@ -122,6 +157,8 @@ def refresh(
     dealer: Dealers = None,
     first_epoch: FirstEpoch = None,
     tries: Tries = RESHARE_TRIES,
+    delete_after: DeletesAfter = DeleteAfter.BACKED_UP,
+    dry_run: DryRun = False,
     out: Out = None,
     timeout: Timeout = None,
     request_id: RequestId = None,
@@ -142,6 +179,8 @@ def refresh(
         dealer=dealer,
         first_epoch=first_epoch,
         tries=tries,
+        delete_after=delete_after,
+        dry_run=dry_run,
         out=out,
         timeout=timeout,
         request_id=request_id,
@@ -166,6 +205,8 @@ def repair(
             help="So many sets of dealers may be asked, where one of them is away or refuses.",
         ),
     ] = RESHARE_TRIES,
+    delete_after: DeletesAfter = DeleteAfter.BACKED_UP,
+    dry_run: DryRun = False,
     out: Out = None,
     timeout: Timeout = None,
     request_id: RequestId = None,
@@ -178,6 +219,16 @@ def repair(
     Example:
       warren key repair treasury --party party-2
     """
+    if dry_run:
+        return rehearse_repair(
+            context,
+            key_id,
+            party,
+            first_epoch=first_epoch,
+            tries=tries,
+            config=config,
+            as_json=as_json,
+        )
     _check_out(out, as_json=as_json)
     request_id = request_id or secrets.token_hex(16)
     avoided: set[str] = set()
@@ -189,6 +240,7 @@ def repair(
             first_epoch=first_epoch,
             number=number,
             last=number == tries - 1,
+            delete_after=delete_after,
             timeout_s=timeout,
             request_id=request_id,
         )
@@ -223,6 +275,7 @@ class _Repair:
     first_epoch: int | None
     number: int
     last: bool
+    delete_after: DeleteAfter
     timeout_s: float | None
     request_id: str
 
@@ -239,6 +292,7 @@ class _Repair:
                 dealers=dealers,
                 first_epoch=first + self.number,
                 tries=1,
+                delete_after=self.delete_after,
                 timeout_s=self.timeout_s,
                 request_id=self.request_id,
             )

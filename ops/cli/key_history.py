@@ -138,7 +138,8 @@ def _holders(each: Succession) -> list[list[str]]:
     for holder in each.before.holders:
         said = each.retired.get(holder.party_id)
         if said is None:
-            rows.append([holder.party_id, "not told: still to delete", ""])
+            waits = " (a backup is waited for, a day at most)" * (holder.party_id in each.may_wait)
+            rows.append([holder.party_id, f"not told: still to delete{waits}", ""])
         else:
             backup = "" if said.backed_up_at is None else _moment(said.backed_up_at)
             rows.append([holder.party_id, _moment(said.retired_at), backup])
@@ -168,6 +169,7 @@ def _as_json(found: KeyHistory) -> dict[str, Any]:
                 "epoch": each.before.epoch,
                 "deleters_needed": each.deleters,
                 "still_to_delete": each.still_to_delete,
+                "may_wait": each.may_wait,
                 "retired": [json.loads(said.model_dump_json()) for said in each.retired.values()],
             },
         }

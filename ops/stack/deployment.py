@@ -328,7 +328,8 @@ def _write_configuration(
                     **entering[party_id].settings,
                     "database_url": urls[party_id],
                 },
-                "limits": plan.limits.get("party", {}),
+                # Nobody makes backups of it: with each reshare shares would be kept for a day.
+                "limits": {"backup_wait_seconds": 0, **plan.limits.get("party", {})},
                 "peers": peers,
                 "coordinators": pins,
                 "clients": authorised,

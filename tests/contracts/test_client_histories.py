@@ -15,7 +15,7 @@ from contracts.client.trust import Trust
 from contracts.coordinators import Coordinators
 from contracts.errors import ContractError
 from contracts.identity import Identity
-from contracts.primitives import Curve, Status
+from contracts.primitives import Curve, DeleteAfter, Status
 from contracts.requests import QueryKeyHistoryRequest
 from contracts.results import QueryKeyHistoryResult
 from contracts.retirements import Retirement
@@ -256,3 +256,17 @@ async def test_a_key_is_named_in_one_way() -> None:
     for name, key_session in ((None, None), ("treasury", bytes(32))):
         with pytest.raises(ValueError, match="give either key_id or key_session"):
             await client(told(views())).history(name, key_session=key_session)
+
+
+async def test_who_stays_may_wait_for_a_backup_unless_the_owner_wished_otherwise() -> None:
+    for after, waiting in (
+        (DeleteAfter.BACKED_UP, ["p2"]),
+        (DeleteAfter.CERTIFIED, []),
+        (None, []),
+    ):
+        told_of = views(said("p1", 1))
+        told_of[1] = told_of[1].model_copy(update={"delete_after": after})
+        history = await client(told(told_of)).history("treasury")
+        older = history.successions[1]
+        assert older.still_to_delete == ["p2", "p3"]
+        assert older.may_wait == waiting, "p3 holds no share of the next epoch"

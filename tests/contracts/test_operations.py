@@ -242,6 +242,14 @@ def test_rows_that_do_not_hold_together_are_refused() -> None:
             (replace(keygen, echoes=()), sign, *others),
             r"keygen: a failure has no KeygenResult\.key_id",
         ),
+        (
+            (replace(keygen, right_of="count_keys"), sign, *others),
+            "keygen: there is no other operation 'count_keys' whose right it could take",
+        ),
+        (
+            (replace(keygen, right_of="keygen"), sign, *others),
+            "keygen: there is no other operation 'keygen' whose right it could take",
+        ),
     ):
         with pytest.raises(TypeError, match=reason):
             operations._by_name(spoilt)

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from contracts.primitives import Curve
-from contracts.requests import MAX_EPOCHS_AHEAD, MAX_RESHARE_TRIES
+from contracts.primitives import Curve, DeleteAfter
+from contracts.requests import MAX_EPOCHS_AHEAD, MAX_RESHARE_TRIES, ReshareRequest
+from tests.contracts.samples import fields
 from tests.session.epoch_bundles import FROM_EPOCH, old_facts, request
 
 KNOWN = old_facts(Curve.SECP256K1)
@@ -51,3 +52,13 @@ def test_such_a_request_can_be_made(changes: dict[str, Any]) -> None:
 def test_such_a_request_cannot_be_made(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         request(KNOWN, **changes)
+
+
+def test_what_is_usual_is_not_written() -> None:
+    """Those who do not know the field read the rest."""
+    usual = ReshareRequest(**fields("reshare"))
+    assert usual.delete_after is DeleteAfter.BACKED_UP
+    assert "delete_after" not in usual.model_dump_json()
+    at_once = usual.model_copy(update={"delete_after": DeleteAfter.CERTIFIED})
+    assert '"delete_after":"certified"' in at_once.model_dump_json()
+    assert ReshareRequest.model_validate_json(at_once.model_dump_json()) == at_once

@@ -50,7 +50,8 @@ def spoiled(operation: str, /, **changes: Any) -> bytes:
 def test_a_signed_request_opens_as_itself(operation: str) -> None:
     signed = sign_request(ADAPTER.validate_python(fields(operation)), CLIENT)
     (policy,) = policies()
-    named = replace(policy, operations=frozenset({operation}))
+    right = OPERATIONS[operation].right_of or operation
+    named = replace(policy, operations=frozenset({right}))
     found = open_request(signed.body, signature_of(signed.headers()), [named])
     assert found == signed
     check_metadata(
@@ -66,11 +67,23 @@ def test_who_has_no_list_of_operations_may_ask_for_all_that_need_not_be_named(
     operation: str,
 ) -> None:
     signed = sign_request(ADAPTER.validate_python(fields(operation)), CLIENT)
-    if operation != "reshare":
+    if operation not in {"reshare", "rehearse"}:
         open_request(signed.body, signed.signature, policies())
         return
     with pytest.raises(UnauthenticatedError, match="not authorised"):
         open_request(signed.body, signed.signature, policies())
+
+
+def test_who_may_ask_for_a_reshare_may_rehearse_it_and_nobody_else() -> None:
+    signed = sign_request(ADAPTER.validate_python(fields("rehearse")), CLIENT)
+    (policy,) = policies()
+    for operations, allowed in (({"reshare"}, True), ({"rehearse", "sign"}, False)):
+        own = [replace(policy, operations=frozenset(operations))]
+        if allowed:
+            assert open_request(signed.body, signed.signature, own) == signed
+        else:
+            with pytest.raises(UnauthenticatedError, match="not authorised"):
+                open_request(signed.body, signed.signature, own)
 
 
 def test_a_request_may_live_as_long_as_any() -> None:

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from contracts.answers import failed_result
-from contracts.client import ClientClosedError, RequestFailedError
+from contracts.client import ClientClosedError, Rehearsal, RequestFailedError
 from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey
 from contracts.primitives import Curve, Status
@@ -18,6 +18,7 @@ from contracts.results import (
     SignResult,
 )
 from contracts.views import SessionView
+from gateway.opening import NewShares
 
 from ..contracts.samples import (
     SingleKey,
@@ -28,6 +29,7 @@ from ..contracts.samples import (
     sign_request,
     sign_result,
 )
+from .desk_sessions import rehearsal
 
 KEY = SingleKey(Curve.ED25519)
 
@@ -70,6 +72,7 @@ class Coordinator:
         self.looks = 0
         self.key_queries = 0
         self.reshared: list[tuple[CertifiedKey, dict[str, Any]]] = []
+        self.rehearsed: list[tuple[str, str, dict[str, Any]]] = []
         self.instant = False
         self.refusal: FailureCode | None = None
         self.gate = asyncio.Event()
@@ -152,6 +155,11 @@ class ClientDouble:
             key_id=key.facts.key_id,
         )
         return self._begin(asked, result)
+
+    async def rehearse(self, key_id: str, **asked: Any) -> Rehearsal:
+        self.coordinator.rehearsed.append((self.tenant, key_id, asked))
+        facts = KEY.certified(key_id=key_id).facts
+        return rehearsal(facts, NewShares(**asked), declining=(), away=())
 
     def _begin(self, asked: dict[str, Any], result: Result) -> BegunDouble:
         return self.coordinator.begin(self.tenant, asked["request_id"], asked["reference"], result)

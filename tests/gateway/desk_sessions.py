@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from contracts.client import Rehearsal
 from contracts.epochs import sign_dealt
+from contracts.failures import FailureCode
 from contracts.identity import Identity
 from contracts.keys import CertifiedKey, EpochBundle, Holder, KeyFacts, Resharing
 from contracts.primitives import Status
+from contracts.readiness import Readiness, RoleAnswer
+from contracts.requests import RehearseRequest
 from contracts.results import QuerySessionResult, ReshareResult, SessionResult
 from contracts.terms import ReshareMember, ReshareTerms
 from contracts.views import SessionEvent, SessionView
+from gateway.opening import NewShares
+
+from ..contracts.samples import fields
 
 PARTIES = {f"party-{number}": Identity.generate() for number in range(1, 6)}
 CREATED_AT = 1_763_705_640_000
@@ -133,4 +140,38 @@ def reshare_result(running: Running, before: CertifiedKey) -> ReshareResult:
         key_id=view.key_id,
         bundle=bundle,
         signs_from=CREATED_AT + 30_000,
+    )
+
+
+def rehearsal(
+    facts: KeyFacts, wanted: NewShares, *, declining: Collection[str], away: Collection[str]
+) -> Rehearsal:
+    """What the client library makes of the parties' answers."""
+    request = RehearseRequest(
+        **fields(
+            "rehearse",
+            key_id=facts.key_id,
+            public_key=facts.public_key,
+            from_epoch=facts.epoch,
+            **{name: each for name, each in asdict(wanted).items() if name != "delete_after"},
+        )
+    )
+    names = [*(holder.party_id for holder in facts.holders), *wanted.parties]
+    no: dict[str, Any] = {"refused": FailureCode.PARTY_REFUSED, "message": "we have lost our share"}
+    return Rehearsal(
+        request=request,
+        before=facts,
+        answers={
+            name: Readiness(
+                party_id=name,
+                request_digest=bytes(32),
+                roles=[
+                    RoleAnswer(deals=True, receives=True, **(no if name in declining else {})),
+                ],
+                at=CREATED_AT,
+                signature=b"",
+            )
+            for name in names
+            if name not in away
+        },
     )

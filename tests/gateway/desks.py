@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NoReturn, TypeVar
 
 from contracts.answers import failed_result
-from contracts.client import RequestFailedError, Settlement
+from contracts.client import Rehearsal, RequestFailedError, Settlement
 from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey, Holder, KeyFacts
 from contracts.primitives import Curve, Scheme, Status
@@ -31,6 +31,7 @@ from .desk_sessions import (
     PARTIES,
     Running,
     digest,
+    rehearsal,
     reshare_result,
     reshare_terms,
 )
@@ -56,6 +57,7 @@ class DeskDouble:
         refusing: What every call is answered with, if set.
         asked: Arguments of all creations, in order.
         begun: By key, the epochs that reshares have begun.
+        declining, away: Parties, in rehearsals.
     """
 
     def __init__(self) -> None:
@@ -64,6 +66,8 @@ class DeskDouble:
         self.refusing: Exception | None = None
         self.asked: list[dict[str, Any]] = []
         self.begun: dict[str, list[int]] = {}
+        self.declining: set[str] = set()
+        self.away: set[str] = set()
 
     async def begin_key(self, tenant: str, **asked: Any) -> Opened:
         parties = asked["parties"] or list(PARTIES)[: asked["party_count"]]
@@ -97,6 +101,15 @@ class DeskDouble:
         opened = self._begin(tenant, "reshare", asked, members, facts.curve)
         begun.append(epoch)
         return opened
+
+    async def rehearse(
+        self, tenant: str, *, key_id: str, shares: Callable[[KeyFacts], NewShares]
+    ) -> Rehearsal:
+        """Everybody is ready but for `declining`, and `away`."""
+        facts = (await self.key(tenant, key_id)).facts
+        wanted = shares(facts)
+        self.asked.append({"rehearsed": key_id, **asdict(wanted)})
+        return rehearsal(facts, wanted, declining=self.declining, away=self.away)
 
     async def key(self, tenant: str, key_id: str, *, anew: bool = False) -> CertifiedKey:
         return self._found(self._of(tenant).keys, key_id, FailureCode.UNKNOWN_KEY)

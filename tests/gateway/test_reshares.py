@@ -417,3 +417,108 @@ async def test_a_desk_that_sees_a_new_epoch_forgets_who_held_the_key() -> None:
         assert (await desk.key("alice", name)).facts.threshold == 3
         assert await desk.key("alice", name, anew=True) == before
     assert coordinator.key_queries == 2
+
+
+###
+### Rehearsed
+###
+
+
+async def test_a_dry_run_asks_the_parties_and_begins_nothing() -> None:
+    desk = DeskDouble()
+    async with calls(gateway(desk)) as http:
+        key_id = await made_key(http)
+        wish = {"key_id": key_id, "participants": OTHERS, "threshold_t": 3, "dry_run": True}
+        answer = await http.post(RESHARE, json=wish)
+        assert answer.status_code == 200, answer.text
+        assert answer.json() == {
+            "key_id": key_id,
+            "from_epoch": 0,
+            "ready": True,
+            "lacking": "",
+            "dealers": ["server-party-1", "party-2", "server-party-3"],
+            "dealers_needed": 2,
+            "receivers": ["server-party-1", "party-2", "party-4"],
+            "refusals": [],
+            "silent": [],
+        }
+    (asked,) = [each for each in desk.asked if "rehearsed" in each]
+    assert (asked["threshold"], asked["parties"]) == (3, ["party-1", "party-2", "party-4"])
+    assert desk.begun == {}
+
+
+async def test_a_dry_run_says_who_refuses_and_who_is_silent() -> None:
+    desk = DeskDouble()
+    desk.declining, desk.away = {"party-2"}, {"party-3"}
+    async with calls(gateway(desk)) as http:
+        key_id = await account(http)
+        paths = {
+            RESHARE: {"key_id": key_id},
+            f"{ACCOUNTS}/{key_id}/reshare": {},
+            SESSIONS: {"session_type": "reshare", "account_id": key_id},
+        }
+        told = []
+        for path, wish in paths.items():
+            answer = await http.post(path, json={**wish, "dry_run": True})
+            assert answer.status_code == 200, answer.text
+            told.append(answer.json())
+    assert told[0] == told[1] == told[2]
+    assert told[0]["ready"] is False
+    assert told[0]["silent"] == ["server-party-3"]
+    assert told[0]["refusals"] == [
+        {
+            "party_id": "server-party-2",
+            "code": "party_refused",
+            "message": "we have lost our share",
+        }
+    ]
+    assert told[0]["lacking"] == (
+        "server-party-2, server-party-3 would not take a share; 1 would deal, and it takes 2"
+    )
+    assert desk.begun == {}
+
+
+async def test_a_dry_run_is_true_or_false_and_needs_the_same_scope() -> None:
+    async with calls(gateway(DeskDouble())) as http:
+        wish = {"key_id": await made_key(http)}
+        answer = await http.post(RESHARE, json={**wish, "dry_run": "yes"})
+        assert answer.status_code == 422
+        assert "dry_run" in failing(answer.json())
+        unfit = await http.post(RESHARE, json={**wish, "dry_run": True, "threshold_t": 4})
+        assert unfit.status_code == 422
+        (await http.post(f"{RESHARE}?wait=5", json={**wish, "dry_run": False})).raise_for_status()
+
+
+async def test_a_desk_rehearses_by_the_client_of_its_tenant() -> None:
+    coordinator = Coordinator()
+    desk = CountingDesk(cast("Client", ClientDouble(coordinator)), timeout_s=1.0, metrics=Metrics())
+    wanted = NewShares(
+        threshold=2, parties=["p1", "p2"], dealers=["p1", "p3"], first_epoch=4, tries=2
+    )
+    told = await desk.rehearse("alice", key_id="k", shares=lambda _: wanted)
+    (asked,) = coordinator.rehearsed
+    assert asked == (
+        "alice",
+        "k",
+        {
+            "threshold": 2,
+            "parties": ["p1", "p2"],
+            "dealers": ["p1", "p3"],
+            "first_epoch": 4,
+            "tries": 2,
+        },
+    )
+    assert told.request.parties == ["p1", "p2"]
+    assert coordinator.begun == []
+
+
+async def test_when_the_old_shares_go_is_the_callers_to_say() -> None:
+    desk = DeskDouble()
+    async with calls(gateway(desk)) as http:
+        key_id = await made_key(http)
+        await reshared(http, key_id=key_id)
+        assert desk.asked[-1]["delete_after"] == "backed_up"
+        await reshared(http, key_id=key_id, delete_after="certified")
+        assert desk.asked[-1]["delete_after"] == "certified"
+        wrong = await http.post(RESHARE, json={"key_id": key_id, "delete_after": "never"})
+        assert wrong.status_code == 422

@@ -14,7 +14,7 @@ from contracts.client import Client, ClientSettings, RequestFailedError
 from contracts.client.correspondence import Correspondence
 from contracts.failures import Failure, FailureCode
 from contracts.keys import EpochBundle, Holder, KeyFacts
-from contracts.primitives import Curve, Status
+from contracts.primitives import Curve, DeleteAfter, Status
 from contracts.requests import QueryKeysRequest, ReshareRequest
 from contracts.results import QueryKeysResult, ReshareResult
 from tests.ops.terminals import Run
@@ -131,6 +131,21 @@ def test_programs_get_the_facts_and_the_proof(run: Run) -> None:
     )
     assert shown["signs_from"] == 1_700_000_030_000
     assert EpochBundle.model_validate(shown["bundle"], strict=False) == BUNDLE
+
+
+def test_when_the_old_shares_go_can_be_said(run: Run, fake: Resharing) -> None:
+    for words in (
+        ("reshare", "treasury"),
+        ("refresh", "treasury"),
+        ("repair", "treasury", "--party", "p2"),
+    ):
+        for more, after in (
+            ((), DeleteAfter.BACKED_UP),
+            (("--delete-after", "certified"), DeleteAfter.CERTIFIED),
+        ):
+            assert run("key", *words, *more).code == 0
+            assert fake.asked[-1].delete_after is after
+    assert run("key", "refresh", "treasury", "--delete-after", "never").code == 2
 
 
 def test_a_proof_that_could_not_be_kept_is_not_asked_for(run: Run, fake: Resharing) -> None:

@@ -19,6 +19,7 @@ from workers.session.protocols import (
     PRESIGNING,
     PROTOCOL_OF_REPORT,
     PROTOCOLS,
+    REHEARSE,
     RESHARE,
     SIGN,
     IncompleteTableError,
@@ -74,8 +75,11 @@ def test_a_report_belongs_to_one_protocol_or_to_any() -> None:
         "nonces_made": "sign",
         "presignatures_made": "presign",
         "cancel_answered": "cancel",
+        "rehearsal_answered": "rehearse",
     }
 
+
+ASKING = (CANCEL, REHEARSE)
 
 ###
 ### Rows and tables that are not complete
@@ -126,13 +130,14 @@ def test_who_introduced_itself_to_others_cannot_seal_for_these() -> None:
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
-        ([KEYGEN, PRESIGN, RESHARE, CANCEL], "protocols of terms: sign must"),
-        ([KEYGEN, SIGN, RESHARE, CANCEL], "instructions: PresignBatch must"),
-        ([KEYGEN, SIGN, PRESIGN, RESHARE], "instructions: RequestCancelled must"),
-        ([KEYGEN, SIGN, PRESIGN, RESHARE, CANCEL, row([])], "protocols of terms: half must"),
-        ([KEYGEN, KEYGEN, SIGN, PRESIGN, RESHARE, CANCEL], "protocols of terms: keygen must"),
+        ([KEYGEN, PRESIGN, RESHARE, *ASKING], "protocols of terms: sign must"),
+        ([KEYGEN, SIGN, RESHARE, *ASKING], "instructions: PresignBatch must"),
+        ([KEYGEN, SIGN, PRESIGN, RESHARE, REHEARSE], "instructions: RequestCancelled must"),
+        ([KEYGEN, SIGN, PRESIGN, RESHARE, CANCEL], "instructions: RehearsalAsked must"),
+        ([KEYGEN, SIGN, PRESIGN, RESHARE, *ASKING, row([])], "protocols of terms: half must"),
+        ([KEYGEN, KEYGEN, SIGN, PRESIGN, RESHARE, *ASKING], "protocols of terms: keygen must"),
         (
-            [KEYGEN, SIGN, replace(PRESIGN, reports=()), RESHARE, CANCEL],
+            [KEYGEN, SIGN, replace(PRESIGN, reports=()), RESHARE, *ASKING],
             "reports: PresignaturesMade must",
         ),
         (
@@ -141,7 +146,7 @@ def test_who_introduced_itself_to_others_cannot_seal_for_these() -> None:
                 replace(SIGN, reports=(*SIGN.reports, *KEYGEN.reports)),
                 PRESIGN,
                 RESHARE,
-                CANCEL,
+                *ASKING,
             ],
             "reports: KeyCertified must",
         ),
@@ -151,7 +156,7 @@ def test_who_introduced_itself_to_others_cannot_seal_for_these() -> None:
                 SIGN,
                 PRESIGN,
                 RESHARE,
-                CANCEL,
+                *ASKING,
                 replace(PRESIGN, name="more", reports=(), lane=INBOX),
             ],
             "lane of another",

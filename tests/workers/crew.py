@@ -66,7 +66,7 @@ def party_worker(
         ),
         store or world.party_stores[party_id],
         publisher,
-        limits or PartyLimits(),
+        limits or PartyLimits(backup_wait_seconds=0),
         clock=world.clock,
     )
 

@@ -335,7 +335,7 @@ async def world(
                 ),
                 store,
                 network,
-                PartyLimits(),
+                PartyLimits(backup_wait_seconds=0),
                 clock=clock,
             )
         url = (databases or {}).get("coordinator", f"sqlite:///{directory / 'coordinator.sqlite'}")

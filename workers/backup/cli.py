@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 
 from ..delivery.clock import now_ms
+from ..session.epochs import ENDS_S
 from ..settings import PartySettings, SettingsError
 from ..store.interface import (
     PartyStore,
@@ -82,6 +83,7 @@ def create(
         kept = tuple(us.rows.portable(share) for share in shares)
         backup = Backup(party_id=us.party_id, created_at=now_ms(), shares=kept)
         archive.write(out, backup.to_bytes(us.keys))
+        await _kept(us, backup)
         return _report(out, backup)
 
     _run(config, work, "{shares} key shares are in {file}.", as_json=as_json)
@@ -193,6 +195,16 @@ class _Us:
             )
         self.check(list(backup.shares))
         return backup
+
+
+async def _kept(us: _Us, backup: Backup) -> None:
+    """That these shares are in one that is on the disk: what they replaced may be deleted then. The
+    backup is made whether this can be noted or not; without, the wait ends by its own limit."""
+    taken = [(share.key_session, share.epoch) for share in backup.shares]
+    now = now_ms()
+    with contextlib.suppress(StoreUnavailableError):
+        async with us.opened(fenced=False) as store:
+            await store.backup_kept(taken, now, unless_due_by=now + int(ENDS_S * 1000))
 
 
 def _latest(shares: list[KeyShareRecord]) -> list[KeyShareRecord]:

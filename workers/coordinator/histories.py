@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from contracts.failures import Failure, FailureCode
 from contracts.keys import CertifiedKey, EpochBundle, KeyFacts
-from contracts.requests import QueryKeyHistoryRequest
+from contracts.primitives import DeleteAfter
+from contracts.requests import QueryKeyHistoryRequest, ReshareRequest
 from contracts.results import QueryKeyHistoryResult
 from contracts.retirements import Retirement
 from contracts.signing import SignedRequest
@@ -77,6 +78,10 @@ class Histories:
         return record if record.owner == request.owner else None
 
 
+def _delete_after(bundle: EpochBundle) -> DeleteAfter:
+    return ReshareRequest.model_validate_json(bundle.request).delete_after
+
+
 def _views(
     newest: KeyFacts,
     epochs: Iterable[KeyEpoch],
@@ -93,13 +98,15 @@ def _views(
     views, facts = [], newest
     while (row := made.get(facts.epoch)) is not None:
         assert row.bundle is not None
-        before = EpochBundle.model_validate_json(row.bundle).predecessor.facts
+        bundle = EpochBundle.model_validate_json(row.bundle)
+        before = bundle.predecessor.facts
         former = {holder.party_id for holder in before.holders}
         views.append(
             EpochView(
                 facts=facts,
                 made_at=resharing.made_at(row, switch_ms),
                 signs_from=row.signs_from,
+                delete_after=_delete_after(bundle),
                 retirements=[each for each in told[row.epoch] if each.party_id in former],
             )
         )

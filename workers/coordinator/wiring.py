@@ -15,7 +15,7 @@ from ..delivery.publisher import Publisher
 from ..pool_limits import PoolLimits
 from ..session.envelopes import Instructions
 from ..session.peers import Peer
-from ..session.protocols import CANCEL, OF_REQUESTS, PRESIGN, PROTOCOLS, complete
+from ..session.protocols import CANCEL, OF_REQUESTS, PRESIGN, PROTOCOLS, REHEARSE, complete
 from ..settings import CoordinatorLimits
 from ..store.interface import CoordinatorStore
 from .accounts import Accounts
@@ -37,6 +37,7 @@ from .operators import Operators
 from .pools import Pools
 from .questions import Questions
 from .refusals import Refusals
+from .rehearsals import RehearsalDesk, Rehearsals
 from .reports import ReportConsumer
 from .request_sessions import RequestSessions
 from .requests import RequestConsumer
@@ -151,6 +152,7 @@ class _Rooms:
     reshares: Reshares
     retirements: Retirements
     cancellations: Cancellations
+    rehearsals: Rehearsals
     kinds: Mapping[str, SessionKind]
 
 
@@ -196,10 +198,12 @@ def _rooms(given: _Given) -> _Rooms:
     cancellations = Cancellations(
         store, publisher, local, commits, parties=given.parties, clock=clock
     )
+    rehearsals = Rehearsals(store, publisher, local, commits, parties=given.parties, clock=clock)
     kinds: dict[str, SessionKind] = {
         **dict.fromkeys(OF_REQUESTS, asked_for),
         PRESIGN.name: Batches(store, publisher, pools, line, local.departures, clock=clock),
         CANCEL.name: cancellations,
+        REHEARSE.name: rehearsals,
     }
     complete("what a coordinator conducts", kinds, PROTOCOLS.values())
     return _Rooms(
@@ -212,6 +216,7 @@ def _rooms(given: _Given) -> _Rooms:
         reshares=reshares,
         retirements=retirements,
         cancellations=cancellations,
+        rehearsals=rehearsals,
         kinds=kinds,
     )
 
@@ -250,6 +255,15 @@ def _requests(
             answers,
             rooms.cancellations,
             entrance,
+            parties=given.parties,
+            liveness=rooms.liveness,
+            grace_ms=given.grace_ms,
+            clock=clock,
+        ),
+        RehearsalDesk(
+            store,
+            answers,
+            rooms.rehearsals,
             parties=given.parties,
             liveness=rooms.liveness,
             grace_ms=given.grace_ms,

@@ -61,6 +61,7 @@ from .cancelling import Cancelling
 from .commits import PartyCommits, check
 from .epochs import Epochs
 from .machines import Machine
+from .rehearsing import Rehearsing
 from .rounds import RoundSessions
 from .vouching import Vouching
 
@@ -114,6 +115,7 @@ class PartyConsumer:
             clock,
             marks,
         )
+        self._rehearsing = Rehearsing(party, self.epochs, publisher, clock)
         self._rounds = RoundSessions(
             store,
             self._commits,
@@ -175,6 +177,8 @@ class PartyConsumer:
                 await self.presign_batch(instruction)
             case sessions.ReshareCreated():
                 await self.reshare_created(instruction)
+            case sessions.RehearsalAsked():
+                await self._rehearsing.answer(instruction)
             case sessions.EpochProven():
                 await self.epochs.shown([*instruction.before, instruction.bundle])
             case sessions.VoucherAsked():

@@ -7,12 +7,12 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
-from contracts.epochs import open_reshare
+from contracts.epochs import open_rehearsal, open_reshare
 from contracts.errors import ContractError
 from contracts.keys import EpochBundle
-from contracts.requests import MAX_LIFETIME_MS, ReshareRequest
+from contracts.requests import MAX_LIFETIME_MS, RehearseRequest, ReshareRequest
 from contracts.retirements import Retirement
-from contracts.sessions import EpochsRetired, ReshareCreated
+from contracts.sessions import EpochsRetired, RehearsalAsked, ReshareCreated
 
 from ..protocols.rounds import ProtocolError
 from ..session.errors import (
@@ -25,6 +25,7 @@ from ..session.errors import (
 from ..session.failures import failure_of
 from ..session.party.acceptance import Party
 from ..session.party.reshare_acceptance import Held, accept_reshare
+from ..session.party.step import Step
 from ..session.protocols import RESHARE
 from ..settings import PartyLimits
 from ..store.interface import PartyStore
@@ -58,7 +59,8 @@ class Epochs(Switching):
         clock: Callable[[], int],
         marks: PromiseMarks | None = None,
     ) -> None:
-        super().__init__(party, store, machine, clock)
+        keep_ms = int(limits.backup_wait_seconds * 1000)
+        super().__init__(party, store, machine, clock, keep_ms)
         self._commits = commits
         self._vouching = vouching
         self._limits = limits
@@ -70,15 +72,8 @@ class Epochs(Switching):
         session_id, terms, cause = told.session_id, told.terms, told.instruction
         if await self._store.session(session_id) is not None:
             return await self._commits.send_again(session_id, cause)
-        held = await self.held(terms.key_session)
         try:
-            request = self._asked(told)
-            await self._require_memory_of(request.issued_at)
-            await self._require_memory_of_promises(told)
-            accept_reshare(told, request, self._party, held, now=self._clock())
-            if await self._store.name_taken(request.owner, request.key_id, terms.key_session):
-                raise NameTakenError(request.key_id)
-            step = await self._machine.begin(RESHARE.name, told, held.active)
+            step = await self.first_step(told, self._asked(told))
             outcome = await self._commits.first(
                 session_id,
                 step,
@@ -100,6 +95,41 @@ class Epochs(Switching):
                 cause=cause,
             )
         return None
+
+    async def first_step(self, told: ReshareCreated, request: ReshareRequest) -> Step:
+        """That of a reshare in which we would take part; it changes nothing until it is committed.
+
+        Arguments:
+            request: What the session's request says, whose signer may ask for it.
+
+        Raises RefusedError or ProtocolError where we would not.
+        """
+        key_session = told.terms.key_session
+        held = await self.held(key_session)
+        await self._require_memory_of(request.issued_at)
+        await self._require_memory_of_promises(told)
+        accept_reshare(told, request, self._party, held, now=self._clock())
+        if await self._store.name_taken(request.owner, request.key_id, key_session):
+            raise NameTakenError(request.key_id)
+        return await self._machine.begin(RESHARE.name, told, held.active)
+
+    async def would_begin(self, told: ReshareCreated, request: ReshareRequest) -> None:
+        """All that is asked before a reshare begins, and nothing is kept of it.
+
+        Raises RefusedError or ProtocolError if it would be refused.
+        """
+        await self.first_step(told, request)
+        now = await self._store.now()  # the clock that lets promises end
+        if await self._store.promised(told.terms.key_session, request.owner, now):
+            check(Outcome.PROMISED)
+
+    def rehearsed(self, asked: RehearsalAsked) -> RehearseRequest:
+        """The request of an owner that asks whether we would. Raises RefusedError."""
+        owners = self._owners(asked.predecessor.facts.client_id)
+        try:
+            return open_rehearsal(asked.request, asked.request_signature, owners)
+        except ContractError as error:
+            raise RefusedError(f"the request does not check out here: {error}") from None
 
     async def shown(self, bundles: Sequence[EpochBundle]) -> None:
         """Believe in the last of several epochs that were made one from the other, by way of those

@@ -7,6 +7,9 @@ It goes in three steps of its own, each one transaction, and takes nobody's word
 - *active*: the new epoch signs alone. Sessions of the one before, begun already, have `ENDS_S`;
 - *retired*: of all lower epochs everything is deleted, and the party says so, signed.
 
+Between the last two a party that has a share of both waits until the new one stands in a backup, or
+a day at most, unless the owner asked otherwise. It signs nothing with the old one meanwhile.
+
 Whoever was away does the same from the bundle that it is shown later. Nothing is ever deleted for
 an epoch that is not proven.
 """
@@ -19,6 +22,9 @@ from collections.abc import Callable, Collection
 from contracts.errors import ContractError
 from contracts.identity import PublicIdentity
 from contracts.keys import CertifiedKey, EpochBundle, KeyFacts
+from contracts.primitives import DeleteAfter
+from contracts.requests import ReshareRequest
+from contracts.results import Status
 from contracts.retirements import Retirement
 
 from ..session.epochs import ENDS_S, SIGNS_ON_S, check_bundle
@@ -37,6 +43,9 @@ _TOLD = {
     EpochStatus.RETIRED: "a key's earlier epochs are deleted",
 }
 
+LOOKS_AGAIN_MS = 3_600_000
+"""For a backup that nobody could note, or that was noted in the same moment."""
+
 PROVEN = {EpochStatus.CERTIFIED, EpochStatus.ACTIVE}
 
 
@@ -44,6 +53,7 @@ class Switching:
     """
     Arguments:
         machine: With an engine for each session that may be under way with a key.
+        keep_ms: How long a share is kept at most until the one that replaces it is in a backup.
         clock: Unix milliseconds.
     """
 
@@ -53,7 +63,9 @@ class Switching:
         store: PartyStore,
         machine: Machine,
         clock: Callable[[], int],
+        keep_ms: int = 0,
     ) -> None:
+        self._keep_ms = keep_ms
         self._party = party
         self._store = store
         self._machine = machine
@@ -120,12 +132,26 @@ class Switching:
         if record.status is EpochStatus.CERTIFIED:
             await self._activate(record.key_session, record.epoch)
         elif record.status is EpochStatus.ACTIVE:
-            await self._retire(record.key_session, record.epoch)
+            keep_until = await kept_until(self._store, record.key_session, self._keep_ms)
+            if keep_until is None or self._clock() >= keep_until:
+                await self._retire(record.key_session, record.epoch)
+            else:
+                await self._keep(record, keep_until)
 
     async def _activate(self, key_session: bytes, epoch: int) -> None:
         now = self._clock()
         if await self._store.activate_epoch(key_session, epoch, now, now + int(ENDS_S * 1000)):
             _came(key_session, epoch, EpochStatus.ACTIVE)
+
+    async def _keep(self, record: EpochRecord, until: int) -> None:
+        """All but the shares goes, in steps that may be repeated. A backup makes it due again."""
+        key_session, epoch, now = record.key_session, record.epoch, self._clock()
+        for session_id in await self._below(key_session, epoch):
+            await self._store.end(session_id, Status.FAILED.value, now)
+        await self._store.drop_prepared(key_session, epoch)
+        about = {"key_session": key_session.hex(), "epoch": epoch}
+        logger.info("a key's earlier share is kept until there is a backup", extra=about)
+        await self._store.put_off_epoch(key_session, epoch, min(until, now + LOOKS_AGAIN_MS))
 
     async def _retire(self, key_session: bytes, epoch: int) -> None:
         """What is said of it is stored with it, so that neither is without the other."""
@@ -200,6 +226,28 @@ class Switching:
             for policy in self._party.clients
             if policy.allows(client_id, RESHARE.name)
         ]
+
+
+async def kept_until(store: PartyStore, key_session: bytes, keep_ms: int) -> int | None:
+    """Until when at most the share of before waits for a backup of the one that signs; None if it
+    waits for none. Of who has only one of both, a lost disk takes nothing that would be missed.
+
+    Arguments:
+        keep_ms: As for `Switching`.
+    """
+    active = [each for each in await store.epochs(key_session) if each.status is EpochStatus.ACTIVE]
+    if not active or active[-1].bundle is None or keep_ms == 0:
+        return None
+    record, bundle = active[-1], EpochBundle.model_validate_json(active[-1].bundle)
+    asked = ReshareRequest.model_validate_json(bundle.request)
+    if asked.delete_after is DeleteAfter.CERTIFIED:
+        return None
+    kept = await store.kept_epochs(key_session)
+    if record.epoch not in kept or min(kept) >= record.epoch:
+        return None
+    if await store.is_backed_up(key_session, record.epoch):
+        return None
+    return record.at + keep_ms
 
 
 def _came(key_session: bytes, epoch: int, step: EpochStatus) -> None:

@@ -14,7 +14,13 @@ from typing import Any, get_args
 
 from contracts import addresses, sessions
 from contracts.primitives import Contract
-from contracts.sessions import PresignBatch, RequestCancelled, ReshareCreated, SessionCreated
+from contracts.sessions import (
+    PresignBatch,
+    RehearsalAsked,
+    RequestCancelled,
+    ReshareCreated,
+    SessionCreated,
+)
 from contracts.terms import Member, SessionTerms
 
 Begun = SessionCreated | PresignBatch | ReshareCreated
@@ -96,7 +102,7 @@ class Protocol:
     """
 
     name: str
-    begun_by: type[Begun | RequestCancelled]
+    begun_by: type[Begun | RequestCancelled | RehearsalAsked]
     lane: Lane
     reports: tuple[type[Contract], ...]
     rounds: tuple[Round, ...] = ()
@@ -193,6 +199,12 @@ CANCEL = Protocol(
     lane=INBOX,
     reports=(sessions.CancelAnswered,),
 )
+REHEARSE = Protocol(
+    name="rehearse",
+    begun_by=RehearsalAsked,
+    lane=KEY_GENERATION,  # a reshare would come by it
+    reports=(sessions.RehearsalAnswered,),
+)
 
 BEGIN_NOTHING = (
     sessions.NoncesWanted,
@@ -267,7 +279,7 @@ def _members(union: Any) -> set[type[Contract]]:
     return set(get_args(get_args(union)[0]))
 
 
-PROTOCOLS = table(KEYGEN, SIGN, PRESIGN, RESHARE, CANCEL)
+PROTOCOLS = table(KEYGEN, SIGN, PRESIGN, RESHARE, CANCEL, REHEARSE)
 OF_REQUESTS = frozenset({KEYGEN.name, SIGN.name, RESHARE.name})
 """Whose sessions are asked for by a request that is to be answered by them."""
 OF_ROUNDS = tuple(row for row in PROTOCOLS.values() if row.rounds)

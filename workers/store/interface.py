@@ -176,6 +176,9 @@ class PartyStore(SessionStore, PartyRetirements, Protocol):
         """Of one key, by their number: all but the first for which this party's word may be out, or
         which it has proof of."""
 
+    async def promised(self, key_session: bytes, owner: str, now: int) -> bool:
+        """Whether this party has promised that owner to deal nothing of the key for now."""
+
     async def owners(self, key_session: bytes) -> list[str]:
         """Whose the shares of a key are; none or one."""
 

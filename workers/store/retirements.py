@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from .records import RetirementRecord
@@ -25,6 +26,21 @@ class PartyRetirements(Protocol):
 
     async def backed_up_at(self, key_session: bytes, below: int) -> int | None:
         """When a share of one of these epochs last went into one, as far as we know."""
+
+    async def backup_kept(
+        self, shares: Iterable[tuple[bytes, int]], at: int, *, unless_due_by: int
+    ) -> None:
+        """These, each a key's session and an epoch, stand in a backup that is on its disk: which
+        `note_backup` does not say. What waits for that is due, unless it is by that time."""
+
+    async def is_backed_up(self, key_session: bytes, epoch: int) -> bool:
+        """Whether our share of this epoch stands in a backup that was written."""
+
+    async def kept_epochs(self, key_session: bytes) -> list[int]:
+        """Of one key, by their number: all of which we have a share, usable or not."""
+
+    async def drop_prepared(self, key_session: bytes, below: int) -> None:
+        """Delete the nonces and presignatures of lower epochs: their shares stay."""
 
 
 class CoordinatorRetirements(Protocol):

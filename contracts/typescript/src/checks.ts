@@ -15,6 +15,7 @@ import type {
   QueryApiKeysResult,
   QueryKeysResult,
   QuerySessionResult,
+  RehearseResult,
   Request,
   ReshareResult,
   ReshareTerms,
@@ -48,6 +49,8 @@ export async function checkAnswer(signed: SignedRequest, result: Result): Promis
       { madeEpoch(request, result as ReshareResult); return; }
     case "sign":
       { madeSignatures(request, result as SignResult); return; }
+    case "rehearse":
+      { same("key_id", (result as RehearseResult).key_id, request.key_id); return; }
     case "cancel":
       { same("target", (result as CancelResult).target, request.target); return; }
     case "query_keys": {

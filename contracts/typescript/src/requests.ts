@@ -152,6 +152,7 @@ export function checkedRequest(value: Json): Request {
       }
       break;
     }
+    case "rehearse":
     case "reshare": {
       const { threshold, parties, from_epoch, first_epoch, tries } = request;
       if (threshold > parties.length) {

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..hands import CLIENT, COORDINATOR, NOW, public_keys
 from .deliveries import KNOWN
-from .epochs import reshares
+from .epochs import rehearsals, reshares
 from .forms import forms, strangers
 from .keys import keys
 from .signatures import failures, signatures
@@ -23,6 +23,7 @@ def results() -> dict[str, Any]:
         *lists(),
         *looks(),
         *reshares(),
+        *rehearsals(),
         *announcements(),
         *strangers(),
         *forms(),

@@ -8,6 +8,7 @@ from typing import Any
 from ... import results as models
 from ...epochs import sign_dealt
 from ...keys import EpochBundle, KeyFacts, Origin
+from ...readiness import Readiness, RoleAnswer
 from ...signing import sign_request
 from .. import spoken
 from ..hands import CLIENT, ED25519, NOW, PARTIES, SECP256K1, STRANGER, certified
@@ -93,6 +94,23 @@ def reshares() -> Sequence[Delivery]:
         "another client's key": of(client_id="svcB"),
     }
     return [*changed("other shares", asked, good, changes), *_announced()]
+
+
+def rehearsals() -> Sequence[Delivery]:
+    """What in them is signed is counted, and none is refused for what is not."""
+    asked = spoken.signed("rehearse", **spoken.RESHARE)
+    answer = Readiness.signed(
+        PARTIES["p1"],
+        "p1",
+        request_digest=asked.digest,
+        roles=[RoleAnswer(deals=True, receives=True)],
+        at=NOW,
+    )
+    good = models.RehearseResult(
+        **base(asked, session_id=None), key_id="ed25519", answers=[answer], silent=["p2", "p3"]
+    )
+    changes: Changes = {**ANOTHERS, "of another key": ({"key_id": "secp256k1"}, DISBELIEVED)}
+    return changed("a rehearsal", asked, good, changes)
 
 
 def _announced() -> Sequence[Delivery]:

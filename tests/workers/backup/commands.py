@@ -129,6 +129,17 @@ async def backed_up_at(config: Path, key_session: bytes) -> int | None:
         return await store.backed_up_at(key_session, 1)
 
 
+async def is_backed_up(config: Path, key_session: bytes) -> bool:
+    """Of the key's first epoch, in one that was written to its end."""
+    settings = PartySettings.load(config)
+    async with open_party_store(
+        settings.database_url,
+        party_id=settings.party_id,
+        sealer=sealer(settings),
+    ) as store:
+        return await store.is_backed_up(key_session, 0)
+
+
 async def empty(config: Path) -> None:
     """The disaster."""
     settings = PartySettings.load(config)

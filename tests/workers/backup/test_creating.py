@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from workers.settings import PartySettings
+from workers.store.interface import StoreUnavailableError
+from workers.store.postgres.party import PostgresPartyStore
 from workers.store.records import KeyShareRecord
+from workers.store.sqlite.party import SqlitePartyStore
 
 from .commands import (
     CONFIGURATION,
@@ -19,6 +22,7 @@ from .commands import (
     backup,
     configure,
     empty,
+    is_backed_up,
     keep,
     kept,
 )
@@ -57,6 +61,32 @@ async def test_a_backup_is_remembered_by_whoever_made_it(
     assert (await backup("create", config, "--out", str(tmp_path / "second"))).code == 0
     assert await backed_up_at(config, ONE.key_session) == clock[0]
     assert await backed_up_at(config, bytes(32)) is None
+
+
+async def test_what_waits_for_a_backup_waits_for_one_that_was_written(
+    config: Path, tmp_path: Path, clock: list[int]
+) -> None:
+    await keep(config, certified())
+    lost = await backup("create", config, "--out", str(tmp_path / "no" / "folder"))
+    assert lost.code == REFUSED
+    assert await backed_up_at(config, certified().key_session) is not None, "it may be somewhere"
+    assert not await is_backed_up(config, certified().key_session)
+    assert (await backup("create", config, "--out", str(tmp_path / "backup"))).code == 0
+    assert await is_backed_up(config, certified().key_session)
+
+
+async def test_a_backup_is_made_where_it_cannot_be_noted(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await keep(config, certified())
+
+    async def away(*_: object, **__: object) -> None:
+        raise StoreUnavailableError("the database is away")
+
+    for each in (SqlitePartyStore, PostgresPartyStore):
+        monkeypatch.setattr(each, "backup_kept", away)
+    assert (await backup("create", config, "--out", str(tmp_path / "backup"))).code == 0
+    assert (await backup("verify", config, str(tmp_path / "backup"))).code == 0
 
 
 async def test_a_backup_is_never_overwritten(config: Path, file: Path) -> None:

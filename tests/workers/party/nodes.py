@@ -65,8 +65,10 @@ class Node:
     rounds: RoundSessions
 
     @classmethod
-    def over(cls, name: str, store: PartyStore, clock: Clock) -> Node:
-        publisher, us, limits = FakePublisher(), party(name), PartyLimits()
+    def over(cls, name: str, store: PartyStore, clock: Clock, keep_s: float = 0) -> Node:
+        """Arguments: keep_s: How long it waits for a backup, before it deletes a share."""
+        limits = PartyLimits(backup_wait_seconds=keep_s)
+        publisher, us = FakePublisher(), party(name)
         sending: Any = publisher
         commits = PartyCommits(us, store, sending, clock)
         machine = Machine(ENGINES, us, store, limits, lambda size: bytes(size))

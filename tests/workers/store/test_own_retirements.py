@@ -9,7 +9,7 @@ from workers.store.records import Outcome
 
 from .conftest import RawDatabase
 from .examples import KEY, key_share, party_change, session_id
-from .test_epochs import PROOFS, begin, certify, proven, switched_to
+from .test_epochs import PROOFS, begin, certify, proven, switched_to, with_first_epoch
 
 ROLE = "party"
 OTHER = session_id("another key")
@@ -91,3 +91,42 @@ async def test_which_shares_are_in_a_backup_is_known_when_they_are_gone(
     await moved_on(party)
     await party.retire_epochs(KEY, 2, [], 50, "said")
     assert await party.backed_up_at(KEY, 2) == 30
+
+
+###
+### What a share of before waits for
+###
+
+
+async def test_a_share_stands_in_a_backup_once_that_is_written(party: PartyStore) -> None:
+    """`note_backup` is said before, and proves nothing."""
+    await with_first_epoch(party)
+    await party.note_backup(10)
+    assert not await party.is_backed_up(KEY, 0)
+    await party.backup_kept([(KEY, 0)], 20, unless_due_by=30)
+    assert await party.is_backed_up(KEY, 0)
+    assert not await party.is_backed_up(KEY, 1)
+    assert not await party.is_backed_up(OTHER, 0)
+    await party.backup_kept([(KEY, 0), (OTHER, 3)], 40, unless_due_by=50)
+    assert await party.is_backed_up(OTHER, 3)
+
+
+async def test_a_backup_makes_due_what_waits_for_it_and_nothing_else(party: PartyStore) -> None:
+    await with_first_epoch(party)
+    assert await party.commit(begin(1)) is Outcome.COMMITTED
+    assert await party.commit(certify(1)) is Outcome.COMMITTED
+    assert await party.certify_epoch(proven(1), PROOFS)
+    assert await party.activate_epoch(KEY, 1, 100, 110)
+
+    async def due() -> int | None:
+        return (await party.epochs(KEY))[-1].due_at
+
+    await party.backup_kept([(KEY, 1)], 105, unless_due_by=115)
+    assert await due() == 110, "its sessions have their seconds to end"
+    await party.put_off_epoch(KEY, 1, 5_000)
+    await party.backup_kept([(KEY, 0), (OTHER, 1)], 200, unless_due_by=210)
+    assert await due() == 5_000
+    await party.backup_kept([(KEY, 1)], 200, unless_due_by=210)
+    assert await due() == 200
+    assert await party.kept_epochs(KEY) == [0, 1]
+    assert await party.kept_epochs(OTHER) == []

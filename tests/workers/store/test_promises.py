@@ -13,7 +13,7 @@ from workers.store.records import Outcome, PartyChange, PromiseRecord
 
 from .conftest import RawDatabase
 from .examples import FAR_FUTURE, KEY
-from .test_cancellations import forbid, forbidding
+from .test_cancellations import OWNER, forbid, forbidding
 from .test_epochs import PROOFS, begin, certify, proven, with_first_epoch
 
 ROLE = "party"
@@ -133,3 +133,14 @@ async def test_a_word_or_a_statement_without_it_and_never_both(
         assert {first, second} - {Outcome.COMMITTED} <= {Outcome.PROMISED, Outcome.EPOCH_TAKEN}
         seen.add(first)
     assert seen <= {Outcome.COMMITTED, Outcome.PROMISED}
+
+
+async def test_a_promise_can_be_looked_at(party: PartyStore) -> None:
+    """By its key, its owner, and the time until which it counts."""
+    await with_first_epoch(party)
+    assert not await party.promised(KEY, OWNER, 1_000)
+    assert await promised(party, forbidden_until=2_000) is Outcome.COMMITTED
+    assert await party.promised(KEY, OWNER, 2_000)
+    assert not await party.promised(KEY, OWNER, 2_001)
+    assert not await party.promised(KEY, "another", 1_000)
+    assert not await party.promised(OTHER_KEY, OWNER, 1_000)

@@ -68,6 +68,7 @@ def check_report(conduct: Conduct, envelope: Envelope, report: sessions.Report) 
         case (
             sessions.PresignaturesMade()
             | sessions.CancelAnswered()
+            | sessions.RehearsalAnswered()
             | sessions.VouchersWanted()
             | sessions.VoucherGiven()
             | sessions.EpochsRetired()

@@ -203,6 +203,8 @@ PURGE_ANSWERS = f"""
 
 PURGE_CANCELLATIONS = "DELETE FROM cancellations WHERE forbidden_until < $1"
 
+PROMISED = "SELECT 1 FROM promises WHERE key_session = $1 AND owner = $2 AND until >= $3"
+
 PURGE_PROMISES = "DELETE FROM promises WHERE until < $1"
 
 SIGNING_EPOCHS = """
@@ -334,6 +336,9 @@ class SharedPartyStore(SharedPartyRetirements):
     async def signing_epochs(self, key_session: bytes) -> list[int]:
         found = await self._database.fetch(SIGNING_EPOCHS, key_session)
         return [row["epoch"] for row in found]
+
+    async def promised(self, key_session: bytes, owner: str, now: int) -> bool:
+        return bool(await self._database.fetch(PROMISED, key_session, owner, now))
 
     async def keys_due(self, now: int, limit: int) -> list[bytes]:
         return [row["key_session"] for row in await self._database.fetch(KEYS_DUE, now, limit)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..records import RetirementRecord
 from ..rows.coordinator import retirement
 from .sessions import SharedStore
@@ -27,6 +29,25 @@ NOTE_BACKUP = """
 """
 
 BACKED_UP_AT = "SELECT max(at) AS at FROM backed_up WHERE key_session = $1 AND epoch < $2"
+
+KEEP_BACKUP = """
+    INSERT INTO kept_backups (key_session, epoch, at) VALUES ($1, $2, $3)
+    ON CONFLICT (key_session, epoch) DO UPDATE SET at = excluded.at
+"""
+
+KEPT_BACKUP = "SELECT 1 FROM kept_backups WHERE key_session = $1 AND epoch = $2"
+
+# Those that wait for a backup, not those whose sessions have some seconds to end.
+LOOK_AGAIN = """
+    UPDATE epochs SET due_at = $3
+    WHERE key_session = $1 AND epoch = $2 AND status = 'active' AND due_at > $4
+"""
+
+KEPT_EPOCHS = "SELECT epoch FROM key_shares WHERE key_session = $1 ORDER BY epoch"
+
+DROP_NONCES = "DELETE FROM nonces WHERE key_session = $1 AND epoch < $2"
+
+DROP_PRESIGNATURES = "DELETE FROM presignatures WHERE key_session = $1 AND epoch < $2"
 
 EXPECT = """
     INSERT INTO retirements (key_session, epoch, party_id, shown, due_at)
@@ -82,6 +103,23 @@ class SharedPartyRetirements(SharedStore):
         (found,) = await self._database.fetch(BACKED_UP_AT, key_session, below)
         at: int | None = found["at"]
         return at
+
+    async def backup_kept(
+        self, shares: Iterable[tuple[bytes, int]], at: int, *, unless_due_by: int
+    ) -> None:
+        for key_session, epoch in shares:
+            await self._database.execute(KEEP_BACKUP, key_session, epoch, at)
+            await self._database.execute(LOOK_AGAIN, key_session, epoch, at, unless_due_by)
+
+    async def is_backed_up(self, key_session: bytes, epoch: int) -> bool:
+        return bool(await self._database.fetch(KEPT_BACKUP, key_session, epoch))
+
+    async def kept_epochs(self, key_session: bytes) -> list[int]:
+        return [row["epoch"] for row in await self._database.fetch(KEPT_EPOCHS, key_session)]
+
+    async def drop_prepared(self, key_session: bytes, below: int) -> None:
+        await self._database.execute(DROP_NONCES, key_session, below)
+        await self._database.execute(DROP_PRESIGNATURES, key_session, below)
 
 
 class SharedRetirements(SharedStore):

@@ -17,7 +17,7 @@ from ..records import (
     PromiseRecord,
 )
 from ..rows import party as rows
-from ..shared.party import RESUME_EPOCH, RESUME_SHARE, SIGNING_EPOCHS
+from ..shared.party import PROMISED, RESUME_EPOCH, RESUME_SHARE, SIGNING_EPOCHS
 from ..shared.retirements import KEEP_OWN
 from .database import change, now, select
 
@@ -31,8 +31,6 @@ MOVE_EPOCH = """
     UPDATE epochs SET status = $4, at = $5
     WHERE key_session = $1 AND epoch = $2 AND session_id = $3 AND status = 'begun'
 """
-
-PROMISED = "SELECT 1 FROM promises WHERE key_session = $1 AND owner = $2 AND until >= $3"
 
 GIVE_WORD = "INSERT INTO words (key_session, epoch) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 

@@ -175,6 +175,9 @@ export interface ConfigureAccountResult {
 /** The group that a key is in. */
 export type Curve = "ed25519" | "secp256k1";
 
+/** When former holders delete what they have of an epoch that is over. */
+export type DeleteAfter = "backed_up" | "certified";
+
 /** One ECDSA signature in the forms that its users know; low s always. */
 export interface EcdsaForms {
   readonly r: string;
@@ -217,6 +220,8 @@ export interface EpochView {
   readonly made_at: number | null;
   /** When requests went over to its holders; None of the first one. */
   readonly signs_from: number | null;
+  /** As its request says; None of the first one. */
+  readonly delete_after: DeleteAfter | null;
   /**
    * What former holders said of the epochs below it; each one's signature tells. Of those who are
    * not here, nothing is known.
@@ -789,6 +794,92 @@ export interface QuerySessionResult {
   readonly terms: SessionTerms | ReshareTerms | null;
 }
 
+/** What one party says to one request. */
+export interface Readiness {
+  readonly party_id: string;
+  /** SHA-256 of the request's bytes as they were sent. */
+  readonly request_digest: string;
+  /**
+   * A holder that gets a share of the new epoch, too, may be asked twice: whether it would deal,
+   * and whether it would receive without dealing, as one does that has lost its share.
+   */
+  readonly roles: readonly RoleAnswer[];
+  /** By the party's clock. */
+  readonly at: number;
+  readonly signature: string;
+}
+
+/**
+ * Ask the parties whether they would take part in a reshare, without beginning one: nothing of
+ * the key changes, and no number of an epoch is used up. What is asked for has fields as in
+ * `ReshareRequest`; whoever may ask for that may ask for this. It is no such request, and nobody
+ * can make one of it.
+ */
+export interface RehearseRequest {
+  readonly version: 1;
+  /** Idempotency key: the same id with the same bytes is the same request. */
+  readonly request_id: string;
+  /** None for producers of the old kind, which share one result queue. */
+  readonly client_id: string | null;
+  /** The client's public key, DER SubjectPublicKeyInfo. */
+  readonly signer: string;
+  readonly issued_at: number;
+  /** Also the session's deadline, unless a party's own limit is nearer. */
+  readonly expires_at: number;
+  /** Routing key of the result; must be the one that `addresses.result_key` gives. */
+  readonly reply_to: string;
+  /**
+   * Whom a client that serves many asks for. Each tenant's keys, accounts, sessions and request
+   * ids are a world of their own.
+   */
+  readonly tenant?: string | null;
+  /** The client's own words; shown with the session. */
+  readonly reference?: string | null;
+  /**
+   * Anything new: it makes the same wish, asked twice in one millisecond, two requests, of which
+   * the second is refused as a conflict.
+   */
+  readonly salt?: string | null;
+  readonly operation: "rehearse";
+  readonly key_id: string;
+  readonly public_key: string;
+  readonly from_epoch: number;
+  readonly first_epoch: number;
+  readonly tries?: number;
+  readonly threshold: number;
+  readonly parties: readonly string[];
+  /** None: each holder is asked whether it would deal. */
+  readonly dealers?: readonly string[] | null;
+}
+
+/**
+ * What the parties have said: who would take part, and who would not, with the reason. Nothing
+ * was begun. A client verifies each answer under its party's identity.
+ */
+export interface RehearseResult {
+  readonly version: 1;
+  readonly request_id: string;
+  readonly client_id: string | null;
+  /** None where the request began no session. */
+  readonly session_id: string | null;
+  /**
+   * SHA-256 of the request's bytes as they were sent: two requests may have come under one id,
+   * and this answers one of them. A client believes only what answers its own.
+   */
+  readonly request_digest: string;
+  readonly status: Status;
+  /** Set unless the status is completed. */
+  readonly failure: Failure | null;
+  readonly finished_at: number;
+  readonly result: "rehearse";
+  /** None where the request's own was unusable. */
+  readonly key_id: string | null;
+  /** By party id. */
+  readonly answers: readonly Readiness[];
+  /** Parties that did not answer in time, in their order. */
+  readonly silent: readonly string[];
+}
+
 /** A party of a reshare. It deals, receives, or both, and has an index for each. */
 export interface ReshareMember {
   readonly party_id: string;
@@ -844,6 +935,8 @@ export interface ReshareRequest {
   readonly parties: readonly string[];
   /** Who shall deal, as many as the old threshold. None lets the coordinator choose. */
   readonly dealers?: readonly string[] | null;
+  /** Left out for `backed_up`: so those read it who do not know the field. */
+  readonly delete_after?: DeleteAfter;
   /** As in `KeygenRequest`. All tries go by the session that is announced. */
   readonly announce?: boolean;
   /** As in `KeygenRequest`, of the first try; dealers and receivers are joined. */
@@ -971,6 +1064,16 @@ export interface RevokeApiKeyResult {
   readonly result: "revoke_api_key";
   /** Of the entry. */
   readonly number: number | null;
+}
+
+/** Of one way in which a party could take part. */
+export interface RoleAnswer {
+  readonly deals: boolean;
+  readonly receives: boolean;
+  /** Why it would not. None: it would. */
+  readonly refused: FailureCode | null;
+  /** The same for people; empty where it would. */
+  readonly message: string;
 }
 
 /** How a signature is made and what verifies it. */
@@ -1201,7 +1304,7 @@ export interface Statement {
 export type Status = "waiting" | "in_progress" | "completed" | "failed" | "expired" | "cancelled";
 
 /** What producers ask for. */
-export type Request = KeygenRequest | ReshareRequest | SignRequest | CancelRequest | QueryKeysRequest | QuerySessionRequest | QueryKeyHistoryRequest | JoinSessionRequest | QueryAccountsRequest | ConfigureAccountRequest | PutApiKeyRequest | RevokeApiKeyRequest | QueryApiKeysRequest;
+export type Request = KeygenRequest | ReshareRequest | SignRequest | CancelRequest | RehearseRequest | QueryKeysRequest | QuerySessionRequest | QueryKeyHistoryRequest | JoinSessionRequest | QueryAccountsRequest | ConfigureAccountRequest | PutApiKeyRequest | RevokeApiKeyRequest | QueryApiKeysRequest;
 
 /** What producers get back. */
-export type Delivered = KeygenResult | ReshareResult | SignResult | CancelResult | QueryKeysResult | QuerySessionResult | QueryKeyHistoryResult | JoinSessionResult | QueryAccountsResult | ConfigureAccountResult | PutApiKeyResult | RevokeApiKeyResult | QueryApiKeysResult | SessionAnnounced;
+export type Delivered = KeygenResult | ReshareResult | SignResult | CancelResult | RehearseResult | QueryKeysResult | QuerySessionResult | QueryKeyHistoryResult | JoinSessionResult | QueryAccountsResult | ConfigureAccountResult | PutApiKeyResult | RevokeApiKeyResult | QueryApiKeysResult | SessionAnnounced;
