@@ -117,12 +117,19 @@ class BackedUp(PartyTable, table=True):
 
 
 class Word(PartyTable, table=True):
-    """An epoch for which what this party has signed may be out, whatever became of it."""
+    """An epoch for which what this party has signed may be out, whatever became of it, or that was
+    proven here.
+
+    `session_id` made it, for two may have one number; empty where that was not kept. `implied` is
+    one from which another that was proven here comes: whoever knows that one knows it.
+    """
 
     __tablename__ = "words"
 
     key_session: bytes = Bytes(primary_key=True)
     epoch: int = Number(primary_key=True)
+    session_id: bytes = Bytes(primary_key=True)
+    implied: bool = Field(sa_type=Boolean)
 
 
 class Promise(PartyTable, table=True):
@@ -130,6 +137,7 @@ class Promise(PartyTable, table=True):
     are. Whose it is, a party that has no share yet cannot tell."""
 
     __tablename__ = "promises"
+    __table_args__ = (Index("promises_owner_idx", "owner", "until"),)
 
     key_session: bytes = Bytes(primary_key=True)
     owner: str = Words(primary_key=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -20,9 +21,11 @@ OLD, NEW = ["party-1", "party-2", "party-3"], ["party-2", "party-3", "party-4", 
 MESSAGE = bytes(range(32))
 
 
-async def make(shire: World, curve: str = "secp256k1") -> CertifiedKey:
+async def make(
+    shire: World, curve: str = "secp256k1", parties: Sequence[str] = OLD
+) -> CertifiedKey:
     await everyone_is_alive(shire)
-    request = shire.keygen_request(curve=curve, party_count=3, parties=OLD)
+    request = shire.keygen_request(curve=curve, party_count=len(parties), parties=[*parties])
     await shire.ask(request)
     await shire.run()
     result = only_result(shire, request)

@@ -25,7 +25,7 @@ from ..session.epochs import ENDS_S, SIGNS_ON_S, check_bundle
 from ..session.party.acceptance import Party, key_facts
 from ..session.protocols import RESHARE
 from ..store.interface import PartyStore, StoreUnavailableError
-from ..store.records import EpochRecord, EpochStatus
+from ..store.records import EpochRecord, EpochStatus, WordRecord
 from . import epoch_counts
 from .machines import Machine
 
@@ -87,7 +87,7 @@ class Switching:
         )
         # Where they differ, ours is of a try that nobody else saw through.
         certificates = bundle.key.certificates if pending == facts else None
-        if not await self._store.certify_epoch(record, certificates):
+        if not await self._store.certify_epoch(record, certificates, before=_name(known)):
             return False
         _came(record.key_session, record.epoch, EpochStatus.CERTIFIED)
         return True
@@ -186,6 +186,12 @@ class Switching:
             for policy in self._party.clients
             if policy.allows(client_id, RESHARE.name)
         ]
+
+
+def _name(facts: KeyFacts) -> WordRecord | None:
+    """None of a key's first epoch."""
+    reshared = facts.reshared
+    return None if reshared is None else WordRecord(facts.epoch, reshared.session_id)
 
 
 def _came(key_session: bytes, epoch: int, step: EpochStatus) -> None:

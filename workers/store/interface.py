@@ -45,6 +45,7 @@ from .records import (
     TenantRecord,
     WaiterRecord,
     WaitingSession,
+    WordRecord,
 )
 from .retirements import CoordinatorRetirements, PartyRetirements
 from .rows.sealed import Sealed
@@ -172,15 +173,19 @@ class PartyStore(SessionStore, PartyRetirements, Protocol):
     async def epochs(self, key_session: bytes) -> list[EpochRecord]:
         """Of one key, by their number: all that were begun here, proven here or retired here."""
 
-    async def signing_epochs(self, key_session: bytes) -> list[int]:
+    async def signing_epochs(self, key_session: bytes) -> list[WordRecord]:
         """Of one key, by their number: all but the first for which this party's word may be out, or
-        which it has proof of."""
+        which it has proof of. Without those that one comes from which it has proof of."""
 
     async def owners(self, key_session: bytes) -> list[str]:
         """Whose the shares of a key are; none or one."""
 
     async def certify_epoch(
-        self, record: EpochRecord, certificates: Mapping[str, bytes] | None
+        self,
+        record: EpochRecord,
+        certificates: Mapping[str, bytes] | None,
+        *,
+        before: WordRecord | None = None,
     ) -> bool:
         """Keep the bundle that proves an epoch, whoever made it. False if there was one already.
 
@@ -188,6 +193,7 @@ class PartyStore(SessionStore, PartyRetirements, Protocol):
             certificates: Of all holders, for our share of it, which may be used from now on. None
                 deletes what we hold of its number: a share of other facts, which nothing will ever
                 prove.
+            before: The epoch that it comes from; None of a key's first one.
         """
 
     async def activate_epoch(self, key_session: bytes, epoch: int, now: int, due_at: int) -> bool:

@@ -181,6 +181,18 @@ class AnswerRecord:
     counts_until: int
 
 
+@dataclass(frozen=True, slots=True)
+class WordRecord:
+    """An epoch of a key that this party had a hand in, or has proof of.
+
+    Attributes:
+        session_id: That made it; None where that was not kept.
+    """
+
+    epoch: int
+    session_id: bytes | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromiseRecord:
     """That nothing is dealt of a key for the request's owner, as long as the request is forbidden.
@@ -190,7 +202,7 @@ class PromiseRecord:
     """
 
     key_session: bytes
-    epochs: tuple[int, ...]
+    epochs: tuple[WordRecord, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +214,7 @@ class CancellationRecord:
         issued_until: Whatever has its id and was issued until then; unix milliseconds.
         forbidden_until: From when on it would be refused for its age.
         statement: JSON of `contracts.statements.Statement`; None to state nothing.
-        limit: Of the owner's live cancellations.
+        limit: Of the owner's live cancellations, and of its live promises.
         incarnation: In which the statement holds; in another one nothing is written.
         promise: With a statement that names a key.
     """
@@ -240,7 +252,8 @@ class PartyChange(SessionChange):
             `MAX_TRIES` other sessions answered it (TOO_MANY_TRIES).
         forbids: Let every change fail that answers it from now on, and end its sessions. The whole
             change fails if it has a statement and one did answer (ALREADY_SIGNED), if the owner has
-            too many (OVERLOADED), or if its promise leaves out an epoch (EPOCH_TAKEN).
+            too many of these or too many promises (OVERLOADED), or if its promise leaves out an
+            epoch, or cannot name it by its session (EPOCH_TAKEN).
         at: Unix milliseconds by this party's clock, for these and the epoch.
     """
 

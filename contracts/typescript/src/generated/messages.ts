@@ -208,6 +208,16 @@ export interface EpochBundle {
 }
 
 /**
+ * An epoch of a key beside its first, or a try for one. By the number alone two could be meant:
+ * whoever asks for two reshares at once may have both made, by other parties each.
+ */
+export interface EpochName {
+  readonly epoch: number;
+  /** The reshare's session, as `Resharing.session_id`. */
+  readonly session_id: string;
+}
+
+/**
  * One epoch of a key. Its facts are proven by those of the one after it; when it was made, and
  * who has told what, are as the coordinator tells them.
  */
@@ -1174,8 +1184,9 @@ export interface SignedItem {
  * session with any key, and never will.
  *
  * One that names a key says more: which epochs of it the party has had a hand in or has proof of,
- * beside the first one, and that until the request is too old to be answered by anybody it has a
- * hand in no other. So whoever knows all epochs that are named knows all that can answer.
+ * beside the first one and those that a named one comes from, and that until the request is too
+ * old to be answered by anybody it has a hand in no other. So whoever knows all epochs that are
+ * named knows all that can answer.
  *
  * Owner and request id do not stand here: whoever verifies it says whose request it is to be of.
  */
@@ -1190,10 +1201,10 @@ export interface Statement {
    */
   readonly key_session: string | null;
   /**
-   * In ascending order. An epoch that was tried in vain is there if this party's word for it may
-   * be out.
+   * In ascending order, of their number, then of their session. An epoch that was tried in vain
+   * is there if this party's word for it may be out.
    */
-  readonly epochs: readonly number[] | null;
+  readonly epochs: readonly EpochName[] | null;
   readonly signature: string;
 }
 
