@@ -76,7 +76,8 @@ class Epoch(PartyTable, table=True):
     good, for none begins twice, and a retired one must not come back.
 
     `session_id` made it. `bundle` proves it to anyone, and is null before there is one; `due_at` is
-    null where nothing more happens to it by itself.
+    null where nothing more happens to it by itself. `request_digest` is of the request that it was
+    begun for here, and until `open_until` anybody may give a word for it.
     """
 
     __tablename__ = "epochs"
@@ -89,6 +90,8 @@ class Epoch(PartyTable, table=True):
     bundle: str | None = Words(nullable=True)
     at: int = Number()
     due_at: int | None = Number(nullable=True)
+    request_digest: bytes | None = Bytes(nullable=True)
+    open_until: int | None = Number(nullable=True)
 
 
 class Retirement(PartyTable, table=True):

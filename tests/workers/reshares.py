@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from contracts.envelope import UnverifiedEnvelope
+from contracts.errors import ContractError
 from contracts.failures import FailureCode
 from contracts.keys import CertifiedKey, EpochBundle, KeyFacts
 from contracts.requests import ReshareRequest, SignRequest
@@ -16,6 +17,7 @@ from tests.workers.ecdsa import only_result, sent
 from tests.workers.simulate import World
 from tests.workers.tries import everyone_is_alive
 from workers.coordinator.key_epochs import KeyEpochs, Signing
+from workers.store.records import Outgoing
 
 OLD, NEW = ["party-1", "party-2", "party-3"], ["party-2", "party-3", "party-4", "party-5"]
 MESSAGE = bytes(range(32))
@@ -124,3 +126,14 @@ def asked_by(patched: pytest.MonkeyPatch, facts: KeyFacts) -> None:
 
     patched.setattr(KeyEpochs, "signing", signing)
     patched.setattr(KeyEpochs, "proofs", nothing)
+
+
+def of_round(number: int) -> Callable[[Outgoing], bool]:
+    def is_it(message: Outgoing) -> bool:
+        try:
+            envelope = UnverifiedEnvelope.from_bytes(message.body).claimed
+        except ContractError:
+            return False
+        return (envelope.kind, envelope.round) == ("reshare", number)
+
+    return is_it

@@ -3,15 +3,13 @@ state something true that proves nothing."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from contracts.client.settlement import Group, Settlement, settle
-from contracts.envelope import UnverifiedEnvelope
-from contracts.errors import ContractError
 from contracts.failures import FailureCode
 from contracts.keys import CertifiedKey, KeyFacts
 from contracts.requests import MAX_LIFETIME_MS, SignRequest
@@ -19,7 +17,18 @@ from contracts.results import CancelResult
 from contracts.statements import Statement
 from tests.workers.callers import wish
 from tests.workers.ecdsa import sender, sent
-from tests.workers.reshares import MESSAGE, NEW, OLD, ask, bundle_of, failed, make, pass_, reshared
+from tests.workers.reshares import (
+    MESSAGE,
+    NEW,
+    OLD,
+    ask,
+    bundle_of,
+    failed,
+    make,
+    of_round,
+    pass_,
+    reshared,
+)
 from tests.workers.simulate import World, world
 from tests.workers.tries import everyone_is_alive
 from workers.session.epochs import SWITCH_S
@@ -191,17 +200,6 @@ async def test_of_two_reshares_with_the_same_numbers_one_does_not_count_for_the_
 ###
 ### Reshares that come to nothing
 ###
-
-
-def of_round(number: int) -> Callable[[Outgoing], bool]:
-    def is_it(message: Outgoing) -> bool:
-        try:
-            envelope = UnverifiedEnvelope.from_bytes(message.body).claimed
-        except ContractError:
-            return False
-        return (envelope.kind, envelope.round) == ("reshare", number)
-
-    return is_it
 
 
 @pytest.mark.parametrize(("lost", "epochs"), [(4, []), (5, [1])])

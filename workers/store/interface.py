@@ -410,6 +410,9 @@ class CoordinatorStore(SessionStore, CoordinatorRetirements, Protocol):
     async def key_epochs(self, key_session: bytes) -> list[KeyEpoch]:
         """A key's later epochs that were begun here, in order; none of most keys."""
 
+    async def reshare_under_way(self, key_session: bytes) -> bool:
+        """Whether a request that was to make an epoch of the key has no result yet."""
+
     async def key_epochs_due(self, now: int, limit: int) -> list[KeyEpoch]:
         """Those for which something is to be done, the longest due first."""
 

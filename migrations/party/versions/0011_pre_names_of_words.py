@@ -1,6 +1,9 @@
 """Which session made an epoch for which this party's word may be out: two may have the same number.
 What is proven here has its row from now on, too; one is `implied` where a proven one comes from it.
 
+And which request an epoch was begun for, and until when others may give their word for it: as long
+as it may still be made, none is begun for another request.
+
 Of before, the session is known where the epoch never came further, where our share of it is here,
 and where a bundle proves it. Elsewhere it is not, and stays empty: of such a key nothing is stated.
 """
@@ -40,6 +43,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key_session", "epoch", "session_id", name="words_pkey"),
     )
     op.bulk_insert(words, rows)
+    op.add_column("epochs", sa.Column("request_digest", sa.LargeBinary, nullable=True))
+    op.add_column("epochs", sa.Column("open_until", sa.BigInteger, nullable=True))
     op.create_index("promises_owner_idx", "promises", ["owner", "until"])
     create_functions("commit_party_and_epoch_v3", "certify_epoch_v2", "forbid_and_promise_v2")
 

@@ -286,7 +286,8 @@ def _epoch_values(change: PartyChange) -> tuple[object, ...]:
     if change.epoch is None:
         return ()
     step = change.epoch
-    return step.key_session, step.epoch, step.status.value, change.at, step.owner
+    name = step.key_session, step.epoch, step.status.value
+    return *name, change.at, step.owner, step.digest, step.open_until
 
 
 def _about_request(change: PartyChange) -> tuple[str, tuple[object, ...]]:

@@ -76,12 +76,17 @@ class EpochStep:
         status: BEGUN, for the first; then PENDING, with our word for it and, if we get one, our
             share.
         owner: Whose request asks for it, as `Owner.name`.
+        digest: Of the request's body.
+        open_until: Until then anybody may give a word for it, by the store's clock; unix
+            milliseconds.
     """
 
     key_session: bytes
     epoch: int
     status: EpochStatus
     owner: str
+    digest: bytes
+    open_until: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,8 +243,10 @@ class PartyChange(SessionChange):
             active; one that comes with `epoch` replaces none. If another key has its owner and key
             id, the whole change fails (KEY_EXISTS).
         epoch: Begin it: the whole change fails (EPOCH_TAKEN) unless it is above all of its key that
-            were ever begun here. Or move it on: likewise, unless this session has just begun it.
-            Either fails (PROMISED) as long as nothing is to be dealt of the key.
+            were ever begun here; and (KEY_BUSY) as long as one that another request asked for may
+            still be made: it is under way here, or our word is out and others may give theirs. Or
+            move it on: likewise (EPOCH_TAKEN), unless this session has just begun it. Either fails
+            (PROMISED) as long as nothing is to be dealt of the key.
         take_nonce: Delete this nonce; if it is not there the whole change fails (NONCE_GONE).
         nonces: Insert these.
         take_presignatures: (batch, position) of each; delete them all. If one is not there, or

@@ -26,7 +26,19 @@ from .database import change, now, select
 NOT_BELOW = "SELECT 1 FROM epochs WHERE key_session = $1 AND epoch >= $2"
 
 BEGIN_EPOCH = """
-    INSERT INTO epochs (key_session, epoch, session_id, status, at) VALUES ($1, $2, $3, $4, $5)
+    INSERT INTO epochs (key_session, epoch, session_id, status, at, request_digest, open_until)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
+
+BUSY = """
+    SELECT 1 FROM epochs AS other
+    WHERE key_session = $1 AND request_digest <> $2 AND open_until >= $3 AND (
+        status = 'pending' OR status = 'begun' AND EXISTS (
+            SELECT 1 FROM sessions WHERE sessions.session_id = other.session_id AND ended_at IS NULL
+        )
+    ) AND NOT EXISTS (
+        SELECT 1 FROM epochs WHERE key_session = $1 AND epoch > other.epoch AND bundle IS NOT NULL
+    )
 """
 
 MOVE_EPOCH = """
@@ -108,14 +120,17 @@ RETIRED_TABLES = ("nonces", "presignatures", "key_shares")
 def move(connection: sqlite3.Connection, wanted: PartyChange, step: EpochStep) -> None:
     """What a session does to the epoch that it makes. Raises RefusedError."""
     # By the clock that lets promises end.
-    if select(connection, PROMISED, step.key_session, step.owner, now()):
+    at = now()
+    if select(connection, PROMISED, step.key_session, step.owner, at):
         raise RefusedError(Outcome.PROMISED)
     key = (step.key_session, step.epoch)
     values = (*key, wanted.session_id, step.status.value, wanted.at)
     if step.status is not EpochStatus.BEGUN:
         moved = change(connection, MOVE_EPOCH, *values)
     elif moved := not select(connection, NOT_BELOW, *key):
-        change(connection, BEGIN_EPOCH, *values)
+        if select(connection, BUSY, step.key_session, step.digest, at):
+            raise RefusedError(Outcome.KEY_BUSY)
+        change(connection, BEGIN_EPOCH, *values, step.digest, step.open_until)
     if not moved:
         raise RefusedError(Outcome.EPOCH_TAKEN)
     if step.status is not EpochStatus.BEGUN:

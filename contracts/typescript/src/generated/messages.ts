@@ -108,7 +108,8 @@ export interface CancelResult {
   readonly silent: readonly string[];
   /**
    * Of the key that the cancel names, if its shares were made anew: all epochs that led to the
-   * newest, the first one in front. Each is named by the next one's digest of it.
+   * newest, the first one in front. Each is named by the next one's digest of it. None where they
+   * are too many for one message.
    */
   readonly epochs: readonly KeyFacts[];
 }
@@ -248,7 +249,7 @@ export interface Failure {
 }
 
 /** Why a request failed. The list is closed; GLOSSARY.md tells which are worth another try. */
-export type FailureCode = "invalid_request" | "conflict" | "key_exists" | "unknown_key" | "unknown_request" | "unknown_party" | "too_few_parties" | "expired" | "cancelled" | "party_fault" | "party_refused" | "stale_epoch" | "spoilt" | "unknown_account" | "token_refused" | "session_over" | "overloaded" | "internal";
+export type FailureCode = "invalid_request" | "conflict" | "key_exists" | "unknown_key" | "unknown_request" | "unknown_party" | "too_few_parties" | "expired" | "cancelled" | "party_fault" | "party_refused" | "stale_epoch" | "key_busy" | "spoilt" | "unknown_account" | "token_refused" | "session_over" | "overloaded" | "internal";
 
 /** One party of a key. Its place in `CertifiedKey.holders` is its index, from 1. */
 export interface Holder {
