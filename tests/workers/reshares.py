@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -88,6 +88,12 @@ async def pass_(shire: World, seconds: float) -> None:
             await party.epochs.tell(key_session)
     await shire.reshares.tend()
     await shire.retirements.tend()
+
+
+async def requests_expire(shire: World) -> None:
+    """Those for which epochs were begun: by the parties' stores' clock, which no test sets."""
+    for store in shire.party_stores.values():
+        await cast("Any", store)._database.execute("UPDATE epochs SET open_until = 9")
 
 
 async def shares(shire: World, key: CertifiedKey) -> dict[str, dict[int, bool]]:

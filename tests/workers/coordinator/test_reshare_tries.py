@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -25,6 +25,7 @@ from tests.workers.reshares import (
     make,
     of_round,
     pass_,
+    requests_expire,
     shares,
     sign,
 )
@@ -138,9 +139,7 @@ async def test_parties_deal_for_no_second_request_while_the_first_may_still_be_d
     await shire.run()
     if word:
         assert failed(shire, third)[0] is FailureCode.KEY_BUSY
-        # By the stores' clock, which no test sets.
-        for store in shire.party_stores.values():
-            await cast("Any", store)._database.execute("UPDATE epochs SET open_until = 9")
+        await requests_expire(shire)
         third = await ask(shire, key, first_epoch=6, parties=["party-4", "party-5"])
         await shire.run()
     assert [each.party_id for each in bundle_of(shire, third).key.facts.holders] == third.parties
