@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -20,6 +21,8 @@ from migrations.steps.postgres import create_functions, on_postgres
 
 revision = "0011"
 down_revision = "0010"
+
+_EPOCHS = "key_session, epoch, session_id, status, bundle, at, due_at"
 
 _BEGUN_HERE = """
     SELECT words.key_session, words.epoch, epochs.session_id
@@ -43,10 +46,38 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key_session", "epoch", "session_id", name="words_pkey"),
     )
     op.bulk_insert(words, rows)
-    op.add_column("epochs", sa.Column("request_digest", sa.LargeBinary, nullable=True))
-    op.add_column("epochs", sa.Column("open_until", sa.BigInteger, nullable=True))
+    _add_to_epochs(
+        sa.Column("request_digest", sa.LargeBinary, nullable=True),
+        sa.Column("open_until", sa.BigInteger, nullable=True),
+    )
     op.create_index("promises_owner_idx", "promises", ["owner", "until"])
     create_functions("commit_party_and_epoch_v3", "certify_epoch_v2", "forbid_and_promise_v2")
+
+
+def _add_to_epochs(*columns: sa.Column[Any]) -> None:
+    if on_postgres():
+        for column in columns:
+            op.add_column("epochs", column)
+        return
+    # SQLite would keep the words in which they were added.
+    op.drop_index("epochs_due_at_idx", "epochs")
+    op.rename_table("epochs", "epochs_before")
+    op.create_table(
+        "epochs",
+        sa.Column("key_session", sa.LargeBinary, nullable=False),
+        sa.Column("epoch", sa.BigInteger, nullable=False),
+        sa.Column("session_id", sa.LargeBinary, nullable=False),
+        sa.Column("status", sa.Text, nullable=False),
+        sa.Column("bundle", sa.Text, nullable=True),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("due_at", sa.BigInteger, nullable=True),
+        *columns,
+        sa.PrimaryKeyConstraint("key_session", "epoch", name="epochs_pkey"),
+    )
+    due = sa.text("due_at IS NOT NULL")
+    op.create_index("epochs_due_at_idx", "epochs", ["due_at"], sqlite_where=due)
+    op.execute(f"INSERT INTO epochs ({_EPOCHS}) SELECT {_EPOCHS} FROM epochs_before")  # noqa: S608
+    op.drop_table("epochs_before")
 
 
 def _given(value: str) -> sa.TextClause | None:
