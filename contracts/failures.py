@@ -35,7 +35,10 @@ class FailureCode(StrEnum):
     """A party did not accept the session, for a reason in `message`."""
     STALE_EPOCH = "stale_epoch"
     """A party knows the key by another epoch than the session's: its shares were made anew, and
-    not everybody has heard of it."""
+    not everybody has heard of it. Or another reshare came before this one."""
+    KEY_BUSY = "key_busy"
+    """Another reshare of the key is under way, and may still be done. Nothing was changed: ask
+    again when it is over."""
     SPOILT = "spoilt"
     """The parties did not see the same messages; nobody's guilt is proven."""
     UNKNOWN_ACCOUNT = "unknown_account"
@@ -61,6 +64,7 @@ _RETRYABLE = {
     FailureCode.PARTY_FAULT,
     FailureCode.PARTY_REFUSED,
     FailureCode.STALE_EPOCH,
+    FailureCode.KEY_BUSY,
     FailureCode.SPOILT,
     FailureCode.OVERLOADED,
     FailureCode.INTERNAL,

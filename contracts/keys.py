@@ -66,6 +66,18 @@ class Resharing(Contract):
         return pack((self.session_id, self.predecessor, dealers))
 
 
+class EpochName(Contract):
+    """An epoch of a key beside its first, or a try for one. By the number alone two could be meant:
+    whoever asks for two reshares at once may have both made, by other parties each."""
+
+    epoch: int = Field(ge=1, lt=2**32)
+    session_id: SessionId
+    """The reshare's session, as `Resharing.session_id`."""
+
+    def encoded(self) -> bytes:
+        return self.epoch.to_bytes(4) + self.session_id
+
+
 def check_schemes(curve: Curve, schemes: list[Scheme] | None) -> None:
     """What a key may serve is written in one way. Raises ValueError."""
     if schemes is None:
@@ -153,6 +165,13 @@ class KeyFacts(Contract):
                 f"key {self.key_id} was made for {', '.join(self.purposes)} only, and signs "
                 f"nothing in {scheme}; use a key that was made for it"
             )
+
+    @property
+    def name(self) -> EpochName | None:
+        """By which statements tell of this epoch; None of the first one, of which they need not."""
+        if self.reshared is None:
+            return None
+        return EpochName(epoch=self.epoch, session_id=self.reshared.session_id)
 
     @property
     def party_count(self) -> int:

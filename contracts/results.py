@@ -28,7 +28,7 @@ from .primitives import (
     Versioned,
 )
 from .readiness import Readiness
-from .statements import MAX_EPOCHS_STATED, Statement
+from .statements import Statement
 from .terms import ReshareTerms, SessionTerms
 from .views import AccountView, ApiKeyView, EpochView, SessionEvent, SessionView
 
@@ -194,6 +194,9 @@ SessionResult: TypeAlias = KeygenResult | ReshareResult | SignResult
 """What a session ends with."""
 
 
+MAX_EPOCHS_SHOWN = 1_000
+
+
 class CancelResult(ResultBase):
     """What became of the target here, and what its parties state of it, which alone proves that
     nothing comes of it. Of a party that is in none of the lists, the answer was another."""
@@ -208,10 +211,11 @@ class CancelResult(ResultBase):
     silent: list[Id] = Field(default_factory=list, max_length=MAX_PARTIES)
     """Parties that did not answer in time."""
     epochs: list[KeyFacts] = Field(
-        default_factory=list, max_length=MAX_EPOCHS_STATED, exclude_if=lambda epochs: not epochs
+        default_factory=list, max_length=MAX_EPOCHS_SHOWN, exclude_if=lambda epochs: not epochs
     )
     """Of the key that the cancel names, if its shares were made anew: all epochs that led to the
-    newest, the first one in front. Each is named by the next one's digest of it."""
+    newest, the first one in front. Each is named by the next one's digest of it. None where they
+    are too many for one message."""
 
 
 class RehearseResult(ResultBase):

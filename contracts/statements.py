@@ -6,20 +6,26 @@ signed this, each in the transaction after which its store refuses the request.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Annotated
+from collections.abc import Collection, Iterable
 
 from pydantic import Field, model_validator
 
 from .encoding import optional, pack
 from .identity import Identity, PublicIdentity
+from .keys import EpochName
 from .primitives import Base64, Contract, Id, Owner, SessionId, UnixMillis
 
 STATEMENT_TAG = b"warren/never-signed/v1"
 EPOCHS_TAG = b"warren/never-signed/v2"
 """Of a statement that names a key: one of either kind never counts as one of the other."""
 
-MAX_EPOCHS_STATED = 1_000
+MAX_EPOCHS_STATED = 128
+"""Whoever would have to name more of one key states nothing of it."""
+
+
+def in_order(names: Iterable[EpochName]) -> list[EpochName]:
+    """As a statement lists them."""
+    return sorted(names, key=EpochName.encoded)
 
 
 class Statement(Contract):
@@ -28,8 +34,9 @@ class Statement(Contract):
     session with any key, and never will.
 
     One that names a key says more: which epochs of it the party has had a hand in or has proof of,
-    beside the first one, and that until the request is too old to be answered by anybody it has a
-    hand in no other. So whoever knows all epochs that are named knows all that can answer.
+    beside the first one and those that a named one comes from, and that until the request is too
+    old to be answered by anybody it has a hand in no other. So whoever knows all epochs that are
+    named knows all that can answer.
 
     Owner and request id do not stand here: whoever verifies it says whose request it is to be of.
     """
@@ -41,19 +48,18 @@ class Statement(Contract):
     key_session: SessionId | None = Field(default=None, exclude_if=lambda key: key is None)
     """Which key, by `KeyFacts.session_id`, if the cancel names one. Not written where it is None:
     those who cancel as before may not know it."""
-    epochs: (
-        Annotated[list[Annotated[int, Field(ge=1, lt=2**32)]], Field(max_length=MAX_EPOCHS_STATED)]
-        | None
-    ) = Field(default=None, exclude_if=lambda epochs: epochs is None)
-    """In ascending order. An epoch that was tried in vain is there if this party's word for it may
-    be out."""
+    epochs: list[EpochName] | None = Field(
+        default=None, max_length=MAX_EPOCHS_STATED, exclude_if=lambda epochs: epochs is None
+    )
+    """In ascending order, of their number, then of their session. An epoch that was tried in vain
+    is there if this party's word for it may be out."""
     signature: Base64
 
     @model_validator(mode="after")
     def _of_a_key(self) -> Statement:
         if (self.key_session is None) != (self.epochs is None):
             raise ValueError("key_session and epochs go together")
-        if self.epochs is not None and self.epochs != sorted(set(self.epochs)):
+        if self.epochs is not None and self.epochs != in_order(set(self.epochs)):
             raise ValueError("epochs must be in ascending order, each once")
         return self
 
@@ -68,7 +74,7 @@ class Statement(Contract):
         issued_from: int,
         issued_until: int,
         key_session: bytes | None = None,
-        epochs: Collection[int] | None = None,
+        epochs: Collection[EpochName] | None = None,
     ) -> Statement:
         """By a party's identity. Not before what it says is in the party's store."""
         unsigned = cls(
@@ -76,7 +82,7 @@ class Statement(Contract):
             issued_from=issued_from,
             issued_until=issued_until,
             key_session=key_session,
-            epochs=None if epochs is None else sorted(epochs),
+            epochs=None if epochs is None else in_order(epochs),
             signature=b"",
         )
         signature = identity.sign(unsigned.tag, unsigned.content(owner, request_id))
@@ -91,7 +97,7 @@ class Statement(Contract):
         """The bytes that are signed."""
         key: tuple[bytes, ...] = ()
         if self.key_session is not None and self.epochs is not None:
-            key = self.key_session, pack(epoch.to_bytes(4) for epoch in self.epochs)
+            key = self.key_session, pack(epoch.encoded() for epoch in self.epochs)
         return pack(
             (
                 optional(owner.client_id),

@@ -43,6 +43,7 @@ class Kind:
 _CORRECT = "Correct the request; under an Idempotency-Key, use a new one."
 _LATER = "Try again, with the same Idempotency-Key if you have sent one; not before Retry-After."
 _ANEW = "Ask again; under an Idempotency-Key, use a new one."
+_WHEN_OVER = "Ask again when it is over; under an Idempotency-Key, use a new one."
 _LOOK_AROUND = "Check the id. What belongs to other tenants is unknown to you."
 
 KINDS: Mapping[str, Kind] = {
@@ -111,6 +112,7 @@ KINDS: Mapping[str, Kind] = {
     "overloaded": Kind(503, "The coordinator has too much to do", _LATER, retryable=True),
     "party_fault": Kind(503, "A party broke the protocol", _ANEW, retryable=True),
     "party_refused": Kind(503, "A party refused", _ANEW, retryable=True),
+    "key_busy": Kind(503, "Another reshare of the key is under way", _WHEN_OVER, retryable=True),
     "stale_epoch": Kind(503, "The key's shares were made anew", _ANEW, retryable=True),
     "spoilt": Kind(503, "The parties did not see the same", _ANEW, retryable=True),
     "internal": Kind(503, "The coordinator stumbled", _ANEW, retryable=True),

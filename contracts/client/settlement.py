@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from ..errors import ContractError
 from ..identity import PublicIdentity
-from ..keys import KeyFacts
+from ..keys import EpochName, KeyFacts
 from ..primitives import Id, Owner, Status
 from ..requests import KeygenRequest, ReshareRequest
 from ..results import CancelResult
@@ -80,12 +80,13 @@ class Group:
     Attributes:
         committees: Each of them can answer: those of a key's epochs, the newest in front.
         key_session: The key of which statements have to tell. None: of any, it is not made yet.
-        epochs: All of the key's, as far as we know.
+        epochs: All of the key's but the first, as far as we know. By their sessions, too: of two
+            reshares from one epoch both may have been made, with the same number.
     """
 
     committees: tuple[Committee, ...]
     key_session: bytes | None = None
-    epochs: frozenset[int] = frozenset()
+    epochs: frozenset[EpochName] = frozenset()
 
     @classmethod
     def of_key(
@@ -113,7 +114,7 @@ class Group:
         return cls(
             tuple(_holders(each, pinned or {}) for each in line),
             facts.session_id,
-            frozenset(each.epoch for each in line),
+            frozenset(each.name for each in line if each.name is not None),
         )
 
     @classmethod

@@ -10,7 +10,7 @@ from typing import Any
 from ..client.settlement import Group, settle
 from ..derivation import derive, parse_path
 from ..ecdsa import EcdsaSignature
-from ..keys import CERTIFICATE_TAGS, CertifiedKey, Holder, KeyFacts, Origin, Resharing
+from ..keys import CERTIFICATE_TAGS, CertifiedKey, EpochName, Holder, KeyFacts, Origin, Resharing
 from ..primitives import Curve, Owner, Scheme, Status
 from ..requests import KeygenRequest
 from ..results import CancelResult, EcdsaForms
@@ -276,8 +276,11 @@ def statements() -> dict[str, Any]:
     late = by("p3", issued_from=NOW + 1)
     tenant = by("p3", owner=Owner(client_id="svcA", tenant="alice"))
     forged = everyone[0].model_copy(update={"party_id": "p2"})
-    moved = [by(name, epochs=[1]) for name in PARTIES]
     second, told = anew(threshold=2), [facts]
+    made = _named(second)
+    elsewhere = EpochName(epoch=1, session_id=bytes([10]) * 32)
+    third = EpochName(epoch=2, session_id=bytes([11]) * 32)
+    moved = [by(name, epochs=[made]) for name in PARTIES]
     cases: Mapping[str, tuple[dict[str, Any], int | None, KeyFacts | KeygenRequest | None]] = {
         "all three": ({"statements": everyone}, None, facts),
         "two of three": ({"statements": everyone[:2]}, None, facts),
@@ -342,7 +345,7 @@ def statements() -> dict[str, Any]:
             facts,
         ),
         "of a later epoch, by both committees": (
-            {"statements": [*moved, by("p4", epochs=[1])], "epochs": told},
+            {"statements": [*moved, by("p4", epochs=[made])], "epochs": told},
             None,
             second,
         ),
@@ -357,7 +360,17 @@ def statements() -> dict[str, Any]:
             second,
         ),
         "of a later epoch, and one tells of a third": (
-            {"statements": [*moved[:2], by("p3", epochs=[1, 2])], "epochs": told},
+            {"statements": [*moved[:2], by("p3", epochs=[made, third])], "epochs": told},
+            None,
+            second,
+        ),
+        "of a later epoch, and one tells of another of its number": (
+            {"statements": [*moved[:2], by("p3", epochs=[elsewhere])], "epochs": told},
+            None,
+            second,
+        ),
+        "of a later epoch, and one tells of both that have its number": (
+            {"statements": [*moved[:2], by("p3", epochs=[made, elsewhere])], "epochs": told},
             None,
             second,
         ),
@@ -380,10 +393,19 @@ def statements() -> dict[str, Any]:
                 "statement": json.loads(each.model_dump_json()),
                 "content": each.content(owner, "r0").hex(),
             }
-            for each in (*plain.values(), everyone[0], by("p1", epochs=[1, 2, 2**32 - 1]))
+            for each in (
+                *plain.values(),
+                everyone[0],
+                by("p1", epochs=[elsewhere, made, third.model_copy(update={"epoch": 2**32 - 1})]),
+            )
         ],
         "cases": [_settled(name, *given, owner) for name, given in cases.items()],
     }
+
+
+def _named(facts: KeyFacts) -> EpochName:
+    assert facts.name is not None
+    return facts.name
 
 
 def _keygen(**changes: Any) -> KeygenRequest:

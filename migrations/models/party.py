@@ -76,7 +76,8 @@ class Epoch(PartyTable, table=True):
     good, for none begins twice, and a retired one must not come back.
 
     `session_id` made it. `bundle` proves it to anyone, and is null before there is one; `due_at` is
-    null where nothing more happens to it by itself.
+    null where nothing more happens to it by itself. `request_digest` is of the request that it was
+    begun for here, and until `open_until` anybody may give a word for it.
     """
 
     __tablename__ = "epochs"
@@ -89,6 +90,8 @@ class Epoch(PartyTable, table=True):
     bundle: str | None = Words(nullable=True)
     at: int = Number()
     due_at: int | None = Number(nullable=True)
+    request_digest: bytes | None = Bytes(nullable=True)
+    open_until: int | None = Number(nullable=True)
 
 
 class Retirement(PartyTable, table=True):
@@ -127,12 +130,19 @@ class KeptBackup(PartyTable, table=True):
 
 
 class Word(PartyTable, table=True):
-    """An epoch for which what this party has signed may be out, whatever became of it."""
+    """An epoch for which what this party has signed may be out, whatever became of it, or that was
+    proven here.
+
+    `session_id` made it, for two may have one number; empty where that was not kept. `implied` is
+    one from which another that was proven here comes: whoever knows that one knows it.
+    """
 
     __tablename__ = "words"
 
     key_session: bytes = Bytes(primary_key=True)
     epoch: int = Number(primary_key=True)
+    session_id: bytes = Bytes(primary_key=True)
+    implied: bool = Field(sa_type=Boolean)
 
 
 class Promise(PartyTable, table=True):
@@ -140,6 +150,7 @@ class Promise(PartyTable, table=True):
     are. Whose it is, a party that has no share yet cannot tell."""
 
     __tablename__ = "promises"
+    __table_args__ = (Index("promises_owner_idx", "owner", "until"),)
 
     key_session: bytes = Bytes(primary_key=True)
     owner: str = Words(primary_key=True)

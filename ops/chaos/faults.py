@@ -110,8 +110,10 @@ OF_SHARES = DISASTERS | {Kind.RESHARE}
 FORGETFUL = DISASTERS | {Kind.DATABASE_KILL}
 """Who is struck does not know any more what it has said."""
 
-_LOST_STATE = frozenset({SILENCE, FailureCode.PARTY_REFUSED, FailureCode.SPOILT})
-_LIES = frozenset({SILENCE, FailureCode.PARTY_FAULT, FailureCode.PARTY_REFUSED, FailureCode.SPOILT})
+# A reshare that ends late stands in the next one's way until its request has expired.
+_AWAY = frozenset({SILENCE, FailureCode.KEY_BUSY})
+_LOST_STATE = _AWAY | {FailureCode.PARTY_REFUSED, FailureCode.SPOILT}
+_LIES = _LOST_STATE | {FailureCode.PARTY_FAULT}
 
 TRAITS: dict[Kind, Traits] = {
     Kind.KILL: Traits(targets=WORKERS),
@@ -119,17 +121,17 @@ TRAITS: dict[Kind, Traits] = {
     Kind.AFTER_COMMIT: Traits(targets=WORKERS, lasts_s=(3, 3)),
     Kind.AFTER_PUBLISH: Traits(targets=WORKERS, lasts_s=(3, 3)),
     Kind.ROLLING_RESTART: Traits(),
-    Kind.BROKER_RESTART: Traits(lasts_s=(0, 2), excuses=frozenset({SILENCE})),
-    Kind.BROKER_KILL: Traits(lasts_s=(0, 2), excuses=frozenset({SILENCE})),
+    Kind.BROKER_RESTART: Traits(lasts_s=(0, 2), excuses=_AWAY),
+    Kind.BROKER_KILL: Traits(lasts_s=(0, 2), excuses=_AWAY),
     Kind.NODE: Traits(targets=(LEADING, FOLLOWING), lasts_s=(2, 8)),
-    Kind.DATABASE_RESTART: Traits(lasts_s=(0, 3), excuses=frozenset({SILENCE})),
+    Kind.DATABASE_RESTART: Traits(lasts_s=(0, 3), excuses=_AWAY),
     # What was made ahead is gone with the unlogged tables. Whoever finds that out pays with their
     # request, once for each pool and each party's nonces.
     Kind.DATABASE_KILL: Traits(
         targets=("", *MOMENTS), lasts_s=(0, 2), excuses=_LOST_STATE, aftermath_s=60
     ),
     Kind.CUT: Traits(targets=WIRED, lasts_s=(2, 5)),
-    Kind.BLACK_HOLE: Traits(targets=WIRED, lasts_s=(3, 35), excuses=frozenset({SILENCE})),
+    Kind.BLACK_HOLE: Traits(targets=WIRED, lasts_s=(3, 35), excuses=_AWAY),
     Kind.REPLAY: Traits(lasts_s=(3, 6)),
     Kind.WEATHER: Traits(targets=ROLES, lasts_s=(4, 8)),
     Kind.LOSS: Traits(targets=PARTIES, lasts_s=(2, 5), excuses=_LOST_STATE, aftermath_s=45),
@@ -138,7 +140,7 @@ TRAITS: dict[Kind, Traits] = {
     Kind.EQUIVOCATOR: Traits(targets=PARTIES, lasts_s=(4, 6), excuses=_LIES, aftermath_s=45),
     Kind.SILENT: Traits(targets=PARTIES, lasts_s=(2, 5), excuses=_LOST_STATE, aftermath_s=45),
     Kind.SKEW: Traits(targets=PARTIES, lasts_s=(5, 10)),
-    Kind.DISK_FULL: Traits(targets=ROLES, lasts_s=(2, 5), excuses=frozenset({SILENCE})),
+    Kind.DISK_FULL: Traits(targets=ROLES, lasts_s=(2, 5), excuses=_AWAY),
     Kind.CLIENT_AWAY: Traits(targets=CLIENTS, lasts_s=(3, 8)),
     Kind.GREEDY: Traits(lasts_s=(2, 3)),
     Kind.RESHARE: Traits(targets=(REFRESH, COMMITTEE)),

@@ -61,6 +61,25 @@ PublicKey = Annotated[
         show_default=False,
     ),
 ]
+Operations = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="What it may ask, and nothing else; several if given several times. Such as reshare "
+        "has to be named.",
+        show_default="all that need not be named",
+    ),
+]
+NewOperations = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--operation",
+        metavar="NAME",
+        help="What it may ask from now on, with either key, and nothing else; several if given "
+        "several times. Such as reshare has to be named.",
+        show_default="what it may ask already",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
@@ -73,15 +92,7 @@ def add(
     role: Annotated[
         str, typer.Option(help="client; tenant-client, which serves many; gateway.")
     ] = "client",
-    operation: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="What it may ask, and nothing else; several if given several times. Such as "
-            "reshare has to be named.",
-            show_default="all that need not be named",
-        ),
-    ] = None,
+    operation: Operations = None,
     again: Annotated[
         bool, typer.Option("--again", help="The id was removed before: its keys come with it.")
     ] = False,
@@ -118,6 +129,7 @@ def rotate(
     config: Config = None,
     out: Out = Path(),
     public_key: PublicKey = None,
+    operation: NewOperations = None,
     until: Annotated[
         datetime | None,
         typer.Option(help="Until when the old key counts; until --finish unless given. UTC."),
@@ -134,7 +146,12 @@ def rotate(
     \b
     Example:
       warren client rotate svcA --out svcA && warren client rotate svcA --finish
+      warren client rotate keeper --operation query_keys --operation reshare --out keeper
     """
+    _check_operations(operation or (), as_json=as_json)
+    if finish and operation:
+        text = "--operation goes with the new key, and not with --finish"
+        leave(ExitCode.USAGE, "usage", text, as_json=as_json)
     with _errors(as_json=as_json):
         _require_id(client)
         if finish:
@@ -142,7 +159,8 @@ def rotate(
             _done(f"{client} has one key and one login", number, as_json=as_json)
             return
         ends = None if until is None else _end(until.replace(tzinfo=UTC))
-        wish = _wish(client, out, public_key, valid_until=ends)
+        named = tuple(dict.fromkeys(operation)) if operation else None
+        wish = _wish(client, out, public_key, valid_until=ends, operations=named)
         given = _at_desk(config, lambda desk: desk.rotate(wish), as_json=as_json)
     _show(given, as_json=as_json)
     if not as_json:

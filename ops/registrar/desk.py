@@ -39,7 +39,7 @@ class Wish:
     Attributes:
         public_key: The client's own; None: one is made, and handed over.
         out: Where the client's files go.
-        operations: None: all.
+        operations: None: all that need not be named; of who changes keys, what it might ask before.
         again: For an id that was removed before.
         valid_until: Until when the old keys count; None: until told.
     """
@@ -117,13 +117,14 @@ class Desk:
                 if each.public_key != identity.der
             ]
             keys = (*old, ClientKey(public_key=identity.der))
-            counter.require_fit(wish.client_id, keys, entry.operations)
+            operations = entry.operations if intent.operations is None else intent.operations
+            counter.require_fit(wish.client_id, keys, operations)
             self._intents.keep(intent.model_copy(update={"public_key": identity.der}))
             logins = (intent.login - 1, intent.login)
             members_file.set_logins(self._settings.members_file, wish.client_id, logins)
             login = await self._admit(wish.client_id, intent.login)
             given = self._hand_over(wish, intent, login, None if wish.public_key else key)
-            number = await counter.put(wish.client_id, keys, entry.operations)
+            number = await counter.put(wish.client_id, keys, operations)
             self._intents.done(wish.client_id)
             return replace(given, number=number)
 
@@ -190,10 +191,8 @@ class Desk:
         as_it_was = (
             intent.action == action
             and (own is None or intent.public_key == own.der)
-            and (
-                action == "rotate"
-                or (intent.group, intent.operations) == (wish.group, wish.operations)
-            )
+            and intent.operations == wish.operations
+            and (action == "rotate" or intent.group == wish.group)
             and (action == "add" or intent.valid_until == wish.valid_until)
         )
         if not as_it_was:
@@ -280,6 +279,7 @@ class Desk:
             public_key=None if wish.public_key is None else wish.public_key.der,
             login=logins[-1] + 1,
             valid_until=wish.valid_until,
+            operations=wish.operations,
         )
 
     def _entry_of(self, client_id: str, listed: ClientList) -> ClientEntry:

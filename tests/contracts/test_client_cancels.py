@@ -13,6 +13,7 @@ from contracts.client.errors import RequestFailedError
 from contracts.client.wishes import Wish
 from contracts.failures import Failure, FailureCode
 from contracts.identity import Identity
+from contracts.keys import EpochName
 from contracts.primitives import Curve, Owner, Status
 from contracts.requests import (
     CancelRequest,
@@ -100,7 +101,9 @@ class Coordinator:
                 issued_from=0,
                 issued_until=request.issued_at,
                 key_session=request.key_session,
-                epochs=None if request.key_session is None else self.epochs,
+                epochs=None
+                if request.key_session is None
+                else [EpochName(epoch=each, session_id=bytes(32)) for each in self.epochs],
             )
             for party_id, identity in self.by.items()
         ]

@@ -9,7 +9,7 @@ import pytest
 
 from contracts.client.settlement import Group, Settlement, settle
 from contracts.identity import Identity
-from contracts.keys import Holder, KeyFacts, Origin, Resharing
+from contracts.keys import EpochName, Holder, KeyFacts, Origin, Resharing
 from contracts.primitives import Curve, Owner, Status
 from contracts.results import CancelResult
 from contracts.statements import Statement
@@ -32,7 +32,7 @@ def statement(
     since: int = 0,
     until: int = ISSUED,
     key: bytes | None = FACTS.session_id,
-    epochs: Sequence[int] | None = (),
+    epochs: Sequence[int | EpochName] | None = (),
 ) -> Statement:
     return Statement.signed(
         by or PARTIES[party_id],
@@ -42,8 +42,15 @@ def statement(
         issued_from=since,
         issued_until=until,
         key_session=key,
-        epochs=epochs,
+        epochs=None if epochs is None else [named(each) for each in epochs],
     )
+
+
+def named(epoch: int | EpochName) -> EpochName:
+    """A number is one of the epochs that `next_epoch` makes."""
+    if isinstance(epoch, EpochName):
+        return epoch
+    return EpochName(epoch=epoch, session_id=bytes([epoch]) * 32)
 
 
 def cancel_result(**told: Any) -> CancelResult:
@@ -225,7 +232,7 @@ SECOND = next_epoch(FACTS, 1, HOLDERS)
 THIRD = next_epoch(SECOND, 4, list(OTHERS))
 
 
-def by_all(names: Sequence[str], epochs: Sequence[int]) -> list[Statement]:
+def by_all(names: Sequence[str], epochs: Sequence[int | EpochName]) -> list[Statement]:
     known = PARTIES | OTHERS
     return [statement(name, by=known[name], epochs=epochs) for name in names]
 
@@ -248,6 +255,20 @@ def test_a_refreshed_key_is_settled_by_the_same_parties() -> None:
     assert settled(by_all(HOLDERS, []), group=group).final
     # One that is not in this line was tried, and perhaps made.
     assert not settled(by_all(HOLDERS, [1, 2]), group=group, liars=0).final
+
+
+def test_of_two_epochs_with_one_number_each_is_known_by_the_session_that_made_it() -> None:
+    """The owner asked for two reshares at once, and both were made, by other dealers each. Of one
+    line the client was shown nothing."""
+    group = Group.of_key(SECOND, told=[FACTS])
+    assert group is not None
+    (shown,) = group.epochs
+    other = EpochName(epoch=shown.epoch, session_id=bytes([99]) * 32)
+    assert settled(by_all(HOLDERS, [shown]), group=group).final
+    assert not settled(by_all(HOLDERS, [other]), group=group, liars=0).final
+    assert not settled(by_all(HOLDERS, [shown, other]), group=group, liars=0).final
+    dealers = [*by_all(HOLDERS[:1], [shown]), *by_all(HOLDERS[1:], [other])]
+    assert not settled(dealers, group=group, liars=0).final
 
 
 def test_each_committee_has_to_be_counted() -> None:

@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from contracts.coordinators import MAX_RESULT_BYTES
 from contracts.encoding import pack
 from contracts.envelope import ENVELOPE_TAG
 from contracts.errors import ContractError
 from contracts.identity import Identity
-from contracts.primitives import Owner
+from contracts.keys import EpochName
+from contracts.primitives import MAX_PARTIES, Owner
 from contracts.requests import CancelRequest
 from contracts.sessions import CancelAnswered, CancelRefusal, cancel_session_id
-from contracts.statements import STATEMENT_TAG, Statement
+from contracts.statements import MAX_EPOCHS_STATED, STATEMENT_TAG, Statement
 
 from .samples import STRANGER, fields
 
@@ -73,6 +75,10 @@ def test_a_party_speaks_for_itself() -> None:
         STATEMENT.verify(OWNER, "r1", STRANGER.public)
 
 
+def name(epoch: int, *, by: int = 1) -> EpochName:
+    return EpochName(epoch=epoch, session_id=by.to_bytes(32))
+
+
 OF_A_KEY = Statement.signed(
     OURS,
     "p1",
@@ -81,27 +87,29 @@ OF_A_KEY = Statement.signed(
     issued_from=FROM,
     issued_until=UNTIL,
     key_session=bytes([5]) * 32,
-    epochs=[3, 1],
+    epochs=[name(3), name(1), name(3, by=2)],
 )
 
 
 def test_what_is_signed_of_a_key_is_what_the_contract_says() -> None:
     times = (FROM.to_bytes(8, "big"), UNTIL.to_bytes(8, "big"))
-    epochs = pack((b"\0\0\0\1", b"\0\0\0\3"))
+    first, second = bytes(31) + b"\1", bytes(31) + b"\2"
+    epochs = pack((b"\0\0\0\1" + first, b"\0\0\0\3" + first, b"\0\0\0\3" + second))
     key = (bytes([5]) * 32, epochs)
     content = pack((b"\x01svcA", b"\x01alice", b"r1", b"p1", *times, *key))
     OURS.public.verify(b"warren/never-signed/v2", content, OF_A_KEY.signature)
     OF_A_KEY.verify(OWNER, "r1", OURS.public)
-    assert OF_A_KEY.epochs == [1, 3]
+    assert OF_A_KEY.epochs == [name(1), name(3), name(3, by=2)]
 
 
 @pytest.mark.parametrize(
     "changes",
     [
         {"key_session": bytes(32)},
-        {"epochs": [1]},
-        {"epochs": [1, 3, 4]},
-        {"epochs": [1, 2]},
+        {"epochs": [name(1), name(3)]},
+        {"epochs": [name(1), name(3), name(3, by=2), name(4)]},
+        {"epochs": [name(1), name(2), name(3, by=2)]},
+        {"epochs": [name(1), name(3), name(3, by=3)]},
         {"key_session": None, "epochs": None},
     ],
 )
@@ -127,14 +135,33 @@ def test_who_cancels_as_before_hears_nothing_new() -> None:
     [
         ({"epochs": None}, "go together"),
         ({"key_session": None}, "go together"),
-        ({"epochs": [3, 1]}, "ascending order"),
-        ({"epochs": [1, 1]}, "ascending order"),
-        ({"epochs": [0]}, "greater than or equal to 1"),
+        ({"epochs": [name(3), name(1)]}, "ascending order"),
+        ({"epochs": [name(3, by=2), name(3)]}, "ascending order"),
+        ({"epochs": [name(1), name(1)]}, "ascending order"),
+        ({"epochs": [{"epoch": 0, "session_id": bytes(32)}]}, "greater than or equal to 1"),
+        ({"epochs": [{"epoch": 1}]}, "session_id"),
+        ({"epochs": [1]}, "EpochName"),
+        ({"epochs": [name(i + 1) for i in range(MAX_EPOCHS_STATED + 1)]}, "at most 128 items"),
     ],
 )
 def test_a_statement_of_a_key_names_epochs_in_one_way(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         Statement.model_validate(OF_A_KEY.model_dump() | changes)
+
+
+def test_as_many_epochs_as_may_be_stated_fit_into_a_message_of_all_parties() -> None:
+    names = [name(2**32 - 1 - i) for i in range(MAX_EPOCHS_STATED)]
+    made = Statement.signed(
+        OURS,
+        "p" * 64,
+        OWNER,
+        "r1",
+        issued_from=FROM,
+        issued_until=UNTIL,
+        key_session=bytes(32),
+        epochs=names,
+    )
+    assert MAX_PARTIES * len(made.model_dump_json()) < MAX_RESULT_BYTES // 4
 
 
 def test_another_kind_of_signature_is_no_statement() -> None:

@@ -34,6 +34,7 @@ STATUSES = {
     FailureCode.PARTY_REFUSED: 503,
     FailureCode.SPOILT: 503,
     FailureCode.STALE_EPOCH: 503,
+    FailureCode.KEY_BUSY: 503,
     FailureCode.UNKNOWN_ACCOUNT: 404,
     FailureCode.TOKEN_REFUSED: 403,
     FailureCode.SESSION_OVER: 409,

@@ -20,7 +20,7 @@ from contracts.list_log import Logged
 from contracts.numbered_lists import ListOperator, SignedEntry
 from ops.registrar import counter
 from ops.registrar.counter import Counter
-from ops.registrar.desk import Desk, Wish
+from ops.registrar.desk import Desk, Given, Wish
 from ops.registrar.errors import HeldError, RefusedError
 from ops.registrar.handover import Login, write_file
 from ops.registrar.intents import Intent, Intents
@@ -325,6 +325,57 @@ async def test_a_rotation_that_was_cut_short_is_not_finished(
     with pytest.raises(RefusedError, match=r"rotate svcA` was begun and not ended: run it again"):
         await Desk(own).finish("svcA")
     assert len(stream.seen) == 1
+
+
+async def rotated(own: RegistrarSettings, monkeypatch: pytest.MonkeyPatch, **wish: Any) -> Given:
+    async def admitted(*_: object) -> Login:
+        return Login(user="warren.client.svcA.2", kept="hush")
+
+    monkeypatch.setattr(Desk, "_admit", admitted)
+    own.members_file.write_text("parties: [p1]\nclients: [svcA]\n")
+    return await Desk(own).rotate(Wish(client_id="svcA", out=own.list_file.parent, **wish))
+
+
+async def operations_of(own: RegistrarSettings) -> tuple[str, ...] | None:
+    listed, _, _ = await Desk(own).look()
+    entry = listed.client("svcA")
+    assert entry is not None
+    return entry.operations
+
+
+@pytest.mark.parametrize("before", [None, ("sign", "query_keys")])
+@pytest.mark.parametrize("named", [None, ("query_keys", "reshare")])
+async def test_what_a_client_may_ask_with_another_key_is_what_it_might_or_what_is_said(
+    tmp_path: Path,
+    stream: Stream,
+    broker: Broker,
+    monkeypatch: pytest.MonkeyPatch,
+    before: tuple[str, ...] | None,
+    named: tuple[str, ...] | None,
+) -> None:
+    """Such as reshare is never implied: there has to be a way to it that is not to remove the
+    client, and with it its queues."""
+    own = settings(tmp_path)
+    async with opened(own) as made:
+        await made.put("svcA", (ClientKey(public_key=Identity.generate().public.der),), before)
+    await rotated(own, monkeypatch, operations=named)
+    assert await operations_of(own) == (named or before)
+    assert len(broker.expelled) == 0
+    await Desk(own).finish("svcA")
+    assert await operations_of(own) == (named or before)
+
+
+async def test_a_rotation_that_was_cut_short_goes_on_with_what_it_was_begun_for(
+    tmp_path: Path, stream: Stream, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = settings(tmp_path)
+    await put(own, "svcA")
+    begun(own, action="rotate", client_id="svcA", group="", operations=("reshare",), login=2)
+    for other in (None, ("reshare", "sign")):
+        with pytest.raises(RefusedError, match=r"\(to ask reshare\): run it again first"):
+            await rotated(own, monkeypatch, operations=other)
+    await rotated(own, monkeypatch, operations=("reshare",))
+    assert await operations_of(own) == ("reshare",)
 
 
 async def test_who_goes_while_a_rotation_was_being_ended_keeps_no_login(

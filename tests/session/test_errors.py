@@ -6,6 +6,7 @@ import pytest
 
 from contracts.failures import FailureCode
 from workers.session.errors import (
+    KeyBusyError,
     NameTakenError,
     NoShareError,
     RefusedError,
@@ -22,6 +23,7 @@ from workers.session.errors import (
         (NoShareError(), FailureCode.PARTY_REFUSED),
         (SuspendedError(), FailureCode.PARTY_REFUSED),
         (StaleEpochError(1, 2), FailureCode.STALE_EPOCH),
+        (KeyBusyError(), FailureCode.KEY_BUSY),
     ],
 )
 def test_a_refusal_says_why_and_in_no_more_than_a_failure_holds(

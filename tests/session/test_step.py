@@ -105,6 +105,7 @@ def test_a_party_can_only_know_how_its_own_session_went(code: FailureCode) -> No
         FailureCode.PARTY_FAULT,
         FailureCode.PARTY_REFUSED,
         FailureCode.STALE_EPOCH,
+        FailureCode.KEY_BUSY,
         FailureCode.SPOILT,
         FailureCode.EXPIRED,
     }

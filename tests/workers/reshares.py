@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import pytest
 
 from contracts.envelope import UnverifiedEnvelope
+from contracts.errors import ContractError
 from contracts.failures import FailureCode
 from contracts.keys import CertifiedKey, EpochBundle, KeyFacts
 from contracts.requests import ReshareRequest, SignRequest
@@ -15,14 +17,17 @@ from tests.workers.ecdsa import only_result, sent
 from tests.workers.simulate import World
 from tests.workers.tries import everyone_is_alive
 from workers.coordinator.key_epochs import KeyEpochs, Signing
+from workers.store.records import Outgoing
 
 OLD, NEW = ["party-1", "party-2", "party-3"], ["party-2", "party-3", "party-4", "party-5"]
 MESSAGE = bytes(range(32))
 
 
-async def make(shire: World, curve: str = "secp256k1") -> CertifiedKey:
+async def make(
+    shire: World, curve: str = "secp256k1", parties: Sequence[str] = OLD
+) -> CertifiedKey:
     await everyone_is_alive(shire)
-    request = shire.keygen_request(curve=curve, party_count=3, parties=OLD)
+    request = shire.keygen_request(curve=curve, party_count=len(parties), parties=[*parties])
     await shire.ask(request)
     await shire.run()
     result = only_result(shire, request)
@@ -85,6 +90,12 @@ async def pass_(shire: World, seconds: float) -> None:
     await shire.retirements.tend()
 
 
+async def requests_expire(shire: World) -> None:
+    """Those for which epochs were begun: by the parties' stores' clock, which no test sets."""
+    for store in shire.party_stores.values():
+        await cast("Any", store)._database.execute("UPDATE epochs SET open_until = 9")
+
+
 async def shares(shire: World, key: CertifiedKey) -> dict[str, dict[int, bool]]:
     """Party -> epoch -> whether its share is usable; parties without any are left out."""
     found = {}
@@ -121,3 +132,14 @@ def asked_by(patched: pytest.MonkeyPatch, facts: KeyFacts) -> None:
 
     patched.setattr(KeyEpochs, "signing", signing)
     patched.setattr(KeyEpochs, "proofs", nothing)
+
+
+def of_round(number: int) -> Callable[[Outgoing], bool]:
+    def is_it(message: Outgoing) -> bool:
+        try:
+            envelope = UnverifiedEnvelope.from_bytes(message.body).claimed
+        except ContractError:
+            return False
+        return (envelope.kind, envelope.round) == ("reshare", number)
+
+    return is_it

@@ -3,15 +3,13 @@ state something true that proves nothing."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from contracts.client.settlement import Group, Settlement, settle
-from contracts.envelope import UnverifiedEnvelope
-from contracts.errors import ContractError
 from contracts.failures import FailureCode
 from contracts.keys import CertifiedKey, KeyFacts
 from contracts.requests import MAX_LIFETIME_MS, SignRequest
@@ -19,7 +17,18 @@ from contracts.results import CancelResult
 from contracts.statements import Statement
 from tests.workers.callers import wish
 from tests.workers.ecdsa import sender, sent
-from tests.workers.reshares import MESSAGE, NEW, OLD, ask, failed, make, pass_, reshared
+from tests.workers.reshares import (
+    MESSAGE,
+    NEW,
+    OLD,
+    ask,
+    bundle_of,
+    failed,
+    make,
+    of_round,
+    pass_,
+    reshared,
+)
 from tests.workers.simulate import World, world
 from tests.workers.tries import everyone_is_alive
 from workers.session.epochs import SWITCH_S
@@ -84,7 +93,12 @@ def shown(
 
 
 def said(result: CancelResult, names: Collection[str] = OLD) -> dict[str, list[int] | None]:
-    return {each.party_id: each.epochs for each in result.statements if each.party_id in names}
+    """The numbers of the epochs that each names."""
+    return {
+        each.party_id: None if each.epochs is None else [name.epoch for name in each.epochs]
+        for each in result.statements
+        if each.party_id in names
+    }
 
 
 ###
@@ -142,20 +156,51 @@ async def test_the_new_holders_alone_prove_nothing_of_those_who_have_not_heard(
     assert (told.liars_tolerated, told.final) == (-1, False)
 
 
+async def forgets_the_reshare(shire: World, key: CertifiedKey) -> None:
+    """So that it can have another one made from the same epoch, with the same number."""
+    database = cast("Any", shire.coordinator_store)._database
+    await database.execute("DELETE FROM epochs")
+    await database.execute("DELETE FROM retirements")
+    await database.execute("UPDATE keys SET epoch = 0, certified = $1", key.model_dump_json())
+
+
+def knows_the_number(group: Group, statement: Statement) -> bool:
+    numbers = {each.epoch for each in group.epochs}
+    return all(each.epoch in numbers for each in statement.epochs or ())
+
+
+@pytest.mark.parametrize("by_number", [False, True])
+async def test_of_two_reshares_with_the_same_numbers_one_does_not_count_for_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_number: bool
+) -> None:
+    """The owner asks for two, from one epoch; the coordinator has both made, by dealers of whom
+    none is in both, shows the client the one and has signatures made by the other. Were epochs told
+    by their number alone, it would be deceived."""
+    old, others = ["party-1", "party-2", "party-3", "party-4"], ["party-5", "party-6"]
+    async with world(tmp_path, party_count=6) as shire:
+        key = await make(shire, CURVE, parties=old)
+        asked = await ask(shire, key, parties=old[:2], dealers=old[:2])
+        await shire.run(dropped=lambda m: m.kind == "epoch_proven" and m.routing_key in old[2:])
+        first = bundle_of(shire, asked)
+        await forgets_the_reshare(shire, key)
+        second = await reshared(shire, key, parties=others, dealers=old[2:])
+        assert first.key.facts.epoch == second.key.facts.epoch == 1
+        await pass_(shire, SWITCH_S)
+        await everyone_is_alive(shire)
+        request = await kept_back(shire, second.key, others)
+        result = await cancelled(shire, key, request)
+    # The former holders have signed nothing, truly, and each tells of an epoch 1.
+    assert said(result, old) == {name: [1] for name in old}
+    if by_number:
+        monkeypatch.setattr(Group, "knows", knows_the_number)
+    told = shown(result, first.key.facts, request, told=[key.facts], liars=None)
+    assert told.final is by_number
+    assert shown(result, first.key.facts, request, told=[key.facts]).final is by_number
+
+
 ###
 ### Reshares that come to nothing
 ###
-
-
-def of_round(number: int) -> Callable[[Outgoing], bool]:
-    def is_it(message: Outgoing) -> bool:
-        try:
-            envelope = UnverifiedEnvelope.from_bytes(message.body).claimed
-        except ContractError:
-            return False
-        return (envelope.kind, envelope.round) == ("reshare", number)
-
-    return is_it
 
 
 @pytest.mark.parametrize(("lost", "epochs"), [(4, []), (5, [1])])

@@ -12,6 +12,7 @@ import pytest
 
 from contracts import sessions
 from contracts.envelope import UnverifiedEnvelope
+from contracts.failures import FailureCode
 from contracts.keys import CertifiedKey, KeyFacts
 from contracts.results import Status
 from contracts.terms import ReshareMember
@@ -25,8 +26,10 @@ from tests.workers.reshares import (
     asked_by,
     bundle_of,
     epoch_of,
+    failed,
     make,
     pass_,
+    requests_expire,
     reshared,
     shares,
     sign,
@@ -122,9 +125,14 @@ async def test_of_two_committees_for_one_epoch_at_most_one_gets_it(shire: World)
     }
     assert len(certified) <= 1
     assert epoch_of(shire, await sign(shire, key, "bip340")) == 0
-    await reshared(shire, key, parties=NEW, threshold=3, first_epoch=2)
+    # Whoever has begun one of them waits for it as long as it could be made.
+    third = await ask(shire, key, parties=NEW, threshold=3, first_epoch=2)
+    await shire.run()
+    assert failed(shire, third)[0] is FailureCode.KEY_BUSY
+    await requests_expire(shire)
+    await reshared(shire, key, parties=NEW, threshold=3, first_epoch=3)
     await over(shire)
-    assert epoch_of(shire, await sign(shire, key, "bip340")) == 2
+    assert epoch_of(shire, await sign(shire, key, "bip340")) == 3
 
 
 def retold(created: sessions.ReshareCreated, **changes: Any) -> sessions.ReshareCreated:
@@ -205,8 +213,8 @@ async def test_a_last_certificate_that_one_alone_sees_is_enough_for_all(shire: W
 async def test_an_epoch_whose_proof_is_withheld_never_signs_and_the_next_one_wins(
     shire: World,
 ) -> None:
-    """Shown later it is believed by nobody who knows the next one, and by who does not, until it is
-    shown that."""
+    """There is none before the request has expired. Shown later it is believed by nobody who knows
+    the next one, and by who does not, until it is shown that."""
     key = await make(shire)
     request = await ask(shire, key, dealers=OLD[:2])
     await shire.run(dropped=lambda message: message.kind == "epoch_proven")
@@ -215,21 +223,25 @@ async def test_an_epoch_whose_proof_is_withheld_never_signs_and_the_next_one_win
     await over(shire)
     assert await shares(shire, key) == {name: {0: True, 1: False} for name in OLD}
     await _forgets(shire, key)
-    second = await ask(shire, key, first_epoch=2, dealers=OLD[:2])
+    refused = await ask(shire, key, first_epoch=2, dealers=OLD[:2])
+    await shire.run()
+    assert failed(shire, refused)[0] is FailureCode.KEY_BUSY
+    await requests_expire(shire)
+    second = await ask(shire, key, first_epoch=3, dealers=OLD[:2])
     await shire.run(
         dropped=lambda each: each.kind == "epoch_proven" and each.routing_key == "party-3"
     )
     for message in resharing.proof(withheld, OLD, now=shire.clock()):
         await shire.deliver(message)
     found = await shares(shire, key)
-    assert found["party-1"] == found["party-2"] == {0: True, 1: False, 2: True}
-    assert found["party-3"] == {0: True, 1: True, 2: False}
+    assert found["party-1"] == found["party-2"] == {0: True, 1: False, 3: True}
+    assert found["party-3"] == {0: True, 1: True, 3: False}
     for message in resharing.proof(bundle_of(shire, second), OLD, now=shire.clock()):
         await shire.deliver(message)
     for _ in range(2):
         await over(shire)
-    assert await shares(shire, key) == {name: {2: True} for name in OLD}
-    assert epoch_of(shire, await sign(shire, key, "bip340")) == 2
+    assert await shares(shire, key) == {name: {3: True} for name in OLD}
+    assert epoch_of(shire, await sign(shire, key, "bip340")) == 3
 
 
 async def _forgets(shire: World, key: CertifiedKey) -> None:

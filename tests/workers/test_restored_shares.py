@@ -19,7 +19,7 @@ from tests.workers.reshares import MESSAGE, OLD, ask, failed, make, pass_, resha
 from tests.workers.simulate import World, world
 from workers.party.vouching import ASKS_AGAIN_MS
 from workers.session.sending import instruction, report
-from workers.store.records import EpochStatus, KeyShareRecord, Outgoing, Parked
+from workers.store.records import EpochStatus, KeyShareRecord, Outgoing, Parked, WordRecord
 from workers.store.shared.party import tombstones_beside
 
 CURVE = "ed25519"
@@ -239,7 +239,10 @@ async def test_what_is_restored_at_a_later_epoch_deals_again_and_is_named_in_sta
     await shire.run()
     store = shire.party_stores[LOST]
     assert await status(shire, key) == {1: EpochStatus.ACTIVE}
-    assert await store.signing_epochs(key.facts.session_id) == [1]
+    made = bundle.key.facts.reshared
+    assert made is not None
+    words = [WordRecord(1, made.session_id)]
+    assert await store.signing_epochs(key.facts.session_id) == words
     held = await shire.parties[LOST].epochs.held(key.facts.session_id)
     assert held.active is not None
     assert held.active.epoch == bundle.key.facts.epoch

@@ -260,8 +260,9 @@ class RequestConsumer:
                 await self._refuse(signed, failure)
             case Outcome.EPOCH_TAKEN:
                 failure = Failure.of(
-                    FailureCode.CONFLICT,
-                    f"another request began an epoch of key {request.key_id} in the same moment",
+                    FailureCode.KEY_BUSY,
+                    f"another reshare of key {request.key_id} began in the same moment: ask again "
+                    "when it is over",
                 )
                 await self._refuse(signed, failure)
             case _:

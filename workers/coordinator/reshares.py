@@ -65,6 +65,8 @@ class Reshares:
         predecessor = CertifiedKey.model_validate_json(record.certified)
         if (unfit := resharing.unfit(request, predecessor.facts)) is not None:
             return unfit
+        if await self._store.reshare_under_way(predecessor.facts.session_id):
+            return resharing.busy(predecessor.facts)
         try:
             terms = await self._terms(request, signed.digest, predecessor)
         except ChoiceError as error:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from contracts.requests import CancelRequest
 from contracts.results import Status
 from contracts.sessions import CancelAnswered, CancelRefusal, RequestCancelled
-from contracts.statements import Statement
+from contracts.statements import MAX_EPOCHS_STATED, Statement
 
 from ..delivery.scopes import SessionScopes
 from ..session.errors import RefusedError
@@ -111,7 +111,8 @@ class Cancelling:
         )
 
     async def _promise(self, request: CancelRequest) -> PromiseRecord | None:
-        """None where no key is named, or another owner's, whose reshares this one has no say in."""
+        """None where no key is named, or another owner's, whose reshares this one has no say in; or
+        one of whose epochs not all can be told of. Then nothing is stated of the key."""
         key_session = request.key_session
         if key_session is None:
             return None
@@ -123,6 +124,12 @@ class Cancelling:
         ):
             return None  # a backup does not say what came after it
         epochs = await self._store.signing_epochs(key_session)
+        if len(epochs) > MAX_EPOCHS_STATED or any(each.session_id is None for each in epochs):
+            logger.warning(
+                "nothing can be stated of a key",
+                extra={"key_session": key_session.hex(), "epochs": len(epochs)},
+            )
+            return None
         return PromiseRecord(key_session=key_session, epochs=tuple(epochs))
 
     async def _kept(

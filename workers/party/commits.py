@@ -14,7 +14,7 @@ from contracts.terms import Member
 from ..delivery.publisher import Publisher
 from ..delivery.scopes import uninterrupted
 from ..protocols.rounds import PartyFaultError
-from ..session.errors import NameTakenError, RefusedError
+from ..session.errors import KeyBusyError, NameTakenError, RefusedError
 from ..session.failures import failure_of
 from ..session.party.acceptance import Party
 from ..session.party.step import Step
@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 def check(outcome: Outcome) -> None:
     """Raises RefusedError if the session is to fail."""
+    if outcome is Outcome.KEY_BUSY:
+        raise KeyBusyError
     reason = REFUSALS.get(outcome)
     if reason is not None:
         raise RefusedError(reason)

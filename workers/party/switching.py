@@ -31,7 +31,7 @@ from ..session.epochs import ENDS_S, SIGNS_ON_S, check_bundle
 from ..session.party.acceptance import Party, key_facts
 from ..session.protocols import RESHARE
 from ..store.interface import PartyStore, StoreUnavailableError
-from ..store.records import EpochRecord, EpochStatus
+from ..store.records import EpochRecord, EpochStatus, WordRecord
 from . import epoch_counts
 from .machines import Machine
 
@@ -99,7 +99,7 @@ class Switching:
         )
         # Where they differ, ours is of a try that nobody else saw through.
         certificates = bundle.key.certificates if pending == facts else None
-        if not await self._store.certify_epoch(record, certificates):
+        if not await self._store.certify_epoch(record, certificates, before=_name(known)):
             return False
         _came(record.key_session, record.epoch, EpochStatus.CERTIFIED)
         return True
@@ -248,6 +248,12 @@ async def kept_until(store: PartyStore, key_session: bytes, keep_ms: int) -> int
     if await store.is_backed_up(key_session, record.epoch):
         return None
     return record.at + keep_ms
+
+
+def _name(facts: KeyFacts) -> WordRecord | None:
+    """None of a key's first epoch."""
+    reshared = facts.reshared
+    return None if reshared is None else WordRecord(facts.epoch, reshared.session_id)
 
 
 def _came(key_session: bytes, epoch: int, step: EpochStatus) -> None:

@@ -68,7 +68,8 @@ class Vouching:
         share = await self._store.key_share(key_session, epoch)
         epochs = await self._store.epochs(key_session)
         signing = await self._store.signing_epochs(key_session)
-        newest = vouching.newest(epochs, signing, share, epoch)
+        known = [each.epoch for each in signing]
+        newest = vouching.newest(epochs, known, share, epoch)
         if newest is None:
             return
         voucher = Voucher.signed(

@@ -56,6 +56,20 @@ class StaleEpochError(RefusedError):
         return Failure.of(FailureCode.STALE_EPOCH, str(self))
 
 
+class KeyBusyError(RefusedError):
+    """Another reshare of the key may still be done: of two, both could be."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "another reshare of the key is under way, or was a moment ago and may still be done: "
+            "ask again when it is over, which it is at the latest when its request expires"
+        )
+
+    @property
+    def failure(self) -> Failure:
+        return Failure.of(FailureCode.KEY_BUSY, str(self))
+
+
 class NameTakenError(RefusedError):
     """This party has certified another key of that name for the same owner."""
 

@@ -45,6 +45,7 @@ from .records import (
     TenantRecord,
     WaiterRecord,
     WaitingSession,
+    WordRecord,
 )
 from .retirements import CoordinatorRetirements, PartyRetirements
 from .rows.sealed import Sealed
@@ -172,9 +173,9 @@ class PartyStore(SessionStore, PartyRetirements, Protocol):
     async def epochs(self, key_session: bytes) -> list[EpochRecord]:
         """Of one key, by their number: all that were begun here, proven here or retired here."""
 
-    async def signing_epochs(self, key_session: bytes) -> list[int]:
+    async def signing_epochs(self, key_session: bytes) -> list[WordRecord]:
         """Of one key, by their number: all but the first for which this party's word may be out, or
-        which it has proof of."""
+        which it has proof of. Without those that one comes from which it has proof of."""
 
     async def promised(self, key_session: bytes, owner: str, now: int) -> bool:
         """Whether this party has promised that owner to deal nothing of the key for now."""
@@ -183,7 +184,11 @@ class PartyStore(SessionStore, PartyRetirements, Protocol):
         """Whose the shares of a key are; none or one."""
 
     async def certify_epoch(
-        self, record: EpochRecord, certificates: Mapping[str, bytes] | None
+        self,
+        record: EpochRecord,
+        certificates: Mapping[str, bytes] | None,
+        *,
+        before: WordRecord | None = None,
     ) -> bool:
         """Keep the bundle that proves an epoch, whoever made it. False if there was one already.
 
@@ -191,6 +196,7 @@ class PartyStore(SessionStore, PartyRetirements, Protocol):
             certificates: Of all holders, for our share of it, which may be used from now on. None
                 deletes what we hold of its number: a share of other facts, which nothing will ever
                 prove.
+            before: The epoch that it comes from; None of a key's first one.
         """
 
     async def activate_epoch(self, key_session: bytes, epoch: int, now: int, due_at: int) -> bool:
@@ -406,6 +412,9 @@ class CoordinatorStore(SessionStore, CoordinatorRetirements, Protocol):
 
     async def key_epochs(self, key_session: bytes) -> list[KeyEpoch]:
         """A key's later epochs that were begun here, in order; none of most keys."""
+
+    async def reshare_under_way(self, key_session: bytes) -> bool:
+        """Whether a request that was to make an epoch of the key has no result yet."""
 
     async def key_epochs_due(self, now: int, limit: int) -> list[KeyEpoch]:
         """Those for which something is to be done, the longest due first."""

@@ -6,11 +6,12 @@
  * That there is no other is what the statements themselves say.
  */
 
-import { bigEndian, fromBase64, fromHex, utf8, type Bytes } from "./bytes.js";
+import { bigEndian, concat, fromBase64, fromHex, utf8, type Bytes } from "./bytes.js";
 import { factsDigest } from "./epochs.js";
 import { ContractError } from "./errors.js";
 import type {
   CancelResult,
+  EpochName,
   KeyFacts,
   KeygenRequest,
   ReshareRequest,
@@ -65,8 +66,11 @@ export interface Group {
   readonly committees: readonly Committee[];
   /** The key of which statements have to tell; null for any, where it is not made yet. */
   readonly keySession: string | null;
-  /** All of the key's, as far as we know. */
-  readonly epochs: ReadonlySet<number>;
+  /**
+   * All of the key's but the first, as far as we know, as `nameOf` writes them: of two reshares from
+   * one epoch both may have been made, with the same number.
+   */
+  readonly epochs: ReadonlySet<string>;
 }
 
 /**
@@ -89,7 +93,11 @@ export function groupOfKey(
   return {
     committees: line.map((each) => committeeOf(each, pinned)),
     keySession: facts.session_id,
-    epochs: new Set(line.map(({ epoch }) => epoch)),
+    epochs: new Set(
+      line.flatMap(({ epoch, reshared }) =>
+        reshared == null ? [] : [nameOf({ epoch, session_id: reshared.session_id })],
+      ),
+    ),
   };
 }
 
@@ -136,7 +144,11 @@ export function statementContent(statement: Statement, owner: Owner, target: str
       ? []
       : [
           fromHex(statement.key_session),
-          pack((statement.epochs ?? []).map((epoch) => bigEndian(epoch, 4))),
+          pack(
+            (statement.epochs ?? []).map((each) =>
+              concat([bigEndian(each.epoch, 4), fromHex(each.session_id)]),
+            ),
+          ),
         ]),
   ]);
 }
@@ -181,7 +193,11 @@ export async function settle(
 function knows(group: Group, { key_session: key, epochs }: Statement): boolean {
   if (group.keySession === null) return true;
   if (key !== group.keySession || epochs == null) return false;
-  return epochs.every((epoch) => group.epochs.has(epoch));
+  return epochs.every((each) => group.epochs.has(nameOf(each)));
+}
+
+function nameOf({ epoch, session_id: session }: EpochName): string {
+  return `${String(epoch)} ${session}`;
 }
 
 /** One of each party, at most. */

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from contracts import sessions
+from contracts.coordinators import MAX_RESULT_BYTES
 from contracts.errors import ContractError
-from contracts.primitives import Owner, Status
+from contracts.primitives import Curve, Owner, Status
 from contracts.sessions import CancelAnswered, CancelRefusal
 from tests.session.builders import (
     IDENTITIES,
@@ -19,10 +20,12 @@ from tests.session.builders import (
 )
 from tests.session.cancels import TARGET, cancel_request, cancelled, statement, told
 from tests.session.conducts import keygen_conduct
+from tests.session.epoch_bundles import old_facts
 from workers.session.coordinator import cancellation
 from workers.session.coordinator.cancellation import Cancellation
 
 PARTIES = sorted(IDENTITIES)
+KNOWN = old_facts(Curve.SECP256K1)
 SESSION = bytes([8]) * 32
 ASKED = Cancellation(
     request=cancel_request(),
@@ -142,6 +145,23 @@ def test_the_result_has_every_answer_in_its_place(status: Status | None) -> None
     assert (made.session_id, made.request_digest) == (SESSION, asked.request_digest)
     assert made.statements == [STATED.statement, second]
     assert (made.already_signed, made.silent) == (["party-3"], ["party-4"])
+
+
+@pytest.mark.parametrize(("count", "more", "shown"), [(1000, 0, 1000), (1001, 0, 0), (900, 4, 0)])
+def test_epochs_that_do_not_fit_into_a_result_are_left_out_and_spoil_nothing_else(
+    count: int, more: int, shown: int
+) -> None:
+    """A key that was refreshed for years. Its cancels are not final, and its requests are cancelled
+    all the same."""
+    holders = KNOWN.holders * (1 + more)
+    facts = KNOWN.model_copy(update={"holders": holders})
+    rows = [received_report(1, STATED)]
+    made = cancellation.answer(
+        ASKED, rows, target_status=None, named=None, epochs=[facts] * count, now=NOW
+    )
+    assert len(made.epochs) == shown
+    assert made.statements == [STATED.statement]
+    assert len(made.model_dump_json()) < MAX_RESULT_BYTES
 
 
 def test_a_party_that_forgot_neither_states_anything_nor_is_silent() -> None:

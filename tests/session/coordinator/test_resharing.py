@@ -104,17 +104,33 @@ def reported(
 
 
 @pytest.mark.parametrize(
-    ("changes", "reason"),
+    ("changes", "code", "reason"),
     [
-        ({}, None),
-        ({"public_key": bytes(33)}, "key treasury has another public key than the request's"),
-        ({"from_epoch": 2, "first_epoch": 3}, "epoch 3 of key treasury signs, and not 2"),
+        (
+            {"public_key": bytes(33)},
+            FailureCode.INVALID_REQUEST,
+            "key treasury has another public key than the request's",
+        ),
+        # Another reshare came first: with the epoch that signs now the same may be wished for.
+        (
+            {"from_epoch": 2, "first_epoch": 3},
+            FailureCode.STALE_EPOCH,
+            "epoch 3 of key treasury signs, and not 2",
+        ),
+        (
+            {"from_epoch": 4, "first_epoch": 5},
+            FailureCode.INVALID_REQUEST,
+            "epoch 3 of key treasury signs, and not 4",
+        ),
     ],
 )
-def test_a_request_is_for_the_key_as_it_is(changes: dict[str, Any], reason: str | None) -> None:
+def test_a_request_is_for_the_key_as_it_is(
+    changes: dict[str, Any], code: FailureCode, reason: str
+) -> None:
+    assert resharing.unfit(request(KNOWN), KNOWN) is None
     unfit = resharing.unfit(request(KNOWN, **changes), KNOWN)
-    assert (None if unfit is None else unfit.message) == reason
-    assert unfit is None or unfit.code is FailureCode.INVALID_REQUEST
+    assert unfit is not None
+    assert (unfit.code, unfit.message) == (code, reason)
 
 
 def test_each_try_has_the_next_number_that_was_asked_for() -> None:

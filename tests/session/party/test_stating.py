@@ -9,6 +9,7 @@ import pytest
 from contracts.admission import ClientPolicy
 from contracts.errors import ContractError
 from contracts.identity import Identity
+from contracts.keys import EpochName
 from contracts.primitives import Owner
 from contracts.requests import MAX_LIFETIME_MS
 from contracts.signing import sign_request
@@ -26,7 +27,7 @@ from tests.session.builders import (
 from tests.session.cancels import TARGET, cancel_request, cancelled, statement, told
 from workers.session.errors import RefusedError
 from workers.session.party import stating
-from workers.store.records import IncarnationRecord, PromiseRecord
+from workers.store.records import IncarnationRecord, PromiseRecord, WordRecord
 
 OPERATOR = Identity.generate()
 OTHERS = Owner(client_id="svcB", tenant="bank")
@@ -152,10 +153,12 @@ def test_a_statement_is_about_the_requests_owner_and_lasts_until_the_cancel() ->
 
 def test_of_a_key_it_says_which_epochs_may_sign_and_is_no_answer_to_who_asks_of_another() -> None:
     request = cancel_request(key_session=bytes([3]) * 32)
-    promise = PromiseRecord(key_session=bytes([3]) * 32, epochs=(2, 5))
+    words = (WordRecord(5, bytes([6]) * 32), WordRecord(2, bytes([7]) * 32))
+    promise = PromiseRecord(key_session=bytes([3]) * 32, epochs=words)
     made = stating.state(request, party(1), 7, promise)
     made.verify(request.target_owner, TARGET, IDENTITIES["party-1"].public)
-    assert (made.key_session, made.epochs) == (promise.key_session, [2, 5])
+    named = [EpochName(epoch=n, session_id=bytes([by]) * 32) for n, by in ((2, 7), (5, 6))]
+    assert (made.key_session, made.epochs) == (promise.key_session, named)
     assert stating.covers(made, request, promise.key_session)
     assert not stating.covers(made, request)
     assert not stating.covers(made, request, bytes(32))

@@ -16,6 +16,7 @@ from contracts.coordinators import result_headers
 from contracts.envelope import CONTENT_TYPE, EVERYONE, Envelope, UnverifiedEnvelope
 from contracts.errors import ContractError
 from contracts.identity import Identity, PublicIdentity
+from contracts.keys import EpochName
 from contracts.primitives import Owner
 from contracts.signing import SignedRequest
 from contracts.statements import Statement
@@ -190,7 +191,7 @@ def statement(
     issued_until: int,
     issued_from: int = 0,
     key_session: bytes | None = None,
-    epochs: Sequence[int] = (),
+    epochs: Sequence[EpochName] = (),
 ) -> dict[str, Any]:
     """ "I committed nothing for this request, and never will", as a party says it."""
     made = Statement.signed(

@@ -13,7 +13,7 @@ import pytest
 
 from contracts.client import Client, RequestFailedError, Settlement
 from contracts.identity import Identity
-from contracts.keys import CertifiedKey
+from contracts.keys import CertifiedKey, EpochName
 from contracts.primitives import Owner, Scheme
 from contracts.requests import CancelRequest
 from contracts.results import SignResult
@@ -158,7 +158,8 @@ def of_an_epoch_that_is_not_shown(
     adversary: Adversary, target: SignedRequest, key: bytes
 ) -> Sequence[Mapping[str, Any]]:
     """By former holders, and true: others sign meanwhile."""
-    return by_all(adversary, target, key, epochs=[1])
+    name = EpochName(epoch=1, session_id=bytes(32))
+    return by_all(adversary, target, key, epochs=[name])
 
 
 def exchanged(

@@ -62,7 +62,9 @@ async def test_in_changed_listed_and_out(stack: Deployment, warren: Any, tmp_pat
     async with Client.connect(ClientSettings.load(out / "client-typed.toml")) as client:
         assert await client.keys() == []
 
-    code, said = await warren("rotate", "typed", "--out", str(out), "--until", "2036-01-02")
+    named = ["query_keys", "reshare"]
+    asks = [each for name in named for each in ("--operation", name)]
+    code, said = await warren("rotate", "typed", "--out", str(out), "--until", "2036-01-02", *asks)
     assert code == 0, said
     worker = next(iter(stack.health_urls.values()))
     code, said = await warren(
@@ -71,14 +73,15 @@ async def test_in_changed_listed_and_out(stack: Deployment, warren: Any, tmp_pat
     assert code == 0, said
     told = json.loads(said)
     (row,) = [each for each in told["clients"] if each["client"] == "typed"]
-    assert (row["role"], row["logins"], row["operations"]) == ("client", [1, 2], ["query_keys"])
+    assert (row["role"], row["logins"], row["operations"]) == ("client", [1, 2], named)
     assert [key["until"] for key in row["keys"]] == ["2036-01-02T00:00:00+00:00", None]
     assert told["followers"] == {worker: told["number"], "http://127.0.0.1:1": None}
     code, said = await warren("rotate", "typed", "--out", str(out))
     assert (code, "changes its keys already" in said) == (1, True)
+    assert (await warren("rotate", "typed", "--finish", *asks))[0] == 2
     assert (await warren("rotate", "typed", "--finish"))[0] == 0
     code, said = await warren("list")
-    assert "typed  client  login 2  asks query_keys  " in said
+    assert "typed  client  login 2  asks query_keys, reshare  " in said
 
     await leave_unread(stack, "warren.results.typed", 1)
     code, said = await warren("remove", "typed")

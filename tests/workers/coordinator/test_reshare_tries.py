@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,8 @@ from contracts import sessions
 from contracts.envelope import UnverifiedEnvelope
 from contracts.errors import ContractError
 from contracts.failures import FailureCode
-from contracts.results import Status
+from contracts.keys import CertifiedKey
+from contracts.requests import ReshareRequest
 from contracts.signing import sign_request
 from tests.workers.ecdsa import forged, only_result, sender, sent
 from tests.workers.reshares import (
@@ -21,7 +23,9 @@ from tests.workers.reshares import (
     epoch_of,
     failed,
     make,
+    of_round,
     pass_,
+    requests_expire,
     shares,
     sign,
 )
@@ -30,6 +34,7 @@ from tests.workers.tries import conduct_of, everyone_is_alive, history, session_
 from workers.coordinator.reshares import SHORTEST_TRY_MS
 from workers.session.epochs import SWITCH_S
 from workers.store.records import Outgoing
+from workers.store.shared import key_epochs
 
 pytestmark = pytest.mark.long
 
@@ -49,22 +54,95 @@ async def shire(tmp_path: Path) -> AsyncIterator[World]:
 async def test_numbers_that_were_used_are_passed_over(shire: World) -> None:
     key = await make(shire)
     first = await ask(shire, key)
-    second = await ask(shire, key, tries=3)
-    third = await ask(shire, key)
+    (session,) = {each.headers["session_id"] for each in sent(shire, "reshare_created")}
+    await shire.run(dropped=lambda message: message.routing_key == "party-1")
+    await _try_is_over(shire, bytes.fromhex(session))
     await shire.run()
-    assert failed(shire, third)[1] == (
-        f"epochs of key {key.facts.key_id} were begun up to 2: first_epoch must be later"
+    assert failed(shire, first)[0] is FailureCode.EXPIRED
+    second = await ask(shire, key)
+    await shire.run()
+    assert failed(shire, second) == (
+        FailureCode.INVALID_REQUEST,
+        f"epochs of key {key.facts.key_id} were begun up to 1: first_epoch must be later",
     )
-    made = [
-        each.epoch
-        for each in await shire.coordinator_store.key_epochs(key.facts.session_id)
-        if each.bundle is not None
-    ]
-    assert 1 <= len(made) <= 2
-    results = [only_result(shire, request).status for request in (first, second)]
-    assert Status.COMPLETED in results
+    third = await ask(shire, key, tries=3)
+    await shire.run()
+    assert bundle_of(shire, third).key.facts.epoch == 2
     await pass_(shire, SWITCH_S)
-    assert epoch_of(shire, await sign(shire, key, "bip340")) == max(made)
+    assert epoch_of(shire, await sign(shire, key, "bip340")) == 2
+
+
+@pytest.mark.parametrize("changes", [{}, {"first_epoch": 5}, {"parties": OLD[:2]}])
+async def test_of_two_requests_from_one_epoch_the_second_is_told_to_wait(
+    shire: World, changes: dict[str, Any]
+) -> None:
+    """Of both epochs could be made, each by its own dealers, and one of them would be in vain."""
+    key = await make(shire)
+    first = await ask(shire, key)
+    second = await ask(shire, key, **changes)
+    result = only_result(shire, second)
+    assert result.failure is not None
+    assert (result.failure.code, result.failure.retryable) == (FailureCode.KEY_BUSY, True)
+    assert "is under way: ask again when it is over" in result.failure.message
+    await shire.run()
+    bundle = bundle_of(shire, first)
+    assert [
+        each.epoch for each in await shire.coordinator_store.key_epochs(bundle.key.facts.session_id)
+    ] == [1]
+    # Afterwards it is one from an epoch that signs no more, and then one like any other.
+    late = await ask(shire, key, **changes)
+    assert failed(shire, late)[0] is FailureCode.STALE_EPOCH
+    again = await ask(shire, bundle.key, parties=OLD[:2])
+    await shire.run()
+    assert bundle_of(shire, again).key.facts.epoch == 2
+
+
+async def coordinated_by_another(
+    shire: World, monkeypatch: pytest.MonkeyPatch, key: CertifiedKey, **changes: Any
+) -> ReshareRequest:
+    """A coordinator that begins what it is asked for, whatever is under way."""
+
+    async def nothing(*_: object) -> bool:
+        return False
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(shire.coordinator_store), "reshare_under_way", nothing)
+        begin = key_epochs.BEGIN.replace("OR NOT EXISTS", "OR true OR NOT EXISTS")
+        assert begin != key_epochs.BEGIN
+        patch.setattr(key_epochs, "BEGIN", begin)
+        return await ask(shire, key, **changes)
+
+
+@pytest.mark.parametrize("word", [False, True])
+async def test_parties_deal_for_no_second_request_while_the_first_may_still_be_done(
+    shire: World, monkeypatch: pytest.MonkeyPatch, word: bool
+) -> None:
+    """Whatever a coordinator has begun. Who has given its word holds to it until nobody can give
+    one for it any more, though the session has failed."""
+    key = await make(shire)
+    first = await ask(shire, key, dealers=OLD[:2])
+    if word:
+        await shire.run(dropped=of_round(5))
+    else:
+        await shire.run(dropped=of_round(2))
+    second = await coordinated_by_another(
+        shire, monkeypatch, key, dealers=OLD[:2], first_epoch=4, parties=["party-4", "party-5"]
+    )
+    await shire.run()
+    code, text = failed(shire, second)
+    assert code is FailureCode.KEY_BUSY
+    assert "may still be done: ask again when it is over" in text
+    assert (await shares(shire, key)).keys() == {*OLD}
+    await _try_is_over(shire, await session_of(shire, first))
+    await shire.run()
+    third = await ask(shire, key, dealers=OLD[:2], first_epoch=5, parties=["party-4", "party-5"])
+    await shire.run()
+    if word:
+        assert failed(shire, third)[0] is FailureCode.KEY_BUSY
+        await requests_expire(shire)
+        third = await ask(shire, key, first_epoch=6, parties=["party-4", "party-5"])
+        await shire.run()
+    assert [each.party_id for each in bundle_of(shire, third).key.facts.holders] == third.parties
 
 
 async def test_a_dealer_that_is_silent_is_left_out_of_the_next_try(shire: World) -> None:
@@ -105,12 +183,15 @@ async def test_no_more_tries_than_were_asked_for(shire: World) -> None:
     await sign(shire, key, "bip340")
 
 
-async def test_where_others_took_the_numbers_the_request_ends(shire: World) -> None:
+async def test_where_others_took_the_numbers_the_request_ends(
+    shire: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one coordinator could, that began both before they were asked for one at a time."""
     key = await make(shire)
     request = await ask(shire, key, tries=2)
     (first,) = {each.headers["session_id"] for each in sent(shire, "reshare_created")}
     await shire.run(dropped=lambda message: message.routing_key == "party-1")
-    await ask(shire, key, first_epoch=2)
+    await coordinated_by_another(shire, monkeypatch, key, first_epoch=2)
     await shire.run(dropped=lambda message: message.routing_key == "party-1")
     await _try_is_over(shire, bytes.fromhex(first))
     await shire.run()

@@ -22,7 +22,7 @@ from workers.store.shared.party import tombstones_beside
 from workers.store.tombstones import Tombstones
 
 from .conftest import RawDatabase, open_party, witness_of
-from .examples import KEY, key_share, nonce, party_change, presignature, session_id
+from .examples import FAR_FUTURE, KEY, key_share, nonce, party_change, presignature, session_id
 
 ROLE = "party"
 
@@ -33,8 +33,15 @@ TOLD = '{"deleted": "it"}'
 OWNER = "svcA/alice"
 
 
+def epoch_step(epoch: int, status: EpochStatus, **other: Any) -> EpochStep:
+    """As of one request, unless something else is said."""
+    values: dict[str, Any] = {"key_session": KEY, "owner": OWNER, "digest": bytes(32)}
+    values |= {"open_until": FAR_FUTURE}
+    return EpochStep(epoch=epoch, status=status, **(values | other))
+
+
 def begin(epoch: int, name: str = "reshare", **other: Any) -> PartyChange:
-    step = EpochStep(key_session=KEY, epoch=epoch, status=EpochStatus.BEGUN, owner=OWNER)
+    step = epoch_step(epoch, EpochStatus.BEGUN)
     return party_change(name, protocol="reshare", epoch=step, at=epoch, **other)
 
 
@@ -45,7 +52,7 @@ def certify(epoch: int, name: str = "reshare", **other: Any) -> PartyChange:
         "cause": "round 4",
         "key_share": key_share(epoch=epoch, secret=f"share {epoch} of {name}".encode()),
     }
-    step = EpochStep(key_session=KEY, epoch=epoch, status=EpochStatus.PENDING, owner=OWNER)
+    step = epoch_step(epoch, EpochStatus.PENDING)
     return party_change(name, epoch=step, at=10 + epoch, **(values | other))
 
 
@@ -125,9 +132,7 @@ async def test_none_begins_that_is_not_above_all_that_did(party: PartyStore, lat
     assert await party.session(again.session_id) is None
     assert await statuses(party) == {2: "begun"}
     assert await party.commit(begin(3, "again")) is Outcome.COMMITTED
-    elsewhere = EpochStep(
-        key_session=session_id("other"), epoch=1, status=EpochStatus.BEGUN, owner=OWNER
-    )
+    elsewhere = epoch_step(1, EpochStatus.BEGUN, key_session=session_id("other"))
     other = party_change("other key's", epoch=elsewhere)
     assert await party.commit(other) is Outcome.COMMITTED
 

@@ -133,6 +133,48 @@ async def test_a_try_that_follows_another_takes_its_request_over(
     assert [each.epoch for each in await coordinator.key_epochs(KEY)] == [1, 2]
 
 
+async def test_none_begins_while_another_requests_may_still_be_made(
+    coordinator: CoordinatorStore,
+) -> None:
+    """Of two from one epoch both could be, and the parties would have to tell which one counts."""
+    assert not await coordinator.reshare_under_way(KEY)
+    asked = request(session_id=session_id("first"))
+    assert await coordinator.commit(begin(1, "first", request=asked)) is Outcome.COMMITTED
+    other = request(request_id="other", session_id=session_id("other"))
+    ended = coordinator_change("first", expected_version=1, cause="ended", status="failed")
+    # While it has no result it may have another try.
+    for change in (ended, begin(2, "second", succeeds=session_id("first"))):
+        assert await coordinator.reshare_under_way(KEY)
+        refused = begin(9, "other", request=other)
+        assert await coordinator.commit(refused) is Outcome.EPOCH_TAKEN
+        assert await coordinator.request("svcA", "other") is None
+        assert await coordinator.commit(change) is Outcome.COMMITTED
+    over = coordinator_change(
+        "second", expected_version=1, cause="over", status="failed", result=outgoing()
+    )
+    assert await coordinator.reshare_under_way(KEY)
+    assert await coordinator.commit(over) is Outcome.COMMITTED
+    assert not await coordinator.reshare_under_way(KEY)
+    assert await coordinator.commit(begin(9, "other", request=other)) is Outcome.COMMITTED
+
+
+async def test_of_two_requests_in_one_moment_one_begins(
+    coordinator: CoordinatorStore, coordinator_twin: CoordinatorStore
+) -> None:
+    """Whatever numbers they ask for."""
+    for round_ in range(10):
+        key = (round_ + 1).to_bytes(32)
+        changes = []
+        for number in (1, 2):
+            name = f"{round_} {number}"
+            row = KeyEpoch(key_session=key, epoch=number, session_id=session_id(name))
+            asked = request(request_id=name, session_id=session_id(name))
+            changes.append(coordinator_change(name, protocol="reshare", epoch=row, request=asked))
+        both = [coordinator.commit(changes[0]), coordinator_twin.commit(changes[1])]
+        outcomes = await asyncio.gather(*(reversed(both) if round_ % 2 else both))
+        assert {*outcomes} == {Outcome.COMMITTED, Outcome.EPOCH_TAKEN}
+
+
 async def test_what_is_due_is_found_and_put_off(coordinator: CoordinatorStore) -> None:
     await with_key(coordinator)
     for epoch, name in ((1, "first"), (2, "second")):

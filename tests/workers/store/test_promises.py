@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from workers.store.interface import PartyStore
-from workers.store.records import Outcome, PartyChange, PromiseRecord
+from workers.store.records import Outcome, PartyChange, PromiseRecord, WordRecord
 
 from .conftest import RawDatabase
-from .examples import FAR_FUTURE, KEY
+from .examples import FAR_FUTURE, KEY, session_id
 from .test_cancellations import OWNER, forbid, forbidding
 from .test_epochs import PROOFS, begin, certify, proven, with_first_epoch
 
@@ -20,7 +20,11 @@ ROLE = "party"
 OTHER_KEY = bytes([77]) * 32
 
 
-def promise(*epochs: int, key_session: bytes = KEY) -> PromiseRecord:
+def word(epoch: int, name: str) -> WordRecord:
+    return WordRecord(epoch, session_id(name))
+
+
+def promise(*epochs: WordRecord, key_session: bytes = KEY) -> PromiseRecord:
     return PromiseRecord(key_session=key_session, epochs=epochs)
 
 
@@ -88,16 +92,88 @@ async def test_nothing_is_stated_that_leaves_out_an_epoch(
     # In the order in which they were begun the first one is behind; it may still be certified.
     assert await party.commit(certify(1, "vain")) is Outcome.COMMITTED
     assert await party.certify_epoch(proven(3, "made"), PROOFS)
-    assert await party.signing_epochs(KEY) == [1, 3]
-    assert await promised(party, promise=promise(1)) is Outcome.EPOCH_TAKEN
-    assert await promised(party, promise=promise(3)) is Outcome.EPOCH_TAKEN
+    vain, made = word(1, "vain"), word(3, "made")
+    assert await party.signing_epochs(KEY) == [vain, made]
+    for named in ([vain], [made], [vain, word(3, "vain")], [word(1, "made"), made]):
+        assert await promised(party, promise=promise(*named)) is Outcome.EPOCH_TAKEN
     assert await raw.query("SELECT count(*) AS count FROM promises") == [(0,)]
     assert await party.statement("svcA/alice", "request-1") is None
-    assert await promised(party, promise=promise(1, 3)) is Outcome.COMMITTED
+    assert await promised(party, promise=promise(made, vain)) is Outcome.COMMITTED
     # What is retired stays known.
     assert await party.activate_epoch(KEY, 3, 40, 48)
     assert await party.retire_epochs(KEY, 3, [], 50, "{}")
-    assert await party.signing_epochs(KEY) == [1, 3]
+    assert await party.signing_epochs(KEY) == [vain, made]
+
+
+async def test_of_two_epochs_with_one_number_each_is_named(party: PartyStore) -> None:
+    """This party's word is out for the one, and it is shown the other."""
+    await with_first_epoch(party)
+    assert await party.commit(begin(1, "ours")) is Outcome.COMMITTED
+    assert await party.commit(certify(1, "ours")) is Outcome.COMMITTED
+    assert await party.certify_epoch(proven(1, "theirs"), None)
+    both = [word(1, "ours"), word(1, "theirs")]
+    assert sorted(await party.signing_epochs(KEY), key=str) == sorted(both, key=str)
+    for named in both:
+        assert await promised(party, promise=promise(named)) is Outcome.EPOCH_TAKEN
+    assert await promised(party, promise=promise(*both)) is Outcome.COMMITTED
+
+
+async def test_what_a_proven_epoch_comes_from_is_named_no_more(party: PartyStore) -> None:
+    """Whoever knows the one knows the other, so a key may be refreshed as often as one likes."""
+    await with_first_epoch(party)
+    assert await party.commit(begin(1, "vain")) is Outcome.COMMITTED
+    assert await party.commit(certify(1, "vain", key_share=None)) is Outcome.COMMITTED
+    before = None
+    for epoch in range(2, 300):
+        name = f"reshare {epoch}"
+        assert await party.certify_epoch(proven(epoch, name), None, before=before)
+        before = word(epoch, name)
+    assert before is not None
+    assert await party.signing_epochs(KEY) == [word(1, "vain"), before]
+    # One of the same number that it does not come from stays.
+    other = word(299, "another line")
+    assert await party.certify_epoch(proven(300, "reshare 300"), None, before=other)
+    found = [word(1, "vain"), before, word(300, "reshare 300")]
+    assert await party.signing_epochs(KEY) == found
+    assert await promised(party, promise=promise(*found)) is Outcome.COMMITTED
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["UPDATE words SET session_id = {} WHERE epoch = 1", "DELETE FROM words WHERE epoch = 1"],
+)
+async def test_an_epoch_whose_session_was_not_kept_is_told_of_without_it_and_promised_never(
+    party: PartyStore, raw: RawDatabase, change: str
+) -> None:
+    """As of before sessions were kept."""
+    await with_first_epoch(party)
+    assert await party.certify_epoch(proven(1, "reshare"), None)
+    await raw.query(change.format(raw.literal(b"")))
+    assert await party.signing_epochs(KEY) == [WordRecord(1, None)]
+    for named in ([], [word(1, "reshare")], [WordRecord(1, None)], [WordRecord(1, b"")]):
+        assert await promised(party, promise=promise(*named)) is Outcome.EPOCH_TAKEN
+
+
+async def test_an_owner_has_as_many_promises_as_cancellations(
+    party: PartyStore, raw: RawDatabase
+) -> None:
+    """One cancel that names another key each time is one cancellation."""
+    keys = [number.to_bytes(32) for number in range(4)]
+
+    async def ask(number: int, **other: Any) -> Outcome:
+        named = promise(key_session=keys[number])
+        values = {"request_id": "the same", "limit": 3, "promise": named}
+        return await promised(party, f"cancel {number} {other}", **(values | other))
+
+    for number in range(3):
+        assert await ask(number) is Outcome.COMMITTED
+    assert await ask(3) is Outcome.OVERLOADED
+    assert await raw.query("SELECT count(*) AS count FROM promises") == [(3,)]
+    # Again of a key of which there is one, of another owner, and once some are over.
+    assert await ask(0, request_id="another") is Outcome.COMMITTED
+    assert await ask(3, owner="svcB/bank") is Outcome.COMMITTED
+    await raw.query("UPDATE promises SET until = 9")
+    assert await ask(3) is Outcome.COMMITTED
 
 
 async def test_whose_a_key_is(party: PartyStore) -> None:

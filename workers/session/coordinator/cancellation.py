@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from contracts import sessions
+from contracts.coordinators import MAX_RESULT_BYTES
 from contracts.envelope import Envelope
 from contracts.errors import ContractError
 from contracts.identity import PublicIdentity
 from contracts.keys import KeyFacts
 from contracts.primitives import Contract, Hex32, Id, Status
 from contracts.requests import CancelRequest, KeygenRequest, SignRequest
-from contracts.results import CancelResult
+from contracts.results import MAX_EPOCHS_SHOWN, CancelResult
 from contracts.sessions import CancelAnswered, CancelRefusal
 
 from ...store.records import Outgoing, Received
@@ -131,5 +132,13 @@ def answer(
         statements=sorted(statements, key=lambda each: each.party_id),
         already_signed=sorted(who for who, each in answers.items() if each.refused is signed),
         silent=[party_id for party_id in cancellation.asked if party_id not in answers],
-        epochs=list(epochs),
+        epochs=list(epochs) if _fit(epochs) else [],
     )
+
+
+def _fit(epochs: Sequence[KeyFacts]) -> bool:
+    """Whether they leave room for the rest of a result. Of fewer nobody would know whose statements
+    count."""
+    if len(epochs) > MAX_EPOCHS_SHOWN:
+        return False
+    return sum(len(each.model_dump_json()) for each in epochs) <= MAX_RESULT_BYTES // 4 * 3

@@ -14,6 +14,7 @@ _PARTIES_CODES = {
     FailureCode.PARTY_FAULT,
     FailureCode.PARTY_REFUSED,
     FailureCode.STALE_EPOCH,
+    FailureCode.KEY_BUSY,
     FailureCode.SPOILT,
     FailureCode.EXPIRED,
 }

@@ -38,9 +38,18 @@ def unfit(request: ReshareRequest, facts: KeyFacts) -> Failure | None:
         text = f"key {facts.key_id} has another public key than the request's"
     elif request.from_epoch != facts.epoch:
         text = f"epoch {facts.epoch} of key {facts.key_id} signs, and not {request.from_epoch}"
+        if request.from_epoch < facts.epoch:
+            # Another reshare came first.
+            return Failure.of(FailureCode.STALE_EPOCH, text)
     else:
         return None
     return Failure.of(FailureCode.INVALID_REQUEST, text)
+
+
+def busy(facts: KeyFacts) -> Failure:
+    """Of two that are made at once both could be done."""
+    text = f"another reshare of key {facts.key_id} is under way: ask again when it is over"
+    return Failure.of(FailureCode.KEY_BUSY, text)
 
 
 def next_epoch(request: ReshareRequest, begun: Iterable[int]) -> int:

@@ -287,11 +287,14 @@ def _answer(turn: Turn, *, commits: bool) -> AnswerRecord:
 
 def _epoch(turn: Turn, status: EpochStatus) -> EpochStep:
     created = _created(turn)
+    answer = _answer(turn, commits=status is not EpochStatus.BEGUN)
     return EpochStep(
         key_session=created.terms.key_session,
         epoch=created.terms.epoch,
         status=status,
-        owner=_request(created).owner,
+        owner=answer.owner,
+        digest=answer.digest,
+        open_until=answer.counts_until,
     )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from contracts.admission import open_request
 from contracts.errors import ContractError
+from contracts.keys import EpochName
 from contracts.requests import MAX_LIFETIME_MS, CancelRequest
 from contracts.sessions import RequestCancelled, cancel_session_id
 from contracts.signing import SignedRequest
@@ -73,8 +76,14 @@ def state(
         issued_from=since,
         issued_until=request.issued_at,
         key_session=None if promise is None else promise.key_session,
-        epochs=None if promise is None else promise.epochs,
+        epochs=None if promise is None else [*_names(promise)],
     )
+
+
+def _names(promise: PromiseRecord) -> Iterator[EpochName]:
+    for each in promise.epochs:
+        assert each.session_id is not None  # or it would not have been promised
+        yield EpochName(epoch=each.epoch, session_id=each.session_id)
 
 
 def covers(statement: Statement, request: CancelRequest, key_session: bytes | None = None) -> bool:

@@ -104,6 +104,8 @@ LOCK_CLAIMS = "SELECT pg_advisory_xact_lock(4, hashtext(encode($1, 'hex')))"
 # As in commit_coordinator_v3, which takes it before it looks at the request's row.
 LOCK_REQUEST = "SELECT pg_advisory_xact_lock(5, hashtext($1 || ' ' || $2))"
 
+LOCK_KEY = "SELECT pg_advisory_xact_lock(6, hashtext(encode($1, 'hex')))"
+
 # Nobody ends them meanwhile.
 LOCKED_LINE = f"{LINE} FOR UPDATE OF sessions"
 
@@ -166,6 +168,9 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
                 for statement, given in before:
                     await transaction.execute(statement, *given)
                 await transaction.call_all(function, [values])
+                assert change.epoch is not None
+                # Of two that begin in one moment the second sees the first.
+                await transaction.execute(LOCK_KEY, change.epoch.key_session)
                 steps = [*key_epochs.steps(change)]
                 if change.succeeds is not None:
                     takes = (change.succeeds, change.session_id)

@@ -61,6 +61,7 @@ _REFUSALS = {
     "WB001": Outcome.BATCH_REFUSED,
     "WE001": Outcome.EPOCH_TAKEN,
     "WE002": Outcome.PROMISED,
+    "WE003": Outcome.KEY_BUSY,
 }
 
 # Rows that only another delivery of the same message can have written.

@@ -20,6 +20,7 @@ from ..records import (
     PresignatureRecord,
     SigningMaterial,
     TenantRecord,
+    WordRecord,
 )
 from ..rows import party
 from ..rows.party import KEY_SHARE_COLUMNS, NONCE_COLUMNS, PartyRows
@@ -87,6 +88,13 @@ ADD_KEY_SHARES = f"""
         ON CONFLICT (key_session, epoch) DO UPDATE
         SET session_id = excluded.session_id, status = excluded.status, at = excluded.at,
             due_at = excluded.due_at
+    ), named AS (
+        INSERT INTO words (key_session, epoch, session_id)
+        SELECT key_session, epoch, session_id
+        FROM unnest($13::bytea[], $14::bigint[], $15::bytea[])
+            AS named (key_session, epoch, session_id)
+        WHERE EXISTS (SELECT FROM added)
+        ON CONFLICT DO NOTHING
     )
     SELECT count(*) AS count FROM added
 """
@@ -121,7 +129,7 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
         if presigning:
             function = "commit_party_and_presignatures_v1"
         elif change.epoch is not None:
-            function = "commit_party_and_epoch_v2"
+            function = "commit_party_and_epoch_v3"
         elif share is not None:
             function = "commit_party_and_key_v1"
         try:
@@ -208,8 +216,9 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
         suspended = [
             party.suspended_values(share, suspended_at) for share in shares if share.active and asks
         ]
+        words = [word for share in shares if (word := party.word_values(share)) is not None]
         (row,) = await self._database.fetch(
-            ADD_KEY_SHARES, *arrays(values, 8), *arrays(suspended, 4)
+            ADD_KEY_SHARES, *arrays(values, 8), *arrays(suspended, 4), *arrays(words, 3)
         )
         return bool(row["count"] == len(shares))
 
@@ -225,10 +234,15 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
         return Outcome.COMMITTED if done else Outcome.LOST_RACE
 
     async def certify_epoch(
-        self, record: EpochRecord, certificates: Mapping[str, bytes] | None
+        self,
+        record: EpochRecord,
+        certificates: Mapping[str, bytes] | None,
+        *,
+        before: WordRecord | None = None,
     ) -> bool:
         values = party.certified_values(record, certificates)
-        return await self._database.call("certify_epoch_v1", *values)
+        came = (None, None) if before is None else (before.epoch, before.session_id)
+        return await self._database.call("certify_epoch_v2", *values, *came)
 
     async def activate_epoch(self, key_session: bytes, epoch: int, now: int, due_at: int) -> bool:
         return await self._database.call("activate_epoch_v1", key_session, epoch, now, due_at)
@@ -272,7 +286,8 @@ def _epoch_values(change: PartyChange) -> tuple[object, ...]:
     if change.epoch is None:
         return ()
     step = change.epoch
-    return step.key_session, step.epoch, step.status.value, change.at, step.owner
+    name = step.key_session, step.epoch, step.status.value
+    return *name, change.at, step.owner, step.digest, step.open_until
 
 
 def _about_request(change: PartyChange) -> tuple[str, tuple[object, ...]]:
@@ -284,7 +299,8 @@ def _about_request(change: PartyChange) -> tuple[str, tuple[object, ...]]:
         values = (*party.cancellation_values(change.forbids), change.at, change.forbids.limit)
         promise = change.forbids.promise
         if promise is not None:
-            return "forbid_and_promise_v1", (*values, promise.key_session, list(promise.epochs))
+            named = arrays([(each.epoch, each.session_id) for each in promise.epochs], 2)
+            return "forbid_and_promise_v2", (*values, promise.key_session, *named)
         return "forbid_request_v1", values
     return "", ()
 

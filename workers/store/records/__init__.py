@@ -36,6 +36,7 @@ from .party import (
     PromiseRecord,
     SigningMaterial,
     TenantRecord,
+    WordRecord,
 )
 from .pools import (
     BatchRecord,
@@ -99,4 +100,5 @@ __all__ = [
     "TenantRecord",
     "WaiterRecord",
     "WaitingSession",
+    "WordRecord",
 ]

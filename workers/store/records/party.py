@@ -76,12 +76,17 @@ class EpochStep:
         status: BEGUN, for the first; then PENDING, with our word for it and, if we get one, our
             share.
         owner: Whose request asks for it, as `Owner.name`.
+        digest: Of the request's body.
+        open_until: Until then anybody may give a word for it, by the store's clock; unix
+            milliseconds.
     """
 
     key_session: bytes
     epoch: int
     status: EpochStatus
     owner: str
+    digest: bytes
+    open_until: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +186,18 @@ class AnswerRecord:
     counts_until: int
 
 
+@dataclass(frozen=True, slots=True)
+class WordRecord:
+    """An epoch of a key that this party had a hand in, or has proof of.
+
+    Attributes:
+        session_id: That made it; None where that was not kept.
+    """
+
+    epoch: int
+    session_id: bytes | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromiseRecord:
     """That nothing is dealt of a key for the request's owner, as long as the request is forbidden.
@@ -190,7 +207,7 @@ class PromiseRecord:
     """
 
     key_session: bytes
-    epochs: tuple[int, ...]
+    epochs: tuple[WordRecord, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +219,7 @@ class CancellationRecord:
         issued_until: Whatever has its id and was issued until then; unix milliseconds.
         forbidden_until: From when on it would be refused for its age.
         statement: JSON of `contracts.statements.Statement`; None to state nothing.
-        limit: Of the owner's live cancellations.
+        limit: Of the owner's live cancellations, and of its live promises.
         incarnation: In which the statement holds; in another one nothing is written.
         promise: With a statement that names a key.
     """
@@ -226,8 +243,10 @@ class PartyChange(SessionChange):
             active; one that comes with `epoch` replaces none. If another key has its owner and key
             id, the whole change fails (KEY_EXISTS).
         epoch: Begin it: the whole change fails (EPOCH_TAKEN) unless it is above all of its key that
-            were ever begun here. Or move it on: likewise, unless this session has just begun it.
-            Either fails (PROMISED) as long as nothing is to be dealt of the key.
+            were ever begun here; and (KEY_BUSY) as long as one that another request asked for may
+            still be made: it is under way here, or our word is out and others may give theirs. Or
+            move it on: likewise (EPOCH_TAKEN), unless this session has just begun it. Either fails
+            (PROMISED) as long as nothing is to be dealt of the key.
         take_nonce: Delete this nonce; if it is not there the whole change fails (NONCE_GONE).
         nonces: Insert these.
         take_presignatures: (batch, position) of each; delete them all. If one is not there, or
@@ -240,7 +259,8 @@ class PartyChange(SessionChange):
             `MAX_TRIES` other sessions answered it (TOO_MANY_TRIES).
         forbids: Let every change fail that answers it from now on, and end its sessions. The whole
             change fails if it has a statement and one did answer (ALREADY_SIGNED), if the owner has
-            too many (OVERLOADED), or if its promise leaves out an epoch (EPOCH_TAKEN).
+            too many of these or too many promises (OVERLOADED), or if its promise leaves out an
+            epoch, or cannot name it by its session (EPOCH_TAKEN).
         at: Unix milliseconds by this party's clock, for these and the epoch.
     """
 

@@ -38,6 +38,8 @@ class Outcome(Enum):
     EPOCH_TAKEN = auto()
     """The epoch is another session's, or not above all that were begun, or there is one that was
     not named; nothing was written."""
+    KEY_BUSY = auto()
+    """Another request's reshare of the key may still be done; nothing was written."""
     PROMISED = auto()
     """It was promised that nothing is dealt of the key for now; nothing was written."""
 

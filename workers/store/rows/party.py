@@ -27,6 +27,7 @@ from ..records import (
     Session,
     SessionChange,
     TenantRecord,
+    WordRecord,
 )
 from ..sealing import ERASABLE_END, Kind, Sealer, SealError
 from .sessions import SessionRows
@@ -296,6 +297,18 @@ def is_erasable(sealed: KeyShareRecord) -> bool:
 def suspended_values(share: KeyShareRecord, at: int | None) -> tuple[object, ...]:
     """Key, epoch, a number to ask others with (FRESH), and since when."""
     return share.key_session, share.epoch, secrets.token_bytes(SUSPENSION_BYTES), at
+
+
+def word(row: Row) -> WordRecord:
+    return WordRecord(row["epoch"], row["session_id"] or None)
+
+
+def word_values(share: KeyShareRecord) -> tuple[object, ...] | None:
+    """Key, epoch and session of one that was made of another; None of a key's first."""
+    made = json.loads(share.facts).get("reshared")
+    if made is None:
+        return None
+    return share.key_session, share.epoch, bytes.fromhex(made["session_id"])
 
 
 def public_key_share(row: Row) -> KeyShareRecord:

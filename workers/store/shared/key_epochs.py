@@ -20,10 +20,18 @@ DUE = f"""
 
 PUT_OFF = "UPDATE epochs SET due_at = $3 WHERE key_session = $1 AND epoch = $2"
 
-BEGIN = """
+# A request has no result as long as it may have another try.
+UNDER_WAY = """
+    SELECT 1 FROM epochs JOIN requests ON requests.session_id = epochs.session_id
+    WHERE epochs.key_session = $1 AND bundle IS NULL AND result_position IS NULL
+"""
+
+# Not while one is under way; it may have another try itself.
+BEGIN = f"""
     INSERT INTO epochs (key_session, epoch, session_id)
     SELECT $1, $2, $3
     WHERE NOT EXISTS (SELECT 1 FROM epochs WHERE key_session = $1 AND epoch >= $2)
+        AND (CAST($4 AS boolean) OR NOT EXISTS ({UNDER_WAY}))
     ON CONFLICT DO NOTHING
 """
 
@@ -50,7 +58,8 @@ def steps(change: CoordinatorChange) -> Sequence[Step]:
         return ()
     name = epoch.key_session, epoch.epoch
     if epoch.bundle is None:
-        return ((BEGIN, (*name, epoch.session_id), Outcome.EPOCH_TAKEN),)
+        begun = *name, epoch.session_id, change.succeeds is not None
+        return ((BEGIN, begun, Outcome.EPOCH_TAKEN),)
     made = *name, epoch.session_id, epoch.bundle, epoch.signs_from, epoch.due_at
     return (
         (MAKE, made, Outcome.LOST_RACE),
@@ -69,6 +78,9 @@ class SharedKeyEpochs(SharedPools, SharedRetirements):
 
     async def key_epochs(self, key_session: bytes) -> list[KeyEpoch]:
         return [rows.key_epoch(row) for row in await self._database.fetch(EPOCHS, key_session)]
+
+    async def reshare_under_way(self, key_session: bytes) -> bool:
+        return bool(await self._database.fetch(UNDER_WAY, key_session))
 
     async def key_epochs_due(self, now: int, limit: int) -> list[KeyEpoch]:
         return [rows.key_epoch(row) for row in await self._database.fetch(DUE, now, limit)]

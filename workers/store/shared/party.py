@@ -23,6 +23,7 @@ from ..records import (
     Parked,
     PartyChange,
     TenantRecord,
+    WordRecord,
 )
 from ..rows import party as rows
 from ..rows.party import (
@@ -207,13 +208,22 @@ PROMISED = "SELECT 1 FROM promises WHERE key_session = $1 AND owner = $2 AND unt
 
 PURGE_PROMISES = "DELETE FROM promises WHERE until < $1"
 
+# What was proven or held before there were sessions here is there without one.
 SIGNING_EPOCHS = """
-    SELECT epoch FROM words WHERE key_session = $1
+    SELECT epoch, session_id FROM words WHERE key_session = $1 AND NOT implied
     UNION
-    SELECT epoch FROM epochs WHERE key_session = $1 AND bundle IS NOT NULL
+    SELECT epoch, NULL FROM epochs WHERE key_session = $1 AND bundle IS NOT NULL
+        AND NOT EXISTS (
+            SELECT 1 FROM words
+            WHERE words.key_session = epochs.key_session AND words.epoch = epochs.epoch
+        )
     UNION
-    SELECT epoch FROM key_shares WHERE key_session = $1 AND epoch > 0
-    ORDER BY epoch
+    SELECT epoch, NULL FROM key_shares WHERE key_session = $1 AND epoch > 0
+        AND NOT EXISTS (
+            SELECT 1 FROM words
+            WHERE words.key_session = key_shares.key_session AND words.epoch = key_shares.epoch
+        )
+    ORDER BY epoch, session_id
 """
 
 OWNERS = "SELECT DISTINCT owner FROM key_shares WHERE key_session = $1"
@@ -333,9 +343,9 @@ class SharedPartyStore(SharedPartyRetirements):
     async def owners(self, key_session: bytes) -> list[str]:
         return [row["owner"] for row in await self._database.fetch(OWNERS, key_session)]
 
-    async def signing_epochs(self, key_session: bytes) -> list[int]:
+    async def signing_epochs(self, key_session: bytes) -> list[WordRecord]:
         found = await self._database.fetch(SIGNING_EPOCHS, key_session)
-        return [row["epoch"] for row in found]
+        return [rows.word(row) for row in found]
 
     async def promised(self, key_session: bytes, owner: str, now: int) -> bool:
         return bool(await self._database.fetch(PROMISED, key_session, owner, now))

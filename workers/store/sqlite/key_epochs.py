@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from ..database import RefusedError
 from ..records import (
+    CancellationRecord,
     EpochRecord,
     EpochStatus,
     EpochStep,
@@ -15,6 +16,7 @@ from ..records import (
     Outcome,
     PartyChange,
     PromiseRecord,
+    WordRecord,
 )
 from ..rows import party as rows
 from ..shared.party import PROMISED, RESUME_EPOCH, RESUME_SHARE, SIGNING_EPOCHS
@@ -24,7 +26,19 @@ from .database import change, now, select
 NOT_BELOW = "SELECT 1 FROM epochs WHERE key_session = $1 AND epoch >= $2"
 
 BEGIN_EPOCH = """
-    INSERT INTO epochs (key_session, epoch, session_id, status, at) VALUES ($1, $2, $3, $4, $5)
+    INSERT INTO epochs (key_session, epoch, session_id, status, at, request_digest, open_until)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
+
+BUSY = """
+    SELECT 1 FROM epochs AS other
+    WHERE key_session = $1 AND request_digest <> $2 AND open_until >= $3 AND (
+        status = 'pending' OR status = 'begun' AND EXISTS (
+            SELECT 1 FROM sessions WHERE sessions.session_id = other.session_id AND ended_at IS NULL
+        )
+    ) AND NOT EXISTS (
+        SELECT 1 FROM epochs WHERE key_session = $1 AND epoch > other.epoch AND bundle IS NOT NULL
+    )
 """
 
 MOVE_EPOCH = """
@@ -32,7 +46,18 @@ MOVE_EPOCH = """
     WHERE key_session = $1 AND epoch = $2 AND session_id = $3 AND status = 'begun'
 """
 
-GIVE_WORD = "INSERT INTO words (key_session, epoch) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+GIVE_WORD = """
+    INSERT INTO words (key_session, epoch, session_id, implied) VALUES ($1, $2, $3, false)
+    ON CONFLICT DO NOTHING
+"""
+
+IMPLY = """
+    UPDATE words SET implied = true WHERE key_session = $1 AND epoch = $2 AND session_id = $3
+"""
+
+PROMISED_ONCE = "SELECT 1 FROM promises WHERE key_session = $1 AND owner = $2"
+
+LIVE_PROMISES = "SELECT count(*) AS count FROM promises WHERE owner = $1 AND until >= $2"
 
 PROMISE = """
     INSERT INTO promises (key_session, owner, until) VALUES ($1, $2, $3)
@@ -93,36 +118,50 @@ RETIRED_TABLES = ("nonces", "presignatures", "key_shares")
 def move(connection: sqlite3.Connection, wanted: PartyChange, step: EpochStep) -> None:
     """What a session does to the epoch that it makes. Raises RefusedError."""
     # By the clock that lets promises end.
-    if select(connection, PROMISED, step.key_session, step.owner, now()):
+    at = now()
+    if select(connection, PROMISED, step.key_session, step.owner, at):
         raise RefusedError(Outcome.PROMISED)
     key = (step.key_session, step.epoch)
     values = (*key, wanted.session_id, step.status.value, wanted.at)
     if step.status is not EpochStatus.BEGUN:
         moved = change(connection, MOVE_EPOCH, *values)
     elif moved := not select(connection, NOT_BELOW, *key):
-        change(connection, BEGIN_EPOCH, *values)
+        if select(connection, BUSY, step.key_session, step.digest, at):
+            raise RefusedError(Outcome.KEY_BUSY)
+        change(connection, BEGIN_EPOCH, *values, step.digest, step.open_until)
     if not moved:
         raise RefusedError(Outcome.EPOCH_TAKEN)
     if step.status is not EpochStatus.BEGUN:
-        change(connection, GIVE_WORD, *key)
+        change(connection, GIVE_WORD, *key, wanted.session_id)
 
 
 def promise(
-    connection: sqlite3.Connection, promised: PromiseRecord, owner: str, until: int
+    connection: sqlite3.Connection, promised: PromiseRecord, forbids: CancellationRecord, at: int
 ) -> None:
-    """Raises RefusedError if the key has an epoch that is not named."""
-    signing = {row["epoch"] for row in select(connection, SIGNING_EPOCHS, promised.key_session)}
-    if not signing <= set(promised.epochs):
+    """Raises RefusedError if the key has an epoch that is not named, or one of which the session is
+    not known; or if its owner has as many promises as it may."""
+    signing = [rows.word(row) for row in select(connection, SIGNING_EPOCHS, promised.key_session)]
+    if any(each.session_id is None for each in signing) or not set(promised.epochs) >= {*signing}:
         raise RefusedError(Outcome.EPOCH_TAKEN)
-    change(connection, PROMISE, promised.key_session, owner, until)
+    if not select(connection, PROMISED_ONCE, promised.key_session, forbids.owner):
+        (live,) = select(connection, LIVE_PROMISES, forbids.owner, at)
+        if live["count"] >= forbids.limit:
+            raise RefusedError(Outcome.OVERLOADED)
+    change(connection, PROMISE, promised.key_session, forbids.owner, forbids.forbidden_until)
 
 
 def certify(
-    connection: sqlite3.Connection, record: EpochRecord, certificates: Mapping[str, bytes] | None
+    connection: sqlite3.Connection,
+    record: EpochRecord,
+    certificates: Mapping[str, bytes] | None,
+    before: WordRecord | None,
 ) -> bool:
     *key, session_id, bundle, proof, at, due_at = rows.certified_values(record, certificates)
     if not change(connection, CERTIFY_EPOCH, *key, session_id, bundle, at, due_at):
         return False
+    change(connection, GIVE_WORD, *key, session_id)
+    if before is not None:
+        change(connection, IMPLY, record.key_session, before.epoch, before.session_id)
     if proof is None:
         change(connection, DROP_SHARE, *key)
     else:

@@ -25,6 +25,7 @@ from ..records import (
     PresignatureRecord,
     SigningMaterial,
     TenantRecord,
+    WordRecord,
 )
 from ..rows import party as rows
 from ..rows.party import (
@@ -218,10 +219,14 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
         change(connection, save, *self._rows.key_share_values(share))
 
     async def certify_epoch(
-        self, record: EpochRecord, certificates: Mapping[str, bytes] | None
+        self,
+        record: EpochRecord,
+        certificates: Mapping[str, bytes] | None,
+        *,
+        before: WordRecord | None = None,
     ) -> bool:
         return await self._database.write(
-            lambda connection: key_epochs.certify(connection, record, certificates)
+            lambda connection: key_epochs.certify(connection, record, certificates, before)
         )
 
     async def activate_epoch(self, key_session: bytes, epoch: int, now: int, due_at: int) -> bool:
@@ -295,6 +300,8 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
             for share in shares:
                 stored = replace(share, active=share.active and suspended_at is None)
                 change(connection, SAVE_KEY_SHARE, *rows.sealed_key_share_values(stored))
+                if (word := rows.word_values(share)) is not None:
+                    change(connection, key_epochs.GIVE_WORD, *word)
                 if share.active and suspended_at is not None:
                     key_epochs.suspend(connection, share, suspended_at)
             return True
@@ -392,6 +399,6 @@ def _forbid(
             raise RefusedError(Outcome.OVERLOADED)
     change(connection, FORBID, *rows.cancellation_values(forbids))
     if (promise := forbids.promise) is not None:
-        key_epochs.promise(connection, promise, forbids.owner, forbids.forbidden_until)
+        key_epochs.promise(connection, promise, forbids, wanted.at)
     for row in known:
         _end(connection, row["session_id"], Status.CANCELLED.value, wanted.at)

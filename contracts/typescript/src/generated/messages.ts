@@ -108,7 +108,8 @@ export interface CancelResult {
   readonly silent: readonly string[];
   /**
    * Of the key that the cancel names, if its shares were made anew: all epochs that led to the
-   * newest, the first one in front. Each is named by the next one's digest of it.
+   * newest, the first one in front. Each is named by the next one's digest of it. None where they
+   * are too many for one message.
    */
   readonly epochs: readonly KeyFacts[];
 }
@@ -211,6 +212,16 @@ export interface EpochBundle {
 }
 
 /**
+ * An epoch of a key beside its first, or a try for one. By the number alone two could be meant:
+ * whoever asks for two reshares at once may have both made, by other parties each.
+ */
+export interface EpochName {
+  readonly epoch: number;
+  /** The reshare's session, as `Resharing.session_id`. */
+  readonly session_id: string;
+}
+
+/**
  * One epoch of a key. Its facts are proven by those of the one after it; when it was made, and
  * who has told what, are as the coordinator tells them.
  */
@@ -243,7 +254,7 @@ export interface Failure {
 }
 
 /** Why a request failed. The list is closed; GLOSSARY.md tells which are worth another try. */
-export type FailureCode = "invalid_request" | "conflict" | "key_exists" | "unknown_key" | "unknown_request" | "unknown_party" | "too_few_parties" | "expired" | "cancelled" | "party_fault" | "party_refused" | "stale_epoch" | "spoilt" | "unknown_account" | "token_refused" | "session_over" | "overloaded" | "internal";
+export type FailureCode = "invalid_request" | "conflict" | "key_exists" | "unknown_key" | "unknown_request" | "unknown_party" | "too_few_parties" | "expired" | "cancelled" | "party_fault" | "party_refused" | "stale_epoch" | "key_busy" | "spoilt" | "unknown_account" | "token_refused" | "session_over" | "overloaded" | "internal";
 
 /** One party of a key. Its place in `CertifiedKey.holders` is its index, from 1. */
 export interface Holder {
@@ -1277,8 +1288,9 @@ export interface SignedItem {
  * session with any key, and never will.
  *
  * One that names a key says more: which epochs of it the party has had a hand in or has proof of,
- * beside the first one, and that until the request is too old to be answered by anybody it has a
- * hand in no other. So whoever knows all epochs that are named knows all that can answer.
+ * beside the first one and those that a named one comes from, and that until the request is too
+ * old to be answered by anybody it has a hand in no other. So whoever knows all epochs that are
+ * named knows all that can answer.
  *
  * Owner and request id do not stand here: whoever verifies it says whose request it is to be of.
  */
@@ -1293,10 +1305,10 @@ export interface Statement {
    */
   readonly key_session: string | null;
   /**
-   * In ascending order. An epoch that was tried in vain is there if this party's word for it may
-   * be out.
+   * In ascending order, of their number, then of their session. An epoch that was tried in vain
+   * is there if this party's word for it may be out.
    */
-  readonly epochs: readonly number[] | null;
+  readonly epochs: readonly EpochName[] | null;
   readonly signature: string;
 }
 

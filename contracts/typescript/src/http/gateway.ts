@@ -67,6 +67,7 @@ const CODES: Readonly<Record<FailureCode, true>> = {
   party_fault: true,
   party_refused: true,
   stale_epoch: true,
+  key_busy: true,
   spoilt: true,
   unknown_account: true,
   token_refused: true,
