@@ -276,7 +276,7 @@ async def test_of_a_key_that_has_gone_on_nobody_is_asked(shire: World) -> None:
     request = await submitted(shire, key)
     await shire.run()
     code, message = failed(shire, request)
-    assert code is FailureCode.INVALID_REQUEST
+    assert code is FailureCode.STALE_EPOCH
     assert "epoch 1 of key" in message
     assert asked(shire) == []
     unknown = await submitted(shire, key, key_id="nothing")
