@@ -1,9 +1,10 @@
-"""Keys that can be erased: one for each key share, in files outside of the database.
+"""Keys that can be erased: one for each epoch of a key, in files outside of the database.
 
 What a database deletes is still in its log, its dumps and its backups, and the master key opens it
-there. So a share is sealed under a key that takes a second half, 32 bytes in a file of its own.
-When the share's epoch is over the file is overwritten: from then on no copy of the row opens,
-whoever has it and the master key. What stands there then also tells that the epoch is over.
+there. So a share, and all that tells it (nonces, presignatures, round state), is sealed under keys
+that take a second half, 32 bytes in a file of its own. When the epoch is over the file is
+overwritten: from then on no copy of the rows opens, whoever has it and the master key. What stands
+there then also tells that the epoch is over.
 
 **Losing the folder loses the shares**, unless there is a backup of them (`warren backup`, which
 needs none of this) or the other parties make them anew. All processes of a party need to see one
@@ -20,7 +21,9 @@ import contextlib
 import os
 import re
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .interface import WitnessError
@@ -29,7 +32,13 @@ from .sealing import KEY_BYTES, ErasedError, SealError
 _NAME = re.compile(r"([0-9a-f]{64})-([0-9]{1,10})")
 _SHELF_DIGITS = 2
 """Files stand in as many folders as there are numbers of so many digits."""
-
+KEPT_S = 5.0
+"""How long what was read is not read again, while the file is the same. The attributes of a file on
+another machine come late."""
+SETTLED_S = 1.0
+"""A file that was written later than this before it was read may be written again within the same
+tick of its clock, and not show it."""
+_MOST_KEPT = 10_000
 
 _ERASED = b"erased".ljust(KEY_BYTES, b".")
 """What a file holds then: no more and no less than a key, so that one write does it. A file that
@@ -39,12 +48,33 @@ _MARK = "party"
 none."""
 
 
-class ShareKeys:
-    """`sealing.ErasableKeys` in a folder."""
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """
+    Attributes:
+        seen: What changes with a file.
+        at: Seconds, by a clock that only rises.
+    """
 
-    def __init__(self, folder: Path, party_id: str) -> None:
+    seen: tuple[int, ...]
+    at: float
+    content: bytes = field(repr=False)
+
+
+class ShareKeys:
+    """`sealing.ErasableKeys` in a folder.
+
+    Arguments:
+        clock: Seconds; only differences count.
+    """
+
+    def __init__(
+        self, folder: Path, party_id: str, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.folder = folder
         self._party_id = party_id
+        self._clock = clock
+        self._looks: dict[Path, _Look] = {}
 
     def begin(self) -> None:
         mark = self.folder / _MARK
@@ -69,7 +99,7 @@ class ShareKeys:
 
     def find(self, key_session: bytes, epoch: int) -> bytes:
         path = self._path(key_session, epoch)
-        found = self._read(path)
+        found = self._look(path)
         if found is None:
             raise SealError(
                 f"the erasable key of key session {key_session.hex()}, epoch {epoch}, is missing: "
@@ -84,21 +114,60 @@ class ShareKeys:
         return found
 
     def erased(self, key_session: bytes, epoch: int) -> bool:
-        return self._read(self._path(key_session, epoch)) == _ERASED
+        return self._look(self._path(key_session, epoch)) == _ERASED
 
     def erase_below(self, key_session: bytes, epoch: int) -> None:
         with self._kept():
             for path in self._of(key_session):
-                if int(path.name.partition("-")[2]) < epoch and self._read(path) != _ERASED:
-                    _erase(path)
+                if int(path.name.partition("-")[2]) < epoch:
+                    self._looks.pop(path, None)
+                    if self._read(path) != _ERASED:
+                        _erase(path)
+
+    def discard(self, key_session: bytes, epoch: int) -> None:
+        path = self._path(key_session, epoch)
+        self._looks.pop(path, None)
+        with self._kept():
+            if self._read(path) not in (None, _ERASED):
+                _erase(path)
+                path.unlink(missing_ok=True)
+
+    def let_go(self) -> None:
+        now = self._clock()
+        for path, look in list(self._looks.items()):
+            if now - look.at > KEPT_S:
+                self._looks.pop(path, None)
+
+    def _look(self, path: Path) -> bytes | None:
+        """As `_read`, which is not done again as long as it would find the same."""
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._unread(path, error) from None
+        seen, now = (found.st_ino, found.st_mtime_ns, found.st_size), self._clock()
+        known = self._looks.get(path)
+        if known is not None and known.seen == seen and now - known.at <= KEPT_S:
+            return known.content
+        content = self._read(path)
+        if content is not None and time.time() - found.st_mtime > SETTLED_S:
+            if len(self._looks) >= _MOST_KEPT:
+                self._looks.clear()
+            self._looks[path] = _Look(seen, now, content)
+        return content
 
     def _read(self, path: Path) -> bytes | None:
         try:
             return path.read_bytes()
         except FileNotFoundError:
             return None
-        except OSError as error:  # a file system that is away for a moment, perhaps
-            raise WitnessError(f"cannot read {path}: {error.strerror}") from None
+        except OSError as error:
+            raise self._unread(path, error) from None
+
+    def _unread(self, path: Path, error: OSError) -> WitnessError:
+        """A file system that is away for a moment, perhaps."""
+        return WitnessError(f"cannot read {path}: {error.strerror}")
 
     def _require_ours(self) -> None:
         whose = self._read(self.folder / _MARK)

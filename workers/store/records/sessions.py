@@ -38,6 +38,8 @@ class Outcome(Enum):
     EPOCH_TAKEN = auto()
     """The epoch is another session's, or not above all that were begun, or there is one that was
     not named; nothing was written."""
+    EPOCH_OVER = auto()
+    """What it is about is of an epoch that is over; nothing was written."""
     PROMISED = auto()
     """It was promised that nothing is dealt of the key for now; nothing was written."""
 
@@ -97,6 +99,9 @@ class SessionChange:
 
     Attributes:
         expected_version: The version that was loaded; 0 to create the session.
+        erased_with: At a party, the epoch of the session's key, or of the key that it makes, with
+            which the end of what the state tells has come: from then on no copy of it opens. None:
+            it tells of no share.
     """
 
     session_id: bytes
@@ -107,5 +112,6 @@ class SessionChange:
     deadline: int
     state: bytes = field(repr=False)
     cause: str
+    erased_with: int | None = None
     received: tuple[Received, ...] = ()
     outgoing: tuple[Outgoing, ...] = ()
