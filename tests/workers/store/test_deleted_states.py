@@ -1,4 +1,4 @@
-# ruff: noqa: S608  # what varies in a statement are our own names, never a value
+# what varies in a statement are our own names, never a value
 """After an epoch is over, nothing opens what a party kept between messages and that tells its
 share: no copy of nonces, presignatures or round state, with every file of the party and the master
 key of afterwards."""
