@@ -150,6 +150,7 @@ class ShareKeys:
         known = self._looks.get(path)
         if known is not None and known.seen == seen and now - known.at <= KEPT_S:
             return known.content
+        self._looks.pop(path, None)
         content = self._read(path)
         if content is not None and time.time() - found.st_mtime > SETTLED_S:
             if len(self._looks) >= _MOST_KEPT:

@@ -39,6 +39,7 @@ from workers.session.epochs import ENDS_S, SIGNS_ON_S
 from workers.session.errors import RefusedError
 from workers.session.party.acceptance import key_facts
 from workers.session.protocols import RESHARE
+from workers.store.database import Row
 from workers.store.records import CancellationRecord, IncarnationRecord, Outcome, PartyChange
 from workers.store.sealing import ErasedError
 from workers.store.shared.party import SharedPartyStore
@@ -355,7 +356,8 @@ async def test_no_copy_of_what_a_member_kept_opens_when_its_epoch_is_over(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch, name: str, over_with: int
 ) -> None:
     """Copied after each step."""
-    store, copies = cast("SharedPartyStore", nodes[name].store), []
+    store = cast("SharedPartyStore", nodes[name].store)
+    copies: list[Row] = []
     commit = store.commit
 
     async def then_copied(change: PartyChange) -> Outcome:

@@ -12,7 +12,7 @@ import pytest
 from workers.store.interface import PartyStore, StoreUnavailableError
 from workers.store.records import KeyShareRecord, Outcome
 from workers.store.rows.party import PartyRows
-from workers.store.sealing import ErasedError, SealError
+from workers.store.sealing import ERASABLE_END, ErasedError, Kind, SealError
 from workers.store.shared.party import SharedPartyStore
 
 from .conftest import SEALER, RawDatabase, open_party, sealer_of, share_keys_of
@@ -160,6 +160,17 @@ async def test_a_folder_that_takes_nothing_is_as_a_database_that_is_away(
     assert await party.key_shares() == []
     folder.with_name("elsewhere").rename(folder)
     await with_first_epoch(party)
+
+
+@pytest.mark.parametrize("kind", [Kind.NONCE, Kind.PRESIGNATURE, Kind.ROUND_STATE])
+def test_either_half_alone_tells_nothing_of_what_tells_a_share(kind: Kind) -> None:
+    half, place = bytes(range(32)), (KEY, b"party-1", bytes(4))
+    sealed = SEALER.seal(kind, b"secret", *place, erasable=half)
+    assert SEALER.open(kind, sealed, *place, erasable=half) == b"secret"
+    for other in (None, bytes(32)):
+        for each in (sealed, sealed.removesuffix(ERASABLE_END)):
+            with pytest.raises(SealError, match="changed or moved"):
+                SEALER.open(kind, each, *place, erasable=other)
 
 
 def test_either_half_alone_tells_nothing() -> None:
