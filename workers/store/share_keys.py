@@ -52,10 +52,12 @@ none."""
 class _Look:
     """
     Attributes:
-        seen: What changes with a file.
+        path: Of the file; as text, which is made and asked for faster.
+        seen: What changes with it.
         at: Seconds, by a clock that only rises.
     """
 
+    path: str
     seen: tuple[int, ...]
     at: float
     content: bytes = field(repr=False)
@@ -74,7 +76,7 @@ class ShareKeys:
         self.folder = folder
         self._party_id = party_id
         self._clock = clock
-        self._looks: dict[Path, _Look] = {}
+        self._looks: dict[tuple[bytes, int], _Look] = {}
 
     def begin(self) -> None:
         mark = self.folder / _MARK
@@ -98,8 +100,7 @@ class ShareKeys:
         return self.find(key_session, epoch)
 
     def find(self, key_session: bytes, epoch: int) -> bytes:
-        path = self._path(key_session, epoch)
-        found = self._look(path)
+        found = self._look(key_session, epoch)
         if found is None:
             raise SealError(
                 f"the erasable key of key session {key_session.hex()}, epoch {epoch}, is missing: "
@@ -110,23 +111,25 @@ class ShareKeys:
         if found == _ERASED:
             raise ErasedError(f"epoch {epoch} of key session {key_session.hex()} is over")
         if len(found) != KEY_BYTES:
+            path = self._path(key_session, epoch)
             raise SealError(f"{path} is damaged: it does not hold {KEY_BYTES} bytes")
         return found
 
     def erased(self, key_session: bytes, epoch: int) -> bool:
-        return self._look(self._path(key_session, epoch)) == _ERASED
+        return self._look(key_session, epoch) == _ERASED
 
     def erase_below(self, key_session: bytes, epoch: int) -> None:
         with self._kept():
             for path in self._of(key_session):
-                if int(path.name.partition("-")[2]) < epoch:
-                    self._looks.pop(path, None)
+                number = int(path.name.partition("-")[2])
+                if number < epoch:
+                    self._looks.pop((key_session, number), None)
                     if self._read(path) != _ERASED:
                         _erase(path)
 
     def discard(self, key_session: bytes, epoch: int) -> None:
         path = self._path(key_session, epoch)
-        self._looks.pop(path, None)
+        self._looks.pop((key_session, epoch), None)
         with self._kept():
             if self._read(path) not in (None, _ERASED):
                 _erase(path)
@@ -134,28 +137,30 @@ class ShareKeys:
 
     def let_go(self) -> None:
         now = self._clock()
-        for path, look in list(self._looks.items()):
+        for name, look in list(self._looks.items()):
             if now - look.at > KEPT_S:
-                self._looks.pop(path, None)
+                self._looks.pop(name, None)
 
-    def _look(self, path: Path) -> bytes | None:
+    def _look(self, key_session: bytes, epoch: int) -> bytes | None:
         """As `_read`, which is not done again as long as it would find the same."""
+        name = key_session, epoch
+        known, now = self._looks.get(name), self._clock()
+        path = str(self._path(*name)) if known is None else known.path
         try:
-            found = path.stat()
+            found = os.stat(path)  # noqa: PTH116  # a Path takes as long again
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise self._unread(path, error) from None
-        seen, now = (found.st_ino, found.st_mtime_ns, found.st_size), self._clock()
-        known = self._looks.get(path)
+            raise _unread(path, error) from None
+        seen = found.st_ino, found.st_mtime_ns, found.st_size
         if known is not None and known.seen == seen and now - known.at <= KEPT_S:
             return known.content
-        self._looks.pop(path, None)
-        content = self._read(path)
+        self._looks.pop(name, None)
+        content = self._read(Path(path))
         if content is not None and time.time() - found.st_mtime > SETTLED_S:
             if len(self._looks) >= _MOST_KEPT:
                 self._looks.clear()
-            self._looks[path] = _Look(seen, now, content)
+            self._looks[name] = _Look(path, seen, now, content)
         return content
 
     def _read(self, path: Path) -> bytes | None:
@@ -164,11 +169,7 @@ class ShareKeys:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise self._unread(path, error) from None
-
-    def _unread(self, path: Path, error: OSError) -> WitnessError:
-        """A file system that is away for a moment, perhaps."""
-        return WitnessError(f"cannot read {path}: {error.strerror}")
+            raise _unread(path, error) from None
 
     def _require_ours(self) -> None:
         whose = self._read(self.folder / _MARK)
@@ -202,6 +203,11 @@ class ShareKeys:
                 f"cannot keep the erasable keys of shares in {self.folder}: {error.strerror}; give "
                 "this party a place it can write to with share_keys_folder under [party]"
             ) from None
+
+
+def _unread(path: str | Path, error: OSError) -> WitnessError:
+    """A file system that is away for a moment, perhaps."""
+    return WitnessError(f"cannot read {path}: {error.strerror}")
 
 
 def _add(path: Path, content: bytes) -> None:

@@ -208,7 +208,7 @@ def test_nor_if_the_file_system_tells_it_late(
     (file,) = files(kept)
     before = file.stat()
     kept.erase_below(ONE, 1)
-    monkeypatch.setattr(Path, "stat", lambda *_: before)
+    monkeypatch.setattr(os, "stat", lambda *_, **__: before)
     reads.now += KEPT_S + 0.1
     assert reads.keys.erased(ONE, 0)
 
