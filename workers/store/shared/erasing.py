@@ -41,7 +41,7 @@ MADE_NOTHING = f"""
     UNION ALL
     SELECT epochs.key_session, epochs.epoch, ended_at
     FROM sessions JOIN epochs ON epochs.key_session = sessions.key_session
-        AND epochs.session_id = sessions.session_id AND epochs.status = 'begun'
+        AND epochs.session_id = sessions.session_id
     WHERE ended_at < $1 AND protocol = 'reshare' AND sessions.status <> 'completed'
         AND NOT EXISTS (
             SELECT 1 FROM key_shares
