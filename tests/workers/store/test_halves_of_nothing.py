@@ -58,7 +58,7 @@ async def test_what_there_is_a_share_of_keeps_its_own(party: PartyStore, url: st
     await party.commit(keygen(KEY, key_share=key_share(), **saved))
     await party.commit(keygen(KEY, expected_version=2, cause="e", status="failed", state=b""))
     await party.commit(receiving(1))
-    await party.commit(certify(1, key_session=KEY, erased_with=1))
+    await party.commit(certify(1, protocol="reshare", key_session=KEY, erased_with=1))
     await party.end(session_id("reshare"), "failed", 7)
     while await party.purge(ended_before=FAR_FUTURE):
         pass
@@ -132,6 +132,9 @@ async def test_an_epoch_that_did_not_begin_leaves_none(
     cancel = party_change("cancel", status="completed", state=b"", forbids=promised)
     assert await party.commit(cancel) is Outcome.COMMITTED
     assert await party.commit(receiving(2, "third")) is Outcome.PROMISED
+    refused = party_change("third", protocol="reshare", status="failed", state=b"")
+    assert await party.commit(refused) is Outcome.COMMITTED
+    assert await party.commit(receiving(2, "third")) is Outcome.LOST_RACE
     assert files(url) == {(KEY, 0), (KEY, 1)}
 
 

@@ -111,12 +111,13 @@ class ErasingStore(SharedPartyRetirements):
         try:
             with _unavailable():
                 await self._prepare(change)
-                return await self._commit(change)
+                outcome = await self._commit(change)
         except ErasedError:
             outcome = Outcome.EPOCH_OVER
         except RefusedError as refused:
             outcome = refused.outcome
-        await self._begun_in_vain(change)
+        if outcome is not Outcome.COMMITTED:
+            await self._begun_in_vain(change)
         return outcome
 
     async def _prepare(self, change: PartyChange) -> None:
