@@ -48,6 +48,7 @@ from workers.store.interface import CoordinatorStore, PartyStore
 from workers.store.opening import open_coordinator_store, open_party_store
 from workers.store.records import Outgoing
 from workers.store.sealing import MasterKeys, Sealer
+from workers.store.share_keys import ShareKeys
 
 CLIENT = "svcA"
 LIMITS = CoordinatorLimits(
@@ -315,11 +316,12 @@ async def world(
         for party_id, identity in identities.items():
             url = (databases or {}).get(party_id, f"sqlite:///{directory / party_id}.sqlite")
             await migrate("party", url)
+            halves = ShareKeys(directory / f"{party_id}.share-keys", party_id)
             store = await stack.enter_async_context(
                 open_party_store(
                     url,
                     party_id=party_id,
-                    sealer=Sealer(MasterKeys.from_hex("11" * 32)),
+                    sealer=Sealer(MasterKeys.from_hex("11" * 32), erasable=halves),
                     witness=directory / f"{party_id}.incarnation",
                 )
             )

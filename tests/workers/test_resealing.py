@@ -9,6 +9,7 @@ import sqlite3
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -25,9 +26,11 @@ from workers.settings import PartySettings
 from workers.store.interface import PartyStore
 from workers.store.opening import open_party_store
 from workers.store.records import Outcome
+from workers.store.rows.halves import Halves
 from workers.store.rows.party import PartyRows
 from workers.store.rows.sealed import Sealed
 from workers.store.sealing import MasterKeys, Sealer, SealError
+from workers.store.shared.party import SharedPartyStore
 
 OLD, NEW = "1f" * 32, "2e" * 32
 KEYS = {1: bytes.fromhex(OLD), 2: bytes.fromhex(NEW)}
@@ -295,3 +298,28 @@ async def test_shares_of_before_they_could_be_erased_are_sealed_anew(tmp_path: P
     settings.share_keys.erase_below(coins("old"), 1)
     async with opened(config, 1) as store:
         assert [each.active for each in await store.key_shares()].count(True) == 1
+
+
+async def test_what_is_made_ahead_gets_its_other_half_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = await party(tmp_path, f"sqlite:///{tmp_path / 'party.sqlite'}")
+    async with opened(config, 1) as store:
+        monkeypatch.setattr(cast("SharedPartyStore", store)._rows, "halves", Halves(None))
+        await fill(store, shares=0)
+    left = {"key_shares": 0, "nonces": NONCES, "presignatures": PRESIGNATURES}
+    assert (await ran(config, "--check", "--json")).json["left"] == left
+    done = await ran(config, "--json")
+    assert done.json["resealed"] == left
+    assert set(done.json["left"].values()) == {0}
+    place: tuple[bytes, int] = (presignature(0, "made").batch, 0)
+    wanted: dict[str, Any] = {"nonce_id": nonce("made 0").nonce_id, "presignatures": [place]}
+    for over in (False, True):
+        async with opened(config, 1) as store:
+            material = await store.signing_material(
+                coins("later"), key_session=key_share().key_session, epoch=0, **wanted
+            )
+        assert (material.nonce is None, material.presignatures == (None,)) == (over, over)
+        PartySettings.load(config).share_keys.erase_below(key_share().key_session, 1)
+    # Of what nothing opens any more nothing is left to do.
+    assert set((await ran(config, "--json")).json["left"].values()) == {0}

@@ -263,16 +263,19 @@ async def _forgets(shire: World, key: CertifiedKey) -> None:
 async def test_an_epoch_that_comes_back_from_a_backup_signs_nothing(
     shire: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blind: bool
 ) -> None:
-    """Into an empty database, with a witness or without; the coordinator asks by the old epoch."""
+    """Into an empty database; the party remembers what is over, or has lost both files that tell
+    it; the coordinator asks by the old epoch."""
     key = await make(shire, "ed25519")
     store: Any = shire.party_stores["party-1"]
-    backup = await store.sealed_key_shares()
+    backup = [store._rows.portable(each) for each in await store.sealed_key_shares()]
     bundle = await reshared(shire, key)
     await over(shire)
     for table in ("key_shares", "epochs", "certified_names"):
         await store._database.execute(f"DELETE FROM {table}")
     if blind:
         (tmp_path / "party-1.incarnation.epochs").unlink()
+        (half,) = (tmp_path / "party-1.share-keys").rglob("*-0")
+        half.unlink()
     await store.add_sealed_key_shares(backup)
     assert await shares(shire, key) == {
         "party-1": {0: blind},

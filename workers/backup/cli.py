@@ -77,7 +77,13 @@ def create(
             await _note(store)
             there = await store.sealed_key_shares()
             # A database that went back may have some that nothing opens any more.
-            shares = _latest([share for share in there if not us.rows.is_over(share)])
+            shares = _latest(
+                [
+                    share
+                    for share in there
+                    if not us.rows.halves.is_over((share.key_session, share.epoch))
+                ]
+            )
             await _note(store)
         us.check(shares)
         kept = tuple(us.rows.portable(share) for share in shares)

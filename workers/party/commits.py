@@ -14,7 +14,7 @@ from contracts.terms import Member
 from ..delivery.publisher import Publisher
 from ..delivery.scopes import uninterrupted
 from ..protocols.rounds import PartyFaultError
-from ..session.errors import KeyBusyError, NameTakenError, RefusedError
+from ..session.errors import KeyBusyError, NameTakenError, NoShareError, RefusedError
 from ..session.failures import failure_of
 from ..session.party.acceptance import Party
 from ..session.party.step import Step
@@ -47,6 +47,8 @@ def check(outcome: Outcome) -> None:
     reason = REFUSALS.get(outcome)
     if reason is not None:
         raise RefusedError(reason)
+    if outcome is Outcome.EPOCH_OVER:
+        raise NoShareError
 
 
 class PartyCommits:
@@ -80,6 +82,7 @@ class PartyCommits:
             status=step.status.value,
             deadline=self._clock() + time_left_ms,
             state=step.state,
+            erased_with=step.erased_with,
             cause=cause,
             outgoing=step.outgoing,
             key_share=step.key_share,
@@ -118,6 +121,7 @@ class PartyCommits:
             status=step.status.value,
             deadline=self._clock() if step.status.final else session.deadline,
             state=step.state,
+            erased_with=step.erased_with,
             cause=cause,
             received=() if row is None else (row,),
             outgoing=step.outgoing,

@@ -263,6 +263,14 @@ class PartyConsumer:
                     key_share,
                     randomness=self._randomness(wanted.count * signing.NONCE_RANDOMNESS_BYTES),
                 )
+                outcome = await self._commits.first(
+                    wanted.batch_id,
+                    step,
+                    protocol="nonces",
+                    key_session=wanted.key_session,
+                    cause=wanted.instruction,
+                )
+                check(outcome)
             except RefusedError as error:
                 # In the session that waits: whoever gives it up here says so once, and does not
                 # give it up again, for another reason, when it begins.
@@ -275,13 +283,6 @@ class PartyConsumer:
                     epoch=wanted.epoch,
                     cause=wanted.instruction,
                 )
-            outcome = await self._commits.first(
-                wanted.batch_id,
-                step,
-                protocol="nonces",
-                key_session=wanted.key_session,
-                cause=wanted.instruction,
-            )
             if outcome is Outcome.COMMITTED:
                 await self._store.trim_nonces(
                     wanted.key_session,
@@ -325,6 +326,15 @@ class PartyConsumer:
             await self._require_memory_of(terms.issued_at)
             share = accept_batch(batch, self._party, key_share, banned, now=self._clock())
             step = await self._machine.begin(PRESIGN.name, batch, share)
+            outcome = await self._commits.first(
+                session_id,
+                step,
+                protocol=PRESIGN.name,
+                key_session=terms.key_session,
+                cause=cause,
+                time_left_ms=self._left_ms(batch),
+            )
+            check(outcome)
         except (RefusedError, ProtocolError) as error:
             return await self._commits.refuse(
                 session_id,
@@ -336,14 +346,6 @@ class PartyConsumer:
                 cause=cause,
                 banned=banned & {member.party_id for member in terms.members},
             )
-        await self._commits.first(
-            session_id,
-            step,
-            protocol=PRESIGN.name,
-            key_session=terms.key_session,
-            cause=cause,
-            time_left_ms=self._left_ms(batch),
-        )
         return None
 
     async def _answer_signing(self, accepted: Accepted) -> None:

@@ -132,7 +132,11 @@ class RoundSessions:
                 return True
             step = await self._machine.advance(session, (*session.received, row))
             if step is None:
-                step = Step(status=Status(session.status), state=session.state)
+                step = Step(
+                    status=Status(session.status),
+                    state=session.state,
+                    erased_with=seat.state.erased_with,
+                )
             if not await self._commits.next(session, step, cause, row):
                 return False
         except STEP_ERRORS as error:

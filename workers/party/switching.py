@@ -169,13 +169,14 @@ class Switching:
             _came(key_session, epoch, EpochStatus.RETIRED)
 
     async def _below(self, key_session: bytes, epoch: int) -> list[bytes]:
-        """Sessions under way with shares of lower epochs, or that were to make one."""
+        """Sessions under way with shares of lower epochs, dealing them too, or that were to make
+        one."""
         found = []
         for session_id in await self._store.sessions_under_way(key_session):
             session = await self._store.session(session_id)
             if session is None or not session.state:
                 continue
-            if self._machine.seat(session).state.epoch < epoch:
+            if self._machine.seat(session).state.erased_with < epoch:
                 found.append(session_id)
         return found
 

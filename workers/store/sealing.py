@@ -4,10 +4,13 @@
 one back. Keep old versions for as long as a share is sealed under them.
 
 A key share has a data key of its own, which a `KeyWrapper` wraps: the master key here, or a key
-management service in the same place. With it goes a second half that stands in no database and can
-be erased (`share_keys`); a backup does without. Everything shorter-lived (round state, inbox,
-nonces, presignatures) is sealed directly under subkeys that HKDF-SHA256 derives from the master
-key, one per row, so that no key ever sees enough messages for random AES-GCM nonces to meet.
+management service in the same place. Everything shorter-lived (round state, inbox, nonces,
+presignatures) is sealed directly under subkeys that HKDF-SHA256 derives from the master key, one
+per row, so that no key ever sees enough messages for random AES-GCM nonces to meet.
+
+With either goes a second half, one for each epoch of a key, that stands in no database and can be
+erased (`share_keys`); a backup does without. What was received needs none: its sender has sealed
+what is secret in it, to a key that stands in the round state.
 
 The associated data says whose value it is and where it belongs: a row that was copied over another
 does not open.
@@ -52,7 +55,7 @@ class Kind(Enum):
 
 
 _ERASABLE = b"erasable/v1"
-"""Behind a key share that needs both halves; `ERASABLE_END` with its length."""
+"""Behind what needs both halves; `ERASABLE_END` with its length."""
 ERASABLE_END = pack((_ERASABLE,))
 
 
@@ -61,17 +64,17 @@ class SealError(Exception):
 
 
 class ErasedError(SealError):
-    """The other half of a share's key is erased: its epoch is over."""
+    """The other half of what would open it is erased: its epoch is over."""
 
 
 class ErasableKeys(Protocol):
-    """Keeps the other halves of the keys of shares, 32 bytes each: see `share_keys`."""
+    """Keeps the other halves of keys, 32 bytes for each epoch of a key: see `share_keys`."""
 
     def begin(self) -> None:
         """For a database that needs none of them yet. Raises WitnessError."""
 
     def make(self, key_session: bytes, epoch: int) -> bytes:
-        """The key of a share, made if there is none: kept for good before it is returned.
+        """An epoch's, made if there is none: kept for good before it is returned.
 
         Raises:
             ErasedError: the epoch is over.
@@ -86,6 +89,13 @@ class ErasableKeys(Protocol):
 
     def erase_below(self, key_session: bytes, epoch: int) -> None:
         """Those of all lower epochs, for good; again, it changes nothing. Raises WitnessError."""
+
+    def discard(self, key_session: bytes, epoch: int) -> None:
+        """Of an epoch that was never made: as if it had not been here, unless it is erased. Raises
+        WitnessError."""
+
+    def let_go(self) -> None:
+        """Keep in memory nothing that was read a while ago."""
 
 
 class KeyWrapper(Protocol):
@@ -172,19 +182,23 @@ class MasterKeys:
         """Whether the value says that one of these keys has sealed it."""
         return int.from_bytes(value[:_VERSION_BYTES]) in self.versions
 
-    def seal(self, kind: Kind, plain: bytes, context: bytes) -> bytes:
-        """Version, nonce, ciphertext."""
+    def seal(
+        self, kind: Kind, plain: bytes, context: bytes, *, erasable: bytes | None = None
+    ) -> bytes:
+        """Version, nonce, ciphertext; under both halves, if there is another one."""
         nonce = os.urandom(_NONCE_BYTES)
-        cipher = self._cipher(self._newest, kind, context)
+        cipher = _cipher(self._subkey(self._newest, kind, context), erasable, context)
         sealed = cipher.encrypt(nonce, plain, kind.value + context)
         return self._newest.to_bytes(_VERSION_BYTES) + nonce + sealed
 
-    def open(self, kind: Kind, sealed: bytes, context: bytes) -> bytes:
-        """Undo `seal` of the same kind and context. Raises SealError."""
+    def open(
+        self, kind: Kind, sealed: bytes, context: bytes, *, erasable: bytes | None = None
+    ) -> bytes:
+        """Undo `seal` of the same kind, context and other half. Raises SealError."""
         version = int.from_bytes(sealed[:_VERSION_BYTES])
         nonce, body = sealed[_VERSION_BYTES:][:_NONCE_BYTES], sealed[_VERSION_BYTES:][_NONCE_BYTES:]
         try:
-            cipher = self._cipher(version, kind, context)
+            cipher = _cipher(self._subkey(version, kind, context), erasable, context)
             return cipher.decrypt(nonce, body, kind.value + context)
         except (InvalidTag, ValueError):
             raise SealError("wrong master key, or the row was changed or moved") from None
@@ -197,12 +211,12 @@ class MasterKeys:
         """Raises SealError."""
         return self.open(Kind.DATA_KEY, wrapped, context)
 
-    def _cipher(self, version: int, kind: Kind, context: bytes) -> AESGCM:
+    def _subkey(self, version: int, kind: Kind, context: bytes) -> bytes:
         extracted = self._extracted.get((version, kind))
         if extracted is None:
             raise SealError(f"sealed under master key version {version}, which is not here")
         # Expand, one block: the context is the info.
-        return AESGCM(hmac.digest(extracted, context + b"\x01", "sha256"))
+        return hmac.digest(extracted, context + b"\x01", "sha256")
 
 
 class Sealer:
@@ -210,8 +224,8 @@ class Sealer:
 
     Arguments:
         wrapper: For the data keys of key shares, if it is not to be the master key.
-        erasable: Without it, shares are sealed so that the master key opens them for ever, and
-            those that need another half do not open.
+        erasable: Without it, all is sealed so that the master key opens it for ever, and what needs
+            another half does not open.
     """
 
     def __init__(
@@ -237,14 +251,23 @@ class Sealer:
         """Whether the value says that one of the master keys has sealed it."""
         return self._keys.sealed(value)
 
-    def seal(self, kind: Kind, plain: bytes, *place: bytes) -> bytes:
-        """Seal to a kind of value and to its place: in another one it does not open."""
-        return self._keys.seal(kind, plain, pack(place))
+    def seal(self, kind: Kind, plain: bytes, *place: bytes, erasable: bytes | None = None) -> bytes:
+        """Seal to a kind of value and to its place: in another one it does not open.
 
-    def open(self, kind: Kind, sealed: bytes, *place: bytes) -> bytes:
-        """Raises SealError."""
+        Arguments:
+            erasable: The other half of the key, 32 bytes that are kept elsewhere.
+        """
+        sealed = self._keys.seal(kind, plain, pack(place), erasable=erasable)
+        return sealed if erasable is None else sealed + ERASABLE_END
+
+    def open(
+        self, kind: Kind, sealed: bytes, *place: bytes, erasable: bytes | None = None
+    ) -> bytes:
+        """Undo `seal`, with the other half where there is one. Raises SealError."""
+        if erasable is not None:
+            sealed = sealed.removesuffix(ERASABLE_END)
         try:
-            return self._keys.open(kind, sealed, pack(place))
+            return self._keys.open(kind, sealed, pack(place), erasable=erasable)
         except SealError as error:
             raise _unopened(kind, place, str(error)) from None
 
@@ -256,7 +279,7 @@ class Sealer:
         """
         context = pack(place)
         data_key, nonce = os.urandom(KEY_BYTES), os.urandom(_NONCE_BYTES)
-        cipher = _share_cipher(data_key, erasable, context)
+        cipher = _cipher(data_key, erasable, context)
         body = cipher.encrypt(nonce, secret, Kind.KEY_SHARE.value + context)
         sealed = pack((self._wrapper.wrap(data_key, context), nonce, body))
         return sealed if erasable is None else sealed + ERASABLE_END
@@ -267,7 +290,7 @@ class Sealer:
         try:
             wrapped, nonce, body = unpack(sealed.removesuffix(ERASABLE_END), 3)
             data_key = self._wrapper.unwrap(wrapped, context)
-            cipher = _share_cipher(data_key, erasable, context)
+            cipher = _cipher(data_key, erasable, context)
             return cipher.decrypt(nonce, body, Kind.KEY_SHARE.value + context)
         except SealError as error:
             raise _unopened(Kind.KEY_SHARE, place, str(error)) from None
@@ -275,11 +298,16 @@ class Sealer:
             raise _unopened(Kind.KEY_SHARE, place, "the row was changed or moved") from None
 
 
-def _share_cipher(data_key: bytes, erasable: bytes | None, context: bytes) -> AESGCM:
+def is_erasable(sealed: bytes) -> bool:
+    """Whether half of what opens it stands elsewhere."""
+    return sealed.endswith(ERASABLE_END)
+
+
+def _cipher(half: bytes, erasable: bytes | None, context: bytes) -> AESGCM:
     """Neither half tells anything of the key without the other."""
     if erasable is None:
-        return AESGCM(data_key)
-    return AESGCM(hmac.digest(erasable, pack((_ERASABLE, data_key, context)), "sha256"))
+        return AESGCM(half)
+    return AESGCM(hmac.digest(erasable, pack((_ERASABLE, half, context)), "sha256"))
 
 
 def _unopened(kind: Kind, place: tuple[bytes, ...], reason: str) -> SealError:

@@ -1,9 +1,10 @@
-"""Keys that can be erased: one for each key share, in files outside of the database.
+"""Keys that can be erased: one for each epoch of a key, in files outside of the database.
 
 What a database deletes is still in its log, its dumps and its backups, and the master key opens it
-there. So a share is sealed under a key that takes a second half, 32 bytes in a file of its own.
-When the share's epoch is over the file is overwritten: from then on no copy of the row opens,
-whoever has it and the master key. What stands there then also tells that the epoch is over.
+there. So a share, and all that tells it (nonces, presignatures, round state), is sealed under keys
+that take a second half, 32 bytes in a file of its own. When the epoch is over the file is
+overwritten: from then on no copy of the rows opens, whoever has it and the master key. What stands
+there then also tells that the epoch is over.
 
 **Losing the folder loses the shares**, unless there is a backup of them (`warren backup`, which
 needs none of this) or the other parties make them anew. All processes of a party need to see one
@@ -20,7 +21,9 @@ import contextlib
 import os
 import re
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .interface import WitnessError
@@ -29,7 +32,13 @@ from .sealing import KEY_BYTES, ErasedError, SealError
 _NAME = re.compile(r"([0-9a-f]{64})-([0-9]{1,10})")
 _SHELF_DIGITS = 2
 """Files stand in as many folders as there are numbers of so many digits."""
-
+KEPT_S = 5.0
+"""How long what was read is not read again, while the file is the same. The attributes of a file on
+another machine come late."""
+SETTLED_S = 1.0
+"""A file that was written later than this before it was read may be written again within the same
+tick of its clock, and not show it."""
+_MOST_KEPT = 10_000
 
 _ERASED = b"erased".ljust(KEY_BYTES, b".")
 """What a file holds then: no more and no less than a key, so that one write does it. A file that
@@ -39,12 +48,35 @@ _MARK = "party"
 none."""
 
 
-class ShareKeys:
-    """`sealing.ErasableKeys` in a folder."""
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """
+    Attributes:
+        path: Of the file; as text, which is made and asked for faster.
+        seen: What changes with it.
+        at: Seconds, by a clock that only rises.
+    """
 
-    def __init__(self, folder: Path, party_id: str) -> None:
+    path: str
+    seen: tuple[int, ...]
+    at: float
+    content: bytes = field(repr=False)
+
+
+class ShareKeys:
+    """`sealing.ErasableKeys` in a folder.
+
+    Arguments:
+        clock: Seconds; only differences count.
+    """
+
+    def __init__(
+        self, folder: Path, party_id: str, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.folder = folder
         self._party_id = party_id
+        self._clock = clock
+        self._looks: dict[tuple[bytes, int], _Look] = {}
 
     def begin(self) -> None:
         mark = self.folder / _MARK
@@ -68,8 +100,7 @@ class ShareKeys:
         return self.find(key_session, epoch)
 
     def find(self, key_session: bytes, epoch: int) -> bytes:
-        path = self._path(key_session, epoch)
-        found = self._read(path)
+        found = self._look(key_session, epoch)
         if found is None:
             raise SealError(
                 f"the erasable key of key session {key_session.hex()}, epoch {epoch}, is missing: "
@@ -80,25 +111,65 @@ class ShareKeys:
         if found == _ERASED:
             raise ErasedError(f"epoch {epoch} of key session {key_session.hex()} is over")
         if len(found) != KEY_BYTES:
+            path = self._path(key_session, epoch)
             raise SealError(f"{path} is damaged: it does not hold {KEY_BYTES} bytes")
         return found
 
     def erased(self, key_session: bytes, epoch: int) -> bool:
-        return self._read(self._path(key_session, epoch)) == _ERASED
+        return self._look(key_session, epoch) == _ERASED
 
     def erase_below(self, key_session: bytes, epoch: int) -> None:
         with self._kept():
             for path in self._of(key_session):
-                if int(path.name.partition("-")[2]) < epoch and self._read(path) != _ERASED:
-                    _erase(path)
+                number = int(path.name.partition("-")[2])
+                if number < epoch:
+                    self._looks.pop((key_session, number), None)
+                    if self._read(path) != _ERASED:
+                        _erase(path)
+
+    def discard(self, key_session: bytes, epoch: int) -> None:
+        path = self._path(key_session, epoch)
+        self._looks.pop((key_session, epoch), None)
+        with self._kept():
+            if self._read(path) not in (None, _ERASED):
+                _erase(path)
+                path.unlink(missing_ok=True)
+
+    def let_go(self) -> None:
+        now = self._clock()
+        for name, look in list(self._looks.items()):
+            if now - look.at > KEPT_S:
+                self._looks.pop(name, None)
+
+    def _look(self, key_session: bytes, epoch: int) -> bytes | None:
+        """As `_read`, which is not done again as long as it would find the same."""
+        name = key_session, epoch
+        known, now = self._looks.get(name), self._clock()
+        path = str(self._path(*name)) if known is None else known.path
+        try:
+            found = os.stat(path)  # noqa: PTH116  # a Path takes as long again
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _unread(path, error) from None
+        seen = found.st_ino, found.st_mtime_ns, found.st_size
+        if known is not None and known.seen == seen and now - known.at <= KEPT_S:
+            return known.content
+        self._looks.pop(name, None)
+        content = self._read(Path(path))
+        if content is not None and time.time() - found.st_mtime > SETTLED_S:
+            if len(self._looks) >= _MOST_KEPT:
+                self._looks.clear()
+            self._looks[name] = _Look(path, seen, now, content)
+        return content
 
     def _read(self, path: Path) -> bytes | None:
         try:
             return path.read_bytes()
         except FileNotFoundError:
             return None
-        except OSError as error:  # a file system that is away for a moment, perhaps
-            raise WitnessError(f"cannot read {path}: {error.strerror}") from None
+        except OSError as error:
+            raise _unread(path, error) from None
 
     def _require_ours(self) -> None:
         whose = self._read(self.folder / _MARK)
@@ -132,6 +203,11 @@ class ShareKeys:
                 f"cannot keep the erasable keys of shares in {self.folder}: {error.strerror}; give "
                 "this party a place it can write to with share_keys_folder under [party]"
             ) from None
+
+
+def _unread(path: str | Path, error: OSError) -> WitnessError:
+    """A file system that is away for a moment, perhaps."""
+    return WitnessError(f"cannot read {path}: {error.strerror}")
 
 
 def _add(path: Path, content: bytes) -> None:

@@ -34,8 +34,9 @@ from workers.store.interface import PartyStore
 from workers.store.opening import open_party_store
 from workers.store.records import EpochRecord, EpochStatus, Outgoing, PartyChange
 from workers.store.sealing import MasterKeys, Sealer
+from workers.store.share_keys import ShareKeys
 
-SEALER = Sealer(MasterKeys({1: bytes(range(32))}))
+MASTER_KEYS = MasterKeys({1: bytes(range(32))})
 EVERYBODY = ("p1", "p2", "p3", "p4", "p5", "p6")
 LEAVER, STAYS, NEWCOMER = "p3", "p2", "p4"
 BEFORE = "p1"
@@ -189,7 +190,10 @@ async def nodes(tmp_path: Path) -> AsyncIterator[Nodes]:
             url = f"sqlite:///{tmp_path / name}.sqlite"
             await migrate("party", url)
             opened = open_party_store(
-                url, party_id=name, sealer=SEALER, witness=tmp_path / f"{name}.incarnation"
+                url,
+                party_id=name,
+                sealer=Sealer(MASTER_KEYS, erasable=ShareKeys(tmp_path / f"{name}.halves", name)),
+                witness=tmp_path / f"{name}.incarnation",
             )
             store = await stack.enter_async_context(opened)
             made[name] = Node.over(name, store, clock)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -40,8 +40,12 @@ from tests.workers.party.nodes import (
 from workers.session.epochs import ENDS_S, SIGNS_ON_S
 from workers.session.errors import RefusedError
 from workers.session.party.acceptance import key_facts
+from workers.session.protocols import RESHARE
+from workers.store.database import Row
 from workers.store.promise_marks import PromiseMarks
-from workers.store.records import CancellationRecord, IncarnationRecord
+from workers.store.records import CancellationRecord, IncarnationRecord, Outcome, PartyChange
+from workers.store.sealing import ErasedError
+from workers.store.shared.party import SharedPartyStore
 
 __all__ = ["nodes"]
 
@@ -401,3 +405,53 @@ async def test_a_try_that_still_waits_ends_with_the_epochs_below(nodes: Nodes) -
     assert await node.store.sessions_under_way(KEY) == []
     assert session is None or session.state == b""
     assert (await node.statuses())[FROM_EPOCH + 1] == "retired"
+
+
+async def test_a_try_that_deals_from_an_epoch_below_ends_with_it(nodes: Nodes) -> None:
+    """Its state tells our share of that, however high the epoch that it was to make."""
+    node, told = nodes[STAYS], nodes.told(epoch=TO_EPOCH + 1)
+    await node.epochs.begin(told)
+    assert await node.epochs.proven(Forger().bundle())
+    nodes.clock.pass_(SIGNS_ON_S)
+    await node.epochs.go_on(KEY)
+    assert await node.store.sessions_under_way(KEY) == [told.session_id]
+    nodes.clock.pass_(ENDS_S)
+    await node.epochs.go_on(KEY)
+    assert await node.store.sessions_under_way(KEY) == []
+    session = await node.store.session(told.session_id)
+    assert session is not None
+    assert (session.status, session.state) == (Status.FAILED.value, b"")
+
+
+@pytest.mark.parametrize(
+    ("name", "over_with"), [(STAYS, FROM_EPOCH), (LEAVER, FROM_EPOCH), (NEWCOMER, TO_EPOCH)]
+)
+async def test_no_copy_of_what_a_member_kept_opens_when_its_epoch_is_over(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch, name: str, over_with: int
+) -> None:
+    """Copied after each step."""
+    store = cast("SharedPartyStore", nodes[name].store)
+    copies: list[Row] = []
+    commit = store.commit
+
+    async def then_copied(change: PartyChange) -> Outcome:
+        outcome = await commit(change)
+        copies.extend(
+            await store._database.fetch(
+                "SELECT session_id, version, protocol, key_session, status, deadline, state "
+                "FROM sessions WHERE ended_at IS NULL"
+            )
+        )
+        return outcome
+
+    monkeypatch.setattr(store, "commit", then_copied)
+    bundle = await nodes.run(nodes.told())
+    assert bundle is not None
+    assert len(copies) > len(RESHARE.rounds)
+    for epoch in range(FROM_EPOCH, over_with + 1):
+        for copy in copies:
+            assert store._rows.session(copy, ()).state
+        store._rows.halves.erase_below(KEY, epoch + 1)
+    for copy in copies:
+        with pytest.raises(ErasedError, match=f"epoch {over_with} "):
+            store._rows.session(copy, ())

@@ -153,7 +153,9 @@ async def raw(place: RawDatabase, role_name: migrations.Role) -> RawDatabase:
         await place.query(*(f"DELETE FROM {name}" for name in tables if name != version_table))
         # The witness is to find out. This one remembers keys by their ids, which come again here.
         tombstones_beside(witness_of(place.url)).unlink(missing_ok=True)
-        shutil.rmtree(share_keys_of(place.url).folder, ignore_errors=True)
+        folder = share_keys_of(place.url).folder
+        for each in (folder, folder.with_name("elsewhere")):  # where a test has put it
+            shutil.rmtree(each, ignore_errors=True)
     return place
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -18,7 +18,8 @@ from workers.store.records import (
     Outcome,
     PartyChange,
 )
-from workers.store.shared.party import tombstones_beside
+from workers.store.rows.halves import Halves
+from workers.store.shared.party import SharedPartyStore, tombstones_beside
 from workers.store.tombstones import Tombstones
 
 from .conftest import RawDatabase, open_party, witness_of
@@ -282,13 +283,16 @@ async def test_nothing_is_left_of_a_retired_epoch(party: PartyStore, raw: RawDat
 
 
 async def test_what_a_session_adds_to_a_retired_epoch_goes_as_well(
-    party: PartyStore, raw: RawDatabase
+    party: PartyStore, raw: RawDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await switched_to(party, 1)
     await party.retire_epochs(KEY, 1, [], 50, TOLD)
     late = party_change("late", nonces=(nonce(), nonce("new", epoch=1)))
-    await party.commit(late)
-    await party.commit(party_change("later", presignatures=(presignature(),)))
+    later = party_change("later", presignatures=(presignature(),))
+    assert await party.commit(late) is await party.commit(later) is Outcome.EPOCH_OVER
+    # As if it had been sealed before.
+    monkeypatch.setattr(cast("SharedPartyStore", party)._rows, "halves", Halves(None))
+    assert await party.commit(late) is await party.commit(later) is Outcome.COMMITTED
     assert await party.purge_retired(since=51) == 0
     assert await party.purge_retired(since=50) == 2
     assert await raw.query("SELECT epoch FROM nonces") == [(1,)]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import os
 import stat
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from workers.store.interface import WitnessError
 from workers.store.sealing import ErasedError, SealError
-from workers.store.share_keys import ShareKeys
+from workers.store.share_keys import KEPT_S, SETTLED_S, ShareKeys
 
 ONE, TWO = b"\x01" * 32, b"\x01" * 31 + b"\x02"
 
@@ -143,3 +145,127 @@ def test_a_file_system_that_is_away_is_not_taken_for_a_missing_key(
     for use in (lambda: kept.find(ONE, 0), lambda: kept.erased(ONE, 0)):
         with pytest.raises(WitnessError, match=r"cannot read .*Stale file handle"):
             use()
+
+
+###
+### What is kept in memory
+###
+
+
+class Reads:
+    """How many files were read, and a clock that is turned by hand."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count, self.now = 0, 100.0
+        self.keys = ShareKeys(folder, "party-1", clock=lambda: self.now)
+        read = Path.read_bytes
+
+        def counted(path: Path) -> bytes:
+            self.count += 1
+            return read(path)
+
+        monkeypatch.setattr(Path, "read_bytes", counted)
+
+
+@pytest.fixture
+def reads(kept: ShareKeys, monkeypatch: pytest.MonkeyPatch) -> Reads:
+    kept.make(ONE, 0)
+    settle(kept)
+    return Reads(kept.folder, monkeypatch)
+
+
+def settle(kept: ShareKeys) -> None:
+    """As if what is there had been written a while ago."""
+    for file in files(kept):
+        at = time.time() - 2 * SETTLED_S
+        os.utime(file, (at, at))
+
+
+def test_what_was_read_is_not_read_again_for_a_while(reads: Reads) -> None:
+    half = reads.keys.find(ONE, 0)
+    for _ in range(5):
+        assert reads.keys.find(ONE, 0) == half
+        assert not reads.keys.erased(ONE, 0)
+    assert reads.count == 1
+    reads.now += KEPT_S + 0.1
+    assert reads.keys.find(ONE, 0) == half
+    assert reads.count == 2
+
+
+def test_what_another_process_erased_is_not_served(kept: ShareKeys, reads: Reads) -> None:
+    half = reads.keys.find(ONE, 0)
+    kept.erase_below(ONE, 1)
+    assert reads.keys.erased(ONE, 0)
+    with pytest.raises(ErasedError):
+        reads.keys.find(ONE, 0)
+    assert half not in held(reads.keys)
+
+
+def test_nor_if_the_file_system_tells_it_late(
+    kept: ShareKeys, reads: Reads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads.keys.find(ONE, 0)
+    (file,) = files(kept)
+    before = file.stat()
+    kept.erase_below(ONE, 1)
+    monkeypatch.setattr(os, "stat", lambda *_, **__: before)
+    reads.now += KEPT_S + 0.1
+    assert reads.keys.erased(ONE, 0)
+
+
+def test_a_file_that_was_just_written_is_read_each_time(kept: ShareKeys, reads: Reads) -> None:
+    """It may be written again within the same tick of the clock."""
+    kept.make(TWO, 0)
+    before = reads.count
+    for _ in range(3):
+        reads.keys.find(TWO, 0)
+    assert reads.count == before + 3
+
+
+def test_none_stays_in_memory_for_long(reads: Reads) -> None:
+    half = reads.keys.find(ONE, 0)
+    reads.keys.let_go()
+    assert held(reads.keys) == [half]
+    reads.now += KEPT_S + 0.1
+    reads.keys.let_go()
+    assert held(reads.keys) == []
+
+
+@pytest.mark.parametrize("how", ["erase", "discard"])
+def test_who_takes_one_away_keeps_none(reads: Reads, how: str) -> None:
+    reads.keys.find(ONE, 0)
+    if how == "erase":
+        reads.keys.erase_below(ONE, 1)
+    else:
+        reads.keys.discard(ONE, 0)
+    assert held(reads.keys) == []
+
+
+def held(keys: ShareKeys) -> list[bytes]:
+    return [look.content for look in keys._looks.values()]
+
+
+###
+### Of epochs that were never made
+###
+
+
+def test_what_is_discarded_was_overwritten_and_may_be_made_again(kept: ShareKeys) -> None:
+    half = kept.make(ONE, 0)
+    stays = kept.make(ONE, 1)
+    (file,) = [path for path in files(kept) if path.name.endswith("-0")]
+    with file.open("rb") as watched:
+        for _ in range(2):
+            kept.discard(ONE, 0)
+        assert half not in watched.read()
+    assert not file.exists()
+    assert not kept.erased(ONE, 0)
+    assert kept.find(ONE, 1) == stays
+    assert kept.make(ONE, 0) != half
+
+
+def test_what_is_erased_is_not_discarded(kept: ShareKeys) -> None:
+    kept.make(ONE, 0)
+    kept.erase_below(ONE, 1)
+    kept.discard(ONE, 0)
+    assert kept.erased(ONE, 0)

@@ -257,6 +257,7 @@ class Engine:
         return Step(
             status=Status.IN_PROGRESS,
             state=seat.state.to_bytes(),
+            erased_with=seat.state.erased_with,
             outgoing=tuple(outgoing),
             key_share=made,
             epoch=epoch,

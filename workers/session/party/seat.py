@@ -16,6 +16,7 @@ from contracts.encoding import pack, unpack
 from contracts.envelope import Envelope
 from contracts.errors import ContractError
 from contracts.identity import PublicIdentity
+from contracts.sessions import ReshareCreated
 from contracts.terms import Member
 
 from ...protocols.rounds import PartyIndex
@@ -85,6 +86,16 @@ class RoundState:
     @property
     def epoch(self) -> int:
         return self.begun.terms.epoch
+
+    @property
+    def erased_with(self) -> int:
+        """The epoch with which all that this tells is over. What a dealer draws begins with its
+        share of the one that it deals from, which is over before what comes of it is."""
+        begun = self.begun
+        if not isinstance(begun, ReshareCreated):
+            return self.epoch
+        (own,) = [each for each in begun.terms.members if each.index == self.own_index]
+        return self.epoch if own.deals_as is None else begun.predecessor.facts.epoch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ class Step:
     """
     Attributes:
         state: For the next step; empty when there is none. Secret.
+        erased_with: As of `PartyChange`, for a step with a state.
         epoch: What becomes of the epoch that the session makes.
         take_nonce: The nonce that this step has used up.
         take_presignatures: Batch and position of those that it has used up.
@@ -38,6 +39,7 @@ class Step:
 
     status: Status
     state: bytes = field(default=b"", repr=False)
+    erased_with: int | None = None
     outgoing: tuple[Outgoing, ...] = ()
     key_share: KeyShareRecord | None = None
     epoch: EpochStep | None = None

@@ -120,8 +120,7 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
         self._database = PostgresDatabase(url, max_connections=max_connections, fence=self._fence)
         super().__init__(self._database, rows, witness)
 
-    async def commit(self, change: PartyChange) -> Outcome:
-        await self._prepare(change)
+    async def _commit(self, change: PartyChange) -> Outcome:
         rows, share = self._rows, change.key_share
         presigning = self._presigning_values(change)
         then, about = _about_request(change)
@@ -132,21 +131,18 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
             function = "commit_party_and_epoch_v3"
         elif share is not None:
             function = "commit_party_and_key_v1"
-        try:
-            committed = await self._database.call_in(
-                rows.incarnation if change.forbids is None else change.forbids.incarnation,
-                function,
-                *advance_values(rows, change, change.outgoing),
-                change.take_nonce,
-                *arrays([rows.nonce_values(nonce) for nonce in change.nonces], 5),
-                *(_NO_SHARE if share is None else rows.key_share_values(share)),
-                *presigning,
-                *_epoch_values(change),
-                then=then,
-                about=about,
-            )
-        except RefusedError as refused:
-            return refused.outcome
+        committed = await self._database.call_in(
+            rows.incarnation if change.forbids is None else change.forbids.incarnation,
+            function,
+            *advance_values(rows, change, change.outgoing),
+            change.take_nonce,
+            *arrays([rows.nonce_values(nonce) for nonce in change.nonces], 5),
+            *(_NO_SHARE if share is None else rows.key_share_values(share)),
+            *presigning,
+            *_epoch_values(change),
+            then=then,
+            about=about,
+        )
         return Outcome.COMMITTED if committed else Outcome.LOST_RACE
 
     async def signing_material(
@@ -169,7 +165,7 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
         return SigningMaterial(
             session=None if row["session_id"] is None else self._rows.session(row, inbox(row)),
             key_share=None if share["key_session"] is None else self._key_share(share),
-            nonce=None if nonce["nonce_id"] is None else self._rows.nonce(nonce),
+            nonce=None if nonce["nonce_id"] is None else self._unless_over(self._rows.nonce, nonce),
             presignatures=tuple(self._presignatures(row, presignatures)),
         )
 
@@ -198,7 +194,11 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
         )
         for place, values in zip(asked, found, strict=True):
             columns = zip(party.PRESIGNATURE_NAMES, (*place, *values), strict=True)
-            yield None if None in values else self._rows.presignature(dict(columns))
+            yield (
+                None
+                if None in values
+                else self._unless_over(self._rows.presignature, dict(columns))
+            )
 
     async def begin_incarnation(self, reason: str) -> None:
         if self._fence is None:

@@ -62,7 +62,7 @@ class PostgresStore(SharedStore):
     purging: str
     _database: PostgresDatabase
 
-    async def session(self, session_id: bytes) -> Session | None:
+    async def _session(self, session_id: bytes) -> Session | None:
         found = await self._database.fetch(SESSION, session_id)
         return self._rows.session(found[0], inbox(found[0])) if found else None
 
@@ -71,7 +71,7 @@ class PostgresStore(SharedStore):
         now: int = row["now"]
         return now
 
-    async def purge(self, *, ended_before: int) -> int:
+    async def _purge(self, ended_before: int) -> int:
         return await self._database.execute(self.purging, ended_before)
 
 

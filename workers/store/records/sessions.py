@@ -40,6 +40,8 @@ class Outcome(Enum):
     not named; nothing was written."""
     KEY_BUSY = auto()
     """Another request's reshare of the key may still be done; nothing was written."""
+    EPOCH_OVER = auto()
+    """What it is about is of an epoch that is over; nothing was written."""
     PROMISED = auto()
     """It was promised that nothing is dealt of the key for now; nothing was written."""
 
@@ -99,6 +101,9 @@ class SessionChange:
 
     Attributes:
         expected_version: The version that was loaded; 0 to create the session.
+        erased_with: At a party, the epoch of the session's key, or of the key that it makes, with
+            which the end of what the state tells has come: from then on no copy of it opens. None:
+            it tells of no share.
     """
 
     session_id: bytes
@@ -109,5 +114,6 @@ class SessionChange:
     deadline: int
     state: bytes = field(repr=False)
     cause: str
+    erased_with: int | None = None
     received: tuple[Received, ...] = ()
     outgoing: tuple[Outgoing, ...] = ()

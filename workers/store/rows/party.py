@@ -29,7 +29,8 @@ from ..records import (
     TenantRecord,
     WordRecord,
 )
-from ..sealing import ERASABLE_END, Kind, Sealer, SealError
+from ..sealing import Kind, Sealer, is_erasable
+from .halves import Halves, KeyEpoch
 from .sessions import SessionRows
 
 KEY_SHARE_COLUMNS = "key_session, epoch, owner, key_id, facts, certificates, secret, active"
@@ -43,6 +44,8 @@ BAN_COLUMNS = "party_id, session_id, failed_check, at"
 SUSPENSION_BYTES = 32
 EVIDENCE_COLUMNS = "session_id, slot, sender, first_body, second_body, at"
 
+_EPOCH_BYTES = 4
+
 
 class NoIncarnationError(RuntimeError):
     """A mistake of ours: the store was opened without a witness, and only for what outlives one."""
@@ -53,11 +56,16 @@ class NoIncarnationError(RuntimeError):
 
 class PartyRows(SessionRows):
     """What is ephemeral is sealed to the database's incarnation as well: from another one, it does
-    not open."""
+    not open. What tells a share is sealed under its epoch's half: after that, it does not either.
+
+    Attributes:
+        halves: Of the keys of what is sealed.
+    """
 
     def __init__(self, party_id: str, sealer: Sealer) -> None:
         self._party = party_id.encode()
         self._sealer = sealer
+        self.halves = Halves(sealer.erasable)
         self._incarnation: bytes | None = None
 
     @property
@@ -71,14 +79,26 @@ class PartyRows(SessionRows):
         """From now on, seal to this one."""
         self._incarnation = incarnation
 
+    def needs(self, change: PartyChange) -> set[KeyEpoch]:
+        """The halves under which something of it is to be sealed."""
+        names = {(each.key_session, each.epoch) for each in change.nonces}
+        names |= {(each.key_session, each.epoch) for each in change.presignatures}
+        if (name := _tells(change)) is not None:
+            names.add(name)
+        if (share := change.key_share) is not None:
+            names.add((share.key_session, share.epoch))
+        return names
+
     def state(self, change: SessionChange) -> bytes:
-        """Sealed; nothing at all once the session is over."""
+        """Sealed, with the number of the epoch that it is sealed under behind it; nothing at all
+        once the session is over."""
         # No state is no bytes, so that anyone can see that it was wiped.
-        if Status(change.status).final or not change.state:
+        if not _keeps_state(change):
             return b""
-        return self._sealer.seal(
-            Kind.ROUND_STATE, change.state, *self._state_place(change.session_id)
-        )
+        place, name = self._state_place(change.session_id), _tells(change)
+        half = None if name is None else self.halves.to_seal(name)
+        sealed = self._sealer.seal(Kind.ROUND_STATE, change.state, *place, erasable=half)
+        return sealed if half is None or name is None else sealed + name[1].to_bytes(_EPOCH_BYTES)
 
     def received(self, change: SessionChange) -> tuple[Received, ...]:
         """Each body sealed to its place; none once the session is over."""
@@ -95,13 +115,12 @@ class PartyRows(SessionRows):
         )
 
     def session(self, row: Row, inbox: Iterable[Received]) -> Session:
-        """Opened. Raises SealError."""
+        """Opened. Raises SealError, ErasedError if what its state tells is over."""
         session = super().session(row, inbox)
-        session_id, state = session.session_id, session.state
+        session_id = session.session_id
         return replace(
             session,
-            state=state
-            and self._sealer.open(Kind.ROUND_STATE, state, *self._state_place(session_id)),
+            state=session.state and self._opened_state(session),
             received=tuple(
                 replace(
                     received,
@@ -119,9 +138,7 @@ class PartyRows(SessionRows):
 
     def sealed(self, share: KeyShareRecord) -> KeyShareRecord:
         """As it belongs into the database: erasable, where we have what that needs."""
-        keys = self._sealer.erasable
-        half = None if keys is None else keys.make(share.key_session, share.epoch)
-        return self._sealed(share, half)
+        return self._sealed(share, self.halves.made((share.key_session, share.epoch)))
 
     def portable(self, sealed: KeyShareRecord) -> KeyShareRecord:
         """As it belongs into a backup, which the master key alone opens. Raises SealError."""
@@ -133,47 +150,32 @@ class PartyRows(SessionRows):
 
     def opened(self, sealed: KeyShareRecord) -> KeyShareRecord:
         """Raises SealError."""
-        half = self._half(sealed) if is_erasable(sealed) else None
-        place = self._share_place(sealed.key_session, sealed.epoch)
+        name = sealed.key_session, sealed.epoch
+        half, place = self.halves.to_open(sealed.secret, name), self._share_place(*name)
         secret = self._sealer.open_share(sealed.secret, *place, erasable=half)
         return replace(sealed, secret=secret)
 
-    def is_over(self, share: KeyShareRecord) -> bool:
-        """Whether what would open it was erased."""
-        keys = self._sealer.erasable
-        return keys is not None and keys.erased(share.key_session, share.epoch)
-
-    def begin(self) -> None:
-        """For a database with no share that can be erased. Raises WitnessError."""
-        if self._sealer.erasable is not None:
-            self._sealer.erasable.begin()
-
-    def prepare(self, share: KeyShareRecord) -> None:
-        """Have what sealing it will need, which waits for a disk. Raises WitnessError."""
-        if self._sealer.erasable is not None:
-            self._sealer.erasable.make(share.key_session, share.epoch)
-
-    def erase_below(self, key_session: bytes, epoch: int) -> None:
-        """From now on no copy of a share of a lower epoch opens. Raises WitnessError."""
-        if self._sealer.erasable is not None:
-            self._sealer.erasable.erase_below(key_session, epoch)
+    def _opened_state(self, session: Session) -> bytes:
+        place = self._state_place(session.session_id)
+        sealed, behind = session.state[:-_EPOCH_BYTES], session.state[-_EPOCH_BYTES:]
+        if not is_erasable(sealed):
+            return self._sealer.open(Kind.ROUND_STATE, session.state, *place)
+        name = session.key_session or session.session_id, int.from_bytes(behind)
+        half = self.halves.to_open(sealed, name)
+        return self._sealer.open(Kind.ROUND_STATE, sealed, *place, erasable=half)
 
     def _sealed(self, share: KeyShareRecord, half: bytes | None) -> KeyShareRecord:
         place = self._share_place(share.key_session, share.epoch)
         secret = self._sealer.seal_share(share.secret, *place, erasable=half)
         return replace(share, secret=secret)
 
-    def _half(self, sealed: KeyShareRecord) -> bytes:
-        if self._sealer.erasable is None:
-            raise SealError(
-                f"key share of {sealed.key_session.hex()} does not open: half of its key is in the "
-                "party's share_keys_folder, which is not known here"
-            )
-        return self._sealer.erasable.find(sealed.key_session, sealed.epoch)
-
     def nonce_values(self, nonce: NonceRecord) -> tuple[object, ...]:
         """In the order of `NONCE_COLUMNS`."""
-        secret = self._sealer.seal(Kind.NONCE, nonce.secret, *self._nonce_place(nonce))
+        place, half = (
+            self._nonce_place(nonce),
+            self.halves.to_seal((nonce.key_session, nonce.epoch)),
+        )
+        secret = self._sealer.seal(Kind.NONCE, nonce.secret, *place, erasable=half)
         return nonce.nonce_id, nonce.key_session, nonce.epoch, nonce.scheme, secret
 
     def nonce(self, row: Row) -> NonceRecord:
@@ -185,13 +187,18 @@ class PartyRows(SessionRows):
             scheme=row["scheme"],
             secret=row["secret"],
         )
-        place = self._nonce_place(sealed)
-        return replace(sealed, secret=self._sealer.open(Kind.NONCE, sealed.secret, *place))
+        place, secret = self._nonce_place(sealed), sealed.secret
+        half = self.halves.to_open(secret, (sealed.key_session, sealed.epoch))
+        opened = self._sealer.open(Kind.NONCE, secret, *place, erasable=half)
+        return replace(sealed, secret=opened)
 
     def presignature_values(self, made: PresignatureRecord) -> tuple[object, ...]:
         """In the order of `PRESIGNATURE_COLUMNS`."""
-        place = self._presignature_place(made)
-        secret = self._sealer.seal(Kind.PRESIGNATURE, made.secret, *place)
+        place, half = (
+            self._presignature_place(made),
+            self.halves.to_seal((made.key_session, made.epoch)),
+        )
+        secret = self._sealer.seal(Kind.PRESIGNATURE, made.secret, *place, erasable=half)
         return made.batch, made.position, made.key_session, made.epoch, secret
 
     def presignature(self, row: Row) -> PresignatureRecord:
@@ -203,8 +210,10 @@ class PartyRows(SessionRows):
             epoch=row["epoch"],
             secret=row["secret"],
         )
-        place = self._presignature_place(sealed)
-        return replace(sealed, secret=self._sealer.open(Kind.PRESIGNATURE, sealed.secret, *place))
+        place, secret = self._presignature_place(sealed), sealed.secret
+        half = self.halves.to_open(secret, (sealed.key_session, sealed.epoch))
+        opened = self._sealer.open(Kind.PRESIGNATURE, secret, *place, erasable=half)
+        return replace(sealed, secret=opened)
 
     def _state_place(self, session_id: bytes) -> tuple[bytes, ...]:
         return session_id, self._party, self.incarnation
@@ -237,6 +246,17 @@ class PartyRows(SessionRows):
             presignature.epoch.to_bytes(4),
             self.incarnation,
         )
+
+
+def _keeps_state(change: SessionChange) -> bool:
+    return bool(change.state) and not Status(change.status).final
+
+
+def _tells(change: SessionChange) -> KeyEpoch | None:
+    """The epoch whose half its state is sealed under."""
+    if change.erased_with is None or not _keeps_state(change):
+        return None
+    return change.key_session or change.session_id, change.erased_with
 
 
 def answer_values(change: PartyChange, answers: AnswerRecord) -> tuple[object, ...]:
@@ -287,11 +307,6 @@ def certified_values(
         record.at,
         record.due_at,
     )
-
-
-def is_erasable(sealed: KeyShareRecord) -> bool:
-    """Whether half of what opens it stands outside of the database."""
-    return sealed.secret.endswith(ERASABLE_END)
 
 
 def suspended_values(share: KeyShareRecord, at: int | None) -> tuple[object, ...]:

@@ -9,14 +9,12 @@ from enum import StrEnum
 from typing import assert_never
 
 from ..database import Row
-from ..sealing import ErasedError, SealError
+from ..sealing import ErasedError, SealError, is_erasable
 from .party import (
     KEY_SHARE_COLUMNS,
     NONCE_COLUMNS,
     PRESIGNATURE_COLUMNS,
     PartyRows,
-    is_erasable,
-    sealed_key_share,
 )
 
 
@@ -69,14 +67,14 @@ def sealed_again(rows: PartyRows, kind: Sealed, row: Row) -> bytes:
 
 
 def is_as_it_should_be(rows: PartyRows, kind: Sealed, row: Row) -> bool:
-    """Whether the newest key, which these rows have alone, opens it, and a share can be erased."""
+    """Whether the newest key, which these rows have alone, opens it, and it can be erased."""
     try:
         check_opens(rows, kind, row)
     except ErasedError:  # nothing opens it any more
         return True
     except SealError:
         return False
-    return kind is not Sealed.KEY_SHARES or is_erasable(sealed_key_share(row))
+    return is_erasable(row["secret"])
 
 
 def check_opens(rows: PartyRows, kind: Sealed, row: Row) -> None:

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -13,7 +12,7 @@ from typing import Self
 from ..database import Database, Row
 from ..incarnation import COLUMNS as INCARNATION_COLUMNS
 from ..incarnation import record
-from ..interface import StoreUnavailableError, WitnessError
+from ..interface import StoreUnavailableError
 from ..records import (
     BanRecord,
     EpochRecord,
@@ -21,7 +20,6 @@ from ..records import (
     IncarnationRecord,
     KeyShareRecord,
     Parked,
-    PartyChange,
     TenantRecord,
     WordRecord,
 )
@@ -37,7 +35,7 @@ from ..rows.sealed import Sealed
 from ..sealing import ERASABLE_END
 from ..tombstones import Tombstones
 from . import sealed
-from .retirements import SharedPartyRetirements
+from .erasing import ErasingStore
 from .sessions import PURGED_AT_ONCE
 
 INCARNATION = f"SELECT {INCARNATION_COLUMNS} FROM incarnation"
@@ -90,8 +88,6 @@ TENANTS = """
 
 EPOCHS = f"SELECT {EPOCH_COLUMNS} FROM epochs WHERE key_session = $1 ORDER BY epoch"
 
-ACTIVE_EPOCH = "SELECT 1 FROM epochs WHERE key_session = $1 AND epoch = $2 AND status = 'active'"
-
 KEYS_DUE = """
     SELECT key_session FROM epochs
     WHERE due_at <= $1
@@ -114,7 +110,11 @@ RESUME_EPOCH = """
 
 RESUME_SHARE = "UPDATE key_shares SET active = true WHERE key_session = $1 AND epoch = $2"
 
-SESSIONS_UNDER_WAY = "SELECT session_id FROM sessions WHERE key_session = $1 AND ended_at IS NULL"
+# The one that makes the key is about none.
+SESSIONS_UNDER_WAY = """
+    SELECT session_id FROM sessions
+    WHERE (key_session = $1 OR session_id = $1) AND ended_at IS NULL
+"""
 
 # A newer epoch than the share's was proven here, or the share's own was retired.
 OUTDATED = """
@@ -229,34 +229,24 @@ SIGNING_EPOCHS = """
 OWNERS = "SELECT DISTINCT owner FROM key_shares WHERE key_session = $1"
 
 
-@contextmanager
-def _unavailable() -> Iterator[None]:
-    """At work, a file that cannot be kept is as good as a database that is away."""
-    try:
-        yield
-    except WitnessError as error:
-        raise StoreUnavailableError(str(error)) from None
-
-
 def tombstones_beside(witness: Path) -> Path:
     return witness.with_name(f"{witness.name}.epochs")
 
 
-class SharedPartyStore(SharedPartyRetirements):
+class SharedPartyStore(ErasingStore):
     """The half of a party's store that both databases share."""
 
     def __init__(self, database: Database, rows: PartyRows, witness: Path | None) -> None:
-        super().__init__(database, rows, "party")
+        beside = None if witness is None else Tombstones(tombstones_beside(witness))
+        super().__init__(database, rows, beside)
         self._fenced = witness is not None
-        self._tombstones = None if witness is None else Tombstones(tombstones_beside(witness))
-        self._rows: PartyRows = rows
         self._memory: IncarnationRecord | None = None
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         try:
             if self._fenced and not await self._database.fetch(ANY_ERASABLE, *ERASABLE):
-                await asyncio.to_thread(self._rows.begin)
+                await asyncio.to_thread(self._rows.halves.begin)
             await self._open_one_of_each_version()
             await self.attest()
         except BaseException:
@@ -286,45 +276,6 @@ class SharedPartyStore(SharedPartyRetirements):
             found = await self._database.fetch(KEY_SHARES_OF, owner)
         shares = [rows.public_key_share(row) for row in found]
         return [replace(share, active=share.active and not self._over(share)) for share in shares]
-
-    def _key_share(self, row: Row) -> KeyShareRecord:
-        """Opened, unless it is over: a database that went back may hold such. Raises SealError."""
-        share = rows.sealed_key_share(row)
-        with _unavailable():
-            if self._is_over(share):
-                return replace(share, secret=b"", active=False)
-            return self._rows.opened(share)
-
-    def _over(self, share: KeyShareRecord) -> bool:
-        with _unavailable():
-            return self._is_over(share)
-
-    def _is_over(self, share: KeyShareRecord) -> bool:
-        """By what is known outside of the database. Raises WitnessError."""
-        below = 0 if self._tombstones is None else self._tombstones.below(share.key_session)
-        return share.epoch < below or self._rows.is_over(share)
-
-    async def _leave_behind(self, key_session: bytes, below: int) -> bool:
-        """Outside of the database, before anything is deleted in it: remember that lower epochs are
-        over, and make their shares useless. False if `below` is not active."""
-        if not await self._database.fetch(ACTIVE_EPOCH, key_session, below):
-            return False
-        if self._tombstones is not None:
-            with _unavailable():
-                self._tombstones.rise(key_session, below)
-        await self._erase_below(key_session, below)
-        return True
-
-    async def _erase_below(self, key_session: bytes, below: int) -> None:
-        """Once before the rows go, and once after: until then a session may add one."""
-        with _unavailable():
-            await asyncio.to_thread(self._rows.erase_below, key_session, below)
-
-    async def _prepare(self, change: PartyChange) -> None:
-        """What waits for a disk, before the transaction that needs it."""
-        if change.key_share is not None:
-            with _unavailable():
-                await asyncio.to_thread(self._rows.prepare, change.key_share)
 
     async def outdated(self, shares: Sequence[KeyShareRecord]) -> list[KeyShareRecord]:
         found = []
@@ -377,6 +328,7 @@ class SharedPartyStore(SharedPartyRetirements):
         return trimmed + await self._database.execute(TRIM_ALL_PRESIGNATURES, keep_in_all)
 
     async def attest(self) -> None:
+        self._rows.halves.let_go()
         await self._database.attest()
 
     async def incarnation(self) -> IncarnationRecord | None:

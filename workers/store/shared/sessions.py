@@ -11,7 +11,7 @@ from contracts.hosts import AddressError
 
 from ..database import Database
 from ..interface import PoolerError, SchemaError, TlsRefusedError
-from ..records import Outgoing
+from ..records import Outgoing, Session
 from ..rows.sessions import OUTGOING_COLUMNS, SessionRows, outgoing_from_row
 from .lists import SharedLists
 
@@ -86,6 +86,21 @@ class SharedStore(SharedLists):
     async def require_able(self) -> None:
         await self.ping()
         await self._database.require_writable()
+
+    async def session(self, session_id: bytes) -> Session | None:
+        return await self._session(session_id)
+
+    async def purge(self, *, ended_before: int) -> int:
+        return await self._purge(ended_before)
+
+    async def now(self) -> int:
+        raise NotImplementedError
+
+    async def _session(self, session_id: bytes) -> Session | None:
+        raise NotImplementedError
+
+    async def _purge(self, ended_before: int) -> int:
+        raise NotImplementedError
 
     async def outgoing(self, session_id: bytes, cause: str) -> tuple[Outgoing, ...]:
         rows = await self._database.fetch(OUTGOING, session_id, cause)

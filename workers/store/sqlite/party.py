@@ -169,17 +169,13 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
         self._database = SqliteDatabase(path, self._fence)
         super().__init__(self._database, rows, witness)
 
-    async def commit(self, change: PartyChange) -> Outcome:
+    async def _commit(self, change: PartyChange) -> Outcome:
         if self._fence is None:
             raise rows.NoIncarnationError
-        await self._prepare(change)
-        try:
-            await self._database.write(lambda connection: self._commit(connection, change))
-        except RefusedError as refused:
-            return refused.outcome
+        await self._database.write(lambda connection: self._change(connection, change))
         return Outcome.COMMITTED
 
-    def _commit(self, connection: sqlite3.Connection, wanted: PartyChange) -> None:
+    def _change(self, connection: sqlite3.Connection, wanted: PartyChange) -> None:
         # The session first: whoever loses that race must hear so, and not that the nonce is gone.
         advance(connection, self._rows, wanted, wanted.outgoing)
         if wanted.take_nonce is not None and not change(connection, TAKE_NONCE, wanted.take_nonce):
@@ -275,13 +271,13 @@ class SqlitePartyStore(SharedPartyStore, SqliteStore):
 
     def _nonce(self, connection: sqlite3.Connection, nonce_id: bytes) -> NonceRecord | None:
         found = select(connection, NONCE, nonce_id)
-        return self._rows.nonce(found[0]) if found else None
+        return self._unless_over(self._rows.nonce, found[0]) if found else None
 
     def _presignature(
         self, connection: sqlite3.Connection, batch: bytes, position: int
     ) -> PresignatureRecord | None:
         found = select(connection, PRESIGNATURE, batch, position)
-        return self._rows.presignature(found[0]) if found else None
+        return self._unless_over(self._rows.presignature, found[0]) if found else None
 
     async def begin_incarnation(self, reason: str) -> None:
         if self._fence is None:

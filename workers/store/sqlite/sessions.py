@@ -70,7 +70,7 @@ class SqliteStore(SharedStore):
     tables: tuple[str, ...]
     _database: SqliteDatabase
 
-    async def session(self, session_id: bytes) -> Session | None:
+    async def _session(self, session_id: bytes) -> Session | None:
         return await self._database.read(
             lambda connection: load(connection, self._rows, session_id)
         )
@@ -78,7 +78,7 @@ class SqliteStore(SharedStore):
     async def now(self) -> int:
         return now()
 
-    async def purge(self, *, ended_before: int) -> int:
+    async def _purge(self, ended_before: int) -> int:
         def work(connection: sqlite3.Connection) -> int:
             ended = select(connection, ENDED, ended_before, PURGED_AT_ONCE)
             for row in ended:
