@@ -117,7 +117,8 @@ async def run_party(
         followed = await following.of_party(settings, store, url)
         party = _party(settings, followed.clients)
         marks = settings.promise_marks
-        marks.begin(now_ms())
+        # Who has had no database before has promised nothing yet.
+        marks.begin(0 if (await store.memory()).is_first else now_ms())
         consumer = PartyConsumer(party, store, publisher, limits, marks=marks)
         broker = make_broker(url)
         followed.listen(broker)

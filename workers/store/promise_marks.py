@@ -36,7 +36,11 @@ class PromiseMarks:
         self._folder = folder / _FOLDER
 
     def begin(self, now: int) -> None:
-        """From now on each promise has its mark, unless that is so already. Raises WitnessError."""
+        """From now on each promise has its mark, unless that is so already. Raises WitnessError.
+
+        Arguments:
+            now: 0 for who cannot have made any before.
+        """
         with self._kept():
             self._folder.mkdir(mode=0o700, exist_ok=True)
             if self._since() is None:
