@@ -111,6 +111,8 @@ export interface Warren extends AsyncDisposable {
   reshare(wish: ReshareWish): Promise<Epoch>;
   /** As `reshare`, for the same parties and threshold: what was stolen of the old shares fits no more. */
   refresh(wish: RefreshWish): Promise<Epoch>;
+  /** As `reshare`, but there as soon as the session is announced. */
+  beginReshare(wish: ReshareWish): Promise<Begun<Epoch>>;
   sign(wish: SignWish): Promise<Signature>;
   /** As `sign`, but there as soon as the session is announced. */
   beginSignature(wish: SignWish): Promise<Begun<Signature>>;

@@ -9,6 +9,7 @@ from ..hands import CLIENT, COORDINATOR, NOW, public_keys
 from .deliveries import KNOWN
 from .epochs import reshares
 from .forms import forms, strangers
+from .histories import histories
 from .keys import keys
 from .signatures import failures, signatures
 from .views import announcements, lists, looks
@@ -23,6 +24,7 @@ def results() -> dict[str, Any]:
         *lists(),
         *looks(),
         *reshares(),
+        *histories(),
         *announcements(),
         *strangers(),
         *forms(),

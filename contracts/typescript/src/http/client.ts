@@ -143,7 +143,6 @@ export class WarrenHttpClient implements Warren {
     return this.reshare({ keyId, dealers, firstEpoch, tries, timeoutMs, requestId, signal });
   }
 
-  /** As `reshare`, but there as soon as the session is announced. */
   async beginReshare(wish: ReshareWish): Promise<Begun<Epoch>> {
     const { facts: before } = (await this.key(wish.keyId, wish)).certified;
     const fields: Record<string, Json> = { key_id: wish.keyId };
