@@ -85,6 +85,7 @@ export interface Begun<T> {
   readonly requestId: string;
   /** As the coordinator tells it; null where the result was here first. */
   readonly sessionId: string | null;
+  /** The same; over HTTP by the names that the gateway has for them. */
   readonly parties: readonly string[];
   /** The proven result, or the failure as an error. */
   result(signal?: AbortSignal): Promise<T>;
