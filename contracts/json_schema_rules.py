@@ -90,6 +90,17 @@ def _distinct(name: str) -> Rule:
     return {"properties": {name: {"uniqueItems": True}}}
 
 
+def _either(one: str, other: str, *titles: str) -> Rule:
+    """One of the two fields, which the titles call by its name, and not the other."""
+    named = zip(((one, other), (other, one)), titles, strict=True)
+    return {
+        "oneOf": [
+            {"title": f"By {title}", **_with(**{name: _SET}), "allOf": [_without(left_out)]}
+            for (name, left_out), title in named
+        ]
+    }
+
+
 def _ends() -> list[Rule]:
     """A result has a failure unless it is completed, and is over."""
     return [
@@ -106,14 +117,8 @@ RULES: Mapping[str, list[Rule]] = {
     "KeygenRequest": [_distinct("parties"), *_purposes()],
     "ReshareRequest": [_distinct("parties"), _distinct("dealers")],
     "SignRequest": [*_messages(), _distinct("signers")],
-    "QuerySessionRequest": [
-        {
-            "oneOf": [
-                {"title": "By session id", **_with(session_id=_SET), "allOf": [_without("target")]},
-                {"title": "By request id", **_with(target=_SET), "allOf": [_without("session_id")]},
-            ]
-        }
-    ],
+    "QuerySessionRequest": [_either("session_id", "target", "session id", "request id")],
+    "QueryKeyHistoryRequest": [_either("key_id", "key_session", "key id", "the key's session")],
     "ConfigureAccountRequest": [_distinct("signers")],
     "KeyFacts": [
         *_purposes(),

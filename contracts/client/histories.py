@@ -103,22 +103,31 @@ class Histories(Caller):
                 before=views[-1].facts.epoch if views else None,
             )
             if views:
-                _joined(views[-1].facts, page)
+                joined(views[-1].facts, page)
             views += page.epochs
             more = page.more
         return KeyHistory(
             facts=views[0].facts,
-            successions=[
-                _succession(later, earlier.facts, self._settings.parties)
-                for later, earlier in pairwise(views)
-            ],
+            successions=successions(views, self._settings.parties),
         )
 
 
-def _joined(last: KeyFacts, page: QueryKeyHistoryResult) -> None:
+def joined(last: KeyFacts, page: QueryKeyHistoryResult) -> None:
+    """Raises ContractError unless the page goes on where the one before has ended."""
     if not page.epochs:
         raise ContractError(f"the history ends behind epoch {last.epoch}, which is not the first")
     followed(last, page.epochs[0].facts)
+
+
+def successions(
+    views: Sequence[EpochView], pinned: Mapping[str, PublicIdentity]
+) -> list[Succession]:
+    """Of a key's epochs, the newest first, of which each is known to come from the one behind it.
+
+    Arguments:
+        pinned: The parties that we know.
+    """
+    return [_succession(later, earlier.facts, pinned) for later, earlier in pairwise(views)]
 
 
 def _succession(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import answers, encodings, proven, spoken
+from . import answers, encodings, histories, proven, spoken
 
 FOLDER = Path(__file__).parent
 
@@ -25,6 +25,7 @@ FILES: Mapping[str, Callable[[], Any]] = {
     "certificates": proven.certificates,
     "signatures": proven.signatures,
     "statements": proven.statements,
+    "retirements": histories.retirements,
     "results": answers.results,
 }
 

@@ -119,6 +119,11 @@ ASKED: Mapping[str, tuple[str, dict[str, Any]]] = {
     ),
     "all keys": ("query_keys", {}),
     "a session": ("query_session", {"target": "r0"}),
+    "a key's history": ("query_key_history", {"key_id": "ed25519"}),
+    "a page of the history of anybody's key": (
+        "query_key_history",
+        {"key_session": bytes([5]) * 32, "before": 4},
+    ),
     "a join": (
         "join_session",
         {"session_id": bytes([8]) * 32, "join_token": bytes([9]) * 32, "party_id": "p1"},
@@ -182,6 +187,9 @@ SPOILT: Mapping[str, tuple[str, dict[str, Any]]] = {
     "a target later than the cancel": ("a cancel", {"target_issued_at": NOW + 1}),
     "both names of a session": ("a session", {"session_id": "08" * 32}),
     "neither name of a session": ("a session", {"target": None}),
+    "both names of a key": ("a key's history", {"key_session": "05" * 32}),
+    "neither name of a key": ("a key's history", {"key_id": None}),
+    "a history before the first epoch": ("a key's history", {"before": 0}),
     "a time that is no whole number": ("all keys", {"issued_at": 0.5}),
     "a page of none": ("all keys", {"limit": 0}),
 }

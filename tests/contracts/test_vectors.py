@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from contracts import addresses, results, strict_json, vectors
 from contracts.checks import announced_session, same
+from contracts.client.histories import joined, successions
 from contracts.client.settlement import Group, settle
 from contracts.client.trust import Trust
 from contracts.coordinators import Coordinators, Pin
@@ -25,11 +26,13 @@ from contracts.json_schema import json_schema
 from contracts.keys import CertifiedKey, KeyFacts
 from contracts.primitives import Curve, Owner, Scheme
 from contracts.requests import ADAPTER, KeygenRequest
-from contracts.results import CancelResult, EcdsaForms, SessionAnnounced
+from contracts.results import CancelResult, EcdsaForms, QueryKeyHistoryResult, SessionAnnounced
+from contracts.retirements import RETIREMENT_TAG, Retirement
 from contracts.signing import reopen, sign_request
 from contracts.terms import ReshareTerms, SessionTerms
 from contracts.vectors.refusals import reason, reason_of
 from contracts.verification import check_key, check_point, check_signature, verifying_key
+from contracts.views import EpochView
 
 FOLDER = Path(vectors.__file__).parent
 BEYOND_SCHEMA = {
@@ -218,6 +221,43 @@ def test_statements(case: dict[str, Any]) -> None:
     assert list(settled.silent) == case["silent"]
     assert settled.liars_tolerated == case["liars_tolerated"]
     assert settled.final == case["final"]
+
+
+@pytest.mark.parametrize("case", cases("retirements", "words"))
+def test_retirements(case: dict[str, Any]) -> None:
+    told = read("retirements")
+    assert told["tag"].encode() == RETIREMENT_TAG
+    said = Retirement.model_validate_json(json.dumps(case["retirement"]))
+    assert said.content().hex() == case["content"]
+    party_id, key_session = case["party_id"], bytes.fromhex(case["key_session"])
+    whose = {"party_id": party_id, "key_session": key_session, "epoch": case["epoch"]}
+    identity = pinned(told["parties"])[party_id]
+    assert reason_of(lambda: said.verify(identity, **whose)) == case["reason"]
+
+
+@pytest.mark.parametrize("case", cases("retirements", "histories"))
+def test_whose_word_counts_in_a_keys_history(case: dict[str, Any]) -> None:
+    epochs = [EpochView.model_validate_json(json.dumps(each)) for each in case["epochs"]]
+    made = successions(epochs, pinned(read("retirements")["parties"]))
+    assert [
+        {
+            "epoch": each.facts.epoch,
+            "from_epoch": each.before.epoch,
+            "made_at": each.made_at,
+            "signs_from": each.signs_from,
+            "retired": [json.loads(word.model_dump_json()) for word in each.retired.values()],
+            "still_to_delete": each.still_to_delete,
+            "deleters": each.deleters,
+        }
+        for each in made
+    ] == case["successions"]
+
+
+@pytest.mark.parametrize("case", cases("retirements", "pages"))
+def test_pages_of_a_keys_history(case: dict[str, Any]) -> None:
+    last = KeyFacts.model_validate_json(json.dumps(case["last"]))
+    page = QueryKeyHistoryResult.model_validate_json(json.dumps(case["result"]))
+    assert reason_of(lambda: joined(last, page)) == case["reason"]
 
 
 @pytest.mark.parametrize("case", cases("results"))

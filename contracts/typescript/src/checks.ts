@@ -5,6 +5,7 @@
  */
 
 import { fromBase64, toHex } from "./bytes.js";
+import { checkFollowed } from "./epochs.js";
 import { ContractError } from "./errors.js";
 import type {
   CancelResult,
@@ -13,6 +14,7 @@ import type {
   KeygenResult,
   QueryAccountsResult,
   QueryApiKeysResult,
+  QueryKeyHistoryResult,
   QueryKeysResult,
   QuerySessionResult,
   RehearseResult,
@@ -59,6 +61,8 @@ export async function checkAnswer(signed: SignedRequest, result: Result): Promis
       only(request.only ?? null, keyIds);
       page(keyIds, more); return;
     }
+    case "query_key_history":
+      { toldHistory(request, result as QueryKeyHistoryResult); return; }
     case "query_session":
       { lookedAt(request, result as QuerySessionResult); return; }
     case "join_session": {
@@ -150,6 +154,32 @@ function madeEpoch(request: RequestOf<"reshare">, result: ReshareResult): void {
   // Of an announced one it may be a later try that made the epoch.
   if (!(request.announce ?? false)) same("session_id", reshared.session_id, result.session_id);
   present("signs_from", result.signs_from);
+}
+
+/**
+ * One epoch's facts are those that the next one's name, and none is left out between. On the first
+ * page the newest is the key's own; `histories` joins the pages.
+ */
+function toldHistory(request: RequestOf<"query_key_history">, result: QueryKeyHistoryResult): void {
+  const newest = present("key", result.key).facts;
+  if (request.key_id != null) same("key_id", newest.key_id, request.key_id);
+  else same("key_session", newest.session_id, request.key_session);
+  page(result.epochs, result.more);
+  const told = result.epochs.map(({ facts }) => facts);
+  const [first] = told;
+  if (request.before == null) {
+    same("newest epoch", told.slice(0, 1), [newest]);
+  } else if (first !== undefined && first.epoch >= request.before) {
+    throw new ContractError("the page begins at an epoch that was on the one before");
+  }
+  for (const [at, earlier] of told.entries()) {
+    const later = told[at - 1];
+    if (later !== undefined) checkFollowed(later, earlier);
+  }
+  const last = told.at(-1);
+  if (last !== undefined && (last.reshared != null) !== result.more) {
+    throw new ContractError("the history ends before the first epoch, or goes on behind it");
+  }
 }
 
 function lookedAt(request: RequestOf<"query_session">, result: QuerySessionResult): void {

@@ -2,26 +2,20 @@
 
 import "./dispose.js";
 import { Link, type Post, type PostEvents } from "./amqp/link.js";
-import { fromBase64, randomHex, toHex } from "./bytes.js";
+import { fromBase64 } from "./bytes.js";
 import type { Result } from "./checks.js";
 import { Correspondence, type Pursuit } from "./correspondence.js";
-import {
-  AbortedError,
-  ClockError,
-  ContractError,
-  DisbelievedError,
-  RequestFailedError,
-} from "./errors.js";
+import { ClockError, ContractError, DisbelievedError, RequestFailedError } from "./errors.js";
 import type {
   KeyFacts,
-  KeygenRequest,
   KeygenResult,
   QueryKeysResult,
   QuerySessionResult,
-  ReshareRequest,
   ReshareResult,
   SignResult,
 } from "./generated/messages.js";
+import { historyOf, type KeyHistory } from "./histories.js";
+import { knownOf, KnownRequests, type Known } from "./known.js";
 import {
   accountOf,
   epochOf,
@@ -49,13 +43,13 @@ import {
 import {
   groupOfKey,
   groupOfNewKey,
-  holdersOf,
   settle,
   type Group,
   type Settlement,
 } from "./settlement.js";
 import { settled, type ClientSettings, type Settled } from "./settings.js";
 import { Trust } from "./trust.js";
+import { pause, whileNot } from "./waiting.js";
 import type {
   Begun,
   CallOptions,
@@ -69,24 +63,15 @@ import type {
   Warren,
   Watching,
 } from "./warren.js";
+import { keygenFields, reshareFields, signFields, signListFields } from "./wishes.js";
 
-/** Requests of which it is known what they were. */
-const REMEMBERED = 10_000;
 const LOOKS_EVERY_MS = 250;
-const RESHARE_TRIES = 3;
-
-/** What a request id stands for: enough to know who could have answered it. */
-interface Known {
-  readonly issuedAt: number | null;
-  readonly made: KeygenRequest | ReshareRequest | null;
-  readonly keyId: string | null;
-}
 
 interface Shared {
   readonly settings: Settled;
   readonly correspondence: Correspondence;
   readonly trust: Trust;
-  readonly known: Map<string, Known>;
+  readonly known: KnownRequests;
 }
 
 type ResultOf<O extends Operation> = Extract<Result, { readonly result: O }>;
@@ -119,7 +104,7 @@ export class WarrenClient implements Warren {
       },
     });
     const correspondence = new Correspondence(settings, (result, signed) => trust.check(result, signed), post);
-    const client = new WarrenClient({ settings, correspondence, trust, known: new Map() }, null);
+    const client = new WarrenClient({ settings, correspondence, trust, known: new KnownRequests() }, null);
     await correspondence.open();
     return client;
   }
@@ -169,7 +154,6 @@ export class WarrenClient implements Warren {
     return this.#begun(begun, (result) => madeKey(result as KeygenResult));
   }
 
-  /** To watch it meanwhile, ask for the `events` of a `requestId` of your own. */
   async reshare(wish: ReshareWish): Promise<Epoch> {
     const { certified } = await this.key(wish.keyId, wish);
     return madeEpoch(await this.#ask("reshare", reshareFields(wish, certified.facts), wish));
@@ -178,6 +162,13 @@ export class WarrenClient implements Warren {
   refresh({ keyId, dealers, firstEpoch, tries, ...options }: RefreshWish): Promise<Epoch> {
     const { timeoutMs, requestId, signal } = options;
     return this.reshare({ keyId, dealers, firstEpoch, tries, timeoutMs, requestId, signal });
+  }
+
+  async beginReshare(wish: ReshareWish): Promise<Begun<Epoch>> {
+    const { certified } = await this.key(wish.keyId, wish);
+    const fields = { ...reshareFields(wish, certified.facts), announce: true };
+    const begun = await this.#begin("reshare", fields, wish);
+    return this.#begun(begun, (result) => madeEpoch(result as ReshareResult));
   }
 
   async sign(wish: SignWish): Promise<Signature> {
@@ -191,12 +182,7 @@ export class WarrenClient implements Warren {
 
   /** Up to 256 ECDSA signatures of one session, in the order of the items: all of them or none. */
   async signAll(wish: SignListWish): Promise<readonly Signature[]> {
-    const items = wish.items.map(({ message, derivationPath }) => ({
-      message: toHex(message),
-      derivation_path: derivationPath ?? null,
-    }));
-    const fields = { key_id: wish.keyId, scheme: "ecdsa", items, signers: wish.signers ?? null } as const;
-    return signaturesOf(await this.#ask("sign", fields, wish));
+    return signaturesOf(await this.#ask("sign", signListFields(wish), wish));
   }
 
   async key(keyId: string, { signal }: Watching = {}): Promise<Key> {
@@ -219,6 +205,18 @@ export class WarrenClient implements Warren {
       after = page.keys.at(-1)?.facts.key_id ?? null;
       if (!page.more || fresh.length === 0) return;
     }
+  }
+
+  /**
+   * A key's epochs, and which of the former holders have said that their shares are deleted. An
+   * operator names anybody's key by the session that made it.
+   */
+  history(key: string | { readonly keySession: string }, { signal }: Watching = {}): Promise<KeyHistory> {
+    const name = typeof key === "string" ? { key_id: key } : { key_session: key.keySession };
+    return historyOf(
+      (before) => this.#query("query_key_history", { ...name, before }, signal),
+      this.#shared.settings.parties,
+    );
   }
 
   async session(name: SessionName, { signal }: Watching = {}): Promise<Session> {
@@ -251,7 +249,7 @@ export class WarrenClient implements Warren {
   async cancel(name: SessionName, options: CancelOptions = {}): Promise<Settlement> {
     if ("requestId" in name) {
       const known =
-        this.#shared.known.get(this.#nameOf(name.requestId)) ??
+        this.#shared.known.of(this.#tenant, name.requestId) ??
         (await this.#foundAgain(name.requestId, options.signal)) ??
         { issuedAt: options.issuedAt ?? null, made: null, keyId: options.keyId ?? null };
       return this.#cancel(name.requestId, known, options.signal);
@@ -327,7 +325,7 @@ export class WarrenClient implements Warren {
     const signer = this.#shared.settings.signer.publicKey;
     const by = { owner: this.#owner, signer, now: Date.now(), lifetimeMs, requestId };
     const request = makeRequest(operation, wish, by);
-    this.#remember(request);
+    this.#shared.known.remember(this.#tenant, request);
     return request;
   }
 
@@ -361,7 +359,7 @@ export class WarrenClient implements Warren {
       if (failure.code !== "overloaded" || later >= left) throw refusal(result, signed);
       await pause(later, signal);
       request = anew(request, Date.now());
-      this.#remember(request);
+      this.#shared.known.remember(this.#tenant, request);
     }
   }
 
@@ -400,21 +398,6 @@ export class WarrenClient implements Warren {
     const fields =
       "sessionId" in name ? { session_id: name.sessionId } : { target: name.requestId };
     return this.#query("query_session", fields, signal);
-  }
-
-  #nameOf(requestId: string): string {
-    return `${this.#tenant ?? ""}/${requestId}`;
-  }
-
-  /** What is stated of an id that two requests have had must hold for both. */
-  #remember(request: SignedRequest["request"]): void {
-    const wish = knownOf(request);
-    if (wish === null) return;
-    const { known } = this.#shared;
-    const name = this.#nameOf(request.request_id);
-    const before = known.get(name);
-    known.set(name, before === undefined ? wish : beside(wish, before));
-    if (known.size > REMEMBERED) known.delete(known.keys().next().value ?? "");
   }
 
   async #cancel(requestId: string, known: Known | null, signal?: AbortSignal): Promise<Settlement> {
@@ -478,43 +461,6 @@ export class WarrenClient implements Warren {
   }
 }
 
-function keygenFields(wish: KeyWish): Wish<"keygen"> {
-  return {
-    key_id: wish.keyId ?? `key-${randomHex(8)}`,
-    curve: wish.curve,
-    threshold: wish.threshold,
-    party_count: wish.partyCount,
-    parties: wish.parties ?? null,
-    schemes: wish.schemes === undefined ? null : [...wish.schemes].sort(),
-    user_id: wish.userId ?? null,
-  };
-}
-
-function reshareFields(wish: ReshareWish, facts: KeyFacts): Wish<"reshare"> {
-  return {
-    key_id: wish.keyId,
-    public_key: facts.public_key,
-    from_epoch: facts.epoch,
-    first_epoch: wish.firstEpoch ?? facts.epoch + 1,
-    tries: wish.tries ?? RESHARE_TRIES,
-    threshold: wish.threshold ?? facts.threshold,
-    parties: wish.parties ?? facts.holders.map((holder) => holder.party_id),
-    dealers: wish.dealers ?? null,
-  };
-}
-
-function signFields(wish: SignWish): Wish<"sign"> {
-  const root = wish.taprootMerkleRoot;
-  return {
-    key_id: wish.keyId,
-    scheme: wish.scheme,
-    message: toHex(wish.message),
-    derivation_path: wish.derivationPath ?? null,
-    taproot_merkle_root: root === undefined ? null : toHex(root),
-    signers: wish.signers ?? null,
-  };
-}
-
 function madeKey({ key }: Pick<KeygenResult, "key">): Key {
   return keyOf(present(key));
 }
@@ -543,55 +489,3 @@ function refusal(result: Result, { request }: SignedRequest): RequestFailedError
   }
   return new RequestFailedError(told, about);
 }
-
-function knownOf(request: SignedRequest["request"]): Known | null {
-  if (request.operation === "keygen" || request.operation === "reshare") {
-    return { issuedAt: request.issued_at, made: request, keyId: null };
-  }
-  if (request.operation === "sign") {
-    return { issuedAt: request.issued_at, made: null, keyId: request.key_id };
-  }
-  return null;
-}
-
-function beside(one: Known, other: Known): Known {
-  const group = ({ made, keyId }: Known): string =>
-    JSON.stringify(made === null ? keyId : [made.parties ?? null, holdersOf(made), made.threshold]);
-  if (one.issuedAt === null || other.issuedAt === null || group(one) !== group(other)) {
-    return { issuedAt: null, made: null, keyId: null };
-  }
-  return { ...one, issuedAt: Math.min(one.issuedAt, other.issuedAt) };
-}
-
-/** Throws AbortedError when the signal says so first. */
-export async function whileNot<T>(
-  signal: AbortSignal | undefined,
-  promise: Promise<T>,
-  requestId?: string,
-): Promise<T> {
-  if (signal === undefined) return promise;
-  let aborted = (): void => undefined;
-  const abortion = new Promise<never>((_, reject) => {
-    aborted = () => reject(new AbortedError(requestId, true, signal.reason));
-    if (signal.aborted) aborted();
-    signal.addEventListener("abort", aborted, { once: true });
-  });
-  try {
-    return await Promise.race([promise, abortion]);
-  } finally {
-    signal.removeEventListener("abort", aborted);
-  }
-}
-
-async function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const over = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  try {
-    await whileNot(signal, over);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-

@@ -19,6 +19,15 @@ export function factsDigest(facts: KeyFacts): string {
   return toHex(digest(certificateTag(facts), keyStatement(facts)));
 }
 
+/** Throws ContractError unless the shares of one epoch were made from those of the other. */
+export function checkFollowed(later: KeyFacts, earlier: KeyFacts): void {
+  if (later.reshared?.predecessor !== factsDigest(earlier)) {
+    throw new ContractError(
+      `epoch ${later.epoch} was not made from what is told of ${earlier.epoch}`,
+    );
+  }
+}
+
 /**
  * Throws ContractError unless the bundle shows an epoch that comes from its predecessor, which the
  * caller believes in. That its holders have their shares, they certify; the proofs of it are for

@@ -32,4 +32,4 @@ export type {
   Warren,
   Watching,
 } from "./warren.js";
-export type { CertifiedKey, Curve, EpochBundle, Failure, FailureCode, KeyFacts, Scheme, Status } from "./generated/messages.js";
+export type { CertifiedKey, Curve, EpochBundle, Failure, FailureCode, KeyFacts, Retirement, Scheme, Status } from "./generated/messages.js";

@@ -7,6 +7,7 @@
 
 export { WarrenClient } from "./client.js";
 export { fileSigner, loadSettings } from "./settings-file.js";
+export type { KeyHistory, Retired, Succession } from "./histories.js";
 export type { ClientSettings, TlsFiles } from "./settings.js";
 export type { SignedRequest, Operation, Wish } from "./requests.js";
 export type { Result } from "./checks.js";

@@ -10,6 +10,7 @@ import type {
   CertifiedKey,
   EpochBundle,
   KeygenResult,
+  QueryKeyHistoryResult,
   ReshareResult,
   Scheme,
   SignedItem,
@@ -46,6 +47,7 @@ export class Trust {
     for (const proof of proofsOf(result)) {
       if ("facts" in proof) await this.accept(tenant, proof);
       else if ("predecessor" in proof) await this.moveOn(tenant, proof);
+      else if (proof.result === "query_key_history") await this.#checkHistory(tenant, proof, signed);
       else await this.#checkSigned(tenant, proof, signed);
     }
   }
@@ -96,6 +98,28 @@ export class Trust {
     await this.accept(tenant, bundle.predecessor);
     await checkEpoch(bundle, this.settings);
     await this.accept(tenant, bundle.key);
+  }
+
+  /**
+   * An operator asks for a key by its session, whosever it is, and may know none of its owner's keys.
+   * What is told of earlier epochs follows from the newest, see `checks`. Nothing is refused for what
+   * parties are said to have told: whose word counts, `histories` finds out.
+   */
+  async #checkHistory(
+    tenant: string | null,
+    { key }: QueryKeyHistoryResult,
+    signed: SignedRequest | null,
+  ): Promise<void> {
+    if (key === null) throw new ContractError("the result is completed and has not its key");
+    const { clientId, parties } = this.settings;
+    const { client_id: owner, tenant: holder } = key.facts;
+    const asked = signed?.request;
+    const bySession = asked?.operation === "query_key_history" && asked.key_id == null;
+    if (bySession && (owner !== clientId || holder !== tenant)) {
+      await checkKey(key, { parties, clientId: owner, tenant: holder });
+    } else {
+      await this.accept(tenant, key);
+    }
   }
 
   async #checkSigned(
@@ -174,7 +198,7 @@ export function checkItem(
 }
 
 /** What in a result is to be verified. Of what is not here a client believes the coordinator. */
-function proofsOf(result: Result): readonly (CertifiedKey | EpochBundle | SignResult)[] {
+function proofsOf(result: Result): readonly (CertifiedKey | EpochBundle | QueryKeyHistoryResult | SignResult)[] {
   switch (result.result) {
     case "keygen":
       return madeKey(result);
@@ -184,6 +208,8 @@ function proofsOf(result: Result): readonly (CertifiedKey | EpochBundle | SignRe
       return result.status === "completed" ? [result] : [];
     case "query_keys":
       return result.keys;
+    case "query_key_history":
+      return result.status === "completed" ? [result] : [];
     case "query_session": {
       const { outcome } = result;
       if (outcome === null) return [];

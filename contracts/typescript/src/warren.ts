@@ -85,6 +85,7 @@ export interface Begun<T> {
   readonly requestId: string;
   /** As the coordinator tells it; null where the result was here first. */
   readonly sessionId: string | null;
+  /** The same; over HTTP by the names that the gateway has for them. */
   readonly parties: readonly string[];
   /** The proven result, or the failure as an error. */
   result(signal?: AbortSignal): Promise<T>;
@@ -111,6 +112,8 @@ export interface Warren extends AsyncDisposable {
   reshare(wish: ReshareWish): Promise<Epoch>;
   /** As `reshare`, for the same parties and threshold: what was stolen of the old shares fits no more. */
   refresh(wish: RefreshWish): Promise<Epoch>;
+  /** As `reshare`, but there as soon as the session is announced. */
+  beginReshare(wish: ReshareWish): Promise<Begun<Epoch>>;
   sign(wish: SignWish): Promise<Signature>;
   /** As `sign`, but there as soon as the session is announced. */
   beginSignature(wish: SignWish): Promise<Begun<Signature>>;

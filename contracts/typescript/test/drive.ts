@@ -25,7 +25,8 @@ import {
 type Words = Record<string, any>;
 
 const clients = new Map<string, Warren>();
-const begun = new Map<string, Begun<Key> | Begun<Signature>>();
+const begun = new Map<string, Begun<Signature>>();
+const reshares = new Map<string, Begun<Epoch>>();
 const prepared = new Map<string, SignedRequest>();
 const aborting = new Map<string, AbortController>();
 const warnings: string[] = [];
@@ -76,6 +77,19 @@ const CALLS: Readonly<Record<string, (words: Words) => Promise<unknown>>> = {
   },
   async result({ requestId }) {
     return signatureShown((await begun.get(requestId)?.result()) as Signature);
+  },
+  async beginReshare({ client, ...wish }) {
+    const made = await of(client).beginReshare(given(wish) as never);
+    reshares.set(made.requestId, made);
+    const { requestId, sessionId, parties } = made;
+    return { requestId, sessionId, parties };
+  },
+  async epoch({ requestId }) {
+    return epochShown((await reshares.get(requestId)?.result()) as Epoch);
+  },
+  async history({ client, key }) {
+    const { keyId, facts, successions } = await amqp(client).history(key as string);
+    return { keyId, facts, successions };
   },
   async key({ client, keyId }) {
     return keyShown(await of(client).key(keyId as string));

@@ -89,6 +89,20 @@ test("a key and a signature are verified before they are handed out", async () =
   assert.match(headers["Idempotency-Key"] ?? "", /^[0-9a-f]{32}$/);
 });
 
+test("what is begun tells its parties, whichever way the gateway does", async () => {
+  const begun = { session_id: SESSION, status: "waiting" };
+  for (const told of [
+    { join_tokens: { p1: "aa", p2: "bb" } },
+    { parties: ["p1", "p2"] },
+    { session_type: "keygen", participants: [{ party_id: "p1" }, { party_id: "p2" }] },
+  ]) {
+    const { client } = await desk(() => () => json({ ...begun, ...told }, 201));
+    assert.deepEqual((await client.beginKey(WISH)).parties, ["p1", "p2"]);
+  }
+  const { client } = await desk(() => () => json(begun, 201));
+  assert.deepEqual((await client.beginKey(WISH)).parties, []);
+});
+
 test("what does not verify is not handed out", async () => {
   for (const change of [
     { signature: "00".repeat(64) },

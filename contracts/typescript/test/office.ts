@@ -9,15 +9,31 @@ import { LinkLost, type Delivery, type Post, type PostEvents } from "../src/amqp
 import { fromHex, toBase64, toHex, utf8 } from "../src/bytes.js";
 import { WarrenClient } from "../src/client.js";
 import { factsDigest } from "../src/epochs.js";
-import type { CertifiedKey, EpochBundle, KeyFacts } from "../src/generated/messages.js";
+import type {
+  CertifiedKey,
+  EpochBundle,
+  EpochView,
+  KeyFacts,
+  ReshareTerms,
+  Retirement,
+} from "../src/generated/messages.js";
 import { P256, signedBytes } from "../src/identity.js";
 import { certificateTag, keyStatement } from "../src/keys.js";
 import type { RequestOf, SignedRequest } from "../src/requests.js";
+import { RETIREMENT_TAG, retirementContent } from "../src/retirements.js";
 import { settled, type ClientSettings } from "../src/settings.js";
 import { webCryptoSigner, type Signer } from "../src/signer.js";
+import { sessionIdOf } from "../src/terms.js";
 
 export type Answer = Record<string, unknown>;
 export type Rule = (signed: SignedRequest, tries: number) => Promise<void> | void;
+
+interface Kept {
+  readonly secret: Uint8Array;
+  readonly key: CertifiedKey;
+  /** The newest first. */
+  readonly epochs: readonly EpochView[];
+}
 
 export class Office implements Post {
   readonly isUp = true;
@@ -32,7 +48,9 @@ export class Office implements Post {
   /** Before the confirm; throwing stands for a connection that goes. */
   confirm: (tries: number) => void = () => undefined;
   #on: PostEvents | null = null;
-  readonly #keys = new Map<string, { secret: Uint8Array; key: CertifiedKey }>();
+  /** How many epochs a page of a key's history has. */
+  epochsOnPage = 100;
+  readonly #keys = new Map<string, Kept>();
   readonly #answers = new Map<string, Promise<Answer>>();
 
   private constructor(
@@ -92,12 +110,13 @@ export class Office implements Post {
     await this.deliver({ ...(await this.answerTo(signed)), ...changes });
   }
 
-  async fail(signed: SignedRequest, code: string, more: Answer = {}): Promise<void> {
+  async fail(signed: SignedRequest, code: string, more: Answer = {}, changes: Answer = {}): Promise<void> {
     const failure = { code, message: "so it is", retryable: code === "expired", ...more };
     const { request } = signed;
-    const keyId = "key_id" in request ? { key_id: request.key_id } : {};
+    const ofKey = request.operation !== "query_key_history" && "key_id" in request;
+    const keyId = ofKey ? { key_id: request.key_id } : {};
     const status = code === "expired" || code === "cancelled" ? code : "failed";
-    await this.deliver({ ...base(signed), ...keyId, status, failure });
+    await this.deliver({ ...base(signed), ...keyId, status, failure, ...changes });
   }
 
   /** As the coordinator says it, or somebody else. */
@@ -120,9 +139,67 @@ export class Office implements Post {
 
   /** As it is now. */
   keyOf(keyId: string): CertifiedKey {
-    const known = this.#keys.get(keyId);
-    if (known === undefined) throw new TypeError(`nobody has made ${keyId}`);
-    return known.key;
+    return this.#kept(keyId).key;
+  }
+
+  #kept(keyId: string): Kept {
+    const kept = this.#keys.get(keyId);
+    if (kept === undefined) throw new TypeError(`nobody has made ${keyId}`);
+    return kept;
+  }
+
+  /** What was told of its epochs, the newest first, with what parties are said to have said. */
+  viewsOf(keyId: string, ...said: readonly (readonly Retirement[])[]): readonly EpochView[] {
+    const { epochs } = this.#kept(keyId);
+    return epochs.map((view, at) => ({ ...view, retirements: said[at] ?? [] }));
+  }
+
+  /** By the party, or in its name. */
+  async retirement(
+    party_id: string,
+    below: number,
+    changes: Partial<Retirement> = {},
+    by: Signer | undefined = this.parties.get(party_id),
+  ): Promise<Retirement> {
+    const key_session = "05".repeat(32);
+    const unsigned = { party_id, key_session, below, retired_at: 7, backed_up_at: null, signature: "" };
+    const said: Retirement = { ...unsigned, ...changes };
+    if (by === undefined) throw new TypeError(`there is no party ${party_id}`);
+    const signature = await by.sign(signedBytes(RETIREMENT_TAG, retirementContent(said)));
+    return { ...said, signature: toBase64(signature) };
+  }
+
+  /** The session of a reshare of these members, each of whom deals and receives. */
+  async announce(signed: SignedRequest, changes: Partial<ReshareTerms> = {}): Promise<string> {
+    const request = signed.request as RequestOf<"reshare">;
+    const { facts } = this.keyOf(request.key_id);
+    const terms: ReshareTerms = {
+      request_digest: signed.digest,
+      key_session: facts.session_id,
+      predecessor: factsDigest(facts),
+      epoch: request.first_epoch,
+      threshold: request.threshold,
+      members: facts.holders.map(({ party_id, identity }, at) => {
+        return { party_id, index: at + 1, identity, deals_as: at + 1, receives_as: at + 1 };
+      }),
+      salt: "0a".repeat(32),
+      ...changes,
+    };
+    const sessionId = sessionIdOf(terms);
+    await this.deliver({
+      result: "session_announced",
+      version: 1,
+      request_id: request.request_id,
+      client_id: request.client_id,
+      session_id: sessionId,
+      request_digest: signed.digest,
+      terms,
+      deadline: request.expires_at,
+      parties: request.parties,
+      join_tokens: {},
+      session_token: "0b".repeat(32),
+    });
+    return sessionId;
   }
 
   async answerTo(signed: SignedRequest): Promise<Answer> {
@@ -137,6 +214,15 @@ export class Office implements Post {
       case "query_keys": {
         const key = this.#keys.get(request.only ?? "")?.key;
         return { ...base(signed), session_id: null, keys: key === undefined ? [] : [key], more: false };
+      }
+      case "query_key_history": {
+        const bySession = [...this.#keys.values()].find(
+          (each) => each.key.facts.session_id === request.key_session,
+        );
+        const { key, epochs } = bySession ?? this.#kept(request.key_id ?? "");
+        const left = epochs.filter(({ facts }) => facts.epoch < (request.before ?? Infinity));
+        const more = left.length > this.epochsOnPage;
+        return { ...base(signed), session_id: null, key, epochs: left.slice(0, this.epochsOnPage), more };
       }
       case "cancel":
         return { ...base(signed), session_id: null, target: request.target, target_status: "cancelled" };
@@ -173,15 +259,17 @@ export class Office implements Post {
       origin: "generated",
       reshared: null,
     });
-    this.#keys.set(request.key_id, { secret, key });
+    this.#keys.set(request.key_id, { secret, key, epochs: [viewed(key.facts)] });
     return { ...base(signed), key_id: request.key_id, curve: request.curve, key };
   }
 
   async #reshared(signed: SignedRequest, request: RequestOf<"reshare">): Promise<Answer> {
     const bundle = await this.bundled(signed, this.keyOf(request.key_id));
-    const secret = this.#keys.get(request.key_id)?.secret ?? new Uint8Array();
-    this.#keys.set(request.key_id, { secret, key: bundle.key });
-    return { ...base(signed), key_id: request.key_id, bundle, signs_from: Date.now() + 30_000 };
+    const signs_from = Date.now() + 30_000;
+    const { secret, epochs } = this.#kept(request.key_id);
+    const newest = { ...viewed(bundle.key.facts), made_at: Date.now(), signs_from };
+    this.#keys.set(request.key_id, { secret, key: bundle.key, epochs: [newest, ...epochs] });
+    return { ...base(signed), key_id: request.key_id, bundle, signs_from };
   }
 
   /** An epoch that comes from that key, with changes that all who sign it agree on. */
@@ -242,8 +330,7 @@ export class Office implements Post {
   }
 
   #signed(signed: SignedRequest, request: RequestOf<"sign">): Answer {
-    const known = this.#keys.get(request.key_id);
-    if (known === undefined) throw new TypeError(`nobody has made ${request.key_id}`);
+    const known = this.#kept(request.key_id);
     const message = fromHex(request.message ?? "");
     return {
       ...base(signed),
@@ -255,6 +342,10 @@ export class Office implements Post {
       signers: ["p1", "p3"],
     };
   }
+}
+
+function viewed(facts: KeyFacts): EpochView {
+  return { facts, made_at: null, signs_from: null, retirements: [] };
 }
 
 function base({ request, digest }: SignedRequest): Answer {

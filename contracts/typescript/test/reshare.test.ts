@@ -9,7 +9,7 @@ import { factsDigest } from "../src/epochs.js";
 import { AbortedError, DeadlineError, RequestFailedError } from "../src/errors.js";
 import type { CertifiedKey, EpochBundle, KeyFacts, Resharing } from "../src/generated/messages.js";
 import type { Key } from "../src/outcomes.js";
-import type { RequestOf, Wish } from "../src/requests.js";
+import type { RequestOf, SignedRequest, Wish } from "../src/requests.js";
 import type { KeyWish, ReshareWish, SignWish } from "../src/warren.js";
 import { Office, type Rule } from "./office.js";
 
@@ -146,6 +146,73 @@ describe("a reshare", () => {
       assert.equal(error.requestId, "r7");
       return error instanceof AbortedError;
     });
+  });
+});
+
+describe("a reshare that is begun", () => {
+  test("is there with its session, and its epoch when that is made", async () => {
+    const { office, client, key } = await withKey();
+    let announced = "";
+    office.rule = reshares(office, async (signed) => {
+      announced = await office.announce(signed);
+    });
+    const begun = await client.beginReshare({ ...MOVED, tries: 2, requestId: "r1" });
+    const request = asked(office);
+    assert.deepEqual([request.announce, request.parties, request.tries], [true, MOVED.parties, 2]);
+    assert.deepEqual([begun.requestId, begun.sessionId], ["r1", announced]);
+    assert.deepEqual(begun.parties, MOVED.parties);
+    // It is a later try that makes it, in a session of its own.
+    const made = office.answer(office.published.at(-1) as SignedRequest, { session_id: OTHER });
+    const epoch = await begun.result();
+    await made;
+    assert.deepEqual([epoch.number, epoch.from, epoch.key.parties], [1, 0, MOVED.parties]);
+    assert.deepEqual(epoch.key.publicKey, key.publicKey);
+    assert.deepEqual((await begun.result()).bundle, epoch.bundle);
+  });
+
+  test("is there with its epoch where that comes first", async () => {
+    const { client } = await withKey();
+    const begun = await client.beginReshare(MOVED);
+    assert.deepEqual([begun.sessionId, begun.parties], [null, []]);
+    assert.equal((await begun.result()).number, 1);
+  });
+
+  test("has no session of another request", async () => {
+    const { office, client } = await withKey();
+    office.rule = reshares(office, async (signed) => {
+      await office.announce(signed, { request_digest: OTHER });
+      await office.answer(signed);
+    });
+    const begun = await client.beginReshare(MOVED);
+    assert.equal(begun.sessionId, null);
+    assert.deepEqual(office.settled.slice(-2).sort(), ["acked", "rejected"]);
+  });
+
+  test("fails at once where there is no session, and will be none", async () => {
+    const { office, client } = await withKey();
+    office.rule = reshares(office, (signed) =>
+      office.fail(signed, "stale_epoch", { retryable: true }, { session_id: null }),
+    );
+    await assert.rejects(client.beginReshare(MOVED), { code: "stale_epoch", retryable: true });
+  });
+
+  test("fails at its result where the session does", async () => {
+    const { office, client } = await withKey();
+    office.rule = reshares(office, async (signed) => {
+      await office.announce(signed);
+      await office.fail(signed, "party_fault", { culprits: ["p2"] });
+    });
+    const begun = await client.beginReshare(MOVED);
+    await assert.rejects(begun.result(), (error: RequestFailedError) => {
+      assert.deepEqual([error.code, error.culprits], ["party_fault", ["p2"]]);
+      return error instanceof RequestFailedError;
+    });
+  });
+
+  test("that no request can be is refused before it is sent", async () => {
+    const { office, client } = await withKey();
+    await assert.rejects(client.beginReshare({ keyId: "k1", threshold: 4 }), TypeError);
+    assert.deepEqual(sent(office), ["query_keys"]);
   });
 });
 

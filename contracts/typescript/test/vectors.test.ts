@@ -1,7 +1,6 @@
 /** The core is held to the vectors that the Python client is held to. */
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { fromBase64, fromHex, toHex, utf8 } from "../src/bytes.js";
@@ -15,13 +14,17 @@ import type {
   CertifiedKey,
   Curve,
   EcdsaForms,
+  EpochView,
   KeyFacts,
   KeygenRequest,
+  QueryKeyHistoryResult,
   ReshareTerms,
+  Retirement,
   Scheme,
   SessionTerms,
 } from "../src/generated/messages.js";
-import { PublicIdentity, signedBytes } from "../src/identity.js";
+import { signedBytes } from "../src/identity.js";
+import { checkJoined, successionsOf } from "../src/histories.js";
 import { certificateTag, checkKey, keyStatement } from "../src/keys.js";
 import { digest, optional, pack, unpack } from "../src/packing.js";
 import {
@@ -33,33 +36,14 @@ import {
   resultsQueue,
   signRequest,
 } from "../src/requests.js";
+import { checkRetirement, RETIREMENT_TAG, retirementContent } from "../src/retirements.js";
 import { readAs, readDelivered } from "../src/schema.js";
 import { groupOfKey, groupOfNewKey, settle, statementContent } from "../src/settlement.js";
 import { privateKeySigner } from "../src/signer.js";
 import { parseJson, type Json } from "../src/strict-json.js";
 import { sessionIdOf } from "../src/terms.js";
 import { Trust } from "../src/trust.js";
-
-const FOLDER = new URL("../../../vectors/", import.meta.url);
-
- 
-function read(name: string): any {
-  return JSON.parse(readFileSync(new URL(`${name}.json`, FOLDER), "utf8"));
-}
-
-function pinned(keys: Readonly<Record<string, string>>): Map<string, PublicIdentity> {
-  return new Map(Object.entries(keys).map(([name, key]) => [name, PublicIdentity.fromBase64(key)]));
-}
-
-async function reasonOf(check: () => unknown): Promise<string | null> {
-  try {
-    await check();
-  } catch (error) {
-    if (error instanceof ContractError) return error.message;
-    throw error;
-  }
-  return null;
-}
+import { pinned, read, reasonOf } from "./told.js";
 
 test("packing", async () => {
   const told = read("packing");
@@ -207,6 +191,46 @@ test("statements", async () => {
   }
   for (const { statement, content } of told.contents) {
     assert.equal(toHex(statementContent(statement as never, owner, told.target)), content);
+  }
+});
+
+test("retirements", async () => {
+  const { tag, parties, words } = read("retirements");
+  assert.equal(tag, RETIREMENT_TAG);
+  const known = pinned(parties);
+  for (const { name, retirement, content, party_id, key_session, epoch, reason } of words) {
+    const said = readAs("Retirement", retirement) as unknown as Retirement;
+    assert.equal(toHex(retirementContent(said)), content, name);
+    const identity = known.get(party_id);
+    assert.ok(identity);
+    const of = { partyId: party_id, keySession: key_session, epoch };
+    assert.equal(await reasonOf(() => checkRetirement(said, identity, of)), reason, name);
+  }
+});
+
+test("whose word counts in a key's history", async () => {
+  const { parties, histories } = read("retirements");
+  for (const { name, epochs, successions } of histories) {
+    const views = epochs.map((each: Json) => readAs("EpochView", each)) as EpochView[];
+    const made = await successionsOf(views, pinned(parties));
+    const shown = made.map((each) => ({
+      epoch: each.number,
+      from_epoch: each.from,
+      made_at: each.madeAt?.getTime() ?? null,
+      signs_from: each.signsFrom?.getTime() ?? null,
+      retired: each.retired.map(({ signed }) => signed),
+      still_to_delete: each.stillToDelete,
+      deleters: each.deleters,
+    }));
+    assert.deepEqual(shown, successions, name);
+  }
+});
+
+test("pages of a key's history", async () => {
+  for (const { name, last, result, reason } of read("retirements").pages) {
+    const facts = readAs("KeyFacts", last) as unknown as KeyFacts;
+    const page = readDelivered(result) as QueryKeyHistoryResult;
+    assert.equal(await reasonOf(() => checkJoined(facts, page)), reason, name);
   }
 });
 

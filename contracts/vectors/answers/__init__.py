@@ -9,6 +9,7 @@ from ..hands import CLIENT, COORDINATOR, NOW, public_keys
 from .deliveries import KNOWN
 from .epochs import rehearsals, reshares
 from .forms import forms, strangers
+from .histories import histories
 from .keys import keys
 from .signatures import failures, signatures
 from .views import announcements, lists, looks
@@ -24,6 +25,7 @@ def results() -> dict[str, Any]:
         *looks(),
         *reshares(),
         *rehearsals(),
+        *histories(),
         *announcements(),
         *strangers(),
         *forms(),

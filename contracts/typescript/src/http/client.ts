@@ -14,9 +14,8 @@ import {
   ContractError,
   DeadlineError,
   DisbelievedError,
-  RequestFailedError,
 } from "../errors.js";
-import type { CertifiedKey, Curve, EpochBundle, Failure, KeyFacts, Scheme, SignedItem, Status } from "../generated/messages.js";
+import type { CertifiedKey, Curve, EpochBundle, KeyFacts, Scheme, SignedItem, Status } from "../generated/messages.js";
 import { factsDigest } from "../epochs.js";
 import { checkScheme } from "../keys.js";
 import {
@@ -48,6 +47,7 @@ import type {
   Warren,
   Watching,
 } from "../warren.js";
+import { arrayOf, failureOf, isObject, lacks, participantsOf, partiesOf, textOf } from "./answers.js";
 import { Gateway, GatewayError, type Answer, type Question } from "./gateway.js";
 
 export { GatewayError };
@@ -143,7 +143,6 @@ export class WarrenHttpClient implements Warren {
     return this.reshare({ keyId, dealers, firstEpoch, tries, timeoutMs, requestId, signal });
   }
 
-  /** As `reshare`, but there as soon as the session is announced. */
   async beginReshare(wish: ReshareWish): Promise<Begun<Epoch>> {
     const { facts: before } = (await this.key(wish.keyId, wish)).certified;
     const fields: Record<string, Json> = { key_id: wish.keyId };
@@ -320,7 +319,7 @@ export class WarrenHttpClient implements Warren {
       if (told["status"] !== "completed") throw failureOf(told, requestId, sessionId);
       return this.#believed(() => made(told), requestId);
     };
-    return { requestId, sessionId, parties: participantsOf(begun), result: (own) => ended(own ?? signal) };
+    return { requestId, sessionId, parties: partiesOf(begun), result: (own) => ended(own ?? signal) };
   }
 
   async #proven(told: Json | undefined): Promise<CertifiedKey> {
@@ -433,46 +432,4 @@ function checkAsked(wish: ReshareWish, before: KeyFacts, { bundle, dealers, numb
   same("parties", sorted(holders(facts)), sorted(wish.parties ?? holders(from)));
   if (wish.dealers !== undefined) same("dealers", sorted(dealers), sorted(wish.dealers));
   if (number < (wish.firstEpoch ?? 0)) throw new ContractError(`nobody asked for epoch ${number}`);
-}
-
-function textOf(told: Answer, name: string): string {
-  const found = told[name];
-  if (typeof found !== "string") throw new ContractError(`the answer has no ${name}`);
-  return found;
-}
-
-/** Completed, and the result is still to be asked for. */
-function lacks(told: Answer): boolean {
-  return told["status"] === "completed" && told["result"] === undefined;
-}
-
-function failureOf(told: Answer, requestId: string, sessionId: string): RequestFailedError {
-  const failure = told["failure"];
-  const given = isObject(failure) ? failure : {};
-  const status = told["status"] as Status;
-  const whole = {
-    code: "internal",
-    message: `the session ended as ${status}`,
-    retryable: false,
-    culprits: [],
-    silent: [],
-    round: null,
-    retry_after_ms: null,
-    ...given,
-  };
-  return new RequestFailedError(whole as unknown as Failure, { requestId, sessionId, status });
-}
-
-function participantsOf(session: Answer): readonly string[] {
-  return arrayOf(session["participants"]).flatMap((each) =>
-    isObject(each) && typeof each["party_id"] === "string" ? [each["party_id"]] : [],
-  );
-}
-
-function isObject(value: Json | undefined): value is { readonly [name: string]: Json } {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function arrayOf(value: Json | undefined): readonly Json[] {
-  return Array.isArray(value) ? (value as readonly Json[]) : [];
 }
