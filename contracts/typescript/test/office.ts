@@ -345,7 +345,7 @@ export class Office implements Post {
 }
 
 function viewed(facts: KeyFacts): EpochView {
-  return { facts, made_at: null, signs_from: null, retirements: [] };
+  return { facts, made_at: null, signs_from: null, delete_after: null, retirements: [] };
 }
 
 function base({ request, digest }: SignedRequest): Answer {
