@@ -77,7 +77,7 @@ class Sent:
         copies: How many messages there were.
         instructed: (session, party) -> the nonces or presignatures that it was told to use up.
         uses: (party, nonce) -> the sessions in which it answered with it.
-        lies: Sessions in which a party that was told to equivocate did.
+        lies: Sessions in which a party that was told to equivocate did, before it went on.
         epochs: Session -> the epochs of its key that messages of it name.
         stated: (session, party) -> what it answered to a cancel that binds it, however often.
     """

@@ -20,6 +20,8 @@ from .orders import Obedience, Orders
 LIES_IN = frozenset({"keygen/2", "keygen/3"})
 """Presigning is for another liar: whoever cheats there is banned until somebody lifts the ban."""
 SAYS_TWICE = "keygen/1"
+GOES_ON = "keygen/2"
+"""After it the others may be done, whatever is said again."""
 ALIVE = "party_alive"
 
 

@@ -20,7 +20,7 @@ from contracts.primitives import Scheme
 from contracts.requests import ADAPTER, SignRequest
 
 from .facts import Sent
-from .lying import ALIVE, SAYS_TWICE
+from .lying import ALIVE, GOES_ON, SAYS_TWICE
 
 QUEUE = "chaos.tap"
 OF_NO_EPOCH = frozenset({"session_failed", "cancel_answered"})
@@ -146,7 +146,9 @@ def note_envelope(sent: Sent, heard: Heard, liars: Iterable[str]) -> None:
     bodies.add(hashlib.sha256(heard.body).digest())
     sent.copies += 1
     if kind == SAYS_TWICE and len(bodies) > 1 and claimed.sender in liars:
-        sent.lies.add(session_id)
+        # Later, when it repeats itself for somebody, the others may have come to their ends.
+        if (session_id, GOES_ON, claimed.sender) not in {place[:3] for place in sent.bodies}:
+            sent.lies.add(session_id)
     if claimed.kind == "cancel_answered":
         answer = sessions.CancelAnswered.model_validate_json(claimed.payload)
         if answer.statement is not None:

@@ -39,12 +39,12 @@ PARTY = Identity.generate()
 SESSION = bytes([9]) * 32
 
 
-def first_round(payload: bytes = b"commitment") -> Outgoing:
+def first_round(payload: bytes = b"commitment", *, round_: int = 1) -> Outgoing:
     content = Envelope(
         session_id=SESSION,
         epoch=0,
         kind="keygen",
-        round=1,
+        round=round_,
         sender="p1",
         recipient=EVERYONE,
         payload=payload,
@@ -222,6 +222,15 @@ def test_a_second_message_of_one_who_was_told_to_equivocate_makes_its_session_a_
     for message in (first_round(), first_round(b"another")):
         note_envelope(sent, heard(message), {"p1"})
     assert sent.lies == {SESSION.hex()}
+
+
+def test_what_is_said_twice_after_its_sender_went_on_may_come_too_late_for_anybody() -> None:
+    sent = Sent()
+    second = first_round(b"opening", round_=2)
+    for message in (first_round(), second, first_round(b"another")):
+        note_envelope(sent, heard(message), {"p1"})
+    assert sent.lies == set()
+    assert len(sent.bodies) == 2
 
 
 def test_what_binds_who_answers_a_cancel_is_told_apart_from_what_does_not() -> None:
