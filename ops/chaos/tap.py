@@ -145,10 +145,10 @@ def note_envelope(sent: Sent, heard: Heard, liars: Iterable[str]) -> None:
     bodies = sent.bodies[session_id, kind, claimed.sender, claimed.recipient]
     bodies.add(hashlib.sha256(heard.body).digest())
     sent.copies += 1
-    if kind == SAYS_TWICE and len(bodies) > 1 and claimed.sender in liars:
-        # Later, when it repeats itself for somebody, the others may have come to their ends.
-        if (session_id, GOES_ON, claimed.sender) not in {place[:3] for place in sent.bodies}:
-            sent.lies.add(session_id)
+    lies = kind == SAYS_TWICE and len(bodies) > 1 and claimed.sender in liars
+    # Later, when it repeats itself for somebody, the others may have come to their ends.
+    if lies and (session_id, GOES_ON, claimed.sender) not in {place[:3] for place in sent.bodies}:
+        sent.lies.add(session_id)
     if claimed.kind == "cancel_answered":
         answer = sessions.CancelAnswered.model_validate_json(claimed.payload)
         if answer.statement is not None:
