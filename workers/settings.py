@@ -168,7 +168,7 @@ class CoordinatorLimits(_Section):
     keys_at_once: int = Field(default=2, ge=1)
     """The same for key generations, and for reshares."""
     keys_at_once_alone: int = Field(default=4, ge=1)
-    reshare_rest: float = Field(default=5.0, ge=0, le=10)
+    reshare_rest: float = Field(default=2.0, ge=0, le=10)
     """While signatures are asked for, reshares go one at a time, and each is followed by a rest of
     so many times what it took, but of 2 seconds at most: nobody waits for new shares as for a
     signature. 0: no rest."""
