@@ -25,7 +25,7 @@ from .fields import Body as RequestBody
 from .mpc import MpcCreated
 from .names import PartyNames
 from .rehearsals import documented, rehearse
-from .reshares import Reshare
+from .reshares import Rehearsable, Reshare
 from .service import DeskAtHand, Names
 from .wishes import NewKey, Signature, check_thresholds
 
@@ -60,7 +60,7 @@ class AccountSign(Signature):
     """Sign with the account's key, by the parties that it is configured with."""
 
 
-class AccountReshare(Reshare):
+class AccountReshare(Reshare, Rehearsable):
     """Give the account's key other shares; its public key stays. What is left out stays as it is:
     nothing at all is a refresh."""
 

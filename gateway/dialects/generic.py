@@ -6,10 +6,10 @@ the setting `join_window_ms` without: parties of this service join by themselves
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from fastapi import APIRouter, Body, Depends, Request
-from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from contracts.primitives import Hex32, Id, Scope, Words
@@ -22,7 +22,6 @@ from .beginning import CREATED, ABeginner, Created
 from .bodies import BoundedRoute
 from .fields import Body as RequestBody
 from .fields import Participants, PartyCount, PartyName, Patient, SessionId, Wait, names_of
-from .rehearsals import documented, rehearse
 from .reshares import KeyReshare
 from .service import DeskAtHand, Names, looked_at
 from .wishes import NewThresholdKey, Signature, named_key
@@ -71,6 +70,12 @@ class SignSession(Signature):
 
 class ReshareSession(KeyReshare):
     """Give a key, or an account's, other shares. Exactly one of `account_id` and `key_id`."""
+
+    # An answer of another kind here would concern callers who never ask for it.
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        **KeyReshare.INSTEAD,
+        "dry_run": "send it to /api/v1/mpc/reshare, with the other fields but session_type",
+    }
 
     session_type: Literal["reshare"]
 
@@ -125,7 +130,7 @@ class Joined(views.Session):
     status_code=201,
     response_model=SessionCreated,
     response_model_exclude_none=True,
-    responses=documented(examples.answer(CREATED, 201, examples.SESSION_CREATED)),
+    responses=examples.answer(CREATED, 201, examples.SESSION_CREATED),
     # The scope depends on the body, so no dependency can ask for it and declare this.
     openapi_extra={"security": [{HEADER: []}]},
 )
@@ -134,7 +139,7 @@ async def create(
     begin: ABeginner,
     wish: Annotated[NewSession, Body(openapi_examples=examples.NEW_SESSION)],
     wait: Wait = 0,
-) -> SessionCreated | JSONResponse:
+) -> SessionCreated:
     """It begins when all its parties were joined, or after a second or as long as this gateway is
     set to wait: joining is possible and not needed. `type` is taken for `session_type`, too. An API
     key needs the scope `keygen`, `reshare` or `sign`, as the type is."""
@@ -150,8 +155,6 @@ async def create(
     elif isinstance(wish, ReshareSession):
         caller = await require(Scope.RESHARE)(request)
         key_id = named_key(wish.key_id, wish.account_id)
-        if wish.dry_run:
-            return await rehearse(begin.desk, begin.names, caller, wish, key_id=key_id)
         begun = await begin.reshare(
             caller,
             wish,

@@ -18,7 +18,7 @@ from .beginning import CREATED, ABeginner, Created
 from .bodies import BoundedRoute
 from .fields import Parties, SessionId, Wait
 from .rehearsals import documented, rehearse
-from .reshares import KeyReshare
+from .reshares import KeyReshare, Rehearsable
 from .service import DeskAtHand, Names, looked_at
 from .wishes import NewThresholdKey, Signature, named_key
 
@@ -44,6 +44,10 @@ class MpcSign(Signature):
     def _key(self) -> MpcSign:
         named_key(self.key_id, self.account_id)
         return self
+
+
+class MpcReshare(KeyReshare, Rehearsable):
+    """Give a key, or an account's, other shares. Exactly one of `account_id` and `key_id`."""
 
 
 class MpcCreated(Created):
@@ -113,7 +117,7 @@ async def sign(
 async def reshare(
     caller: Annotated[Caller, Depends(require(Scope.RESHARE))],
     begin: ABeginner,
-    wish: Annotated[KeyReshare, Body(openapi_examples=examples.MPC_RESHARE)],
+    wish: Annotated[MpcReshare, Body(openapi_examples=examples.MPC_RESHARE)],
     wait: Wait = 0,
 ) -> MpcCreated | JSONResponse:
     """The public key stays, and signatures go on meanwhile: the former parties make them for half a

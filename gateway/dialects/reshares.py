@@ -59,9 +59,6 @@ class Reshare(Body):
     delete_after: DeleteAfter = DeleteAfter.BACKED_UP
     """When those who keep holding a share delete the old one, which signs no more: when the new one
     stands in a backup of theirs, a day at most, or `certified`, at once. Left out: `backed_up`."""
-    dry_run: DryRun = False
-    """Only ask the parties whether they would take part: nothing is begun. The answer comes at
-    once, as a 200, and says who is ready, who refuses and why, and who is silent."""
 
     @model_validator(mode="after")
     def _fits(self) -> Reshare:
@@ -131,6 +128,14 @@ class Reshare(Body):
     def spoken(self) -> list[str]:
         """The names by which it calls parties."""
         return [*(names_of(self.participants) or ()), *(self.dealers or ())]
+
+
+class Rehearsable(Body):
+    """What may be asked for without being begun."""
+
+    dry_run: DryRun = False
+    """Only ask the parties whether they would take part: nothing is begun. The answer comes at
+    once, as a 200, and says who is ready, who refuses and why, and who is silent."""
 
 
 class KeyReshare(Reshare):

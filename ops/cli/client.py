@@ -254,7 +254,8 @@ def _in_words(operations: Iterable[str] | None) -> str:
 
     if operations is not None:
         return ", ".join(operations) or "nothing"
-    return f"all but {', '.join(name for name, each in OPERATIONS.items() if each.named)}"
+    rights = (each.right_of or name for name, each in OPERATIONS.items() if each.named)
+    return f"all but {', '.join(dict.fromkeys(rights))}"
 
 
 def _row(entry: "ClientEntry", members: "Members") -> dict[str, Any]:
