@@ -16,7 +16,7 @@ from contracts.admission import ClientPolicy
 from contracts.api_keys import Action
 from contracts.identity import Identity, PublicIdentity
 from contracts.keys import CertifiedKey, Holder, KeyFacts, Origin
-from contracts.primitives import Curve, Scheme
+from contracts.primitives import Curve, DeleteAfter, Scheme
 from contracts.requests import KeygenRequest, RequestBase, SignItem, SignRequest
 from contracts.results import (
     EcdsaForms,
@@ -44,6 +44,12 @@ ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 def policies(client_id: str | None = "svcA") -> list[ClientPolicy]:
     return [ClientPolicy(identity=CLIENT.public, client_id=client_id)]
+
+
+def all_fields(operation: str) -> dict[str, Any]:
+    """With those that are not written where they are as usual."""
+    unusual = {"delete_after": DeleteAfter.CERTIFIED} if operation == "reshare" else {}
+    return fields(operation, **unusual)
 
 
 def fields(operation: str, **changes: Any) -> dict[str, Any]:

@@ -15,10 +15,9 @@ from typer.testing import CliRunner
 from contracts import addresses, documents
 from contracts.cli import docs
 from contracts.failures import FailureCode
-from contracts.primitives import DeleteAfter
 from contracts.requests import ADAPTER
 
-from .samples import fields
+from .samples import all_fields
 
 DOCUMENTS = documents.documents()
 ASYNCAPI: dict[str, Any] = json.loads(DOCUMENTS["asyncapi.json"])
@@ -137,9 +136,7 @@ def test_a_requests_signature_header_is_required() -> None:
 def test_the_schema_has_exactly_the_fields_of_a_request(operation: str) -> None:
     schema = json.loads(DOCUMENTS["request.json"])
     model = resolved(schema, schema["discriminator"]["mapping"][operation])
-    unusual = {"delete_after": DeleteAfter.CERTIFIED} if operation == "reshare" else {}
-    given = fields(operation, **unusual)  # what is as usual is not written
-    body = json.loads(ADAPTER.dump_json(ADAPTER.validate_python(given)))
+    body = json.loads(ADAPTER.dump_json(ADAPTER.validate_python(all_fields(operation))))
     assert set(model["properties"]) == set(body)
     assert "operation" in model["required"]
     assert model["additionalProperties"] is False

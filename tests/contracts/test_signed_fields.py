@@ -20,7 +20,7 @@ from contracts.requests import ADAPTER
 from contracts.signing import REQUEST_TAG, sign_request
 from contracts.terms import Member, SessionTerms
 
-from .samples import CLIENT, PARTIES, fields, policies
+from .samples import CLIENT, PARTIES, all_fields, policies
 
 HOLDERS = [
     Holder(party_id="p1", identity=b"identity-1", public_share=b"\x01" * 32),
@@ -180,7 +180,7 @@ def test_an_envelopes_signature_covers_every_field(name: str) -> None:
 
 @pytest.mark.parametrize("operation", sorted(REQUEST_KEYS))
 def test_a_requests_signature_covers_every_field(operation: str) -> None:
-    signed = sign_request(ADAPTER.validate_python(fields(operation)), CLIENT)
+    signed = sign_request(ADAPTER.validate_python(all_fields(operation)), CLIENT)
     request = signed.request
     fields_as_sent = json.loads(signed.body)
     assert set(fields_as_sent) == set(type(request).model_fields)
