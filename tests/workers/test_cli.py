@@ -343,6 +343,7 @@ async def test_a_party_lists_its_shares_without_their_secrets(tmp_path: Path) ->
             "kept": True,
             "usable": True,
             "over": False,
+            "kept_until": None,
             "session": "00" * 32,
         }
     ]

@@ -51,7 +51,8 @@ async def test_a_protocol_of_another_version_is_named_and_left_alone(shire: Worl
     for attempt in (shire.reports.expire, shire.reports.send_owed):
         with pytest.raises(
             UnknownProtocolError,
-            match=r"'dance'; this coordinator conducts cancel, keygen, presign, rehearse, reshare, sign",
+            match=r"'dance'; this coordinator conducts "
+            "cancel, keygen, presign, rehearse, reshare, sign",
         ):
             await attempt(bytes(32))
     assert await shire.coordinator_store.session(bytes(32)) == before
