@@ -9,6 +9,7 @@ database that went back still has of it counts as deleted.
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -161,12 +162,12 @@ class ErasingStore(SharedPartyRetirements):
         with _unavailable():
             await asyncio.to_thread(self._rows.halves.erase_below, key_session, below)
 
+    @abstractmethod
     async def _commit(self, change: PartyChange) -> Outcome:
         """Raises RefusedError, ErasedError, WitnessError."""
-        raise NotImplementedError
 
-    async def end(self, session_id: bytes, status: str, now: int) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    async def end(self, session_id: bytes, status: str, now: int) -> bool: ...
 
 
 def _unless_over(opened: Callable[[Row], T], row: Row) -> T | None:

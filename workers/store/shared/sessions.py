@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self
 
@@ -44,8 +45,9 @@ OWING = """
 PAID = "UPDATE sessions SET owed_since = NULL WHERE session_id = $1"
 
 
-class SharedStore(SharedLists):
-    """What both roles share in both databases: opening, closing, sessions' loose ends, lists."""
+class SharedStore(SharedLists, ABC):
+    """What both roles share in both databases: opening, closing, sessions' loose ends, lists.
+    What is abstract each database does in its own words."""
 
     def __init__(self, database: Database, rows: SessionRows, role: migrations.Role) -> None:
         self._database = database
@@ -93,14 +95,16 @@ class SharedStore(SharedLists):
     async def purge(self, *, ended_before: int) -> int:
         return await self._purge(ended_before)
 
-    async def now(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    async def now(self) -> int: ...
 
+    @abstractmethod
     async def _session(self, session_id: bytes) -> Session | None:
-        raise NotImplementedError
+        """As `session`, which a role may do more for."""
 
+    @abstractmethod
     async def _purge(self, ended_before: int) -> int:
-        raise NotImplementedError
+        """As `purge`, likewise."""
 
     async def outgoing(self, session_id: bytes, cause: str) -> tuple[Outgoing, ...]:
         rows = await self._database.fetch(OUTGOING, session_id, cause)
