@@ -286,3 +286,6 @@ def _coherent(row: Operation[Any, Any]) -> None:
 
 OPERATIONS: Mapping[str, Operation[Any, Any]] = _by_name(TABLE)
 """By name, in the order of the table."""
+
+RIGHTS = tuple(name for name, row in OPERATIONS.items() if row.right_of is None)
+"""What a client may be allowed: each operation that goes by a right of its own."""

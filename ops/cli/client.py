@@ -241,10 +241,10 @@ def list_clients(
 
 
 def _check_operations(names: Iterable[str], *, as_json: bool) -> None:
-    from contracts.operations import OPERATIONS
+    from contracts.operations import RIGHTS
 
-    if unknown := [name for name in names if name not in OPERATIONS]:
-        text = f"there is no operation {unknown[0]!r}; there are {', '.join(OPERATIONS)}"
+    if unknown := [name for name in names if name not in RIGHTS]:
+        text = f"there is no right to {unknown[0]!r}; there are {', '.join(RIGHTS)}"
         leave(ExitCode.USAGE, "usage", text, as_json=as_json)
 
 

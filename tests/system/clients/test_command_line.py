@@ -141,7 +141,12 @@ async def test_by_its_own_public_key_nothing_secret_but_the_login_is_handed_over
         (("add", "svcC", "--role", "king"), 2, "--role is one of"),
         (("add", "svcZ", "--public-key", "xx"), 1, "not a"),
         (("add", "svcB"), 1, "is a client already, among clients"),
-        (("add", "svcZ", "--operation", "fly"), 2, "no operation 'fly'; there are keygen, resh"),
+        (("add", "svcZ", "--operation", "fly"), 2, "no right to 'fly'; there are keygen, resh"),
+        (
+            ("add", "svcZ", "--operation", "rehearse"),
+            2,
+            "no right to 'rehearse'; there are keygen, resh",
+        ),
         (("rotate", "nobody"), 1, "no client nobody is known here"),
         (("remove", "nobody"), 1, "there is no client nobody"),
         (("remove", "../svcB"), 2, "is no client id"),
