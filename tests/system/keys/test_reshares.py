@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from contracts.client import Client, ClientSettings, RequestFailedError
@@ -25,8 +24,9 @@ from ops.chaos.tap import Tap
 from ops.stack.deployment import Deployment, Plan, running_deployment
 from ops.stack.services import Services
 from tests.patience import until
-from tests.system.keys.moments import ALL, SOME, Moves, longest_gap
-from workers.session.epochs import ENDS_S, SIGNS_ON_S, SWITCH_S
+from tests.system.keys.moments import ALL, SOME, Moves, kill_who_signs, longest_gap
+from tests.system.keys.party_rows import shares
+from workers.session.epochs import SWITCH_S
 
 OLD, NEW = ["party-1", "party-2", "party-3"], ["party-2", "party-3", "party-4"]
 SCHEMES = {
@@ -45,7 +45,7 @@ def crew(services: Services) -> Iterator[Deployment]:
     plan = Plan(
         party_count=4,
         clients=("svcA",),
-        sqlite_parties=1,
+        sqlite_parties=2,
         pools={"low": 4, "high": 8, "batch": 8},
         keygen_processes=1,
         presigning_processes=0,
@@ -88,23 +88,6 @@ class Load:
             await asyncio.sleep(IDLE_S)
 
 
-async def shares(crew: Deployment, key: CertifiedKey) -> dict[str, set[int]]:
-    """Party -> epochs of which it has a row, usable or not; on PostgreSQL."""
-    found = {}
-    for party_id, url in crew.database_urls.items():
-        if not party_id.startswith("party-") or not url.startswith("postgresql"):
-            continue
-        connection = await asyncpg.connect(url)
-        try:
-            rows = await connection.fetch(
-                "SELECT epoch FROM key_shares WHERE key_session = $1", key.facts.session_id
-            )
-        finally:
-            await connection.close()
-        found[party_id] = {row["epoch"] for row in rows}
-    return found
-
-
 async def warren(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "ops.cli", *words]
     return await asyncio.to_thread(
@@ -116,7 +99,8 @@ async def warren(*words: str) -> subprocess.CompletedProcess[str]:
 async def test_another_committee_takes_over_while_signatures_are_made(
     crew: Deployment, client: Client
 ) -> None:
-    """To the end: until the old shares are gone. Both curves at once."""
+    """To the end: until the old shares are gone. Both curves at once; and at each step of the way
+    from the old shares to the new ones whoever signs is killed, at each party."""
     keys = {curve: await make(client, f"over-{curve}", curve) for curve in Curve}
     loads = [Load(client, f"over-{curve}", curve) for curve in Curve]
     async with asyncio.TaskGroup() as together:
@@ -131,11 +115,11 @@ async def test_another_committee_takes_over_while_signatures_are_made(
             facts = result.bundle.key.facts
             assert facts.public_key == keys[facts.curve].facts.public_key
             assert [holder.party_id for holder in facts.holders] == NEW
-        await asyncio.sleep(SIGNS_ON_S + ENDS_S)
+        await kill_who_signs(crew, keys[Curve.SECP256K1].facts.session_id)
 
         async def gone() -> bool:
-            left = [await shares(crew, key) for key in keys.values()]
-            return left == [{"party-1": set(), "party-2": {1}, "party-3": {1}}] * len(keys)
+            left = [await shares(crew, key.facts.session_id) for key in keys.values()]
+            return left == [{"party-1": set()} | {name: {1} for name in NEW}] * len(keys)
 
         await until(gone)
 
@@ -161,15 +145,15 @@ async def test_whoever_is_killed_at_a_step_keeps_nobody_from_it_nor_from_signing
     crew: Deployment, client: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With WARREN_EVERY_MOMENT=1: every role at every step."""
-    key = await make(client, "killed", Curve.ED25519)
+    key = await make(client, "killed", Curve.SECP256K1)
     moments = ALL if EVERY_MOMENT else SOME
-    load = Load(client, "killed", Curve.ED25519)
+    load = Load(client, "killed", Curve.SECP256K1)
     tap = Tap(crew.amqp_url, crew.plan.party_ids, set())
-    moves = Moves(crew, client, tap, OLD, NEW)
+    moves = Moves(crew, client, tap, OLD, NEW[::-1])
     async with tap.listening(), asyncio.TaskGroup() as together:
         signing = together.create_task(load.run())
         times = [time.monotonic()]
-        await moves.only_kill(role for role, _ in moments)
+        await moves.only_kill(moments)
         times.append(time.monotonic())
         made = await moves.kill_at_each(key, moments)
         times.append(time.monotonic())
