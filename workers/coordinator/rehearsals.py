@@ -182,6 +182,8 @@ class RehearsalDesk:
         predecessor = CertifiedKey.model_validate_json(record.certified)
         if (unfit := resharing.unfit(request.asks_for, predecessor.facts)) is not None:
             return unfit
+        if await self._store.reshare_under_way(record.key_session):
+            return resharing.busy(predecessor.facts)
         begun = [each.epoch for each in await self._store.key_epochs(record.key_session)]
         try:
             asked = rehearsing.terms_of(

@@ -180,6 +180,10 @@ class PartyStore(SessionStore, PartyRetirements, Protocol):
     async def promised(self, key_session: bytes, owner: str, now: int) -> bool:
         """Whether this party has promised that owner to deal nothing of the key for now."""
 
+    async def is_busy(self, key_session: bytes, digest: bytes, now: int) -> bool:
+        """Whether an epoch of the key that another request asked for may still be made here, as
+        `PartyChange.epoch` says; by the clock of `now`."""
+
     async def owners(self, key_session: bytes) -> list[str]:
         """Whose the shares of a key are; none or one."""
 
