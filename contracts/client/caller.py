@@ -68,14 +68,19 @@ class Caller:
         return await self._ask(request, answer)
 
     async def _ask(self, request: Any, kind: type[T]) -> T:
+        return (await self._answered(request, kind))[1]
+
+    async def _answered(self, request: Any, kind: type[T]) -> tuple[SignedRequest, T]:
         """What is refused because the coordinator has too much to do is asked again, as often as
-        its deadline allows: in new bytes, for a refusal is kept, and under the same id."""
+        its deadline allows: in new bytes, for a refusal is kept, and under the same id. Returns
+        also what was answered in the end."""
         fresh = True
         while True:
-            result = await self._correspondence.submit(await self._sign(request), fresh=fresh)
+            signed = await self._sign(request)
+            result = await self._correspondence.submit(signed, fresh=fresh)
             if result.failure is None:
                 assert isinstance(result, kind)
-                return result
+                return signed, result
             pause_s = _pause_s(result.failure, request)
             if pause_s is None:
                 raise refusal(result.failure, result, request, now_ms())

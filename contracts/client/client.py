@@ -205,8 +205,8 @@ class Client(Cancels, Histories):
         request = self._request(
             RehearseRequest, self._settings.query_timeout_s, None, tries=tries, **fields
         )
-        result = await self._ask(request, RehearseResult)
-        return Rehearsal.of(request, key.facts, result, self._settings.parties)
+        signed, result = await self._answered(request, RehearseResult)
+        return Rehearsal.of(request, signed.body, key.facts, result, self._settings.parties)
 
     async def sign(
         self,

@@ -7,6 +7,7 @@ nothing is changed by it: a party that was ready may be away a minute later.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,11 +24,13 @@ class Rehearsal:
     """
     Attributes:
         request: What was asked for.
+        body: Its bytes as they were signed: it is to them that the parties answer.
         before: The key as it is.
         answers: By party id, those that hold: signed by their party, to this request.
     """
 
     request: RehearseRequest
+    body: bytes
     before: KeyFacts
     answers: Mapping[str, Readiness]
 
@@ -35,6 +38,7 @@ class Rehearsal:
     def of(
         cls,
         request: RehearseRequest,
+        body: bytes,
         before: KeyFacts,
         result: RehearseResult,
         pinned: Mapping[str, PublicIdentity],
@@ -42,19 +46,20 @@ class Rehearsal:
         """What does not verify is no answer.
 
         Arguments:
+            body: As it was signed.
             pinned: The parties that we know.
         """
-        answers = {}
+        answers, digest = {}, hashlib.sha256(body).digest()
         for each in sorted(result.answers, key=lambda answer: answer.party_id):
             identity = pinned.get(each.party_id)
             if identity is None:
                 continue
             try:
-                each.verify(identity, request_digest=result.request_digest)
+                each.verify(identity, request_digest=digest)
             except ContractError:
                 continue
             answers[each.party_id] = each
-        return cls(request=request, before=before, answers=answers)
+        return cls(request=request, body=body, before=before, answers=answers)
 
     @property
     def could_deal(self) -> list[str]:
