@@ -241,11 +241,13 @@ def list_clients(
 
 
 def _check_operations(names: Iterable[str], *, as_json: bool) -> None:
-    from contracts.operations import RIGHTS
+    from contracts.operations import known_right
 
-    if unknown := [name for name in names if name not in RIGHTS]:
-        text = f"there is no right to {unknown[0]!r}; there are {', '.join(RIGHTS)}"
-        leave(ExitCode.USAGE, "usage", text, as_json=as_json)
+    try:
+        for name in names:
+            known_right(name)
+    except ValueError as error:
+        leave(ExitCode.USAGE, "usage", str(error), as_json=as_json)
 
 
 def _in_words(operations: Iterable[str] | None) -> str:

@@ -31,9 +31,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from contracts import hosts
 from contracts.client import SettingsError
@@ -43,6 +43,7 @@ from contracts.errors import ContractError
 from contracts.hosts import AddressError
 from contracts.identity import Identity, PublicIdentity
 from contracts.numbered_lists import ListOperator
+from contracts.operations import known_right
 from contracts.primitives import Id
 from contracts.signing import explain
 from topology import VHOST, tls
@@ -159,7 +160,7 @@ class _PartySection(_Section):
 class _ClientSection(_Section):
     client_id: Id
     public_key: str
-    operations: list[str] | None = None
+    operations: list[Annotated[str, AfterValidator(known_right)]] | None = None
 
 
 class _File(_Section):

@@ -22,7 +22,7 @@ import httpx
 import migrations
 import topology
 from contracts.identity import Identity
-from contracts.operations import OPERATIONS
+from contracts.operations import RIGHTS
 from ops.cli.current import OPERATOR, REGISTRAR
 from ops.stack import databases, gateways, logins, registrars, sockets, vhosts
 from ops.stack.files import write as _write
@@ -284,7 +284,7 @@ def _write_configuration(
     authorised: list[dict[str, Any]] = [
         {"public_key": identity.public.to_base64()}
         | ({} if name == LEGACY else {"client_id": name})
-        | ({"operations": list(OPERATIONS)} if name in plan.resharers else {})
+        | ({"operations": list(RIGHTS)} if name in plan.resharers else {})
         for name, identity in clients.items()
     ]
     trusted: dict[str, Any] = {"coordinators": pins, "parties": peers}
