@@ -113,8 +113,8 @@ class Moves:
     async def only_kill(self, moments: Iterable[Moment]) -> None:
         """The same processes, and no shares are made."""
         move = Move(self.here, self.there)
-        for role, lane, _ in moments:
-            await kill(self.crew, move.worker(role, lane))
+        for name in dict.fromkeys(move.worker(role, lane) for role, lane, _ in moments):
+            await kill(self.crew, name)
 
     async def _killed(
         self, move: Move, key_id: str, role: str, lane: str, step: str
