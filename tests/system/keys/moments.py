@@ -6,8 +6,9 @@ import asyncio
 import itertools
 import os
 import signal
+import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from contracts.client import Client
@@ -90,6 +91,7 @@ class Moves:
     Attributes:
         here, there: Each has one that the other has not; those in both stand the other way round
             in one of them.
+        began: When each of the moments had its turn.
     """
 
     crew: Deployment
@@ -97,6 +99,7 @@ class Moves:
     tap: Tap
     here: Sequence[str]
     there: Sequence[str]
+    began: list[tuple[float, Moment]] = field(default_factory=list)
 
     async def kill_at_each(
         self, key: CertifiedKey, moments: Iterable[Moment]
@@ -104,6 +107,7 @@ class Moves:
         """Each in a reshare of its own, and all of them come to their ends."""
         made = []
         for role, lane, step in moments:
+            self.began.append((time.monotonic(), (role, lane, step)))
             result = await self._killed(self._move(key), key.facts.key_id, role, lane, step)
             assert result.bundle is not None
             key = result.bundle.key
@@ -155,7 +159,14 @@ async def kill(crew: Deployment, name: str) -> None:
     await asyncio.sleep(PAUSE_S)
 
 
-def longest_gap(times: Sequence[float], began: float, ended: float) -> float:
+@dataclass(frozen=True)
+class Gap:
+    began: float
+    seconds: float
+
+
+def longest_gap(times: Sequence[float], began: float, ended: float) -> Gap:
     """Between two things of which each has its moment, of those that came in between."""
     within = [began, *(each for each in times if began <= each <= ended), ended]
-    return max(later - earlier for earlier, later in itertools.pairwise(within))
+    gaps = (Gap(earlier, later - earlier) for earlier, later in itertools.pairwise(within))
+    return max(gaps, key=lambda gap: gap.seconds)
