@@ -50,7 +50,7 @@ from .party.epoch_counts import count_keys_to_retire
 from .patience import patiently
 from .session.party.acceptance import Party
 from .session.sending import report
-from .settings import CoordinatorSettings, Lane, PartySettings
+from .settings import CoordinatorSettings, DeliverySection, Lane, PartySettings
 from .store.interface import SessionStore, StoreUnavailableError
 from .store.opening import open_coordinator_store
 
@@ -112,7 +112,7 @@ async def run_party(
     queues = {lane: _QUEUES[lane](settings.party_id) for lane in lanes}
     closed = settings.opened(fenced=True, max_connections=limits.database_connections)
     await _broker_reachable(url, queues=queues.values(), ways=partys_ways(settings.party_id))
-    publishing = _connected(url, settings.party_id, middleware)
+    publishing = _connected(url, settings.party_id, middleware, settings.delivery)
     async with _opened(closed) as store, publishing as publisher:
         followed = await following.of_party(settings, store, url)
         party = _party(settings, followed.clients)
@@ -129,7 +129,7 @@ async def run_party(
             Lane.PRESIGNING: consumer.handle_presigning,
         }
         for lane, queue in queues.items():
-            consume(queue, handlers[lane], prefetch=limits.prefetch_of(lane))
+            consume(queue, handlers[lane], prefetch=limits.prefetch_of(lane), bundles=True)
         _hear_cancellations(broker, settings.party_id, consumer.broadcast)
 
         async def sign_of_life() -> None:
@@ -208,7 +208,7 @@ async def run_coordinator(
     )
     # The innermost: what other middleware makes of a message is what leaves, and is signed.
     middleware = Chain(middleware, Signature(settings.identity))
-    publishing = _connected(url, "coordinator", middleware)
+    publishing = _connected(url, "coordinator", middleware, settings.delivery)
     async with _opened(closed) as store, publishing as publisher:
         followed = await following.of_coordinator(settings, store, url)
         clients = followed.clients
@@ -241,7 +241,7 @@ async def run_coordinator(
         async def follow() -> None:
             await own.follow(clients.ids)
 
-        consume(addresses.REPORTS_QUEUE, reports.handle, prefetch=limits.prefetch)
+        consume(addresses.REPORTS_QUEUE, reports.handle, prefetch=limits.prefetch, bundles=True)
         _hear_cancellations(broker, "coordinator", reports.broadcast)
 
         async def sweep() -> None:
@@ -381,9 +381,13 @@ async def _broker_reachable(url: str, *, queues: Iterable[str], ways: Iterable[W
 
 
 @contextlib.asynccontextmanager
-async def _connected(url: str, name: str, middleware: Middleware) -> AsyncIterator[Publisher]:
+async def _connected(
+    url: str, name: str, middleware: Middleware, delivery: DeliverySection
+) -> AsyncIterator[Publisher]:
     """The publisher, once the broker can be reached."""
-    publisher = Publisher(url, name=name, around=middleware.around_publishing)
+    publisher = Publisher(
+        url, name=name, around=middleware.around_publishing, bundles=delivery.bundles
+    )
     async for attempt in patiently(*AWAY):
         with attempt:
             try:

@@ -8,6 +8,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from .coordinator import reshare_counts
+from .delivery.bundling import BUNDLES, PARTS
 from .delivery.deliveries import Deliver, Delivery, Ended
 from .delivery.lists import NUMBER, REFUSED_ENTRIES
 from .delivery.middleware import Middleware
@@ -31,6 +32,8 @@ for elsewhere in (
     UNAUTHENTICATED,
     REFUSED,
     FLOOD,
+    BUNDLES,
+    PARTS,
     NUMBER,
     REFUSED_ENTRIES,
     reshare_counts.BEGUN,

@@ -198,6 +198,12 @@ class CoordinatorLimits(_Section):
         return min(self.waiting, max(LEAST_WAITING, self.waiting // max(clients, 1)))
 
 
+class DeliverySection(_Section):
+    bundles: bool = True
+    """Send what waits for the same queue in one message. Bundles are taken apart in any case; no,
+    while workers of before, who cannot, still run beside this one."""
+
+
 class PartySection(PlacesSection):
     party_id: Id
     index: int = Field(ge=1)
@@ -227,6 +233,7 @@ class _PartyFile(_Section):
     coordinators: list[PinSection] = Field(default_factory=list)
     clients: list[ClientSection] = Field(default_factory=list)
     limits: PartyLimits = PartyLimits()
+    delivery: DeliverySection = DeliverySection()
 
 
 class _CoordinatorFile(_Section):
@@ -234,6 +241,7 @@ class _CoordinatorFile(_Section):
     parties: list[PeerSection] = Field(min_length=2)
     clients: list[ClientSection] = Field(default_factory=list)
     limits: CoordinatorLimits = CoordinatorLimits()
+    delivery: DeliverySection = DeliverySection()
     pools: PoolLimits = PoolLimits()
 
     @field_validator("parties")
@@ -265,6 +273,7 @@ class PartySettings:
     clients: tuple[ClientPolicy, ...]
     list_operators: tuple[ListOperator, ...] = ()
     limits: PartyLimits
+    delivery: DeliverySection = field(default_factory=DeliverySection)
     amqp_url: str = field(repr=False)
     database_url: str = field(repr=False)
     master_key_file: Path | None
@@ -301,6 +310,7 @@ class PartySettings:
             clients=pins.clients(path, file.clients),
             list_operators=pins.list_operators(path, file.clients),
             limits=file.limits,
+            delivery=file.delivery,
             amqp_url=_place(party.broker, path, environ),
             database_url=_place(party.database, path, environ),
             master_key_file=None
@@ -359,6 +369,7 @@ class CoordinatorSettings:
     clients: tuple[ClientPolicy, ...]
     list_operators: tuple[ListOperator, ...] = ()
     limits: CoordinatorLimits
+    delivery: DeliverySection = field(default_factory=DeliverySection)
     pools: PoolLimits
     amqp_url: str = field(repr=False)
     database_url: str = field(repr=False)
@@ -375,6 +386,7 @@ class CoordinatorSettings:
             clients=pins.clients(path, file.clients),
             list_operators=pins.list_operators(path, file.clients),
             limits=file.limits,
+            delivery=file.delivery,
             pools=file.pools,
             amqp_url=_place(own.broker, path, environ),
             database_url=_place(own.database, path, environ),

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from ..addresses import result_key
+from ..addresses import bundled_key, result_key
 from ..failures import Failure, FailureCode
 from ..requests import RequestBase
 from ..results import Result
@@ -42,19 +42,23 @@ class Caller:
         request_id = request_id or secrets.token_hex(16)
         now = now_ms()
         operation = kind.model_fields["operation"].default
+        client_id = self._settings.client_id
+        reply_to = result_key(
+            operation,
+            client_id=client_id,
+            request_id=request_id,
+            key_id=fields.get("key_id"),
+        )
+        if operation == "sign" and client_id is not None and self._correspondence.takes_bundles:
+            reply_to = bundled_key(client_id)
         try:
             return kind(
                 request_id=request_id,
-                client_id=self._settings.client_id,
+                client_id=client_id,
                 signer=self._settings.identity.public.der,
                 issued_at=now,
                 expires_at=now + round(lifetime_s * 1000),
-                reply_to=result_key(
-                    operation,
-                    client_id=self._settings.client_id,
-                    request_id=request_id,
-                    key_id=fields.get("key_id"),
-                ),
+                reply_to=reply_to,
                 tenant=self._tenant,
                 salt=secrets.token_hex(8),
                 **fields,

@@ -7,6 +7,7 @@ amqp_ca_file = "ca.pem"                 # for amqps://; or WARREN_AMQP_CA_FILE, 
 amqp_certificate_file = "svcA.pem"      # where it is wanted; without user and password in amqp_url
 amqp_key_file = "svcA.tls.key"          # it is the login
 private_key_file = "svcA.key"           # or private_key, or WARREN_PRIVATE_KEY
+bundles = true                          # results may come several in one message; see `bundles`
 liars = 1                               # of parties, that `final` withstands; see `Settlement`
 
 [[coordinators]]                        # whose results are believed; see `coordinators`
@@ -56,6 +57,8 @@ class ClientSettings:
             about an expired session comes after it.
         ask_again_s: After so long without a result the request is published again, the same
             bytes under the same id; then after twice as long, and so on.
+        bundles: Whether signatures may come several in one message of AMQP, while no other process
+            reads the queue. False where a program that knows nothing of that may begin to.
         liars: How many parties that state that they have not signed a cancelled request may lie,
             until `Settlement.final` is false. None: one less than the key's threshold, for which
             all its holders have to state it. With 0, one liar breaks it.
@@ -72,6 +75,7 @@ class ClientSettings:
     ask_again_s: float = 5.0
     confirm_timeout_s: float = 10.0
     heartbeat_s: int = 8
+    bundles: bool = True
     liars: int | None = None
 
     @property
@@ -129,6 +133,7 @@ class ClientSettings:
                 },
                 timeout_s=client.timeout_s,
                 liars=client.liars,
+                bundles=client.bundles,
             )
         except ContractError as error:
             raise SettingsError(f"{path}: {error}") from None
@@ -174,6 +179,7 @@ class _ClientSection(_Section):
     private_key_file: Path | None = None
     timeout_s: float = Field(default=60.0, gt=0, le=MAX_LIFETIME_MS / 1000)
     liars: int | None = Field(default=None, ge=0, lt=MAX_PARTIES)
+    bundles: bool = True
 
 
 class _PartySection(_Section):
