@@ -47,6 +47,13 @@ def test_a_file_that_pins_no_coordinator_says_what_to_add(path: Path) -> None:
         ClientSettings.load(path, {})
 
 
+def test_bundles_are_taken_unless_the_file_says_no(path: Path) -> None:
+    path.write_text(FILE)
+    assert ClientSettings.load(path, {}).bundles
+    path.write_text(FILE.replace("[client]", "[client]\nbundles = false"))
+    assert not ClientSettings.load(path, {}).bundles
+
+
 def test_a_file_says_how_many_parties_may_lie(path: Path) -> None:
     path.write_text(FILE)
     assert ClientSettings.load(path, {}).liars is None

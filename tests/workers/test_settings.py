@@ -101,6 +101,18 @@ def test_a_party_is_read_whole(path: Path) -> None:
     assert settings.master_key_file is None
 
 
+def test_bundles_are_sent_unless_a_file_says_no(path: Path) -> None:
+    assert load(path).delivery.bundles
+    no = "[delivery]\nbundles = false\n"
+    assert not load(path, FILE + no).delivery.bundles
+    path.write_text(COORDINATOR)
+    assert CoordinatorSettings.load(path, {}).delivery.bundles
+    path.write_text(COORDINATOR + no)
+    assert not CoordinatorSettings.load(path, {}).delivery.bundles
+    wrong = reason(path, FILE + "[delivery]\nbundle = false\n")
+    assert "delivery.bundle" in wrong
+
+
 def test_a_coordinator_is_read_whole(path: Path) -> None:
     path.write_text(COORDINATOR)
     settings = CoordinatorSettings.load(path, {})
