@@ -317,6 +317,7 @@ def _messages() -> dict[str, Any]:
         "name": bundles.KIND,
         "description": "Several messages of the same exchange and routing key.",
         "contentType": bundles.CONTENT_TYPE,
+        "headers": _headers(),
         "payload": {"$ref": "#/components/schemas/Bundle"},
         "bindings": {"amqp": {"messageType": bundles.KIND, "bindingVersion": "0.3.0"}},
     }
