@@ -78,7 +78,7 @@ def burst(client: Client, count: int = BURST) -> list[asyncio.Task[SignResult]]:
 
 async def dead_letters(producer: Producer) -> list[object]:
     queue = await producer.desk.get_queue(addresses.DEAD_QUEUE)
-    found = []
+    found: list[object] = []
     while (message := await queue.get(fail=False, no_ack=True)) is not None:
         found.append(message.headers.get("warren-reason"))
     return found

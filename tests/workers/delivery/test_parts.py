@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from contracts import addresses
 from contracts.bundles import CONTENT_TYPE, Part, pack
 from contracts.errors import ContractError, UnauthenticatedError
 from tests.patience import until
+from tests.workers.delivery.bundled import QUEUE, Worker, again, bundle
 from tests.workers.doubles import FakeMessage, FakePublisher
 from workers.delivery import consuming, deliveries, parts
 from workers.delivery.consuming import end
-from workers.delivery.deliveries import GIVEN_ON, Deliver, Delivery, Ended
+from workers.delivery.deliveries import Deliver, Delivery, Ended
 from workers.delivery.middleware import Middleware
-from workers.delivery.publisher import FullError, PublishError
+from workers.delivery.publisher import FullError
 from workers.delivery.scopes import SessionOverError
-from workers.store.interface import StoreUnavailableError
-
-QUEUE = addresses.inbox_queue("party-1")
 
 
 @pytest.fixture(autouse=True)
@@ -38,87 +34,6 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     monkeypatch.setattr(deliveries, "asyncio", SimpleNamespace(sleep=sleep))
     monkeypatch.setattr(deliveries, "random", SimpleNamespace(uniform=lambda low, high: high))
     return kept
-
-
-class Worker:
-    """One process at a queue.
-
-    Attributes:
-        trouble: By a part's name, what its handler raises, one after another; then nothing.
-        handled: The names of what came to the handler.
-    """
-
-    def __init__(self, *, at_once: int = 100, middleware: Middleware | None = None) -> None:
-        self.publisher = FakePublisher()
-        self.trouble: dict[str, list[BaseException]] = {}
-        self.handled: list[str] = []
-        self.seen: list[Delivery] = []
-        self.meanwhile: Callable[[str], Awaitable[None]] | None = None
-        publisher: Any = self.publisher
-        self._take = consuming._taking(
-            publisher, QUEUE, self.handle, middleware or Middleware(), at_once=at_once
-        )
-
-    async def handle(self, delivery: Delivery) -> None:
-        name = delivery.body.decode()
-        self.handled.append(name)
-        self.seen.append(delivery)
-        if self.meanwhile is not None:
-            await self.meanwhile(name)
-        if self.trouble.get(name):
-            raise self.trouble[name].pop(0)
-
-    async def take(
-        self,
-        body: bytes,
-        *,
-        content_type: str = CONTENT_TYPE,
-        headers: Mapping[str, Any] | None = None,
-    ) -> list[str]:
-        """How the delivery ended."""
-        message: Any = FakeMessage()
-        raw = SimpleNamespace(
-            channel=self,
-            delivery_tag=1,
-            headers=headers or {},
-            type="bundle",
-            body=body,
-            routing_key="party-1",
-            message_id=None,
-            exchange="warren.sessions",
-            content_type=content_type,
-        )
-        message.raw_message = raw
-        await self._take(message)
-        endings: list[str] = message.endings
-        return endings
-
-    def letters(self) -> dict[str, str]:
-        """Of what became dead letters, the bodies with the reasons."""
-        return {
-            letter.body.decode(errors="replace"): letter.headers["warren-reason"]
-            for letter in self.publisher.sent
-        }
-
-
-def bundle(*names: str) -> bytes:
-    return pack(
-        [
-            Part(
-                message_id=f"id-{name}",
-                kind=f"kind-{name}",
-                content_type="text/x",
-                headers={"session_id": name},
-                body=name.encode(),
-            )
-            for name in names
-        ]
-    )
-
-
-def again(count: int) -> dict[str, Any]:
-    """As a broker before 4.3 counts."""
-    return {"x-delivery-count": count}
 
 
 async def test_each_part_is_handled_as_if_it_had_come_alone() -> None:
@@ -304,102 +219,6 @@ async def test_no_more_bundles_are_remembered_than_may_be(monkeypatch: pytest.Mo
     for name in "ac":
         await worker.take(bundle(name, "b"), headers=again(1))
     assert worker.handled == ["a", "b", "b"]
-
-
-class DeathError(BaseException):
-    """Of the process."""
-
-
-async def handled_before_death(headers: dict[str, Any], poison: str) -> set[str]:
-    """What a process handles of a bundle before the part that ends it."""
-    worker = Worker()
-    worker.trouble[poison] = [DeathError()]
-    with pytest.raises(DeathError):
-        await worker.take(bundle(*"abcdef"), headers=headers)
-    assert worker.handled[-1] == poison
-    return set(worker.handled[:-1])
-
-
-@pytest.mark.parametrize("poison", list("abcdef"))
-async def test_a_part_that_ends_its_process_each_time_keeps_no_other_from_its_end(
-    poison: str,
-) -> None:
-    first = await handled_before_death(again(1), poison)
-    second = await handled_before_death(again(2), poison)
-    assert first | second == set("abcdef") - {poison}
-
-
-async def test_of_two_that_end_their_process_neither_keeps_others_from_their_ends() -> None:
-    handled: set[str] = set()
-    for _ in range(100):
-        worker = Worker()
-        worker.trouble |= {"b": [DeathError()], "e": [DeathError()]}
-        with pytest.raises(DeathError):
-            await worker.take(bundle(*"abcdef"), headers=again(3))
-        handled |= set(worker.handled)
-    assert handled == set("abcdef")
-
-
-async def test_what_comes_again_is_handled_one_part_at_a_time() -> None:
-    worker = Worker()
-    running = 0
-
-    async def alone(_: str) -> None:
-        nonlocal running
-        running += 1
-        assert running == 1
-        await asyncio.sleep(0)
-        running -= 1
-
-    worker.meanwhile = alone
-    assert await worker.take(bundle("a", "b", "c"), headers=again(1)) == ["ack"]
-    assert worker.handled == ["a", "b", "c"]
-
-
-async def test_while_store_or_broker_are_away_parts_do_not_wait_one_after_another() -> None:
-    worker = Worker()
-    away = [StoreUnavailableError("away")] * (deliveries.TRIES + 1)
-    worker.trouble |= {"a": list(away)}
-    together = asyncio.Barrier(2)
-
-    async def meet(name: str) -> None:
-        if name != "a":
-            await together.wait()
-
-    worker.meanwhile = meet
-    assert await worker.take(bundle("a", "b", "c"), headers=again(1)) == ["requeue"]
-    assert sorted(set(worker.handled)) == ["a", "b", "c"]
-
-
-@pytest.mark.parametrize(
-    ("headers", "error", "ending", "letters"),
-    [
-        (again(GIVEN_ON - 1), KeyError("field"), "failed, requeue", []),
-        (again(GIVEN_ON), KeyError("field"), "ack", ["b"]),
-        (again(GIVEN_ON), FullError("full"), "ack", ["b"]),
-        # From 4.3 on a plain return is not counted towards the limit, and may happen for ever.
-        ({**again(GIVEN_ON), "x-acquired-count": 50}, KeyError("field"), "ack", ["b"]),
-        ({**again(GIVEN_ON), "x-acquired-count": 50}, FullError("full"), "requeue", []),
-        ({**again(3), "x-acquired-count": 50}, KeyError("field"), "failed, requeue", []),
-    ],
-)
-async def test_near_the_delivery_limit_a_part_that_cannot_be_handled_dies_alone(
-    headers: dict[str, Any], error: Exception, ending: str, letters: list[str]
-) -> None:
-    worker = Worker()
-    worker.trouble["b"] = [error]
-    assert await worker.take(bundle("a", "b", "c"), headers=headers) == [ending]
-    assert list(worker.letters()) == letters
-    assert sorted(worker.handled) == ["a", "b", "c"]
-    if letters:
-        assert f"came {GIVEN_ON + 1} times in one bundle" in worker.letters()["b"]
-
-
-async def test_a_part_whose_dead_letter_cannot_leave_goes_back_with_the_bundle() -> None:
-    worker = Worker()
-    worker.trouble["b"] = [KeyError("field")]
-    worker.publisher.trouble = [PublishError("broker away")]
-    assert await worker.take(bundle("a", "b"), headers=again(GIVEN_ON)) == ["requeue"]
 
 
 async def test_a_middleware_that_fails_for_one_part_fails_no_other() -> None:
