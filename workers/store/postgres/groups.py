@@ -149,7 +149,7 @@ async def _as_one(
 
 
 def _has_undone(error: asyncpg.PostgresError) -> bool:
-    """Whether it is the server's word on a transaction that it has ended, and not its last one on a
-    connection, which may come after a commit."""
-    state = error.sqlstate or ""
-    return error.severity_en == "ERROR" and not state.startswith(HANGING_UP)
+    """Whether it is the server's word on a transaction that it has ended, or asyncpg's on a value
+    that it has not sent. The last word on a connection may come after a commit."""
+    state = error.sqlstate or HANGING_UP[0]
+    return error.severity_en in {"ERROR", None} and not state.startswith(HANGING_UP)
