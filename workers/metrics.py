@@ -13,6 +13,7 @@ from .delivery.lists import NUMBER, REFUSED_ENTRIES
 from .delivery.middleware import Middleware
 from .delivery.strangers import FLOOD, REFUSED, UNAUTHENTICATED
 from .party import epoch_counts
+from .store import gathering
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -38,6 +39,8 @@ for elsewhere in (
     epoch_counts.STEPS,
     epoch_counts.REFUSALS,
     epoch_counts.TO_RETIRE,
+    gathering.GROUPS,
+    gathering.GATHERED,
 ):
     REGISTRY.register(elsewhere)
 

@@ -35,6 +35,11 @@ _COMMITMENT = ", ".join(f"commitments.{column}" for column in COMMITMENT_COLUMNS
 _STANDING = STANDING.replace("$3", "$7").replace("$2", "$6").replace("$1", "$5")
 _ASKED = f"asked AS MATERIALIZED ({_STANDING})"
 
+KNOWN = Question(f"""
+    SELECT $4::bigint AS place, known.*
+    FROM (VALUES (true)) AS always LEFT JOIN ({STANDING}) AS known ON true
+""")
+
 # The request if it is known, otherwise one commitment of each party that has one.
 #
 # The newest: a party that has too many nonces forgets the oldest ones. Rows that somebody else is
@@ -229,6 +234,15 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
             *arrays([rows.commitment_values(made) for made in change.commitments], 6),
             *(change.cancels or _NO_NAME),
         )
+
+    async def request(
+        self, owner: str, request_id: str, digest: bytes | None = None
+    ) -> RequestRecord | None:
+        if digest is None:
+            return await super().request(owner, request_id)
+        # Of each that is to wait for its turn, and those come in crowds.
+        (row,) = await self._database.ask(KNOWN, owner, request_id, digest)
+        return None if row["request_id"] is None else rows.request(row)
 
     async def admit(
         self,
