@@ -1,6 +1,7 @@
 """What a store can do. Two backends stand behind each interface, held to one test battery.
 
-Every method is one transaction. Methods raise `StoreUnavailableError` when the database cannot be
+Every method is one transaction; where a backend writes several in one, nothing of one depends on
+the others: see `gathering`. Methods raise `StoreUnavailableError` when the database cannot be
 reached or gave up on the transaction; then the delivery goes back to its queue. It may have been
 committed all the same: whoever was cut off before the answer learns it from the next `commit`,
 which is LOST_RACE, and loads the session again.

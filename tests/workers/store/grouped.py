@@ -32,7 +32,7 @@ class Groups:
 
 
 def watched(monkeypatch: pytest.MonkeyPatch) -> Groups:
-    """The groups of all stores that are opened from now on."""
+    """The groups of all stores that are opened from now on; nobody goes past what is stuck."""
     groups = Groups()
     init = Gathering.__init__
 
@@ -42,7 +42,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Groups:
             groups.told.append(told)
             return told
 
-        init(self, alone, and_noted, **settings)
+        init(self, alone, and_noted, **settings, patience_s=3600)
 
     monkeypatch.setattr(Gathering, "__init__", watching)
     return groups

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -12,6 +13,8 @@ import asyncpg
 import pytest
 
 from workers.store.interface import CoordinatorStore, PartyStore, StoreUnavailableError
+from workers.store.postgres import database
+from workers.store.postgres.coordinator import _order
 from workers.store.postgres.groups import _has_undone
 from workers.store.records import CoordinatorChange, Outcome
 
@@ -20,7 +23,6 @@ from .examples import (
     KEY,
     commitment,
     coordinator_change,
-    outgoing,
     party_change,
     pooled,
     request,
@@ -43,6 +45,15 @@ def backend() -> str:
 @pytest.fixture
 def groups(monkeypatch: pytest.MonkeyPatch) -> Groups:
     return watched(monkeypatch)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Groups wait for locks as long as a statement may."""
+    monkeypatch.setattr(database, "IMPATIENT", "true")
+    database._calling_in_incarnation.cache_clear()
+    yield
+    database._calling_in_incarnation.cache_clear()
 
 
 @asynccontextmanager
@@ -136,29 +147,36 @@ async def test_who_waits_for_a_key_s_presignatures_lets_those_of_others_go(
     assert await coordinator.stock() == {KEY: 1, other: 1}
 
 
+@pytest.mark.usefixtures("patient")
 async def test_who_is_cancelled_in_a_group_under_way_takes_nobody_along(
-    party: PartyStore, raw: RawDatabase
+    groups: Groups, party: PartyStore, raw: RawDatabase
 ) -> None:
     for each in ("locked", "a", "b"):
         await party.commit(party_change(each))
     async with held(raw.url, locking("locked", raw)) as let_go:
-        tasks = begin(*(party.commit(next_of(each)) for each in ("locked", "a", "locked", "b")))
-        await until_waiting(raw, 1)  # the first, and the others behind it
+        first, *tasks = begin(
+            party.commit(party_change("first")),
+            *(party.commit(next_of(each)) for each in ("a", "locked", "b")),
+        )
+        assert await first is Outcome.COMMITTED
+        await until_waiting(raw, 1)
         tasks[0].cancel()
-        tasks[1].cancel()
+        await asyncio.wait(tasks[:1])
         await let_go()
-        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-    assert isinstance(outcomes[1], asyncio.CancelledError)
-    assert outcomes[3] is Outcome.COMMITTED
-    session = await party.session(session_id("locked"))
-    assert session is not None
-    assert session.version == 2
+        assert await asyncio.gather(*tasks[1:]) == [Outcome.COMMITTED] * 2
+    assert tasks[0].cancelled()
+    assert groups.sizes == [3]
+    assert not groups.apart
+    for each in ("locked", "a", "b"):  # whoever was cancelled only did not hear of it
+        session = await party.session(session_id(each))
+        assert session is not None
+        assert session.version == 2
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_server_s_process_that_dies_under_a_group_has_changed_nothing_and_all_hear_of_it(
-    groups: Groups, party: PartyStore, raw: RawDatabase, monkeypatch: pytest.MonkeyPatch
+    groups: Groups, party: PartyStore, raw: RawDatabase
 ) -> None:
-    monkeypatch.setattr("workers.store.postgres.groups.LOCK_PATIENCE_MS", 0)
     for each in ("locked", "a", "b"):
         await party.commit(party_change(each))
     async with held(raw.url, locking("locked", raw)) as let_go:
@@ -175,6 +193,7 @@ async def test_a_server_s_process_that_dies_under_a_group_has_changed_nothing_an
         told = await asyncio.gather(*others, return_exceptions=True)
         assert [type(each) for each in told] == [StoreUnavailableError] * 3
         await let_go()
+    assert groups.sizes == []  # nobody was told to go by itself
     for each in ("locked", "a", "b"):
         session = await party.session(session_id(each))
         assert session is not None
@@ -233,27 +252,62 @@ async def test_groups_of_two_processes_do_not_stand_in_each_other_s_way(
 ) -> None:
     """Whatever the order in which their members came."""
     dice = random.Random(7)
-    names = [str(n) for n in range(8)]
+    names = [str(n) for n in range(16)]
     for each in names:
         await role.store.commit(role.change(each))
-    for version in range(1, 25):
-        ours, theirs = ([*racers(names, version, by)] for by in ("one", "two"))
+    for version in range(1, 40):
+
+        def moved(by: str, version: int = version) -> list[CoordinatorChange]:
+            cause = f"{by} {version}"
+            return [
+                coordinator_change(each, expected_version=version, cause=cause)
+                for each in dice.sample(names, 16)
+            ]
+
         outcomes = await asyncio.gather(
-            *map(role.store.commit, dice.sample(ours, 16)),
-            *map(role.twin.commit, dice.sample(theirs, 16)),
+            *map(role.store.commit, moved("one")), *map(role.twin.commit, moved("two"))
         )
         assert outcomes.count(Outcome.COMMITTED) == 16
-        assert outcomes.count(Outcome.LOST_RACE) == 8
-        assert outcomes.count(Outcome.DUPLICATE_REQUEST) == 8
+        assert outcomes.count(Outcome.LOST_RACE) == 16
+    assert len(groups.sizes) > 40
+    assert not groups.apart
 
 
-def racers(names: list[str], version: int, by: str) -> Iterator[CoordinatorChange]:
-    """Of sessions that are there, and for requests that are new."""
-    for name in names:
-        yield coordinator_change(name, expected_version=version, cause=f"{by} {version}")
-        wish, own = f"{version} {name}", f"{version} {name} by {by}"
-        asked = request(wish, session_id=session_id(own))
-        yield coordinator_change(own, request=asked, outgoing=(outgoing(),))
+def test_requests_come_in_one_order_in_all_processes_and_before_sessions() -> None:
+    def begun(name: str, owner: str, wish: str) -> CoordinatorChange:
+        return coordinator_change(name, request=request(wish, owner=owner))
+
+    changes = [
+        coordinator_change("report"),
+        begun("a", "svcB", "1"),
+        begun("b", "svcA", "2"),
+        coordinator_change("c", cancels=("svcA", "1")),
+        coordinator_change("another report"),
+    ]
+    expected = [changes[3], changes[2], changes[1]]
+    expected += sorted((changes[0], changes[4]), key=lambda change: change.session_id)
+    for order in itertools.permutations(changes):
+        assert sorted(order, key=_order) == expected
+
+
+@as_coordinator
+async def test_requests_that_come_to_two_processes_are_begun_once(role: Role) -> None:
+    dice = random.Random(7)
+    names = [str(n) for n in range(16)]
+
+    def begun(by: str) -> list[CoordinatorChange]:
+        return [
+            coordinator_change(
+                f"{each} by {by}", request=request(each, session_id=session_id(f"{each} by {by}"))
+            )
+            for each in dice.sample(names, 16)
+        ]
+
+    outcomes = await asyncio.gather(
+        *map(role.store.commit, begun("one")), *map(role.twin.commit, begun("two"))
+    )
+    assert outcomes.count(Outcome.COMMITTED) == 16
+    assert outcomes.count(Outcome.DUPLICATE_REQUEST) == 16
 
 
 @as_coordinator
