@@ -48,6 +48,13 @@ def groups(monkeypatch: pytest.MonkeyPatch) -> Groups:
 
 
 @pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statements wait for ever, but for what a group says itself."""
+    settings = f"{database.SETTINGS} SET statement_timeout = 0;"
+    monkeypatch.setattr(database, "SETTINGS", settings)
+
+
+@pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Groups wait for locks as long as a statement may."""
     monkeypatch.setattr(database, "IMPATIENT", "true")
@@ -96,8 +103,9 @@ def next_of(name: str) -> Any:
     return party_change(name, expected_version=1, cause="next")
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_who_waits_for_a_lock_in_a_group_lets_the_others_go(
-    groups: Groups, party: PartyStore, raw: RawDatabase
+    groups: Groups, raw: RawDatabase, party: PartyStore
 ) -> None:
     for each in ("locked", "a", "b"):
         await party.commit(party_change(each))
@@ -118,6 +126,7 @@ async def test_who_waits_for_a_lock_in_a_group_lets_the_others_go(
 
 
 @as_coordinator
+@pytest.mark.usefixtures("unhurried")
 async def test_who_waits_for_a_key_s_presignatures_lets_those_of_others_go(
     groups: Groups, coordinator: CoordinatorStore, raw: RawDatabase
 ) -> None:
