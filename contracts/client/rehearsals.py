@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ..errors import ContractError
-from ..identity import PublicIdentity
 from ..keys import KeyFacts
+from ..peers import Pinned, by_any
 from ..readiness import Readiness
 from ..requests import RehearseRequest
 from ..results import RehearseResult
@@ -37,7 +38,7 @@ class Rehearsal:
         request: RehearseRequest,
         before: KeyFacts,
         result: RehearseResult,
-        pinned: Mapping[str, PublicIdentity],
+        pinned: Mapping[str, Pinned],
     ) -> Rehearsal:
         """What does not verify is no answer.
 
@@ -46,11 +47,12 @@ class Rehearsal:
         """
         answers = {}
         for each in sorted(result.answers, key=lambda answer: answer.party_id):
-            identity = pinned.get(each.party_id)
-            if identity is None:
+            keys = pinned.get(each.party_id)
+            if keys is None:
                 continue
+            check = partial(each.verify, request_digest=result.request_digest)
             try:
-                each.verify(identity, request_digest=result.request_digest)
+                by_any(keys, check)
             except ContractError:
                 continue
             answers[each.party_id] = each

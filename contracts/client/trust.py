@@ -15,6 +15,7 @@ from ..errors import ContractError
 from ..identity import PublicIdentity
 from ..keys import CertifiedKey, EpochBundle
 from ..operations import OPERATIONS
+from ..peers import Pinned
 from ..requests import QueryKeyHistoryRequest, Request, SignRequest
 from ..results import QueryKeyHistoryResult, Result, SignResult
 from ..signing import SignedRequest
@@ -38,7 +39,7 @@ class Trust:
     def __init__(
         self,
         client_id: str | None,
-        parties: Mapping[str, PublicIdentity],
+        parties: Mapping[str, Pinned],
         owners: Collection[PublicIdentity],
         fetch_key: Callable[[str | None, str], Awaitable[object]],
     ) -> None:

@@ -14,6 +14,7 @@ from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
 from contracts.identity import PublicIdentity
 from contracts.keys import EpochBundle, KeyFacts
+from contracts.peers import Pinned
 from contracts.requests import ReshareRequest
 from contracts.results import ReshareResult, Status
 from contracts.terms import Member, ReshareMember, ReshareTerms
@@ -163,7 +164,7 @@ def epoch_certified(
     received: Iterable[Received],
     *,
     record: RequestRecord,
-    pinned: Mapping[str, PublicIdentity],
+    pinned: Mapping[str, Pinned],
     switch_ms: int,
     now: int,
 ) -> Progress:
