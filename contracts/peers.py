@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias, TypeVar
 
-from .errors import ContractError
+from .errors import ContractError, UnauthenticatedError
 from .identity import PublicIdentity
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ def by_any(pinned: Pinned, check: Callable[[PublicIdentity], T]) -> T:
     """
     *firsts, last = identities(pinned) or (None,)
     if last is None:
-        raise ContractError("the party has no key that counts")
+        raise UnauthenticatedError("the party has no key that counts now", kind="stranger")
     for each in firsts:
         try:
             return check(each)

@@ -115,7 +115,7 @@ async def run_party(
     publishing = _connected(url, settings.party_id, middleware)
     async with _opened(closed) as store, publishing as publisher:
         followed = await following.of_party(settings, store, url)
-        party = _party(settings, followed.clients)
+        party = _party(settings, followed)
         marks = settings.promise_marks
         # Who has had no database before has promised nothing yet.
         marks.begin(0 if (await store.memory()).is_first else now_ms())
@@ -135,7 +135,7 @@ async def run_party(
         async def sign_of_life() -> None:
             alive = report(
                 sessions.PartyAlive(at=now_ms()),
-                identity=settings.identity,
+                identity=party.speaker,
                 party_id=settings.party_id,
             )
             await publisher.publish(alive)
@@ -180,13 +180,14 @@ async def run_party(
         )
 
 
-def _party(settings: PartySettings, clients: KnownClients) -> Party:
+def _party(settings: PartySettings, known: following.Known) -> Party:
     return Party(
         party_id=settings.party_id,
         identity=settings.identity,
-        peers=settings.peers,
+        others=settings.other_identities,
+        peers=known.parties,
         coordinators=settings.coordinators,
-        clients=clients,
+        clients=known.clients,
         clock_tolerance_ms=int(settings.limits.clock_tolerance_seconds * 1000),
     )
 
@@ -217,7 +218,7 @@ async def run_coordinator(
             store,
             publisher,
             identities=(settings.identity, *settings.other_identities),
-            parties=settings.parties,
+            parties=followed.parties,
             clients=clients,
             limits=limits,
             pool_limits=settings.pools,
@@ -268,7 +269,7 @@ async def run_coordinator(
                 await coordinator.entrance.departures.look(store)
 
         async def begin() -> None:
-            followed.when_changed(follow)
+            followed.when_clients_change(follow)
             await follow()
 
         await _serve(

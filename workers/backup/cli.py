@@ -13,6 +13,7 @@ import typer
 
 from ..delivery.clock import now_ms
 from ..session.epochs import ENDS_S
+from ..session.peers import Certifying
 from ..settings import PartySettings, SettingsError
 from ..store.interface import (
     PartyStore,
@@ -180,7 +181,7 @@ class _Us:
         return self._settings.opened(fenced=fenced)
 
     def check(self, shares: list[KeyShareRecord]) -> None:
-        identities = {name: peer.identity for name, peer in self._settings.peers.items()}
+        identities = Certifying(self._settings.peers)
         check_shares(shares, self.rows, self.party_id, identities)
 
     def read(self, file: Path, max_age: str | None) -> Backup:

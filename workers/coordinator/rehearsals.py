@@ -60,8 +60,8 @@ class Rehearsals:
 
     async def advance(self, session: Session, said: Said) -> bool:
         state = Rehearsing.model_validate_json(session.state)
-        identity = self._parties[said.envelope.sender].identity
-        rehearsing.check_report(state, said.envelope, said.report, identity)
+        pinned = self._parties[said.envelope.sender].current
+        rehearsing.check_report(state, said.envelope, said.report, pinned)
         row = said.row
         if Status(session.status).final or any(
             each.sender == row.sender for each in session.received
