@@ -163,6 +163,9 @@ async def run_party(
         async def count() -> None:
             await count_keys_to_retire(store, now_ms())
 
+        async def look_under_way() -> None:
+            metrics.PARTY_SESSIONS.set(len(await store.states_under_way()))
+
         health.certificates |= places.certificates(settings.amqp_url, settings.database_url)
         health.checks.update(_able(store, broker, publisher, knocks=False))
         await _serve(
@@ -176,6 +179,7 @@ async def run_party(
             (send_owed, OWED_SECONDS),
             (move_on, EPOCH_SECONDS),
             (count, COUNT_SECONDS),
+            (look_under_way, WATCH_SECONDS),
             (purge, PURGE_SECONDS),
         )
 

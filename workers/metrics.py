@@ -60,6 +60,12 @@ CHORES_PUT_OFF = Counter(
     registry=REGISTRY,
 )
 
+PARTY_SESSIONS = Gauge(
+    "warren_party_sessions",
+    "Sessions of several rounds that are under way at this party, or were two seconds ago.",
+    registry=REGISTRY,
+)
+
 PARTIES_ALIVE = Gauge(
     "warren_parties_alive",
     "Parties that gave a sign of life lately, as the coordinator sees it.",

@@ -41,7 +41,7 @@ PLACES = {
     "results": Place("ops.cli.results", "app", _USE),
     "client": Place("ops.cli.client", "app", _RUN),
     "coordinator": Place("workers.cli", "coordinator", _RUN),
-    "party": Place("workers.cli", "party", _RUN),
+    "party": Place("ops.cli.party", "app", _RUN),
     "gateway": Place("gateway.cli", "app", _RUN),
     "store": Place("workers.cli", "store", _RUN),
     "backup": Place("workers.backup.cli", "app", _RUN),
