@@ -49,14 +49,32 @@ class Client(Cancels, Histories):
     @classmethod
     @contextlib.asynccontextmanager
     async def connect(cls, settings: ClientSettings) -> AsyncGenerator[Client, None]:
-        """Raises TopologyError or BrokerUnavailableError."""
+        """Raises TopologyError or BrokerUnavailableError, and ListFileError where the list of
+        parties is followed."""
+        if settings.list_operators:
+            from .following import followed  # its files need Unix
 
+            async with followed(settings) as settings, cls._connected(settings) as client:
+                yield client
+        else:
+            async with cls._connected(settings) as client:
+                yield client
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def _connected(cls, settings: ClientSettings) -> AsyncGenerator[Client, None]:
         async def fetch_key(tenant: str | None, key_id: str) -> None:
             asking = client if tenant is None else client.acting_for(tenant)
             await asking.keys(key_id)
 
         own = (settings.identity.public,)
-        trust = Trust(settings.client_id, settings.parties, own, fetch_key=fetch_key)
+        trust = Trust(
+            settings.client_id,
+            settings.parties,
+            own,
+            fetch_key=fetch_key,
+            speaking=settings.speakers,
+        )
         correspondence = Correspondence(settings, trust.check)
         client = cls(settings, correspondence, tenant=None)
         await correspondence.open()
@@ -206,7 +224,7 @@ class Client(Cancels, Histories):
             RehearseRequest, self._settings.query_timeout_s, None, tries=tries, **fields
         )
         result = await self._ask(request, RehearseResult)
-        return Rehearsal.of(request, key.facts, result, self._settings.parties)
+        return Rehearsal.of(request, key.facts, result, self._settings.speakers)
 
     async def sign(
         self,

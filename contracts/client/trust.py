@@ -16,7 +16,7 @@ from ..identity import PublicIdentity
 from ..keys import CertifiedKey, EpochBundle
 from ..operations import OPERATIONS
 from ..peers import Pinned
-from ..requests import QueryKeyHistoryRequest, Request, SignRequest
+from ..requests import KeygenRequest, QueryKeyHistoryRequest, Request, SignRequest
 from ..results import QueryKeyHistoryResult, Result, SignResult
 from ..signing import SignedRequest
 from ..verification import check_key, check_signed, is_by_holders
@@ -32,6 +32,7 @@ class Trust:
     """
     Arguments:
         parties: The identities that count.
+        speaking: Those that count for what is certified now; None: the same.
         owners: Ours, by which new epochs of our keys are asked for.
         fetch_key: Asks for a tenant's key and has the answer go through `check` here.
     """
@@ -42,9 +43,11 @@ class Trust:
         parties: Mapping[str, Pinned],
         owners: Collection[PublicIdentity],
         fetch_key: Callable[[str | None, str], Awaitable[object]],
+        speaking: Mapping[str, Pinned] | None = None,
     ) -> None:
         self._client_id = client_id
         self._parties = parties
+        self._speaking = parties if speaking is None else speaking
         self._owners = owners
         self._fetch_key = fetch_key
         self._keys: OrderedDict[Name, CertifiedKey] = OrderedDict()
@@ -69,6 +72,8 @@ class Trust:
         for proof in OPERATIONS[result.result].proves(result):
             match proof:
                 case CertifiedKey():
+                    if isinstance(request, KeygenRequest):
+                        proof.verify(self._speaking)  # it was made just now
                     self._accept(tenant, proof)
                     # A page has a hundred: calls that wait for something else are heard meanwhile.
                     await asyncio.sleep(0)
@@ -126,6 +131,7 @@ class Trust:
         before = bundle.predecessor
         self._accept(tenant, before)
         epochs.check(bundle, before.facts, pinned=self._parties, owners=self._owners)
+        bundle.key.verify(self._speaking)
         self._accept(tenant, bundle.key)
 
     async def _check_signed(

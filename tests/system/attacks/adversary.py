@@ -22,6 +22,7 @@ from contracts import addresses
 from contracts.client import ClientSettings
 from contracts.envelope import CONTENT_TYPE, COORDINATOR
 from contracts.identity import Identity, PublicIdentity
+from contracts.peers import identities
 from contracts.requests import ADAPTER, Request
 from contracts.signing import SignedRequest, signature_of
 from ops.stack.deployment import Deployment
@@ -323,7 +324,8 @@ class Adversary:
     @property
     def parties(self) -> dict[str, PublicIdentity]:
         """Public, in every client's file."""
-        return dict(self.client_settings().parties)
+        pinned = self.client_settings().parties
+        return {name: next(iter(identities(each))) for name, each in pinned.items()}
 
     @property
     def coordinator(self) -> PublicIdentity:
