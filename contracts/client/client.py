@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ..keys import CertifiedKey, KeyFacts
@@ -38,13 +39,23 @@ from .correspondence import Correspondence
 from .histories import Histories
 from .rehearsals import Rehearsal
 from .settings import ClientSettings
-from .trust import Trust
+from .trust import Name, Trust
 
 RESHARE_TRIES = 3
 
 
 class Client(Cancels, Histories):
     """For use by many tasks at once, on one event loop. Made by `connect`."""
+
+    def __init__(
+        self,
+        settings: ClientSettings,
+        correspondence: Correspondence,
+        tenant: str | None,
+        doubted: Mapping[Name, str] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(settings, correspondence, tenant)
+        self._doubted = doubted
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -76,7 +87,7 @@ class Client(Cancels, Histories):
             speaking=settings.speakers,
         )
         correspondence = Correspondence(settings, trust.check)
-        client = cls(settings, correspondence, tenant=None)
+        client = cls(settings, correspondence, None, trust.doubted)
         await correspondence.open()
         try:
             yield client
@@ -101,6 +112,13 @@ class Client(Cancels, Histories):
         came of it."""
         return self._correspondence.disbelieved
 
+    @property
+    def doubted(self) -> Mapping[str, str]:
+        """Keys that the coordinator has listed and that do not check out, and why: such as one with
+        a party whose key we do not know."""
+        told = self._doubted.items()
+        return {key_id: why for (tenant, key_id), why in told if tenant == self._tenant}
+
     def acting_for(self, tenant: str) -> Client:
         """The same connection and queue, with keys, accounts and sessions of the tenant's own.
         There is nothing to close.
@@ -108,7 +126,7 @@ class Client(Cancels, Histories):
         Answers come back by request id alone, whoever asked. So a client that chooses request ids
         itself must choose them so that no two tenants have the same.
         """
-        return Client(self._settings, self._correspondence, tenant)
+        return Client(self._settings, self._correspondence, tenant, self._doubted)
 
     async def create_key(
         self,
@@ -389,7 +407,8 @@ class Client(Cancels, Histories):
         return await self._begin(request)
 
     async def keys(self, only: str | None = None) -> list[CertifiedKey]:
-        """This client's keys, or the one of that id, each certified by all its parties."""
+        """This client's keys, or the one of that id, each certified by all its parties. One that is
+        not hides no other: it is left out, and told of by `doubted`."""
         found: dict[str, CertifiedKey] = {}
         after = None
         while True:
@@ -398,7 +417,7 @@ class Client(Cancels, Histories):
             found |= {key.facts.key_id: key for key in new}
             # A coordinator that says for ever that there are more is not asked for ever.
             if not (page.more and new):
-                return list(found.values())
+                return [key for name, key in found.items() if name not in self.doubted]
             after = page.keys[-1].facts.key_id
 
     async def look(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import assert_never
@@ -16,10 +17,18 @@ from ..identity import PublicIdentity
 from ..keys import CertifiedKey, EpochBundle
 from ..operations import OPERATIONS
 from ..peers import Pinned
-from ..requests import KeygenRequest, QueryKeyHistoryRequest, Request, SignRequest
+from ..requests import (
+    KeygenRequest,
+    QueryKeyHistoryRequest,
+    QueryKeysRequest,
+    Request,
+    SignRequest,
+)
 from ..results import QueryKeyHistoryResult, Result, SignResult
 from ..signing import SignedRequest
 from ..verification import check_key, check_signed, is_by_holders
+
+logger = logging.getLogger(__name__)
 
 KEPT = 10_000
 """Keys that are remembered; the one that was used longest ago is forgotten first."""
@@ -35,6 +44,9 @@ class Trust:
         speaking: Those that count for what is certified now; None: the same.
         owners: Ours, by which new epochs of our keys are asked for.
         fetch_key: Asks for a tenant's key and has the answer go through `check` here.
+
+    Attributes:
+        doubted: Keys that were listed last and do not check out, and why. Nobody may believe them.
     """
 
     def __init__(
@@ -51,6 +63,7 @@ class Trust:
         self._owners = owners
         self._fetch_key = fetch_key
         self._keys: OrderedDict[Name, CertifiedKey] = OrderedDict()
+        self.doubted: OrderedDict[Name, str] = OrderedDict()
         self._lookups: WeakValueDictionary[Name, asyncio.Lock] = WeakValueDictionary()
 
     async def check(self, result: Result, signed: SignedRequest | None) -> None:
@@ -74,7 +87,10 @@ class Trust:
                 case CertifiedKey():
                     if isinstance(request, KeygenRequest):
                         proof.verify(self._speaking)  # it was made just now
-                    self._accept(tenant, proof)
+                    if isinstance(request, QueryKeysRequest) and request.only is None:
+                        self._accept_or_doubt(tenant, proof)
+                    else:
+                        self._accept(tenant, proof)
                     # A page has a hundred: calls that wait for something else are heard meanwhile.
                     await asyncio.sleep(0)
                 case EpochBundle():
@@ -100,6 +116,19 @@ class Trust:
             check_key(told.key, pinned=self._parties, **owner)
         else:
             self._accept(tenant, told.key)
+
+    def _accept_or_doubt(self, tenant: str | None, key: CertifiedKey) -> None:
+        """One of a list's, which must not hide the others."""
+        name = (tenant, key.facts.key_id)
+        try:
+            self._accept(tenant, key)
+        except ContractError as error:
+            logger.warning("a key does not check out: %s", error)
+            self.doubted[name] = str(error)
+            if len(self.doubted) > KEPT:
+                self.doubted.popitem(last=False)
+        else:
+            self.doubted.pop(name, None)
 
     def _accept(self, tenant: str | None, key: CertifiedKey) -> None:
         facts = key.facts

@@ -96,7 +96,8 @@ class PartyDesk:
             return Let(party_id=name, number=number, address=address)
 
     async def rotate(self, card: PartyCard, *, valid_until: int | None = None) -> Let:
-        """Give a party another key beside those that it has. Raises RefusedError."""
+        """Give a party another key beside those that it has; role and labels stay. Raises
+        RefusedError."""
         name = card.party_id
         async with self._open() as counter:
             known = self._require(counter.listed, name)
@@ -112,7 +113,7 @@ class PartyDesk:
                 for key in known.keys
             ]
             new = PartyKey(public_key=card.public_key, valid_from=self._clock() + HEARD_MS)
-            number = await counter.say(**_put(card, (*old, new)))
+            number = await counter.say(**_as(known, keys=(*old, new)))
             return Let(party_id=name, number=number)
 
     async def finish(self, party_id: str) -> int:
