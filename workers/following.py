@@ -4,8 +4,9 @@ lists."""
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,9 +22,12 @@ from contracts.party_list import KnownParties, PartyList
 from .delivery.consuming import subscribe_log
 from .delivery.lists import BEHIND_S, ListFollower, UnusableListError, catch_up
 from .patience import patiently
+from .session.peers import Peer
 from .settings import CoordinatorSettings, PartySettings
 from .store.floors import Floor
 from .store.interface import CoordinatorStore, PartyStore, StoreUnavailableError
+
+logger = logging.getLogger(__name__)
 
 PATIENCE_S: Final = 60.0
 """For the rest of a list that was known here before."""
@@ -86,6 +90,19 @@ async def stored_of_party(settings: PartySettings, store: PartyStore) -> Known:
         await follower.load()
         follower.require_reached()
     return followed
+
+
+async def stored_parties(settings: PartySettings, store: PartyStore) -> Mapping[str, Peer]:
+    """Who is and was a party, as far as the party's processes have heard and stored: to check what
+    was certified. Raises StoreUnavailableError."""
+    followed = _partys(settings, store)
+    if not settings.list_operators or followed.of_parties is None:
+        return settings.peers
+    try:
+        await followed.of_parties.load()
+    except UnusableListError as error:
+        logger.warning("the list of parties is not used to its end", extra={"reason": str(error)})
+    return followed.parties
 
 
 def _partys(settings: PartySettings, store: PartyStore) -> Followed:

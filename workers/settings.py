@@ -391,6 +391,12 @@ class CoordinatorSettings:
         )
 
 
+def party_in(path: Path, environ: Mapping[str, str]) -> tuple[PartySection, Identity]:
+    """Of a party's file, before it has its places. Raises SettingsError."""
+    party = _read(path, _PartyFile).party
+    return party, _identity(path, "party", party, environ)
+
+
 def _read(path: Path, shape: type[T]) -> T:
     try:
         with path.open("rb") as file:

@@ -84,14 +84,14 @@ def card(
     from contracts.party_card import PartyCard, SignedCard
     from contracts.peers import Role
     from workers import private_keys
-    from workers.settings import PartySettings, SettingsError
+    from workers.settings import SettingsError, party_in
 
     try:
-        settings = PartySettings.load(config)
-        identity = settings.identity if key is None else private_keys.read(key, "--key")
+        own, configured = party_in(config, os.environ)
+        identity = configured if key is None else private_keys.read(key, "--key")
         made = PartyCard(
-            party_id=settings.party_id,
-            index=settings.peers[settings.party_id].index,
+            party_id=own.party_id,
+            index=own.index,
             role=Role(role),
             labels=_labels(label or []),
             public_key=identity.public.der,

@@ -23,7 +23,7 @@ from ops.stack.deployment import Deployment, Plan, running_deployment
 from ops.stack.files import write, write_secret
 from ops.stack.processes import Program
 from ops.stack.services import Services
-from workers.settings import PartySettings
+from workers.settings import party_in
 
 
 @pytest.fixture(scope="package")
@@ -66,8 +66,8 @@ def card(
 
 def card_of(path: Path, role: Role = Role.PERSISTENT) -> PartyCard:
     """Of a party's file, as it says of itself."""
-    settings = PartySettings.load(path)
-    return card(settings.party_id, settings.peers[settings.party_id].index, settings.identity, role)
+    own, identity = party_in(path, {})
+    return card(own.party_id, own.index, identity, role)
 
 
 def file_of_new_party(stack: Deployment, party_id: str, index: int) -> Path:
@@ -76,6 +76,7 @@ def file_of_new_party(stack: Deployment, party_id: str, index: int) -> Path:
     tables = tomllib.loads((folder / "party-3.toml").read_text())
     write_secret(folder / f"{party_id}.key", Identity.generate().to_base64())
     write_secret(folder / f"{party_id}.master", f'1 = "{secrets.token_hex(32)}"')
+    del tables["party"]["amqp_url"]
     tables["party"] |= {
         "party_id": party_id,
         "index": index,
