@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from contracts.client import Client, ClientSettings, RequestFailedError
 from contracts.failures import FailureCode
@@ -30,6 +31,7 @@ from tests.system.parties.conftest import (
     restart,
     start_party,
 )
+from workers.backup.cli import app as backup
 
 FOUR = ["party-1", "party-2", "party-3", "party-4"]
 
@@ -240,6 +242,11 @@ async def test_a_lost_key_says_nothing_more_and_a_retired_party_is_never_one_aga
             await client.create_key(
                 "revived", curve=Curve.ED25519, threshold=2, party_count=2, parties=FOUR[2:]
             )
+    # Nor does a backup miss a key whose holders are others by now, or have other keys.
+    config, file = ("--config", str(stack.directory / "party-1.toml")), str(tmp_path / "backup")
+    for arguments in (("create", *config, "--out", file), ("verify", *config, file)):
+        told = await asyncio.to_thread(CliRunner().invoke, backup, list(arguments))
+        assert told.exit_code == 0, told.output
     assert await desk.retire("party-4") == number
     with pytest.raises(RefusedError, match="nobody is called so again"):
         await desk.add(card("party-4", 4, Identity.generate()), tmp_path)
