@@ -59,6 +59,9 @@ def test_a_holder_is_who_has_or_had_the_key_in_the_facts_under_its_own_id() -> N
     # Whose key was never known as this party's, did not get the share.
     assert not holds(renamed, known, 3, party(1, peers=OTHERS))
     assert not holds(renamed, known, 1, party(1, peers=AFTER))
+    # Nor is a key that two are said to have had enough: the id has to be the holder's.
+    theirs = Peer(3, NEW.public, former=(IDENTITIES["party-1"].public,))
+    assert not holds(renamed, known, 1, party(1, peers={**PEERS, "party-3": theirs}))
     gone = {name: peer for name, peer in PEERS.items() if name != "party-3"}
     assert not holds(renamed, known, 3, party(1, peers=gone))
 
