@@ -157,6 +157,7 @@ def tree(tmp_path: Path) -> Tree:
     return Tree(tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("edits", "missing"),
     [

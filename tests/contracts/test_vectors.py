@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,8 +55,14 @@ BEYOND_SCHEMA = {
 """What JSON Schema has no words for."""
 
 
+@functools.cache
 def read(name: str) -> Any:
     return json.loads((FOLDER / f"{name}.json").read_text())
+
+
+@functools.cache
+def schema(name: str) -> jsonschema_rs.Validator:
+    return jsonschema_rs.validator_for(json_schema(name))
 
 
 def cases(name: str, part: str = "cases") -> Any:
@@ -116,14 +123,14 @@ def test_requests(case: dict[str, Any]) -> None:
     client_id = opened.request.client_id
     assert addresses.request_key(opened.request.operation, client_id) == case["routing_key"]
     assert addresses.results_queue(client_id) == case["results_queue"]
-    jsonschema_rs.validate(json_schema("request"), json.loads(case["body"]))
+    schema("request").validate(json.loads(case["body"]))
 
 
 @pytest.mark.parametrize("case", cases("requests", "refused"))
 def test_requests_that_are_none(case: dict[str, Any]) -> None:
     body = case["body"].encode()
     assert reason_of(lambda: strict_json.validated(ADAPTER, body)) == case["reason"]
-    by_schema = jsonschema_rs.is_valid(json_schema("request"), json.loads(body))
+    by_schema = schema("request").is_valid(json.loads(body))
     assert by_schema == (case["name"] in BEYOND_SCHEMA)
 
 
@@ -276,7 +283,7 @@ async def verdict(told: dict[str, Any], case: dict[str, Any]) -> tuple[str | Non
         content = strict_json.validated(results.DELIVERED, body)
     except (ValidationError, ContractError) as error:
         return "malformed", reason(error)
-    jsonschema_rs.validate(json_schema("result"), json.loads(body))
+    schema("result").validate(json.loads(body))
     try:
         await believe(told, case, content)
     except ContractError as error:

@@ -25,6 +25,8 @@ from tests.contracts.chains import AUTHORITY
 from tests.gateway.documented import hold
 from tests.gateway.entrance import SECRET, Coordinator, problem, settings
 
+pytestmark = pytest.mark.long
+
 OPERATIONS = [
     (method.upper(), path)
     for path, operations in described().openapi()["paths"].items()

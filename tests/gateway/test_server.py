@@ -17,6 +17,8 @@ from gateway.server import configuration
 from tests.gateway.entrance import SECRET, Entrance, opened, settings
 from tests.patience import until
 
+pytestmark = pytest.mark.long
+
 HOST = "127.0.0.1"
 
 

@@ -29,6 +29,8 @@ from tests.gateway.test_events import Breaking, Endless, parsed
 from tests.gateway.test_server import HOST, QuietServer
 from tests.patience import until
 
+pytestmark = pytest.mark.long
+
 WISH = {"session_type": "keygen", "threshold_n": 3, "threshold_t": 2}
 
 

@@ -10,6 +10,8 @@ from .conformance import Model, disagreement, walk
 from .interleavings import Design, Found, Scene, explore, false_finals
 from .party import CANCEL_RULES, SHARE_RULES, Body, Cancel
 
+pytestmark = pytest.mark.long
+
 ONE_BODY = Scene(bodies=(Body("a", 2),), cancels=(Cancel(3, 2), Cancel(7, 2)), ends=9)
 TRIES = Scene(bodies=(Body("a", 2),), cancels=(), sessions=4, losses=0)
 TWO_BODIES = Scene(bodies=(Body("a", 2), Body("b", 4)), cancels=(Cancel(5, 4),), ends=6)

@@ -29,6 +29,8 @@ from workers.settings import PartySettings
 from workers.store.shared.party import tombstones_beside
 from workers.store.tombstones import Tombstones
 
+pytestmark = pytest.mark.long
+
 PARTY, OTHERS = "party-1", ["party-2", "party-3"]
 ONE = certified()
 KEY = facts_of("ed25519")

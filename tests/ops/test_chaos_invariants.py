@@ -17,6 +17,8 @@ from ops.chaos.invariants import RULES
 from tests.contracts import samples
 from tests.ops.chaos_samples import answer, ask, broken, fail, good_facts, judged, struck
 
+pytestmark = pytest.mark.long
+
 HEX = "ab" * 32
 
 

@@ -15,6 +15,8 @@ from ops.stack.errors import ChildDiedError, StartError
 from ops.stack.processes import Program, Supervisor
 from tests.patience import wait_until
 
+pytestmark = pytest.mark.long
+
 SERVES = """
 import os, pathlib, signal, sys, time
 def leave(*_):

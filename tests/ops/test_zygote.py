@@ -19,11 +19,14 @@ from ops.stack.processes import Program, Supervisor
 from ops.stack.zygote import Birth, Forked
 from tests.patience import wait_until
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux",
-    reason="only Linux gives a fork to whoever asked for it (prctl); elsewhere each program of a "
-    "stack is started in an interpreter of its own, and there are no forks to test",
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        sys.platform != "linux",
+        reason="only Linux gives a fork to whoever asked for it (prctl); elsewhere each program "
+        "of a stack is started in an interpreter of its own, and there are no forks to test",
+    ),
+]
 
 SLEEPS = "import time; print('here', flush=True); time.sleep(60)"
 

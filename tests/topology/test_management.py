@@ -64,8 +64,9 @@ def failing(error: type[httpx.TransportError]) -> Handler:
     ],
 )
 async def test_what_goes_wrong_is_said_without_the_password(
-    handler: Handler, error: type[TopologyError], said: str
+    monkeypatch: pytest.MonkeyPatch, handler: Handler, error: type[TopologyError], said: str
 ) -> None:
+    monkeypatch.setattr(topology.management, "_PAUSES_S", (0, 0))
     async with management(handler) as api:
         with pytest.raises(error) as caught:
             await api.get("queues/{}", "a/b")

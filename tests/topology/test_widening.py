@@ -20,6 +20,8 @@ from topology.role_rules import excesses
 from topology.roles import ROLES
 from topology.source import write
 
+pytestmark = pytest.mark.long
+
 MEMBERS = Members(
     parties=("p1",),
     clients=("svcA",),

@@ -32,6 +32,8 @@ from workers.store.rows.sealed import Sealed
 from workers.store.sealing import MasterKeys, Sealer, SealError
 from workers.store.shared.party import SharedPartyStore
 
+pytestmark = pytest.mark.long
+
 OLD, NEW = "1f" * 32, "2e" * 32
 KEYS = {1: bytes.fromhex(OLD), 2: bytes.fromhex(NEW)}
 LEFT, CONFIGURATION = 1, 2

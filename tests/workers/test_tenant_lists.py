@@ -36,6 +36,8 @@ from workers.store.opening import open_party_store
 from workers.store.records import KeyShareRecord
 from workers.tenants import cli
 
+pytestmark = pytest.mark.long
+
 OPERATOR = Identity.generate()
 NEW = facts(session_id=coins("new"), key_id="key-2")
 OLD = old_facts()

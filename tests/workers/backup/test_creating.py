@@ -28,6 +28,8 @@ from .commands import (
 )
 from .shares import as_dict, certified
 
+pytestmark = pytest.mark.long
+
 
 async def test_a_backup_says_what_is_in_it(config: Path, file: Path, clock: list[int]) -> None:
     clock[0] += 3 * HOUR

@@ -37,6 +37,8 @@ from .commands import (
 )
 from .shares import as_dict, certified, sealed
 
+pytestmark = pytest.mark.long
+
 
 async def test_shares_are_restored_into_an_empty_database(config: Path, file: Path) -> None:
     await empty(config)

@@ -37,6 +37,8 @@ from tests.workers.tries import (
 from workers.coordinator import accounts as accounts_module
 from workers.delivery.publisher import PublishError
 
+pytestmark = pytest.mark.long
+
 PARTIES = [f"party-{number}" for number in range(1, 5)]
 
 

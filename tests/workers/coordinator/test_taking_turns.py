@@ -24,6 +24,8 @@ from ..crew import coordinator_worker
 from ..simulate import CLIENT, World, world
 from ..tries import cancel, cancelled
 
+pytestmark = pytest.mark.long
+
 ONE_AT_A_TIME = CoordinatorLimits(
     nonce_batch=2, keys_at_once=1, keys_at_once_alone=1, waiting_per_owner=2
 )

@@ -47,6 +47,8 @@ from workers.store.records import CancellationRecord, IncarnationRecord, Outcome
 from workers.store.sealing import ErasedError
 from workers.store.shared.party import SharedPartyStore
 
+pytestmark = pytest.mark.long
+
 __all__ = ["nodes"]
 
 

@@ -31,6 +31,8 @@ from workers.store.interface import StoreUnavailableError
 from workers.store.shared.party import tombstones_beside
 from workers.store.tombstones import Tombstones
 
+pytestmark = pytest.mark.long
+
 __all__ = ["nodes"]
 
 BOTH = {FROM_EPOCH: False, TO_EPOCH: True}

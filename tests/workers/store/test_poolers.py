@@ -23,6 +23,8 @@ from workers.store.records import Outcome
 from .conftest import RawDatabase, open_party
 from .examples import coordinator_change, party_change
 
+pytestmark = pytest.mark.long
+
 ROLE: migrations.Role = "party"
 SHARING = ["transaction", "statement"]
 

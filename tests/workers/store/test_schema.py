@@ -25,6 +25,8 @@ from workers.store.opening import open_coordinator_store, open_party_store
 from .conftest import ROLES, SEALER, RawDatabase
 from .examples import KEY
 
+pytestmark = pytest.mark.long
+
 METADATA = {"party": party.METADATA, "coordinator": coordinator.METADATA}
 VERSIONS = Path(migrations.__file__).parent
 

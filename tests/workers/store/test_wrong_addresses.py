@@ -22,6 +22,8 @@ from workers.store.interface import StoreUnavailableError
 
 from .conftest import open_party
 
+pytestmark = pytest.mark.long
+
 SECRET = "Sup3rSecr3t"
 CONFIGURATION, UNAVAILABLE = 2, 4
 
