@@ -46,6 +46,7 @@ PLACES = {
     "store": Place("workers.cli", "store", _RUN),
     "backup": Place("workers.backup.cli", "app", _RUN),
     "tenants": Place("workers.tenants.cli", "app", _RUN),
+    "doctor": Place("ops.cli.doctor", "doctor", _RUN, group=False),
     "upgrade": Place("ops.cli.upgrade", "app", _RUN),
     "identity": Place("workers.cli", "identity", _RUN),
     "topology": Place("topology.cli", "app", _RUN),
