@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from contracts.hosts import Hosts, files_of
-from contracts.tls import TlsFileError, TlsFiles, expires_at, refusal
+from contracts.tls import TlsFileError, TlsFiles, read_certificate, refusal
 from ops.configurations import Role, section
 from ops.doctor.checks import Check, OfFile, Trouble, warning
 from ops.doctor.report import Group
@@ -20,6 +19,8 @@ from workers.store import opening
 
 DAY_S = 86_400
 SOON_S = 30 * DAY_S
+SOON = 1 / 3
+"""Of the time that it is good for, if that is less: some are renewed every few days."""
 AMQPS = 5671
 POSTGRES = 5432
 _SSL_REQUEST = (8).to_bytes(4) + (80877103).to_bytes(4)
@@ -43,11 +44,12 @@ async def own(surroundings: Surroundings, subject: Subject) -> list[Trouble]:
     for shown_to, path in _own_files(subject):
         any_ = True
         try:
-            left_s = expires_at(path) - surroundings.clock()
+            found = read_certificate(path)
         except TlsFileError as error:
             troubles.append(Trouble(f"shown to {shown_to}: {error}"))
             continue
-        troubles += _judged(f"{path}, shown to {shown_to},", left_s)
+        term = (found.not_valid_before_utc.timestamp(), found.not_valid_after_utc.timestamp())
+        troubles += _judged(f"{path}, shown to {shown_to},", term, surroundings.clock())
     if not any_:
         raise NotLookedError("it shows no certificate")
     return troubles
@@ -59,25 +61,26 @@ async def theirs(surroundings: Surroundings, subject: Subject) -> list[Trouble]:
     async for peer in _peers(subject):
         any_ = True
         try:
-            until = await _until(peer)
+            term = await _term(peer)
         except ssl.SSLError as error:
             troubles.append(Trouble(f"{peer.name} at {peer.host}: {refusal(error)}"))
         except (OSError, EOFError):
             continue  # that it does not answer others say
         else:
-            troubles += _judged(
-                f"that of the {peer.name} at {peer.host}", until - surroundings.clock()
-            )
+            whose = f"that of the {peer.name} at {peer.host}"
+            troubles += _judged(whose, term, surroundings.clock())
     if not any_:
         raise NotLookedError("neither broker nor database is reached over TLS with a verified name")
     return troubles
 
 
-def _judged(whose: str, left_s: float) -> list[Trouble]:
+def _judged(whose: str, term: tuple[float, float], now: float) -> list[Trouble]:
+    begins, ends = term
+    left_s = ends - now
     if left_s <= 0:
         return [Trouble(f"{whose} has expired {-left_s / DAY_S:.0f} days ago")]
-    if left_s <= SOON_S:
-        return [warning(f"{whose} expires in {left_s / DAY_S:.0f} days")]
+    if left_s <= min(SOON_S, SOON * (ends - begins)):
+        return [warning(f"{whose} expires in {left_s / DAY_S:.1f} days")]
     return []
 
 
@@ -127,8 +130,8 @@ async def _peers(subject: Subject) -> AsyncIterator[Peer]:
             yield Peer("database", parts.hostname, parts.port or POSTGRES, files, asks_first=True)
 
 
-async def _until(peer: Peer) -> float:
-    """When the certificate ends that it shows, Unix seconds."""
+async def _term(peer: Peer) -> tuple[float, float]:
+    """From when until when the certificate is good that it shows, Unix seconds."""
     context = peer.files.context()
     reader, writer = await asyncio.open_connection(
         peer.host, peer.port, ssl=None if peer.asks_first else context
@@ -140,7 +143,8 @@ async def _until(peer: Peer) -> float:
                 raise ConnectionError("it speaks no TLS")
             await writer.start_tls(context, server_hostname=peer.host)
         shown = writer.get_extra_info("peercert")
-        return float(ssl.cert_time_to_seconds(shown["notAfter"])) if shown else time.time()
+        begins, ends = (ssl.cert_time_to_seconds(shown[each]) for each in ("notBefore", "notAfter"))
+        return float(begins), float(ends)
     finally:
         writer.transport.abort()
 
@@ -156,7 +160,7 @@ CHECKS: tuple[Check, ...] = (
     OfFile(
         group=Group.CERTIFICATES,
         name="own",
-        must="The certificates that it shows are good for 30 days more",
+        must="The certificates that it shows do not end soon",
         todo="renew it, and write it over the old one, key first: nothing restarts",
         runbook="tls.md",
         roles=frozenset(Role),
@@ -166,7 +170,7 @@ CHECKS: tuple[Check, ...] = (
     OfFile(
         group=Group.CERTIFICATES,
         name="theirs",
-        must="The certificates of broker and database are believed, and good for 30 days more",
+        must="The certificates of broker and database are believed, and do not end soon",
         todo="renew it there, or give the file of its CA (amqp_ca_file, database_ca_file)",
         runbook="tls.md",
         roles=frozenset(Role),

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from contracts.confirming import AWAY
 from contracts.errors import ContractError
@@ -84,6 +84,12 @@ class OfAll(_Check):
 
 Check: TypeAlias = OfFile | OfAll
 
+TOLD_TO_END = 3
+ENDS_S = 0.5
+"""After that it is left behind."""
+
+T = TypeVar("T")
+
 _TOLD = (
     AccessError,
     AddressError,
@@ -127,8 +133,7 @@ async def _row(
     surroundings: Surroundings,
 ) -> Row:
     try:
-        async with asyncio.timeout(surroundings.wait_s):
-            troubles = await look
+        troubles = await limited(look, surroundings.wait_s)
     except NotLookedError as error:
         return _told(check, subject, Verdict.NOT_LOOKED_AT, [str(error)])
     except TimeoutError:
@@ -142,6 +147,21 @@ async def _row(
     todo = "; ".join(dict.fromkeys(each.todo or check.todo for each in troubles))
     verdict = Verdict.FAILED if failed else Verdict.WARNING
     return _told(check, subject, verdict, [each.text for each in troubles], todo)
+
+
+async def limited(look: Awaitable[T], wait_s: float) -> T:
+    """Whatever it does when it is told to end: a connection that the broker holds back does not
+    close. Raises TimeoutError."""
+    task = asyncio.ensure_future(look)
+    await asyncio.wait({task}, timeout=wait_s)
+    for _ in range(TOLD_TO_END):
+        if task.done():
+            break
+        task.cancel()
+        await asyncio.wait({task}, timeout=ENDS_S)
+    if not task.done() or task.cancelled():
+        raise TimeoutError
+    return task.result()
 
 
 def _told(

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator
 
 from contracts import addresses
 from ops.configurations import Role
+from ops.doctor.broker import alarms
 from ops.doctor.checks import Check, OfAll, OfFile, Trouble, warning
 from ops.doctor.report import Group
-from ops.doctor.surroundings import Subject, Surroundings
+from ops.doctor.surroundings import NotLookedError, Subject, Surroundings
 from ops.doctor.topology import changes, limited
+from topology.problems import TopologyError
 from topology.roles import ROLES
 from workers.delivery.permissions import (
     ForbiddenError,
@@ -34,7 +36,7 @@ async def declared(surroundings: Surroundings) -> list[Trouble]:
 
 async def enough(surroundings: Surroundings, subject: Subject) -> list[Trouble]:
     """As each worker tries when it starts, see `workers.delivery.permissions`."""
-    await surroundings.connected(subject)
+    await _require_taking(surroundings, subject)
     try:
         await require_writing(subject.amqp_url, _own_ways(subject))
     except ForbiddenError as error:
@@ -44,7 +46,7 @@ async def enough(surroundings: Surroundings, subject: Subject) -> list[Trouble]:
 
 async def no_more(surroundings: Surroundings, subject: Subject) -> list[Trouble]:
     """The same, where the role may not. The broker's log has a line for each refusal."""
-    await surroundings.connected(subject)
+    await _require_taking(surroundings, subject)
     exchanges = [exchange.name for exchange in surroundings.policies().exchanges]
     troubles = []
     for way in _forbidden(subject, exchanges):
@@ -54,6 +56,17 @@ async def no_more(surroundings: Surroundings, subject: Subject) -> list[Trouble]
             continue
         troubles.append(Trouble(_too_much(way)))
     return troubles
+
+
+async def _require_taking(surroundings: Surroundings, subject: Subject) -> None:
+    """Raises NotLookedError where whoever publishes would wait for ever."""
+    await surroundings.connected(subject)
+    try:
+        short = surroundings.management is not None and await alarms(surroundings)
+    except TopologyError:
+        return  # nobody knows, and the check's time ends
+    if short:
+        raise NotLookedError("the broker takes no messages: see broker.alarms")
 
 
 def _own_ways(subject: Subject) -> tuple[Way, ...]:

@@ -44,6 +44,8 @@ from workers.store.sealing import SealError
 T = TypeVar("T")
 
 WAIT_S = 10.0
+CLOSES_S = 5.0
+"""What is not closed by then, is closed by the end of the process."""
 CONNECTIONS = 2
 """Of one store."""
 
@@ -187,14 +189,14 @@ class Surroundings:
     async def opened(self) -> AsyncIterator[Surroundings]:
         """At the end all that was opened is closed."""
         try:
-            async with self._opened:
-                try:
-                    yield self
-                finally:
-                    for task in self._tasks.values():
-                        task.cancel()
-                    await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            yield self
         finally:
+            for task in self._tasks.values():
+                task.cancel()
+            with contextlib.suppress(TimeoutError, *AWAY):
+                async with asyncio.timeout(CLOSES_S):
+                    await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+                    await self._opened.aclose()
             self._tasks.clear()
 
     async def _once(self, kind: str, of: object, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
