@@ -14,7 +14,7 @@ def nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def office(tmp_path: Path) -> Office:
+def files(tmp_path: Path) -> Office:
     made = Office(tmp_path)
     made.write()
     return made

@@ -172,8 +172,8 @@ def doctor(*words: str) -> tuple[int, str]:
     return ended.exit_code, ended.output
 
 
-def test_the_command_ends_with_0_for_what_is_right(office: Office) -> None:
-    config = ["-c", str(office.folder / "svcA.toml"), "--only", "configuration"]
+def test_the_command_ends_with_0_for_what_is_right(files: Office) -> None:
+    config = ["-c", str(files.folder / "svcA.toml"), "--only", "configuration"]
     code, told = doctor(*config)
     assert code == ExitCode.DONE, told
     assert "✓ The file can be used (svcA)" in told
@@ -183,9 +183,9 @@ def test_the_command_ends_with_0_for_what_is_right(office: Office) -> None:
     assert {each.group for each in report.rows} == {Group.CONFIGURATION}
 
 
-def test_the_command_ends_with_1_for_a_finding_and_is_no_traceback(office: Office) -> None:
+def test_the_command_ends_with_1_for_a_finding_and_is_no_traceback(files: Office) -> None:
     """No broker answers at the address in the file."""
-    code, told = doctor("-c", str(office.folder / "party-1.toml"), "--skip", "disk", "--json")
+    code, told = doctor("-c", str(files.folder / "party-1.toml"), "--skip", "disk", "--json")
     assert code == ExitCode.FAILED, told
     report = Report.model_validate(json.loads(told))
     wrong = {each.name for each in report.rows if each.verdict is Verdict.FAILED}
@@ -193,18 +193,18 @@ def test_the_command_ends_with_1_for_a_finding_and_is_no_traceback(office: Offic
     assert Group.DISK not in {each.group for each in report.rows}
 
 
-def test_the_command_ends_with_2_for_a_file_that_cannot_be_used(office: Office) -> None:
-    (office.folder / "svcA.key").unlink()
-    code, told = doctor("-c", str(office.folder / "svcA.toml"), "--only", "configuration")
+def test_the_command_ends_with_2_for_a_file_that_cannot_be_used(files: Office) -> None:
+    (files.folder / "svcA.key").unlink()
+    code, told = doctor("-c", str(files.folder / "svcA.toml"), "--only", "configuration")
     assert code == ExitCode.USAGE
     assert "✗ The file can be used (svcA)" in told
 
 
 @pytest.mark.parametrize(("text", "words"), [("= x", "not TOML"), ("x = 1", "none of the tables")])
 def test_the_command_ends_with_2_for_what_is_no_configuration(
-    office: Office, text: str, words: str
+    files: Office, text: str, words: str
 ) -> None:
-    path = office.secret("other.toml", text)
+    path = files.secret("other.toml", text)
     code, told = doctor("-c", str(path))
     assert code == ExitCode.USAGE
     assert words in told

@@ -27,25 +27,25 @@ KEY = bytes(range(32))
 NOW_MS = time.time_ns() // 1_000_000
 
 
-def settings(office: Office) -> PartySettings:
-    return PartySettings.load(office.folder / "party-1.toml")
+def settings(files: Office) -> PartySettings:
+    return PartySettings.load(files.folder / "party-1.toml")
 
 
-def look(office: Office, name: str = "party-1") -> Surroundings:
-    return Surroundings(subjects=office.subjects(name))
+def look(files: Office, name: str = "party-1") -> Surroundings:
+    return Surroundings(subjects=files.subjects(name))
 
 
-def execute(office: Office, *statements: str, owner: str = "party-1") -> None:
-    with closing(sqlite3.connect(office.folder / f"{owner}.sqlite")) as file, file:
+def execute(files: Office, *statements: str, owner: str = "party-1") -> None:
+    with closing(sqlite3.connect(files.folder / f"{owner}.sqlite")) as file, file:
         for statement in statements:
             file.execute(statement)
 
 
 @pytest.fixture
-async def party(office: Office) -> Office:
+async def party(files: Office) -> Office:
     """With a share, which stands in a backup of now."""
-    await office.migrate("party-1", "coordinator")
-    us = settings(office)
+    await files.migrate("party-1", "coordinator")
+    us = settings(files)
     async with us.opened(fenced=True) as store:
         rows = PartyRows(us.party_id, us.sealer())
         share = KeyShareRecord(
@@ -63,7 +63,7 @@ async def party(office: Office) -> Office:
         assert await store.add_sealed_key_shares([replace(share, secret=sealed)])
         await store.note_backup(NOW_MS)
         await store.backup_kept([(KEY, 0)], NOW_MS, unless_due_by=NOW_MS)
-    return office
+    return files
 
 
 RIGHT = (
@@ -88,57 +88,57 @@ async def test_a_party_that_is_as_it_must_be_has_no_finding(party: Office, name:
 
 
 async def test_looking_leaves_every_file_as_it_was(party: Office) -> None:
-    def files() -> dict[Path, bytes]:
+    def contents() -> dict[Path, bytes]:
         kept = (each for each in sorted(party.folder.rglob("*")) if each.is_file())
         return {each: each.read_bytes() for each in kept if each.suffix != ".sqlite-shm"}
 
-    before = files()
+    before = contents()
     for name in RIGHT:
         await row(name, look(party))
-    assert files() == before
+    assert contents() == before
 
 
-async def test_a_database_that_is_not_there_is_not_made(office: Office) -> None:
-    found = await row("store.reachable", look(office))
+async def test_a_database_that_is_not_there_is_not_made(files: Office) -> None:
+    found = await row("store.reachable", look(files))
     assert found.verdict is Verdict.FAILED
     assert "is not there" in found.found[0]
     for name in ("store.schema", "store.writable", "keys.opens"):
-        assert (await row(name, look(office))).verdict is Verdict.NOT_LOOKED_AT
-    assert not (office.folder / "party-1.sqlite").exists()
+        assert (await row(name, look(files))).verdict is Verdict.NOT_LOOKED_AT
+    assert not (files.folder / "party-1.sqlite").exists()
 
 
 def revision(text: str) -> Callable[[Office], object]:
     table = migrations.version_table("party")
-    return lambda office: execute(office, f"UPDATE {table} SET version_num = '{text}'")
+    return lambda files: execute(files, f"UPDATE {table} SET version_num = '{text}'")
 
 
 def master(text: str) -> Callable[[Office], object]:
-    return lambda office: office.secret("party-1.master", text)
+    return lambda files: files.secret("party-1.master", text)
 
 
-def add_master(office: Office) -> None:
-    path = office.folder / "party-1.master"
+def add_master(files: Office) -> None:
+    path = files.folder / "party-1.master"
     path.write_text(f'{path.read_text()}\n2 = "{secrets.token_hex(32)}"\n')
 
 
-def no_folder(office: Office) -> None:
-    folder = settings(office).share_keys_folder
+def no_folder(files: Office) -> None:
+    folder = settings(files).share_keys_folder
     folder.rename(folder.with_name("away"))
 
 
-def went_back(office: Office) -> None:
-    path = settings(office).incarnation_file
+def went_back(files: Office) -> None:
+    path = settings(files).incarnation_file
     line = path.read_text().split()
     path.write_text(f"{line[0]} {line[1]} {int(line[2]) + 5:019d}\n")
 
 
-def over(office: Office) -> None:
-    Tombstones(tombstones_beside(settings(office).incarnation_file)).rise(KEY, 1)
+def over(files: Office) -> None:
+    Tombstones(tombstones_beside(settings(files).incarnation_file)).rise(KEY, 1)
 
 
-def suspended(office: Office) -> None:
+def suspended(files: Office) -> None:
     execute(
-        office,
+        files,
         "INSERT INTO epochs (key_session, epoch, session_id, status, at) VALUES "
         f"(x'{KEY.hex()}', 0, x'', 'suspended', 1)",
     )
@@ -152,7 +152,7 @@ FAULTS = [
     ("store.schema", revision("9999"), Verdict.WARNING, "of a later version"),
     (
         "store.schema",
-        lambda office: execute(office, f"DROP TABLE {migrations.version_table('party')}"),
+        lambda files: execute(files, f"DROP TABLE {migrations.version_table('party')}"),
         Verdict.FAILED,
         "not a party's, or empty",
     ),
@@ -197,30 +197,32 @@ async def test_a_fault_of_a_party_is_told_with_what_to_do(
     assert words in " ".join(found.found)
 
 
-SEEN = "INSERT INTO parties VALUES ('{}', {})"
+SEEN = "INSERT INTO parties VALUES ('party-2', {})"
+STRANGER = "INSERT INTO parties VALUES ('party-9', {})"
 QUARREL = "INSERT INTO quarrels VALUES ('party-1', 'party-2', {})"
 
 
 async def test_parties_that_give_signs_of_life_have_no_finding(party: Office) -> None:
     now = time.time_ns() // 1_000_000
-    execute(party, *(SEEN.format(f"party-{i}", now) for i in (1, 2, 3)), owner="coordinator")
+    seen = (SEEN.replace("party-2", f"party-{i}").format(now) for i in (1, 2, 3))
+    execute(party, *seen, owner="coordinator")
     for name in ("alive", "known", "quarrels", "pools"):
         assert is_right(await row(f"parties.{name}", look(party, "coordinator")))
 
 
 @pytest.mark.parametrize(
-    ("name", "statement", "words"),
+    ("name", "statement", "later_ms", "words"),
     [
-        ("alive", SEEN.format("party-2", NOW_MS - 90_000), "party-2 has been silent for"),
-        ("alive", SEEN.format("party-2", NOW_MS), "party-3 never gave a sign of life"),
-        ("known", SEEN.format("party-9", NOW_MS + 60_000), "party-9 gives signs of life"),
-        ("quarrels", QUARREL.format(NOW_MS), "party-1 makes no presignatures with party-2"),
+        ("alive", SEEN, -90_000, "party-2 has been silent for"),
+        ("alive", SEEN, 0, "party-3 never gave a sign of life"),
+        ("known", STRANGER, 60_000, "party-9 gives signs of life"),
+        ("quarrels", QUARREL, 0, "party-1 makes no presignatures with party-2"),
     ],
 )
 async def test_what_the_coordinator_sees_of_parties_is_told(
-    party: Office, name: str, statement: str, words: str
+    party: Office, name: str, statement: str, later_ms: int, words: str
 ) -> None:
-    execute(party, statement, owner="coordinator")
+    execute(party, statement.format(NOW_MS + later_ms), owner="coordinator")
     found = await row(f"parties.{name}", look(party, "coordinator"))
     assert found.verdict in {Verdict.FAILED, Verdict.WARNING}
     assert words in " ".join(found.found)

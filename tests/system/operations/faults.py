@@ -501,7 +501,7 @@ FAULTS = (
     Fault(
         "party of another version",
         another_version,
-        {("queues.dead_letters", None): "weather_told"},
+        {("queues.dead_letters", None): "from warren.reports: not a report: must be one of"},
         "warren dead-letters list",
     ),
     Fault(
