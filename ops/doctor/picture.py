@@ -61,8 +61,8 @@ def summary(report: Report) -> Text:
     told = f"{counts[Verdict.OK]} checks are right"
     if counts[Verdict.FAILED]:
         told += f", {counts[Verdict.FAILED]} failed"
-    if counts[Verdict.WARNING]:
-        told += f", {counts[Verdict.WARNING]} warnings"
+    if warnings := counts[Verdict.WARNING]:
+        told += f", {warnings} warning{'' if warnings == 1 else 's'}"
     if counts[Verdict.NOT_LOOKED_AT]:
         told += f", {counts[Verdict.NOT_LOOKED_AT]} were not looked at"
     return Text(f"{told}.", style="bold green" if report.healthy else "bold red")
