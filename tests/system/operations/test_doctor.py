@@ -24,7 +24,8 @@ from ops.stack.services import Services
 from tests.patience import until
 from tests.system.field import clocks
 from tests.system.field.brokers import Broker, own_broker
-from tests.system.operations.faults import FAULTS, OVERLAY, Fault, Ward
+from tests.system.operations.faults import FAULTS, Fault
+from tests.system.operations.ward import OVERLAY, Ward
 from topology.management import Management
 
 OFF_S = 40
