@@ -32,6 +32,9 @@ LISTS_QUEUE = "warren.lists.log"
 REQUEST_QUEUES = tuple(f"{REQUESTS}.{lane}" for lane in Lane)
 """For everybody; a client with an id has as many of its own."""
 
+_SIGNED = f"mpc_{OPERATIONS['sign'].word}_result"
+_BUNDLED = "bundled"
+
 REQUEST_KEYS = {name: f"mpc.{row.word}_request" for name, row in OPERATIONS.items()}
 """Operation -> routing key on `REQUESTS`, of the queues for everybody."""
 
@@ -91,15 +94,31 @@ def result_key(
     return _key(f"mpc_{OPERATIONS[operation].word}_result", client_id, subject)
 
 
+def bundled_key(client_id: str) -> str:
+    """In place of `result_key`, of signatures for a client that takes bundles apart and reads its
+    queue alone: its results may come several in one message, see `bundles`."""
+    return _key(_SIGNED, client_id, _BUNDLED)
+
+
+def may_be_bundled(key: str) -> bool:
+    """Whether a result's routing key is a `bundled_key`."""
+    words = key.split(".")
+    return len(words) == 4 and words[1] == _SIGNED and words[3] == _BUNDLED
+
+
 def misaddressed(request: Request) -> str | None:
     """What is wrong with the request's `reply_to`, if anything is."""
+    if request.operation == "sign" and request.client_id is not None:
+        bundled = bundled_key(request.client_id)
+    else:
+        bundled = None
     expected = result_key(
         request.operation,
         client_id=request.client_id,
         request_id=request.request_id,
         key_id=getattr(request, "key_id", None),
     )
-    return None if request.reply_to == expected else f"reply_to must be {expected!r}"
+    return None if request.reply_to in (expected, bundled) else f"reply_to must be {expected!r}"
 
 
 def announcement_key(client_id: str | None, request_id: str) -> str:

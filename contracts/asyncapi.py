@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import addresses, envelope
+from . import addresses, bundles, envelope
 from .coordinators import RESULT_TAG
 from .json_schema import component_schemas, members
 from .operations import OPERATIONS
@@ -36,6 +36,11 @@ signature when it verifies under such a key. A result may come twice.
 
 **Ids** of clients, requests, keys and parties match `{ID_PATTERN}` and are compared exactly.
 A producer without a client id has the result addresses with one word less.
+
+**Messages may come in bundles.** Workers send each other what waits for the same queue as one
+message of content type `{bundles.CONTENT_TYPE}`. A producer gets signatures so only if its request
+names the `reply_to` `{addresses.bundled_key("<client id>")}`, as only who reads its queue alone
+should: a bundle is acknowledged as a whole. Its parts are verified each as if it had come alone.
 
 **A session may be announced.** A request with `announce` is answered by a `session_announced`
 before its result, on the same queue. It says how the session can be asked for, and proves nothing.
@@ -88,6 +93,17 @@ def asyncapi_document() -> dict[str, Any]:
         operations[f"producer.receive.results{suffix}"] = _operation(
             "producer", "receive", f"results{suffix}", announcement
         )
+    channels["results.bundled"] = _channel(
+        addresses.RESULTS,
+        "topic",
+        addresses.bundled_key("{client_id}"),
+        "SignResult",
+        "Bundle",
+        queue=addresses.results_queue("{client_id}"),
+    )
+    operations["producer.receive.results.bundled"] = _operation(
+        "producer", "receive", "results.bundled", "SignResult", "Bundle"
+    )
     for name, channel, told in _internal_channels():
         channels[name] = channel
         for role, action in told:
@@ -113,7 +129,12 @@ def asyncapi_document() -> dict[str, Any]:
         "operations": operations,
         "components": {
             "messages": _messages(),
-            "schemas": {"Envelope": _envelope_schema(), **component_schemas()},
+            "schemas": {
+                "Envelope": _envelope_schema(),
+                "Bundle": _bundle_schema(),
+                **_bundle_head_schemas(),
+                **component_schemas(),
+            },
             "securitySchemes": {
                 "user": {
                     "type": "userPassword",
@@ -139,6 +160,7 @@ def _internal_channels() -> list[tuple[str, dict[str, Any], list[tuple[str, str]
                 "direct",
                 "{party_id}",
                 *instructions.values(),
+                "Bundle",
                 queue=addresses.inbox_queue("{party_id}"),
             ),
             [("coordinator", "send"), ("party", "receive")],
@@ -150,6 +172,7 @@ def _internal_channels() -> list[tuple[str, dict[str, Any], list[tuple[str, str]
                 "direct",
                 "{party_id}",
                 "Envelope",
+                "Bundle",
                 queue=addresses.inbox_queue("{party_id}"),
             ),
             [("party", "send"), ("party", "receive")],
@@ -162,6 +185,7 @@ def _internal_channels() -> list[tuple[str, dict[str, Any], list[tuple[str, str]
                 "{party_id}",
                 created,
                 "Envelope",
+                "Bundle",
                 queue=addresses.keygen_queue("{party_id}"),
             ),
             [("coordinator", "send"), ("party", "send"), ("party", "receive")],
@@ -174,6 +198,7 @@ def _internal_channels() -> list[tuple[str, dict[str, Any], list[tuple[str, str]
                 "{party_id}",
                 presign_batch,
                 "Envelope",
+                "Bundle",
                 queue=addresses.presigning_queue("{party_id}"),
             ),
             [("coordinator", "send"), ("party", "send"), ("party", "receive")],
@@ -186,6 +211,7 @@ def _internal_channels() -> list[tuple[str, dict[str, Any], list[tuple[str, str]
                     "topic",
                     addresses.report_key(event, "{party_id}"),
                     model,
+                    "Bundle",
                     queue=addresses.REPORTS_QUEUE,
                 ),
                 [("party", "send"), ("coordinator", "receive")],
@@ -287,6 +313,14 @@ def _messages() -> dict[str, Any]:
     messages["Envelope"] = _envelope_message(
         "A round message of a protocol, a report, or an instruction."
     )
+    messages["Bundle"] = {
+        "name": bundles.KIND,
+        "description": "Several messages of the same exchange and routing key.",
+        "contentType": bundles.CONTENT_TYPE,
+        "headers": _headers(),
+        "payload": {"$ref": "#/components/schemas/Bundle"},
+        "bindings": {"amqp": {"messageType": bundles.KIND, "bindingVersion": "0.3.0"}},
+    }
     messages["DeadLetter"] = {
         "description": "Any message that nobody could handle, as it was. RabbitMQ's header "
         "`x-death` has the queue and the broker's reason, `warren-reason` a worker's.",
@@ -329,6 +363,23 @@ def _envelope_schema() -> dict[str, Any]:
         "maxLength": envelope.MAX_ENVELOPE_BYTES,
         "description": _ENVELOPE,
     }
+
+
+def _bundle_schema() -> dict[str, Any]:
+    return {
+        "type": "string",
+        "format": "binary",
+        "maxLength": bundles.MAX_BYTES,
+        "description": "The length of the head as 4 big-endian bytes, the head (JSON, "
+        "`BundleHead`), and the bodies of its parts one behind the other.",
+    }
+
+
+def _bundle_head_schemas() -> dict[str, Any]:
+    schema = bundles.Head.model_json_schema(ref_template="#/components/schemas/Bundle{model}")
+    parts = schema.pop("$defs")
+    schema["required"] = ["version", "parts"]
+    return {"BundleHead": schema, **{f"Bundle{name}": part for name, part in parts.items()}}
 
 
 def _request_headers() -> dict[str, Any]:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from typing import ClassVar, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from .admission import ClientPolicy, Policies
 from .identity import PublicIdentity
 from .numbered_lists import Entry, ListError, ListOperator, NumberedList
-from .operations import OPERATIONS
+from .operations import OPERATIONS, RIGHTS, known_right
 from .primitives import Base64, Contract, Id, UnixMillis
 
 MAX_KEYS: Final = 4
@@ -60,6 +60,19 @@ class ClientEntry(Entry):
     again: bool | None = None
     """`put` only: said of an id that was removed before, whose keys are this client's then."""
 
+    @field_validator("operations")
+    @classmethod
+    def _are_rights(
+        cls, names: tuple[str, ...] | None, info: ValidationInfo
+    ) -> tuple[str, ...] | None:
+        """None is made with another word. Some were signed when what goes with another right could
+        be named; nothing came of it, so that is left out of what is read."""
+        if names is None:
+            return None
+        read = info.mode == "json"
+        goes_along = {name for name in names if read and name in OPERATIONS and name not in RIGHTS}
+        return tuple(known_right(name) for name in names if name not in goes_along)
+
     @model_validator(mode="after")
     def _fields_of_its_action(self) -> ClientEntry:
         put = self.action is Action.PUT
@@ -67,8 +80,6 @@ class ClientEntry(Entry):
             raise ValueError(f"{self.action} {'needs' if put else 'has no'} keys")
         if not put and (self.operations, self.again) != (None, None):
             raise ValueError(f"{self.action} has no operations and is not again")
-        if unknown := sorted(set(self.operations or ()) - set(OPERATIONS)):
-            raise ValueError(f"there is no operation {unknown[0]!r}")
         ders = [key.public_key for key in self.keys or ()]
         if len(set(ders)) != len(ders):
             raise ValueError("a key stands there twice")

@@ -21,3 +21,15 @@ def returns_of(headers: Mapping[str, Any]) -> int:
         if isinstance(count, int) and not isinstance(count, bool):
             return max(count, 0)
     return 0
+
+
+def used_of_limit(headers: Mapping[str, Any], *, failed: bool) -> int:
+    """How much of its queue's delivery limit a message has used up.
+
+    Arguments:
+        failed: Whether it is to go back as failed. If not, and plain returns do not count, nothing
+            is used up.
+    """
+    count = headers.get(FAILED)
+    counts = failed or ACQUIRED not in headers
+    return count if counts and isinstance(count, int) and not isinstance(count, bool) else 0

@@ -18,7 +18,8 @@ from pydantic import TypeAdapter, ValidationError
 from . import strict_json
 from .errors import ContractError
 from .identity import Identity, PublicIdentity
-from .keys import EpochBundle, KeyFacts, Resharing
+from .keys import EpochBundle, Holder, KeyFacts, Resharing
+from .peers import Pinned, by_any, identities
 from .requests import RehearseRequest, ReshareRequest
 from .signing import REQUEST_TAG, explain
 from .verification import check_key
@@ -70,7 +71,7 @@ def check(
     bundle: EpochBundle,
     known: KeyFacts,
     *,
-    pinned: Mapping[str, PublicIdentity],
+    pinned: Mapping[str, Pinned],
     owners: Collection[PublicIdentity],
 ) -> None:
     """Raises ContractError unless this shows a new epoch of a known key, but for the proofs that
@@ -96,13 +97,16 @@ def check(
     check_key(bundle.key, pinned=pinned, client_id=known.client_id, tenant=tenant)
     _check_same_key(known, facts)
     _check_asked(request, known, facts)
-    _check_dealers(bundle, _resharing(facts), known)
+    _check_dealers(bundle, _resharing(facts), known, pinned)
     holders = {holder.party_id for holder in facts.holders}
     if bundle.possessions.keys() != holders or bundle.key.certificates.keys() != holders:
         raise ContractError("there is not one certificate and one proof of each new holder")
 
 
-def _check_dealers(bundle: EpochBundle, reshared: Resharing, known: KeyFacts) -> None:
+def _check_dealers(
+    bundle: EpochBundle, reshared: Resharing, known: KeyFacts, pinned: Mapping[str, Pinned]
+) -> None:
+    """A holder may have dealt by another key than it had when it got its share."""
     if reshared.predecessor != known.digest():
         raise ContractError("the epoch's facts name another predecessor")
     dealers = [each for each in known.holders if each.party_id in reshared.dealers]
@@ -112,8 +116,18 @@ def _check_dealers(bundle: EpochBundle, reshared: Resharing, known: KeyFacts) ->
         raise ContractError(f"{known.threshold} dealers have to deal, and each to sign")
     statement = bundle.key.facts.statement()
     for dealer in dealers:
-        signature = bundle.dealt[dealer.party_id]
-        PublicIdentity(dealer.identity).verify(DEALT_TAG, statement, signature)
+        _check_dealt(_keys_of(dealer, pinned), statement, bundle.dealt[dealer.party_id])
+
+
+def _check_dealt(pinned: Pinned, statement: bytes, signature: bytes) -> None:
+    by_any(pinned, lambda key: key.verify(DEALT_TAG, statement, signature))
+
+
+def _keys_of(dealer: Holder, pinned: Mapping[str, Pinned]) -> Pinned:
+    """All that we know of it, if the one in the facts is among them."""
+    known = pinned.get(dealer.party_id)
+    own = PublicIdentity(dealer.identity)
+    return own if known is None or own not in identities(known) else known
 
 
 def _resharing(facts: KeyFacts) -> Resharing:

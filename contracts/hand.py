@@ -10,14 +10,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Sequence
-
-from aio_pika.abc import AbstractIncomingMessage
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Protocol
 
 from .confirming import AWAY
 
 PATIENCE_S = 0.002
 """So long what was dropped waits for more of the kind, in a place of the prefetch."""
+
+
+class Incoming(Protocol):
+    """A delivery as aio-pika has it, as far as it is looked at here."""
+
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def headers(self) -> Mapping[str, Any]: ...
+    @property
+    def redelivered(self) -> bool | None: ...
+    @property
+    def delivery_tag(self) -> int | None: ...
+    async def ack(self, multiple: bool = False) -> None: ...
+    async def reject(self, requeue: bool = False) -> None: ...
+    async def nack(self, multiple: bool = False, requeue: bool = True) -> None: ...
 
 
 class Hand:
@@ -30,14 +45,14 @@ class Hand:
     def __init__(self) -> None:
         self._open: dict[int, int] = {}
         """By the object's id, its delivery tag."""
-        self._dropped: list[AbstractIncomingMessage] = []
+        self._dropped: list[Incoming] = []
         self._acking: asyncio.Task[None] | None = None
 
-    def take(self, delivery: AbstractIncomingMessage) -> None:
+    def take(self, delivery: Incoming) -> None:
         """It came."""
         self._open[id(delivery)] = delivery.delivery_tag or 0
 
-    def settled(self, delivery: AbstractIncomingMessage) -> None:
+    def settled(self, delivery: Incoming) -> None:
         """Somebody else told the broker what became of it."""
         self._open.pop(id(delivery), None)
 
@@ -46,19 +61,19 @@ class Hand:
         self._open.clear()
         self._dropped.clear()
 
-    async def ack(self, delivery: AbstractIncomingMessage) -> None:
+    async def ack(self, delivery: Incoming) -> None:
         """Done with it."""
         with contextlib.suppress(*AWAY):
             await delivery.ack()
             self.settled(delivery)
 
-    async def reject(self, delivery: AbstractIncomingMessage) -> None:
+    async def reject(self, delivery: Incoming) -> None:
         """To the dead letters."""
         with contextlib.suppress(*AWAY):
             await delivery.reject(requeue=False)
             self.settled(delivery)
 
-    async def give_back(self, deliveries: Collection[AbstractIncomingMessage]) -> None:
+    async def give_back(self, deliveries: Collection[Incoming]) -> None:
         """Let the broker deliver them again, to us or to another consumer of the queue."""
         together, one_by_one = self._parted(deliveries)
         with contextlib.suppress(*AWAY):
@@ -69,7 +84,7 @@ class Hand:
                 await delivery.nack(requeue=True)
                 self.settled(delivery)
 
-    def drop(self, delivery: AbstractIncomingMessage) -> None:
+    def drop(self, delivery: Incoming) -> None:
         """Done with it, and there is no hurry: it is acknowledged soon, together with others."""
         self._dropped.append(delivery)
         if self._acking is None or self._acking.done():
@@ -88,13 +103,13 @@ class Hand:
                     await delivery.ack()
                     self.settled(delivery)
 
-    def _all_settled(self, deliveries: Collection[AbstractIncomingMessage]) -> None:
+    def _all_settled(self, deliveries: Collection[Incoming]) -> None:
         for delivery in deliveries:
             self.settled(delivery)
 
     def _parted(
-        self, deliveries: Collection[AbstractIncomingMessage]
-    ) -> tuple[Sequence[AbstractIncomingMessage], Sequence[AbstractIncomingMessage]]:
+        self, deliveries: Collection[Incoming]
+    ) -> tuple[Sequence[Incoming], Sequence[Incoming]]:
         """Those before anything else that is open, by their tags, if they are several; and the
         others."""
         if len(deliveries) < 2:
@@ -108,5 +123,5 @@ class Hand:
         return before, ordered[len(before) :]
 
 
-def _tag(delivery: AbstractIncomingMessage) -> int:
+def _tag(delivery: Incoming) -> int:
     return delivery.delivery_tag or 0

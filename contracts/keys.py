@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from .encoding import digest, optional, pack
 from .errors import ContractError
 from .identity import Identity, PublicIdentity
+from .peers import Pinned, identities
 from .primitives import (
     MAX_PARTIES,
     Base64,
@@ -241,7 +242,7 @@ class CertifiedKey(Contract):
     certificates: dict[Id, Base64]
     """Party id -> signature over `KeyFacts.statement`."""
 
-    def verify(self, pinned: Mapping[str, PublicIdentity]) -> None:
+    def verify(self, pinned: Mapping[str, Pinned]) -> None:
         """Check all certificates against the party identities that the caller trusts.
 
         Raises:
@@ -251,7 +252,7 @@ class CertifiedKey(Contract):
             trusted = pinned.get(holder.party_id)
             if trusted is None:
                 raise ContractError(f"party {holder.party_id} is not one that we know")
-            if trusted.der != holder.identity:
+            if holder.identity not in {each.der for each in identities(trusted)}:
                 raise ContractError(f"party {holder.party_id} has another identity than we know")
             certificate = self.certificates.get(holder.party_id)
             if certificate is None:

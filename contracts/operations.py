@@ -289,3 +289,16 @@ OPERATIONS: Mapping[str, Operation[Any, Any]] = _by_name(TABLE)
 
 RIGHTS = tuple(name for name, row in OPERATIONS.items() if row.right_of is None)
 """What a client may be allowed: each operation that goes by a right of its own."""
+
+
+def known_right(name: str) -> str:
+    """The name, if it can stand among what a client may ask. Raises ValueError, with what to write
+    instead."""
+    if name in RIGHTS:
+        return name
+    if name in OPERATIONS:
+        right = OPERATIONS[name].right_of
+        raise ValueError(
+            f"there is no right to {name!r}, which goes with {right!r}: name only that"
+        )
+    raise ValueError(f"no right to {name!r}; there are {', '.join(RIGHTS)}")

@@ -19,8 +19,8 @@ from . import ecdsa
 from .checks import same
 from .derivation import DerivedKey, derive, parse_path
 from .errors import ContractError
-from .identity import PublicIdentity
 from .keys import CertifiedKey, KeyFacts
+from .peers import Pinned
 from .primitives import Curve, Scheme
 from .results import EcdsaForms, SignedItem, SignResult
 
@@ -54,7 +54,7 @@ def _is_ed25519_key(encoded: bytes) -> bool:
 def check_key(
     key: CertifiedKey,
     *,
-    pinned: Mapping[str, PublicIdentity],
+    pinned: Mapping[str, Pinned],
     client_id: str | None,
     tenant: str | None,
 ) -> None:

@@ -16,9 +16,7 @@ from pathlib import Path
 from contracts import list_log
 from contracts.client import ClientSettings
 from contracts.client_list import ClientEntry, ClientList
-from contracts.errors import ContractError
-from contracts.list_file import ListFile
-from contracts.numbered_lists import SignedEntry
+from contracts.list_following import FollowedList
 
 logger = logging.getLogger(__name__)
 
@@ -48,15 +46,15 @@ class Listed:
     ) -> None:
         self._settings = settings
         self._listed = listed
-        self._path = path
         self._told = told
         self._clock = clock
-        self._kept_to = 0
+        self._follows = FollowedList(listed, path, changed=self._changed)
+        self.hear = self._follows.hear
 
     @contextlib.asynccontextmanager
     async def followed(self) -> AsyncIterator[None]:
         """While it is open, in the background. Raises ListFileError."""
-        self._catch_up()
+        self._follows.load()
         following = list_log.follow(self._settings.amqp_url, self.hear)
         task = asyncio.create_task(following, name="list of clients")
         try:
@@ -64,22 +62,6 @@ class Listed:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-
-    def hear(self, logged: list_log.Logged) -> None:
-        """One message; whatever does not fit is logged and changes nothing."""
-        if logged.list != self._listed.name:
-            return
-        try:
-            signed = SignedEntry.from_bytes(logged.body)
-            if self._listed.knows(signed):
-                return
-            self._take(signed)
-        except ContractError as error:
-            logger.warning("a list's entry was refused", extra={"reason": str(error)})
-        else:
-            self._told(self._listed.number)
-            if (trouble := self.trouble()) is not None:
-                logger.warning("the list of clients", extra={"reason": trouble})
 
     def trouble(self) -> str | None:
         """Why nobody answers us, or soon will not; None where all is well, or the list does not
@@ -104,18 +86,7 @@ class Listed:
                 return None if key.valid_until is None else key.valid_until - self._clock()
         return 0
 
-    def _catch_up(self) -> None:
-        """What this and other processes have kept."""
-        if self._path is not None:
-            with ListFile.held(self._listed, self._path) as file:
-                self._kept_to = file.end
-                self._told(self._listed.number)
-
-    def _take(self, signed: SignedEntry) -> None:
-        if self._path is None:
-            self._listed.take(signed)
-            return
-        with ListFile.held(self._listed, self._path, start=self._kept_to) as file:
-            if not self._listed.knows(signed):
-                file.append(signed)
-            self._kept_to = file.end
+    def _changed(self) -> None:
+        self._told(self._listed.number)
+        if (trouble := self.trouble()) is not None:
+            logger.warning("the list of clients", extra={"reason": trouble})

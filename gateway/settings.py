@@ -6,8 +6,10 @@ host = "127.0.0.1"
 port = 8080
 api_key_authority = "MFkwEwYHKoZ..."    # `warren gateway api-keys authority new` makes it
 api_keys_file = "api-keys"              # what is known of API keys, kept over a restart
-list_operators = ["MFkwEwYHKoZ..."]     # who signs the list of clients, if it is to be followed
-client_list_file = "clients.list"       # what is known of it
+list_operators = ["MFkwEwYHKoZ..."]     # who signs the lists of clients and parties, if they are
+                                        # to be followed
+client_list_file = "clients.list"       # what is known of the one
+party_list_file = "parties.list"        # and of the other
 allowed_ips = ["127.0.0.0/8", "::1"]    # or WARREN_ALLOWED_IPS, which wins; else loopback only
 trusted_proxies = ["10.0.0.5"]          # whose X-Forwarded-For is believed; nobody's unless given
 
@@ -65,9 +67,12 @@ class Door(_Section):
     """Keeps what was verified of API keys, so that nobody can take it back by a restart. Of one
     machine; its processes and gateways may share it."""
     list_operators: list[str] = []
-    """The public keys of operators who sign the list of clients. With none, it is not followed."""
+    """The public keys of operators who sign the lists of clients and parties. With none, they are
+    not followed."""
     client_list_file: Path | None = None
     """Keeps what was verified of that list. Of one machine; its processes may share it."""
+    party_list_file: Path | None = None
+    """The same of the parties."""
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, lt=2**16)
     allowed_ips: list[str] = Field(default=list(LOOPBACK))
@@ -214,9 +219,17 @@ class GatewaySettings:
                 f"{path}: gateway: no api_key_authority: set the public key that `warren gateway "
                 "api-keys authority new FILE` prints, on a machine that is no gateway"
             )
+        door = _absolute(door, path.parent)
+        if not client.list_operators:
+            operators = [PublicIdentity.from_base64(each) for each in door.list_operators]
+            client = replace(
+                client,
+                list_operators=tuple(map(ListOperator, operators)),
+                party_list_file=door.party_list_file,
+            )
         return cls(
             client=client,
-            door=_absolute(door, path.parent),
+            door=door,
             limits=file.limits,
             party_names=file.party_names,
             path=path,
@@ -283,6 +296,7 @@ def _absolute(door: Door, folder: Path) -> Door:
     named = {
         "api_keys_file": door.api_keys_file,
         "client_list_file": door.client_list_file,
+        "party_list_file": door.party_list_file,
         "tls_certificate_file": door.tls_certificate_file,
         "tls_key_file": door.tls_key_file,
     }

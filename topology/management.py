@@ -6,6 +6,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote, unquote, urlsplit
@@ -80,6 +81,19 @@ class Management:
         """What the management API knows of a resource; None where it is missing and may be."""
         return await self.send("GET", path, *names, missing_ok=missing_ok)
 
+    async def time(self) -> float | None:
+        """By the broker's clock, Unix seconds, exact to one; None where an answer does not tell.
+
+        Raises as `get` does.
+        """
+        answer = await self._answered("GET", "whoami", None)
+        self._raise_for(answer, "GET whoami")
+        told = answer.headers.get("Date")
+        try:
+            return None if told is None else parsedate_to_datetime(told).timestamp()
+        except ValueError:
+            return None
+
     async def send(
         self,
         method: str,
@@ -99,8 +113,19 @@ class Management:
             UnavailableError, AccessError, BrokerError: See there.
         """
         url = path.format(*(quote(name, safe="") for name in names))
+        answer = await self._answered(method, url, body)
+        missing_ok = missing_ok or method == "DELETE"
+        if missing_ok and answer.status_code == httpx.codes.NOT_FOUND:
+            return None
+        self._raise_for(answer, f"{method} {url}")
+        return self._json(answer) if answer.content else None
+
+    async def _answered(
+        self, method: str, url: str, body: Mapping[str, object] | None
+    ) -> httpx.Response:
+        """Raises UnavailableError, or that TLS is refused."""
         try:
-            answer = await self._answer(method, url, body)
+            return await self._answer(method, url, body)
         except (httpx.RemoteProtocolError, httpx.ReadError) as error:
             if (said := tls.cause(error)) is not None:
                 raise tls.refused(self.url, said) from None
@@ -119,11 +144,6 @@ class Management:
                 f"RabbitMQ's management API at {self.url} cannot be reached ({error}). "
                 "Is the broker running, with the rabbitmq_management plugin?"
             ) from None
-        missing_ok = missing_ok or method == "DELETE"
-        if missing_ok and answer.status_code == httpx.codes.NOT_FOUND:
-            return None
-        self._raise_for(answer, f"{method} {url}")
-        return self._json(answer) if answer.content else None
 
     async def _answer(
         self, method: str, url: str, body: Mapping[str, object] | None

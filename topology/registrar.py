@@ -1,4 +1,4 @@
-"""One client's part of the topology: made, and taken away, without touching anything else.
+"""One client's or party's part of the topology: made, and taken away, and nothing else touched.
 
 To make a user takes an administrator of the broker, who may do everything. So what is done in a
 client's name is held to a list before anything is done: queues, bindings and users of this client.
@@ -34,6 +34,8 @@ from topology.problems import TopologyError
 
 _ROLES: Final = ("client", "tenant_client", "gateway")
 _QUEUES: Final = r"warren\.(?:requests\.[a-z]+|results)\."
+_PARTY: Final = "party"
+_PARTYS_QUEUES: Final = r"warren\.(?:inbox|keygen|presigning)\."
 
 
 class NotAClientsError(TopologyError):
@@ -68,9 +70,29 @@ def part_of(
     own = {ref: one for ref, one in whole.items() if ref not in others}
     logins = frozenset(one.name for one in own.values() if _is_login(one, client))
     for ref, one in own.items():
-        if not _is_clients(one, client, logins):
+        if not _is_own(one, rf"{_QUEUES}{re.escape(client)}", logins):
             raise NotAClientsError(f"{ref} is not client {client}'s own, and was not touched")
     return Part(client=client, resources=own)
+
+
+def part_of_party(
+    members: Members, party: str, *, vhost: str, directory: Traversable | None = None
+) -> Part:
+    """The same of a party."""
+    alone, others = parties_only(members), parties_only(members, but=party)
+    whole = declared(alone, directory, vhost=vhost).by_ref()
+    left = declared(others, directory, vhost=vhost).by_ref()
+    own = {ref: one for ref, one in whole.items() if ref not in left}
+    logins = frozenset(one.name for one in own.values() if _is_partys_login(one, party))
+    for ref, one in own.items():
+        if not _is_own(one, rf"{_PARTYS_QUEUES}{re.escape(party)}", logins):
+            raise NotAClientsError(f"{ref} is not party {party}'s own, and was not touched")
+    return Part(client=party, resources=own)
+
+
+def parties_only(members: Members, *, but: str | None = None) -> Members:
+    """What is one party's depends on no client."""
+    return Members(parties=tuple(each for each in members.parties if each != but))
 
 
 def only(members: Members, client: str) -> Members:
@@ -108,8 +130,16 @@ def _is_login(resource: object, client: str) -> TypeGuard[User]:
             return False
 
 
-def _is_clients(resource: object, client: str, logins: Collection[str]) -> bool:
-    own = rf"{_QUEUES}{re.escape(client)}"
+def _is_partys_login(resource: object, party: str) -> TypeGuard[User]:
+    match resource:
+        case User(name=name, role=role, member=member, tags=()):
+            return role == _PARTY and member == party and party in name
+        case _:
+            return False
+
+
+def _is_own(resource: object, own: str, logins: Collection[str]) -> bool:
+    """Arguments: own: What a queue's name has to match."""
     match resource:
         case Queue(name=name) | Binding(destination=name, destination_type="queue"):
             return re.fullmatch(own, name) is not None
@@ -152,12 +182,26 @@ class Registrar:
         Raises BlockedError, TopologyError.
         """
         part = part_of(members, client, vhost=self._vhost, directory=self._directory)
+        await self._make(part, only(members, client), made)
+        return part
+
+    async def admit_party(
+        self, members: Members, party: str, *, made: Callable[[Change], None] = lambda _: None
+    ) -> Part:
+        """Make what a party needs. Running it again is safe.
+
+        Raises BlockedError, TopologyError.
+        """
+        part = part_of_party(members, party, vhost=self._vhost, directory=self._directory)
+        await self._make(part, parties_only(members), made)
+        return part
+
+    async def _make(self, part: Part, members: Members, made: Callable[[Change], None]) -> None:
         found = await self._broker.found(user.name for user in part.users)
-        wanted = declared(only(members, client), self._directory, vhost=self._vhost)
+        wanted = declared(members, self._directory, vhost=self._vhost)
         plan = difference(wanted, found, passwords=self._credentials.kept)
         _require_applied(plan, part)
         await apply(_only(plan, part, found), self._broker, made=made)
-        return part
 
     async def expel(self, user: User) -> None:
         """Delete a login, which closes its connections."""

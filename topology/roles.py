@@ -14,6 +14,7 @@ DEFAULT_EXCHANGE: Final = "amq.default"
 """What permissions call the exchange without a name, which leads to every queue."""
 
 Keys: TypeAlias = tuple[str, ...]
+_LISTS: Final = "warren.lists.log"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +45,14 @@ class Role:
     tags: tuple[str, ...] = ()
 
 
-def _asking(group: str, *more: str, read: Keys = ()) -> Role:
-    """A client: its own requests in, its own results out."""
+def _asking(group: str, *more: str) -> Role:
+    """A client: its own requests in, its own results out; and who is a party."""
     words = ("keygen", "reshare", "signing", "cancel", "query", *more)
     keys = tuple(f"mpc.{word}_request.{{client}}" for word in words)
     return Role(
         group=group,
         write=("warren.requests",),
-        read=("warren.results.{client}", *read),
+        read=("warren.results.{client}", _LISTS),
         topics={"warren.requests": Topic(write=keys)},
     )
 
@@ -64,12 +65,11 @@ _OF_PARTY: Final = tuple(f"warren.{lane}.{{party}}" for lane in ("inbox", "keyge
 _OF_ANY_CLIENT: Final = (*_REQUESTS_OF_ANY, "warren.results.{id}")
 _OWN_CANCELS: Final = "warren.cancel.{party}.{id}"
 _COORDINATORS_CANCELS: Final = "warren.cancel.coordinator.{id}"
-_LISTS: Final = "warren.lists.log"
 
 ROLES: Final[Mapping[str, Role]] = {
     "client": _asking("clients"),
     "tenant_client": _asking("tenant_clients", *_FOR_MANY),
-    "gateway": _asking("gateways", *_FOR_MANY, read=(_LISTS,)),
+    "gateway": _asking("gateways", *_FOR_MANY),
     "legacy_client": Role(
         group="legacy_clients",
         write=("warren.requests",),

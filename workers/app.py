@@ -50,7 +50,7 @@ from .party.epoch_counts import count_keys_to_retire
 from .patience import patiently
 from .session.party.acceptance import Party
 from .session.sending import report
-from .settings import CoordinatorSettings, Lane, PartySettings
+from .settings import CoordinatorSettings, DeliverySection, Lane, PartySettings
 from .store.interface import SessionStore, StoreUnavailableError
 from .store.opening import open_coordinator_store
 
@@ -112,10 +112,10 @@ async def run_party(
     queues = {lane: _QUEUES[lane](settings.party_id) for lane in lanes}
     closed = settings.opened(fenced=True, max_connections=limits.database_connections)
     await _broker_reachable(url, queues=queues.values(), ways=partys_ways(settings.party_id))
-    publishing = _connected(url, settings.party_id, middleware)
+    publishing = _connected(url, settings.party_id, middleware, settings.delivery)
     async with _opened(closed) as store, publishing as publisher:
         followed = await following.of_party(settings, store, url)
-        party = _party(settings, followed.clients)
+        party = _party(settings, followed)
         marks = settings.promise_marks
         # Who has had no database before has promised nothing yet.
         marks.begin(0 if (await store.memory()).is_first else now_ms())
@@ -129,13 +129,13 @@ async def run_party(
             Lane.PRESIGNING: consumer.handle_presigning,
         }
         for lane, queue in queues.items():
-            consume(queue, handlers[lane], prefetch=limits.prefetch_of(lane))
+            consume(queue, handlers[lane], prefetch=limits.prefetch_of(lane), bundles=True)
         _hear_cancellations(broker, settings.party_id, consumer.broadcast)
 
         async def sign_of_life() -> None:
             alive = report(
                 sessions.PartyAlive(at=now_ms()),
-                identity=settings.identity,
+                identity=party.speaker,
                 party_id=settings.party_id,
             )
             await publisher.publish(alive)
@@ -163,6 +163,9 @@ async def run_party(
         async def count() -> None:
             await count_keys_to_retire(store, now_ms())
 
+        async def look_under_way() -> None:
+            metrics.PARTY_SESSIONS.set(len(await store.states_under_way()))
+
         health.certificates |= places.certificates(settings.amqp_url, settings.database_url)
         health.checks.update(_able(store, broker, publisher, knocks=False))
         await _serve(
@@ -176,17 +179,19 @@ async def run_party(
             (send_owed, OWED_SECONDS),
             (move_on, EPOCH_SECONDS),
             (count, COUNT_SECONDS),
+            (look_under_way, WATCH_SECONDS),
             (purge, PURGE_SECONDS),
         )
 
 
-def _party(settings: PartySettings, clients: KnownClients) -> Party:
+def _party(settings: PartySettings, known: following.Known) -> Party:
     return Party(
         party_id=settings.party_id,
         identity=settings.identity,
-        peers=settings.peers,
+        others=settings.other_identities,
+        peers=known.parties,
         coordinators=settings.coordinators,
-        clients=clients,
+        clients=known.clients,
         clock_tolerance_ms=int(settings.limits.clock_tolerance_seconds * 1000),
     )
 
@@ -208,7 +213,7 @@ async def run_coordinator(
     )
     # The innermost: what other middleware makes of a message is what leaves, and is signed.
     middleware = Chain(middleware, Signature(settings.identity))
-    publishing = _connected(url, "coordinator", middleware)
+    publishing = _connected(url, "coordinator", middleware, settings.delivery)
     async with _opened(closed) as store, publishing as publisher:
         followed = await following.of_coordinator(settings, store, url)
         clients = followed.clients
@@ -217,7 +222,7 @@ async def run_coordinator(
             store,
             publisher,
             identities=(settings.identity, *settings.other_identities),
-            parties=settings.parties,
+            parties=followed.parties,
             clients=clients,
             limits=limits,
             pool_limits=settings.pools,
@@ -241,7 +246,7 @@ async def run_coordinator(
         async def follow() -> None:
             await own.follow(clients.ids)
 
-        consume(addresses.REPORTS_QUEUE, reports.handle, prefetch=limits.prefetch)
+        consume(addresses.REPORTS_QUEUE, reports.handle, prefetch=limits.prefetch, bundles=True)
         _hear_cancellations(broker, "coordinator", reports.broadcast)
 
         async def sweep() -> None:
@@ -268,7 +273,7 @@ async def run_coordinator(
                 await coordinator.entrance.departures.look(store)
 
         async def begin() -> None:
-            followed.when_changed(follow)
+            followed.when_clients_change(follow)
             await follow()
 
         await _serve(
@@ -381,9 +386,13 @@ async def _broker_reachable(url: str, *, queues: Iterable[str], ways: Iterable[W
 
 
 @contextlib.asynccontextmanager
-async def _connected(url: str, name: str, middleware: Middleware) -> AsyncIterator[Publisher]:
+async def _connected(
+    url: str, name: str, middleware: Middleware, delivery: DeliverySection
+) -> AsyncIterator[Publisher]:
     """The publisher, once the broker can be reached."""
-    publisher = Publisher(url, name=name, around=middleware.around_publishing)
+    publisher = Publisher(
+        url, name=name, around=middleware.around_publishing, bundles=delivery.bundles
+    )
     async for attempt in patiently(*AWAY):
         with attempt:
             try:

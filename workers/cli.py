@@ -5,7 +5,7 @@ import json
 import os
 import ssl
 import stat
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
@@ -28,6 +28,7 @@ from .delivery.lists import UnusableListError
 from .delivery.publisher import NoAdmissionError, TopologyError
 from .health import Health, parse_address, served
 from .resealing.cli import command as reseal
+from .session.peers import Peer
 from .settings import CoordinatorSettings, Lane, PartySettings, SettingsError
 from .store.interface import PartyStore, SchemaError, StoreUnavailableError, WitnessError
 from .store.records import BanRecord, EvidenceRecord
@@ -226,29 +227,32 @@ def list_evidence(
     Both messages are kept as they came, signed by who sent them: whoever has that party's public
     key can check them. Kept until you discard it, long after the session is forgotten.
     """
+    from .following import stored_parties
+
     settings = _load_party(config)
 
-    async def work(opened: PartyStore) -> list[EvidenceRecord]:
-        kept = await opened.evidence()
+    async def work(opened: PartyStore) -> tuple[list[EvidenceRecord], Mapping[str, Peer]]:
+        kept, parties = await opened.evidence(), await stored_parties(settings, opened)
         if out is not None:
             try:
-                proofs.write(out, kept, settings.peers)
+                proofs.write(out, kept, parties)
             except OSError as error:
                 _leave(f"{out}: {error.strerror}; nothing was written", EXIT_CONFIGURATION)
         if discard is None:
-            return kept
+            return kept, parties
         if not await opened.discard_evidence(_session_id(discard)):
             _leave(f"there is no evidence of session {discard}", EXIT_CONFIGURATION)
-        return await opened.evidence()
+        return await opened.evidence(), parties
 
-    rows = [proofs.told(each, settings.peers) for each in _with_store(settings, work)]
+    found, parties = _with_store(settings, work)
+    rows = [proofs.told(each, parties) for each in found]
     if as_json:
         typer.echo(json.dumps(rows))
         return
     lines = [
         [
             *(str(row[name]) for name in ("party", "at", "session", "message")),
-            "yes" if row["proven"] else "no, by the public key that is configured",
+            "yes" if row["proven"] else "no, by the public keys that we know",
         ]
         for row in rows
     ]

@@ -15,7 +15,7 @@ from contracts.envelope import Envelope, UnverifiedEnvelope
 from contracts.errors import ContractError
 
 from .session.inbox import slot_of
-from .session.peers import Peer
+from .session.peers import Peer, by_any
 from .store.records import EvidenceRecord
 
 
@@ -38,7 +38,7 @@ def proven(evidence: EvidenceRecord, peers: Mapping[str, Peer]) -> bool:
         return False
     try:
         first, second = (
-            UnverifiedEnvelope.from_bytes(body).verify(peer.identity)
+            by_any(peer.ever, UnverifiedEnvelope.from_bytes(body).verify)
             for body in (evidence.first, evidence.second)
         )
     except ContractError:

@@ -8,11 +8,13 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from .coordinator import reshare_counts
+from .delivery.bundling import BUNDLES, PARTS
 from .delivery.deliveries import Deliver, Delivery, Ended
 from .delivery.lists import NUMBER, REFUSED_ENTRIES
 from .delivery.middleware import Middleware
 from .delivery.strangers import FLOOD, REFUSED, UNAUTHENTICATED
 from .party import epoch_counts
+from .store import gathering
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -31,6 +33,8 @@ for elsewhere in (
     UNAUTHENTICATED,
     REFUSED,
     FLOOD,
+    BUNDLES,
+    PARTS,
     NUMBER,
     REFUSED_ENTRIES,
     reshare_counts.BEGUN,
@@ -38,6 +42,8 @@ for elsewhere in (
     epoch_counts.STEPS,
     epoch_counts.REFUSALS,
     epoch_counts.TO_RETIRE,
+    gathering.GROUPS,
+    gathering.GATHERED,
 ):
     REGISTRY.register(elsewhere)
 
@@ -57,6 +63,12 @@ CHORES_PUT_OFF = Counter(
     "warren_chores_put_off",
     "Rounds of a periodic chore that failed, mostly for want of store or broker.",
     ["chore"],
+    registry=REGISTRY,
+)
+
+PARTY_SESSIONS = Gauge(
+    "warren_party_sessions",
+    "Sessions of several rounds that are under way at this party, or were two seconds ago.",
     registry=REGISTRY,
 )
 

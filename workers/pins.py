@@ -11,7 +11,7 @@ from contracts.admission import ClientPolicy
 from contracts.errors import ContractError
 from contracts.identity import PublicIdentity
 from contracts.numbered_lists import ListOperator
-from contracts.operations import OPERATIONS
+from contracts.operations import known_right
 from contracts.primitives import Id
 
 from .session.peers import Peer
@@ -35,18 +35,12 @@ class PeerSection(_Section):
     """Base64 DER SubjectPublicKeyInfo."""
 
 
-def _known_operation(name: str) -> str:
-    if name not in OPERATIONS:
-        raise ValueError(f"no such operation; there are {', '.join(OPERATIONS)}")
-    return name
-
-
 class ClientSection(_Section):
     """A key that may sign requests for one client id (none: a legacy producer)."""
 
     client_id: Id | None = None
     public_key: str
-    operations: list[Annotated[str, AfterValidator(_known_operation)]] | None = None
+    operations: list[Annotated[str, AfterValidator(known_right)]] | None = None
     operator: bool = False
     """It may cancel anybody's requests and look at their sessions; parties take its lists of
     tenants; and what it signs of the lists that all follow, such as that of the clients, counts."""

@@ -13,7 +13,6 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from contracts import strict_json
-from contracts.client_list import KnownClients
 from contracts.errors import ContractError
 from contracts.hosts import AddressError
 from contracts.keys import EpochBundle
@@ -86,18 +85,19 @@ def _read(file: Path) -> EpochBundle:
 
 async def _retire(settings: PartySettings, bundle: EpochBundle) -> Retirement:
     async with settings.opened(fenced=True) as store:
-        clients = await following.stored_of_party(settings, store)
-        return await _switching(settings, clients, store).retire_at_once(bundle)
+        known = await following.stored_of_party(settings, store)
+        return await _switching(settings, known, store).retire_at_once(bundle)
 
 
-def _switching(settings: PartySettings, clients: KnownClients, store: PartyStore) -> Switching:
+def _switching(settings: PartySettings, known: following.Known, store: PartyStore) -> Switching:
     limits = settings.limits
     party = Party(
         party_id=settings.party_id,
         identity=settings.identity,
-        peers=settings.peers,
+        others=settings.other_identities,
+        peers=known.parties,
         coordinators=settings.coordinators,
-        clients=clients,
+        clients=known.clients,
         clock_tolerance_ms=int(limits.clock_tolerance_seconds * 1000),
     )
     machine = Machine(ENGINES, party, store, limits, os.urandom)

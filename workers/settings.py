@@ -198,11 +198,20 @@ class CoordinatorLimits(_Section):
         return min(self.waiting, max(LEAST_WAITING, self.waiting // max(clients, 1)))
 
 
+class DeliverySection(_Section):
+    bundles: bool = True
+    """Send what waits for the same queue in one message. Bundles are taken apart in any case; no,
+    while workers of before, who cannot, still run beside this one."""
+
+
 class PartySection(PlacesSection):
     party_id: Id
     index: int = Field(ge=1)
     private_key: SecretStr | None = None
     private_key_file: Path | None = None
+    other_private_key_files: list[Path] = Field(default_factory=list)
+    """During a rotation: of the next identity before the others know it, and of the former one
+    after. What others call the party by at a moment decides which of them it uses."""
     master_key_file: Path | None = None
     incarnation_file: Path | None = None
     """What tells that the database has gone back: on another volume and in no backup of it, kept
@@ -227,6 +236,7 @@ class _PartyFile(_Section):
     coordinators: list[PinSection] = Field(default_factory=list)
     clients: list[ClientSection] = Field(default_factory=list)
     limits: PartyLimits = PartyLimits()
+    delivery: DeliverySection = DeliverySection()
 
 
 class _CoordinatorFile(_Section):
@@ -234,6 +244,7 @@ class _CoordinatorFile(_Section):
     parties: list[PeerSection] = Field(min_length=2)
     clients: list[ClientSection] = Field(default_factory=list)
     limits: CoordinatorLimits = CoordinatorLimits()
+    delivery: DeliverySection = DeliverySection()
     pools: PoolLimits = PoolLimits()
 
     @field_validator("parties")
@@ -253,6 +264,7 @@ def _require_distinct(peers: list[PeerSection]) -> None:
 class PartySettings:
     """
     Attributes:
+        other_identities: Further keys of this party, while one takes the place of another.
         peers: All parties by id, this one included.
         coordinators: Whose instructions count.
         list_operators: Whose entries of the lists count that all follow.
@@ -260,11 +272,13 @@ class PartySettings:
 
     party_id: str
     identity: Identity
+    other_identities: tuple[Identity, ...] = ()
     peers: Mapping[str, Peer]
     coordinators: Coordinators
     clients: tuple[ClientPolicy, ...]
     list_operators: tuple[ListOperator, ...] = ()
     limits: PartyLimits
+    delivery: DeliverySection = field(default_factory=DeliverySection)
     amqp_url: str = field(repr=False)
     database_url: str = field(repr=False)
     master_key_file: Path | None
@@ -283,8 +297,12 @@ class PartySettings:
             public_key=identity.public.to_base64(),
         )
         others = [peer for peer in file.peers if peer.party_id != party.party_id]
+        other_identities = _others(path, "party", party.other_private_key_files)
+        ours = {own.public_key, *(each.public.to_base64() for each in other_identities)}
         for peer in file.peers:
-            if peer.party_id == party.party_id and peer != own:
+            if peer.party_id == party.party_id and (
+                peer.index != party.index or peer.public_key not in ours
+            ):
                 raise SettingsError(
                     f"{path}: peers lists {party.party_id} with another index or public key "
                     "than this party's own"
@@ -296,11 +314,13 @@ class PartySettings:
         return cls(
             party_id=party.party_id,
             identity=identity,
+            other_identities=other_identities,
             peers=pins.peers(path, "peers", [own, *others]),
             coordinators=_coordinators(path, file.coordinators),
             clients=pins.clients(path, file.clients),
             list_operators=pins.list_operators(path, file.clients),
             limits=file.limits,
+            delivery=file.delivery,
             amqp_url=_place(party.broker, path, environ),
             database_url=_place(party.database, path, environ),
             master_key_file=None
@@ -359,6 +379,7 @@ class CoordinatorSettings:
     clients: tuple[ClientPolicy, ...]
     list_operators: tuple[ListOperator, ...] = ()
     limits: CoordinatorLimits
+    delivery: DeliverySection = field(default_factory=DeliverySection)
     pools: PoolLimits
     amqp_url: str = field(repr=False)
     database_url: str = field(repr=False)
@@ -370,15 +391,22 @@ class CoordinatorSettings:
         own = file.coordinator
         return cls(
             identity=_identity(path, "coordinator", own, environ),
-            other_identities=_others(path, own.other_private_key_files),
+            other_identities=_others(path, "coordinator", own.other_private_key_files),
             parties=pins.peers(path, "parties", file.parties),
             clients=pins.clients(path, file.clients),
             list_operators=pins.list_operators(path, file.clients),
             limits=file.limits,
+            delivery=file.delivery,
             pools=file.pools,
             amqp_url=_place(own.broker, path, environ),
             database_url=_place(own.database, path, environ),
         )
+
+
+def party_in(path: Path, environ: Mapping[str, str]) -> tuple[PartySection, Identity]:
+    """Of a party's file, before it has its places. Raises SettingsError."""
+    party = _read(path, _PartyFile).party
+    return party, _identity(path, "party", party, environ)
 
 
 def _read(path: Path, shape: type[T]) -> T:
@@ -409,8 +437,8 @@ def _identity(
         raise SettingsError(str(error)) from None
 
 
-def _others(path: Path, files: list[Path]) -> tuple[Identity, ...]:
-    named = f"{path}: coordinator.other_private_key_files"
+def _others(path: Path, section: str, files: list[Path]) -> tuple[Identity, ...]:
+    named = f"{path}: {section}.other_private_key_files"
     try:
         return tuple(private_keys.read(path.parent / each, named) for each in files)
     except ContractError as error:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from ..addresses import result_key
+from ..addresses import bundled_key, result_key
 from ..failures import Failure, FailureCode
 from ..requests import RequestBase
 from ..results import Result
@@ -42,19 +42,23 @@ class Caller:
         request_id = request_id or secrets.token_hex(16)
         now = now_ms()
         operation = kind.model_fields["operation"].default
+        client_id = self._settings.client_id
+        reply_to = result_key(
+            operation,
+            client_id=client_id,
+            request_id=request_id,
+            key_id=fields.get("key_id"),
+        )
+        if operation == "sign" and client_id is not None and self._correspondence.takes_bundles:
+            reply_to = bundled_key(client_id)
         try:
             return kind(
                 request_id=request_id,
-                client_id=self._settings.client_id,
+                client_id=client_id,
                 signer=self._settings.identity.public.der,
                 issued_at=now,
                 expires_at=now + round(lifetime_s * 1000),
-                reply_to=result_key(
-                    operation,
-                    client_id=self._settings.client_id,
-                    request_id=request_id,
-                    key_id=fields.get("key_id"),
-                ),
+                reply_to=reply_to,
                 tenant=self._tenant,
                 salt=secrets.token_hex(8),
                 **fields,
@@ -68,14 +72,19 @@ class Caller:
         return await self._ask(request, answer)
 
     async def _ask(self, request: Any, kind: type[T]) -> T:
+        return (await self._answered(request, kind))[1]
+
+    async def _answered(self, request: Any, kind: type[T]) -> tuple[SignedRequest, T]:
         """What is refused because the coordinator has too much to do is asked again, as often as
-        its deadline allows: in new bytes, for a refusal is kept, and under the same id."""
+        its deadline allows: in new bytes, for a refusal is kept, and under the same id. Returns
+        also what was answered in the end."""
         fresh = True
         while True:
-            result = await self._correspondence.submit(await self._sign(request), fresh=fresh)
+            signed = await self._sign(request)
+            result = await self._correspondence.submit(signed, fresh=fresh)
             if result.failure is None:
                 assert isinstance(result, kind)
-                return result
+                return signed, result
             pause_s = _pause_s(result.failure, request)
             if pause_s is None:
                 raise refusal(result.failure, result, request, now_ms())

@@ -110,10 +110,10 @@ class Cancels(Registers):
         if wish.issued_at is None:
             return None  # whether a statement covers it, nobody can say
         if wish.made is not None:
-            return Group.of_new_key(wish.made, self._settings.parties)
+            return Group.of_new_key(wish.made, self._settings.speakers)
         if key is None:
             return None
-        return Group.of_key(key.facts, self._settings.parties, result.epochs)
+        return Group.of_key(key.facts, self._settings.speakers, result.epochs)
 
     async def _key(self, wish: Wish) -> CertifiedKey | None:
         """That was to sign. Parties are asked of its epochs, so it comes before the cancel."""

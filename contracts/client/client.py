@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ..keys import CertifiedKey, KeyFacts
@@ -38,7 +39,7 @@ from .correspondence import Correspondence
 from .histories import Histories
 from .rehearsals import Rehearsal
 from .settings import ClientSettings
-from .trust import Trust
+from .trust import Name, Trust
 
 RESHARE_TRIES = 3
 
@@ -46,19 +47,47 @@ RESHARE_TRIES = 3
 class Client(Cancels, Histories):
     """For use by many tasks at once, on one event loop. Made by `connect`."""
 
+    def __init__(
+        self,
+        settings: ClientSettings,
+        correspondence: Correspondence,
+        tenant: str | None,
+        doubted: Mapping[Name, str] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(settings, correspondence, tenant)
+        self._doubted = doubted
+
     @classmethod
     @contextlib.asynccontextmanager
     async def connect(cls, settings: ClientSettings) -> AsyncGenerator[Client, None]:
-        """Raises TopologyError or BrokerUnavailableError."""
+        """Raises TopologyError or BrokerUnavailableError, and ListFileError where the list of
+        parties is followed."""
+        if settings.list_operators:
+            from .following import followed  # its files need Unix
 
+            async with followed(settings) as settings, cls._connected(settings) as client:
+                yield client
+        else:
+            async with cls._connected(settings) as client:
+                yield client
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def _connected(cls, settings: ClientSettings) -> AsyncGenerator[Client, None]:
         async def fetch_key(tenant: str | None, key_id: str) -> None:
             asking = client if tenant is None else client.acting_for(tenant)
             await asking.keys(key_id)
 
         own = (settings.identity.public,)
-        trust = Trust(settings.client_id, settings.parties, own, fetch_key=fetch_key)
+        trust = Trust(
+            settings.client_id,
+            settings.parties,
+            own,
+            fetch_key=fetch_key,
+            speaking=settings.speakers,
+        )
         correspondence = Correspondence(settings, trust.check)
-        client = cls(settings, correspondence, tenant=None)
+        client = cls(settings, correspondence, None, trust.doubted)
         await correspondence.open()
         try:
             yield client
@@ -83,6 +112,13 @@ class Client(Cancels, Histories):
         came of it."""
         return self._correspondence.disbelieved
 
+    @property
+    def doubted(self) -> Mapping[str, str]:
+        """Keys that the coordinator has listed and that do not check out, and why: such as one with
+        a party whose key we do not know."""
+        told = self._doubted.items()
+        return {key_id: why for (tenant, key_id), why in told if tenant == self._tenant}
+
     def acting_for(self, tenant: str) -> Client:
         """The same connection and queue, with keys, accounts and sessions of the tenant's own.
         There is nothing to close.
@@ -90,7 +126,7 @@ class Client(Cancels, Histories):
         Answers come back by request id alone, whoever asked. So a client that chooses request ids
         itself must choose them so that no two tenants have the same.
         """
-        return Client(self._settings, self._correspondence, tenant)
+        return Client(self._settings, self._correspondence, tenant, self._doubted)
 
     async def create_key(
         self,
@@ -205,8 +241,8 @@ class Client(Cancels, Histories):
         request = self._request(
             RehearseRequest, self._settings.query_timeout_s, None, tries=tries, **fields
         )
-        result = await self._ask(request, RehearseResult)
-        return Rehearsal.of(request, key.facts, result, self._settings.parties)
+        signed, result = await self._answered(request, RehearseResult)
+        return Rehearsal.of(request, signed.body, key.facts, result, self._settings.speakers)
 
     async def sign(
         self,
@@ -371,7 +407,8 @@ class Client(Cancels, Histories):
         return await self._begin(request)
 
     async def keys(self, only: str | None = None) -> list[CertifiedKey]:
-        """This client's keys, or the one of that id, each certified by all its parties."""
+        """This client's keys, or the one of that id, each certified by all its parties. One that is
+        not hides no other: it is left out, and told of by `doubted`."""
         found: dict[str, CertifiedKey] = {}
         after = None
         while True:
@@ -380,7 +417,7 @@ class Client(Cancels, Histories):
             found |= {key.facts.key_id: key for key in new}
             # A coordinator that says for ever that there are more is not asked for ever.
             if not (page.more and new):
-                return list(found.values())
+                return [key for name, key in found.items() if name not in self.doubted]
             after = page.keys[-1].facts.key_id
 
     async def look(

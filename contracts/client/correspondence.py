@@ -14,10 +14,10 @@ import tenacity
 from aio_pika.abc import AbstractIncomingMessage
 from pydantic import ValidationError
 
-from .. import results, strict_json
+from .. import bundles, results, strict_json
 from ..checks import announced_session, same
 from ..errors import ContractError, UnauthenticatedError
-from ..hand import Hand
+from ..hand import Hand, Incoming
 from ..primitives import Owner
 from ..results import Result, SessionAnnounced
 from ..sampling import Sampling
@@ -32,6 +32,7 @@ from .errors import (
 from .letters import Asked, Cover, Letter, asked
 from .link import Link, LinkLostError
 from .mailbox import Mailbox
+from .parcels import Parcel
 from .settings import ClientSettings
 from .wishes import Wish
 
@@ -90,6 +91,13 @@ class Correspondence:
     @property
     def blocked(self) -> str | None:
         return self._link.blocked
+
+    @property
+    def takes_bundles(self) -> bool:
+        """Whether results may come several in one message: each goes back to the queue with all
+        that came with it, so nobody else may read there."""
+        settings = self._settings
+        return settings.bundles and settings.client_id is not None and self._link.alone
 
     async def close(self) -> None:
         self._closed = True
@@ -218,6 +226,17 @@ class Correspondence:
 
     async def _receive(self, delivery: AbstractIncomingMessage) -> None:
         self._hand.take(delivery)
+        if delivery.content_type != bundles.CONTENT_TYPE:
+            return await self._read(delivery)
+        try:
+            parcel = Parcel(delivery, self._hand)
+        except UnauthenticatedError as error:
+            return await self._disbelieve(delivery, error)
+        # Side by side: to believe one, others may have to be asked.
+        await asyncio.gather(*map(self._read, parcel.parts))
+        return None
+
+    async def _read(self, delivery: Incoming) -> None:
         if delivery.redelivered:
             cover = self._unread.get(_digest(delivery))
             if cover is not None and not self._cares_for(cover):
@@ -254,9 +273,7 @@ class Correspondence:
         """Whether somebody waits for it, or was given it by now."""
         return cover.asked[0] in self._waiting or cover.asked in self._answered
 
-    async def _disbelieve(
-        self, delivery: AbstractIncomingMessage, error: UnauthenticatedError
-    ) -> None:
+    async def _disbelieve(self, delivery: Incoming, error: UnauthenticatedError) -> None:
         """Anybody with a login at the broker may have sent it: it changes nothing here. Of each
         kind one a second goes to the dead letters, so that somebody notices; more would hide those
         of others."""
@@ -328,7 +345,7 @@ def _keep(kept: OrderedDict[K, V], name: K, value: V) -> None:
         kept.popitem(last=False)
 
 
-def _digest(delivery: AbstractIncomingMessage) -> bytes:
+def _digest(delivery: Incoming) -> bytes:
     return hashlib.sha256(delivery.body).digest()
 
 

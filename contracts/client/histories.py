@@ -15,6 +15,7 @@ from ..checks import followed
 from ..errors import ContractError
 from ..identity import PublicIdentity
 from ..keys import KeyFacts
+from ..peers import Pinned, by_any, identities
 from ..primitives import DeleteAfter
 from ..requests import QueryKeyHistoryRequest
 from ..results import QueryKeyHistoryResult
@@ -119,9 +120,7 @@ def joined(last: KeyFacts, page: QueryKeyHistoryResult) -> None:
     followed(last, page.epochs[0].facts)
 
 
-def successions(
-    views: Sequence[EpochView], pinned: Mapping[str, PublicIdentity]
-) -> list[Succession]:
+def successions(views: Sequence[EpochView], pinned: Mapping[str, Pinned]) -> list[Succession]:
     """Of a key's epochs, the newest first, of which each is known to come from the one behind it.
 
     Arguments:
@@ -130,9 +129,7 @@ def successions(
     return [_succession(later, earlier.facts, pinned) for later, earlier in pairwise(views)]
 
 
-def _succession(
-    view: EpochView, before: KeyFacts, pinned: Mapping[str, PublicIdentity]
-) -> Succession:
+def _succession(view: EpochView, before: KeyFacts, pinned: Mapping[str, Pinned]) -> Succession:
     return Succession(
         before=before,
         facts=view.facts,
@@ -151,7 +148,7 @@ def _holds(
     retirement: Retirement,
     facts: KeyFacts,
     before: KeyFacts,
-    pinned: Mapping[str, PublicIdentity],
+    pinned: Mapping[str, Pinned],
 ) -> bool:
     """By the identity that the epoch's facts give a former holder. That of one whom we know has to
     be the one that we know; one who has left may not be known here any more."""
@@ -159,14 +156,18 @@ def _holds(
         if holder.party_id != retirement.party_id:
             continue
         identity = PublicIdentity(holder.identity)
-        if pinned.get(holder.party_id, identity) != identity:
+        keys = pinned.get(holder.party_id, identity)
+        if identity not in identities(keys):
             return False
         try:
-            retirement.verify(
-                identity,
-                party_id=holder.party_id,
-                key_session=facts.session_id,
-                epoch=facts.epoch,
+            by_any(
+                keys,
+                lambda key: retirement.verify(
+                    key,
+                    party_id=retirement.party_id,
+                    key_session=facts.session_id,
+                    epoch=facts.epoch,
+                ),
             )
         except ContractError:
             return False

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from aio_pika.abc import AbstractIncomingMessage
-
 from .. import strict_json
 from ..deliveries import returns_of
-from ..hand import Hand
+from ..hand import Hand, Incoming
 from ..results import DELIVERED, Delivered, SessionAnnounced
 
 Asked = tuple[str, bytes | None]
@@ -47,14 +45,12 @@ class Letter:
     """
 
     cover: Cover
-    delivery: AbstractIncomingMessage
+    delivery: Incoming
     hand: Hand = field(default_factory=Hand)
     _content: Delivered | None = None
 
     @classmethod
-    def opened(
-        cls, content: Delivered, delivery: AbstractIncomingMessage, hand: Hand | None = None
-    ) -> Letter:
+    def opened(cls, content: Delivered, delivery: Incoming, hand: Hand | None = None) -> Letter:
         """One that was parsed already."""
         return cls(Cover.of(content), delivery, hand or Hand(), content)
 

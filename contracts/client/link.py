@@ -54,6 +54,10 @@ SHARED_FOR_S = 1.0
 """For so long a queue that was seen to have other consumers is taken to have them still: who gives
 a result back to nobody gets it again."""
 
+ALONE_FOR_S = 5.0
+"""For so long a queue that had no other consumers is taken to have none, where who reads it decides
+how its messages come."""
+
 _REMEDY = "apply the topology: `warren topology apply`"
 _DEFAULT_PORTS = {"amqp": 5672, "amqps": 5671}
 _RENEWAL_S = 1.0
@@ -96,6 +100,8 @@ class Link:
         self._renewal: asyncio.Task[None] | None = None
         self._consumers = 0
         self._shared_until = 0.0
+        self._alone = False
+        self._look_at = 0.0
         self._consumer: str | None = None
         self._switching = asyncio.Lock()
 
@@ -178,6 +184,16 @@ class Link:
         # asks may stop waiting at any time, so the question is a task of its own.
         return await asyncio.shield(self._probe)
 
+    @property
+    def alone(self) -> bool:
+        """Whether nobody else consumed our queue when this was last looked at, since we began to.
+        Whoever of two began last has seen the other: never do both believe that they are alone."""
+        if not self._up.is_set() or self._queue is None:
+            return False
+        if self._look_at <= time.monotonic() and (self._probe is None or self._probe.done()):
+            self._probe = asyncio.create_task(self._count_consumers(self._queue))
+        return self._alone
+
     async def listen(self) -> None:
         """Consume the queue again, if we rest. While the connection is away there is nothing to do:
         a new one begins with it."""
@@ -198,7 +214,7 @@ class Link:
                 async with answered(self._settings.confirm_timeout_s):
                     consumer = await queue.consume(self._deliver)
                 if queue is self._queue:
-                    self._consumer = consumer
+                    self._consumer, self._alone, self._look_at = consumer, False, 0.0
 
     async def _stop(self, wanted: Callable[[], bool]) -> bool:
         async with self._switching:
@@ -209,16 +225,21 @@ class Link:
                 async with answered(self._settings.confirm_timeout_s):
                     await queue.cancel(consumer)
                 if queue is self._queue:
-                    self._consumer = None
+                    self._consumer, self._alone = None, False
                     return True
             return False
 
     async def _count_consumers(self, queue: AbstractQueue) -> int:
+        consumer = self._consumer
         try:
             async with answered(self._settings.confirm_timeout_s):
                 self._consumers = (await queue.declare()).consumer_count or 0
         except AWAY:
+            self._alone = False
             return 0
+        ours = consumer is not None and consumer == self._consumer and queue is self._queue
+        self._alone = ours and self._consumers == 1
+        self._look_at = time.monotonic() + ALONE_FOR_S
         if self._consumers > 1:
             self._shared_until = time.monotonic() + SHARED_FOR_S
         return self._consumers
@@ -340,6 +361,7 @@ class Link:
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None
         self._exchange = self._queue = self._consumer = None
+        self._alone, self._look_at = False, 0.0
         self._up.clear()
         self._on_lost()
         if connection is not None:

@@ -7,12 +7,14 @@ nothing is changed by it: a party that was ready may be away a minute later.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ..errors import ContractError
-from ..identity import PublicIdentity
 from ..keys import KeyFacts
+from ..peers import Pinned, by_any
 from ..readiness import Readiness
 from ..requests import RehearseRequest
 from ..results import RehearseResult
@@ -23,11 +25,13 @@ class Rehearsal:
     """
     Attributes:
         request: What was asked for.
+        body: Its bytes as they were signed: it is to them that the parties answer.
         before: The key as it is.
         answers: By party id, those that hold: signed by their party, to this request.
     """
 
     request: RehearseRequest
+    body: bytes
     before: KeyFacts
     answers: Mapping[str, Readiness]
 
@@ -35,26 +39,29 @@ class Rehearsal:
     def of(
         cls,
         request: RehearseRequest,
+        body: bytes,
         before: KeyFacts,
         result: RehearseResult,
-        pinned: Mapping[str, PublicIdentity],
+        pinned: Mapping[str, Pinned],
     ) -> Rehearsal:
         """What does not verify is no answer.
 
         Arguments:
+            body: As it was signed.
             pinned: The parties that we know.
         """
-        answers = {}
+        answers, digest = {}, hashlib.sha256(body).digest()
         for each in sorted(result.answers, key=lambda answer: answer.party_id):
-            identity = pinned.get(each.party_id)
-            if identity is None:
+            keys = pinned.get(each.party_id)
+            if keys is None:
                 continue
+            check = partial(each.verify, request_digest=digest)
             try:
-                each.verify(identity, request_digest=result.request_digest)
+                by_any(keys, check)
             except ContractError:
                 continue
             answers[each.party_id] = each
-        return cls(request=request, before=before, answers=answers)
+        return cls(request=request, body=body, before=before, answers=answers)
 
     @property
     def could_deal(self) -> list[str]:

@@ -7,12 +7,16 @@ amqp_ca_file = "ca.pem"                 # for amqps://; or WARREN_AMQP_CA_FILE, 
 amqp_certificate_file = "svcA.pem"      # where it is wanted; without user and password in amqp_url
 amqp_key_file = "svcA.tls.key"          # it is the login
 private_key_file = "svcA.key"           # or private_key, or WARREN_PRIVATE_KEY
+bundles = true                          # results may come several in one message; see `bundles`
 liars = 1                               # of parties, that `final` withstands; see `Settlement`
+list_operators = ["MFkwEwYHKoZ..."]     # who signs the list of parties, if it is to be followed
+party_list_file = "parties.list"        # what is known of it
 
 [[coordinators]]                        # whose results are believed; see `coordinators`
 public_key = "MFkwEwYHKoZIzj0CAQYIKoZI..."
 
-[[parties]]                             # every party whose certificates are to be believed
+[[parties]]                             # every party whose certificates are to be believed; one
+                                        # that changes its key may stand here twice
 party_id = "p1"
 public_key = "MFkwEwYHKoZIzj0CAQYIKoZI..."
 """
@@ -32,6 +36,8 @@ from .. import hosts
 from ..coordinators import Coordinators, PinSection
 from ..errors import ContractError
 from ..identity import Identity, PublicIdentity
+from ..numbered_lists import ListOperator
+from ..peers import Pinned
 from ..primitives import MAX_PARTIES, Id
 from ..requests import MAX_LIFETIME_MS
 from ..signer import Signer
@@ -50,12 +56,17 @@ class ClientSettings:
             service's key, see `signer`.
         coordinators: The identities that count when a result is believed.
         parties: The identities that count when a key's certificates are verified.
+        speaking: Those that count for what a party says now; None: the same.
+        list_operators: Whose entries of the list of parties count; none: it is not followed.
+        party_list_file: Keeps what was verified of that list. Of one machine.
         timeout_s: Lifetime of requests that begin a session, unless the call says otherwise.
         query_timeout_s: Lifetime of all other requests.
         margin_s: How much longer than the deadline a call waits: the coordinator's last word
             about an expired session comes after it.
         ask_again_s: After so long without a result the request is published again, the same
             bytes under the same id; then after twice as long, and so on.
+        bundles: Whether signatures may come several in one message of AMQP, while no other process
+            reads the queue. False where a program that knows nothing of that may begin to.
         liars: How many parties that state that they have not signed a cancelled request may lie,
             until `Settlement.final` is false. None: one less than the key's threshold, for which
             all its holders have to state it. With 0, one liar breaks it.
@@ -65,14 +76,23 @@ class ClientSettings:
     client_id: str | None
     identity: Signer
     coordinators: Coordinators
-    parties: Mapping[str, PublicIdentity]
+    parties: Mapping[str, Pinned]
+    speaking: Mapping[str, Pinned] | None = None
+    list_operators: tuple[ListOperator, ...] = ()
+    party_list_file: Path | None = None
     timeout_s: float = 60.0
     query_timeout_s: float = 15.0
     margin_s: float = 5.0
     ask_again_s: float = 5.0
     confirm_timeout_s: float = 10.0
     heartbeat_s: int = 8
+    bundles: bool = True
     liars: int | None = None
+
+    @property
+    def speakers(self) -> Mapping[str, Pinned]:
+        """By which keys the parties speak now."""
+        return self.parties if self.speaking is None else self.speaking
 
     @property
     def private_identity(self) -> Identity:
@@ -123,12 +143,16 @@ class ClientSettings:
                 client_id=client.client_id,
                 identity=signer or Identity.from_base64(_private_key(path, client, environ)),
                 coordinators=Coordinators.pinned(file.coordinators),
-                parties={
-                    party.party_id: PublicIdentity.from_base64(party.public_key)
-                    for party in file.parties
-                },
+                parties=_pinned(file.parties),
+                list_operators=tuple(
+                    ListOperator(PublicIdentity.from_base64(each)) for each in client.list_operators
+                ),
+                party_list_file=None
+                if client.party_list_file is None
+                else path.parent / client.party_list_file,
                 timeout_s=client.timeout_s,
                 liars=client.liars,
+                bundles=client.bundles,
             )
         except ContractError as error:
             raise SettingsError(f"{path}: {error}") from None
@@ -172,8 +196,11 @@ class _ClientSection(_Section):
     amqp_key_file: Path | None = None
     private_key: SecretStr | None = None
     private_key_file: Path | None = None
+    list_operators: list[str] = Field(default_factory=list)
+    party_list_file: Path | None = None
     timeout_s: float = Field(default=60.0, gt=0, le=MAX_LIFETIME_MS / 1000)
     liars: int | None = Field(default=None, ge=0, lt=MAX_PARTIES)
+    bundles: bool = True
 
 
 class _PartySection(_Section):
@@ -181,6 +208,15 @@ class _PartySection(_Section):
     public_key: str
     index: int | None = None
     """Means nothing here; so that the workers' lists of parties can be used as they are."""
+
+
+def _pinned(sections: list[_PartySection]) -> dict[str, Pinned]:
+    """Raises ContractError."""
+    found: dict[str, tuple[PublicIdentity, ...]] = {}
+    for each in sections:
+        key = PublicIdentity.from_base64(each.public_key)
+        found[each.party_id] = (*found.get(each.party_id, ()), key)
+    return {name: keys if len(keys) > 1 else keys[0] for name, keys in found.items()}
 
 
 class _File(_Section):

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from ..errors import ContractError
 from ..identity import PublicIdentity
 from ..keys import EpochName, KeyFacts
+from ..peers import Pinned, by_any
 from ..primitives import Id, Owner, Status
 from ..requests import KeygenRequest, ReshareRequest
 from ..results import CancelResult
@@ -58,11 +60,11 @@ class Committee:
     """Those of whom enough must answer for something to come of a request.
 
     Attributes:
-        members: By party id, with the identity that speaks for it.
+        members: By party id, with what speaks for it.
         needed: So many of them make a signature, or a key.
     """
 
-    members: Mapping[str, PublicIdentity]
+    members: Mapping[str, Pinned]
     needed: int
     threshold: int
 
@@ -92,7 +94,7 @@ class Group:
     def of_key(
         cls,
         facts: KeyFacts,
-        pinned: Mapping[str, PublicIdentity] | None = None,
+        pinned: Mapping[str, Pinned] | None = None,
         told: Iterable[KeyFacts] = (),
     ) -> Group | None:
         """None where an epoch that it comes from is not told of: who holds that, nobody knows.
@@ -119,7 +121,7 @@ class Group:
 
     @classmethod
     def of_new_key(
-        cls, request: KeygenRequest | ReshareRequest, pinned: Mapping[str, PublicIdentity]
+        cls, request: KeygenRequest | ReshareRequest, pinned: Mapping[str, Pinned]
     ) -> Group:
         """Every party of a new key, or of a key's new epoch, has to certify it. Where the request
         names none, which ones is the coordinator's word, so all that there are count."""
@@ -147,8 +149,12 @@ class Group:
         return self.epochs.issuperset(statement.epochs)
 
 
-def _holders(facts: KeyFacts, pinned: Mapping[str, PublicIdentity]) -> Committee:
-    members = {holder.party_id: PublicIdentity(holder.identity) for holder in facts.holders}
+def _holders(facts: KeyFacts, pinned: Mapping[str, Pinned]) -> Committee:
+    """By the keys by which they speak now; by that of the facts, who is not known."""
+    members: dict[str, Pinned] = {
+        holder.party_id: pinned.get(holder.party_id, PublicIdentity(holder.identity))
+        for holder in facts.holders
+    }
     if 2 * len(members) <= len(pinned):
         members |= pinned
     return Committee(members, facts.threshold, facts.threshold)
@@ -199,11 +205,11 @@ def _valid(
     """One of each party, at most."""
     valid: dict[str, Statement] = {}
     for statement in statements:
-        identity = committee.members.get(statement.party_id)
-        if identity is None:
+        pinned = committee.members.get(statement.party_id)
+        if pinned is None:
             continue
         try:
-            statement.verify(owner, target, identity)
+            by_any(pinned, partial(statement.verify, owner, target))
         except ContractError:
             continue
         valid[statement.party_id] = statement

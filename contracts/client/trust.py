@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import assert_never
@@ -15,10 +16,19 @@ from ..errors import ContractError
 from ..identity import PublicIdentity
 from ..keys import CertifiedKey, EpochBundle
 from ..operations import OPERATIONS
-from ..requests import QueryKeyHistoryRequest, Request, SignRequest
+from ..peers import Pinned
+from ..requests import (
+    KeygenRequest,
+    QueryKeyHistoryRequest,
+    QueryKeysRequest,
+    Request,
+    SignRequest,
+)
 from ..results import QueryKeyHistoryResult, Result, SignResult
 from ..signing import SignedRequest
 from ..verification import check_key, check_signed, is_by_holders
+
+logger = logging.getLogger(__name__)
 
 KEPT = 10_000
 """Keys that are remembered; the one that was used longest ago is forgotten first."""
@@ -31,22 +41,29 @@ class Trust:
     """
     Arguments:
         parties: The identities that count.
+        speaking: Those that count for what is certified now; None: the same.
         owners: Ours, by which new epochs of our keys are asked for.
         fetch_key: Asks for a tenant's key and has the answer go through `check` here.
+
+    Attributes:
+        doubted: Keys that were listed last and do not check out, and why. Nobody may believe them.
     """
 
     def __init__(
         self,
         client_id: str | None,
-        parties: Mapping[str, PublicIdentity],
+        parties: Mapping[str, Pinned],
         owners: Collection[PublicIdentity],
         fetch_key: Callable[[str | None, str], Awaitable[object]],
+        speaking: Mapping[str, Pinned] | None = None,
     ) -> None:
         self._client_id = client_id
         self._parties = parties
+        self._speaking = parties if speaking is None else speaking
         self._owners = owners
         self._fetch_key = fetch_key
         self._keys: OrderedDict[Name, CertifiedKey] = OrderedDict()
+        self.doubted: OrderedDict[Name, str] = OrderedDict()
         self._lookups: WeakValueDictionary[Name, asyncio.Lock] = WeakValueDictionary()
 
     async def check(self, result: Result, signed: SignedRequest | None) -> None:
@@ -68,7 +85,12 @@ class Trust:
         for proof in OPERATIONS[result.result].proves(result):
             match proof:
                 case CertifiedKey():
-                    self._accept(tenant, proof)
+                    if isinstance(request, KeygenRequest):
+                        proof.verify(self._speaking)  # it was made just now
+                    if isinstance(request, QueryKeysRequest) and request.only is None:
+                        self._accept_or_doubt(tenant, proof)
+                    else:
+                        self._accept(tenant, proof)
                     # A page has a hundred: calls that wait for something else are heard meanwhile.
                     await asyncio.sleep(0)
                 case EpochBundle():
@@ -94,6 +116,19 @@ class Trust:
             check_key(told.key, pinned=self._parties, **owner)
         else:
             self._accept(tenant, told.key)
+
+    def _accept_or_doubt(self, tenant: str | None, key: CertifiedKey) -> None:
+        """One of a list's, which must not hide the others."""
+        name = (tenant, key.facts.key_id)
+        try:
+            self._accept(tenant, key)
+        except ContractError as error:
+            logger.warning("a key does not check out: %s", error)
+            self.doubted[name] = str(error)
+            if len(self.doubted) > KEPT:
+                self.doubted.popitem(last=False)
+        else:
+            self.doubted.pop(name, None)
 
     def _accept(self, tenant: str | None, key: CertifiedKey) -> None:
         facts = key.facts
@@ -125,6 +160,7 @@ class Trust:
         before = bundle.predecessor
         self._accept(tenant, before)
         epochs.check(bundle, before.facts, pinned=self._parties, owners=self._owners)
+        bundle.key.verify(self._speaking)
         self._accept(tenant, bundle.key)
 
     async def _check_signed(

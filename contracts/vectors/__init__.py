@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import answers, encodings, histories, proven, spoken
+from . import answers, encodings, histories, proven, rehearsals, spoken
 
 FOLDER = Path(__file__).parent
 
@@ -26,6 +26,7 @@ FILES: Mapping[str, Callable[[], Any]] = {
     "signatures": proven.signatures,
     "statements": proven.statements,
     "retirements": histories.retirements,
+    "rehearsals": rehearsals.rehearsals,
     "results": answers.results,
 }
 

@@ -12,7 +12,7 @@ from ..addresses import request_key, result_key, results_queue
 from ..coordinators import RESULT_TAG, Coordinators, Pin
 from ..encoding import pack
 from ..errors import UnauthenticatedError
-from ..primitives import Curve, Owner, Scheme
+from ..primitives import Curve, DeleteAfter, Owner, Scheme
 from ..signing import REQUEST_TAG, SignedRequest, sign_request
 from ..terms import Member, ReshareMember, ReshareTerms, SessionTerms
 from .hands import CLIENT, COORDINATOR, ED25519, NOW, PARTIES, PATH, SPARE, STRANGER, b64
@@ -95,6 +95,10 @@ ASKED: Mapping[str, tuple[str, dict[str, Any]]] = {
         "reshare",
         {**RESHARE, "announce": True, "join_window_ms": 1000},
     ),
+    "other shares, for which the former ones go at once": (
+        "reshare",
+        {**RESHARE, "delete_after": DeleteAfter.CERTIFIED},
+    ),
     "a rehearsal": ("rehearse", RESHARE),
     "a rehearsal with dealers that are named": (
         "rehearse",
@@ -164,6 +168,8 @@ SPOILT: Mapping[str, tuple[str, dict[str, Any]]] = {
     "a rehearsal for an epoch too far ahead": ("a rehearsal", {"first_epoch": 64}),
     "no tries": ("other shares", {"tries": 0}),
     "too many tries": ("other shares", {"tries": 9}),
+    "former shares that go when nobody knows": ("other shares", {"delete_after": "later"}),
+    "a rehearsal that says when shares go": ("a rehearsal", {"delete_after": "certified"}),
     "neither message nor items": ("a signature of a child key", {"message": None}),
     "message and items": ("signatures of a list", {"message": "00" * 32}),
     "items of another scheme": ("signatures of a list", {"scheme": "bip340"}),

@@ -11,6 +11,8 @@ from typing import Any
 from fastapi.responses import JSONResponse
 
 from contracts.client import Rehearsal
+from contracts.primitives import Base64
+from contracts.readiness import Readiness
 
 from ..entry.api_keys import Caller
 from ..sessions import Desk
@@ -49,6 +51,11 @@ class RehearsalView(Answer):
     """Where enough others would deal, one of these may be no obstacle."""
     silent: list[str]
     """Of whom no answer came in time."""
+    request: Base64
+    """What the gateway asked for, as it was signed."""
+    answers: list[Readiness]
+    """What each party signed, for whoever verifies it as well: it is to the SHA-256 of `request`,
+    and by the parties' own names."""
 
     @classmethod
     def of(cls, rehearsal: Rehearsal, names: PartyNames) -> RehearsalView:
@@ -67,6 +74,8 @@ class RehearsalView(Answer):
                 for party_id, (code, message) in rehearsal.refusals.items()
             ],
             silent=names.names(rehearsal.silent),
+            request=rehearsal.body,
+            answers=list(rehearsal.answers.values()),
         )
 
 
@@ -84,4 +93,4 @@ async def rehearse(
         caller.tenant, key_id=key_id, shares=lambda facts: wish.of(facts, names)
     )
     view = RehearsalView.of(told, names.spoken(wish.spoken()))
-    return JSONResponse(view.model_dump(mode="json"))
+    return JSONResponse(view.model_dump(mode="json", exclude_none=True))

@@ -87,6 +87,7 @@ def sign(
     presigning_processes: options.PresigningProcesses = 1,
     coordinator_processes: options.CoordinatorProcesses = 1,
     store: options.StoreOption = Store.POSTGRES,
+    bundles: options.Bundles = True,
     timeout: options.Timeout = 60.0,
     config: options.Config = None,
     to_json: options.AsJson = False,
@@ -114,7 +115,7 @@ def sign(
         presigning=presigning_processes,
         coordinator=coordinator_processes,
     )
-    site = _site(config, directory, work, load, processes, store)
+    site = _site(config, directory, work, load, processes, store, bundles=bundles)
     measure(work, load, site, Output(to_json=to_json, plot=plot))
 
 
@@ -369,6 +370,7 @@ def _site(
     processes: Processes,
     store: Store,
     gateways: int = 0,
+    bundles: bool = True,
 ) -> AbstractContextManager[Site]:
     if config is not None:
         return running_site(config)
@@ -378,5 +380,6 @@ def _site(
         store=store,
         supply=supply_for(work, load),
         gateways=gateways,
+        bundles=bundles,
     )
     return own_site(directory, plan, store, say)

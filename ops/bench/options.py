@@ -55,6 +55,10 @@ PresigningProcesses = Annotated[
 CoordinatorProcesses = Annotated[
     int, typer.Option("--coordinator-processes", min=1, help="Worker processes.")
 ]
+Bundles = Annotated[
+    bool,
+    typer.Option("--bundles/--no-bundles", help="Whether what waits for a queue leaves together."),
+]
 StoreOption = Annotated[Store, typer.Option("--store", help="Where the parties keep shares.")]
 Config = Annotated[
     Path | None,

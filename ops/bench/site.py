@@ -123,6 +123,7 @@ def plan_for(
     gateways: int = 0,
     gateway_limits: Mapping[str, float] = UNTHROTTLED,
     others: tuple[str, ...] = (),
+    bundles: bool = True,
 ) -> Plan:
     """A stack to measure on."""
     return Plan(
@@ -135,6 +136,7 @@ def plan_for(
         gateways=gateways,
         limits=supply.limits | ({"gateway": dict(gateway_limits)} if gateways else {}),
         pools=supply.pools,
+        bundles=bundles,
     )
 
 

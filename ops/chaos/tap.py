@@ -7,11 +7,11 @@ import contextlib
 import hashlib
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aio_pika.abc import AbstractIncomingMessage
 
-from contracts import addresses, sessions
+from contracts import addresses, bundles, sessions
 from contracts.confirming import AWAY, answered
 from contracts.connecting import connect
 from contracts.envelope import CONTENT_TYPE, COORDINATOR, UnverifiedEnvelope
@@ -109,7 +109,8 @@ class Tap:
                     await message.ack()
 
     def hear(self, message: AbstractIncomingMessage) -> None:
-        heard = Heard(
+        """What was published: of a bundle, each part as if it had come alone."""
+        whole = Heard(
             exchange=message.exchange or "",
             routing_key=message.routing_key or "",
             kind=message.type or "",
@@ -120,6 +121,22 @@ class Tap:
             },
             body=message.body,
         )
+        if whole.content_type != bundles.CONTENT_TYPE:
+            return self._note(whole)
+        for part in bundles.unpack(whole.body):
+            self._note(
+                replace(
+                    whole,
+                    kind=part.kind,
+                    content_type=part.content_type,
+                    message_id=part.message_id,
+                    headers=dict(part.headers),
+                    body=part.body,
+                )
+            )
+        return None
+
+    def _note(self, heard: Heard) -> None:
         if heard.kind == ALIVE:
             return
         if event := self._awaited.get(heard.kind):

@@ -8,8 +8,8 @@ from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
 from contracts.errors import ContractError
-from contracts.identity import PublicIdentity
 from contracts.keys import CertifiedKey, KeyFacts
+from contracts.peers import Pinned
 from contracts.primitives import Scheme
 from contracts.requests import KeygenRequest, Request, ReshareRequest, SignRequest
 from contracts.results import KeygenResult, ReshareResult, Result, SignResult
@@ -25,7 +25,7 @@ class Verifier:
         parties: The identities that count.
     """
 
-    def __init__(self, parties: Mapping[str, PublicIdentity]) -> None:
+    def __init__(self, parties: Mapping[str, Pinned]) -> None:
         self._parties = parties
         self._keys: dict[tuple[str | None, str], KeyFacts] = {}
 

@@ -1,18 +1,22 @@
 """`warren client add|rotate|remove|list|publish`: clients of a running system."""
 
-import asyncio
-import logging
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from contracts.logs import hushed
-from ops.cli import current
 from ops.cli.exits import ExitCode, leave, print_json
+from ops.cli.registering import (
+    EXIT_CODES,
+    AsJson,
+    Config,
+    at_registrar,
+    errors,
+    moment,
+    number_at,
+)
 
 if TYPE_CHECKING:
     from contracts.client_list import ClientEntry
@@ -21,11 +25,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-EXIT_CODES = (
-    "Exit codes: 0 done; 1 refused; 2 wrong usage or configuration; 3 begun, and the rest waits "
-    "for something; 4 broker not reached. After any of them the same command may be run again."
-)
-HELD = 3
 _SETTLE_S = 11.0
 """Until the broker's statistics have caught up: see `topology.apply.SETTLE_S`."""
 ROLES = {"client": "clients", "tenant-client": "tenant_clients", "gateway": "gateways"}
@@ -37,17 +36,6 @@ app = typer.Typer(
 )
 
 ClientId = Annotated[str, typer.Argument(metavar="CLIENT", help="Its id, compared exactly.")]
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        envvar="WARREN_REGISTRAR_CONFIG",
-        help="The registrar's file; that of `warren up` unless given.",
-        dir_okay=False,
-        show_default=False,
-    ),
-]
 Out = Annotated[
     Path,
     typer.Option(
@@ -80,7 +68,6 @@ NewOperations = Annotated[
         show_default="what it may ask already",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 @app.command("add", epilog=EXIT_CODES)
@@ -110,7 +97,7 @@ def add(
     if role not in ROLES:
         leave(ExitCode.USAGE, "usage", f"--role is one of {', '.join(ROLES)}", as_json=as_json)
     _check_operations(operation or (), as_json=as_json)
-    with _errors(as_json=as_json):
+    with errors(as_json=as_json):
         wish = _wish(
             client,
             out,
@@ -152,7 +139,7 @@ def rotate(
     if finish and operation:
         text = "--operation goes with the new key, and not with --finish"
         leave(ExitCode.USAGE, "usage", text, as_json=as_json)
-    with _errors(as_json=as_json):
+    with errors(as_json=as_json):
         _require_id(client)
         if finish:
             number = _at_desk(config, lambda desk: desk.finish(client), as_json=as_json)
@@ -182,7 +169,7 @@ def remove(
     Refused while results wait for it. Its keys at the parties stay; nobody may be called as it is
     unless that is said.
     """
-    with _errors(as_json=as_json):
+    with errors(as_json=as_json):
         _require_id(client)
         number = _at_desk(
             config,
@@ -195,7 +182,7 @@ def remove(
 @app.command("publish", epilog=EXIT_CODES)
 def publish(config: Config = None, as_json: AsJson = False) -> None:
     """Bring the list back to a broker that has lost it, or the end of it."""
-    with _errors(as_json=as_json):
+    with errors(as_json=as_json):
         number = _at_desk(config, lambda desk: desk.publish(), as_json=as_json)
     _done("the broker has the whole list", number, as_json=as_json)
 
@@ -210,9 +197,9 @@ def list_clients(
     as_json: AsJson = False,
 ) -> None:
     """Show the clients of the list, their keys, what they may ask; and who follows it how far."""
-    with _errors(as_json=as_json):
+    with errors(as_json=as_json):
         listed, members, refused = _at_desk(config, lambda desk: desk.look(), as_json=as_json)
-        followers = {url: _number_at(url) for url in worker or ()}
+        followers = {url: number_at(url, "clients") for url in worker or ()}
     rows = [_row(entry, members) for entry in listed.clients()]
     if as_json:
         print_json(
@@ -241,11 +228,13 @@ def list_clients(
 
 
 def _check_operations(names: Iterable[str], *, as_json: bool) -> None:
-    from contracts.operations import RIGHTS
+    from contracts.operations import known_right
 
-    if unknown := [name for name in names if name not in RIGHTS]:
-        text = f"there is no right to {unknown[0]!r}; there are {', '.join(RIGHTS)}"
-        leave(ExitCode.USAGE, "usage", text, as_json=as_json)
+    try:
+        for name in names:
+            known_right(name)
+    except ValueError as error:
+        leave(ExitCode.USAGE, "usage", str(error), as_json=as_json)
 
 
 def _in_words(operations: Iterable[str] | None) -> str:
@@ -271,25 +260,11 @@ def _row(entry: "ClientEntry", members: "Members") -> dict[str, Any]:
         "keys": [
             {
                 "public_key": key.model_dump(mode="json")["public_key"],
-                "until": None if key.valid_until is None else _moment(key.valid_until),
+                "until": None if key.valid_until is None else moment(key.valid_until),
             }
             for key in entry.keys or ()
         ],
     }
-
-
-def _number_at(url: str) -> int | None:
-    """What a worker's metrics say; None if it does not answer."""
-    import httpx
-
-    try:
-        told = httpx.get(f"{url.rstrip('/')}/metrics", timeout=5, trust_env=False).text
-    except httpx.HTTPError:
-        return None
-    for line in told.splitlines():
-        if line.startswith('warren_list_number{list="clients"}'):
-            return int(float(line.rpartition(" ")[2]))
-    return None
 
 
 def _wish(client: str, out: Path, public_key: str | None, **more: Any) -> "Wish":
@@ -320,34 +295,13 @@ def _end(until: datetime) -> int:
 def _at_desk(
     config: Path | None, work: "Callable[[Desk], Coroutine[Any, Any, T]]", *, as_json: bool
 ) -> T:
-    from ops.deadletters.errors import broker_errors, parsed
     from ops.registrar.desk import Desk
-    from ops.registrar.settings import RegistrarSettings
 
-    path = config or current.registrar_file()
-    if path is None:
-        text = "no registrar's file: name it with --config, or start a stack with `warren up`"
-        leave(ExitCode.USAGE, "configuration", text, as_json=as_json)
-    say = (lambda _: None) if as_json else typer.echo
-    settings = RegistrarSettings.load(path)
-    desk = Desk(settings, say=say, settle_s=_SETTLE_S)
-    for noisy in ("aiormq", "aio_pika", "asyncio"):
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)  # the errors tell it in a sentence
-    with hushed("contracts"), broker_errors(parsed(settings.amqp_url)), _files():
-        return asyncio.run(work(desk))
-
-
-@contextmanager
-def _files() -> Iterator[None]:
-    """A file that cannot be used is not the broker's fault."""
-    from ops.registrar.handover import HandoverError
-
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None:
-            raise
-        raise HandoverError(f"{error.filename}: {error.strerror}") from None
+    return at_registrar(
+        config,
+        lambda settings, say: work(Desk(settings, say=say, settle_s=_SETTLE_S)),
+        as_json=as_json,
+    )
 
 
 def _show(given: "Given", *, as_json: bool) -> None:
@@ -363,37 +317,3 @@ def _done(text: str, number: int, *, as_json: bool) -> None:
         print_json({"number": number})
     else:
         typer.echo(f"Done, by entry {number} of the list: {text}.")
-
-
-@contextmanager
-def _errors(*, as_json: bool) -> Iterator[None]:
-    from contracts.client import SettingsError
-    from contracts.errors import ContractError
-    from contracts.list_file import ListFileError
-    from ops.deadletters.errors import AccessError, BrokerAwayError
-    from ops.registrar.errors import HeldError, RefusedError
-    from ops.registrar.handover import HandoverError
-    from topology import TopologyError
-    from topology.management import AccessError as ManagementAccessError
-    from topology.management import UnavailableError
-
-    try:
-        yield
-    except (SettingsError, AccessError, ManagementAccessError) as error:
-        leave(ExitCode.USAGE, "configuration", str(error), as_json=as_json)
-    except HeldError as error:
-        leave(ExitCode(HELD), "held", str(error), as_json=as_json)
-    except BrokerAwayError as error:
-        leave(ExitCode.UNREACHABLE, "unreachable", str(error), as_json=as_json)
-    except UnavailableError as error:
-        hint = "Its address, with an administrator's login, is management_url of the registrar's "
-        text = f"{error} {hint}file, or WARREN_MANAGEMENT_URL"
-        leave(ExitCode.UNREACHABLE, "unreachable", text, as_json=as_json)
-    except (RefusedError, ContractError, HandoverError, ListFileError, TopologyError) as error:
-        leave(ExitCode.FAILED, "refused", str(error), as_json=as_json)
-    except KeyboardInterrupt:
-        leave(ExitCode.INTERRUPTED, "interrupted", "interrupted: run it again", as_json=as_json)
-
-
-def _moment(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds")

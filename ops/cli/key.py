@@ -1,11 +1,13 @@
 """`warren key`: make keys and look at them."""
 
 import secrets
+from collections.abc import Mapping
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from contracts import wallets
+from contracts.client import Client
 from contracts.derivation import format_path, parse_path
 from contracts.errors import ContractError
 from contracts.keys import CertifiedKey, KeyFacts
@@ -107,16 +109,23 @@ def list_(context: typer.Context, config: Config = None, as_json: AsJson = False
     Example:
       warren key list --json | jq -r '.keys[].key_id'
     """
-    keys = ask(
+
+    async def look(client: Client) -> tuple[list[CertifiedKey], Mapping[str, str]]:
+        return await client.keys(), client.doubted
+
+    keys, doubted = ask(
         context,
-        lambda client: client.keys(),
+        look,
         config=config,
         as_json=as_json,
         waiting="Asking for the keys ...",
     )
     if as_json:
-        print_json({"keys": [_as_json(key) for key in keys]})
-    elif not keys:
+        print_json({"keys": [_as_json(key) for key in keys], "doubted": dict(doubted)})
+        return
+    for key_id, why in doubted.items():
+        typer.secho(f"! key {key_id} is not shown: {why}", fg="red", err=True)
+    if not keys:
         typer.echo("This client has no keys yet: warren key create KEY_ID --curve ed25519")
     else:
         print_table(

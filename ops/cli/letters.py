@@ -96,13 +96,19 @@ def print_entries(entries: Sequence[Entry]) -> None:
             entry.id,
             (entry.died_at or "unknown").replace("T", " ").rstrip("Z"),
             printable(entry.source or "-"),
-            printable(entry.kind),
+            _kind(entry),
             str(entry.size),
             _shortened(printable(entry.reason)),
         )
         for entry in entries
     ]
     print_table(("ID", "DIED (UTC)", "FROM", "KIND", "BYTES", "REASON"), rows)
+
+
+def _kind(entry: Entry) -> str:
+    if not entry.parts:
+        return printable(entry.kind)
+    return printable(f"{len(entry.parts)} in one: {', '.join(sorted({*entry.parts}))}")
 
 
 def print_notes(found: Survey, *, hidden: int = 0) -> None:

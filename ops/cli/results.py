@@ -12,7 +12,7 @@ from ops.cli.asking import AsJson, Config, settings_of
 from ops.cli.exits import IN_WORDS, ExitCode, clients_errors, leave, print_json
 from ops.cli.letters import run
 from ops.cli.text import print_table
-from ops.deadletters.unread import Pile, UnknownResultError, Unread, by_ids, look
+from ops.deadletters.unread import Pile, UnknownResultError, Unread, by_ids, look, with_company
 from ops.deadletters.unread import discard as throw_away
 
 app = typer.Typer(
@@ -117,7 +117,8 @@ def discard(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Throw results away. A process that still waits for one asks again, and gets it again.
+    """Throw results away. A process that still waits for one asks again, and gets it again. What
+    came in one message with it goes along.
 
     \b
     Example:
@@ -130,6 +131,7 @@ def discard(
         chosen: Sequence[Unread] = _by_ids(ids, pile, as_json=as_json)
     else:
         chosen = [each for each in pile.results if operation in (None, each.operation)]
+    chosen = with_company(chosen, pile.results)
     if chosen and not yes:
         _print(chosen)
         if not typer.confirm(f"Discard {len(chosen)} for good?", err=True):

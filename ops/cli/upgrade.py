@@ -3,12 +3,10 @@
 import asyncio
 import os
 import time
-import tomllib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -16,6 +14,7 @@ from contracts.client import ClientSettings
 from contracts.client import SettingsError as ClientSettingsError
 from gateway.settings import GatewaySettings
 from ops.cli.exits import ExitCode, leave, print_json
+from ops.configurations import Role, Tables, read, role_of, section
 from workers import private_keys
 from workers.settings import CoordinatorSettings, PartySettings, SettingsError
 from workers.store.interface import SchemaError, StoreUnavailableError, WitnessError
@@ -29,19 +28,6 @@ app = typer.Typer(no_args_is_help=True, help="What an upgrade leaves to be done 
 @app.callback()
 def upgrade() -> None:
     """So that `check` is a command of its own."""
-
-
-class Role(StrEnum):
-    """Whose configuration file it is."""
-
-    PARTY = "party"
-    COORDINATOR = "coordinator"
-    GATEWAY = "gateway"
-    CLIENT = "client"
-
-
-Tables = Mapping[str, Any]
-"""A configuration file's, as read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,19 +80,14 @@ def _no_pins(tables: Tables) -> str | None:
 
 
 def _no_identity(tables: Tables) -> str | None:
-    names = {"private_key", "private_key_file"} & {*_section(tables, Role.COORDINATOR)}
+    names = {"private_key", "private_key_file"} & {*section(tables, Role.COORDINATOR)}
     given = names or private_keys.VARIABLE in os.environ
     return None if given else "no private_key_file under [coordinator]"
 
 
 def _no_authority(tables: Tables) -> str | None:
-    given = _section(tables, Role.GATEWAY).get("api_key_authority")
+    given = section(tables, Role.GATEWAY).get("api_key_authority")
     return None if given else "no api_key_authority under [gateway]"
-
-
-def _section(tables: Tables, role: Role) -> Tables:
-    found = tables.get(role.value)
-    return found if isinstance(found, dict) else {}  # if it is anything else, its settings say so
 
 
 LACKS = (
@@ -228,8 +209,8 @@ def check(
       warren upgrade check -c party-1.toml
     """
     try:
-        tables = _read(config)
-        role = _role(config, tables)
+        tables = read(config)
+        role = role_of(config, tables)
         lacking = _lacking(role, tables)
         found = lacking or asyncio.run(_find(role, config))
     except (SettingsError, ClientSettingsError, SchemaError, SealError, WitnessError) as error:
@@ -276,32 +257,3 @@ def _tell(role: Role, found: list[Found]) -> None:
                 typer.echo(f"  {line}")
     if not any(each.lines for each in found):
         typer.echo(f"Nothing is left to do at this {role}.")
-
-
-def _read(config: Path) -> Tables:
-    try:
-        with config.open("rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        _refuse(f"{config}: {error.strerror}")
-    except tomllib.TOMLDecodeError as error:
-        _refuse(f"{config}: not TOML: {error}")
-    except UnicodeDecodeError:
-        _refuse(f"{config}: not TOML: not UTF-8 text")
-
-
-def _role(config: Path, tables: Tables) -> Role:
-    """A gateway's file has its client's tables as well, and a coordinator's may lack its own."""
-    for role in (Role.PARTY, Role.GATEWAY, Role.CLIENT, Role.COORDINATOR):
-        if role.value in tables:
-            return role
-    if "parties" not in tables:
-        _refuse(
-            f"{config}: has none of the tables [party], [coordinator], [gateway] and [client], by "
-            "which it is told whose it is"
-        )
-    return Role.COORDINATOR
-
-
-def _refuse(text: str) -> NoReturn:
-    raise SettingsError(text)

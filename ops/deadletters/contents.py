@@ -11,7 +11,7 @@ from typing import Any
 
 import pydantic_core
 
-from contracts import envelope
+from contracts import bundles, envelope
 from contracts.envelope import UnverifiedEnvelope
 from contracts.errors import ContractError
 from contracts.primitives import MAX_BODY_BYTES
@@ -26,7 +26,21 @@ _JSON = "application/json"
 
 
 def shown(body: bytes) -> dict[str, Any]:
-    """JSON that tells what the body is; `form` is ``envelope``, ``json`` or ``unreadable``."""
+    """JSON that tells what the body is; `form` is ``envelope``, ``json``, ``bundle`` or
+    ``unreadable``."""
+    if parts := parts_of(body):
+        return {
+            "form": "bundle",
+            "parts": [
+                {
+                    "message_id": part.message_id,
+                    "kind": part.kind,
+                    "bytes": len(part.body),
+                    **shown(part.body),
+                }
+                for part in parts
+            ],
+        }
     claimed = _envelope(body)
     if claimed is not None:
         instruction = _json(claimed.payload) if claimed.sender == envelope.COORDINATOR else None
@@ -52,6 +66,14 @@ def _value(value: dict[str, Any] | None) -> dict[str, Any]:
     return {"value": without_tokens(value), **({} if request is None else {"request": request})}
 
 
+def parts_of(body: bytes) -> tuple[bundles.Part, ...]:
+    """The messages in a bundle; none if it is no bundle."""
+    try:
+        return bundles.unpack(body)
+    except ContractError:
+        return ()
+
+
 def kind_of(body: bytes, *, report: bool) -> str:
     """The AMQP type that goes with a body of ours, or `UNREADABLE`.
 
@@ -59,6 +81,8 @@ def kind_of(body: bytes, *, report: bool) -> str:
         report: Whether it was for the coordinator: then an envelope's type names no round, as
             that of the coordinator's own.
     """
+    if parts_of(body):
+        return bundles.KIND
     claimed = _envelope(body)
     if claimed is not None:
         spoken = report or claimed.sender == envelope.COORDINATOR
@@ -72,6 +96,8 @@ def kind_of(body: bytes, *, report: bool) -> str:
 
 def content_type_of(body: bytes) -> str:
     """What the body looks like, where nobody says."""
+    if parts_of(body):
+        return bundles.CONTENT_TYPE
     if _envelope(body) is not None:
         return envelope.CONTENT_TYPE
     return "application/octet-stream" if _json(body) is None else _JSON

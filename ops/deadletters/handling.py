@@ -88,7 +88,9 @@ async def replay(
         async for held, entry in found:
             try:
                 route = origin(held.letter) if to is None else Route.straight_to(to)
-                await desk.send(held.letter, route)
+                # A bundle's messages one by one: what ended one of them ends no other this time.
+                for letter in held.letter.one_by_one():
+                    await desk.send(letter, route)
             except UnknownOriginError as error:
                 outcome.stayed.append((entry, f"{error}; give --to-queue"))
             except NotTakenError as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -126,6 +126,24 @@ class Letter:
         if type_:
             return type_
         return contents.kind_of(self.body, report=self.source == addresses.REPORTS_QUEUE)
+
+    def one_by_one(self) -> tuple[Letter, ...]:
+        """The messages of a bundle, as if each lay here; of anything else, the letter itself."""
+        if not (parts := contents.parts_of(self.body)):
+            return (self,)
+        return tuple(
+            replace(
+                self,
+                properties={
+                    "message_id": part.message_id,
+                    "type": part.kind,
+                    "content_type": part.content_type,
+                },
+                headers=part.headers,
+                body=part.body,
+            )
+            for part in parts
+        )
 
     @property
     def died_at(self) -> datetime | None:

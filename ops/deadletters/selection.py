@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ops.deadletters import reasons
+from ops.deadletters import contents, reasons
 from ops.deadletters.letter import ID_DIGITS, Letter
 
 _PREFIX = re.compile(r"[0-9a-f]{1,64}")
@@ -36,6 +36,8 @@ class Entry:
     """UTC, ISO 8601; None where nobody noted it."""
     source: str | None
     kind: str
+    parts: tuple[str, ...]
+    """The kinds of the messages in a bundle."""
     size: int
     reason: str
     message_id: str
@@ -50,6 +52,7 @@ class Entry:
             died_at=None if at is None else at.strftime("%Y-%m-%dT%H:%M:%SZ"),
             source=letter.source,
             kind=letter.kind,
+            parts=tuple(part.kind for part in contents.parts_of(letter.body)),
             size=len(letter.body),
             reason=reasons.in_words(letter),
             message_id=letter.message_id,
@@ -68,6 +71,7 @@ class Entry:
             "died_at": self.died_at,
             "from": self.source,
             "kind": self.kind,
+            **({"parts": list(self.parts)} if self.parts else {}),
             "bytes": self.size,
             "reason": self.reason,
             "message_id": self.message_id,
@@ -78,7 +82,8 @@ class Entry:
 class Filter:
     """
     Attributes:
-        source, kind: Patterns as of a shell: ``warren.inbox.*``, ``keygen/*``.
+        source, kind: Patterns as of a shell: ``warren.inbox.*``, ``keygen/*``; of a bundle, the
+            kind of any of its messages.
         reason: A part of it, in upper or lower case.
     """
 
@@ -90,9 +95,12 @@ class Filter:
         """Whether the entry is among those that were asked for."""
         return (
             (self.source is None or fnmatch.fnmatchcase(entry.source or "", self.source))
-            and (self.kind is None or fnmatch.fnmatchcase(entry.kind, self.kind))
+            and (self.kind is None or any(map(self._is_kind, (entry.kind, *entry.parts))))
             and (self.reason is None or self.reason.lower() in entry.reason.lower())
         )
+
+    def _is_kind(self, kind: str) -> bool:
+        return fnmatch.fnmatchcase(kind, self.kind or "")
 
     def __bool__(self) -> bool:
         return (self.source, self.kind, self.reason) != (None, None, None)

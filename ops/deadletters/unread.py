@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -38,6 +38,8 @@ class Unread:
     content: Delivered = field(repr=False)
     size: int
     returns: int
+    along: frozenset[str] = frozenset()
+    """Digests of what came in one message with it, and goes only with it."""
 
     @property
     def id(self) -> str:
@@ -93,7 +95,7 @@ class Pile:
 async def look(settings: ClientSettings, most: int) -> Pile:
     """What there is; all of it goes back. Raises AccessError or BrokerAwayError."""
     async with _desk(settings) as desk, desk.look(most) as letters:
-        found = [_read(held.letter, settings) async for held in letters]
+        found = [each async for held in letters for each in _read(held.letter, settings)]
     believed = tuple(each for each in found if each is not None)
     return Pile(
         results=believed,
@@ -107,18 +109,19 @@ async def discard(settings: ClientSettings, chosen: Sequence[Unread], done: list
     """Take them out for good, wherever in the queue they are by now.
 
     Arguments:
+        chosen: With all that came along with them.
         done: Filled while it happens. What is not there at the end went elsewhere meanwhile.
     """
     wanted = Counter(each.digest for each in chosen)
     async with _desk(settings) as desk, desk.look() as letters:
         async for held in letters:
-            digest = _digest(held.letter)
-            if not wanted[digest]:
+            found = _read(held.letter, settings)
+            believed = [each for each in found if each is not None and wanted[each.digest]]
+            if len(believed) < len(found):
                 continue
-            if (found := _read(held.letter, settings)) is not None:
-                await held.take_out()
-                wanted[digest] -= 1
-                done.append(found)
+            await held.take_out()
+            wanted.subtract(each.digest for each in believed)
+            done += believed
             if not wanted.total():
                 return
 
@@ -139,16 +142,27 @@ def by_ids(ids: Iterable[str], pile: Sequence[Unread]) -> list[Unread]:
     return [each for each in pile if each.digest in meant]
 
 
+def with_company(chosen: Sequence[Unread], pile: Sequence[Unread]) -> list[Unread]:
+    """Those that are chosen, and what came in one message with any of them."""
+    digests = {each.digest for each in chosen}.union(*(each.along for each in chosen))
+    return [each for each in pile if each.digest in digests]
+
+
 def _desk(settings: ClientSettings) -> AbstractAsyncContextManager[Desk]:
     return Desk.open(settings.amqp_url, addresses.results_queue(settings.client_id))
 
 
-def _digest(letter: Letter) -> str:
-    return hashlib.sha256(letter.body).hexdigest()
+def _read(letter: Letter, settings: ClientSettings) -> list[Unread | None]:
+    """All that is in it; None for each that is nothing that the coordinator says to this client."""
+    alone = letter.one_by_one()
+    found = [_read_one(each, settings, returns_of(letter.headers)) for each in alone]
+    digests = frozenset(each.digest for each in found if each is not None)
+    return [
+        each if each is None else replace(each, along=digests - {each.digest}) for each in found
+    ]
 
 
-def _read(letter: Letter, settings: ClientSettings) -> Unread | None:
-    """None if it is nothing that the coordinator says to this client."""
+def _read_one(letter: Letter, settings: ClientSettings, returns: int) -> Unread | None:
     try:
         now = time.time_ns() // 1_000_000
         settings.coordinators.check_result(letter.body, letter.headers, now=now)
@@ -158,8 +172,8 @@ def _read(letter: Letter, settings: ClientSettings) -> Unread | None:
     if content.client_id != settings.client_id:
         return None
     return Unread(
-        digest=_digest(letter),
+        digest=hashlib.sha256(letter.body).hexdigest(),
         content=content,
         size=len(letter.body),
-        returns=returns_of(letter.headers),
+        returns=returns,
     )

@@ -84,7 +84,7 @@ def write_file(
                 f"gone) and {path} is not there: give the client another login with `warren client "
                 "rotate`"
             )
-    own: dict[str, Any] = {"client_id": client_id, **_at_the_broker(amqp_url, login)}
+    own: dict[str, Any] = {"client_id": client_id, **at_the_broker(amqp_url, login)}
     if key is not None:
         own["private_key_file"] = os.path.relpath(key, path.parent)
     lines = ["[client]", *_lines(own), ""]
@@ -102,7 +102,8 @@ def write_file(
         raise HandoverError(str(error)) from None
 
 
-def _at_the_broker(amqp_url: str, login: Login) -> dict[str, str]:
+def at_the_broker(amqp_url: str, login: Login) -> dict[str, str]:
+    """What of a configuration file says where the broker is and who comes."""
     if login.password is not None:
         secret = login.password.read_text(encoding="utf-8").rstrip("\r\n")
         return {"amqp_url": _with_login(amqp_url, login.user, secret)}

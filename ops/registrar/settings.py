@@ -3,6 +3,7 @@
 [registrar]
 operator_key_file = "operator.key"      # signs the list; pinned at coordinators and parties
 list_file = "clients.list"              # what was signed so far; keep it like the key
+party_list_file = "parties.list"        # the same of the parties
 members_file = "members.yaml"           # of the topology, see topology/README.md
 topology = "topology"                   # its files, if they are not those that come with Warren
 amqp_url = "amqps://warren.registrar:...@broker/warren"     # or WARREN_AMQP_URL
@@ -31,9 +32,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from contracts import hosts
 from contracts.client import SettingsError
@@ -43,6 +44,8 @@ from contracts.errors import ContractError
 from contracts.hosts import AddressError
 from contracts.identity import Identity, PublicIdentity
 from contracts.numbered_lists import ListOperator
+from contracts.operations import known_right
+from contracts.peers import Peer
 from contracts.primitives import Id
 from contracts.signing import explain
 from topology import VHOST, tls
@@ -68,12 +71,14 @@ class RegistrarSettings:
         clients_amqp_url: Without a login.
         topology: The directory of its files; None: those that come with Warren.
         trusted: The tables of a client's file that say whom it believes.
+        parties: Those of the configuration files, which the list of parties adds to.
         configured: The clients of the followers' configuration files, as far as they are told here.
     """
 
     operator: Identity
     operators: tuple[ListOperator, ...]
     list_file: Path
+    party_list_file: Path
     members_file: Path
     amqp_url: str = field(repr=False)
     management_url: str = field(repr=False)
@@ -82,6 +87,7 @@ class RegistrarSettings:
     topology: Path | None
     secrets: Path
     trusted: Mapping[str, list[dict[str, Any]]]
+    parties: Mapping[str, Peer]
     configured: Mapping[str, Configured]
     management_user: str | None = None
     management_password: str | None = field(default=None, repr=False)
@@ -105,6 +111,7 @@ class RegistrarSettings:
                 operator=operator,
                 operators=_operators(own, operator),
                 list_file=path.parent / own.list_file,
+                party_list_file=path.parent / own.party_list_file,
                 members_file=path.parent / own.members_file,
                 amqp_url=hosts.check(amqp_url),
                 management_url=tls.with_files(
@@ -124,6 +131,7 @@ class RegistrarSettings:
                 topology=None if own.topology is None else path.parent / own.topology,
                 secrets=path.parent / own.secrets,
                 trusted={name: tables.get(name, []) for name in ("coordinators", "parties")},
+                parties=_parties(file.parties),
                 configured=_configured(file.clients),
             )
         except ValidationError as error:
@@ -139,6 +147,7 @@ class _Section(BaseModel):
 class _RegistrarSection(_Section):
     operator_key_file: Path
     list_file: Path
+    party_list_file: Path = Path("parties.list")
     members_file: Path
     amqp_url: SecretStr | None = None
     management_url: SecretStr | None = None
@@ -159,7 +168,7 @@ class _PartySection(_Section):
 class _ClientSection(_Section):
     client_id: Id
     public_key: str
-    operations: list[str] | None = None
+    operations: list[Annotated[str, AfterValidator(known_right)]] | None = None
 
 
 class _File(_Section):
@@ -177,6 +186,14 @@ def _operators(own: _RegistrarSection, operator: Identity) -> tuple[ListOperator
         for each, last in own.signed_entries_up_to.items()
     ]
     return (ListOperator(operator.public), *others, *former)
+
+
+def _parties(sections: list[_PartySection]) -> dict[str, Peer]:
+    """In the order of the indices; in that of the file, where it has none. Raises ContractError."""
+    return {
+        each.party_id: Peer(each.index or place, PublicIdentity.from_base64(each.public_key))
+        for place, each in enumerate(sections, start=1)
+    }
 
 
 def _configured(sections: list[_ClientSection]) -> dict[str, Configured]:

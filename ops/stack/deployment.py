@@ -22,7 +22,7 @@ import httpx
 import migrations
 import topology
 from contracts.identity import Identity
-from contracts.operations import OPERATIONS
+from contracts.operations import RIGHTS
 from ops.cli.current import OPERATOR, REGISTRAR
 from ops.stack import databases, gateways, logins, registrars, sockets, vhosts
 from ops.stack.files import write as _write
@@ -53,6 +53,7 @@ class Plan:
         gateways: How many HTTP gateways.
         limits: Per role (``coordinator``, ``party``, ``gateway``), as in their configuration files.
         pools: As in the coordinator's configuration file.
+        bundles: Whether workers send, and clients take, several messages in one.
         health: Whether the workers answer /health and /metrics, each on a port of its own.
         entry: What Python runs as a worker, before the words of `warren`: another entry can bring
             faults along.
@@ -70,6 +71,7 @@ class Plan:
     gateways: int = 0
     limits: dict[str, dict[str, float]] = field(default_factory=dict)
     pools: dict[str, float] = field(default_factory=dict)
+    bundles: bool = True
     health: bool = False
     entry: tuple[str, ...] = ("-m", "ops.cli")
 
@@ -284,7 +286,7 @@ def _write_configuration(
     authorised: list[dict[str, Any]] = [
         {"public_key": identity.public.to_base64()}
         | ({} if name == LEGACY else {"client_id": name})
-        | ({"operations": list(OPERATIONS)} if name in plan.resharers else {})
+        | ({"operations": list(RIGHTS)} if name in plan.resharers else {})
         for name, identity in clients.items()
     ]
     trusted: dict[str, Any] = {"coordinators": pins, "parties": peers}
@@ -310,6 +312,7 @@ def _write_configuration(
             },
             "limits": plan.limits.get("coordinator", {}),
             "pools": plan.pools,
+            "delivery": {"bundles": plan.bundles},
             "parties": peers,
             "clients": authorised,
         },
@@ -330,6 +333,7 @@ def _write_configuration(
                 },
                 # Nobody makes backups of it: with each reshare shares would be kept for a day.
                 "limits": {"backup_wait_seconds": 0, **plan.limits.get("party", {})},
+                "delivery": {"bundles": plan.bundles},
                 "peers": peers,
                 "coordinators": pins,
                 "clients": authorised,
@@ -345,6 +349,8 @@ def _write_configuration(
         }
         if name != LEGACY:
             own["client_id"] = name
+        if not plan.bundles:
+            own["bundles"] = False
         _write(written[name], {"client": own, **trusted})
     return written
 

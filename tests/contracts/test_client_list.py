@@ -10,7 +10,7 @@ from contracts.admission import ClientPolicy, Policies
 from contracts.client_list import Action, ClientKey, ClientList, KnownClients
 from contracts.errors import ContractError
 from contracts.identity import Identity, PublicIdentity
-from contracts.numbered_lists import ListError, ListOperator
+from contracts.numbered_lists import ListError, ListOperator, SignedEntry
 
 OPERATOR = Identity.generate()
 KEYS = [Identity.generate().public for _ in range(6)]
@@ -161,13 +161,39 @@ def test_no_two_clients_ever_have_the_same_key() -> None:
                 "keys": (ClientKey(public_key=KEYS[0].der),),
                 "operations": ("fly",),
             },
-            "no operation 'fly'",
+            "no right to 'fly'",
+        ),
+        (
+            {
+                "action": Action.PUT,
+                "keys": (ClientKey(public_key=KEYS[0].der),),
+                "operations": ("sign", "rehearse"),
+            },
+            "no right to 'rehearse', which goes with 'reshare': name only that",
         ),
     ],
 )
 def test_an_entry_has_the_fields_of_its_action(content: dict[str, Any], match: str) -> None:
     with pytest.raises(ContractError, match=match):
         say(empty(), client_id="svcA", **content)
+
+
+def test_a_right_that_was_signed_when_it_could_be_named_is_read_and_left_out() -> None:
+    listed = empty()
+    put(listed, "svcA", KEYS[0], operations=("sign",))
+    now = listed.client("svcA")
+    assert now is not None
+    links = {"number": 2, "previous": listed.head}
+    before = now.model_copy(update=links | {"operations": ("rehearse", "sign", "reshare")})
+    assert listed.take(SignedEntry.of(before, OPERATOR))
+    entry = listed.client("svcA")
+    assert entry is not None
+    assert entry.operations == ("sign", "reshare")
+    # What is made of it goes on without.
+    put(listed, "svcA", KEYS[1], operations=entry.operations)
+    nothing = {"operations": ("fly",), "number": 4, "previous": listed.head}
+    with pytest.raises(ContractError, match="no right to 'fly'"):
+        listed.take(SignedEntry.of(now.model_copy(update=nothing), OPERATOR))
 
 
 def test_a_key_is_a_key() -> None:

@@ -56,7 +56,7 @@ def rehearsed(asked: RehearseRequest, *answers: Readiness) -> Rehearsal:
         key_id=asked.key_id,
         answers=list(answers),
     )
-    return Rehearsal.of(asked, KNOWN, result, PINNED)
+    return Rehearsal.of(asked, asked.model_dump_json().encode(), KNOWN, result, PINNED)
 
 
 def test_all_are_ready() -> None:

@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from contracts import addresses, documents
+from contracts import addresses, bundles, documents
 from contracts.cli import docs
 from contracts.failures import FailureCode
 from contracts.requests import ADAPTER
@@ -117,6 +117,20 @@ def test_the_asyncapi_document_is_well_formed() -> None:
         assert message["headers"]["type"] == "object"
     used = {channel["$ref"] for op in ASYNCAPI["operations"].values() for channel in _used(op)}
     assert used == {f"#/channels/{name}" for name in ASYNCAPI["channels"]}
+
+
+def test_the_asyncapi_document_says_what_a_bundle_is_and_where_one_may_come() -> None:
+    message = ASYNCAPI["components"]["messages"]["Bundle"]
+    assert message["contentType"] == bundles.CONTENT_TYPE
+    schemas = ASYNCAPI["components"]["schemas"]
+    parts = schemas["BundleHead"]["properties"]["parts"]
+    assert parts["maxItems"] == bundles.MAX_PARTS
+    assert parts["items"]["$ref"] == "#/components/schemas/BundlePartHead"
+    assert set(schemas["BundlePartHead"]["required"]) == set(bundles.PartHead.model_fields)
+    assert schemas["BundleHead"]["required"] == ["version", "parts"]
+    at = {name for name, each in ASYNCAPI["channels"].items() if "Bundle" in each["messages"]}
+    reports = {name for name in ASYNCAPI["channels"] if name.startswith("reports.")}
+    assert at == {"sessions", "rounds", "keygen", "presigning", "results.bundled", *reports}
 
 
 def _used(operation: dict[str, Any]) -> list[dict[str, str]]:

@@ -7,6 +7,7 @@ import pytest
 from contracts.client import ClientSettings, SettingsError
 from contracts.coordinators import result_headers
 from contracts.errors import ContractError
+from contracts.identity import Identity
 
 from .samples import CLIENT, COORDINATOR, PINNED, STRANGER
 
@@ -45,6 +46,13 @@ def test_a_file_that_pins_no_coordinator_says_what_to_add(path: Path) -> None:
     path.write_text(FILE.replace("[[coordinators]]", "[[parties]]\nparty_id = 'x'"))
     with pytest.raises(SettingsError, match=r"Add a table \[\[coordinators\]\]"):
         ClientSettings.load(path, {})
+
+
+def test_bundles_are_taken_unless_the_file_says_no(path: Path) -> None:
+    path.write_text(FILE)
+    assert ClientSettings.load(path, {}).bundles
+    path.write_text(FILE.replace("[client]", "[client]\nbundles = false"))
+    assert not ClientSettings.load(path, {}).bundles
 
 
 def test_a_file_says_how_many_parties_may_lie(path: Path) -> None:
@@ -148,3 +156,30 @@ def test_a_wrong_variable_is_named_and_its_value_is_not(path: Path) -> None:
     with pytest.raises(SettingsError, match=r"^WARREN_AMQP_URL: not like") as caught:
         ClientSettings.load(path, environ)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_party_that_changes_its_key_may_stand_there_twice(path: Path) -> None:
+    new = Identity.generate().public
+    party_id, old = next(iter(PINNED.items()))
+    again = f'\n[[parties]]\nparty_id = "{party_id}"\npublic_key = "{new.to_base64()}"\n'
+    path.write_text(FILE + again)
+    settings = ClientSettings.load(path, {})
+    assert settings.parties == {**PINNED, party_id: (old, new)}
+    assert settings.speakers == settings.parties
+
+
+def test_a_file_says_who_signs_the_list_of_parties_and_where_it_is_kept(path: Path) -> None:
+    operator = Identity.generate().public
+    own = (
+        f'[client]\nlist_operators = ["{operator.to_base64()}"]\nparty_list_file = "parties.list"\n'
+    )
+    path.write_text(FILE.replace("[client]\n", own, 1))
+    settings = ClientSettings.load(path, {})
+    assert [each.identity for each in settings.list_operators] == [operator]
+    assert settings.party_list_file == path.parent / "parties.list"
+    assert ClientSettings.load(_plain(path), {}).list_operators == ()
+
+
+def _plain(path: Path) -> Path:
+    path.write_text(FILE)
+    return path

@@ -16,9 +16,10 @@ import aio_pika
 import pytest
 from typer.testing import CliRunner
 
-from contracts import addresses
+from contracts import addresses, bundles
 from contracts.answers import failed_result
 from contracts.client import Client, mailbox
+from contracts.coordinators import result_headers
 from contracts.failures import Failure, FailureCode
 from contracts.primitives import Status
 from contracts.results import Result
@@ -292,6 +293,37 @@ async def test_results_are_listed_shown_and_discarded(
     left = await terminal.told("results", "list", "--operation", "query_session")
     assert [each["request_id"] for each in left["results"]] == ["forgotten-0"]
     assert left["looked_at"] == 2
+
+
+async def test_results_of_one_message_are_shown_each_and_go_together(
+    coordinator: FakeCoordinator, terminal: Terminal
+) -> None:
+    parts = []
+    for number in range(2):
+        body = forgotten(number).model_dump_json().encode()
+        parts.append(
+            bundles.Part(
+                message_id="",
+                kind="query_session",
+                content_type="application/json",
+                headers=result_headers(body, COORDINATOR),
+                body=body,
+            )
+        )
+    exchange = await coordinator._channel.get_exchange(addresses.RESULTS, ensure=False)
+    message = aio_pika.Message(bundles.pack(parts), content_type=bundles.CONTENT_TYPE)
+    await exchange.publish(message, addresses.bundled_key("svcA"))
+    await pile_up(coordinator, 1)
+
+    told = await terminal.told("results", "list")
+    names = [each["request_id"] for each in told["results"]]
+    assert names == ["forgotten-0", "forgotten-1", "forgotten-0"]
+    shown = await terminal.told("results", "show", "forgotten-1")
+    assert shown["content"]["request_id"] == "forgotten-1"
+    gone = await terminal.told("results", "discard", "forgotten-1", "--yes")
+    names = [each["request_id"] for each in gone["discarded"]]
+    assert names == ["forgotten-0", "forgotten-1", "forgotten-0"]
+    assert (await terminal.told("results", "list"))["looked_at"] == 0
 
 
 async def test_only_what_the_coordinator_says_to_this_client_is_shown_or_discarded(

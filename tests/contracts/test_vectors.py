@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 from contracts import addresses, results, strict_json, vectors
 from contracts.checks import announced_session, same
 from contracts.client.histories import joined, successions
+from contracts.client.rehearsals import Rehearsal
 from contracts.client.settlement import Group, settle
 from contracts.client.trust import Trust
 from contracts.coordinators import Coordinators, Pin
@@ -25,9 +27,16 @@ from contracts.errors import ContractError, UnauthenticatedError
 from contracts.identity import Identity, PublicIdentity
 from contracts.json_schema import json_schema
 from contracts.keys import CertifiedKey, KeyFacts
-from contracts.primitives import Curve, Owner, Scheme
-from contracts.requests import ADAPTER, KeygenRequest
-from contracts.results import CancelResult, EcdsaForms, QueryKeyHistoryResult, SessionAnnounced
+from contracts.primitives import Curve, Owner, Scheme, Status
+from contracts.readiness import READINESS_TAG, Readiness
+from contracts.requests import ADAPTER, KeygenRequest, RehearseRequest
+from contracts.results import (
+    CancelResult,
+    EcdsaForms,
+    QueryKeyHistoryResult,
+    RehearseResult,
+    SessionAnnounced,
+)
 from contracts.retirements import RETIREMENT_TAG, Retirement
 from contracts.signing import reopen, sign_request
 from contracts.terms import ReshareTerms, SessionTerms
@@ -240,6 +249,46 @@ def test_retirements(case: dict[str, Any]) -> None:
     whose = {"party_id": party_id, "key_session": key_session, "epoch": case["epoch"]}
     identity = pinned(told["parties"])[party_id]
     assert reason_of(lambda: said.verify(identity, **whose)) == case["reason"]
+
+
+@pytest.mark.parametrize("case", cases("rehearsals", "words"))
+def test_readiness(case: dict[str, Any]) -> None:
+    told = read("rehearsals")
+    assert told["tag"].encode() == READINESS_TAG
+    said = Readiness.model_validate_json(json.dumps(case["readiness"]))
+    assert said.content().hex() == case["content"]
+    identity = pinned(told["parties"])[case["party_id"]]
+    digest = bytes.fromhex(case["request_digest"])
+    assert reason_of(lambda: said.verify(identity, request_digest=digest)) == case["reason"]
+
+
+@pytest.mark.parametrize("case", cases("rehearsals", "rehearsals"))
+def test_rehearsals(case: dict[str, Any]) -> None:
+    told = read("rehearsals")
+    body = case["request"].encode()
+    request = strict_json.validated(ADAPTER, body)
+    assert isinstance(request, RehearseRequest)
+    result = RehearseResult(
+        request_id=request.request_id,
+        client_id=request.client_id,
+        session_id=None,
+        request_digest=hashlib.sha256(body).digest(),
+        status=Status.COMPLETED,
+        finished_at=1,
+        key_id=request.key_id,
+        answers=[Readiness.model_validate_json(json.dumps(each)) for each in case["answers"]],
+    )
+    before = KeyFacts.model_validate_json(json.dumps(told["before"]))
+    found = Rehearsal.of(request, body, before, result, pinned(told["parties"]))
+    counted = [json.loads(each.model_dump_json()) for each in found.answers.values()]
+    assert counted == case["counted"]
+    assert (found.ready, found.lacking) == (case["ready"], case["lacking"])
+    assert (found.dealers, found.receivers) == (case["dealers"], case["receivers"])
+    assert (found.missing, found.silent) == (case["missing"], case["silent"])
+    assert [
+        {"party_id": party_id, "code": code, "message": message}
+        for party_id, (code, message) in found.refusals.items()
+    ] == case["refusals"]
 
 
 @pytest.mark.parametrize("case", cases("retirements", "histories"))

@@ -158,13 +158,15 @@ def rehearsal(
     )
     names = [*(holder.party_id for holder in facts.holders), *wanted.parties]
     no: dict[str, Any] = {"refused": FailureCode.PARTY_REFUSED, "message": "we have lost our share"}
+    body = request.model_dump_json().encode()
     return Rehearsal(
         request=request,
+        body=body,
         before=facts,
         answers={
             name: Readiness(
                 party_id=name,
-                request_digest=bytes(32),
+                request_digest=hashlib.sha256(body).digest(),
                 roles=[
                     RoleAnswer(deals=True, receives=True, **(no if name in declining else {})),
                 ],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+
 from .callers import calls, gateway
 from .desks import DeskDouble
 from .test_accounts import ACCOUNTS
@@ -17,7 +20,17 @@ async def test_a_dry_run_asks_the_parties_and_begins_nothing() -> None:
         wish = {"key_id": key_id, "participants": OTHERS, "threshold_t": 3, "dry_run": True}
         answer = await http.post(RESHARE, json=wish)
         assert answer.status_code == 200, answer.text
-        assert answer.json() == {
+        told = answer.json()
+        answers, asked_for = told.pop("answers"), base64.b64decode(told.pop("request"))
+        assert [each["party_id"] for each in answers] == [
+            "party-1",
+            "party-2",
+            "party-3",
+            "party-4",
+        ]
+        digest = hashlib.sha256(asked_for).hexdigest()
+        assert {each["request_digest"] for each in answers} == {digest}
+        assert told == {
             "key_id": key_id,
             "from_epoch": 0,
             "ready": True,
@@ -47,6 +60,8 @@ async def test_a_dry_run_says_who_refuses_and_who_is_silent() -> None:
             answer = await http.post(path, json={**wish, "dry_run": True})
             assert answer.status_code == 200, answer.text
             told.append(answer.json())
+    signed = [(each.pop("request"), each.pop("answers")) for each in told]
+    assert [len(answers) for _, answers in signed] == [2, 2]  # one said no, and one nothing
     assert told[0] == told[1]
     assert told[0]["ready"] is False
     assert told[0]["silent"] == ["server-party-3"]

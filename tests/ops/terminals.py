@@ -56,6 +56,7 @@ class FakeClient:
 
     trouble: BaseException | None = None
     keys_known: list[CertifiedKey] = field(default_factory=list)
+    doubted: dict[str, str] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
     settings: ClientSettings | None = None
     settlement: Settlement = FINAL

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import sessions
+from contracts.bundles import CONTENT_TYPE, Part, pack
 from contracts.envelope import EVERYONE, Envelope, UnverifiedEnvelope
 from contracts.identity import Identity
 from contracts.primitives import Scheme
@@ -25,7 +26,7 @@ from ops.chaos.facts import Sent
 from ops.chaos.faults import Kind
 from ops.chaos.lying import ALIVE, said, spoilt, wrap
 from ops.chaos.orders import Obedience, OrderBook, Orders
-from ops.chaos.tap import Heard, note_envelope, note_instruction
+from ops.chaos.tap import Heard, Tap, note_envelope, note_instruction
 from tests.contracts import samples
 from tests.session.builders import run_keygen
 from tests.session.presigners import begin, claimed, presign_batch, world
@@ -215,6 +216,33 @@ def test_the_same_bytes_again_are_one_message_and_others_are_two() -> None:
     assert [len(bodies) for bodies in sent.bodies.values()] == [2]
     assert sent.copies == 3
     assert sent.lies == set()
+
+
+def test_a_bundle_is_heard_as_its_messages() -> None:
+    tap = Tap("amqp://nowhere/", ["p1"], set())
+    messages = first_round(), first_round(b"another")
+    parts = [
+        Part(
+            message_id=each.message_id,
+            kind=each.kind,
+            content_type=each.content_type,
+            headers=each.headers,
+            body=each.body,
+        )
+        for each in messages
+    ]
+    bundle: Any = SimpleNamespace(
+        exchange=messages[0].exchange,
+        routing_key=messages[0].routing_key,
+        type="bundle",
+        content_type=CONTENT_TYPE,
+        message_id=None,
+        headers={},
+        body=pack(parts),
+    )
+    tap.hear(bundle)
+    assert list(tap.recent) == [heard(each) for each in messages]
+    assert tap.sent.copies == 2
 
 
 def test_a_second_message_of_one_who_was_told_to_equivocate_makes_its_session_a_lie() -> None:

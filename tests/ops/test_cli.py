@@ -106,7 +106,18 @@ def test_a_client_without_keys_learns_how_to_make_one(run: Run) -> None:
     ended = run("key", "list")
     assert ended.code == 0
     assert "warren key create" in ended.out
-    assert run("key", "list", "--json").json == {"keys": []}
+    assert run("key", "list", "--json").json == {"keys": [], "doubted": {}}
+
+
+def test_a_key_that_does_not_check_out_is_told_of_beside_the_others(
+    run: Run, fake: FakeClient
+) -> None:
+    fake.keys_known = [key(Curve.ED25519, "treasury")]
+    fake.doubted = {"coins": "no certificate of p3"}
+    ended = run("key", "list")
+    assert "treasury" in ended.out
+    assert "! key coins is not shown: no certificate of p3" in ended.err
+    assert run("key", "list", "--json").json["doubted"] == fake.doubted
 
 
 def test_one_key_is_shown(run: Run, fake: FakeClient) -> None:

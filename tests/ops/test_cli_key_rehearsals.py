@@ -17,6 +17,7 @@ from contracts.primitives import Curve
 from contracts.readiness import Readiness, RoleAnswer
 from contracts.requests import QueryKeysRequest, RehearseRequest
 from contracts.results import QueryKeysResult, RehearseResult
+from contracts.signing import SignedRequest
 from tests.contracts.samples import PARTIES, PINNED, digest_of
 from tests.ops.terminals import Run
 from tests.ops.test_cli_key_epochs import DONE
@@ -47,7 +48,10 @@ class Scripted(Client):
         super().__init__(settings, Correspondence(settings, _nothing_comes), tenant=None)
         self._script = script
 
-    async def _ask(self, request: Any, kind: type[Any]) -> Any:
+    async def _answered(self, request: Any, kind: type[Any]) -> tuple[SignedRequest, Any]:
+        return await self._sign(request), self._answer(request)
+
+    def _answer(self, request: Any) -> Any:
         if isinstance(request, QueryKeysRequest):
             return QueryKeysResult(**DONE, session_id=None, keys=[certified(self._script.known)])
         assert isinstance(request, RehearseRequest)  # and nothing is begun

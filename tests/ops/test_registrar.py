@@ -125,6 +125,7 @@ def settings(folder: Path, operator: Identity = OPERATOR, **more: Any) -> Regist
         "operator": operator,
         "operators": OPERATORS,
         "list_file": folder / "clients.list",
+        "party_list_file": folder / "parties.list",
         "members_file": members,
         "amqp_url": "amqp://nobody@127.0.0.1:1/none",
         "management_url": "http://127.0.0.1:1",
@@ -134,6 +135,7 @@ def settings(folder: Path, operator: Identity = OPERATOR, **more: Any) -> Regist
         "secrets": folder / "secrets",
         "trusted": {},
         "configured": {},
+        "parties": {},
     }
     return RegistrarSettings(**(values | more))
 

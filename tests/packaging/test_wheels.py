@@ -123,7 +123,9 @@ def test_the_server_installs_the_folders_that_run_it(server: Contents) -> None:
     assert {path.parts[1] for path in server if path.parts[0] == "ops"} == {
         "__init__.py",
         "cli",
+        "configurations.py",
         "deadletters",
+        "doctor",
         "migrate-callers.md",
         "registrar",
         "runbooks",

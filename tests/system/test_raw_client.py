@@ -10,6 +10,7 @@ from pathlib import Path
 
 from contracts.client import ClientSettings
 from contracts.identity import Identity
+from contracts.peers import identities
 from ops.stack.deployment import Deployment
 
 SOURCE = Path(__file__).with_name("raw_client.py")
@@ -24,8 +25,8 @@ def test_a_client_without_our_library_makes_keys_signs_looks_back_and_cancels(
     parties_file.write_text(
         json.dumps(
             {
-                party_id: base64.b64encode(identity.der).decode()
-                for party_id, identity in settings.parties.items()
+                party_id: base64.b64encode(next(iter(identities(pinned))).der).decode()
+                for party_id, pinned in settings.parties.items()
             }
         )
     )

@@ -46,6 +46,7 @@ def test_the_picture_says_who_reads_publishes_binds_and_taps() -> None:
     }
     assert table["warren.lists"]["registrar"] == "P"
     assert {user for user, cell in table["warren.lists.log"].items() if cell == "R"} == {
+        "client svcA",
         "coordinator",
         "party p1",
         "registrar",

@@ -227,13 +227,13 @@ def edited(folder: Path, old: str, new: str) -> Topology:
     ("old", "new", "expected"),
     [
         (
-            'read: ["warren.results.{client}"]',
-            'read: ["warren.results.{id}"]',
-            'roles.yaml:26: role "client": read: "warren.results.{id}" is more than it may have',
+            '- "warren.results.{client}"',
+            '- "warren.results.{id}"',
+            'roles.yaml:27: role "client": read: "warren.results.{id}" is more than it may have',
         ),
         (
-            'read: ["warren.results.{client}"]',
-            'read: ["warren.results.svc-a"]',
+            '- "warren.results.{client}"',
+            '- "warren.results.svc-a"',
             'role "client": read: "warren.results.svc-a" is more than it may have',
         ),
         (
@@ -266,13 +266,13 @@ def edited(folder: Path, old: str, new: str) -> Topology:
             'exchange "warren.cancel" is fanout, where nobody looks at the keys',
         ),
         (
-            'read: ["warren.results.{client}"]',
-            'read: ["warren.results.{party}"]',
+            '- "warren.results.{client}"',
+            '- "warren.results.{party}"',
             "no name: it has A-Z, a-z, 0-9, _, -, ., and {id} for any one id",
         ),
         (
-            'read: ["warren.results.{client}"]',
-            'read: ["^warren.*$"]',
+            '- "warren.results.{client}"',
+            '- "^warren.*$"',
             '"^warren.*$" is no name',
         ),
         (

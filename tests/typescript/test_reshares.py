@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import signal
@@ -97,6 +98,32 @@ async def test_over_amqp_one_that_is_begun_and_cancelled_makes_none(
 
     await until(final)
     assert (await driver("history", client=client, key="ts-called-off"))["successions"] == []
+
+
+async def test_over_both_transports_the_parties_say_whether_they_would(
+    driver: Driver, stack: Deployment
+) -> None:
+    """A reshare is asked for afterwards, of which nothing was used up."""
+    amqp, http = await connect(driver, stack, "svcA"), await over_http(driver, stack)
+    for client, names in ((amqp, {"keyId": "ts-rehearsed"}), (http, {})):
+        key_id = (await driver("createKey", client=client, **names, **HELD))["keyId"]
+        wish = {"client": client, "keyId": key_id, "parties": NEW}
+        found = await driver("rehearse", **wish)
+        assert (found["ready"], found["silent"], found["refusals"]) == (True, [], [])
+        assert (found["dealers"], found["receivers"]) == (OLD, NEW)
+        assert {each["party_id"] for each in found["signed"]} == {*OLD, *NEW}
+        stopped = stack.supervisor.pids["party-3.1"]
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            found = await driver("rehearse", **wish)
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        assert (found["ready"], found["silent"]) == (False, ["party-3"])
+        assert found["lacking"] == "party-3 would not take a share"
+        made = await driver("reshare", **wish, deleteAfter="certified", tries=1)
+        assert (made["number"], made["key"]["parties"]) == (1, NEW)
+        asked = json.loads(base64.b64decode(made["bundle"]["request"]))
+        assert asked["delete_after"] == "certified"
 
 
 async def test_over_http_a_key_is_refreshed_and_given_to_others_while_it_signs(

@@ -42,6 +42,9 @@ DECLARED = (
     'import type { Warren } from "warren-client";\n'
     "declare const client: Warren;\n"
     "declare function keep(file: string, text: string): Promise<void>;\n",
+    'import type { Warren } from "warren-client";\n'
+    "declare const client: Warren;\n"
+    "declare function keep(file: string, text: string): Promise<void>;\n",
     'import type { WarrenClient } from "warren-client";\n'
     "declare const client: WarrenClient;\n"
     "declare function keep(file: string, text: string): Promise<void>;\n",

@@ -234,6 +234,7 @@ class Incoming:
     """Attributes: ended: What was said of all of them."""
 
     redelivered = False
+    content_type = "application/json"
 
     def __init__(
         self, tag: int, body: bytes, headers: dict[str, Any], ended: list[tuple[str, int]]

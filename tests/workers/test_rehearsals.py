@@ -17,7 +17,7 @@ from contracts.results import RehearseResult
 from contracts.signing import REQUEST_TAG, SignedRequest, sign_request
 from tests.workers.callers import wish
 from tests.workers.ecdsa import only_result, sent
-from tests.workers.reshares import NEW, OLD, ask, failed, make, pass_, reshared
+from tests.workers.reshares import NEW, OLD, ask, failed, make, pass_, requests_expire, reshared
 from tests.workers.simulate import World, world
 from tests.workers.tries import everyone_is_alive
 from workers.session.coordinator.rehearsing import PATIENCE_MS
@@ -61,7 +61,7 @@ def read(shire: World, key: CertifiedKey, request: RehearseRequest) -> Rehearsal
     assert isinstance(result, RehearseResult)
     assert result.failure is None, result.failure
     pinned = {name: each.public for name, each in shire.identities.items()}
-    return Rehearsal.of(request, key.facts, result, pinned)
+    return Rehearsal.of(request, request.model_dump_json().encode(), key.facts, result, pinned)
 
 
 async def remembered(shire: World, key: CertifiedKey) -> dict[str, Any]:
@@ -208,6 +208,8 @@ async def test_a_number_that_was_begun_is_refused_by_those_who_began_it(
         return []
 
     monkeypatch.setattr(shire.coordinator_store, "key_epochs", nothing)
+    monkeypatch.setattr(shire.coordinator_store, "reshare_under_way", nothing)
+    await requests_expire(shire)
     found = await rehearsed(shire, key)
     refused = [why for _, why in found.refusals.values()]
     assert refused
@@ -281,6 +283,34 @@ async def test_of_a_key_that_has_gone_on_nobody_is_asked(shire: World) -> None:
     assert asked(shire) == []
     unknown = await submitted(shire, key, key_id="nothing")
     assert failed(shire, unknown)[0] is FailureCode.UNKNOWN_KEY
+
+
+async def test_while_another_request_has_new_shares_made_a_reshare_would_have_to_wait(
+    shire: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await make(shire, CURVE)
+    before = await submitted(shire, key)
+    await ask(shire, key, dealers=OLD[:2])
+    during = await submitted(shire, key)
+    code, message = failed(shire, during)
+    assert code is FailureCode.KEY_BUSY
+    assert "is under way: ask again when it is over" in message
+    assert len({each.headers["session_id"] for each in asked(shire)}) == 1
+    await shire.run(dropped=lambda each: each.kind == "reshare/5")
+    # What it was asked before is not answered by what came meanwhile.
+    assert read(shire, key, before).request == before
+
+    async def forgotten(_: bytes) -> bool:
+        return False
+
+    # The parties know by themselves. Of a number that nobody has begun, they say why.
+    monkeypatch.setattr(shire.coordinator_store, "reshare_under_way", forgotten)
+    found = await rehearsed(shire, key, first_epoch=2)
+    assert {code for code, _ in found.refusals.values()} == {"key_busy"}
+    assert [*found.refusals] == OLD
+    assert not found.ready
+    await requests_expire(shire)
+    assert (await rehearsed(shire, key, first_epoch=2)).ready
 
 
 ###

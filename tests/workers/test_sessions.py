@@ -376,7 +376,7 @@ async def test_a_stranger_is_not_heard(shire: World) -> None:
             )
         )
     reasons = [reason for _, reason in shire.dead]
-    assert reasons == ["the sender is not in our configuration", "wrong signature"]
+    assert reasons == ["the sender is not one of our parties", "wrong signature"]
     assert await shire.party_stores["party-1"].parked(bytes(32)) == []
 
 

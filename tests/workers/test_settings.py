@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from contracts import addresses
 from contracts.identity import Identity
 from contracts.numbered_lists import ListOperator
+from contracts.operations import RIGHTS
 from workers.pool_limits import PoolLimits
 from workers.settings import (
     CoordinatorLimits,
@@ -101,6 +101,18 @@ def test_a_party_is_read_whole(path: Path) -> None:
     assert settings.master_key_file is None
 
 
+def test_bundles_are_sent_unless_a_file_says_no(path: Path) -> None:
+    assert load(path).delivery.bundles
+    no = "[delivery]\nbundles = false\n"
+    assert not load(path, FILE + no).delivery.bundles
+    path.write_text(COORDINATOR)
+    assert CoordinatorSettings.load(path, {}).delivery.bundles
+    path.write_text(COORDINATOR + no)
+    assert not CoordinatorSettings.load(path, {}).delivery.bundles
+    wrong = reason(path, FILE + "[delivery]\nbundle = false\n")
+    assert "delivery.bundle" in wrong
+
+
 def test_a_coordinator_is_read_whole(path: Path) -> None:
     path.write_text(COORDINATOR)
     settings = CoordinatorSettings.load(path, {})
@@ -121,7 +133,7 @@ def test_a_coordinator_without_a_key_does_not_start(path: Path) -> None:
 
 
 def test_a_clients_key_may_be_an_operators(path: Path) -> None:
-    key, operations = CLIENT.public.to_base64(), [*addresses.REQUEST_KEYS]
+    key, operations = CLIENT.public.to_base64(), [*RIGHTS]
     more = section("[[clients]]", public_key=key, operations=operations) + "operator = true\n"
     path.write_text(f"{COORDINATOR}\n{more}")
     *_, client = CoordinatorSettings.load(path, {}).clients
@@ -244,6 +256,7 @@ THIRD_KEY = IDENTITIES["party-3"].public.to_base64()
         ("client_id", "clientid", "clients.0.clientid: Extra inputs"),
         ("'svcA'", "'svc A'", "clients.0.client_id"),
         ("client_id = 'svcA'", "operations = ['signs']", "clients.0.operations.0"),
+        ("client_id = 'svcA'", "operations = ['rehearse']", "goes with 'reshare': name only that"),
         ("client_id = 'svcA'", "operator = 'perhaps'", "clients.0.operator"),
         ("private_key_file = 'own.key'\n", "", "no private key: .*private_key_file .*identity new"),
         ("'own.key'", "'none.key'", "party.private_key_file .*none.key: No such file"),

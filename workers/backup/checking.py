@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from pydantic import ValidationError
 
 from contracts.errors import ContractError
-from contracts.identity import PublicIdentity
 from contracts.keys import CertifiedKey, KeyFacts
+from contracts.peers import Pinned
 
 from ..protocols.key_share import KeyShare
 from ..protocols.rounds import PartyIndex
@@ -22,7 +22,7 @@ def check_shares(
     sealed: Iterable[KeyShareRecord],
     rows: PartyRows,
     party_id: str,
-    identities: Mapping[str, PublicIdentity],
+    identities: Mapping[str, Pinned],
 ) -> None:
     """Open every share and check it. Raises BackupError for the first that is not in order.
 
@@ -61,7 +61,7 @@ def name(share: KeyShareRecord) -> str:
     return f"key {share.key_id}{client} (session {share.key_session.hex()[:16]})"
 
 
-def _check(share: KeyShareRecord, party_id: str, identities: Mapping[str, PublicIdentity]) -> None:
+def _check(share: KeyShareRecord, party_id: str, identities: Mapping[str, Pinned]) -> None:
     facts = KeyFacts.model_validate_json(share.facts)
     outside = (share.key_session, share.epoch, share.key_id)
     if outside != (facts.session_id, facts.epoch, facts.key_id) or not _owned(share, facts):

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -13,6 +13,7 @@ import typer
 
 from ..delivery.clock import now_ms
 from ..session.epochs import ENDS_S
+from ..session.peers import Certifying, Peer
 from ..settings import PartySettings, SettingsError
 from ..store.interface import (
     PartyStore,
@@ -71,6 +72,8 @@ def create(
 ) -> None:
     """Write all key shares of this party into one sealed file, after checking them."""
 
+    from ..following import stored_parties
+
     async def work(us: _Us) -> dict[str, Any]:
         async with us.opened(fenced=False) as store:
             # Before and after they are read: a share that goes or comes meanwhile is noted, too.
@@ -85,7 +88,8 @@ def create(
                 ]
             )
             await _note(store)
-        us.check(shares)
+            parties = await stored_parties(us.settings, store)
+        us.check(shares, parties)
         kept = tuple(us.rows.portable(share) for share in shares)
         backup = Backup(party_id=us.party_id, created_at=now_ms(), shares=kept)
         archive.write(out, backup.to_bytes(us.keys))
@@ -100,7 +104,7 @@ def verify(config: Config, file: File, max_age: MaxAge = None, as_json: AsJson =
     """Open every share of a backup and check it against its key's certificates."""
 
     async def work(us: _Us) -> dict[str, Any]:
-        return _report(file, us.read(file, max_age))
+        return _report(file, us.read(file, max_age, await us.parties()))
 
     _run(
         config,
@@ -133,7 +137,7 @@ def restore_backup(
     """
 
     async def work(us: _Us) -> dict[str, Any]:
-        backup = us.read(file, max_age)
+        backup = us.read(file, max_age, await us.parties())
         async with us.opened(fenced=True) as store:
             waiting = await suspended(store, backup.shares)
             present = await store.sealed_key_shares()
@@ -171,19 +175,31 @@ class _Us:
     """A party as its configuration describes it."""
 
     def __init__(self, settings: PartySettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self.party_id = settings.party_id
         self.keys: MasterKeys = settings.master_keys()
         self.rows = PartyRows(settings.party_id, settings.sealer())
 
     def opened(self, *, fenced: bool) -> PartyStore:
-        return self._settings.opened(fenced=fenced)
+        return self.settings.opened(fenced=fenced)
 
-    def check(self, shares: list[KeyShareRecord]) -> None:
-        identities = {name: peer.identity for name, peer in self._settings.peers.items()}
-        check_shares(shares, self.rows, self.party_id, identities)
+    async def parties(self) -> Mapping[str, Peer]:
+        """Those of the configuration, and of the list as it is stored, where the database is there
+        and has one."""
+        from ..following import stored_parties
 
-    def read(self, file: Path, max_age: str | None) -> Backup:
+        if not self.settings.list_operators:
+            return self.settings.peers
+        try:
+            async with self.opened(fenced=False) as store:
+                return await stored_parties(self.settings, store)
+        except (StoreUnavailableError, SchemaError):
+            return self.settings.peers
+
+    def check(self, shares: list[KeyShareRecord], parties: Mapping[str, Peer]) -> None:
+        check_shares(shares, self.rows, self.party_id, Certifying(parties))
+
+    def read(self, file: Path, max_age: str | None, parties: Mapping[str, Peer]) -> Backup:
         """Raises BackupError unless all is in order."""
         allowed = None if max_age is None else _milliseconds(max_age)
         data = archive.read(file)
@@ -199,7 +215,7 @@ class _Us:
                 if age > 0
                 else "the backup was made in the future: is this machine's clock right?"
             )
-        self.check(list(backup.shares))
+        self.check(list(backup.shares), parties)
         return backup
 
 

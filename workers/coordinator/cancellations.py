@@ -82,8 +82,8 @@ class Cancellations:
 
     async def advance(self, session: Session, said: Said) -> bool:
         cancellation = Cancellation.model_validate_json(session.state)
-        identity = self._parties[said.envelope.sender].identity
-        report = cancelling.check_report(cancellation, said.envelope, said.report, identity)
+        pinned = self._parties[said.envelope.sender].current
+        report = cancelling.check_report(cancellation, said.envelope, said.report, pinned)
         row = said.row
         if Status(session.status).final or any(
             each.sender == row.sender for each in session.received

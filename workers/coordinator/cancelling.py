@@ -12,7 +12,7 @@ from contracts.signing import SignedRequest
 from ..delivery.clock import now_ms
 from ..session.coordinator import cancellation as cancelling
 from ..session.coordinator.cancellation import PATIENCE_MS, Cancellation
-from ..session.peers import Peer
+from ..session.peers import Peer, Speaking
 from ..session.protocols import CANCEL
 from ..store.interface import CoordinatorStore
 from ..store.records import CoordinatorChange, RequestRecord
@@ -117,7 +117,7 @@ class Cancelling:
     def _all_parties(self) -> list[str]:
         """While parties are added to the coordinators' configurations, one after another, those
         that are not in ours hold keys already, and without their word nothing is final."""
-        return [*self._parties, *sorted(self._liveness.known() - self._parties.keys())]
+        return [*Speaking(self._parties), *sorted(self._liveness.known() - self._parties.keys())]
 
     def _may_cancel(self, request: CancelRequest) -> bool:
         return request.target_owner == request.owned_by or self._operators.include(request)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from contracts.keys import KeyFacts
 from contracts.results import Status
@@ -19,8 +19,9 @@ from ..delivery.publisher import Publisher, PublishError, publish_what_has_place
 from ..delivery.scopes import uninterrupted
 from ..pool_limits import PoolLimits
 from ..session.coordinator import pooling
-from ..session.coordinator.choice import members_of, set_name
+from ..session.coordinator.choice import members_of, named_now, set_name
 from ..session.coordinator.pooling import Batch
+from ..session.peers import Peer
 from ..session.protocols import PRESIGN
 from ..store.interface import CoordinatorStore, StoreUnavailableError
 from ..store.records import (
@@ -53,6 +54,7 @@ class Pools:
         line: WaitingLine,
         supply: Supply,
         *,
+        parties: Mapping[str, Peer],
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self._store = store
@@ -61,6 +63,7 @@ class Pools:
         self._limits = limits
         self._line = line
         self._supply = supply
+        self._parties = parties
         self._resting: dict[PoolName, int] = {}
         self._spoilt: Counter[PoolName] = Counter()
         self._clock = clock
@@ -208,7 +211,7 @@ class Pools:
             terms=PresignTerms(
                 key_session=pool.key_session,
                 epoch=pool.epoch,
-                members=members,
+                members=named_now(members, self._parties),
                 count=count,
                 issued_at=now,
                 salt=os.urandom(32),

@@ -60,8 +60,8 @@ class Rehearsals:
 
     async def advance(self, session: Session, said: Said) -> bool:
         state = Rehearsing.model_validate_json(session.state)
-        identity = self._parties[said.envelope.sender].identity
-        rehearsing.check_report(state, said.envelope, said.report, identity)
+        pinned = self._parties[said.envelope.sender].current
+        rehearsing.check_report(state, said.envelope, said.report, pinned)
         row = said.row
         if Status(session.status).final or any(
             each.sender == row.sender for each in session.received
@@ -182,6 +182,8 @@ class RehearsalDesk:
         predecessor = CertifiedKey.model_validate_json(record.certified)
         if (unfit := resharing.unfit(request.asks_for, predecessor.facts)) is not None:
             return unfit
+        if await self._store.reshare_under_way(record.key_session):
+            return resharing.busy(predecessor.facts)
         begun = [each.epoch for each in await self._store.key_epochs(record.key_session)]
         try:
             asked = rehearsing.terms_of(

@@ -19,7 +19,7 @@ from ..delivery.deliveries import GIVEN_ON, Delivery, ElsewhereError
 from ..delivery.scopes import SessionLateError
 from ..delivery.strangers import Strangers
 from ..session.envelopes import Instructions
-from ..session.peers import Peer
+from ..session.peers import Peer, by_any
 from ..store.interface import CoordinatorStore, StoreUnavailableError
 from .commits import CANCELLED, RACES
 from .local_sessions import LocalSessions
@@ -76,7 +76,7 @@ class ReportConsumer:
         peer = self._parties.get(unverified.claimed.sender)
         if peer is None:
             return self._of_a_stranger(unverified.claimed, delivery)
-        envelope = unverified.verify(peer.identity)
+        envelope = by_any(peer.current, unverified.verify)
         report = _parse(envelope)
         match report:
             case sessions.PartyAlive():

@@ -20,7 +20,7 @@ from ..session.coordinator import reports as reporting
 from ..session.coordinator.conduct import Conduct, Progress
 from ..session.coordinator.refusing import Refusal
 from ..session.errors import EquivocationError
-from ..session.peers import Peer
+from ..session.peers import Certifying, Peer
 from ..store.interface import CoordinatorStore, StoreUnavailableError
 from ..store.records import Event, RequestRecord, Session
 from .beginnings import Beginnings
@@ -159,7 +159,7 @@ class RequestSessions:
                     report,
                     session.received,
                     record=await self._request(session.session_id),
-                    pinned={name: peer.identity for name, peer in self._parties.items()},
+                    pinned=Certifying(self._parties),
                     switch_ms=self._switch_ms,
                     now=now,
                 )

@@ -19,7 +19,7 @@ from contracts.terms import ReshareTerms
 
 from ..delivery.clock import now_ms
 from ..session.coordinator import resharing
-from ..session.coordinator.choice import ChoiceError, home_set
+from ..session.coordinator.choice import ChoiceError, home_set, sparing
 from ..session.coordinator.conduct import Conduct
 from ..session.epochs import ENDS_S, SIGNS_ON_S
 from ..session.peers import Peer
@@ -148,7 +148,8 @@ class Reshares:
         before, facts = bundle.predecessor.facts, bundle.key.facts
         if facts.curve is not Curve.SECP256K1 or not self._pools.stocked(before):
             return
-        members = home_set(facts, self._liveness.alive(), self._pools.quarrels)
+        alive = sparing(self._liveness.alive(), self._parties, facts)
+        members = home_set(facts, alive, self._pools.quarrels)
         self._pools.use(facts, members)
         await self._pools.note_used()
 

@@ -16,7 +16,7 @@ from contracts.sessions import EpochsRetired
 from ..delivery.clock import now_ms
 from ..delivery.publisher import Publisher, publish_what_has_place
 from ..session.coordinator import resharing
-from ..session.peers import Peer
+from ..session.peers import Peer, by_any
 from ..store.interface import CoordinatorStore
 from ..store.records import Outgoing, RetirementRecord
 from .liveness import Liveness
@@ -56,11 +56,11 @@ class Retirements:
         """Keep what a party says, for the key's owner, who verifies it too. Raises ContractError,
         and nothing changes, if it is not its own word, or nobody expects it."""
         said = report.retirement
-        said.verify(
-            self._parties[sender].identity,
-            party_id=sender,
-            key_session=said.key_session,
-            epoch=said.below,
+        by_any(
+            self._parties[sender].ever,
+            lambda key: said.verify(
+                key, party_id=sender, key_session=said.key_session, epoch=said.below
+            ),
         )
         if not await self._store.keep_retirement(
             said.key_session, sender, said.below, said.model_dump_json()

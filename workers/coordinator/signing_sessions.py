@@ -23,6 +23,7 @@ from ..delivery.clock import now_ms
 from ..session.coordinator import choice
 from ..session.coordinator.conduct import Conduct, Presigned
 from ..session.coordinator.refusing import Refusal
+from ..session.peers import Peer
 from ..store.interface import CoordinatorStore
 from ..store.records import (
     CommitmentRecord,
@@ -53,6 +54,7 @@ class SigningSessions:
         beginnings: Beginnings,
         supply: Supply,
         *,
+        parties: Mapping[str, Peer],
         try_ms: int,
         clock: Callable[[], int] = now_ms,
     ) -> None:
@@ -61,6 +63,7 @@ class SigningSessions:
         self._pools = pools
         self._beginnings = beginnings
         self._supply = supply
+        self._parties = parties
         self._try_ms = try_ms
         self._clock = clock
         self._random = random.Random()
@@ -185,7 +188,8 @@ class SigningSessions:
         among: Collection[str] | None,
     ) -> list[list[Member]]:
         """Who may sign, the best first."""
-        alive = self._liveness.alive() - set(avoided)
+        living = self._liveness.alive() - set(avoided)
+        alive = choice.sparing(living, self._parties, facts, among)
         if request.scheme is not Scheme.ECDSA:
             return [choice.signers(request, facts, alive, self._random, among, refusals)]
         return choice.signer_sets(
@@ -231,7 +235,7 @@ class SigningSessions:
                 key_session=facts.session_id,
                 epoch=facts.epoch,
                 threshold=facts.threshold,
-                members=members,
+                members=choice.named_now(members, self._parties),
                 salt=os.urandom(32),
             ),
             join_secret=os.urandom(32),

@@ -13,7 +13,7 @@ from contracts.sessions import VoucherAsked, VoucherGiven, VoucherShown, Voucher
 from ..delivery.clock import now_ms
 from ..delivery.publisher import Publisher, publish_what_has_place
 from ..session.coordinator import resharing
-from ..session.peers import Peer
+from ..session.peers import Peer, by_any
 from ..session.sending import instruction
 from ..store.interface import CoordinatorStore
 from .key_epochs import KeyEpochs
@@ -63,7 +63,7 @@ class Vouching:
         voucher = report.voucher
         if voucher.party_id != sender:
             raise ContractError(f"{sender} brings a voucher of {voucher.party_id}")
-        voucher.verify(self._parties[sender].identity)
+        by_any(self._parties[sender].current, voucher.verify)
         if voucher.asked_by not in self._parties or not self._repeats.due(nonce, voucher.party_id):
             return
         shown = VoucherShown(session_id=nonce, issued_at=self._clock(), voucher=voucher)

@@ -165,7 +165,16 @@ def _rooms(given: _Given) -> _Rooms:
     commits = CoordinatorCommits(store, publisher, local, endings, clock=clock)
     line = WaitingLine(store, publisher, local, commits, clock=clock)
     supply = Supply(local.departures, clock=clock)
-    pools = Pools(store, publisher, liveness, given.pool_limits, line, supply, clock=clock)
+    pools = Pools(
+        store,
+        publisher,
+        liveness,
+        given.pool_limits,
+        line,
+        supply,
+        parties=given.parties,
+        clock=clock,
+    )
     beginnings = Beginnings(
         store,
         publisher,
@@ -177,7 +186,14 @@ def _rooms(given: _Given) -> _Rooms:
         clock=clock,
     )
     signings = SigningSessions(
-        store, liveness, pools, beginnings, supply, try_ms=try_ms, clock=clock
+        store,
+        liveness,
+        pools,
+        beginnings,
+        supply,
+        parties=given.parties,
+        try_ms=try_ms,
+        clock=clock,
     )
     reshares = Reshares(store, liveness, pools, beginnings, parties=given.parties, clock=clock)
     retirements = Retirements(store, publisher, liveness, parties=given.parties, clock=clock)

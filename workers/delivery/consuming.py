@@ -22,6 +22,7 @@ from contracts.list_log import FROM_THE_BEGINNING
 
 from .deliveries import Deliver, Delivery, Ended, Handler, give_back, settle
 from .middleware import Middleware
+from .parts import Parts, refusing_bundles
 from .publisher import HEARTBEAT_S, Publisher
 from .roaming import RoamingBroker
 from .strangers import Strangers
@@ -71,14 +72,20 @@ def subscribe(
     *,
     prefetch: int,
     middleware: Middleware,
+    bundles: bool = False,
 ) -> None:
-    """Consume a declared queue; `prefetch` deliveries are handled at once."""
+    """Consume a declared queue; `prefetch` messages are handled at once.
+
+    Arguments:
+        bundles: Whether it is a queue of what workers send, who may send several in one.
+    """
     subscriber = broker.subscriber(
         RabbitQueue(queue, declare=False),
         channel=Channel(prefetch_count=prefetch),
         no_reply=True,
     )
-    subscriber(_taking(publisher, queue, handler, middleware))
+    at_once = prefetch if bundles else None
+    subscriber(_taking(publisher, queue, handler, middleware, at_once=at_once))
 
 
 def taker(
@@ -95,12 +102,24 @@ def taker(
 
 
 def _taking(
-    publisher: Publisher, queue: str, handler: Handler, middleware: Middleware
+    publisher: Publisher,
+    queue: str,
+    handler: Handler,
+    middleware: Middleware,
+    *,
+    at_once: int | None = None,
 ) -> Callable[[RabbitMessage], Awaitable[None]]:
+    """
+    Arguments:
+        at_once: So many parts of bundles; None where no bundles are taken.
+    """
     strangers = Strangers(queue)
+    if at_once is not None:
+        handler = refusing_bundles(handler)
     settled = functools.partial(settle, handler=handler, publisher=publisher, strangers=strangers)
     deliver = middleware.around_deliveries(queue, settled)
-
+    if at_once is not None:
+        deliver = Parts(deliver, publisher, at_once=at_once).deliver
     hands = Hands()
 
     async def consume(message: RabbitMessage) -> None:

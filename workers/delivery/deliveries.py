@@ -84,7 +84,7 @@ async def settle(
     except ContractError as error:
         if not strangers.keeps(error):
             return Ended.DROPPED
-        return await _refuse(delivery, str(error), publisher)
+        return await refuse(delivery, str(error), publisher)
     except (ElsewhereError, StoreUnavailableError, PublishError) as error:
         logger.warning(
             "delivery given back",
@@ -114,8 +114,9 @@ async def _handle(handler: Handler, delivery: Delivery) -> None:
     return await handler(delivery)
 
 
-async def _refuse(delivery: Delivery, reason: str, publisher: Publisher) -> Ended:
-    """A plain reject would carry no reason, so the copy with one goes first."""
+async def refuse(delivery: Delivery, reason: str, publisher: Publisher) -> Ended:
+    """Make a dead letter of it, or give it back while that cannot leave. A plain reject would carry
+    no reason, so the copy with one goes first."""
     logger.warning(
         "message refused",
         extra={"queue": delivery.queue, "kind": delivery.kind, "reason": reason},

@@ -127,17 +127,6 @@ class ListFollower:
                 logger.warning("a list's entry waits for the store", extra={"reason": str(error)})
                 await asyncio.sleep(RETRY_S)
 
-    async def catch_up(self, url: str) -> None:
-        """Hear all that was said so far, before anything is served by it.
-
-        Raises:
-            UnusableListError: A newer list was known here before, and cannot be found.
-            TopologyError, ForbiddenError: The stream is not there, or not to be read by us.
-        """
-        async with contextlib.aclosing(said_so_far(url)) as said:
-            async for name, body in said:
-                await self.hear(name, body)
-
     def require_reached(self) -> None:
         """Raises UnusableListError unless we are where we were before."""
         reached = None if self._floor is None else self._floor.read()
@@ -229,6 +218,17 @@ class ListFollower:
             logger.error("ALARM: a list has a fork", extra={"reason": str(error)})
         elif self._strangers.keeps(error):
             logger.warning("a list's entry was refused", extra={"reason": str(error)})
+
+
+async def catch_up(url: str, *followers: ListFollower) -> None:
+    """Hear all that was said so far, before anything is served by it.
+
+    Raises TopologyError, ForbiddenError: the stream is not there, or not to be read by us.
+    """
+    async with contextlib.aclosing(said_so_far(url)) as said:
+        async for name, body in said:
+            for follower in followers:
+                await follower.hear(name, body)
 
 
 async def said_so_far(url: str) -> AsyncGenerator[list_log.Logged]:

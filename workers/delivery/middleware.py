@@ -18,7 +18,7 @@ class Middleware:
     is refused and waits before what goes back; then out again, and last of all the broker hears how
     the delivery ended. What a handler publishes goes through the chain around publishing, dead
     letters and signs of life too, message by message. Cancellations, which are hints, are heard
-    without middleware.
+    without middleware. Of bundles nothing is seen here: each part is a delivery of its own.
 
     Around deliveries a middleware may wait, which holds one place of the queue's prefetch; pass
     another delivery on than it got; drop it, by returning how it ended without calling on; and call

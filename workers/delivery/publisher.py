@@ -38,7 +38,26 @@ from contracts.frames import TlsError, TolerantConnection
 from contracts.hosts import Hosts, is_external, login_of
 
 from ..store.records import Outgoing
+from .bundling import Bundling
 from .roaming import roaming
+from .unconfirmed import FullError, PublishError, UnroutableError
+
+__all__ = [
+    "EXCHANGES",
+    "HEARTBEAT_S",
+    "NOBODY",
+    "FullError",
+    "NoAdmissionError",
+    "Publish",
+    "PublishError",
+    "Publisher",
+    "TopologyError",
+    "UnroutableError",
+    "admitted",
+    "dead_letter",
+    "publish_what_has_place",
+    "require_topology",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -60,18 +79,6 @@ EXCHANGES = (
     addresses.CANCEL,
     addresses.DEAD,
 )
-
-
-class PublishError(Exception):
-    """The broker has not confirmed the message, for now; whether it has it is not known."""
-
-
-class UnroutableError(PublishError):
-    """No queue takes the message: the topology is not the one we need."""
-
-
-class FullError(PublishError):
-    """The message's queue takes no more; other queues may."""
 
 
 class TopologyError(Exception):
@@ -96,10 +103,16 @@ class Publisher:
 
     Arguments:
         around: What is to take messages in place of the publisher, as `Middleware` has it.
+        bundles: Whether what waits for the same queue leaves together.
     """
 
     def __init__(
-        self, url: str, *, name: str, around: Callable[[Publish], Publish] | None = None
+        self,
+        url: str,
+        *,
+        name: str,
+        around: Callable[[Publish], Publish] | None = None,
+        bundles: bool = True,
     ) -> None:
         self._hosts = Hosts(url)
         self._name = name
@@ -107,7 +120,9 @@ class Publisher:
         self._connection: AbstractRobustConnection | None = None
         self._channel: AbstractChannel | None = None
         self._renewal: asyncio.Task[None] | None = None
-        self._publish_through = self._publish if around is None else around(self._publish)
+        self._bundling = Bundling(self._publish)
+        publish = self._bundling.publish if bundles else self._publish
+        self._publish_through = publish if around is None else around(publish)
 
     async def __aenter__(self) -> Self:
         self._connection = await aio_pika.connect_robust(
@@ -130,6 +145,7 @@ class Publisher:
         if self._renewal is not None:
             self._renewal.cancel()
             await asyncio.gather(self._renewal, return_exceptions=True)
+        await self._bundling.close()
         if self._connection is not None:
             await self._connection.close()
 

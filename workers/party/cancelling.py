@@ -152,7 +152,7 @@ class Cancelling:
     ) -> Outcome:
         answered = report(
             said,
-            identity=self._party.identity,
+            identity=self._party.speaker,
             party_id=self._party.party_id,
             session_id=told.session_id,
         )

@@ -201,7 +201,7 @@ class PartyCommits:
     def failed(self, session_id: bytes, failure: Failure, epoch: int) -> Outgoing:
         return report(
             sessions.SessionFailed(failure=failure),
-            identity=self._party.identity,
+            identity=self._party.speaker,
             party_id=self._party.party_id,
             session_id=session_id,
             epoch=epoch,
@@ -226,7 +226,7 @@ class PartyCommits:
 
     async def tell(self, content: sessions.Report) -> None:
         """What belongs to no session, and is kept elsewhere until it is told."""
-        told = report(content, identity=self._party.identity, party_id=self._party.party_id)
+        told = report(content, identity=self._party.speaker, party_id=self._party.party_id)
         await self._publisher.publish(told)
 
     async def send_again(self, session_id: bytes, cause: str) -> None:

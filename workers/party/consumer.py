@@ -39,6 +39,7 @@ from ..session.party.acceptance import (
 )
 from ..session.party.engines import ENGINES
 from ..session.party.step import Step
+from ..session.peers import by_any
 from ..session.protocols import (
     INBOX,
     KEY_GENERATION,
@@ -196,8 +197,8 @@ class PartyConsumer:
         unverified = UnverifiedEnvelope.from_bytes(body)
         peer = self._party.peers.get(unverified.claimed.sender)
         if peer is None:
-            raise UnauthenticatedError("the sender is not in our configuration", kind="stranger")
-        envelope = unverified.verify(peer.identity)
+            raise UnauthenticatedError("the sender is not one of our parties", kind="stranger")
+        envelope = by_any(peer.current, unverified.verify)
         inbox.check_place(envelope, self._party.party_id)
         with self.scopes.enter(envelope.session_id):
             await self._rounds.enter(envelope, body)

@@ -120,8 +120,11 @@ class Epochs(Switching):
         """
         await self.first_step(told, request)
         now = await self._store.now()  # the clock that lets promises end
-        if await self._store.promised(told.terms.key_session, request.owner, now):
+        key_session, digest = told.terms.key_session, told.terms.request_digest
+        if await self._store.promised(key_session, request.owner, now):
             check(Outcome.PROMISED)
+        if await self._store.is_busy(key_session, digest, now):
+            check(Outcome.KEY_BUSY)
 
     def rehearsed(self, asked: RehearsalAsked) -> RehearseRequest:
         """The request of an owner that asks whether we would. Raises RefusedError."""

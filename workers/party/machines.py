@@ -48,13 +48,18 @@ class Machine:
         """Arguments: begun: Accepted already."""
         engine = self._engines[protocol]
         begin = functools.partial(
-            engine.begin, begun, self._party, key_share=key_share, randomness=self._randomness
+            engine.begin,
+            begun,
+            self._party.named_by(begun.terms.members),
+            key_share=key_share,
+            randomness=self._randomness,
         )
         return await self._play(engine, begin)
 
     def seat(self, session: Session) -> Seat:
         state = RoundState.from_bytes(session.state)
-        return self._engines[session.protocol].seat(state, self._party)
+        party = self._party.named_by(state.members)
+        return self._engines[session.protocol].seat(state, party)
 
     async def advance(self, session: Session, received: Sequence[Received]) -> Step | None:
         """As `Engine.advance`."""
@@ -67,7 +72,7 @@ class Machine:
         advance = functools.partial(
             engine.advance,
             seat.state,
-            self._party,
+            seat.party,
             received,
             key_share=key_share,
             randomness=self._randomness,

@@ -49,7 +49,7 @@ class Rehearsing:
         if asked.session_id != rehearsal_session_id(digest):
             raise ContractError("the session id is not the one that the rehearsal gives")
         readiness = Readiness.signed(
-            self._party.identity,
+            self._party.speaker,
             self._party.party_id,
             request_digest=digest,
             roles=[await self._in_role(asked, terms) for terms in asked.terms],
@@ -58,7 +58,7 @@ class Rehearsing:
         await self._publisher.publish(
             report(
                 RehearsalAnswered(readiness=readiness),
-                identity=self._party.identity,
+                identity=self._party.speaker,
                 party_id=self._party.party_id,
                 session_id=asked.session_id,
             )

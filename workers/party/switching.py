@@ -29,6 +29,7 @@ from contracts.retirements import Retirement
 
 from ..session.epochs import ENDS_S, SIGNS_ON_S, check_bundle
 from ..session.party.acceptance import Party, key_facts
+from ..session.peers import Certifying
 from ..session.protocols import RESHARE
 from ..store.interface import PartyStore, StoreUnavailableError
 from ..store.records import EpochRecord, EpochStatus, WordRecord
@@ -83,7 +84,7 @@ class Switching:
         share = await self._store.key_share(facts.session_id, facts.epoch)
         pending = None if share is None else key_facts(share)
         known = await self._known(bundle, epochs, pending)
-        pinned = {name: peer.identity for name, peer in self._party.peers.items()}
+        pinned = Certifying(self._party.peers)
         owners = self._owners(known.client_id)
         check_bundle(bundle, known, pinned=pinned, owners=owners)
         assert facts.reshared is not None  # or it would have been refused
@@ -157,7 +158,7 @@ class Switching:
         """What is said of it is stored with it, so that neither is without the other."""
         now, ending = self._clock(), await self._below(key_session, epoch)
         retirement = Retirement.signed(
-            self._party.identity,
+            self._party.speaker,
             self._party.party_id,
             key_session,
             epoch,
@@ -212,10 +213,9 @@ class Switching:
     def _certified(self, key: CertifiedKey) -> bool:
         """Whether we signed its certificate: where our database was lost, nothing else tells."""
         me, certificate = self._party.party_id, key.certificates.get(self._party.party_id)
-        mine = [each for each in key.facts.holders if each.party_id == me]
-        if certificate is None or [each.identity for each in mine] != [
-            self._party.identity.public.der
-        ]:
+        mine = [each.identity for each in key.facts.holders if each.party_id == me]
+        own = {each.der for each in self._party.peers[me].ever}
+        if certificate is None or len(mine) != 1 or not own.issuperset(mine):
             return False
         key.facts.verify(me, certificate)
         return True

@@ -55,7 +55,7 @@ class Vouching:
         await self._publisher.publish(
             report(
                 wanted,
-                identity=self._party.identity,
+                identity=self._party.speaker,
                 party_id=self._party.party_id,
                 session_id=record.session_id,
                 epoch=epoch,
@@ -73,7 +73,7 @@ class Vouching:
         if newest is None:
             return
         voucher = Voucher.signed(
-            self._party.identity,
+            self._party.speaker,
             self._party.party_id,
             asked_by=asked.asked_by,
             key_session=key_session,
@@ -85,7 +85,7 @@ class Vouching:
         await self._publisher.publish(
             report(
                 VoucherGiven(voucher=voucher),
-                identity=self._party.identity,
+                identity=self._party.speaker,
                 party_id=self._party.party_id,
                 session_id=asked.session_id,
                 epoch=epoch,

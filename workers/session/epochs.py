@@ -8,6 +8,7 @@ from contracts import epochs
 from contracts.errors import ContractError
 from contracts.identity import PublicIdentity
 from contracts.keys import EpochBundle, KeyFacts
+from contracts.peers import Pinned
 
 from ..protocols.polynomial import are_shares_of
 from ..protocols.proofs import Proof
@@ -30,7 +31,7 @@ def check_bundle(
     bundle: EpochBundle,
     known: KeyFacts,
     *,
-    pinned: Mapping[str, PublicIdentity],
+    pinned: Mapping[str, Pinned],
     owners: Collection[PublicIdentity],
 ) -> None:
     """Raises ContractError unless it proves a new epoch of a known key. Arguments as of

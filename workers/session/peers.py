@@ -1,15 +1,7 @@
-"""The other parties, as a worker's own configuration knows them."""
+"""The other parties, as a worker knows them: by its configuration, and by the list of parties."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contracts.peers import Certifying, Peer, Speaking, by_any
 
-from contracts.identity import PublicIdentity
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """Attributes: index: Its place among all configured parties, from 1."""
-
-    index: int
-    identity: PublicIdentity
+__all__ = ["Certifying", "Peer", "Speaking", "by_any"]

@@ -1,6 +1,7 @@
 """What a store can do. Two backends stand behind each interface, held to one test battery.
 
-Every method is one transaction. Methods raise `StoreUnavailableError` when the database cannot be
+Every method is one transaction; where a backend writes several in one, nothing of one depends on
+the others: see `gathering`. Methods raise `StoreUnavailableError` when the database cannot be
 reached or gave up on the transaction; then the delivery goes back to its queue. It may have been
 committed all the same: whoever was cut off before the answer learns it from the next `commit`,
 which is LOST_RACE, and loads the session again.
@@ -179,6 +180,10 @@ class PartyStore(SessionStore, PartyRetirements, Protocol):
 
     async def promised(self, key_session: bytes, owner: str, now: int) -> bool:
         """Whether this party has promised that owner to deal nothing of the key for now."""
+
+    async def is_busy(self, key_session: bytes, digest: bytes, now: int) -> bool:
+        """Whether an epoch of the key that another request asked for may still be made here, as
+        `PartyChange.epoch` says; by the clock of `now`."""
 
     async def owners(self, key_session: bytes) -> list[str]:
         """Whose the shares of a key are; none or one."""

@@ -2,10 +2,11 @@
 
 import "./dispose.js";
 import { Link, type Post, type PostEvents } from "./amqp/link.js";
+import { firstOf, madeEpoch, madeKey, present, refusal } from "./answered.js";
 import { fromBase64 } from "./bytes.js";
 import type { Result } from "./checks.js";
 import { Correspondence, type Pursuit } from "./correspondence.js";
-import { ClockError, ContractError, DisbelievedError, RequestFailedError } from "./errors.js";
+import { ContractError, RequestFailedError } from "./errors.js";
 import type {
   KeyFacts,
   KeygenResult,
@@ -18,7 +19,6 @@ import { historyOf, type KeyHistory } from "./histories.js";
 import { knownOf, KnownRequests, type Known } from "./known.js";
 import {
   accountOf,
-  epochOf,
   keyOf,
   sessionOf,
   signaturesOf,
@@ -29,6 +29,7 @@ import {
   type Session,
   type Signature,
 } from "./outcomes.js";
+import { rehearsalOf, type Rehearsal } from "./rehearsals.js";
 import {
   anew,
   makeRequest,
@@ -56,6 +57,7 @@ import type {
   CancelOptions,
   KeyWish,
   RefreshWish,
+  RehearseWish,
   ReshareWish,
   SessionName,
   SignListWish,
@@ -63,7 +65,7 @@ import type {
   Warren,
   Watching,
 } from "./warren.js";
-import { keygenFields, reshareFields, signFields, signListFields } from "./wishes.js";
+import { keygenFields, rehearseFields, reshareFields, signFields, signListFields } from "./wishes.js";
 
 const LOOKS_EVERY_MS = 250;
 
@@ -75,6 +77,13 @@ interface Shared {
 }
 
 type ResultOf<O extends Operation> = Extract<Result, { readonly result: O }>;
+
+interface Answered<O extends Operation> {
+  readonly request: RequestOf<O>;
+  /** Of its bytes as they were signed, in hex. */
+  readonly digest: string;
+  readonly result: ResultOf<O>;
+}
 
 /** For use by many calls at once. Made by `connect`. */
 export class WarrenClient implements Warren {
@@ -159,9 +168,19 @@ export class WarrenClient implements Warren {
     return madeEpoch(await this.#ask("reshare", reshareFields(wish, certified.facts), wish));
   }
 
-  refresh({ keyId, dealers, firstEpoch, tries, ...options }: RefreshWish): Promise<Epoch> {
+  refresh({ keyId, dealers, firstEpoch, tries, deleteAfter, ...options }: RefreshWish): Promise<Epoch> {
     const { timeoutMs, requestId, signal } = options;
-    return this.reshare({ keyId, dealers, firstEpoch, tries, timeoutMs, requestId, signal });
+    const wish = { keyId, dealers, firstEpoch, tries, deleteAfter };
+    return this.reshare({ ...wish, timeoutMs, requestId, signal });
+  }
+
+  async rehearse(wish: RehearseWish): Promise<Rehearsal> {
+    const { certified } = await this.key(wish.keyId, wish);
+    const fields = rehearseFields(wish, certified.facts);
+    const { parties, queryTimeoutMs: timeoutMs } = this.#shared.settings;
+    const options = { signal: wish.signal, timeoutMs };
+    const { request, digest, result } = await this.#asked("rehearse", fields, options);
+    return rehearsalOf(request, digest, certified.facts, result.answers, parties);
   }
 
   async beginReshare(wish: ReshareWish): Promise<Begun<Epoch>> {
@@ -172,12 +191,12 @@ export class WarrenClient implements Warren {
   }
 
   async sign(wish: SignWish): Promise<Signature> {
-    return first(await this.#ask("sign", signFields(wish), wish));
+    return firstOf(await this.#ask("sign", signFields(wish), wish));
   }
 
   async beginSignature(wish: SignWish): Promise<Begun<Signature>> {
     const begun = await this.#begin("sign", { ...signFields(wish), announce: true }, wish);
-    return this.#begun(begun, (result) => first(result as SignResult));
+    return this.#begun(begun, (result) => firstOf(result as SignResult));
   }
 
   /** Up to 256 ECDSA signatures of one session, in the order of the items: all of them or none. */
@@ -337,22 +356,27 @@ export class WarrenClient implements Warren {
     return this.#ask(operation, wish, { signal, timeoutMs: this.#shared.settings.queryTimeoutMs });
   }
 
+  async #ask<O extends Operation>(operation: O, wish: Wish<O>, options: CallOptions): Promise<ResultOf<O>> {
+    return (await this.#asked(operation, wish, options)).result;
+  }
+
   /**
    * What is refused because the coordinator has too much to do is asked again, as often as its
-   * deadline allows: in new bytes, for a refusal is kept, and under the same id.
+   * deadline allows: in new bytes, for a refusal is kept, and under the same id. With the result
+   * comes what it answers.
    */
-  async #ask<O extends Operation>(
+  async #asked<O extends Operation>(
     operation: O,
     wish: Wish<O>,
     { timeoutMs, requestId, signal }: CallOptions,
-  ): Promise<ResultOf<O>> {
+  ): Promise<Answered<O>> {
     const { settings, correspondence } = this.#shared;
     let request = this.#made(operation, wish, timeoutMs ?? settings.timeoutMs, requestId);
     for (let fresh = true; ; fresh = false) {
       const signed = await signRequest(request, settings.signer);
       const result = await correspondence.submit(signed, fresh, signal);
       const { failure } = result;
-      if (failure === null) return result as ResultOf<O>;
+      if (failure === null) return { request, digest: signed.digest, result: result as ResultOf<O> };
       const left = request.expires_at - Date.now();
       // Not all at once who were told the same.
       const later = (failure.retry_after_ms ?? Infinity) * (1 + Math.random() / 4);
@@ -459,33 +483,4 @@ export class WarrenClient implements Warren {
       throw error;
     }
   }
-}
-
-function madeKey({ key }: Pick<KeygenResult, "key">): Key {
-  return keyOf(present(key));
-}
-
-function madeEpoch({ bundle, signs_from }: ReshareResult): Epoch {
-  return epochOf(present(bundle), new Date(present(signs_from)));
-}
-
-function first(result: SignResult): Signature {
-  return present(signaturesOf(result)[0] ?? null);
-}
-
-/** What the checks have made sure of. */
-function present<T>(value: T | null): T {
-  if (value === null) throw new DisbelievedError("the result lacks what it must have");
-  return value;
-}
-
-function refusal(result: Result, { request }: SignedRequest): RequestFailedError {
-  const { failure, session_id, status } = result;
-  const about = { requestId: request.request_id, sessionId: session_id, status };
-  const told = failure ?? { code: "internal", message: "", retryable: true } as never;
-  const left = request.expires_at - Date.now();
-  if (failure?.code === "expired" && session_id === null && left > 0) {
-    return new ClockError(told, about, left);
-  }
-  return new RequestFailedError(told, about);
 }

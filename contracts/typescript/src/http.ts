@@ -17,6 +17,7 @@ export {
 export { callbackSigner, privateKeySigner, webCryptoSigner, type Signer } from "./signer.js";
 export type { CoordinatorPin } from "./coordinators.js";
 export type { Settlement } from "./settlement.js";
+export type { Refusal, Rehearsal } from "./rehearsals.js";
 export type { Account, Ecdsa, Epoch, Key, Page, Session, Signature } from "./outcomes.js";
 export type {
   Begun,
@@ -24,6 +25,7 @@ export type {
   CancelOptions,
   KeyWish,
   RefreshWish,
+  RehearseWish,
   ReshareWish,
   SessionName,
   SignItemWish,
@@ -32,4 +34,4 @@ export type {
   Warren,
   Watching,
 } from "./warren.js";
-export type { CertifiedKey, Curve, EpochBundle, Failure, FailureCode, KeyFacts, Retirement, Scheme, Status } from "./generated/messages.js";
+export type { CertifiedKey, Curve, DeleteAfter, EpochBundle, Failure, FailureCode, KeyFacts, Readiness, Retirement, Scheme, Status } from "./generated/messages.js";

@@ -1,7 +1,8 @@
 /** What both clients can do: over AMQP (`WarrenClient`) and over HTTP (`WarrenHttpClient`). */
 
-import type { Curve, Scheme } from "./generated/messages.js";
+import type { Curve, DeleteAfter, Scheme } from "./generated/messages.js";
 import type { Account, Epoch, Key, Page, Session, Signature } from "./outcomes.js";
+import type { Rehearsal } from "./rehearsals.js";
 import type { Settlement } from "./settlement.js";
 
 export interface CallOptions {
@@ -39,6 +40,11 @@ export interface RefreshWish extends CallOptions {
   readonly firstEpoch?: number | undefined;
   /** So many epochs may be begun for it, and at most one is made: 1 to 8; left out: 3. */
   readonly tries?: number | undefined;
+  /**
+   * When those who keep holding a share delete the old one, which signs no more: `certified`, at once,
+   * where somebody is suspected; left out, when the new one stands in a backup of theirs, a day at most.
+   */
+  readonly deleteAfter?: DeleteAfter | undefined;
 }
 
 export interface ReshareWish extends RefreshWish {
@@ -46,6 +52,16 @@ export interface ReshareWish extends RefreshWish {
   readonly parties?: readonly string[] | undefined;
   /** How many of them sign; left out: as many as now. */
   readonly threshold?: number | undefined;
+}
+
+export interface RehearseWish extends Watching {
+  readonly keyId: string;
+  /** These as in a reshare. */
+  readonly parties?: readonly string[] | undefined;
+  readonly threshold?: number | undefined;
+  readonly dealers?: readonly string[] | undefined;
+  readonly firstEpoch?: number | undefined;
+  readonly tries?: number | undefined;
 }
 
 export interface SignWish extends CallOptions {
@@ -114,6 +130,11 @@ export interface Warren extends AsyncDisposable {
   refresh(wish: RefreshWish): Promise<Epoch>;
   /** As `reshare`, but there as soon as the session is announced. */
   beginReshare(wish: ReshareWish): Promise<Begun<Epoch>>;
+  /**
+   * Ask the parties themselves whether they would take part in a reshare. Nothing is begun or used up.
+   * Each answer is verified, and tells of this moment only.
+   */
+  rehearse(wish: RehearseWish): Promise<Rehearsal>;
   sign(wish: SignWish): Promise<Signature>;
   /** As `sign`, but there as soon as the session is announced. */
   beginSignature(wish: SignWish): Promise<Begun<Signature>>;

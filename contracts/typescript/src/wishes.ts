@@ -3,7 +3,7 @@
 import { randomHex, toHex } from "./bytes.js";
 import type { KeyFacts } from "./generated/messages.js";
 import type { Wish } from "./requests.js";
-import type { KeyWish, ReshareWish, SignListWish, SignWish } from "./warren.js";
+import type { KeyWish, RehearseWish, ReshareWish, SignListWish, SignWish } from "./warren.js";
 
 const RESHARE_TRIES = 3;
 
@@ -20,6 +20,11 @@ export function keygenFields(wish: KeyWish): Wish<"keygen"> {
 }
 
 export function reshareFields(wish: ReshareWish, facts: KeyFacts): Wish<"reshare"> {
+  const { deleteAfter } = wish;
+  return { ...rehearseFields(wish, facts), ...(deleteAfter === undefined ? {} : { delete_after: deleteAfter }) };
+}
+
+export function rehearseFields(wish: RehearseWish, facts: KeyFacts): Wish<"rehearse"> {
   return {
     key_id: wish.keyId,
     public_key: facts.public_key,

@@ -84,6 +84,9 @@ const CALLS: Readonly<Record<string, (words: Words) => Promise<unknown>>> = {
     const { requestId, sessionId, parties } = made;
     return { requestId, sessionId, parties };
   },
+  async rehearse({ client, ...wish }) {
+    return of(client).rehearse(wish as never);
+  },
   async epoch({ requestId }) {
     return epochShown((await reshares.get(requestId)?.result()) as Epoch);
   },

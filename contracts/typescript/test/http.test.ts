@@ -6,7 +6,7 @@ import { inspect } from "node:util";
 
 import { toBase64, toHex, utf8 } from "../src/bytes.js";
 import { DisbelievedError, RequestFailedError, UnavailableError } from "../src/errors.js";
-import type { CertifiedKey, EpochBundle } from "../src/generated/messages.js";
+import type { CertifiedKey, EpochBundle, Readiness } from "../src/generated/messages.js";
 import { GatewayError, WarrenHttpClient, type HttpSettings } from "../src/http/client.js";
 import { makeRequest, signRequest, type SignedRequest } from "../src/requests.js";
 import { Office } from "./office.js";
@@ -23,11 +23,13 @@ interface Desk {
   readonly signature: Readonly<Record<string, unknown>>;
   /** The result of a reshare that the gateway asks for in these words. */
   readonly reshared: (wish?: object) => Promise<Readonly<Record<string, unknown>>>;
+  /** The same of a rehearsal, for which all are ready. */
+  readonly rehearsed: (wish?: object) => Promise<Readonly<Record<string, unknown>>>;
 }
 
 async function desk(route: (desk: Desk) => Route, more: Partial<HttpSettings> = {}): Promise<Desk> {
   const office = await Office.opened();
-  const ask = async (operation: "keygen" | "reshare" | "sign", wish: object): Promise<SignedRequest> => {
+  const ask = async (operation: "keygen" | "rehearse" | "reshare" | "sign", wish: object): Promise<SignedRequest> => {
     const owner = { clientId: "gateway", tenant: "shop" };
     const by = { owner, signer: office.client.publicKey, now: Date.now(), lifetimeMs: 1000 };
     return signRequest(makeRequest(operation, wish as never, by), office.client);
@@ -57,7 +59,12 @@ async function desk(route: (desk: Desk) => Route, more: Partial<HttpSettings> = 
     const bundle = await office.bundled(await ask("reshare", { ...usual, ...wish }), key);
     return { certified_key: bundle.key, bundle, signs_from: "2027-01-01T00:00:00.000Z" };
   };
-  const whole: Desk = { client, calls, key, signature: shown, reshared };
+  const rehearsed = async (wish: object = {}): Promise<Record<string, unknown>> => {
+    const asked = await ask("rehearse", { ...usual, tries: 3, ...wish });
+    const { answers } = (await office.rehearsedBy(asked, key)) as { answers: unknown };
+    return { ready: true, request: toBase64(asked.body), answers };
+  };
+  const whole: Desk = { client, calls, key, signature: shown, reshared, rehearsed };
   const answer = route(whole);
   return whole;
 }
@@ -173,6 +180,7 @@ test("an epoch other than asked for, or without proof, is not handed out", async
     (one) => one.reshared({ ...ASKED, parties: ["p1", "p2", "p3"] }),
     (one) => one.reshared({ ...ASKED, dealers: ["p1", "p3"] }),
     (one) => one.reshared({ ...ASKED, first_epoch: 1 }),
+    (one) => one.reshared({ ...ASKED, first_epoch: 2, delete_after: "certified" }),
     (one) => ({ certified_key: one.key }),
     async (one) => ({ ...(await one.reshared({ ...ASKED, first_epoch: 2 })), signs_from: "soon" }),
     async (one) => spoilt(await one.reshared({ ...ASKED, first_epoch: 2 })),
@@ -184,6 +192,58 @@ test("an epoch other than asked for, or without proof, is not handed out", async
   }
   const { client } = await resharing((one) => one.reshared({ ...ASKED, first_epoch: 2 }));
   await client.reshare({ ...MOVED, dealers: ["p1", "p2"], firstEpoch: 2 });
+});
+
+test("an epoch says when the former shares go, as it was asked", async () => {
+  const hurried = await resharing((one) => one.reshared({ delete_after: "certified" }));
+  assert.equal((await hurried.client.refresh({ keyId: "k1", deleteAfter: "certified" })).number, 1);
+  assert.deepEqual(bodyOf(hurried.calls[1]), { key_id: "k1", delete_after: "certified" });
+  const slow = await resharing((one) => one.reshared());
+  await assert.rejects(slow.client.refresh({ keyId: "k1", deleteAfter: "certified" }), /delete_after/);
+});
+
+/** The gateway answers a rehearsal with this. */
+async function rehearsing(told: (one: Desk) => object | Promise<object>): Promise<Desk> {
+  return desk((one) => async (path, ...more) =>
+    path.endsWith("/reshare") ? json(await told(one)) : good(one)(path, ...more),
+  );
+}
+
+test("a rehearsal begins nothing, and its answers are verified", async () => {
+  const { client, calls } = await rehearsing((one) => one.rehearsed(ASKED));
+  const found = await client.rehearse(MOVED);
+  assert.deepEqual([found.ready, found.dealers, found.silent], [true, ["p1", "p2", "p3"], []]);
+  assert.deepEqual([found.receivers, found.keyId, found.from], [MOVED.parties, "k1", 0]);
+  const participants = MOVED.parties.map((party_id) => ({ party_id }));
+  assert.deepEqual(bodyOf(calls[1]), { key_id: "k1", participants, threshold_n: 3, threshold_t: 3, dry_run: true });
+});
+
+test("a rehearsal of something else than was asked for is none", async () => {
+  const lies: ((one: Desk) => object | Promise<object>)[] = [
+    (one) => one.rehearsed({ ...ASKED, threshold: 2 }),
+    (one) => one.rehearsed({ ...ASKED, parties: ["p1", "p2", "p3"] }),
+    (one) => one.rehearsed({ ...ASKED, dealers: ["p1", "p2"] }),
+    (one) => one.rehearsed({ ...ASKED, first_epoch: 2 }),
+    (one) => one.rehearsed({ ...ASKED, tries: 2 }),
+    (one) => one.rehearsed({ ...ASKED, key_id: "k2" }),
+    (one) => one.reshared(ASKED),
+    async (one) => ({ ...(await one.rehearsed(ASKED)), request: toBase64(utf8("{}")) }),
+    async (one) => ({ ...(await one.rehearsed(ASKED)), request: undefined }),
+    async (one) => ({ ...(await one.rehearsed(ASKED)), answers: [{}] }),
+  ];
+  for (const lie of lies) {
+    const { client } = await rehearsing(lie);
+    await assert.rejects(client.rehearse(MOVED), DisbelievedError, lie.toString());
+  }
+});
+
+test("an answer that the gateway makes up is none", async () => {
+  const { client } = await rehearsing(async (one) => {
+    const told = (await one.rehearsed(ASKED)) as { answers: Readiness[] };
+    return { ...told, answers: told.answers.map((each) => ({ ...each, at: 8 })) };
+  });
+  const found = await client.rehearse(MOVED);
+  assert.deepEqual([found.ready, found.silent], [false, ["p1", "p2", "p3", "p4"]]);
 });
 
 test("an epoch that was there before is no answer", async () => {

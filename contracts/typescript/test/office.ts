@@ -14,11 +14,14 @@ import type {
   EpochBundle,
   EpochView,
   KeyFacts,
+  Readiness,
   ReshareTerms,
   Retirement,
+  RoleAnswer,
 } from "../src/generated/messages.js";
 import { P256, signedBytes } from "../src/identity.js";
 import { certificateTag, keyStatement } from "../src/keys.js";
+import { READINESS_TAG, readinessContent } from "../src/readiness.js";
 import type { RequestOf, SignedRequest } from "../src/requests.js";
 import { RETIREMENT_TAG, retirementContent } from "../src/retirements.js";
 import { settled, type ClientSettings } from "../src/settings.js";
@@ -34,6 +37,8 @@ interface Kept {
   /** The newest first. */
   readonly epochs: readonly EpochView[];
 }
+
+const BOTH: RoleAnswer = { deals: true, receives: true, refused: null, message: "" };
 
 export class Office implements Post {
   readonly isUp = true;
@@ -169,6 +174,28 @@ export class Office implements Post {
     return { ...said, signature: toBase64(signature) };
   }
 
+  /** By the party, or in its name, to this request. */
+  async readiness(
+    party_id: string,
+    to: SignedRequest,
+    roles: readonly RoleAnswer[] = [BOTH],
+    by: Signer | undefined = this.parties.get(party_id),
+  ): Promise<Readiness> {
+    const said: Readiness = { party_id, request_digest: to.digest, roles, at: 7, signature: "" };
+    if (by === undefined) throw new TypeError(`there is no party ${party_id}`);
+    const signature = await by.sign(signedBytes(READINESS_TAG, readinessContent(said)));
+    return { ...said, signature: toBase64(signature) };
+  }
+
+  /** Everybody who is asked would. */
+  async rehearsedBy(signed: SignedRequest, key: CertifiedKey): Promise<Answer> {
+    const request = signed.request as RequestOf<"rehearse">;
+    const holders = key.facts.holders.map((holder) => holder.party_id);
+    const names = [...new Set([...holders, ...request.parties])];
+    const answers = await Promise.all(names.map((name) => this.readiness(name, signed)));
+    return { ...base(signed), session_id: null, key_id: request.key_id, answers, silent: [] };
+  }
+
   /** The session of a reshare of these members, each of whom deals and receives. */
   async announce(signed: SignedRequest, changes: Partial<ReshareTerms> = {}): Promise<string> {
     const request = signed.request as RequestOf<"reshare">;
@@ -209,6 +236,8 @@ export class Office implements Post {
         return this.#once(signed, () => this.#made(signed, request));
       case "reshare":
         return this.#once(signed, () => this.#reshared(signed, request));
+      case "rehearse":
+        return this.rehearsedBy(signed, this.keyOf(request.key_id));
       case "sign":
         return this.#signed(signed, request);
       case "query_keys": {

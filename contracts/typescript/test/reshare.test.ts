@@ -86,6 +86,19 @@ describe("a reshare", () => {
     assert.deepEqual([request.parties, request.threshold], [["p1", "p2", "p3"], 2]);
   });
 
+  test("says when the former shares go, if that is to be at once", async () => {
+    const { office, client } = await withKey();
+    await client.refresh({ keyId: "k1", deleteAfter: "certified" });
+    assert.equal(asked(office).delete_after, "certified");
+    office.published.length = 0;
+    const begun = await client.beginReshare({ ...MOVED, deleteAfter: "certified" });
+    assert.equal((await begun.result()).number, 2);
+    assert.equal(asked(office).delete_after, "certified");
+    office.published.length = 0;
+    await client.refresh({ keyId: "k1" });
+    assert.equal(asked(office).delete_after, "backed_up");
+  });
+
   test("that no request can be is refused before it is sent", async () => {
     const { office, client } = await withKey();
     for (const wrong of [
@@ -100,6 +113,7 @@ describe("a reshare", () => {
       { firstEpoch: 63, tries: 3 },
       { tries: 0 },
       { tries: 9 },
+      { deleteAfter: "later" as "certified" },
       { timeoutMs: 600_001 },
     ]) {
       await assert.rejects(client.reshare({ keyId: "k1", ...wrong }), TypeError, JSON.stringify(wrong));

@@ -18,6 +18,7 @@ import type {
   KeyFacts,
   KeygenRequest,
   QueryKeyHistoryResult,
+  Readiness,
   ReshareTerms,
   Retirement,
   Scheme,
@@ -26,7 +27,9 @@ import type {
 import { signedBytes } from "../src/identity.js";
 import { checkJoined, successionsOf } from "../src/histories.js";
 import { certificateTag, checkKey, keyStatement } from "../src/keys.js";
-import { digest, optional, pack, unpack } from "../src/packing.js";
+import { digest, optional, pack, sha256Of, unpack } from "../src/packing.js";
+import { checkReadiness, READINESS_TAG, readinessContent } from "../src/readiness.js";
+import { rehearsalOf } from "../src/rehearsals.js";
 import {
   checkedRequest,
   headersOf,
@@ -35,6 +38,7 @@ import {
   resultKey,
   resultsQueue,
   signRequest,
+  type RequestOf,
 } from "../src/requests.js";
 import { checkRetirement, RETIREMENT_TAG, retirementContent } from "../src/retirements.js";
 import { readAs, readDelivered } from "../src/schema.js";
@@ -205,6 +209,36 @@ test("retirements", async () => {
     assert.ok(identity);
     const of = { partyId: party_id, keySession: key_session, epoch };
     assert.equal(await reasonOf(() => checkRetirement(said, identity, of)), reason, name);
+  }
+});
+
+test("readiness", async () => {
+  const { tag, parties, words } = read("rehearsals");
+  assert.equal(tag, READINESS_TAG);
+  const known = pinned(parties);
+  for (const { name, readiness, content, party_id, request_digest, reason } of words) {
+    const said = readAs("Readiness", readiness) as unknown as Readiness;
+    assert.equal(toHex(readinessContent(said)), content, name);
+    const identity = known.get(party_id);
+    assert.ok(identity);
+    assert.equal(await reasonOf(() => checkReadiness(said, identity, request_digest)), reason, name);
+  }
+});
+
+test("rehearsals", async () => {
+  const { parties, before, rehearsals } = read("rehearsals");
+  const facts = readAs("KeyFacts", before) as unknown as KeyFacts;
+  for (const one of rehearsals) {
+    const body = utf8(one.request);
+    const request = checkedRequest(parseJson(body)) as RequestOf<"rehearse">;
+    const answers = one.answers.map((each: Json) => readAs("Readiness", each)) as Readiness[];
+    const found = await rehearsalOf(request, toHex(sha256Of(body)), facts, answers, pinned(parties));
+    assert.deepEqual(found.signed, one.counted, one.name);
+    assert.deepEqual([found.ready, found.lacking], [one.ready, one.lacking], one.name);
+    assert.deepEqual([found.dealers, found.receivers], [one.dealers, one.receivers], one.name);
+    assert.deepEqual([found.missing, found.silent], [one.missing, one.silent], one.name);
+    const refusals = found.refusals.map(({ partyId, code, message }) => ({ party_id: partyId, code, message }));
+    assert.deepEqual(refusals, one.refusals, one.name);
   }
 });
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from itertools import combinations
 from random import Random
 
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from contracts.failures import FailureCode
 from contracts.identity import Identity
 from contracts.keys import Holder, KeyFacts
+from contracts.peers import Role
+from contracts.terms import Member
 from tests.protocols.simulate import coins
 from tests.session.builders import IDENTITIES, PEERS, facts, keygen_request, signing_request
 from workers.session.coordinator.choice import (
@@ -18,9 +21,11 @@ from workers.session.coordinator.choice import (
     holders,
     indices_of,
     members_of,
+    named_now,
     set_name,
     signer_sets,
     signers,
+    sparing,
 )
 from workers.session.peers import Peer
 
@@ -371,3 +376,63 @@ def test_whom_a_request_names_need_not_be_configured() -> None:
         *signer_sets(request, facts(), EVERYBODY, (), (), (), among),
     ):
         assert [each.party_id for each in chosen] == ["party-1", "party-3"]
+
+
+DRAINED = {**PEERS, "party-1": replace(PEERS["party-1"], drained=True)}
+RECOVERY = {**PEERS, "party-1": replace(PEERS["party-1"], role=Role.RECOVERY)}
+RETIRED = {**PEERS, "party-1": replace(PEERS["party-1"], present=False)}
+
+
+@pytest.mark.parametrize("parties", [DRAINED, RECOVERY, RETIRED])
+def test_who_takes_no_new_keys_gets_none_unless_it_is_named(parties: dict[str, Peer]) -> None:
+    for seed in range(20):
+        chosen = holders(keygen_request(), parties, EVERYBODY, Random(seed))
+        assert _names([each.party_id for each in chosen]) == "2 3 4"
+    with pytest.raises(ChoiceError, match="4 parties wanted, 3 take new keys") as wrong:
+        holders(keygen_request(party_count=4), parties, EVERYBODY, Random(0))
+    assert wrong.value.failure.code is FailureCode.TOO_FEW_PARTIES
+
+
+def test_a_drained_party_or_one_for_recovery_that_is_named_is_taken() -> None:
+    request = keygen_request(parties=["party-1", "party-2", "party-4"])
+    for parties in (DRAINED, RECOVERY):
+        chosen = holders(request, parties, EVERYBODY, Random(0))
+        assert _names([each.party_id for each in chosen]) == "1 2 4"
+
+
+def test_a_retired_party_that_is_named_is_none() -> None:
+    request = keygen_request(parties=["party-1", "party-2", "party-4"])
+    with pytest.raises(ChoiceError, match="no party party-1; there are party-2, party-3, party-4"):
+        holders(request, RETIRED, EVERYBODY, Random(0))
+
+
+def test_who_is_to_be_spared_is_while_enough_others_live() -> None:
+    key = facts()
+    for parties in (DRAINED, RECOVERY):
+        assert sparing(EVERYBODY, parties, key) == EVERYBODY - {"party-1"}
+        assert sparing({"party-1", "party-2"}, parties, key) == {"party-1", "party-2"}
+        # party-4 holds no share.
+        assert sparing({"party-1", "party-2", "party-4"}, parties, key) == EVERYBODY - {"party-3"}
+        assert sparing(EVERYBODY, parties, key, ["party-1", "party-2"]) == EVERYBODY
+    assert sparing(EVERYBODY, PEERS, key) == EVERYBODY
+    assert sparing({"party-8", *PEERS}, DRAINED, key) == {
+        "party-2",
+        "party-3",
+        "party-4",
+        "party-8",
+    }
+
+
+def test_members_are_named_by_the_keys_that_count_now() -> None:
+    new, stranger = Identity.generate().public, Identity.generate().public
+    parties = {**PEERS, "party-2": replace(PEERS["party-2"], identity=new)}
+    members = [
+        Member(party_id=name, index=i, identity=stranger.der)
+        for i, name in enumerate(("party-2", "party-3", "party-9"), start=1)
+    ]
+    named = named_now(members, parties)
+    assert [each.identity for each in named] == [
+        new.der,
+        IDENTITIES["party-3"].public.der,
+        stranger.der,
+    ]

@@ -68,7 +68,7 @@ def test_a_valid_signing_session_is_accepted() -> None:
     accepted = accepted_by(session.created(), 3, now=NOW)
     assert accepted.own_index == 3
     assert own_commitment(accepted) == session.commitments[3]
-    check_signing_key(accepted, held(facts()))
+    check_signing_key(accepted, held(facts()), party(1))
 
 
 @pytest.mark.parametrize(
@@ -329,30 +329,30 @@ def _holders(**changes: Any) -> list[Holder]:
 def test_a_key_that_is_not_the_requests_is_refused(changes: dict[str, Any], reason: str) -> None:
     accepted = signing_session().accepted(1)
     with pytest.raises(RefusedError, match=reason):
-        check_signing_key(accepted, held(facts(**changes)))
+        check_signing_key(accepted, held(facts(**changes)), party(1))
 
 
 def test_a_tenants_key_signs_for_that_tenant_alone() -> None:
     alices = held(facts(tenant="alice"), owner=f"{CLIENT_ID}/alice")
-    check_signing_key(signing_session(tenant="alice").accepted(1), alices)
+    check_signing_key(signing_session(tenant="alice").accepted(1), alices, party(1))
     for tenant in ("mallory", None):
         with pytest.raises(RefusedError, match="another owner's key"):
-            check_signing_key(signing_session(tenant=tenant).accepted(1), alices)
+            check_signing_key(signing_session(tenant=tenant).accepted(1), alices, party(1))
     with pytest.raises(RefusedError, match="another owner's key"):
-        check_signing_key(signing_session(tenant="alice").accepted(1), held(facts()))
+        check_signing_key(signing_session(tenant="alice").accepted(1), held(facts()), party(1))
 
 
 def test_a_key_of_before_tenants_were_certified_signs_without_a_tenant_until_it_has_one() -> None:
     ours, alices = signing_session(), signing_session(tenant="alice")
     unknown = held(old_facts())
-    check_signing_key(ours.accepted(1), unknown)
+    check_signing_key(ours.accepted(1), unknown, party(1))
     with pytest.raises(RefusedError, match="no list of operators has said whose it is"):
-        check_signing_key(alices.accepted(1), unknown)
+        check_signing_key(alices.accepted(1), unknown, party(1))
     given = held(old_facts(), owner=f"{CLIENT_ID}/alice")
-    check_signing_key(alices.accepted(1), given)
+    check_signing_key(alices.accepted(1), given, party(1))
     for session in (ours, signing_session(tenant="mallory")):
         with pytest.raises(RefusedError, match="another owner's key"):
-            check_signing_key(session.accepted(1), given)
+            check_signing_key(session.accepted(1), given, party(1))
 
 
 def test_what_stands_beside_certified_facts_gives_their_key_to_nobody() -> None:
@@ -360,13 +360,13 @@ def test_what_stands_beside_certified_facts_gives_their_key_to_nobody() -> None:
     for made in (facts(tenant="alice"), old_facts(client_id="svcB")):
         stolen = held(made, owner=f"{CLIENT_ID}/mallory")
         with pytest.raises(RefusedError, match="another owner's key"):
-            check_signing_key(mallorys, stolen)
+            check_signing_key(mallorys, stolen, party(1))
 
 
 def test_a_list_gives_no_key_to_another_client() -> None:
     given = held(old_facts(client_id="svcB"), owner=CLIENT_ID)
     with pytest.raises(RefusedError, match="another owner's key"):
-        check_signing_key(signing_session().accepted(1), given)
+        check_signing_key(signing_session().accepted(1), given, party(1))
 
 
 def test_a_key_for_one_scheme_serves_no_other() -> None:
@@ -378,13 +378,13 @@ def test_a_key_for_one_scheme_serves_no_other() -> None:
         now=NOW,
     )
     with pytest.raises(RefusedError, match="made for bip340 only"):
-        check_signing_key(accepted, bip340)
+        check_signing_key(accepted, bip340, party(1))
 
 
 def test_terms_with_another_threshold_than_the_keys_are_refused() -> None:
     accepted = signing_session(terms_changes={"threshold": 3}).accepted(1)
     with pytest.raises(RefusedError, match="the terms say threshold 3, the key 2"):
-        check_signing_key(accepted, held(facts()))
+        check_signing_key(accepted, held(facts()), party(1))
 
 
 def test_more_signers_than_the_threshold_are_refused() -> None:
@@ -393,13 +393,13 @@ def test_more_signers_than_the_threshold_are_refused() -> None:
     three = [*session.commitments.values(), another]
     accepted = accepted_by(session.created(commitments=three), 1, now=NOW)
     with pytest.raises(RefusedError, match="3 signers; this key takes exactly 2"):
-        check_signing_key(accepted, held(facts()))
+        check_signing_key(accepted, held(facts()), party(1))
 
 
 def test_a_signer_under_another_holders_index_is_refused() -> None:
     accepted = signing_session(members=[member(1), member(3, index=2)]).accepted(1)
     with pytest.raises(RefusedError, match="party-3 is not holder 2"):
-        check_signing_key(accepted, held(facts()))
+        check_signing_key(accepted, held(facts()), party(1))
 
 
 ###
@@ -427,7 +427,7 @@ def test_a_list_with_a_presignature_for_each_message_is_accepted(
     created_ = list_session().created(presignatures=used)
     accepted = accepted_by(created_, 1, now=NOW)
     assert len(presignatures_used(accepted.created)) == 4
-    check_signing_key(accepted, held(facts("secp256k1")))
+    check_signing_key(accepted, held(facts("secp256k1")), party(1))
 
 
 def test_presignatures_are_used_in_the_order_in_which_they_are_named() -> None:

@@ -18,10 +18,11 @@ import aio_pika
 import httpx
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
-from contracts import addresses
+from contracts import addresses, bundles
 from contracts.client import ClientSettings
 from contracts.envelope import CONTENT_TYPE, COORDINATOR
 from contracts.identity import Identity, PublicIdentity
+from contracts.peers import identities
 from contracts.requests import ADAPTER, Request
 from contracts.signing import SignedRequest, signature_of
 from ops.stack.deployment import Deployment
@@ -116,7 +117,8 @@ class Held:
         self.recording = Recording()
 
     def take(self, message: AbstractIncomingMessage) -> None:
-        self.recording.add(_wire(message))
+        for wire in _wires(message):
+            self.recording.add(wire)
 
     async def let_through(self, wires: Iterable[Wire]) -> None:
         """With the routing key that each had."""
@@ -172,7 +174,8 @@ class Adversary:
         if message.type == MARK:
             self._marks.add(message.body.decode())
         elif message.type != ALIVE:
-            self.recording.add(_wire(message))
+            for wire in _wires(message):
+                self.recording.add(wire)
 
     async def until_now(self, wanted: Wanted = lambda _: True) -> list[Wire]:
         """All that was published so far: on a slow day a recording is behind."""
@@ -323,7 +326,8 @@ class Adversary:
     @property
     def parties(self) -> dict[str, PublicIdentity]:
         """Public, in every client's file."""
-        return dict(self.client_settings().parties)
+        pinned = self.client_settings().parties
+        return {name: next(iter(identities(each))) for name, each in pinned.items()}
 
     @property
     def coordinator(self) -> PublicIdentity:
@@ -443,8 +447,9 @@ async def _consumed(
         await queue.cancel(tag)
 
 
-def _wire(message: AbstractIncomingMessage) -> Wire:
-    return Wire(
+def _wires(message: AbstractIncomingMessage) -> list[Wire]:
+    """What was said; several things, if it is a bundle."""
+    whole = Wire(
         exchange=message.exchange or "",
         routing_key=message.routing_key or "",
         kind=message.type or "",
@@ -453,6 +458,19 @@ def _wire(message: AbstractIncomingMessage) -> Wire:
         headers=dict(message.headers),
         body=message.body,
     )
+    if whole.content_type != bundles.CONTENT_TYPE:
+        return [whole]
+    return [
+        replace(
+            whole,
+            kind=part.kind,
+            content_type=part.content_type,
+            message_id=part.message_id,
+            headers=dict(part.headers),
+            body=part.body,
+        )
+        for part in bundles.unpack(whole.body)
+    ]
 
 
 def _message(wire: Wire) -> aio_pika.Message:

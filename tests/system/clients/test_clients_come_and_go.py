@@ -16,7 +16,7 @@ import pytest
 from contracts import addresses
 from contracts.client import Client, ClientError, ClientSettings, ResultTimeoutError
 from contracts.primitives import Curve, Scheme
-from ops.cli.client import _number_at
+from ops.cli.registering import number_at
 from ops.registrar.desk import Desk, Given, Wish
 from ops.registrar.errors import RefusedError
 from ops.stack.deployment import Deployment
@@ -46,7 +46,7 @@ async def follow(stack: Deployment, number: int) -> None:
     """Every process, key generation's and presigning's too."""
     for name, url in stack.health_urls.items():
         for _ in range(100):
-            if await asyncio.to_thread(_number_at, url) == number:
+            if await asyncio.to_thread(number_at, url, "clients") == number:
                 break
             await asyncio.sleep(0.05)
         else:

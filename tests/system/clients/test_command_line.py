@@ -145,7 +145,7 @@ async def test_by_its_own_public_key_nothing_secret_but_the_login_is_handed_over
         (
             ("add", "svcZ", "--operation", "rehearse"),
             2,
-            "no right to 'rehearse'; there are keygen, resh",
+            "no right to 'rehearse', which goes with 'reshare': name only",
         ),
         (("rotate", "nobody"), 1, "no client nobody is known here"),
         (("remove", "nobody"), 1, "there is no client nobody"),

@@ -17,7 +17,7 @@ from contracts.primitives import Curve, DeleteAfter, Scheme
 from ops.stack.deployment import Deployment, Plan, running_deployment
 from ops.stack.services import Services
 from tests.patience import until
-from tests.system.keys.test_reshares import shares
+from tests.system.keys.party_rows import shares
 from workers.session.epochs import ENDS_S, SIGNS_ON_S
 from workers.settings import MAX_BACKUP_WAIT_S
 
@@ -69,16 +69,16 @@ async def test_old_shares_go_with_the_backup_of_the_new_ones(
     await asyncio.sleep(SIGNS_ON_S + ENDS_S)
 
     async def gone() -> bool:
-        return await shares(crew, keys[hurries]) == {name: {1} for name in PARTIES}
+        return await shares(crew, keys[hurries].facts.session_id) == {name: {1} for name in PARTIES}
 
     await until(gone)
     both = {name: {0, 1} for name in PARTIES}
-    assert await shares(crew, keys[waits]) == both
+    assert await shares(crew, keys[waits].facts.session_id) == both
     for process in [each for each in crew.supervisor.pids if each.startswith("party-2.")]:
         os.kill(crew.supervisor.pids[process], signal.SIGKILL)
         crew.supervisor.start(crew.programs[process])
     await client.sign(waits, message=b"by the new shares", scheme=Scheme.ED25519)
-    assert await shares(crew, keys[waits]) == both
+    assert await shares(crew, keys[waits].facts.session_id) == both
     history = await client.history(waits)
     assert history.successions[0].may_wait == PARTIES
     await back_up(crew, "party-2", tmp_path / "party-2.backup")
@@ -88,4 +88,4 @@ async def test_old_shares_go_with_the_backup_of_the_new_ones(
         return [*made.retired] == ["party-2"]
 
     await until(told)
-    assert await shares(crew, keys[waits]) == {**both, "party-2": {1}}
+    assert await shares(crew, keys[waits].facts.session_id) == {**both, "party-2": {1}}

@@ -4,6 +4,7 @@ before the others were asked."""
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from contracts import addresses, sessions
 from contracts.allowances import Allowance
 from contracts.errors import UnauthenticatedError
 from contracts.failures import FailureCode
+from contracts.identity import Identity
 from contracts.results import CancelResult
 from tests.workers.callers import answer, wish
 from tests.workers.crew import clients, peers
@@ -173,3 +175,21 @@ async def test_it_is_asked_what_it_knows_of_a_cancelled_request(
     told = answer(shire, cancel.request, CancelResult)
     assert [each.party_id for each in told.statements] == sorted(shire.identities)
     assert told.silent == []
+
+
+async def test_who_has_retired_or_lost_its_key_is_not_heard_though_all_know_it(
+    shire: World,
+) -> None:
+    body = await report_of_the_third(shire)
+    known = shire.reports._parties
+    gone = replace(known[THIRD], present=False)
+    rotated = replace(
+        known[THIRD], identity=Identity.generate().public, former=(known[THIRD].identity,)
+    )
+    for peer, text in ((gone, "no key that counts now"), (rotated, "wrong signature")):
+        shire.reports._parties = {**known, THIRD: peer}
+        with pytest.raises(UnauthenticatedError, match=text):
+            await shire.reports.handle(delivery(body, attempts=0))
+    both = replace(rotated, others=rotated.former, former=())
+    shire.reports._parties = {**known, THIRD: both}
+    await shire.reports.handle(delivery(body, attempts=0))

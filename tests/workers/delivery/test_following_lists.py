@@ -30,7 +30,7 @@ from topology.management import Management
 from topology.model import Permission, User
 from topology.plan import Action, Change
 from workers.delivery.consuming import make_broker, subscribe_log
-from workers.delivery.lists import UnusableListError, said_so_far
+from workers.delivery.lists import UnusableListError, catch_up, said_so_far
 from workers.delivery.permissions import ForbiddenError
 from workers.delivery.publisher import NoAdmissionError, TopologyError
 from workers.store.floors import Floor
@@ -71,14 +71,14 @@ async def test_who_catches_up_has_heard_all_that_was_said_and_stored_it(broker: 
     made, store = entries(3), Store()
     await say(broker, *made)
     following = follower(store)
-    await following.catch_up(broker)
+    await catch_up(broker, following)
     assert following.number == 3
     assert [each.digest for each in store.kept] == [each.digest for each in made]
 
 
 async def test_nothing_is_heard_where_nothing_was_said(broker: str) -> None:
     following = follower(Store())
-    await following.catch_up(broker)
+    await catch_up(broker, following)
     assert following.number == 0
     following.require_reached()  # nothing was known before
 
@@ -92,11 +92,11 @@ async def test_a_rest_that_was_published_again_is_caught_up_with(
     for each in made:
         await before.hear("clients", each.to_bytes())
     again = follower(Store(), floor)
-    await again.catch_up(broker)
+    await catch_up(broker, again)
     with pytest.raises(UnusableListError, match="Publish it again"):
         again.require_reached()
     await say(broker, *made[1:])
-    await again.catch_up(broker)
+    await catch_up(broker, again)
     again.require_reached()
 
 
@@ -111,7 +111,7 @@ async def test_a_list_goes_on_in_spite_of_what_follows_from_it(
 
     following.changed = fail
     with caplog.at_level(logging.ERROR):
-        await following.catch_up(broker)
+        await catch_up(broker, following)
     assert following.number == 2
     assert caplog.text.count("what follows from a list is put off") == 2
 
@@ -119,7 +119,7 @@ async def test_a_list_goes_on_in_spite_of_what_follows_from_it(
 async def test_whoever_loads_what_others_stored_is_told_once(broker: str) -> None:
     store, told = Store(), list[int]()
     await say(broker, *entries(2))
-    await follower(store).catch_up(broker)
+    await catch_up(broker, follower(store))
     following = follower(store)
 
     async def tell() -> None:
@@ -154,13 +154,13 @@ async def test_one_entry_that_is_heard_several_times_at_once_is_stored_once() ->
 
 async def test_a_stream_that_is_not_there_is_named(vhost: str) -> None:
     with pytest.raises(TopologyError, match=addresses.LISTS_QUEUE):
-        await follower(Store()).catch_up(vhost)
+        await catch_up(vhost, follower(Store()))
 
 
 async def test_who_may_not_read_the_stream_is_told_so(deaf: str) -> None:
     lack = f'may not read queue "{addresses.LISTS_QUEUE}"'
     with pytest.raises(ForbiddenError, match=rf"\.deaf' {lack}"):
-        await follower(Store()).catch_up(deaf)
+        await catch_up(deaf, follower(Store()))
 
 
 async def test_a_wrong_password_is_no_silence(broker: str) -> None:

@@ -30,17 +30,21 @@ class Store:
         if self.away:
             self.away -= 1
             raise StoreUnavailableError("away")
-        if entry.number <= len(self.kept):
-            return self.kept[entry.number - 1] == entry
-        assert entry.number == len(self.kept) + 1
+        kept = self.of(entry.list_name)
+        if entry.number <= len(kept):
+            return kept[entry.number - 1] == entry
+        assert entry.number == len(kept) + 1
         self.kept.append(entry)
         return True
+
+    def of(self, list_name: str) -> list[ListEntryRecord]:
+        """One list's."""
+        return [each for each in self.kept if each.list_name == list_name]
 
     async def list_entries(
         self, list_name: str, *, after: int, limit: int
     ) -> list[ListEntryRecord]:
-        assert list_name == "clients"
-        return self.kept[after : after + limit]
+        return self.of(list_name)[after : after + limit]
 
 
 def listed(*operators: ListOperator) -> ClientList:

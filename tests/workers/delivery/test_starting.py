@@ -63,8 +63,8 @@ async def test_a_list_is_read_once_it_can_be(
 
     monkeypatch.setattr(list_log, "read", reads)
     known = await followed(tmp_path, Store(), broker)
-    assert known.follower is not None
-    assert (known.follower.number, troubles) == (2, [])
+    assert known.of_clients is not None
+    assert (known.of_clients.number, troubles) == (2, [])
 
 
 async def test_a_list_that_is_not_there_is_told_at_once(vhost: str, tmp_path: Path) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 
 import aio_pika
 import pytest
 
 from contracts import addresses
+from contracts.bundles import unpack
 from contracts.errors import ContractError, UnauthenticatedError
 from tests.patience import until
 from tests.workers.delivery.conftest import PARTY
+from workers.delivery import deliveries
 from workers.delivery.consuming import (
     make_broker,
     not_consumed,
@@ -18,9 +21,10 @@ from workers.delivery.consuming import (
     subscribe,
     taker,
 )
-from workers.delivery.deliveries import Deliver, Delivery, Ended
+from workers.delivery.deliveries import GIVEN_ON, Deliver, Delivery, Ended
 from workers.delivery.middleware import Middleware
 from workers.delivery.publisher import Publisher
+from workers.store.records import Outgoing
 
 INBOX = addresses.inbox_queue(PARTY)
 
@@ -143,3 +147,119 @@ async def test_a_queue_that_nobody_has_begun_to_consume_is_not_missed(
     subscribe(worker, desk.publisher, INBOX, desk.handle, prefetch=1, middleware=Middleware())
     assert await not_consumed(worker) == []
     await stop_consuming(worker)  # no harm
+
+
+###
+### Bundles at the broker
+###
+
+
+async def test_what_is_published_at_once_comes_in_fewer_messages_and_each_part_is_handled(
+    broker: str,
+) -> None:
+    names = [f"{number}" for number in range(40)]
+    handled: list[str | None] = []
+    async with Publisher(broker, name="test") as publisher:
+        await publisher.publish_all(map(message, names))
+        counted = await in_the_inbox(broker)
+        assert counted < 10
+        async with consumed(broker, publisher, handled):
+            await until(lambda: len(handled) == 40)
+    assert sorted(handled, key=str) == sorted(names)
+    assert await in_the_inbox(broker) == 0
+
+
+async def test_who_is_to_send_none_sends_none(broker: str) -> None:
+    async with Publisher(broker, name="test", bundles=False) as publisher:
+        await publisher.publish_all(map(message, "abcdefgh"))
+    assert await in_the_inbox(broker) == 8
+
+
+async def test_a_worker_that_knows_nothing_of_bundles_loses_none(broker: str) -> None:
+    """It refuses what it cannot read: the dead letter is the bundle, to be sent again."""
+    handled: list[str | None] = []
+    async with Publisher(broker, name="test") as publisher:
+        await publisher.publish_all(map(message, "abc"))
+        async with consumed(broker, publisher, handled, bundles=False):
+            await until(lambda: len(handled) == 2)
+    async with await aio_pika.connect(broker) as connection:
+        dead = await (await connection.channel()).get_queue(addresses.DEAD_QUEUE)
+        letter = await dead.get()
+    assert [part.message_id for part in unpack(letter.body)] == ["b", "c"]
+
+
+async def test_a_part_that_fails_each_time_dies_alone_before_the_broker_ends_them_all(
+    broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "FIRST_DELAY_S", 0.0)
+    handled: list[str | None] = []
+    async with Publisher(broker, name="test") as publisher:
+        await publisher.publish_all(map(message, ["a", "b", "poison", "c"]))
+        async with consumed(broker, publisher, handled):
+            await until(lambda: letters_are(broker, 1))
+            await until(lambda: inbox_is_empty(broker))
+    async with await aio_pika.connect(broker) as connection:
+        dead = await (await connection.channel()).get_queue(addresses.DEAD_QUEUE)
+        letter = await dead.get()
+    assert (letter.message_id, letter.body) == ("poison", b"poison")
+    assert "in one bundle" in str(letter.headers["warren-reason"])
+    assert {name: handled.count(name) for name in "abc"} == {"a": 1, "b": 1, "c": 1}
+    assert handled.count("poison") == GIVEN_ON + 1
+
+
+def message(name: str) -> Outgoing:
+    return Outgoing(
+        exchange=addresses.ROUNDS,
+        routing_key=PARTY,
+        kind="sign/1",
+        content_type="text/x",
+        message_id=name,
+        body=name.encode(),
+    )
+
+
+@contextlib.asynccontextmanager
+async def consumed(
+    broker: str, publisher: Publisher, handled: list[str | None], *, bundles: bool = True
+) -> AsyncIterator[None]:
+    async def handle(delivery: Delivery) -> None:
+        handled.append(delivery.message_id)
+        if delivery.body == b"poison":
+            raise KeyError("field")
+        if delivery.content_type != "text/x":
+            raise ContractError("no envelope")
+
+    consuming = make_broker(broker)
+    subscribe(
+        consuming,
+        publisher,
+        INBOX,
+        handle,
+        prefetch=8,
+        middleware=Middleware(),
+        bundles=bundles,
+    )
+    await consuming.start()
+    try:
+        yield
+    finally:
+        await stop_consuming(consuming)
+        await consuming.stop()
+
+
+async def depth(broker: str, queue: str) -> int:
+    async with await aio_pika.connect(broker) as connection:
+        told = await (await connection.channel()).declare_queue(queue, passive=True)
+        return told.declaration_result.message_count or 0
+
+
+async def in_the_inbox(broker: str) -> int:
+    return await depth(broker, INBOX)
+
+
+async def inbox_is_empty(broker: str) -> bool:
+    return await in_the_inbox(broker) == 0
+
+
+async def letters_are(broker: str, count: int) -> bool:
+    return await depth(broker, addresses.DEAD_QUEUE) == count

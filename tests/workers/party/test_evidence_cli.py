@@ -111,7 +111,7 @@ def test_evidence_is_listed_with_whether_it_proves_anything(office: Office) -> N
     first, *rows = office.asked().stdout.splitlines()
     assert first.split() == ["PARTY", "AT", "IN", "SESSION", "TWO", "MESSAGES", "PROVEN"]
     assert rows[0].split()[-1] == "yes"
-    assert rows[1].rstrip().endswith("no, by the public key that is configured")
+    assert rows[1].rstrip().endswith("no, by the public keys that we know")
 
 
 def test_both_messages_are_written_as_they_came_for_their_owner_only(office: Office) -> None:

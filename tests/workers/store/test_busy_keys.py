@@ -11,7 +11,7 @@ import pytest
 from workers.store.interface import PartyStore
 from workers.store.records import EpochStatus, Outcome, PartyChange
 
-from .examples import KEY, party_change
+from .examples import FAR_FUTURE, KEY, party_change
 from .test_epochs import begin, certify, epoch_step, proven, statuses, with_first_epoch
 
 ROLE = "party"
@@ -44,6 +44,21 @@ async def test_none_begins_while_another_requests_is_in_the_making(dealt: PartyS
     # The first goes on, and a try of its own request may follow.
     assert await dealt.commit(certify(1)) is COMMITTED
     assert await dealt.commit(begin(2, "again")) is COMMITTED
+
+
+async def test_what_keeps_a_request_waiting_is_told_without_beginning_any(
+    dealt: PartyStore,
+) -> None:
+    own, now = epoch_step(1, EpochStatus.BEGUN).digest, await dealt.now()
+    assert await dealt.is_busy(KEY, OTHER, now)
+    assert not await dealt.is_busy(KEY, own, now)
+    assert not await dealt.is_busy(bytes(32), OTHER, now)
+    assert not await dealt.is_busy(KEY, OTHER, FAR_FUTURE + 1)
+    assert await dealt.commit(certify(1)) is COMMITTED
+    assert await dealt.commit(ended(version=2)) is COMMITTED
+    assert await dealt.is_busy(KEY, OTHER, now)
+    assert await dealt.certify_epoch(proven(1), {})
+    assert not await dealt.is_busy(KEY, OTHER, now)
 
 
 async def test_one_that_ended_before_a_word_was_given_is_out_of_the_way(dealt: PartyStore) -> None:

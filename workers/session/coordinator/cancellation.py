@@ -7,13 +7,14 @@ Pure. The parties' word alone is worth something to the client, so nothing here 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from contracts import sessions
 from contracts.coordinators import MAX_RESULT_BYTES
 from contracts.envelope import Envelope
 from contracts.errors import ContractError
-from contracts.identity import PublicIdentity
 from contracts.keys import KeyFacts
+from contracts.peers import Pinned, by_any
 from contracts.primitives import Contract, Hex32, Id, Status
 from contracts.requests import CancelRequest, KeygenRequest, SignRequest
 from contracts.results import MAX_EPOCHS_SHOWN, CancelResult
@@ -78,7 +79,7 @@ def check_report(
     cancellation: Cancellation,
     envelope: Envelope,
     report: sessions.Report,
-    identity: PublicIdentity,
+    pinned: Pinned,
 ) -> CancelAnswered:
     """The report, as one that this session has.
 
@@ -93,7 +94,7 @@ def check_report(
     if report.statement is not None:
         if report.statement.party_id != sender:
             raise ContractError(f"{sender} brings a statement of {report.statement.party_id}")
-        report.statement.verify(request.target_owner, request.target, identity)
+        by_any(pinned, partial(report.statement.verify, request.target_owner, request.target))
     return report
 
 

@@ -9,6 +9,7 @@ from random import Random
 
 from contracts.failures import Failure, FailureCode
 from contracts.keys import KeyFacts
+from contracts.peers import Role
 from contracts.requests import KeygenRequest, ReshareRequest, SignRequest
 from contracts.terms import Member
 
@@ -28,29 +29,65 @@ class ChoiceError(Exception):
 def holders(
     request: KeygenRequest, parties: Mapping[str, Peer], alive: Collection[str], random: Random
 ) -> list[Member]:
-    """The parties of a new key, in the configured order. Those named, or else the living first.
+    """The parties of a new key, in the configured order. Those named, or else of those that take
+    new keys the living first.
 
     Raises ChoiceError.
     """
     if request.parties is not None:
-        unknown = [party_id for party_id in request.parties if party_id not in parties]
-        if unknown:
-            raise ChoiceError(
-                FailureCode.UNKNOWN_PARTY,
-                f"there is no party {', '.join(unknown)}; there are {', '.join(parties)}",
-            )
+        require_known(request.parties, parties)
         chosen = list(request.parties)
     else:
-        if len(parties) < request.party_count:
+        taking = [name for name, peer in parties.items() if peer.present and not _spared(peer)]
+        if len(taking) < request.party_count:
             raise ChoiceError(
                 FailureCode.TOO_FEW_PARTIES,
-                f"{request.party_count} parties wanted, {len(parties)} exist",
+                f"{request.party_count} parties wanted, {len(taking)} "
+                f"{'exist' if len(taking) == len(parties) else 'take new keys'}",
             )
-        chosen = _living_first(list(parties), alive, random)[: request.party_count]
+        chosen = _living_first(taking, alive, random)[: request.party_count]
     chosen.sort(key=lambda party_id: parties[party_id].index)
     return [
         Member(party_id=party_id, index=i, identity=parties[party_id].identity.der)
         for i, party_id in enumerate(chosen, start=1)
+    ]
+
+
+def require_known(names: Iterable[str], parties: Mapping[str, Peer]) -> None:
+    """Raises ChoiceError unless all of them are parties at this moment."""
+    there = [name for name, peer in parties.items() if peer.present]
+    if unknown := [name for name in names if name not in there]:
+        raise ChoiceError(
+            FailureCode.UNKNOWN_PARTY,
+            f"there is no party {', '.join(unknown)}; there are {', '.join(there)}",
+        )
+
+
+def sparing(
+    alive: Collection[str],
+    parties: Mapping[str, Peer],
+    facts: KeyFacts,
+    among: Collection[str] | None = None,
+) -> Collection[str]:
+    """The living without those that are to be spared, if enough of a key's holders are left."""
+    spared = {name for name in alive if (peer := parties.get(name)) and _spared(peer)}
+    others = set(alive) - spared
+    left = [
+        holder.party_id
+        for holder in facts.holders
+        if holder.party_id in others and (among is None or holder.party_id in among)
+    ]
+    return others if len(left) >= facts.threshold else alive
+
+
+def named_now(members: Iterable[Member], parties: Mapping[str, Peer]) -> list[Member]:
+    """By the keys that they are named by at this moment, which may be others than when the key was
+    made."""
+    return [
+        member.model_copy(update={"identity": parties[member.party_id].identity.der})
+        if member.party_id in parties
+        else member
+        for member in members
     ]
 
 
@@ -190,6 +227,10 @@ def members_of(facts: KeyFacts, name: str) -> list[Member]:
 ###
 ### Helpers
 ###
+
+
+def _spared(peer: Peer) -> bool:
+    return peer.drained or peer.role is Role.RECOVERY
 
 
 def _members(facts: KeyFacts, among: Collection[str] | None = None) -> dict[str, Member]:

@@ -8,14 +8,15 @@ as one that only receives. What it answers is signed, so nothing here weighs it:
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from random import Random
 
 from contracts import sessions
 from contracts.envelope import Envelope
 from contracts.errors import ContractError
 from contracts.failures import FailureCode
-from contracts.identity import PublicIdentity
 from contracts.keys import CertifiedKey, KeyFacts
+from contracts.peers import Pinned, by_any
 from contracts.primitives import Contract, Hex32, Id, Status
 from contracts.requests import RehearseRequest, ReshareRequest
 from contracts.results import RehearseResult
@@ -133,7 +134,7 @@ def questions(
 
 
 def check_report(
-    state: Rehearsing, envelope: Envelope, report: sessions.Report, identity: PublicIdentity
+    state: Rehearsing, envelope: Envelope, report: sessions.Report, pinned: Pinned
 ) -> RehearsalAnswered:
     """The report, as one that this session has.
 
@@ -147,7 +148,7 @@ def check_report(
         raise ContractError(f"{sender} was not asked")
     if report.readiness.party_id != sender:
         raise ContractError(f"{sender} brings an answer of {report.readiness.party_id}")
-    report.readiness.verify(identity, request_digest=state.request_digest)
+    by_any(pinned, partial(report.readiness.verify, request_digest=state.request_digest))
     return report
 
 

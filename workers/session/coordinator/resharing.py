@@ -14,6 +14,7 @@ from contracts.errors import ContractError
 from contracts.failures import Failure, FailureCode
 from contracts.identity import PublicIdentity
 from contracts.keys import EpochBundle, KeyFacts
+from contracts.peers import Pinned
 from contracts.requests import ReshareRequest
 from contracts.results import ReshareResult, Status
 from contracts.terms import Member, ReshareMember, ReshareTerms
@@ -22,7 +23,7 @@ from ...store.records import KeyEpoch, Outgoing, Received, RequestRecord, Retire
 from ..epochs import ENDS_S, SIGNS_ON_S, check_bundle
 from ..peers import Peer
 from ..sending import instruction
-from .choice import ChoiceError, dealers
+from .choice import ChoiceError, dealers, require_known, sparing
 from .conduct import Conduct, Progress
 
 PREPARES_S = 3.0
@@ -80,12 +81,9 @@ def members(
     Raises:
         ChoiceError.
     """
-    if unknown := [name for name in request.parties if name not in parties]:
-        raise ChoiceError(
-            FailureCode.UNKNOWN_PARTY,
-            f"there is no party {', '.join(unknown)}; there are {', '.join(parties)}",
-        )
+    require_known(request.parties, parties)
     old = {holder.party_id: i for i, holder in enumerate(facts.holders, start=1)}
+    alive = sparing(alive, parties, facts)
     dealing = dealers(request, facts, alive, random, avoided)
     if strangers := [name for name in dealing if name not in parties]:
         raise ChoiceError(
@@ -163,7 +161,7 @@ def epoch_certified(
     received: Iterable[Received],
     *,
     record: RequestRecord,
-    pinned: Mapping[str, PublicIdentity],
+    pinned: Mapping[str, Pinned],
     switch_ms: int,
     now: int,
 ) -> Progress:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contracts.admission import ClientPolicy, open_request
 from contracts.coordinators import Coordinators
@@ -36,6 +36,8 @@ class Party:
     """Who we are and whom we trust.
 
     Attributes:
+        identity: The key that we act by.
+        others: Further keys of ours, while one takes the place of another.
         peers: All parties by id, ourselves included.
         coordinators: Whose instructions we take.
         clock_tolerance_ms: How far a client's clock, or the coordinator's, may be off.
@@ -47,6 +49,32 @@ class Party:
     coordinators: Coordinators
     clients: Iterable[ClientPolicy]
     clock_tolerance_ms: int
+    others: tuple[Identity, ...] = ()
+
+    @property
+    def speaker(self) -> Identity:
+        """The key of ours that others know us by at this moment; the configured one, if they know
+        us by none that we have."""
+        peer = self.peers.get(self.party_id)
+        return (None if peer is None else self._own(peer.identity.der)) or self.identity
+
+    def named_by(self, members: Iterable[Member]) -> Party:
+        """Ourselves, as a session's members name us, whom `roster` has accepted."""
+        own = next((each for each in members if each.party_id == self.party_id), None)
+        identity = None if own is None else self._own(own.identity)
+        if identity in (None, self.identity):
+            return self
+        assert identity is not None
+        left = tuple(each for each in (self.identity, *self.others) if each != identity)
+        return replace(self, identity=identity, others=left)
+
+    def _own(self, public_key: bytes) -> Identity | None:
+        own = (self.identity, *self.others)
+        return next((each for each in own if each.public.der == public_key), None)
+
+    def has(self, public_key: bytes) -> bool:
+        """Whether we have the private half of it."""
+        return self._own(public_key) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +118,7 @@ def accept(
     return Accepted(coordinator=coordinator, created=created, request=request, own_index=own_index)
 
 
-def check_signing_key(accepted: Accepted, key_share: KeyShareRecord) -> None:
+def check_signing_key(accepted: Accepted, key_share: KeyShareRecord, party: Party) -> None:
     """The key that the coordinator pointed to is the one that its owner asked for, may serve the
     scheme, and the signers hold shares of it under the indices they are given. Raises
     RefusedError."""
@@ -102,7 +130,7 @@ def check_signing_key(accepted: Accepted, key_share: KeyShareRecord) -> None:
     check_serves(facts, request.scheme)
     if terms.threshold != facts.threshold:
         raise RefusedError(f"the terms say threshold {terms.threshold}, the key {facts.threshold}")
-    _holders(terms.members, facts)
+    _holders(terms.members, facts, party)
 
 
 def accept_batch(
@@ -129,7 +157,7 @@ def accept_batch(
     share = usable(key_share)
     facts = key_facts(share)
     check_serves(facts, Scheme.ECDSA)
-    _holders(terms.members, facts)
+    _holders(terms.members, facts, party)
     if unwanted := [member.party_id for member in terms.members if member.party_id in banned]:
         raise RefusedError(
             f"we make no presignatures with {', '.join(unwanted)}, which failed a check that may "
@@ -144,7 +172,7 @@ def seal_shares(accepted: Accepted, party: Party, shares: Sequence[bytes]) -> by
     return sealed_shares.seal(
         shares,
         party_id=party.party_id,
-        identity=party.identity,
+        identity=party.named_by(accepted.members).identity,
         coordinator=accepted.coordinator,
         session_id=accepted.session_id,
     )
@@ -208,12 +236,17 @@ def check_time(request: RequestBase, party: Party, now: int) -> None:
         raise RefusedError("the request was issued in the future; is a clock wrong?")
 
 
-def holds(member: Member, facts: KeyFacts, index: int) -> bool:
-    """Whether it holds the share of this index, under the identity that it has here."""
+def holds(member: Member, facts: KeyFacts, index: int, party: Party) -> bool:
+    """Whether it holds the share of this index: under the identity that it has here, or one that it
+    had when it got the share."""
     if index > facts.party_count:
         return False
     holder = facts.holders[index - 1]
-    return (holder.party_id, holder.identity) == (member.party_id, member.identity)
+    if holder.party_id != member.party_id:
+        return False
+    peer = party.peers.get(member.party_id)
+    known = () if peer is None else peer.ever
+    return PublicIdentity(holder.identity) in known
 
 
 def own_commitment(accepted: Accepted) -> NonceCommitment:
@@ -282,17 +315,22 @@ def _unacceptable(member: Member, party: Party) -> str | None:
     peer = party.peers.get(member.party_id)
     if peer is None:
         return f"party {member.party_id} is not in our configuration"
-    if peer.identity.der != member.identity:
+    if member.identity not in {each.der for each in peer.current}:
         return f"party {member.party_id} has another identity than we know"
+    if member.party_id == party.party_id and not party.has(member.identity):
+        return (
+            f"party {member.party_id} is named by a key whose private half it does not have: see "
+            "other_private_key_files"
+        )
     return None
 
 
-def _holders(members: Sequence[Member], facts: KeyFacts) -> None:
+def _holders(members: Sequence[Member], facts: KeyFacts, party: Party) -> None:
     """Exactly threshold signers, under the indices that they have in the key."""
     if len(members) != facts.threshold:
         raise RefusedError(f"{len(members)} signers; this key takes exactly {facts.threshold}")
     for member in members:
-        if not holds(member, facts, member.index):
+        if not holds(member, facts, member.index, party):
             raise RefusedError(f"party {member.party_id} is not holder {member.index} of the key")
 
 

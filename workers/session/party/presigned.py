@@ -46,7 +46,7 @@ def answer(
     assert isinstance(request, SignRequest)
     key_share = usable(key_share)
     facts = key_facts(key_share)
-    check_signing_key(accepted, key_share)
+    check_signing_key(accepted, key_share, party)
     tasks = ecdsa_tasks(
         facts, request, session_id=accepted.session_id, request_digest=terms.request_digest
     )
@@ -61,7 +61,7 @@ def answer(
         shares.append(dkls23.sign(presignature, task).to_bytes())
     answered = report(
         ShareSigned(sealed=seal_shares(accepted, party, shares), fresh=[]),
-        identity=party.identity,
+        identity=party.speaker,
         party_id=party.party_id,
         session_id=accepted.session_id,
         epoch=terms.epoch,

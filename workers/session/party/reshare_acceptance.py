@@ -14,6 +14,7 @@ from contracts.terms import ReshareTerms
 
 from ...store.records import KeyShareRecord
 from ..errors import NoShareError, RefusedError, StaleEpochError
+from ..peers import Certifying
 from .acceptance import Party, check_time, holds, key_facts, roster
 
 
@@ -54,7 +55,7 @@ def accept_reshare(
         raise RefusedError("the members' places are not 1 to how many they are")
     _predecessor(created, party, held)
     _asked(request, terms, known, held)
-    _dealers(request, terms, known)
+    _dealers(request, terms, known, party)
     _receivers(request, terms, party)
     if unwanted := [name for name in request.parties if name in held.banned]:
         raise RefusedError(
@@ -75,7 +76,7 @@ def _predecessor(created: ReshareCreated, party: Party, held: Held) -> None:
     if (terms.predecessor, terms.key_session) != (known.digest(), known.session_id):
         raise RefusedError("the terms name another key or epoch than the one sent along")
     try:
-        created.predecessor.verify({name: peer.identity for name, peer in party.peers.items()})
+        created.predecessor.verify(Certifying(party.peers))
     except ContractError as error:
         raise RefusedError(f"the epoch that is dealt from does not check out: {error}") from None
     if held.active is not None and held.active.epoch < known.epoch:
@@ -118,13 +119,13 @@ def _asked(request: ReshareRequest, terms: ReshareTerms, known: KeyFacts, held: 
         raise RefusedError(f"epoch {terms.epoch} is none that was asked for")
 
 
-def _dealers(request: ReshareRequest, terms: ReshareTerms, known: KeyFacts) -> None:
+def _dealers(request: ReshareRequest, terms: ReshareTerms, known: KeyFacts, party: Party) -> None:
     """As many holders as the key's threshold, each under its own index."""
     dealers = [(each, each.deals_as) for each in terms.members if each.deals_as is not None]
     if len(dealers) != known.threshold:
         raise RefusedError(f"{len(dealers)} dealers; this key takes exactly {known.threshold}")
     for dealer, index in dealers:
-        if not holds(dealer, known, index):
+        if not holds(dealer, known, index, party):
             raise RefusedError(f"party {dealer.party_id} is not holder {index} of the key")
     names = {dealer.party_id for dealer, _ in dealers}
     if request.dealers is not None and set(request.dealers) != names:

@@ -60,7 +60,7 @@ def answer(
     assert isinstance(request, SignRequest)
     key_share = usable(key_share)
     facts, (item,) = key_facts(key_share), request.tasks
-    check_signing_key(accepted, key_share)
+    check_signing_key(accepted, key_share, party)
     asked = own_commitment(accepted)
     if nonce is None or nonce.scheme != request.scheme.value:
         raise RefusedError("the nonce was used before, or was never ours")
@@ -86,7 +86,7 @@ def answer(
         ShareSigned(
             sealed=seal_shares(accepted, party, [signature_share.to_bytes()]), fresh=[commitment]
         ),
-        identity=party.identity,
+        identity=party.speaker,
         party_id=party.party_id,
         session_id=accepted.session_id,
         epoch=accepted.created.terms.epoch,
@@ -152,7 +152,7 @@ def make_nonces(
             scheme=wanted.scheme,
             fresh=[commitment for _, commitment in made],
         ),
-        identity=party.identity,
+        identity=party.speaker,
         party_id=party.party_id,
         session_id=wanted.session_id,
         epoch=wanted.epoch,

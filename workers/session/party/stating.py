@@ -69,7 +69,7 @@ def state(
 ) -> Statement:
     """Arguments: promise: Of the key that the cancel names; None to state nothing of it."""
     return Statement.signed(
-        party.identity,
+        party.speaker,
         party.party_id,
         request.target_owner,
         request.target,

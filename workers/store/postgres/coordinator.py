@@ -26,6 +26,7 @@ from ..shared.accounts import KEEP_ACCOUNT
 from ..shared.coordinator import STANDING, SUPERSEDE, TAKE_OVER, SharedCoordinatorStore
 from ..shared.pools import LINE, in_turn
 from .database import PostgresDatabase
+from .groups import IMPATIENT, Question
 from .sessions import PostgresStore, advance_values, arrays, purge_statement
 
 _COMMITMENT = ", ".join(f"commitments.{column}" for column in COMMITMENT_COLUMNS.split(", "))
@@ -34,12 +35,18 @@ _COMMITMENT = ", ".join(f"commitments.{column}" for column in COMMITMENT_COLUMNS
 _STANDING = STANDING.replace("$3", "$7").replace("$2", "$6").replace("$1", "$5")
 _ASKED = f"asked AS MATERIALIZED ({_STANDING})"
 
+KNOWN = Question(f"""
+    SELECT $4::bigint AS place, known.*
+    FROM (VALUES (true)) AS always LEFT JOIN ({STANDING}) AS known ON true
+""")
+
 # The request if it is known, otherwise one commitment of each party that has one.
 #
 # The newest: a party that has too many nonces forgets the oldest ones. Rows that somebody else is
 # taking are passed over, so that nobody waits and nobody gets the same. The inner SELECT hides how
 # many parties there are: a plan made for two would be made anew for each request.
-ADMIT = f"""
+ADMIT = Question(
+    f"""
     WITH {_ASKED},
     wanted AS (
         SELECT DISTINCT party_id FROM unnest((SELECT $4::text[])) AS party_id
@@ -60,14 +67,16 @@ ADMIT = f"""
         WHERE commitments.party_id = chosen.party_id AND commitments.nonce_id = chosen.nonce_id
         RETURNING {_COMMITMENT}
     )
-    SELECT * FROM (VALUES (true)) AS always LEFT JOIN asked ON true LEFT JOIN claimed ON true
+    SELECT $8::bigint AS place, *
+    FROM (VALUES (true)) AS always LEFT JOIN asked ON true LEFT JOIN claimed ON true
 """
+)
 
 # The request if it is known, otherwise presignatures of the first pool that has as many besides
 # what others wait for. Whoever has been served, and is in the line still, counts as well: it is not
-# for long. Requests of the same moment do not see each other here; then some of them may be faster
-# than the line.
-ADMIT_IN_POOLS = f"""
+# for long. Requests of the same moment need not see each other here; then some of them may be
+# faster than the line.
+_ADMIT_IN_POOLS = f"""
     WITH {_ASKED},
     spare AS MATERIALIZED (
         SELECT coalesce(array_agg(signers ORDER BY place), '{{}}') AS pools
@@ -90,9 +99,16 @@ ADMIT_IN_POOLS = f"""
             CASE WHEN EXISTS (SELECT FROM asked) THEN 0 ELSE $4::bigint END, false
         )
     )
-    SELECT asked.*, claimed.*
+    SELECT $8::bigint AS place, asked.*, claimed.*
     FROM (VALUES (true)) AS always LEFT JOIN asked ON true LEFT JOIN claimed ON true
 """
+
+ADMIT_IN_POOLS = Question(
+    _ADMIT_IN_POOLS,
+    together=_ADMIT_IN_POOLS.replace(
+        "ELSE $4::bigint END", f"WHEN {IMPATIENT} THEN $4::bigint END"
+    ),
+)
 
 CLAIM_PRESIGNATURES = f"""
     SELECT {PRESIGNATURE_COLUMNS} FROM claim_presignatures_v1($1, $2, ARRAY[$3], $4, false)
@@ -150,7 +166,7 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
                 kept = account_values(change.account)
                 committed = await self._database.call_and(KEEP_ACCOUNT, kept, function, *values)
             elif change.succeeds is None:
-                committed = await self._database.call(function, *values)
+                committed = await self._database.commit(function, *values, order=_order(change))
             else:
                 takes = (change.succeeds, change.session_id)
                 committed = await self._database.call_and(TAKE_OVER, takes, function, *values)
@@ -219,6 +235,15 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
             *(change.cancels or _NO_NAME),
         )
 
+    async def request(
+        self, owner: str, request_id: str, digest: bytes | None = None
+    ) -> RequestRecord | None:
+        if digest is None:
+            return await super().request(owner, request_id)
+        # Of each that is to wait for its turn, and those come in crowds.
+        (row,) = await self._database.ask(KNOWN, owner, request_id, digest)
+        return None if row["request_id"] is None else rows.request(row)
+
     async def admit(
         self,
         owner: str,
@@ -232,13 +257,16 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
         pools: Sequence[str] = (),
         presignatures: int = 0,
     ) -> Admission:
-        statement, *wanted = (
+        question, *wanted = (
             (ADMIT_IN_POOLS, list(pools), presignatures)
             if pools
             else (ADMIT, scheme, list(parties))
         )
-        found = await self._database.fetch(
-            statement, key_session, epoch, *wanted, owner, request_id, digest
+        # In the order of the locks of `claim_presignatures_v1`.
+        found = await self._database.ask(
+            question,
+            *(key_session, epoch, *wanted, owner, request_id, digest),
+            order=(key_session or b"",),
         )
         if found[0]["request_id"] is not None:
             return Admission(request=rows.request(found[0]), claimed={})
@@ -283,6 +311,15 @@ class PostgresCoordinatorStore(SharedCoordinatorStore, PostgresStore):
 
     async def stop_waiting(self, session_ids: Sequence[bytes]) -> None:
         await self._database.execute(STOP_WAITING, list(session_ids))
+
+
+def _order(change: CoordinatorChange) -> tuple[object, ...]:
+    """First what comes under a request's lock, by that; then what moves a session on."""
+    if change.cancels is not None:
+        return 0, change.cancels
+    if change.request is not None:
+        return 0, (change.request.owner, change.request.request_id)
+    return 1, change.session_id
 
 
 def _pool_values(change: CoordinatorChange) -> tuple[object, ...]:

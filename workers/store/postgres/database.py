@@ -2,7 +2,8 @@
 """PostgreSQL over asyncpg: one statement for each transaction.
 
 Every statement is prepared once per connection and commits by itself, so it costs one round trip,
-and there is nothing that a cancelled task could leave open.
+and there is nothing that a cancelled task could leave open. What comes while others of its kind are
+under way goes together, see `groups`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ..database import RefusedError, Row
 from ..interface import PoolerError, ReadOnlyError, StoreUnavailableError, TlsRefusedError
 from ..records import Outcome
 from .fence import RELATIONS, PostgresFence
+from .groups import IMPATIENT, Call, Groups, Question, Statement
 from .pool import READ_ONLY, Pool
 
 STATEMENT_TIMEOUT_MS = 10_000
@@ -81,6 +83,7 @@ class PostgresDatabase:
         self._url = url
         self._fence = fence
         self._pool = Pool(self._connect, max_connections)
+        self._groups = Groups(self._pool, max_connections)
         self._probed: int | None = None
         """How often the pool had left its server when a pooler, if there is one, last showed that
         it leaves us our sessions."""
@@ -137,6 +140,23 @@ class PostgresDatabase:
             async with self._pool.connection() as connection:
                 return bool(await connection.fetchval(statement, *values))
 
+    async def commit(self, function: str, *values: object, order: tuple[object, ...] = ()) -> bool:
+        """As `call`, perhaps with others: see `Call`."""
+        count = len(values)
+        with _translated():
+            return bool(
+                await self._groups.call(
+                    (function, count), lambda: _committing(function, count), Call(values, order)
+                )
+            )
+
+    async def ask(
+        self, question: Question, *values: object, order: tuple[object, ...] = ()
+    ) -> Sequence[Row]:
+        """As `fetch`, perhaps with others: see `Call`."""
+        with _translated():
+            return await self._groups.ask(question, Call(values, order))
+
     async def call_and(
         self, then: str, also: Sequence[object], function: str, *values: object
     ) -> bool:
@@ -166,7 +186,7 @@ class PostgresDatabase:
         then: str = "",
         about: Sequence[object] = (),
     ) -> bool:
-        """The same, if the database is in this incarnation. Raises StoreUnavailableError if not;
+        """As `commit`, if the database is in this incarnation. Raises StoreUnavailableError if not;
         then it is in another one, where nothing is left of what the values were made from.
 
         Arguments:
@@ -174,15 +194,10 @@ class PostgresDatabase:
                 locked before either.
             about: What it takes, owner and request id in front.
         """
+        shape = (function, len(values), then, len(about))
+        call = Call((*values, *about, incarnation), order=tuple(about[:2]) or values[:1])
         with _translated():
-            async with self._pool.connection() as connection:
-                session = (connection.session,) if connection.pooled else ()
-                statement = _calling_in_incarnation(
-                    function, len(values), then, len(about), bool(session)
-                )
-                done = await connection.fetchval(statement, *values, *about, incarnation, *session)
-                if done is None:
-                    await connections.require_own(connection)
+            done = await self._groups.call(shape, lambda: _committing_in_incarnation(*shape), call)
         if done is None:
             await self.attest()
             raise StoreUnavailableError("PostgreSQL: the database is in another incarnation")
@@ -265,9 +280,33 @@ def _calling(function: str, count: int, after: int = 0) -> str:
     return f"{function}({places})"
 
 
+def _committing(function: str, count: int) -> Statement:
+    call = _calling(function, count)
+    alone, together = f"SELECT {call}", f"SELECT CASE WHEN {IMPATIENT} THEN {call} END AS done"
+
+    def statement(_: Connection, in_group: bool) -> tuple[str, tuple[object, ...]]:
+        return together if in_group else alone, ()
+
+    return statement
+
+
+def _committing_in_incarnation(function: str, count: int, then: str, about: int) -> Statement:
+    def statement(connection: Connection, in_group: bool) -> tuple[str, tuple[object, ...]]:
+        pooled = connection.pooled
+        text = _calling_in_incarnation(function, count, then, about, pooled, in_group)
+        return text, (connection.session,) if pooled else ()
+
+    return statement
+
+
 @cache
 def _calling_in_incarnation(
-    function: str, count: int, then: str, about: int, pooled: bool = False
+    function: str,
+    count: int,
+    then: str,
+    about: int,
+    pooled: bool = False,
+    in_group: bool = False,
 ) -> str:
     call = _calling(function, count)
     if then:
@@ -279,6 +318,9 @@ def _calling_in_incarnation(
     where = f"id = ${count + about + 1} AND relations = {RELATIONS}"
     if pooled:  # behind a pooler, only in the session that the fence has admitted
         where += f" AND {connections.SESSION} = ${count + about + 2}"
+    if in_group:  # a row for each, whether there is one of the incarnation or not
+        call = f"CASE WHEN {IMPATIENT} THEN {call} END"
+        return f"SELECT (SELECT {call} FROM incarnation WHERE {where}) AS done"
     return f"SELECT {call} FROM incarnation WHERE {where}"
 
 

@@ -28,6 +28,7 @@ from ..shared.party import RESUME_EPOCH, SharedPartyStore
 from ..shared.retirements import KEEP_OWN
 from .database import PostgresDatabase
 from .fence import PostgresFence
+from .groups import Question
 from .sessions import INBOX, PostgresStore, advance_values, arrays, inbox, purge_statement
 
 
@@ -36,7 +37,7 @@ def _prefixed(table: str, columns: str) -> str:
 
 
 # The session, the key share and the nonce, each null if it is not there.
-SIGNING_MATERIAL = f"""
+_MATERIAL = f"""
     SELECT sessions.session_id, version, protocol, sessions.key_session, status, deadline, state,
         received.*,
         {_prefixed("key_shares", KEY_SHARE_COLUMNS)},
@@ -47,11 +48,14 @@ SIGNING_MATERIAL = f"""
     LEFT JOIN nonces ON nonces.nonce_id = $4
 """
 
+SIGNING_MATERIAL = Question(f"SELECT $5::bigint AS place, * FROM ({_MATERIAL}) AS material")
+
 # The same with presignatures, as one row of arrays in the order in which they were asked for.
 #
 # The inner SELECTs hide how many there are: a plan made for one would be made anew for each.
-PRESIGNING_MATERIAL = f"""
-    SELECT * FROM ({SIGNING_MATERIAL}) AS material, (
+PRESIGNING_MATERIAL = Question(
+    f"""
+    SELECT $7::bigint AS place, * FROM ({_MATERIAL}) AS material, (
         SELECT array_agg(key_session ORDER BY place) AS presignature_keys,
             array_agg(epoch ORDER BY place) AS presignature_epochs,
             array_agg(secret ORDER BY place) AS presignature_secrets
@@ -60,6 +64,7 @@ PRESIGNING_MATERIAL = f"""
             LEFT JOIN presignatures USING (batch, position)
     ) AS asked
 """
+)
 
 # All or none.
 ADD_KEY_SHARES = f"""
@@ -156,11 +161,11 @@ class PostgresPartyStore(SharedPartyStore, PostgresStore):
     ) -> SigningMaterial:
         values = (session_id, key_session, epoch, nonce_id)
         if presignatures:
-            (row,) = await self._database.fetch(
+            (row,) = await self._database.ask(
                 PRESIGNING_MATERIAL, *values, *arrays(presignatures, 2)
             )
         else:
-            (row,) = await self._database.fetch(SIGNING_MATERIAL, *values)
+            (row,) = await self._database.ask(SIGNING_MATERIAL, *values)
         share, nonce = _Part(row, "key_shares_"), _Part(row, "nonces_")
         return SigningMaterial(
             session=None if row["session_id"] is None else self._rows.session(row, inbox(row)),

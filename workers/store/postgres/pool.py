@@ -16,7 +16,7 @@ import asyncpg
 from migrations import PoolerError
 from migrations.connections import SHARED, Connection
 
-_HANGING_UP = ("08", "57P", "58")
+HANGING_UP = ("08", "57P", "58")
 """Classes of SQLSTATE: connection exceptions, shutdowns, errors of the server's system."""
 READ_ONLY = "25006"
 """The server only reads: a standby, or a primary that has been replaced. It says so for ever, and
@@ -49,7 +49,7 @@ class Pool:
                 state = error.sqlstate or ""
                 if state == READ_ONLY or state in SHARED:
                     self.leave()
-                if state.startswith(_HANGING_UP):
+                if state.startswith(HANGING_UP):
                     connection.terminate()
                 else:
                     self._give_back(connection, left)

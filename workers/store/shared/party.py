@@ -206,6 +206,19 @@ PURGE_CANCELLATIONS = "DELETE FROM cancellations WHERE forbidden_until < $1"
 
 PROMISED = "SELECT 1 FROM promises WHERE key_session = $1 AND owner = $2 AND until >= $3"
 
+# None begins as long as one that another request asked for may still be made: its session is under
+# way here, or our word is out and others may give theirs.
+BUSY = """
+    SELECT 1 FROM epochs AS other
+    WHERE key_session = $1 AND request_digest <> $2 AND open_until >= $3 AND (
+        status = 'pending' OR status = 'begun' AND EXISTS (
+            SELECT 1 FROM sessions WHERE sessions.session_id = other.session_id AND ended_at IS NULL
+        )
+    ) AND NOT EXISTS (
+        SELECT 1 FROM epochs WHERE key_session = $1 AND epoch > other.epoch AND bundle IS NOT NULL
+    )
+"""
+
 PURGE_PROMISES = "DELETE FROM promises WHERE until < $1"
 
 # What was proven or held before there were sessions here is there without one.
@@ -300,6 +313,9 @@ class SharedPartyStore(ErasingStore):
 
     async def promised(self, key_session: bytes, owner: str, now: int) -> bool:
         return bool(await self._database.fetch(PROMISED, key_session, owner, now))
+
+    async def is_busy(self, key_session: bytes, digest: bytes, now: int) -> bool:
+        return bool(await self._database.fetch(BUSY, key_session, digest, now))
 
     async def keys_due(self, now: int, limit: int) -> list[bytes]:
         return [row["key_session"] for row in await self._database.fetch(KEYS_DUE, now, limit)]

@@ -16,13 +16,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from ..database import Row
+from ..database import RefusedError, Row
+from ..gathering import ALONE, Failed, Gathering, Told
 from ..interface import ReadOnlyError, StoreUnavailableError
 from .fence import DoubtError, SqliteFence
 
 T = TypeVar("T")
+Work: TypeAlias = Callable[[sqlite3.Connection], Any]
 
 BUSY_TIMEOUT_MS = 5_000
 """How long to wait for another process's transaction."""
@@ -61,6 +63,8 @@ class SqliteDatabase:
         self._fence = fence
         self._thread = _one_thread()
         self._connection: sqlite3.Connection | None = None
+        self._reads = self._gathering(writing=False)
+        self._writes = self._gathering(writing=True)
 
     async def open(self) -> None:
         """Or again, if it was closed: a store that could not be entered is entered once more."""
@@ -100,11 +104,14 @@ class SqliteDatabase:
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` on one snapshot. Maybe more than once."""
-        return await self._run(lambda: self._transact(work, writing=False))
+        answer: T = await self._reads.ask(work)
+        return answer
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` alone; nothing of it remains if it raises. Maybe more than once."""
-        return await self._run(lambda: self._transact(work, writing=True))
+        """Run `work` alone, be it in a transaction that others share; nothing of it remains if it
+        raises. Maybe more than once."""
+        answer: T = await self._writes.ask(work)
+        return answer
 
     async def fetch(self, statement: str, *values: object) -> Sequence[Row]:
         return await self.read(lambda connection: select(connection, statement, *values))
@@ -114,6 +121,23 @@ class SqliteDatabase:
 
     async def revision(self, table: str) -> str | None:
         return await self.read(lambda connection: _revision(connection, table))
+
+    def _gathering(self, *, writing: bool) -> Gathering[Work, Any]:
+        async def alone(work: Work) -> Any:
+            return await self._run(lambda: self._transact(work, writing=writing))
+
+        async def together(works: Sequence[Work]) -> Sequence[Told[Any]]:
+            each = _guarded if writing else _looked
+
+            def work(connection: sqlite3.Connection) -> list[Told[Any]]:
+                return [each(connection, one) for one in works]
+
+            try:
+                return await self._run(lambda: self._transact(work, writing=writing))
+            except _UndoneError:
+                return [ALONE] * len(works)
+
+        return Gathering(alone, together, width=1)
 
     def _connect(self) -> sqlite3.Connection:
         # The file is ours alone. SQLite gives its journal the same permissions.
@@ -188,6 +212,36 @@ class SqliteDatabase:
             if code in _UNAVAILABLE:
                 raise StoreUnavailableError(f"{self._path}: {error}") from error
             raise
+
+
+class _UndoneError(Exception):
+    """A transaction was ended before its commit: nothing of it remains."""
+
+
+def _guarded(connection: sqlite3.Connection, work: Work) -> Told[Any]:
+    """One of those that share a transaction: what it has done is undone if it raises."""
+    connection.execute("SAVEPOINT one")
+    told: Told[Any] = ALONE  # where it raises again what it has to say
+    try:
+        told = work(connection)
+    except sqlite3.Error:
+        # Of some the file's whole transaction dies, and what its savepoints are worth is not clear.
+        raise _UndoneError from None
+    except RefusedError as refused:
+        told = Failed(refused)
+        connection.execute("ROLLBACK TO one")
+    except Exception:
+        connection.execute("ROLLBACK TO one")
+    connection.execute("RELEASE one")
+    return told
+
+
+def _looked(connection: sqlite3.Connection, work: Work) -> Told[Any]:
+    """One of those that share a snapshot."""
+    try:
+        return work(connection)
+    except Exception:
+        return ALONE
 
 
 def _one_thread() -> ThreadPoolExecutor:

@@ -19,7 +19,7 @@ from ..records import (
     WordRecord,
 )
 from ..rows import party as rows
-from ..shared.party import PROMISED, RESUME_EPOCH, RESUME_SHARE, SIGNING_EPOCHS
+from ..shared.party import BUSY, PROMISED, RESUME_EPOCH, RESUME_SHARE, SIGNING_EPOCHS
 from ..shared.retirements import KEEP_OWN
 from .database import change, now, select
 
@@ -28,17 +28,6 @@ NOT_BELOW = "SELECT 1 FROM epochs WHERE key_session = $1 AND epoch >= $2"
 BEGIN_EPOCH = """
     INSERT INTO epochs (key_session, epoch, session_id, status, at, request_digest, open_until)
     VALUES ($1, $2, $3, $4, $5, $6, $7)
-"""
-
-BUSY = """
-    SELECT 1 FROM epochs AS other
-    WHERE key_session = $1 AND request_digest <> $2 AND open_until >= $3 AND (
-        status = 'pending' OR status = 'begun' AND EXISTS (
-            SELECT 1 FROM sessions WHERE sessions.session_id = other.session_id AND ended_at IS NULL
-        )
-    ) AND NOT EXISTS (
-        SELECT 1 FROM epochs WHERE key_session = $1 AND epoch > other.epoch AND bundle IS NOT NULL
-    )
 """
 
 MOVE_EPOCH = """

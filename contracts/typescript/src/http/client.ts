@@ -15,9 +15,8 @@ import {
   DeadlineError,
   DisbelievedError,
 } from "../errors.js";
-import type { CertifiedKey, Curve, EpochBundle, KeyFacts, Scheme, SignedItem, Status } from "../generated/messages.js";
-import { factsDigest } from "../epochs.js";
-import { checkScheme } from "../keys.js";
+import type { CertifiedKey, Curve, EpochBundle, Readiness, Scheme, SignedItem, Status } from "../generated/messages.js";
+import { checkScheme, type Parties } from "../keys.js";
 import {
   epochOf,
   isFinal,
@@ -30,6 +29,7 @@ import {
   type Session,
   type Signature,
 } from "../outcomes.js";
+import { rehearsalOf, type Rehearsal } from "../rehearsals.js";
 import { readAs } from "../schema.js";
 import type { Settlement } from "../settlement.js";
 import { pinnedParties } from "../settings.js";
@@ -41,6 +41,7 @@ import type {
   CancelOptions,
   KeyWish,
   RefreshWish,
+  RehearseWish,
   ReshareWish,
   SessionName,
   SignWish,
@@ -48,6 +49,7 @@ import type {
   Watching,
 } from "../warren.js";
 import { arrayOf, failureOf, isObject, lacks, participantsOf, partiesOf, textOf } from "./answers.js";
+import { checkAsked, rehearsalAsked, resharing } from "./reshares.js";
 import { Gateway, GatewayError, type Answer, type Question } from "./gateway.js";
 
 export { GatewayError };
@@ -68,10 +70,12 @@ export interface HttpSettings {
 }
 
 const KNOWN_SESSIONS = 10_000;
+const RESHARE_PATH = "/api/v1/mpc/reshare";
 
 export class WarrenHttpClient implements Warren {
   readonly #gateway: Gateway;
   readonly #trust: Trust;
+  readonly #parties: Parties;
   readonly #owner: HttpSettings["owner"];
   readonly #timeoutMs: number;
   readonly #queryTimeoutMs: number;
@@ -82,6 +86,7 @@ export class WarrenHttpClient implements Warren {
   /** Throws SettingsError. Asks nothing yet. */
   constructor(settings: HttpSettings) {
     const parties = pinnedParties(settings.parties);
+    this.#parties = parties;
     // A method of the window's has to be called as one.
     const fetching = settings.fetch ?? ((input, init) => fetch(input, init));
     this.#gateway = new Gateway(settings.url, settings.apiKey, fetching);
@@ -138,27 +143,32 @@ export class WarrenHttpClient implements Warren {
     return (await this.beginReshare(wish)).result(wish.signal);
   }
 
-  refresh({ keyId, dealers, firstEpoch, tries, ...options }: RefreshWish): Promise<Epoch> {
+  refresh({ keyId, dealers, firstEpoch, tries, deleteAfter, ...options }: RefreshWish): Promise<Epoch> {
     const { timeoutMs, requestId, signal } = options;
-    return this.reshare({ keyId, dealers, firstEpoch, tries, timeoutMs, requestId, signal });
+    const wish = { keyId, dealers, firstEpoch, tries, deleteAfter };
+    return this.reshare({ ...wish, timeoutMs, requestId, signal });
   }
 
   async beginReshare(wish: ReshareWish): Promise<Begun<Epoch>> {
     const { facts: before } = (await this.key(wish.keyId, wish)).certified;
-    const fields: Record<string, Json> = { key_id: wish.keyId };
-    if (wish.parties !== undefined) {
-      fields["participants"] = wish.parties.map((party_id) => ({ party_id }));
-      fields["threshold_n"] = wish.parties.length;
-    }
-    if (wish.threshold !== undefined) fields["threshold_t"] = wish.threshold;
-    if (wish.dealers !== undefined) fields["dealers"] = wish.dealers;
-    if (wish.firstEpoch !== undefined) fields["first_epoch"] = wish.firstEpoch;
-    if (wish.tries !== undefined) fields["tries"] = wish.tries;
-    return this.#begin("/api/v1/mpc/reshare", fields, wish, async ({ result }) => {
+    const fields = resharing(wish);
+    if (wish.deleteAfter !== undefined) fields["delete_after"] = wish.deleteAfter;
+    return this.#begin(RESHARE_PATH, fields, wish, async ({ result }) => {
       if (!isObject(result)) throw new ContractError("the result is completed and has no epoch");
       const epoch = await this.#epoch(result);
       checkAsked(wish, before, epoch);
       return epoch;
+    });
+  }
+
+  async rehearse(wish: RehearseWish): Promise<Rehearsal> {
+    const { facts: before } = (await this.key(wish.keyId, wish)).certified;
+    const body = { ...resharing(wish), dry_run: true };
+    const told = await this.#query({ method: "POST", path: RESHARE_PATH, body, signal: wish.signal });
+    return this.#believed(async () => {
+      const { request, digest } = rehearsalAsked(wish, before, told);
+      const answers = arrayOf(told["answers"]).map((each) => readAs("Readiness", each) as unknown as Readiness);
+      return rehearsalOf(request, digest, before, answers, this.#parties);
     });
   }
 
@@ -415,21 +425,4 @@ export class WarrenHttpClient implements Warren {
     }
     return sessionId;
   }
-}
-
-/** It is of this wish: the gateway could have asked for another epoch, or show one that is past. */
-function checkAsked(wish: ReshareWish, before: KeyFacts, { bundle, dealers, number }: Epoch): void {
-  const sorted = (names: readonly string[]): string[] => [...names].sort();
-  const holders = ({ holders: all }: KeyFacts): string[] => all.map((holder) => holder.party_id);
-  const { facts } = bundle.key;
-  // Asked for once more under its own id, it may have been made since.
-  const made = wish.requestId !== undefined && factsDigest(facts) === factsDigest(before);
-  const from = made ? bundle.predecessor.facts : before;
-  if (factsDigest(bundle.predecessor.facts) !== factsDigest(from)) {
-    throw new ContractError("the epoch comes from another one than we know");
-  }
-  same("threshold", facts.threshold, wish.threshold ?? from.threshold);
-  same("parties", sorted(holders(facts)), sorted(wish.parties ?? holders(from)));
-  if (wish.dealers !== undefined) same("dealers", sorted(dealers), sorted(wish.dealers));
-  if (number < (wish.firstEpoch ?? 0)) throw new ContractError(`nobody asked for epoch ${number}`);
 }

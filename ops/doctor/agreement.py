@@ -1,0 +1,201 @@
+"""What the files that were given say of each other, and how far each follows operators' lists."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from contracts.client_list import ClientList
+from contracts.errors import ContractError, UnauthenticatedError
+from contracts.identity import PublicIdentity
+from contracts.list_file import ListFileError
+from contracts.numbered_lists import SignedEntry
+from contracts.party_list import KnownParties, PartyList
+from contracts.peers import Peer, identities
+from gateway.settings import GatewaySettings
+from ops.configurations import Role
+from ops.doctor.checks import Check, OfAll, OfFile, Trouble
+from ops.doctor.report import Group
+from ops.doctor.surroundings import NotLookedError, Subject, Surroundings
+from workers.delivery.lists import ListFollower, UnusableListError, said_so_far
+from workers.settings import CoordinatorSettings, PartySettings
+from workers.store.floors import Floor
+from workers.store.interface import StoreUnavailableError
+
+TAG = b"warren/doctor/v1"
+"""Under which a coordinator's identity signs nothing, to see who believes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A party, as a file has it. A client's and a gateway's files have no index for it."""
+
+    keys: Collection[PublicIdentity]
+    index: int | None = None
+
+
+async def pins(surroundings: Surroundings) -> list[Trouble]:
+    """Of coordinators, parties and clients, as far as their own files were given too."""
+    able = [each for each in surroundings.subjects if each.settings is not None]
+    if len(able) < 2:
+        raise NotLookedError("only one file was given")
+    troubles: list[Trouble] = []
+    for one in able:
+        parties = await _parties(surroundings, one)
+        for other in able:
+            if one is not other:
+                troubles += _of(one, parties, other, surroundings.clock())
+    return troubles
+
+
+def _of(
+    one: Subject, parties: Mapping[str, _Named] | None, other: Subject, now_s: float
+) -> Iterator[Trouble]:
+    """What `one` says of `other`, beside what that says of itself.
+
+    Arguments:
+        parties: As `one` knows them.
+    """
+    match other.settings:
+        case CoordinatorSettings() as coordinator:
+            if not _believes(one, coordinator, int(now_s * 1000)):
+                yield Trouble(f"{one.name} does not believe the identity of the coordinator's file")
+        case PartySettings() as party:
+            if parties is not None:
+                me = _Named((party.identity.public,), party.peers[party.party_id].index)
+                yield from _party(one, other.name, parties.get(other.name), me)
+        case _:
+            yield from _client(one, other)
+
+
+def _party(one: Subject, name: str, said: _Named | None, own: _Named) -> Iterator[Trouble]:
+    if said is None:
+        yield Trouble(f"{one.name} does not know {name}")
+    elif not set(own.keys) <= set(said.keys):
+        yield Trouble(f"{one.name} has another public key of {name} than its own file")
+    elif said.index is not None and said.index != own.index:
+        yield Trouble(f"{one.name} has index {said.index} for {name}, its own file {own.index}")
+
+
+def _client(one: Subject, other: Subject) -> Iterator[Trouble]:
+    """Whom a list may name, the list decides."""
+    if not isinstance(one.settings, CoordinatorSettings | PartySettings):
+        return
+    client = other.client
+    own = [each for each in one.settings.clients if each.client_id == client.client_id]
+    known = any(each.identity == client.identity.public for each in own)
+    if not known and not one.settings.list_operators:
+        what = "another public key of" if own else "no client"
+        yield Trouble(f"{one.name} has {what} {other.name}")
+
+
+def _believes(one: Subject, coordinator: CoordinatorSettings, now: int) -> bool:
+    """Whether it would take what the coordinator signs now. The coordinator itself pins nobody."""
+    match one.settings:
+        case PartySettings() as party:
+            pinned = party.coordinators
+        case CoordinatorSettings() | None:
+            return True
+        case _:
+            pinned = one.client.coordinators
+    try:
+        pinned.verify(TAG, b"", coordinator.identity.sign(TAG, b""), now=now)
+    except UnauthenticatedError:
+        return False
+    return True
+
+
+async def _parties(surroundings: Surroundings, subject: Subject) -> dict[str, _Named] | None:
+    """Whom it knows; None where its file does not tell."""
+    match subject.settings:
+        case PartySettings() as party:
+            peers = await _listed(surroundings, subject, party.peers)
+        case CoordinatorSettings() as coordinator:
+            peers = await _listed(surroundings, subject, coordinator.parties)
+        case _ if subject.client.list_operators:
+            return None  # the list is in a file of its own, or only in the process that reads it
+        case _:
+            pinned = subject.client.parties
+            return {name: _Named(identities(keys)) for name, keys in pinned.items()}
+    return {name: _Named(peer.ever, peer.index) for name, peer in peers.items()}
+
+
+async def _listed(
+    surroundings: Surroundings, subject: Subject, pinned: Mapping[str, Peer]
+) -> Mapping[str, Peer]:
+    """The parties that are pinned, and what operators said of them as far as it is stored."""
+    listed = PartyList(subject.worker.list_operators)
+    if subject.worker.list_operators:
+        with contextlib.suppress(NotLookedError, StoreUnavailableError, UnusableListError):
+            await ListFollower(await surroundings.store_of(subject), listed).load()
+    return KnownParties(pinned, listed)
+
+
+async def lists(surroundings: Surroundings, subject: Subject) -> list[Trouble]:
+    """What is stored, against what lies in the stream and what counted here before. The stream is
+    read, and nothing is taken out of it; its entries are verified, and kept nowhere."""
+    listed, before = await _known(surroundings, subject)
+    await surroundings.connected(subject)
+    behind = 0
+    async with contextlib.aclosing(said_so_far(subject.amqp_url)) as said:
+        async for name, body in said:
+            if name == listed.name:
+                with contextlib.suppress(ContractError):  # nobody's, or of a fork
+                    behind += listed.take(SignedEntry.from_bytes(body))
+    if behind:
+        text = f"the list of {listed.name} has {listed.number} entries, {behind} of them not here"
+        return [Trouble(text)]
+    if listed.number < before:
+        text = f"entry {before} of the list of {listed.name} counted here before, and is nowhere"
+        return [Trouble(text, todo="publish it again: `warren client publish`")]
+    return []
+
+
+async def _known(surroundings: Surroundings, subject: Subject) -> tuple[ClientList, int]:
+    """The list as its processes have it, and how far it had come outside of the database."""
+    settings = subject.settings
+    if isinstance(settings, GatewaySettings):
+        listed = settings.client_list()
+        path = settings.door.client_list_file
+        if listed is None or path is None or not path.exists():
+            raise NotLookedError("it follows no list, or keeps none")
+        for line in path.read_bytes().splitlines():
+            try:
+                listed.take(SignedEntry.from_bytes(line))
+            except ContractError as error:
+                raise ListFileError(f"{path}: {error}") from None
+        return listed, listed.number
+    worker = subject.worker
+    if not worker.list_operators:
+        raise NotLookedError("it pins no operator, and follows no list")
+    listed = ClientList(worker.list_operators)
+    store = await surroundings.store_of(subject)
+    await ListFollower(store, listed).load()
+    reached = None
+    if isinstance(worker, PartySettings):
+        path = worker.incarnation_file
+        reached = Floor(path.with_name(f"{path.name}.{listed.name}")).read()
+    return listed, 0 if reached is None else reached.number
+
+
+CHECKS: tuple[Check, ...] = (
+    OfAll(
+        group=Group.CONFIGURATION,
+        name="pins",
+        must="The files agree on the public keys of coordinator, parties and clients",
+        todo="copy the public key from its owner, into [[coordinators]], [[parties]], [[peers]] or "
+        "[[clients]]",
+        runbook="coordinator-identity.md",
+        look=pins,
+    ),
+    OfFile(
+        group=Group.CONFIGURATION,
+        name="lists",
+        must="Operators' lists are followed to their end",
+        todo="start its processes, which read on; if they run, their logs say what they refuse",
+        runbook="clients.md",
+        roles=frozenset({Role.PARTY, Role.COORDINATOR, Role.GATEWAY}),
+        look=lists,
+    ),
+)
