@@ -24,6 +24,7 @@ from .console import (
     measure_crowd,
     measure_hop,
     measure_junk,
+    measure_rates,
     measure_renewals,
     measure_typescript,
     say,
@@ -34,6 +35,8 @@ from .load import Load
 from .site import Processes, Site, Store, own_site, plan_for, running_site
 from .supply import supply_for
 from .work import Pool, Work
+
+MAX_RATE = 10_000
 
 app = typer.Typer(
     help="Measure latency, throughput and CPU, on a throw-away stack or one that runs.",
@@ -80,6 +83,7 @@ def sign(
     while_presigning: options.WhilePresigning = False,
     count: options.Count = 300,
     concurrency: options.Concurrency = 1,
+    rates: options.Open = None,
     warmup: options.Warmup = None,
     parties: options.Parties = 3,
     threshold: options.Threshold = 2,
@@ -99,6 +103,7 @@ def sign(
     scheme = scheme or (Scheme.ED25519 if curve is Curve.ED25519 else Scheme.ECDSA)
     _check_scheme(scheme, curve, batch, presigned=warm or cold)
     _check_pool(warm, cold, while_presigning, running=config is not None)
+    _check_rates(rates or [], concurrency)
     work = Work(
         operation="sign",
         curve=curve,
@@ -116,7 +121,14 @@ def sign(
         coordinator=coordinator_processes,
     )
     site = _site(config, directory, work, load, processes, store, bundles=bundles)
-    measure(work, load, site, Output(to_json=to_json, plot=plot))
+    output = Output(to_json=to_json, plot=plot)
+    match [replace(load, rate=rate) for rate in rates or []]:
+        case []:
+            measure(work, load, site, output)
+        case [one]:
+            measure(work, one, site, output)
+        case several:
+            measure_rates(work, several, site, output)
 
 
 @app.command()
@@ -342,6 +354,16 @@ def _check_pool(warm: bool, cold: bool, while_presigning: bool, *, running: bool
             "--warm, --cold and --while-presigning need a stack of their own: "
             "with --config the pools are as that one has them"
         )
+
+
+def _check_rates(rates: list[float], concurrency: int) -> None:
+    if rates and concurrency > 1:
+        raise typer.BadParameter(
+            "--open and --concurrency: one of them. Who offers so many a second does not ask how "
+            "many are in flight"
+        )
+    if wrong := [rate for rate in rates if not 0 < rate <= MAX_RATE]:
+        raise typer.BadParameter(f"--open {wrong[0]:g}: more than 0, at most {MAX_RATE:,} a second")
 
 
 def _pool(warm: bool, cold: bool) -> Pool:

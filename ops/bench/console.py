@@ -18,7 +18,7 @@ from contracts.primitives import Curve
 from ops.stack.errors import StackError
 from topology import TopologyError
 
-from . import abuse, beside, crowd, hop, renewals, typescript
+from . import abuse, beside, crowd, curve, hop, renewals, typescript
 from . import run as runs
 from .both import render_both, render_crowd, render_endurance
 from .floods import Kind, Way
@@ -62,6 +62,35 @@ def measure(work: Work, load: Load, site: AbstractContextManager[Site], output: 
     if report.interrupted:
         raise typer.Exit(INTERRUPTED)
     if report.failures:
+        raise typer.Exit(FAILED)
+
+
+def measure_rates(
+    work: Work, loads: Sequence[Load], site: AbstractContextManager[Site], output: Output
+) -> None:
+    """One load after another on one stack. Raises typer.Exit unless all operations succeeded."""
+    reports: list[Report] = []
+    with _troubles_in_a_sentence():
+        if output.plot is not None:
+            _check_plot(output.plot)
+        with site as found:
+            for load in loads:
+                with _bars(load.count) as bars:
+                    report, _ = uvloop.run(runs.run(found, work, load, bars))
+                reports.append(report)
+                say(f"{load.rate:g}/s offered: {report.rate}")
+                if report.interrupted:
+                    break
+            if output.to_json:
+                typer.echo(curve.as_json(reports))
+            else:
+                Console(highlight=False).print(curve.render(reports))
+            if output.plot is not None:
+                curve.draw(reports, output.plot)
+                say(f"The plot is in {output.plot}.")
+    if reports[-1].interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if any(each.failures for each in reports):
         raise typer.Exit(FAILED)
 
 

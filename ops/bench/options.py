@@ -28,6 +28,16 @@ Keys = Annotated[
 Concurrency = Annotated[
     int, typer.Option("--concurrency", "-c", min=1, help="Operations in flight at any time.")
 ]
+Open = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--open",
+        metavar="RATE",
+        help="Offer so many a second, however many are in flight (Poisson). Several rates, each by "
+        "an --open of its own, are measured one after another, and drawn as a curve.",
+        show_default=False,
+    ),
+]
 Warmup = Annotated[
     int | None,
     typer.Option(

@@ -11,9 +11,9 @@ from .report import Report
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_INK = "#334155"
-_BLUE = "#2563eb"
-_MARKS = {"p50": "#16a34a", "p95": "#d97706", "p99": "#dc2626"}
+INK = "#334155"
+BLUE = "#2563eb"
+MARKS = {"p50": "#16a34a", "p95": "#d97706", "p99": "#dc2626"}
 
 
 class PlotError(Exception):
@@ -39,7 +39,7 @@ def draw(report: Report, latencies_s: Sequence[float], path: Path) -> None:
         raise PlotError("no operation succeeded: there is nothing to draw")
     figure = Figure(figsize=(11, 4.8), dpi=120, layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    figure.suptitle(f"{report.title}\n{report.rate}", fontsize=13, color=_INK, weight="bold")
+    figure.suptitle(f"{report.title}\n{report.rate}", fontsize=13, color=INK, weight="bold")
     _latencies(left, report, sorted(1000 * latency for latency in latencies_s))
     _cpu(right, report)
     machine = report.machine
@@ -47,7 +47,7 @@ def draw(report: Report, latencies_s: Sequence[float], path: Path) -> None:
         f"{machine.cpu}, {machine.cores} cores; {report.succeeded} operations, "
         f"{report.failed} failed; {report.date[:10]}, commit {report.commit or 'unknown'}",
         fontsize=8,
-        color=_INK,
+        color=INK,
     )
     figure.savefig(path, format="png")
 
@@ -55,31 +55,32 @@ def draw(report: Report, latencies_s: Sequence[float], path: Path) -> None:
 def _latencies(axes: Axes, report: Report, ordered_ms: Sequence[float]) -> None:
     """The share of operations that took no longer: percentiles are read off it directly."""
     assert report.latency_ms is not None
-    axes.ecdf(ordered_ms, color=_BLUE, linewidth=2)
-    for name, colour in _MARKS.items():
+    axes.ecdf(ordered_ms, color=BLUE, linewidth=2)
+    for name, colour in MARKS.items():
         value = getattr(report.latency_ms, name)
         label = f"{name}  {value:.1f} ms"
         axes.axvline(value, color=colour, linestyle="--", linewidth=1.2, label=label)
     axes.set_xlim(left=0)
     axes.set_ylim(0, 1.02)
     axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
-    axes.set_xlabel(report.latency_title, color=_INK)
-    axes.set_ylabel("operations that took no longer", color=_INK)
+    axes.set_xlabel(report.latency_title, color=INK)
+    axes.set_ylabel("operations that took no longer", color=INK)
     axes.grid(alpha=0.25)
     axes.legend(loc="lower right", framealpha=1, edgecolor="none")
-    _open(axes)
+    unframed(axes)
 
 
 def _cpu(axes: Axes, report: Report) -> None:
     values = [group.cpu_ms_per_item or 0.0 for group in report.cpu]
-    bars = axes.barh([group.group for group in report.cpu], values, color=_BLUE, height=0.6)
-    axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=9, color=_INK)
+    bars = axes.barh([group.group for group in report.cpu], values, color=BLUE, height=0.6)
+    axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=9, color=INK)
     axes.invert_yaxis()
     axes.margins(x=0.15)
-    axes.set_xlabel(f"CPU ms per {report.work.unit}, {sum(values):.1f} in all", color=_INK)
-    _open(axes)
+    axes.set_xlabel(f"CPU ms per {report.work.unit}, {sum(values):.1f} in all", color=INK)
+    unframed(axes)
 
 
-def _open(axes: Axes) -> None:
+def unframed(axes: Axes) -> None:
+    """Without the two sides of the frame that say nothing."""
     axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(colors=_INK)
+    axes.tick_params(colors=INK)

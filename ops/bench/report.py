@@ -31,6 +31,8 @@ class Report:
         date: When the measurement began, ISO 8601, UTC.
         commit: Of the tree that was measured, `-dirty` if files differed; None if unknown.
         stack: Of our own; None for one that ran already.
+        offered_per_s: Operations, at the moments of a Poisson process; then `concurrency` says
+            nothing, and a latency counts from the moment at which its operation was due.
         warmup_failures: By code, of the operations before the measured ones.
         interrupted: By Ctrl-C: fewer than `count` operations were finished.
         failures: How many operations failed, by code.
@@ -54,6 +56,7 @@ class Report:
     work: Work
     count: int
     concurrency: int
+    offered_per_s: float | None = None
     warmup: int
     warmup_failures: dict[str, int]
     interrupted: bool
@@ -89,7 +92,11 @@ class Report:
         else:
             if work.batch > 1:
                 words.append(f"lists of {work.batch}")
-            words.append(f"{self.concurrency} in flight")
+            words.append(
+                f"{self.concurrency} in flight"
+                if self.offered_per_s is None
+                else f"{self.offered_per_s:g}/s offered"
+            )
         if work.refill:
             words.append("beside another key's presigning")
         return ", ".join(words)

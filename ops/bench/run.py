@@ -16,7 +16,7 @@ from contracts.client import Client
 from .batches import Batches
 from .filling import fill, key_in_use, prime, refilling
 from .latency import summarise
-from .load import Load, Outcome, drive, interruption
+from .load import Load, Operation, Outcome, drive, interruption, offer
 from .machine import commit, this_machine
 from .measure import Reading, memory_bytes, read, usage
 from .report import Report
@@ -128,6 +128,7 @@ def report_of(site: Site, work: Work, load: Load, measured: Measured) -> Report:
         work=work,
         count=load.count,
         concurrency=load.concurrency,
+        offered_per_s=load.rate,
         warmup=load.warmup,
         warmup_failures=dict(measured.warmup.failures),
         interrupted=measured.interrupted,
@@ -145,13 +146,19 @@ def report_of(site: Site, work: Work, load: Load, measured: Measured) -> Report:
     )
 
 
+def _driving(operate: Operation, load: Load) -> Drive:
+    if load.rate is None:
+        return partial(drive, operate, concurrency=load.concurrency)
+    return partial(offer, operate, rate=load.rate)
+
+
 async def _prepare(
     stack: AsyncExitStack, client: Client, site: Site, work: Work, load: Load, onlooker: Onlooker
 ) -> _Prepared:
     """Keys and presignatures: what must be there before anything is measured."""
     if site.coordinator_url is None or not work.presigns:
         operate = (await subject(client, work)).operate
-        return _Prepared(partial(drive, operate, concurrency=load.concurrency), None)
+        return _Prepared(_driving(operate, load), None)
     stock = await stack.enter_async_context(Stock.connect(site.coordinator_url))
     if work.operation == "presign":
         key_session = await key_in_use(client, work)
@@ -171,7 +178,7 @@ async def _prepare(
     if work.refill:
         elsewhere = await stack.enter_async_context(refilling(client, stock, work))
     return _Prepared(
-        partial(drive, signing.operate, concurrency=load.concurrency),
+        _driving(signing.operate, load),
         Tally(stock=stock, key_session=signing.key_session, elsewhere=elsewhere),
     )
 
