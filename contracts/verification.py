@@ -64,7 +64,13 @@ def check_key(
     Facts of version 1 say nothing of tenants; what they are believed to belong to is the
     coordinator's word.
     """
-    facts = key.facts
+    check_owned(key.facts, client_id=client_id, tenant=tenant)
+    key.verify(pinned)
+
+
+def check_owned(facts: KeyFacts, *, client_id: str | None, tenant: str | None) -> None:
+    """What `check_key` does but for the certificates: raises ContractError unless this is a key,
+    and this client's and tenant's."""
     if facts.client_id != client_id:
         raise ContractError(f"key {facts.key_id} belongs to another client")
     if facts.version != 1 and facts.tenant != tenant:
@@ -79,7 +85,6 @@ def check_key(
     check_point(facts.curve, facts.public_key)
     for holder in facts.holders:
         check_point(facts.curve, holder.public_share)
-    key.verify(pinned)
 
 
 def check_signed(result: SignResult, key: CertifiedKey, taproot_merkle_root: bytes | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from ..keys import CertifiedKey, KeyFacts
@@ -39,7 +38,7 @@ from .correspondence import Correspondence
 from .histories import Histories
 from .rehearsals import Rehearsal
 from .settings import ClientSettings
-from .trust import Name, Trust
+from .trust import Trust
 
 RESHARE_TRIES = 3
 
@@ -52,10 +51,10 @@ class Client(Cancels, Histories):
         settings: ClientSettings,
         correspondence: Correspondence,
         tenant: str | None,
-        doubted: Mapping[Name, str] = MappingProxyType({}),
+        trust: Trust,
     ) -> None:
         super().__init__(settings, correspondence, tenant)
-        self._doubted = doubted
+        self._trust = trust
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -87,7 +86,7 @@ class Client(Cancels, Histories):
             speaking=settings.speakers,
         )
         correspondence = Correspondence(settings, trust.check)
-        client = cls(settings, correspondence, None, trust.doubted)
+        client = cls(settings, correspondence, None, trust)
         await correspondence.open()
         try:
             yield client
@@ -116,7 +115,7 @@ class Client(Cancels, Histories):
     def doubted(self) -> Mapping[str, str]:
         """Keys that the coordinator has listed and that do not check out, and why: such as one with
         a party whose key we do not know."""
-        told = self._doubted.items()
+        told = self._trust.doubted.items()
         return {key_id: why for (tenant, key_id), why in told if tenant == self._tenant}
 
     def acting_for(self, tenant: str) -> Client:
@@ -126,7 +125,7 @@ class Client(Cancels, Histories):
         Answers come back by request id alone, whoever asked. So a client that chooses request ids
         itself must choose them so that no two tenants have the same.
         """
-        return Client(self._settings, self._correspondence, tenant, self._doubted)
+        return Client(self._settings, self._correspondence, tenant, self._trust)
 
     async def create_key(
         self,
@@ -408,16 +407,20 @@ class Client(Cancels, Histories):
 
     async def keys(self, only: str | None = None) -> list[CertifiedKey]:
         """This client's keys, or the one of that id, each certified by all its parties. One that is
-        not hides no other: it is left out, and told of by `doubted`."""
-        found: dict[str, CertifiedKey] = {}
+        not hides no other: it is told of by `doubted`, and left out unless it was proven before."""
+        if only is not None:  # then all of the answer is proven, or it is none
+            return (await self._query(QueryKeysRequest, QueryKeysResult, only=only)).keys
+        found: dict[str, CertifiedKey | None] = {}
         after = None
         while True:
-            page = await self._query(QueryKeysRequest, QueryKeysResult, only=only, after=after)
-            new = [key for key in page.keys if key.facts.key_id not in found]
-            found |= {key.facts.key_id: key for key in new}
+            page = await self._query(QueryKeysRequest, QueryKeysResult, after=after)
+            listed = (key.facts.key_id for key in page.keys)
+            names = [name for name in listed if name not in found]
+            # What is handed out is what was proven, never the page that somebody sent.
+            found |= {name: self._trust.accepted(self._tenant, name) for name in names}
             # A coordinator that says for ever that there are more is not asked for ever.
-            if not (page.more and new):
-                return [key for name, key in found.items() if name not in self.doubted]
+            if not (page.more and names):
+                return [key for key in found.values() if key is not None]
             after = page.keys[-1].facts.key_id
 
     async def look(

@@ -26,7 +26,7 @@ from ..requests import (
 )
 from ..results import QueryKeyHistoryResult, Result, SignResult
 from ..signing import SignedRequest
-from ..verification import check_key, check_signed, is_by_holders
+from ..verification import check_key, check_owned, check_signed, is_by_holders
 
 logger = logging.getLogger(__name__)
 
@@ -117,27 +117,47 @@ class Trust:
         else:
             self._accept(tenant, told.key)
 
+    def accepted(self, tenant: str | None, key_id: str) -> CertifiedKey | None:
+        """The key as it was last proven here; None if it never was, or not lately."""
+        return self._keys.get((tenant, key_id))
+
     def _accept_or_doubt(self, tenant: str | None, key: CertifiedKey) -> None:
-        """One of a list's, which must not hide the others."""
+        """One of a list's, which must not hide the others because of a party that we do not know by
+        the key that it has there. Somebody else's key spoils all of the list as ever."""
         name = (tenant, key.facts.key_id)
-        try:
-            self._accept(tenant, key)
-        except ContractError as error:
-            logger.warning("a key does not check out: %s", error)
-            self.doubted[name] = str(error)
-            if len(self.doubted) > KEPT:
-                self.doubted.popitem(last=False)
-        else:
-            self.doubted.pop(name, None)
+        if not self._knows(name, key):
+            check_owned(key.facts, client_id=self._client_id, tenant=tenant)
+            try:
+                key.verify(self._parties)
+            except ContractError as error:
+                self._doubt(name, error)
+                return
+            self._go_on_with(name, key)
+        self.doubted.pop(name, None)
+
+    def _doubt(self, name: Name, error: ContractError) -> None:
+        logger.warning("a key does not check out: %s", error)
+        self.doubted[name] = str(error)
+        if len(self.doubted) > KEPT:
+            self.doubted.popitem(last=False)
 
     def _accept(self, tenant: str | None, key: CertifiedKey) -> None:
-        facts = key.facts
-        name = (tenant, facts.key_id)
-        known = self._keys.get(name)
-        if known == key:
-            return  # It has as many signatures as parties, and they were verified.
+        name = (tenant, key.facts.key_id)
+        if self._knows(name, key):
+            return
         check_key(key, pinned=self._parties, client_id=self._client_id, tenant=tenant)
-        known = known or key
+        self._go_on_with(name, key)
+
+    def _knows(self, name: Name, key: CertifiedKey) -> bool:
+        """It has as many signatures as parties, and they were verified."""
+        if self._keys.get(name) != key:
+            return False
+        self._keys.move_to_end(name)
+        return True
+
+    def _go_on_with(self, name: Name, key: CertifiedKey) -> None:
+        """From what was known under this name to a key that is proven. Raises ContractError."""
+        facts, known = key.facts, self._keys.get(name, key)
         if known.facts.public_key != facts.public_key:
             raise ContractError(f"key {facts.key_id} had another public key before")
         if known.facts.chain_code != facts.chain_code:

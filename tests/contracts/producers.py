@@ -7,6 +7,8 @@ import secrets
 from typing import Any
 
 from contracts.client import Client, ClientSettings
+from contracts.client.correspondence import Correspondence
+from contracts.client.trust import Trust
 from contracts.coordinators import Coordinators
 from contracts.primitives import Scheme
 from contracts.results import SignResult
@@ -27,6 +29,20 @@ def settings(url: str, client_id: str | None = "svcA", **changes: Any) -> Client
         ask_again_s=60,
     )
     return dataclasses.replace(given, **changes)
+
+
+async def nothing_comes(*_: object) -> None:
+    raise AssertionError("nobody asked over the queue")
+
+
+class Unconnected(Client):
+    """The real client up to the queue, where a double of its own answers."""
+
+    def __init__(self, settings: ClientSettings, tenant: str | None = None) -> None:
+        trust = Trust(
+            settings.client_id, settings.parties, [settings.identity.public], nothing_comes
+        )
+        super().__init__(settings, Correspondence(settings, nothing_comes), tenant, trust)
 
 
 async def sign(client: Client, message: bytes = b"message", **more: Any) -> SignResult:

@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 
-from contracts.client import Client, ClientSettings
-from contracts.client.correspondence import Correspondence
+from contracts.client import ClientSettings
 from contracts.client.histories import KeyHistory
-from contracts.client.trust import Trust
 from contracts.coordinators import Coordinators
 from contracts.errors import ContractError
 from contracts.identity import Identity
@@ -23,6 +21,7 @@ from contracts.signing import sign_request
 from contracts.views import EpochView
 from tests.session.epoch_bundles import IDENTITIES, PINNED, Forger, certified, old_facts
 
+from .producers import Unconnected
 from .samples import CLIENT, COORDINATOR, STRANGER, digest_of
 
 FIRST = old_facts(Curve.ED25519, version=2, epoch=0, reshared=None)
@@ -61,7 +60,7 @@ def settings(known: Mapping[str, Identity], without: str | None = None) -> Clien
 Answer = Callable[[QueryKeyHistoryRequest], dict[str, Any]]
 
 
-class Scripted(Client):
+class Scripted(Unconnected):
     """The real client up to the queue: what a coordinator answers goes through its own checks."""
 
     answer: Answer
@@ -79,13 +78,8 @@ class Scripted(Client):
                 **self.answer(request),
             }
         )
-        trust = Trust("svcA", self._settings.parties, [CLIENT.public], _nobody)
-        await trust.check(result, signed)
+        await self._trust.check(result, signed)
         return result
-
-
-async def _nobody(*_: object) -> None:
-    raise AssertionError("nothing else is asked for")
 
 
 def client(
@@ -94,8 +88,7 @@ def client(
     known: Mapping[str, Identity] | None = None,
     without: str | None = None,
 ) -> Scripted:
-    ours = settings(known or {}, without)
-    made = Scripted(ours, Correspondence(ours, _nobody), tenant)
+    made = Scripted(settings(known or {}, without), tenant)
     made.answer = answer
     return made
 

@@ -12,6 +12,7 @@ import pytest
 from contracts import addresses, strict_json
 from contracts.client import Client
 from contracts.client import mailbox as mailbox_module
+from contracts.client import trust as trust_module
 from contracts.client.mailbox import Mailbox
 from contracts.primitives import Curve, Scheme
 from contracts.requests import QueryKeysRequest, Request
@@ -206,6 +207,31 @@ async def test_keys_are_fetched_page_after_page(vhost: str, coordinator: FakeCoo
     coordinator.answer = answer
     async with Client.connect(settings(vhost)) as client:
         assert [key.facts.key_id for key in await client.keys()] == names
+
+
+async def test_however_many_keys_do_not_check_out_none_of_them_is_handed_out(
+    vhost: str, coordinator: FakeCoordinator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trust_module, "KEPT", 2)
+    made = KEYS[Curve.ED25519]
+    bad = [
+        made.certified(key_id=f"bad-{at}").model_copy(update={"certificates": {}})
+        for at in range(4)
+    ]
+    good = made.certified(key_id="good")
+
+    def answer(request: Request) -> Iterable[Result]:
+        (found,) = honest(request)
+        yield found.model_copy(update={"keys": [*bad, good], "more": False})
+
+    coordinator.answer = answer
+    async with Client.connect(settings(vhost)) as client:
+        assert await client.keys() == [good]
+        # What was proven before is not taken away by who shows something else under its name.
+        bad.append(good.model_copy(update={"certificates": {}}))
+        good = made.certified(key_id="z")
+        assert [key.facts.key_id for key in await client.keys()] == ["good", "z"]
+        assert "good" in client.doubted
 
 
 async def test_a_coordinator_that_always_has_more_keys_is_not_asked_for_ever(

@@ -528,6 +528,33 @@ async def test_one_key_that_does_not_check_out_hides_no_other_of_a_list() -> Non
     assert not knowing.doubted
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [({"tenant": "alice"}, "another tenant"), ({"client_id": "svcB"}, "another client")],
+)
+async def test_somebody_elses_key_spoils_all_of_a_list(
+    changes: dict[str, Any], reason: str
+) -> None:
+    own, others = ED25519.certified(key_id="own"), ED25519.certified(key_id="other", **changes)
+    knowing, request = trust(), query_keys()
+    with pytest.raises(ContractError, match=reason):
+        await heard(knowing, listed(request, [own, others]), sign_request(request, CLIENT))
+    assert not knowing.doubted
+    assert knowing.accepted(None, "other") is None
+
+
+async def test_a_key_that_is_listed_again_is_not_the_first_to_be_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trust_module, "KEPT", 2)
+    one, two, three = (ED25519.certified(key_id=name) for name in ("one", "two", "three"))
+    knowing, request = trust(), query_keys()
+    for page in ([one, two], [one, three]):
+        await heard(knowing, listed(request, page), sign_request(request, CLIENT))
+    assert knowing.accepted(None, "one") == one
+    assert knowing.accepted(None, "two") is None
+
+
 async def test_doubted_keys_are_not_remembered_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trust_module, "KEPT", 1)
     knowing, request = trust(), query_keys()

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from contracts.client import Client, ClientSettings, RequestFailedError
-from contracts.client.correspondence import Correspondence
 from contracts.failures import Failure, FailureCode
 from contracts.keys import EpochBundle, Holder, KeyFacts
 from contracts.primitives import Curve, DeleteAfter, Status
 from contracts.requests import QueryKeysRequest, ReshareRequest
 from contracts.results import QueryKeysResult, ReshareResult
+from tests.contracts.producers import Unconnected
 from tests.ops.terminals import Run
 from tests.session.epoch_bundles import (
     FROM_EPOCH,
@@ -39,15 +39,11 @@ DONE: dict[str, Any] = {
 }
 
 
-async def _nothing_comes(*_: object) -> None:
-    raise AssertionError("nobody asked over the queue")
-
-
-class Scripted(Client):
+class Scripted(Unconnected):
     """The real client up to the queue."""
 
     def __init__(self, settings: ClientSettings, script: Resharing) -> None:
-        super().__init__(settings, Correspondence(settings, _nothing_comes), tenant=None)
+        super().__init__(settings)
         self._script = script
 
     async def _ask(self, request: Any, kind: type[Any]) -> Any:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from contracts.client import Client, ClientSettings
-from contracts.client.correspondence import Correspondence
 from contracts.failures import FailureCode
 from contracts.keys import KeyFacts
 from contracts.primitives import Curve
@@ -18,6 +17,7 @@ from contracts.readiness import Readiness, RoleAnswer
 from contracts.requests import QueryKeysRequest, RehearseRequest
 from contracts.results import QueryKeysResult, RehearseResult
 from contracts.signing import SignedRequest
+from tests.contracts.producers import Unconnected
 from tests.contracts.samples import PARTIES, PINNED, digest_of
 from tests.ops.terminals import Run
 from tests.ops.test_cli_key_epochs import DONE
@@ -37,15 +37,11 @@ LOST = [
 ]
 
 
-async def _nothing_comes(*_: object) -> None:
-    raise AssertionError("nobody asked over the queue")
-
-
-class Scripted(Client):
+class Scripted(Unconnected):
     """The real client up to the queue."""
 
     def __init__(self, settings: ClientSettings, script: Rehearsing) -> None:
-        super().__init__(settings, Correspondence(settings, _nothing_comes), tenant=None)
+        super().__init__(settings)
         self._script = script
 
     async def _answered(self, request: Any, kind: type[Any]) -> tuple[SignedRequest, Any]:

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from contracts.client import Client, ClientSettings
-from contracts.client.correspondence import Correspondence
 from contracts.ecdsa import EcdsaSignature
 from contracts.primitives import Curve, Scheme
 from contracts.requests import SignItem, SignRequest
 from contracts.results import SignedItem, SignResult
 from contracts.verification import check_signature, child
+from tests.contracts.producers import Unconnected
 from tests.contracts.samples import SingleKey, sign_result
 from tests.ops.terminals import Run
 
@@ -26,15 +26,11 @@ KEY = SingleKey(Curve.SECP256K1)
 CHILD = child(KEY.facts(), PATH).public_key
 
 
-async def _nothing_comes(*_: object) -> None:
-    raise AssertionError("nobody asked over the queue")
-
-
-class Scripted(Client):
+class Scripted(Unconnected):
     """The real client up to the queue: its requests are answered here."""
 
     def __init__(self, settings: ClientSettings, asked: list[SignRequest]) -> None:
-        super().__init__(settings, Correspondence(settings, _nothing_comes), tenant=None)
+        super().__init__(settings)
         self._asked = asked
 
     async def _ask(self, request: Any, kind: type[Any]) -> Any:
