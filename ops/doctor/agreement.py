@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from contracts.client_list import ClientList
 from contracts.errors import ContractError, UnauthenticatedError
 from contracts.identity import PublicIdentity
 from contracts.list_file import ListFileError
-from contracts.numbered_lists import SignedEntry
+from contracts.numbered_lists import NumberedList, SignedEntry
 from contracts.party_list import KnownParties, PartyList
 from contracts.peers import Peer, identities
 from gateway.settings import GatewaySettings
@@ -132,51 +135,83 @@ async def _listed(
     return KnownParties(pinned, listed)
 
 
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """
+    Attributes:
+        listed: As its processes have it.
+        before: How far it had come outside of the database.
+    """
+
+    listed: NumberedList[Any]
+    before: int
+
+
 async def lists(surroundings: Surroundings, subject: Subject) -> list[Trouble]:
     """What is stored, against what lies in the stream and what counted here before. The stream is
     read, and nothing is taken out of it; its entries are verified, and kept nowhere."""
-    listed, before = await _known(surroundings, subject)
+    followed = {each.listed.name: each for each in await _followed(surroundings, subject)}
     await surroundings.connected(subject)
-    behind = 0
+    behind: Counter[str] = Counter()
     async with contextlib.aclosing(said_so_far(subject.amqp_url)) as said:
         async for name, body in said:
-            if name == listed.name:
+            if name in followed:
                 with contextlib.suppress(ContractError):  # nobody's, or of a fork
-                    behind += listed.take(SignedEntry.from_bytes(body))
+                    behind[name] += followed[name].listed.take(SignedEntry.from_bytes(body))
+    troubles = (_behind(each, behind[name]) for name, each in followed.items())
+    return [trouble for trouble in troubles if trouble is not None]
+
+
+def _behind(followed: _Followed, behind: int) -> Trouble | None:
+    name, number = followed.listed.name, followed.listed.number
     if behind:
-        text = f"the list of {listed.name} has {listed.number} entries, {behind} of them not here"
-        return [Trouble(text)]
-    if listed.number < before:
-        text = f"entry {before} of the list of {listed.name} counted here before, and is nowhere"
-        return [Trouble(text, todo="publish it again: `warren client publish`")]
-    return []
+        return Trouble(f"the list of {name} has {number} entries, {behind} of them not here")
+    if number < followed.before:
+        return Trouble(
+            f"entry {followed.before} of the list of {name} counted here before, and is nowhere",
+            todo=f"publish it again: `warren {_COMMANDS[name]} publish`",
+        )
+    return None
 
 
-async def _known(surroundings: Surroundings, subject: Subject) -> tuple[ClientList, int]:
-    """The list as its processes have it, and how far it had come outside of the database."""
-    settings = subject.settings
-    if isinstance(settings, GatewaySettings):
-        listed = settings.client_list()
-        path = settings.door.client_list_file
-        if listed is None or path is None or not path.exists():
-            raise NotLookedError("it follows no list, or keeps none")
-        for line in path.read_bytes().splitlines():
-            try:
-                listed.take(SignedEntry.from_bytes(line))
-            except ContractError as error:
-                raise ListFileError(f"{path}: {error}") from None
-        return listed, listed.number
+async def _followed(surroundings: Surroundings, subject: Subject) -> list[_Followed]:
+    if isinstance(subject.settings, GatewaySettings):
+        return _gateways(subject.settings)
     worker = subject.worker
     if not worker.list_operators:
         raise NotLookedError("it pins no operator, and follows no list")
-    listed = ClientList(worker.list_operators)
     store = await surroundings.store_of(subject)
-    await ListFollower(store, listed).load()
-    reached = None
-    if isinstance(worker, PartySettings):
-        path = worker.incarnation_file
-        reached = Floor(path.with_name(f"{path.name}.{listed.name}")).read()
-    return listed, 0 if reached is None else reached.number
+    found = []
+    for listed in (ClientList(worker.list_operators), PartyList(worker.list_operators)):
+        await ListFollower(store, listed).load()
+        reached = None
+        if isinstance(worker, PartySettings):
+            path = worker.incarnation_file
+            reached = Floor(path.with_name(f"{path.name}.{listed.name}")).read()
+        found.append(_Followed(listed, 0 if reached is None else reached.number))
+    return found
+
+
+def _gateways(settings: GatewaySettings) -> list[_Followed]:
+    kept: list[tuple[NumberedList[Any] | None, Path | None]] = [
+        (settings.client_list(), settings.door.client_list_file),
+        (PartyList(settings.client.list_operators), settings.client.party_list_file),
+    ]
+    found = []
+    for listed, path in kept:
+        if listed is not None and path is not None and path.exists():
+            for line in path.read_bytes().splitlines():
+                try:
+                    listed.take(SignedEntry.from_bytes(line))
+                except ContractError as error:
+                    raise ListFileError(f"{path}: {error}") from None
+            found.append(_Followed(listed, listed.number))
+    if not found:
+        raise NotLookedError("it follows no list, or keeps none")
+    return found
+
+
+_COMMANDS = {ClientList.name: "client", PartyList.name: "party"}
 
 
 CHECKS: tuple[Check, ...] = (
