@@ -17,7 +17,7 @@ Nothing that does not verify is handed out. What goes wrong is a `ClientError`; 
 """
 
 from .begun import Begun
-from .client import RESHARE_TRIES, Client
+from .client import Client
 from .errors import (
     BrokerUnavailableError,
     ClientClosedError,
@@ -30,6 +30,7 @@ from .errors import (
 )
 from .histories import KeyHistory, Succession
 from .rehearsals import Rehearsal
+from .resharing import RESHARE_TRIES
 from .settings import ClientSettings
 from .settlement import Settlement
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import random
 import secrets
 import time
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydantic import ValidationError
 
@@ -35,6 +36,12 @@ class Caller:
         self._settings = settings
         self._correspondence = correspondence
         self._tenant = tenant
+
+    def _of(self, tenant: str | None) -> Self:
+        """The same connection and queue, for another tenant or for none."""
+        other = copy.copy(self)
+        other._tenant = tenant
+        return other
 
     def _request(
         self, kind: type[RequestT], lifetime_s: float, request_id: str | None, **fields: Any

@@ -37,8 +37,7 @@ class Cancels(Registers):
                 proven: whose statements count, only its owner knows.
         """
         if of is not None and of.client_id == self._settings.client_id:
-            tenants = type(self)(self._settings, self._correspondence, of.tenant)
-            return await tenants.cancel(request_id, key_id=key_id, issued_at=issued_at)
+            return await self._of(of.tenant).cancel(request_id, key_id=key_id, issued_at=issued_at)
         if of is not None:
             return await self._cancel(request_id, None, of)
         wish = self._correspondence.wish(self._owner, request_id)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from typing import Any
 
-from ..keys import CertifiedKey, KeyFacts
-from ..primitives import Curve, DeleteAfter, Scheme
+from ..keys import CertifiedKey
+from ..primitives import Curve, Scheme
 from ..requests import (
     JoinSessionRequest,
     KeygenRequest,
     QueryKeysRequest,
     QuerySessionRequest,
-    RehearseRequest,
-    ReshareRequest,
     SignItem,
     SignRequest,
 )
@@ -23,8 +20,6 @@ from ..results import (
     KeygenResult,
     QueryKeysResult,
     QuerySessionResult,
-    RehearseResult,
-    ReshareResult,
     Result,
     SessionView,
     SignedItem,
@@ -36,14 +31,12 @@ from .caller import present
 from .cancelling import Cancels
 from .correspondence import Correspondence
 from .histories import Histories
-from .rehearsals import Rehearsal
+from .resharing import Reshares
 from .settings import ClientSettings
 from .trust import Trust
 
-RESHARE_TRIES = 3
 
-
-class Client(Cancels, Histories):
+class Client(Cancels, Histories, Reshares):
     """For use by many tasks at once, on one event loop. Made by `connect`."""
 
     def __init__(
@@ -125,7 +118,7 @@ class Client(Cancels, Histories):
         Answers come back by request id alone, whoever asked. So a client that chooses request ids
         itself must choose them so that no two tenants have the same.
         """
-        return Client(self._settings, self._correspondence, tenant, self._trust)
+        return self._of(tenant)
 
     async def create_key(
         self,
@@ -163,85 +156,6 @@ class Client(Cancels, Histories):
         )
         result = await self._ask(request, KeygenResult)
         return present(result.key)
-
-    async def reshare(
-        self,
-        key_id: str,
-        *,
-        threshold: int | None = None,
-        parties: Sequence[str] | None = None,
-        dealers: Sequence[str] | None = None,
-        first_epoch: int | None = None,
-        tries: int = RESHARE_TRIES,
-        delete_after: DeleteAfter = DeleteAfter.BACKED_UP,
-        timeout_s: float | None = None,
-        request_id: str | None = None,
-    ) -> ReshareResult:
-        """Other shares of a key, for the same parties and threshold unless others are named. Its
-        public key stays.
-
-        The result's bundle proves the new epoch to anyone: keep it. Signatures go on meanwhile;
-        the former holders delete their shares a minute and a half later, or as `delete_after` says.
-        Who was shown out signs no more once `n - t + 1` of the former `n` holders have deleted
-        theirs, of whom `t` signed; `history` tells which have.
-
-        Arguments:
-            parties: Who shall hold a share.
-            dealers: Who shall deal: as many holders as the threshold was. None lets the
-                coordinator choose, others where some fail.
-            first_epoch: Where epochs of this key were begun before and came to nothing: a later
-                one. None: the next.
-            tries: So many epochs may be begun for it, and at most one is made.
-            delete_after: Former holders who stay keep the old share, without signing, until the new
-                one stands in a backup, a day at most; `certified`: all delete at once, as where
-                somebody is suspected.
-        """
-        (key,) = await self.keys(key_id)
-        request = self._reshare(
-            key.facts,
-            timeout_s,
-            request_id,
-            threshold=threshold,
-            parties=parties,
-            dealers=dealers,
-            first_epoch=first_epoch,
-            tries=tries,
-            delete_after=delete_after,
-        )
-        return await self._ask(request, ReshareResult)
-
-    async def rehearse(
-        self,
-        key_id: str,
-        *,
-        threshold: int | None = None,
-        parties: Sequence[str] | None = None,
-        dealers: Sequence[str] | None = None,
-        first_epoch: int | None = None,
-        tries: int = RESHARE_TRIES,
-    ) -> Rehearsal:
-        """Ask the parties themselves whether they would take part in a reshare; arguments as in
-        `reshare`. Nothing is begun or used up: the key stays as it is.
-
-        Each party that could deal or would receive checks all that it would check before it begins,
-        and its answer is verified under its identity. It is advice: it tells of this moment only.
-
-        Raises RequestFailedError where no party would be asked: the key has gone on, a party does
-        not exist, the numbers of epochs are used up.
-        """
-        (key,) = await self.keys(key_id)
-        fields = _new_shares(
-            key.facts,
-            threshold=threshold,
-            parties=parties,
-            dealers=dealers,
-            first_epoch=first_epoch,
-        )
-        request = self._request(
-            RehearseRequest, self._settings.query_timeout_s, None, tries=tries, **fields
-        )
-        signed, result = await self._answered(request, RehearseResult)
-        return Rehearsal.of(request, signed.body, key.facts, result, self._settings.speakers)
 
     async def sign(
         self,
@@ -366,45 +280,6 @@ class Client(Cancels, Histories):
         )
         return await self._begin(request)
 
-    async def begin_reshare(
-        self,
-        key: CertifiedKey,
-        *,
-        threshold: int | None = None,
-        parties: Sequence[str] | None = None,
-        dealers: Sequence[str] | None = None,
-        first_epoch: int | None = None,
-        tries: int = RESHARE_TRIES,
-        delete_after: DeleteAfter = DeleteAfter.BACKED_UP,
-        reference: str | None = None,
-        join_window_ms: int | None = None,
-        timeout_s: float | None = None,
-        request_id: str | None = None,
-    ) -> Begun:
-        """As `reshare`, but returns when the session is announced, or the result is here if that
-        is first; arguments as in `ReshareRequest`.
-
-        Arguments:
-            key: As it is now, see `keys`. If it has gone on meanwhile, the request is refused.
-
-        Raises RequestFailedError if there is no session, and will be none.
-        """
-        request = self._reshare(
-            key.facts,
-            timeout_s,
-            request_id,
-            threshold=threshold,
-            parties=parties,
-            dealers=dealers,
-            first_epoch=first_epoch,
-            tries=tries,
-            delete_after=delete_after,
-            reference=reference,
-            announce=True,
-            join_window_ms=join_window_ms,
-        )
-        return await self._begin(request)
-
     async def keys(self, only: str | None = None) -> list[CertifiedKey]:
         """This client's keys, or the one of that id, each certified by all its parties. One that is
         not hides no other: it is told of by `doubted`, and left out unless it was proven before."""
@@ -475,43 +350,3 @@ class Client(Cancels, Histories):
         is closed.
         """
         await self._correspondence.discard()
-
-    def _reshare(
-        self,
-        facts: KeyFacts,
-        timeout_s: float | None,
-        request_id: str | None,
-        *,
-        threshold: int | None,
-        parties: Sequence[str] | None,
-        dealers: Sequence[str] | None,
-        first_epoch: int | None,
-        **more: Any,
-    ) -> ReshareRequest:
-        fields = _new_shares(
-            facts, threshold=threshold, parties=parties, dealers=dealers, first_epoch=first_epoch
-        )
-        return self._request(
-            ReshareRequest, timeout_s or self._settings.timeout_s, request_id, **fields, **more
-        )
-
-
-def _new_shares(
-    facts: KeyFacts,
-    *,
-    threshold: int | None,
-    parties: Sequence[str] | None,
-    dealers: Sequence[str] | None,
-    first_epoch: int | None,
-) -> dict[str, Any]:
-    """Fields of a request, with what these facts say of all that is None."""
-    holders = [holder.party_id for holder in facts.holders]
-    return {
-        "key_id": facts.key_id,
-        "public_key": facts.public_key,
-        "from_epoch": facts.epoch,
-        "first_epoch": facts.epoch + 1 if first_epoch is None else first_epoch,
-        "threshold": facts.threshold if threshold is None else threshold,
-        "parties": holders if parties is None else list(parties),
-        "dealers": None if dealers is None else list(dealers),
-    }
