@@ -14,17 +14,16 @@ from contracts.errors import ContractError, UnauthenticatedError
 from contracts.identity import PublicIdentity
 from contracts.list_file import ListFileError
 from contracts.numbered_lists import NumberedList, SignedEntry
-from contracts.party_list import KnownParties, PartyList
-from contracts.peers import Peer, identities
+from contracts.party_list import PartyList
+from contracts.peers import identities
 from gateway.settings import GatewaySettings
 from ops.configurations import Role
 from ops.doctor.checks import Check, OfAll, OfFile, Trouble
 from ops.doctor.report import Group
 from ops.doctor.surroundings import NotLookedError, Subject, Surroundings
-from workers.delivery.lists import ListFollower, UnusableListError, said_so_far
+from workers.delivery.lists import ListFollower, said_so_far
 from workers.settings import CoordinatorSettings, PartySettings
 from workers.store.floors import Floor
-from workers.store.interface import StoreUnavailableError
 
 TAG = b"warren/doctor/v1"
 """Under which a coordinator's identity signs nothing, to see who believes it."""
@@ -112,27 +111,14 @@ def _believes(one: Subject, coordinator: CoordinatorSettings, now: int) -> bool:
 async def _parties(surroundings: Surroundings, subject: Subject) -> dict[str, _Named] | None:
     """Whom it knows; None where its file does not tell."""
     match subject.settings:
-        case PartySettings() as party:
-            peers = await _listed(surroundings, subject, party.peers)
-        case CoordinatorSettings() as coordinator:
-            peers = await _listed(surroundings, subject, coordinator.parties)
+        case PartySettings() | CoordinatorSettings():
+            peers = await surroundings.parties_of(subject)
         case _ if subject.client.list_operators:
             return None  # the list is in a file of its own, or only in the process that reads it
         case _:
             pinned = subject.client.parties
             return {name: _Named(identities(keys)) for name, keys in pinned.items()}
     return {name: _Named(peer.ever, peer.index) for name, peer in peers.items()}
-
-
-async def _listed(
-    surroundings: Surroundings, subject: Subject, pinned: Mapping[str, Peer]
-) -> Mapping[str, Peer]:
-    """The parties that are pinned, and what operators said of them as far as it is stored."""
-    listed = PartyList(subject.worker.list_operators)
-    if subject.worker.list_operators:
-        with contextlib.suppress(NotLookedError, StoreUnavailableError, UnusableListError):
-            await ListFollower(await surroundings.store_of(subject), listed).load()
-    return KnownParties(pinned, listed)
 
 
 @dataclass(frozen=True, slots=True)

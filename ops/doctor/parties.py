@@ -16,7 +16,8 @@ async def alive(surroundings: Surroundings, subject: Subject) -> list[Trouble]:
     seen = {each.party_id: each.last_seen for each in await store.parties()}
     now, silent_ms = await store.now(), settings.limits.party_silent_seconds * 1000
     troubles = []
-    for party_id in settings.parties:
+    parties = await surroundings.parties_of(subject)
+    for party_id in (name for name, party in parties.items() if party.present):
         if party_id not in seen:
             troubles.append(Trouble(f"{party_id} never gave a sign of life"))
         elif now - seen[party_id] > silent_ms:
@@ -30,10 +31,11 @@ async def known(surroundings: Surroundings, subject: Subject) -> list[Trouble]:
     settings = subject.coordinator
     store = await surroundings.coordinator_store(subject)
     now, silent_ms = await store.now(), settings.limits.party_silent_seconds * 1000
+    parties = await surroundings.parties_of(subject)
     return [
         warning(f"{each.party_id} gives signs of life, and {subject.path.name} does not have it")
         for each in await store.parties()
-        if each.party_id not in settings.parties and now - each.last_seen <= silent_ms
+        if each.party_id not in parties and now - each.last_seen <= silent_ms
     ]
 
 

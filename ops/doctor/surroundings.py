@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
@@ -21,6 +21,8 @@ from contracts.client import SettingsError as ClientSettingsError
 from contracts.confirming import AWAY
 from contracts.errors import ContractError
 from contracts.hosts import AddressError
+from contracts.party_list import KnownParties, PartyList
+from contracts.peers import Peer
 from gateway.settings import GatewaySettings
 from ops.configurations import Role, Tables, read, role_of, section
 from topology.access import Credentials
@@ -30,6 +32,7 @@ from topology.management import Management
 from topology.model import VHOST, Found, Members, Topology
 from topology.passwords import referenced
 from topology.plan import Plan, difference
+from workers.delivery.lists import ListFollower, UnusableListError
 from workers.delivery.publisher import NoAdmissionError, admitted
 from workers.settings import CoordinatorSettings, PartySettings, SettingsError
 from workers.store.interface import (
@@ -233,6 +236,17 @@ class Surroundings:
         if subject.role is Role.PARTY:
             return await self.party_store(subject)
         return await self.coordinator_store(subject)
+
+    async def parties_of(self, subject: Subject) -> Mapping[str, Peer]:
+        """Those that a worker's file pins, and what operators' list makes of them as far as it is
+        stored; the file's alone where the store cannot be looked at."""
+        worker = subject.worker
+        pinned = worker.peers if isinstance(worker, PartySettings) else worker.parties
+        listed = PartyList(worker.list_operators)
+        if worker.list_operators:
+            with contextlib.suppress(NotLookedError, StoreUnavailableError, UnusableListError):
+                await ListFollower(await self.store_of(subject), listed).load()
+        return KnownParties(pinned, listed)
 
     async def _store(
         self, subject: Subject, make: Callable[[], contextlib.AbstractAsyncContextManager[T]]

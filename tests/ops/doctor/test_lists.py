@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import AsyncGenerator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +23,9 @@ from ops.doctor.surroundings import Surroundings
 from workers.delivery.lists import ListFollower
 from workers.settings import PartySettings
 from workers.store.floors import Floor, Reached
+from workers.store.opening import open_coordinator_store
 
-from .samples import Office, is_right, row
+from .samples import PARTIES, Office, is_right, row
 
 OPERATOR = Identity.generate()
 
@@ -150,3 +154,19 @@ async def test_a_party_that_changed_its_key_by_the_list_agrees_with_who_follows_
     assert "another public key of party-2" in " ".join(found.found)
     await store(followers, listed(PartyList), parties("party-2", 2, new))
     assert is_right(await pins(followers))
+
+
+async def test_a_party_of_the_list_is_no_stranger_and_is_waited_for(followers: Office) -> None:
+    coordinator = Surroundings(subjects=followers.subjects("coordinator"))
+    with closing(sqlite3.connect(followers.folder / "coordinator.sqlite")) as file, file:
+        for name in (*PARTIES, "party-9"):
+            file.execute("INSERT INTO parties VALUES (?, ?)", (name, time.time_ns() // 1_000_000))
+    assert "party-9 gives signs of life" in (await row("parties.known", coordinator)).found[0]
+    entry = parties("party-9", 9, Identity.generate())
+    path = followers.folder / "coordinator.sqlite"
+    async with open_coordinator_store(f"sqlite:///{path}") as opened:
+        await ListFollower(opened, listed(PartyList)).hear("parties", entry.to_bytes())
+    assert is_right(await row("parties.known", coordinator))
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("DELETE FROM parties WHERE party_id = 'party-9'")
+    assert (await row("parties.alive", coordinator)).found == ["party-9 never gave a sign of life"]

@@ -222,7 +222,8 @@ async def test_parties_that_give_signs_of_life_have_no_finding(party: Office) ->
 async def test_what_the_coordinator_sees_of_parties_is_told(
     party: Office, name: str, statement: str, later_ms: int, words: str
 ) -> None:
-    execute(party, statement.format(NOW_MS + later_ms), owner="coordinator")
+    now = time.time_ns() // 1_000_000
+    execute(party, statement.format(now + later_ms), owner="coordinator")
     found = await row(f"parties.{name}", look(party, "coordinator"))
     assert found.verdict in {Verdict.FAILED, Verdict.WARNING}
     assert words in " ".join(found.found)
