@@ -211,10 +211,13 @@ class Switching:
         )
 
     def _certified(self, key: CertifiedKey) -> bool:
-        """Whether we signed its certificate: where our database was lost, nothing else tells."""
+        """Whether we signed its certificate, by the key that we have or one that we had: where our
+        database was lost, nothing else tells."""
         me, certificate = self._party.party_id, key.certificates.get(self._party.party_id)
         mine = [each.identity for each in key.facts.holders if each.party_id == me]
         own = {each.der for each in self._party.peers[me].ever}
+        if not any(map(self._party.has, own)):
+            return False  # whoever is known by our name is not us
         if certificate is None or len(mine) != 1 or not own.issuperset(mine):
             return False
         key.facts.verify(me, certificate)

@@ -12,6 +12,7 @@ import pytest
 
 from contracts.errors import ContractError
 from contracts.failures import FailureCode
+from contracts.identity import Identity
 from contracts.keys import EpochBundle
 from contracts.requests import MAX_LIFETIME_MS, ReshareRequest
 from contracts.results import Status
@@ -353,6 +354,18 @@ async def test_who_has_another_identity_by_now_has_certified_nothing(nodes: Node
     renamed.epochs._party = replace(renamed.epochs._party, party_id=BEFORE)
     with pytest.raises(ContractError, match="of which nothing is known here"):
         await renamed.epochs.proven(Forger().bundle())
+
+
+async def test_who_changed_its_key_since_knows_what_it_certified_by_the_former_one(
+    nodes: Nodes,
+) -> None:
+    lost, changed = Node.over(BEFORE, nodes[NEWCOMER].store, nodes.clock), Identity.generate()
+    party = lost.epochs._party
+    own = party.peers[BEFORE]
+    peers = dict(party.peers) | {BEFORE: replace(own, identity=changed.public, former=own.ever)}
+    lost.epochs._party = replace(party, identity=changed, peers=peers)
+    assert await lost.epochs.proven(Forger().bundle())
+    assert await lost.statuses() == {TO_EPOCH: "certified"}
 
 
 async def test_a_share_of_a_try_that_nobody_saw_through_goes(nodes: Nodes) -> None:
