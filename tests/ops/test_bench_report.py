@@ -51,7 +51,8 @@ Meanwhile 0.02 of 2 cores were busy with what is not in this table.
 """
 
 KEYS = {
-    "": "version date commit machine stack work count concurrency warmup warmup_failures "
+    "": "version date commit machine stack work count concurrency offered_per_s "
+    "warmup warmup_failures "
     "interrupted elapsed_s succeeded failures abandoned throughput_per_s items_per_s "
     "latency_ms presignatures cpu other_cores memory_bytes",
     "machine": "cpu cores memory_bytes kernel python",

@@ -181,3 +181,16 @@ def test_the_result_has_what_came_and_who_is_silent() -> None:
     told = rehearsing.answer(STATE, rows, now=7)
     assert [each.party_id for each in told.answers] == ["party-1", "party-2"]
     assert told.silent == []
+
+
+def test_each_party_is_sent_its_own_terms_with_what_proves_them() -> None:
+    asked, predecessor = terms_of(request(), alive=["p1"]), certified(KNOWN)
+    sent = rehearsing.questions(
+        DIGEST, asked, predecessor, request=b"body", signature=b"signed", now=7
+    )
+    for message, (name, terms) in zip(sent, asked.items(), strict=True):
+        assert message.routing_key.endswith(name)
+        said = sessions.RehearsalAsked.model_validate_json(message.body)
+        assert said.terms == terms
+        assert (said.request, said.request_signature) == (b"body", b"signed")
+        assert said.predecessor == predecessor

@@ -378,3 +378,9 @@ def test_an_epoch_was_made_before_its_holders_are_asked(
 ) -> None:
     epoch = KeyEpoch(key_session=bytes(32), epoch=1, session_id=bytes(32), signs_from=signs_from)
     assert resharing.made_at(epoch, 30_000) == made
+
+
+def test_a_key_of_which_another_reshare_is_under_way_is_busy() -> None:
+    failure = resharing.busy(old_facts(Curve.ED25519))
+    assert failure.code is FailureCode.KEY_BUSY
+    assert "another reshare of key treasury is under way" in failure.message
