@@ -115,10 +115,11 @@ class Moves:
         return made
 
     async def only_kill(self, moments: Iterable[Moment]) -> None:
-        """The same processes, and no shares are made."""
-        move = Move(self.here, self.there)
-        for name in dict.fromkeys(move.worker(role, lane) for role, lane, _ in moments):
-            await kill(self.crew, name)
+        """As often the same processes, and no shares are made."""
+        there = Move(self.here, self.there)
+        back = Move(self.there, self.here)
+        for (role, lane, _), move in zip(moments, itertools.cycle((there, back)), strict=False):
+            await kill(self.crew, move.worker(role, lane))
 
     async def _killed(
         self, move: Move, key_id: str, role: str, lane: str, step: str
