@@ -284,7 +284,7 @@ class Client(Cancels, Histories, Reshares):
         """This client's keys, or the one of that id, each certified by all its parties. One that is
         not hides no other: it is told of by `doubted`, and left out unless it was proven before."""
         if only is not None:  # then all of the answer is proven, or it is none
-            return (await self._query(QueryKeysRequest, QueryKeysResult, only=only)).keys
+            return [await self._certified(only)]
         found: dict[str, CertifiedKey | None] = {}
         after = None
         while True:

@@ -67,14 +67,14 @@ def _judged(off_s: float, whose: str, tolerance_s: float) -> list[Trouble]:
 
 
 WITH_LIMITS = frozenset({Role.PARTY, Role.COORDINATOR})
-_TODO = "set the clocks: `timedatectl timesync-status` on both machines"
+_REMEDY = "set the clocks: `timedatectl timesync-status` on both machines"
 
 CHECKS: tuple[Check, ...] = (
     OfFile(
         group=Group.CLOCKS,
         name="database",
         must="This machine's clock and the database's agree",
-        todo=_TODO,
+        todo=_REMEDY,
         roles=WITH_LIMITS,
         look=database,
     ),
@@ -82,7 +82,7 @@ CHECKS: tuple[Check, ...] = (
         group=Group.CLOCKS,
         name="broker",
         must="This machine's clock and the broker's agree",
-        todo=_TODO,
+        todo=_REMEDY,
         look=broker,
     ),
 )

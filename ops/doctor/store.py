@@ -19,10 +19,13 @@ from ops.doctor.checks import Check, OfFile, Trouble, warning
 from ops.doctor.report import Group
 from ops.doctor.surroundings import NotLookedError, Subject, Surroundings, sqlite_path
 from workers.store.interface import ReadOnlyError
+from workers.store.sqlite.database import revision_of
 
 CONNECT_S = 8.0
 _AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
 """A connection that never came to be."""
+_UNREAD = (ValueError, OverflowError, sqlite3.Error)
+"""An address that asyncpg does not understand; a file that is no database."""
 
 
 async def reachable(_: Surroundings, subject: Subject) -> list[Trouble]:
@@ -51,7 +54,7 @@ async def schema(_: Surroundings, subject: Subject) -> list[Trouble]:
     role: migrations.Role = "party" if subject.role is Role.PARTY else "coordinator"
     try:
         found = await _revision(subject)
-    except Exception:
+    except (migrations.PoolerError, *_UNREAD, *_AWAY):
         raise NotLookedError("the database does not answer: see store.reachable") from None
     needed, newest = migrations.required(role), migrations.head(role)
     if found is None:
@@ -81,31 +84,25 @@ async def writable(surroundings: Surroundings, subject: Subject) -> list[Trouble
 async def _revision(subject: Subject) -> str | None:
     """As the database says it; None if it says none. With a login that reads is enough."""
     role: migrations.Role = "party" if subject.role is Role.PARTY else "coordinator"
-    statement = f"SELECT version_num FROM {migrations.version_table(role)}"  # noqa: S608  # our own
+    table = migrations.version_table(role)
     url = subject.worker.database_url
     path = sqlite_path(url)
     if path is not None:
-        return await asyncio.to_thread(_of_file, path, statement)
+        return await asyncio.to_thread(_of_file, path, table)
     async with _connected(url) as connection:
         try:
-            told = await connection.fetchval(statement)
+            told = await connection.fetchval(f"SELECT version_num FROM {table}")  # noqa: S608  # ours
         except asyncpg.UndefinedTableError:
             return None
     return None if told is None else str(told)
 
 
-def _of_file(path: Path, statement: str) -> str | None:
+def _of_file(path: Path, table: str) -> str | None:
     if not path.exists():
         raise FileNotFoundError(path)
     address = f"{path.absolute().as_uri()}?mode=ro"
     with contextlib.closing(sqlite3.connect(address, uri=True)) as file:
-        try:
-            row = file.execute(statement).fetchone()
-        except sqlite3.OperationalError as error:
-            if "no such table" in str(error):
-                return None
-            raise
-    return None if row is None else str(row[0])
+        return revision_of(file, table)
 
 
 @contextlib.asynccontextmanager

@@ -19,13 +19,9 @@ from contracts.requests import (
     SignRequest,
 )
 from contracts.results import (
-    AccountView,
-    ConfigureAccountResult,
     KeygenResult,
-    QueryAccountsResult,
     QueryKeysResult,
     QuerySessionResult,
-    Result,
     SignResult,
     Status,
 )
@@ -40,27 +36,13 @@ from .samples import (
     keygen_result,
     sign_result,
 )
+from .trusting import ED25519, OTHER, SECP256K1, heard, made, trust
 
-ED25519, SECP256K1 = (SingleKey(curve) for curve in Curve)
 TAPROOT: dict[str, Any] = {
     "scheme": Scheme.BIP340,
     "message": bytes(32),
     "taproot_merkle_root": b"",
 }
-
-
-async def fetches_nothing(tenant: str | None, key_id: str) -> None:
-    pass
-
-
-def trust(client_id: str | None = "svcA") -> Trust:
-    return Trust(client_id, PINNED, [CLIENT.public], fetches_nothing)
-
-
-def made(key: SingleKey, request: KeygenRequest | None = None, **changes: Any) -> KeygenResult:
-    """What the request, or one of no tenant's, has made."""
-    asked = request or keygen_request(curve=key.curve)
-    return keygen_result(asked, key.made_for(asked, **changes))
 
 
 def certified(facts: KeyFacts) -> CertifiedKey:
@@ -297,14 +279,6 @@ async def test_an_unclaimed_result_has_to_hold_its_own_key() -> None:
             await trust().check(spoiled, None)
 
 
-async def heard(knowing: Trust, result: Result, signed: SignedRequest) -> None:
-    """As the answer to these bytes."""
-    await knowing.check(result.model_copy(update={"request_digest": signed.digest}), signed)
-
-
-OTHER = SingleKey(Curve.ED25519, secret=bytes([1]) * 32)
-
-
 def looked_at(
     outcome: KeygenResult | SignResult, asked: KeygenRequest | SignRequest
 ) -> QuerySessionResult:
@@ -383,197 +357,3 @@ async def test_the_key_that_was_used_longest_ago_is_forgotten_first(
     await knowing.check(sign_result(samples.sign_request(key_id="key-0"), ED25519), None)
     with pytest.raises(ContractError, match="there is no key key-1"):
         await knowing.check(sign_result(samples.sign_request(key_id="key-1"), ED25519), None)
-
-
-###
-### Accounts
-###
-
-
-def account(key: CertifiedKey | None, **changes: Any) -> AccountView:
-    given: dict[str, Any] = {
-        "account_id": "treasury",
-        "user_id": "Ada",
-        "status": Status.WAITING if key is None else Status.COMPLETED,
-        "session_id": bytes([5]) * 32,
-        "created_at": 1,
-        "curve": Curve.ED25519,
-        "threshold": 2,
-        "parties": ["p3", "p1", "p2"],
-        "signers": None,
-        "public_key": None if key is None else key.facts.public_key,
-        "key": key,
-    }
-    return AccountView(**given | changes)
-
-
-def told_of(
-    *accounts: AccountView, configured: bool
-) -> QueryAccountsResult | ConfigureAccountResult:
-    head: dict[str, Any] = {
-        "request_id": "r1",
-        "client_id": "svcA",
-        "session_id": None,
-        "request_digest": bytes(32),
-        "status": Status.COMPLETED,
-        "finished_at": 1,
-    }
-    if configured:
-        return ConfigureAccountResult(**head, account=accounts[0])
-    return QueryAccountsResult(**head, accounts=list(accounts))
-
-
-@pytest.mark.parametrize("configured", [False, True])
-async def test_an_account_shows_the_key_that_its_parties_certified(configured: bool) -> None:
-    knowing = trust()
-    for key in (None, ED25519.certified()):
-        await knowing.check(told_of(account(key), configured=configured), None)
-    # Known from now on: signatures need no other answer of the coordinator's.
-    await knowing.check(sign_result(samples.sign_request(), ED25519), None)
-
-
-LIES: dict[str, tuple[AccountView, str]] = {
-    "a bare key": (
-        account(None, public_key=ED25519.public_key),
-        "comes without what proves its key",
-    ),
-    "a bare key, made": (
-        account(None, public_key=ED25519.public_key, status=Status.COMPLETED),
-        "comes without what proves its key",
-    ),
-    "made, and no key": (
-        account(None, status=Status.COMPLETED),
-        "comes without what proves its key",
-    ),
-    "another public key": (account(ED25519.certified(), public_key=OTHER.public_key), "public_key"),
-    "no public key": (account(ED25519.certified(), public_key=None), "public_key"),
-    "another account's key": (account(ED25519.certified(key_id="other")), "account_id"),
-    "another session's key": (account(ED25519.certified(session_id=bytes(32))), "session_id"),
-    "another curve": (account(ED25519.certified(), curve=Curve.SECP256K1), "curve"),
-    "another threshold": (account(ED25519.certified(), threshold=3), "threshold"),
-    "other parties": (account(ED25519.certified(), parties=["p1", "p2", "p4"]), "parties"),
-    "another client's key": (account(ED25519.certified(client_id="svcB")), "another client"),
-    "not certified by all": (
-        account(CertifiedKey(facts=ED25519.facts(), certificates={})),
-        "no certificate",
-    ),
-    "certified for other facts": (
-        account(
-            CertifiedKey(
-                facts=OTHER.facts(),
-                certificates=ED25519.certified().certificates,
-            )
-        ),
-        "wrong signature",
-    ),
-}
-
-
-@pytest.mark.parametrize("configured", [False, True])
-@pytest.mark.parametrize("lie", LIES)
-async def test_an_account_without_its_certified_key_is_not_believed(
-    lie: str, configured: bool
-) -> None:
-    view, reason = LIES[lie]
-    with pytest.raises(ContractError, match=reason):
-        await trust().check(told_of(view, configured=configured), None)
-
-
-async def test_one_false_account_spoils_its_page() -> None:
-    view, _ = LIES["a bare key"]
-    page = told_of(account(ED25519.certified()), view, configured=False)
-    with pytest.raises(ContractError, match="comes without"):
-        await trust().check(page, None)
-
-
-async def test_an_account_keeps_its_key() -> None:
-    knowing = trust()
-    await knowing.check(told_of(account(ED25519.certified()), configured=False), None)
-    with pytest.raises(ContractError, match="another public key before"):
-        await knowing.check(told_of(account(OTHER.certified()), configured=False), None)
-
-
-def query_keys(**changes: Any) -> QueryKeysRequest:
-    return QueryKeysRequest(**samples.fields("query_keys", **changes))
-
-
-def listed(asked: QueryKeysRequest, keys: list[CertifiedKey]) -> QueryKeysResult:
-    return QueryKeysResult(
-        request_id=asked.request_id,
-        client_id="svcA",
-        session_id=None,
-        request_digest=bytes(32),
-        status=Status.COMPLETED,
-        finished_at=1,
-        keys=keys,
-    )
-
-
-async def test_one_key_that_does_not_check_out_hides_no_other_of_a_list() -> None:
-    good, bad = ED25519.certified(key_id="good"), ED25519.certified(key_id="bad")
-    bad = bad.model_copy(update={"certificates": {}})
-    knowing, request = trust(), query_keys()
-    page = listed(request, [bad, good])
-    await heard(knowing, page, sign_request(request, CLIENT))
-    assert list(knowing.doubted) == [(None, "bad")]
-    assert "no certificate of" in knowing.doubted[None, "bad"]
-    with pytest.raises(ContractError, match="there is no key bad"):
-        await knowing.check(sign_result(samples.sign_request(key_id="bad"), ED25519), None)
-    # Who asks for it alone is told so.
-    only = query_keys(only="bad")
-    with pytest.raises(ContractError, match="no certificate"):
-        await heard(knowing, listed(only, [bad]), sign_request(only, CLIENT))
-    again = listed(request, [ED25519.certified(key_id="bad")])
-    await heard(knowing, again, sign_request(request, CLIENT))
-    assert not knowing.doubted
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [({"tenant": "alice"}, "another tenant"), ({"client_id": "svcB"}, "another client")],
-)
-async def test_somebody_elses_key_spoils_all_of_a_list(
-    changes: dict[str, Any], reason: str
-) -> None:
-    own, others = ED25519.certified(key_id="own"), ED25519.certified(key_id="other", **changes)
-    knowing, request = trust(), query_keys()
-    with pytest.raises(ContractError, match=reason):
-        await heard(knowing, listed(request, [own, others]), sign_request(request, CLIENT))
-    assert not knowing.doubted
-    assert knowing.accepted(None, "other") is None
-
-
-async def test_a_key_that_is_listed_again_is_not_the_first_to_be_forgotten(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(trust_module, "KEPT", 2)
-    one, two, three = (ED25519.certified(key_id=name) for name in ("one", "two", "three"))
-    knowing, request = trust(), query_keys()
-    for page in ([one, two], [one, three]):
-        await heard(knowing, listed(request, page), sign_request(request, CLIENT))
-    assert knowing.accepted(None, "one") == one
-    assert knowing.accepted(None, "two") is None
-
-
-async def test_doubted_keys_are_not_remembered_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trust_module, "KEPT", 1)
-    knowing, request = trust(), query_keys()
-    bad = [
-        ED25519.certified(key_id=name).model_copy(update={"certificates": {}})
-        for name in ("one", "two")
-    ]
-    page = listed(request, bad)
-    await heard(knowing, page, sign_request(request, CLIENT))
-    assert list(knowing.doubted) == [(None, "two")]
-
-
-async def test_a_new_key_needs_parties_keys_that_count_now_and_a_known_one_does_not() -> None:
-    request = keygen_request(curve=Curve.ED25519)
-    result, signed = made(ED25519, request), sign_request(request, CLIENT)
-    nobody = Trust("svcA", PINNED, [CLIENT.public], fetches_nothing, speaking={})
-    with pytest.raises(ContractError, match="not one that we know"):
-        await nobody.check(result, signed)
-    asked = query_keys()
-    assert result.key is not None
-    await heard(nobody, listed(asked, [result.key]), sign_request(asked, CLIENT))
-    assert not nobody.doubted

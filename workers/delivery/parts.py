@@ -100,6 +100,8 @@ class Parts:
             try:
                 return await self._deliver(part)
             except Exception:
+                # `settle` sees to what handlers raise. Whatever comes from around it, a part of
+                # which nobody knows the end must neither end the others nor be acknowledged.
                 logger.exception(
                     "middleware failed", extra={"queue": part.queue, "kind": part.kind}
                 )

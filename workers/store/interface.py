@@ -11,15 +11,15 @@ At a party, what was sealed is opened on its way out: `sealing.SealError` if tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, Self, TypeAlias
+from typing import Protocol, Self
 
+from .accounts import CoordinatorAccounts
 from .database import Row
+from .pools import CoordinatorPools
 from .records import (
     Admission,
-    ApiKeyEntryRecord,
-    ApiKeyRecord,
     BanRecord,
     CoordinatorChange,
     EpochRecord,
@@ -34,25 +34,15 @@ from .records import (
     Parked,
     PartyChange,
     PartySeen,
-    PooledPresignature,
-    PoolName,
-    PoolRecord,
-    QuarrelRecord,
     RequestRecord,
     Session,
     SigningMaterial,
-    StoredAccount,
     StoredEvent,
     TenantRecord,
-    WaiterRecord,
-    WaitingSession,
     WordRecord,
 )
 from .retirements import CoordinatorRetirements, PartyRetirements
 from .rows.sealed import Sealed
-
-GoOn: TypeAlias = Callable[[WaitingSession, tuple[PooledPresignature, ...]], CoordinatorChange]
-"""What becomes of a session that waited, with the presignatures that it is given."""
 
 
 class StoreUnavailableError(Exception):
@@ -354,7 +344,9 @@ class PartyStore(SessionStore, PartyRetirements, Protocol):
         Raises WitnessError."""
 
 
-class CoordinatorStore(SessionStore, CoordinatorRetirements, Protocol):
+class CoordinatorStore(
+    SessionStore, CoordinatorAccounts, CoordinatorPools, CoordinatorRetirements, Protocol
+):
     """What the coordinator needs besides."""
 
     async def commit(self, change: CoordinatorChange) -> Outcome:
@@ -438,76 +430,3 @@ class CoordinatorStore(SessionStore, CoordinatorRetirements, Protocol):
 
     async def parties(self) -> list[PartySeen]:
         """All that ever gave a sign of life, by id."""
-
-    async def claim_presignatures(
-        self, pool: PoolName, count: int
-    ) -> tuple[PooledPresignature, ...]:
-        """The newest, for a session that waited: whoever else waits does not matter. All or none.
-
-        What is claimed is gone: whoever cannot use it after all, lets it go.
-        """
-
-    async def waiters(self, pool: PoolName, limit: int) -> list[WaiterRecord]:
-        """In the order in which they came."""
-
-    async def serve(self, pool: PoolName, limit: int, go_on: GoOn) -> list[CoordinatorChange]:
-        """Give those who wait their presignatures, the first first and so many at most, as long as
-        there are enough; nobody else who serves this pool comes between. What is given and what
-        those sessions go on with is one transaction: either happened, or neither.
-
-        Whoever was served stays in the line until `stop_waiting`, as nobody knows yet whether what
-        it sends was sent.
-
-        Arguments:
-            go_on: Pure; maybe called more than once.
-        """
-
-    async def leaving(self, pool: PoolName, limit: int) -> list[bytes]:
-        """Sessions in the line that were served, in its order."""
-
-    async def stop_waiting(self, session_ids: Sequence[bytes]) -> None:
-        """Leave the line, once what the sessions go on with is sent."""
-
-    async def use_pool(self, name: PoolName, owner: str, key_id: str, now: int) -> None:
-        """Remember that the pool was asked for presignatures, and whose it is."""
-
-    async def pools(self, used_after: int) -> list[PoolRecord]:
-        """Those used after that, and those which sessions wait for or make presignatures for. The
-        one used last comes first; `used_at` is 0 where no use was noted."""
-
-    async def stock(self) -> dict[bytes, int]:
-        """Key's session -> how many presignatures there are, of all its pools, used or not. Reads
-        them all."""
-
-    async def forget_presignatures(self, pool: PoolName) -> int:
-        """Drop what its signers cannot keep; returns how many there were."""
-
-    async def quarrels(self, since: int) -> list[QuarrelRecord]:
-        """The latest first."""
-
-    async def account(self, owner: str, account_id: str) -> StoredAccount | None:
-        """With the status of its key."""
-
-    async def accounts(self, owner: str, *, after: str, limit: int) -> list[StoredAccount]:
-        """In the order of their ids, from the first one after `after`, which may be empty."""
-
-    async def configure_account(
-        self, owner: str, account_id: str, signers: tuple[str, ...] | None, *, asked_at: int
-    ) -> bool:
-        """False if there is no such account, or a later wish was heeded."""
-
-    async def add_api_key_entry(self, entry: ApiKeyEntryRecord, previous: bytes) -> bool:
-        """Go on with the chain. True if the entry stands in it, be it since earlier; False if
-        another one does, or if the entry before is not there or not the one with the digest
-        `previous`."""
-
-    async def api_key_entries(
-        self, owner: str, authority: bytes, *, after: int, limit: int
-    ) -> list[ApiKeyEntryRecord]:
-        """In their order, from the first one after number `after`."""
-
-    async def highest_api_key_entry(self, owner: str, authority: bytes) -> int:
-        """The number of the chain's last entry; 0 if there is none."""
-
-    async def unsigned_api_keys(self, owner: str, *, now: int, limit: int) -> list[ApiKeyRecord]:
-        """Those from before there was an authority that are valid and of which no entry tells."""

@@ -43,7 +43,7 @@ async def test_a_card_a_party_and_its_end(stack: Deployment, warren: Any, tmp_pa
     own = ("--config", str(path), "--out", card)
     code, said = await warren("card", *own, "--label", "zone=b", "--role", "recovery")
     assert code == 0, said
-    made = read_card(Path(card).read_bytes())  # noqa: ASYNC240
+    made = read_card(await asyncio.to_thread(Path(card).read_bytes))
     assert (made.party_id, made.index, made.labels) == ("party-7", 7, {"zone": "b"})
 
     code, said = await warren("add", "--card", card, "--out", str(out), "--json")

@@ -53,8 +53,8 @@ class Broker:
 
     async def all_confirmed(self, count: int) -> None:
         """Of so many messages, the first of which has come."""
-        for done in range(count):
-            await until(lambda so_far=done: len(self.came) > so_far)  # type: ignore[misc]
+        for _ in range(count):
+            await until(lambda: bool(self.pending))
             self.confirm()
 
 

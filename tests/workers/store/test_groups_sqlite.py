@@ -8,7 +8,7 @@ import pytest
 
 from workers.store.interface import PartyStore, StoreUnavailableError
 from workers.store.records import Outcome
-from workers.store.sqlite.database import SqliteDatabase
+from workers.store.sqlite.party import SqlitePartyStore
 
 from .conftest import RawDatabase, witness_of
 from .examples import nonce, outgoing, party_change, session_id
@@ -28,8 +28,8 @@ def groups(monkeypatch: pytest.MonkeyPatch) -> Groups:
 
 
 async def limit_pages(store: PartyStore, count: int) -> None:
-    database: SqliteDatabase = store._database  # type: ignore[attr-defined]
-    await database.read(
+    assert isinstance(store, SqlitePartyStore)
+    await store._database.read(
         lambda connection: connection.execute(f"PRAGMA max_page_count = {count}").fetchall()
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from ..database import RefusedError, Row
-from ..interface import GoOn
+from ..pools import GoOn
 from ..records import (
     Admission,
     CoordinatorChange,

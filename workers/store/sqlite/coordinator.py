@@ -10,7 +10,7 @@ from pathlib import Path
 from contracts.results import Status
 
 from ..database import RefusedError
-from ..interface import GoOn
+from ..pools import GoOn
 from ..records import (
     REFUSED,
     Admission,

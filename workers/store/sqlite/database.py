@@ -120,7 +120,7 @@ class SqliteDatabase:
         return await self.write(lambda connection: change(connection, statement, *values))
 
     async def revision(self, table: str) -> str | None:
-        return await self.read(lambda connection: _revision(connection, table))
+        return await self.read(lambda connection: revision_of(connection, table))
 
     def _gathering(self, *, writing: bool) -> Gathering[Work, Any]:
         async def alone(work: Work) -> Any:
@@ -221,7 +221,7 @@ class _UndoneError(Exception):
 def _guarded(connection: sqlite3.Connection, work: Work) -> Told[Any]:
     """One of those that share a transaction: what it has done is undone if it raises."""
     connection.execute("SAVEPOINT one")
-    told: Told[Any] = ALONE  # where it raises again what it has to say
+    told: Told[Any] = ALONE
     try:
         told = work(connection)
     except sqlite3.Error:
@@ -231,6 +231,7 @@ def _guarded(connection: sqlite3.Connection, work: Work) -> Told[Any]:
         told = Failed(refused)
         connection.execute("ROLLBACK TO one")
     except Exception:
+        # Whatever it is, it is this work's own: alone, it raises it again to whoever asked.
         connection.execute("ROLLBACK TO one")
     connection.execute("RELEASE one")
     return told
@@ -241,7 +242,7 @@ def _looked(connection: sqlite3.Connection, work: Work) -> Told[Any]:
     try:
         return work(connection)
     except Exception:
-        return ALONE
+        return ALONE  # where it raises it again, to whoever asked and to nobody else
 
 
 def _one_thread() -> ThreadPoolExecutor:
@@ -263,11 +264,12 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _revision(connection: sqlite3.Connection, table: str) -> str | None:
+def revision_of(connection: sqlite3.Connection, table: str) -> str | None:
+    """Of the schema, as this table says it; None if there is none."""
     if not select(connection, "SELECT 1 FROM sqlite_master WHERE name = $1", table):
         return None
     rows = select(connection, f"SELECT version_num FROM {table}")
-    return rows[0]["version_num"] if rows else None
+    return rows[0][0] if rows else None
 
 
 @cache
