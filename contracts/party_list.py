@@ -35,7 +35,7 @@ class Action(StrEnum):
     """What an entry does to a party."""
 
     PUT = "put"
-    """This is the party from now on, which takes part."""
+    """This is the party from now on, which takes part unless it is said to stay drained."""
     DRAIN = "drain"
     """It is to get nothing new."""
     RETIRE = "retire"
@@ -80,6 +80,8 @@ class PartyEntry(Entry):
     """`put` only: where it is and what it is, such as its zone."""
     keys: tuple[PartyKey, ...] | None = Field(default=None, min_length=1, max_length=MAX_KEYS)
     """`put` only. Several, while one takes the place of another."""
+    drained: Literal[True] | None = None
+    """`put` only: it still is to get nothing new."""
     lost: Base64 | None = None
     """`lost` only: the public key that it is about."""
 
@@ -88,8 +90,8 @@ class PartyEntry(Entry):
         put = self.action is Action.PUT
         if any((field is not None) != put for field in (self.index, self.role, self.keys)):
             raise ValueError(f"{self.action} {'needs' if put else 'has no'} index, role and keys")
-        if self.labels is not None and not put:
-            raise ValueError(f"{self.action} has no labels")
+        if not put and (self.labels, self.drained) != (None, None):
+            raise ValueError(f"{self.action} has no labels, and does not say what is drained")
         if (self.lost is not None) != (self.action is Action.LOST):
             raise ValueError("a lost key goes with lost, and always does")
         ders = [key.public_key for key in self.keys or ()]
@@ -185,6 +187,7 @@ class PartyList(NumberedList[PartyEntry]):
             keys=keys,
             seen=(*seen, *(key.identity for key in keys if key.identity not in seen)),
             lost=frozenset() if before is None else before.lost,
+            drained=entry.drained is True,
         )
         self._indices[entry.index] = name
         self._owners |= {key.public_key: name for key in keys}

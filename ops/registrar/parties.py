@@ -10,7 +10,7 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -136,7 +136,7 @@ class PartyDesk:
             if known.drained != undo:
                 return counter.listed.number
             if undo:
-                return await counter.say(**_as(known))
+                return await counter.say(**_as(replace(known, drained=False)))
             await self._put_in_list(counter, known)
             return await counter.say(action=Action.DRAIN, party_id=party_id)
 
@@ -305,7 +305,10 @@ def _put(card: PartyCard, keys: tuple[PartyKey, ...]) -> dict[str, Any]:
 
 
 def _as(party: ListedParty, *, keys: tuple[PartyKey, ...] | None = None) -> dict[str, Any]:
-    return _content(party.party_id, party.index, party.role, dict(party.labels), keys or party.keys)
+    content = _content(
+        party.party_id, party.index, party.role, dict(party.labels), keys or party.keys
+    )
+    return content | {"drained": True if party.drained else None}
 
 
 def _content(

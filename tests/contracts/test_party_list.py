@@ -116,6 +116,16 @@ def test_a_lost_key_speaks_no_more_and_what_it_certified_stays() -> None:
         say(listed, Action.LOST, "p2", lost=KEYS[1].der)
 
 
+def test_a_drained_party_that_changes_its_key_stays_drained_if_that_is_said() -> None:
+    listed = empty()
+    put(listed, "p2", 2, KEYS[2])
+    say(listed, Action.DRAIN, "p2")
+    put(listed, "p2", 2, KEYS[5], drained=True)
+    assert known(listed)["p2"] == Peer(2, KEYS[5], former=(KEYS[2],), drained=True)
+    with pytest.raises(ContractError, match="does not say what is drained"):
+        say(listed, Action.RETIRE, "p2", drained=True)
+
+
 def test_a_drained_party_is_put_back_by_being_put() -> None:
     listed = empty()
     put(listed, "p2", 2, KEYS[2])

@@ -72,6 +72,13 @@ async def test_a_card_a_party_and_its_end(stack: Deployment, warren: Any, tmp_pa
     assert (code, "still gets new work" in said) == (1, True)
     code, said = await warren("drain", "party-7", "--worker", worker, "--wait")
     assert (code, "Nothing is under way there." in said) == (0, True), said
+    write_secret(tmp_path / "third.key", Identity.generate().to_base64())
+    code, said = await warren("card", *own, "--key", str(tmp_path / "third.key"))
+    assert code == 0, said
+    code, said = await warren("rotate", "--card", card)
+    assert code == 0, said
+    code, said = await warren("list")
+    assert "party-7  recovery  drained" in said
     code, said = await warren("lost", "party-7", "--public-key", row["keys"][0]["public_key"])
     assert code == 0, said
     code, said = await warren("retire", "party-7", "--json")
