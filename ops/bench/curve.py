@@ -12,7 +12,7 @@ from rich.box import SIMPLE
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from .plot import BLUE, INK, MARKS, PlotError, unframed
+from .plot import BLUE, INK, MARKS, PlotError, footing, unframed
 from .report import Report, heading, noise
 
 if TYPE_CHECKING:
@@ -68,13 +68,7 @@ def draw(reports: Sequence[Report], path: Path) -> None:
     figure.suptitle(seen[0].title.rpartition(", ")[0], fontsize=13, color=INK, weight="bold")
     _latencies(left, seen)
     _costs(right, seen)
-    machine = seen[0].machine
-    figure.supxlabel(
-        f"{machine.cpu}, {machine.cores} cores; {seen[0].count} operations for each rate; "
-        f"{seen[0].date[:10]}, commit {seen[0].commit or 'unknown'}",
-        fontsize=8,
-        color=INK,
-    )
+    footing(figure, seen[0], f"{seen[0].count} operations for each rate")
     figure.savefig(path, format="png")
 
 

@@ -10,6 +10,7 @@ from .report import Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INK = "#334155"
 BLUE = "#2563eb"
@@ -42,14 +43,19 @@ def draw(report: Report, latencies_s: Sequence[float], path: Path) -> None:
     figure.suptitle(f"{report.title}\n{report.rate}", fontsize=13, color=INK, weight="bold")
     _latencies(left, report, sorted(1000 * latency for latency in latencies_s))
     _cpu(right, report)
+    footing(figure, report, f"{report.succeeded} operations, {report.failed} failed")
+    figure.savefig(path, format="png")
+
+
+def footing(figure: Figure, report: Report, what: str) -> None:
+    """On which machine, what, when, and of which tree."""
     machine = report.machine
     figure.supxlabel(
-        f"{machine.cpu}, {machine.cores} cores; {report.succeeded} operations, "
-        f"{report.failed} failed; {report.date[:10]}, commit {report.commit or 'unknown'}",
+        f"{machine.cpu}, {machine.cores} cores; {what}; {report.date[:10]}, "
+        f"commit {report.commit or 'unknown'}",
         fontsize=8,
         color=INK,
     )
-    figure.savefig(path, format="png")
 
 
 def _latencies(axes: Axes, report: Report, ordered_ms: Sequence[float]) -> None:
