@@ -46,7 +46,7 @@ class Reshares(Caller):
                 coordinator choose, others where some fail.
             first_epoch: Where epochs of this key were begun before and came to nothing: a later
                 one. None: the next.
-            tries: So many epochs may be begun for it, and at most one is made.
+            tries: So many epochs may be begun for it; the highest that is made counts.
             delete_after: Former holders who stay keep the old share, without signing, until the new
                 one stands in a backup, a day at most; `certified`: all delete at once, as where
                 somebody is suspected.

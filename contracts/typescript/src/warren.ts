@@ -38,7 +38,7 @@ export interface RefreshWish extends CallOptions {
   readonly dealers?: readonly string[] | undefined;
   /** Where epochs of this key were begun before and came to nothing: a later one. Left out: the next. */
   readonly firstEpoch?: number | undefined;
-  /** So many epochs may be begun for it, and at most one is made: 1 to 8; left out: 3. */
+  /** So many epochs may be begun for it; the highest that is made counts. 1 to 8; left out: 3. */
   readonly tries?: number | undefined;
   /**
    * When those who keep holding a share delete the old one, which signs no more: `certified`, at once,
