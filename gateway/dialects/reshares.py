@@ -55,7 +55,8 @@ class Reshare(Body):
     """The number of the first try's epoch. Left out: the next one. Say a later one where you are
     told so, because numbers were used up by what failed."""
     tries: Tries = RESHARE_TRIES
-    """So many epochs may be tried, one after the other; the highest that is made counts. Left out: 3."""
+    """So many epochs may be tried, one after the other; the highest that is made counts. Left out:
+    3."""
     delete_after: DeleteAfter = DeleteAfter.BACKED_UP
     """When those who keep holding a share delete the old one, which signs no more: when the new one
     stands in a backup of theirs, a day at most, or `certified`, at once. Left out: `backed_up`."""
