@@ -25,8 +25,8 @@ from topology.problems import TopologyError
 from workers.settings import SettingsError
 
 EXIT_CODES = (
-    "Exit codes: 0 healthy; 1 a check failed, or a warning; 2 wrong usage, or a file that cannot "
-    "be used as a configuration."
+    "Exit codes: 0 healthy; 1 a check failed, or a warning; 2 wrong usage, a file that cannot be "
+    "used as a configuration, or nothing that could be looked at."
 )
 
 Configs = Annotated[
@@ -112,6 +112,10 @@ def doctor(
         report = asyncio.run(_report(surroundings, management_url, user, groups))
     except (SettingsError, TopologyError, hosts.AddressError) as error:
         leave(ExitCode.USAGE, "configuration", str(error), as_json=as_json)
+    if not report.looked_at:
+        why = "nothing could be looked at: name a file with --config, or the broker with "
+        why += "WARREN_MANAGEMENT_URL"
+        leave(ExitCode.USAGE, "usage", why, as_json=as_json)
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
     else:

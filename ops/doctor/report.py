@@ -68,6 +68,11 @@ class Report(_Model):
     counts: dict[Verdict, int]
     rows: list[Row]
 
+    @property
+    def looked_at(self) -> bool:
+        """At anything: a report of nothing says nothing about health."""
+        return any(row.verdict is not Verdict.NOT_LOOKED_AT for row in self.rows)
+
     @classmethod
     def of(cls, rows: list[Row]) -> Report:
         """With its rows in the order of the groups."""

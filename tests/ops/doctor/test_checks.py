@@ -183,6 +183,14 @@ def test_the_command_ends_with_0_for_what_is_right(files: Office) -> None:
     assert {each.group for each in report.rows} == {Group.CONFIGURATION}
 
 
+@pytest.mark.parametrize("words", [(), ("--only", "disk"), ("--only", "disk", "--json")])
+def test_where_nothing_is_looked_at_nothing_is_said_to_be_healthy(words: tuple[str, ...]) -> None:
+    code, told = doctor(*words)
+    assert code == ExitCode.USAGE
+    assert "nothing could be looked at: name a file with --config" in told
+    assert "healthy" not in told
+
+
 def test_the_command_ends_with_1_for_a_finding_and_is_no_traceback(files: Office) -> None:
     """No broker answers at the address in the file."""
     code, told = doctor("-c", str(files.folder / "party-1.toml"), "--skip", "disk", "--json")
