@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,8 +26,8 @@ class Recovery:
     Attributes:
         beside: Kinds that struck with them, while they lasted.
         struck: How many of them hit anything.
-        gap_s: The longest time without a signature, from a fault's beginning until its aftershock
-            is over.
+        gap_s: The longest time in which a signature was awaited and none came, from a fault's
+            beginning until its aftershock is over.
         success_s: From a fault's end until the next request ended well.
         caught_up_s: From there until all that had been asked by then was answered.
     """
@@ -102,14 +103,15 @@ def _recoveries(facts: Facts) -> list[Recovery]:
         for request_id, answers in facts.answers.items()
         if request_id in facts.asked and answers
     )
-    signed = sorted(
-        answers[0].at_s
-        for request_id, answers in facts.answers.items()
-        if request_id in facts.asked
-        and isinstance(facts.asked[request_id].request, SignRequest)
-        and answers
-        and _completed(answers[0].body)
-    )
+    signed: list[float] = []
+    awaited: list[tuple[float, float]] = []
+    for request_id, asked in facts.asked.items():
+        if isinstance(asked.request, SignRequest):
+            answers = facts.answers.get(request_id)
+            awaited.append((asked.asked_s, answers[0].at_s if answers else math.inf))
+            if answers and _completed(answers[0].body):
+                signed.append(answers[0].at_s)
+    signed.sort()
     alike: defaultdict[tuple[Kind, tuple[Kind, ...]], list[Struck]] = defaultdict(list)
     for each in facts.struck:
         beside = {
@@ -124,7 +126,7 @@ def _recoveries(facts: Facts) -> list[Recovery]:
             beside=beside,
             count=len(struck),
             struck=sum(each.hits > 0 for each in struck),
-            gap_s=max(_longest_gap(signed, each) for each in struck),
+            gap_s=max(_longest_gap(signed, awaited, each) for each in struck),
             success_s=_worst([_next_success(ended, each.ended_s) for each in struck]),
             caught_up_s=_worst([_caught_up(ended, each.ended_s) for each in struck]),
         )
@@ -132,11 +134,22 @@ def _recoveries(facts: Facts) -> list[Recovery]:
     ]
 
 
-def _longest_gap(times: Sequence[float], struck: Struck) -> float:
+def _longest_gap(
+    signed: Sequence[float], awaited: Sequence[tuple[float, float]], struck: Struck
+) -> float:
+    """
+    Args:
+        signed: When signatures came, in order.
+        awaited: From when until when one was waited for. Where nobody waits, as after the load's
+            end, that none comes says nothing.
+    """
     over_s = struck.ended_s + AFTERSHOCK_S
-    within = [at_s for at_s in times if struck.began_s <= at_s <= over_s]
-    marks = [struck.began_s, *within, over_s]
-    return max(later - earlier for earlier, later in itertools.pairwise(marks))
+    within = [at_s for at_s in signed if struck.began_s <= at_s <= over_s]
+    longest_s = 0.0
+    for earlier, later in itertools.pairwise([struck.began_s, *within, over_s]):
+        since_s = min((asked_s for asked_s, ended_s in awaited if ended_s > earlier), default=later)
+        longest_s = max(longest_s, later - max(earlier, since_s))
+    return longest_s
 
 
 def _next_success(ended: Sequence[tuple[float, float, bool]], since_s: float) -> float | None:

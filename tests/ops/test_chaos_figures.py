@@ -97,6 +97,18 @@ def test_the_longest_time_without_a_signature_lies_within_a_fault_and_its_afters
     assert 13 + AFTERSHOCK_S > 14.0
 
 
+def test_where_nobody_waits_for_a_signature_none_is_missing() -> None:
+    """A fault that lasts longer than the load is no time without signatures."""
+    facts = good_facts()
+    for name in [name for name in facts.answers if name.startswith("s-")]:
+        facts.answers[name] = [dataclasses.replace(facts.answers[name][0], at_s=11.0)]
+    facts.struck = [struck(Kind.CUT, began_s=10, ended_s=40)]
+    assert figures(facts).recoveries[0].gap_s == 1.0
+    asked = facts.asked["s-list"]
+    facts.asked["s-late"] = dataclasses.replace(asked, asked_s=35.0)
+    assert figures(facts).recoveries[0].gap_s == 40 + AFTERSHOCK_S - 35, "no answer: awaited still"
+
+
 def test_faults_that_strike_beside_others_are_told_apart_from_those_alone() -> None:
     facts = good_facts()
     facts.struck = [
